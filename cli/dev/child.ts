@@ -1,0 +1,88 @@
+import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Reaper } from './reaper.ts';
+
+export interface ChildOptions {
+  name: string;
+  command: string;
+  /** Never a secret: everybody on the machine can read a command line. */
+  args: readonly string[];
+  /** The whole environment: nothing of ours is inherited, so that no setting of the user's shell leaks in. */
+  env: Record<string, string>;
+  cwd?: string;
+  /** Where both output streams go. Created 0600. */
+  logFile: string;
+  reaper: Reaper;
+  /** Sees each line before it is written; what it returns is written instead, `undefined` drops the line. */
+  filter?: (line: string) => string | undefined;
+}
+
+export interface Child {
+  name: string;
+  pid: number;
+  /** Resolves when it has ended, with how: `code 1`, `signal SIGKILL`. Never rejects. */
+  ended: Promise<string>;
+  readonly running: boolean;
+  /** SIGTERM to its process group, SIGKILL after `grace` milliseconds. Resolves when it has gone; twice is harmless. */
+  stop(grace?: number): Promise<void>;
+}
+
+/**
+ * Starts a program in its own process group, so that Ctrl-C in a terminal reaches only us and we
+ * can end our children in order.
+ * @throws Error when the program can't be started at all
+ */
+export async function startChild(options: ChildOptions): Promise<Child> {
+  const child = spawn(options.command, options.args, {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: options.env,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  await once(child, 'spawn');
+  const pid = child.pid as number;
+  options.reaper.watch(pid);
+
+  const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 });
+  log.on('error', () => {}); // the folder is gone: we are stopping
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
+      const kept = options.filter ? options.filter(line) : line;
+      if (kept !== undefined) log.write(`${kept}\n`);
+    });
+  }
+
+  let running = true;
+  const ended = new Promise<string>((resolve) => {
+    // `close`, not `exit`: the last lines of output have arrived by then.
+    child.once('close', (code, signal) => {
+      running = false;
+      options.reaper.forget(pid);
+      log.end(() => resolve(signal === null ? `code ${code}` : `signal ${signal}`));
+    });
+  });
+  const signalGroup = (signal: NodeJS.Signals): void => {
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // It ended in this moment.
+    }
+  };
+  return {
+    name: options.name,
+    pid,
+    ended,
+    get running() {
+      return running;
+    },
+    async stop(grace = 5_000) {
+      if (!running) return void (await ended);
+      signalGroup('SIGTERM');
+      const hard = setTimeout(() => signalGroup('SIGKILL'), grace);
+      await ended;
+      clearTimeout(hard);
+    },
+  };
+}
