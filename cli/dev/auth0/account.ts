@@ -1,0 +1,62 @@
+/**
+ * What an Auth0 tenant knows: its applications, APIs, client grants, organizations and people.
+ * Names follow Auth0's Management API where it has one. Tests change it while the stand-in runs.
+ */
+export interface Auth0Account {
+  clients: Auth0Client[];
+  apis: Auth0Api[];
+  grants: Auth0ClientGrant[];
+  organizations: Auth0Organization[];
+  people: Auth0Person[];
+  /** Source of the Credentials-Exchange Action bound to the M2M trigger; without one no claim is added. */
+  action?: string | undefined;
+}
+
+export interface Auth0Client {
+  id: string;
+  name?: string;
+  /** All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. */
+  secrets: string[];
+  grantTypes: ('client_credentials' | 'authorization_code')[];
+  /** Allowed Callback URLs, compared exactly. */
+  callbacks?: string[];
+}
+
+export type TokenDialect = 'access_token' | 'access_token_authz' | 'rfc9068_profile' | 'rfc9068_profile_authz';
+
+export interface Auth0Api {
+  /** The API's identifier, compared exactly. */
+  audience: string;
+  scopes: string[];
+  /** Seconds. Auth0's default is 86400. */
+  lifetime?: number;
+  dialect?: TokenDialect;
+}
+
+export interface Auth0ClientGrant {
+  clientId: string;
+  audience: string;
+  scopes: string[];
+  /** May, must or may not an exchange name an organization. Auth0's default is `deny`. */
+  organizationUsage?: 'deny' | 'allow' | 'require';
+  /** Without it only the organizations that list this client. */
+  allowAnyOrganization?: boolean;
+}
+
+export interface Auth0Organization {
+  /** `org_…`. */
+  id: string;
+  name: string;
+  /** Clients whose grants are associated with it. */
+  clients?: string[];
+}
+
+/** Somebody who can log in; there is no password, since the stand-in never asks. */
+export interface Auth0Person {
+  /** `auth0|…`. */
+  id: string;
+  email: string;
+  name: string;
+  /** Go into ID and access tokens as they are, e.g. `https://postern.dev/roles`. */
+  claims?: Record<string, unknown>;
+}
