@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { type Engine, installEngine, startEngine } from './engine.ts';
+import { type Report, toStderr } from './part.ts';
+import { onPath } from './program.ts';
+import { compareVersions, versions } from './version.ts';
+
+const PING_MS = 3_000;
+
+/** A Docker Engine that answers. */
+export interface Docker {
+  /** For `DOCKER_HOST`. */
+  host: string;
+  /** In words: which engine this is. */
+  origin: string;
+  /** Ends the engine when it was started here; does nothing to anybody else's. */
+  stop(): Promise<void>;
+}
+
+/**
+ * A Docker Engine: `DOCKER_HOST`, the usual sockets, the CLI's current context; else, as root on Linux, an installed
+ * `dockerd` is started for us alone, and where there is none Debian's package is installed for it.
+ * `POSTERN_DOCKER=off` skips all of it.
+ *
+ * @returns undefined when there is none and none can be started. That is ordinary; the reason is reported.
+ */
+export async function findDocker(report: Report = toStderr, env: NodeJS.ProcessEnv = process.env): Promise<Docker | undefined> {
+  if (env['POSTERN_DOCKER'] === 'off') return undefined;
+  const answering = await findAnswering(env);
+  if (answering) return { ...answering, stop: async () => {} };
+  if (env['DOCKER_HOST']) report(`docker: nothing answers at DOCKER_HOST=${env['DOCKER_HOST']}`);
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) {
+    report('docker: no engine answers (start Docker to run the tests in containers)');
+    return undefined;
+  }
+  try {
+    if (!(await onPath('dockerd', env))) await installEngine(env, report);
+    // On a machine with an init system the package has started its own service.
+    const service = await findAnswering(env);
+    if (service) return { ...service, origin: `${service.origin}, started by its package`, stop: async () => {} };
+    const engine: Engine = await startEngine(env, report);
+    return { host: engine.host, origin: 'dockerd started here', stop: engine.stop };
+  } catch (error) {
+    report(`docker: no engine (${(error as Error).message})`);
+    return undefined;
+  }
+}
+
+async function findAnswering(env: NodeJS.ProcessEnv): Promise<{ host: string; origin: string } | undefined> {
+  const home = env['HOME'] ?? homedir();
+  const candidates: [origin: string, host: string | undefined][] = [
+    ['DOCKER_HOST', env['DOCKER_HOST']],
+    ['system engine', 'unix:///var/run/docker.sock'],
+    ['rootless engine', env['XDG_RUNTIME_DIR'] && `unix://${env['XDG_RUNTIME_DIR']}/docker.sock`],
+    ['rootless engine', `unix://${home}/.docker/run/docker.sock`],
+    ['Docker Desktop', `unix://${home}/.docker/desktop/docker.sock`],
+  ];
+  for (const [origin, host] of candidates) if (host && (await answers(host, env))) return { host, origin };
+  const context = await contextHost(env);
+  return context && (await answers(context, env)) ? { host: context, origin: 'context of the docker command' } : undefined;
+}
+
+async function contextHost(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const args = ['context', 'inspect', '--format', '{{.Endpoints.docker.Host}}'];
+  const result = await execa('docker', args, { env, extendEnv: false, reject: false, timeout: PING_MS, stdin: 'ignore' });
+  return result.failed ? undefined : result.stdout.trim();
+}
+
+/** Whether an engine, new enough, answers at an address of `DOCKER_HOST`'s kinds. */
+export async function answers(host: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  const address = await endpoint(host, env).catch(() => undefined);
+  if (!address) return false;
+  return new Promise((resolve) => {
+    const call = address.send({ ...address.options, path: '/_ping', timeout: PING_MS }, (answer) => {
+      answer.resume();
+      const api = String(answer.headers['api-version'] ?? '0');
+      resolve(answer.statusCode === 200 && compareVersions(api, versions.docker.minimumApi) >= 0);
+    });
+    call.on('timeout', () => call.destroy(new Error('no answer')));
+    call.on('error', () => resolve(false));
+    call.end();
+  });
+}
+
+async function endpoint(host: string, env: NodeJS.ProcessEnv) {
+  if (host.startsWith('unix://')) return { send: request, options: { socketPath: host.slice('unix://'.length) } };
+  if (!/^(tcp|https?):\/\//.test(host)) return undefined;
+  const url = new URL(host.replace(/^tcp:/, 'http:'));
+  const options = { hostname: url.hostname, port: url.port };
+  if (!env['DOCKER_TLS_VERIFY'] && url.protocol === 'http:') return { send: request, options };
+  const folder = env['DOCKER_CERT_PATH'] ?? join(env['HOME'] ?? homedir(), '.docker');
+  const [ca, cert, key] = await Promise.all(['ca.pem', 'cert.pem', 'key.pem'].map((file) => readFile(join(folder, file))));
+  const { request: secure } = await import('node:https');
+  return { send: secure, options: { ...options, ca, cert, key } };
+}

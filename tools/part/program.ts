@@ -1,0 +1,119 @@
+import { access, constants, rm } from 'node:fs/promises';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { execa } from 'execa';
+import { alone, cacheDirectory, place } from './cache.ts';
+import { downloadRelease, goPlatform } from './download.ts';
+import { buildFromGoModule } from './gobuild.ts';
+import type { Origin, Part, Report, Way } from './part.ts';
+import { compareVersions, type ProgramPin, versionIn } from './version.ts';
+
+/** A HashiCorp program: found under its name, released as one zip, built from one Go package. */
+export interface Program {
+  /** `vault` or `terraform`: the name of the file and of the release. */
+  file: 'vault' | 'terraform';
+  pin: ProgramPin;
+  /** The environment variable that names a copy explicitly. */
+  variable: string;
+  tags?: string;
+  linker?: string;
+}
+
+/** The places where a program may be, in the order of the house. */
+export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Report): Way[] {
+  const { file, pin } = program;
+  const cache = cacheDirectory(env);
+  const kept = join(cache, 'bin', file, pin.version, goPlatform(), file);
+  const keep = (origin: Origin, make: (scratch: string) => Promise<string>) =>
+    alone(cache, `${file}-${pin.version}`, report, async () => {
+      // Another process may have got it while this one waited.
+      const already = await fromCache();
+      if (already) return already;
+      await place(cache, kept, make);
+      return checked(kept, origin);
+    });
+
+  async function fromCache(): Promise<Part | undefined> {
+    if (!(await executable(kept))) return undefined;
+    try {
+      return await checked(kept, 'cache');
+    } catch (error) {
+      // Damaged after all: it goes, and the next way makes a new one.
+      report(`${file}: the cached copy does not run and is thrown away (${(error as Error).message})`);
+      await rm(kept, { force: true });
+      return undefined;
+    }
+  }
+
+  async function checked(path: string, origin: Origin): Promise<Part> {
+    const result = await execa(path, ['version'], { env: quiet(env), extendEnv: false, reject: false, timeout: 20_000, stdin: 'ignore' });
+    if (result.failed) throw new Error(`${path} can't be run: ${(result.shortMessage ?? '').split('\n')[0]}`);
+    const version = versionIn(result.stdout);
+    if (!version) throw new Error(`${path} does not tell its version`);
+    if (compareVersions(version, pin.minimum) < 0) throw new Error(`${path} is ${version}, at least ${pin.minimum} is needed`);
+    return { name: file, version, path, origin };
+  }
+
+  return [
+    {
+      origin: 'environment',
+      where: program.variable,
+      async find() {
+        const path = env[program.variable];
+        if (!path) return undefined;
+        if (!(await executable(resolve(path)))) throw new Error(`${path} is not an executable file`);
+        return checked(resolve(path), 'environment');
+      },
+    },
+    {
+      origin: 'PATH',
+      where: 'PATH',
+      async find() {
+        const path = await onPath(file, env);
+        return path ? checked(path, 'PATH') : undefined;
+      },
+    },
+    { origin: 'cache', where: kept, find: fromCache },
+    {
+      origin: 'download',
+      where: 'official release',
+      find: () => keep('download', (scratch) => downloadRelease(file, pin.version, scratch, env, report)),
+    },
+    {
+      origin: 'go-module',
+      where: pin.goModule,
+      find: () =>
+        keep('go-module', (into) =>
+          buildFromGoModule(
+            {
+              pin,
+              name: file,
+              into,
+              file,
+              ...(program.tags ? { tags: program.tags } : {}),
+              ...(program.linker ? { linker: program.linker } : {}),
+            },
+            env,
+            report,
+          ),
+        ),
+    },
+  ];
+}
+
+/** The first executable of that name in an absolute folder of PATH; a relative one would depend on where the caller stands. */
+export async function onPath(name: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  for (const folder of (env['PATH'] ?? '').split(delimiter)) {
+    if (isAbsolute(folder) && (await executable(join(folder, name)))) return join(folder, name);
+  }
+  return undefined;
+}
+
+async function executable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(() => true, () => false);
+}
+
+/** Asking for a version must not call home, and a broken CLI configuration is no fault of the program. */
+function quiet(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { TF_CLI_CONFIG_FILE: _left, ...rest } = env;
+  return { ...rest, CHECKPOINT_DISABLE: '1' };
+}

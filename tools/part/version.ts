@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** How a Go module of `tools/` builds one part. */
+export interface GoPin {
+  goModule: string;
+  goPackage: string;
+  goVersion: string;
+}
+
+export interface ProgramPin extends GoPin {
+  version: string;
+  minimum: string;
+}
+
+export interface ProviderPin extends GoPin {
+  source: string;
+  /** Terraform version constraints that `terraform/` is kept working with. */
+  range: string[];
+  /** What is fetched where Terraform can download providers. */
+  download: string;
+  /** What the Go module builds. */
+  version: string;
+}
+
+export interface Versions {
+  vault: ProgramPin;
+  terraform: ProgramPin;
+  providers: { vault: ProviderPin; auth0: ProviderPin };
+  image: { vault: string };
+  docker: { minimumApi: string; debianPackages: string[] };
+}
+
+/** The repository's root: the folder that holds `package.json`. */
+export const checkout = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+
+/** Every pin, from the one file that holds them. */
+export const versions = JSON.parse(readFileSync(`${checkout}/tools/versions.json`, 'utf8')) as Versions;
+
+/** The first `x.y.z` in a text, such as the output of `vault version`. */
+export function versionIn(text: string): string | undefined {
+  return /\d+\.\d+\.\d+/.exec(text)?.[0];
+}
+
+/** Negative, zero or positive, as `a` is older than, the same as, or newer than `b`. Plain `x.y.z` only. */
+export function compareVersions(a: string, b: string): number {
+  const left = a.split('.').map(Number);
+  const right = b.split('.').map(Number);
+  for (let place = 0; place < 3; place++) {
+    const difference = (left[place] ?? 0) - (right[place] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Whether a version meets every constraint, each `>= x.y.z` or `< x.y.z`. */
+export function meets(version: string, range: readonly string[]): boolean {
+  return range.every((constraint) => {
+    const [operator, bound] = constraint.split(' ');
+    if (!bound) throw new Error(`not a constraint: ${constraint}`);
+    const difference = compareVersions(version, bound);
+    return operator === '>=' ? difference >= 0 : difference < 0;
+  });
+}
