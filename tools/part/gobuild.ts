@@ -10,8 +10,6 @@ export interface GoBuild {
   /** What it is, for the progress lines. */
   name: string;
   tags?: string;
-  /** Linker settings besides `-s -w`. */
-  linker?: string;
   /** Folder that receives the file. */
   into: string;
   file: string;
@@ -38,8 +36,7 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
         '-mod=readonly',
         '-trimpath',
         ...(build.tags ? ['-tags', build.tags] : []),
-        '-ldflags',
-        ['-s -w', build.linker].filter(Boolean).join(' '),
+        '-ldflags=-s -w',
         '-o',
         output,
         build.pin.goPackage,
@@ -51,7 +48,6 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
         reject: false,
         stdin: 'ignore',
         all: true,
-        lines: false,
         maxBuffer: 10_000_000,
         // Go prints only downloads; the last one is the best sign of life there is.
         stderr: [

@@ -14,34 +14,37 @@ export interface Program {
   pin: ProgramPin;
   /** The environment variable that names a copy explicitly. */
   variable: string;
+  /** Go build tags. */
   tags?: string;
-  linker?: string;
 }
 
 /** The places where a program may be, in the order of the house. */
 export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Report): Way[] {
   const { file, pin } = program;
   const cache = cacheDirectory(env);
-  const kept = join(cache, 'bin', file, pin.version, goPlatform(), file);
-  const keep = (origin: Origin, make: (scratch: string) => Promise<string>) =>
-    alone(cache, `${file}-${pin.version}`, report, async () => {
+  // The Go module may build another version than the one that is released.
+  const built = pin.goVersion.slice(1);
+  const home = (version: string) => join(cache, 'bin', file, version, goPlatform(), file);
+  const keep = (origin: Origin, version: string, make: (scratch: string) => Promise<string>) =>
+    alone(cache, file, report, async () => {
       // Another process may have got it while this one waited.
       const already = await fromCache();
       if (already) return already;
-      await place(cache, kept, make);
-      return checked(kept, origin);
+      return checked(await place(cache, home(version), make), origin);
     });
 
   async function fromCache(): Promise<Part | undefined> {
-    if (!(await executable(kept))) return undefined;
-    try {
-      return await checked(kept, 'cache');
-    } catch (error) {
-      // Damaged after all: it goes, and the next way makes a new one.
-      report(`${file}: the cached copy does not run and is thrown away (${(error as Error).message})`);
-      await rm(kept, { force: true });
-      return undefined;
+    for (const path of new Set([home(pin.version), home(built)])) {
+      if (!(await executable(path))) continue;
+      try {
+        return await checked(path, 'cache');
+      } catch (error) {
+        // Damaged after all: it goes, and the next way makes a new one.
+        report(`${file}: the cached copy does not run and is thrown away (${(error as Error).message})`);
+        await rm(path, { force: true });
+      }
     }
+    return undefined;
   }
 
   async function checked(path: string, origin: Origin): Promise<Part> {
@@ -72,29 +75,18 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
         return path ? checked(path, 'PATH') : undefined;
       },
     },
-    { origin: 'cache', where: kept, find: fromCache },
+    { origin: 'cache', where: home(pin.version), find: fromCache },
     {
       origin: 'download',
       where: 'official release',
-      find: () => keep('download', (scratch) => downloadRelease(file, pin.version, scratch, env, report)),
+      find: () => keep('download', pin.version, (scratch) => downloadRelease(file, pin.version, scratch, env, report)),
     },
     {
       origin: 'go-module',
       where: pin.goModule,
       find: () =>
-        keep('go-module', (into) =>
-          buildFromGoModule(
-            {
-              pin,
-              name: file,
-              into,
-              file,
-              ...(program.tags ? { tags: program.tags } : {}),
-              ...(program.linker ? { linker: program.linker } : {}),
-            },
-            env,
-            report,
-          ),
+        keep('go-module', built, (into) =>
+          buildFromGoModule({ pin, name: file, into, file, ...(program.tags ? { tags: program.tags } : {}) }, env, report),
         ),
     },
   ];

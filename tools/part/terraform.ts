@@ -6,6 +6,9 @@ import { versions } from './version.ts';
 /**
  * Terraform: `POSTERN_TERRAFORM_BIN`, PATH, the cache, the official release, the pinned Go module.
  *
+ * The Go module is 1.5.7, the oldest that Postern works with: later releases keep parts of themselves in modules
+ * that are not published, so they can't be built this way.
+ *
  * @throws PosternError `misconfigured` with the reason of each way when none works.
  */
 export function findTerraform(report: Report = toStderr, env: NodeJS.ProcessEnv = process.env): Promise<Part> {
@@ -13,8 +16,6 @@ export function findTerraform(report: Report = toStderr, env: NodeJS.ProcessEnv 
     file: 'terraform',
     pin: versions.terraform,
     variable: 'POSTERN_TERRAFORM_BIN',
-    // Without it a build calls itself a development version.
-    linker: '-X github.com/hashicorp/terraform/version.dev=no',
   } as const;
   return firstOf('terraform', programWays(program, env, report), report);
 }
