@@ -1,0 +1,14 @@
+output "client_id" {
+  description = "Client id of the shared application."
+  value       = auth0_client.shared.id
+}
+
+output "operators_client_id" {
+  description = "Client id of the application that people log in to Vault with."
+  value       = auth0_client.operators.id
+}
+
+output "operators_redirect_uris" {
+  description = "Where that application may send people back to."
+  value       = local.redirect_uris
+}

@@ -1,0 +1,93 @@
+variable "tenant" {
+  description = "One customer. See the root module's `tenants` for what each attribute means."
+  type = object({
+    id                 = string
+    grants             = optional(list(object({ api = string, scopes = optional(list(string), []) })), [])
+    default_api        = optional(string)
+    organization       = optional(string)
+    claims             = optional(map(string), {})
+    disabled           = optional(bool, false)
+    cidrs              = optional(list(string), [])
+    token_ttl          = optional(number, 300)
+    secret_id_ttl      = optional(number, 0)
+    secret_id_num_uses = optional(number, 0)
+  })
+  nullable = false
+
+  # The id becomes part of Vault paths and of policies, so nothing that a path or a policy could read differently is let in.
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.tenant.id))
+    error_message = "${jsonencode(var.tenant.id)} can't be a tenant's id: it is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with a letter or digit."
+  }
+
+  # Words that a log line or a policy name would make look like one of Postern's own identities.
+  validation {
+    condition     = !contains(["auditor", "broker", "default", "operator", "postern", "root"], var.tenant.id)
+    error_message = "\"${var.tenant.id}\" is a reserved word and can't be a tenant's id (nor can auditor, broker, default, operator, postern, root)."
+  }
+
+  validation {
+    condition     = length(distinct(var.tenant.grants[*].api)) == length(var.tenant.grants)
+    error_message = "Tenant ${var.tenant.id} has two grants for one API: put their scopes into one grant."
+  }
+
+  validation {
+    condition     = var.tenant.default_api == null ? true : contains(var.tenant.grants[*].api, var.tenant.default_api)
+    error_message = "Tenant ${var.tenant.id} has a default_api that it has no grant for."
+  }
+
+  validation {
+    condition     = var.tenant.organization == null ? true : can(regex("^org_[A-Za-z0-9]+$", var.tenant.organization))
+    error_message = "Tenant ${var.tenant.id}: organization is an Auth0 organization id, such as org_abc123."
+  }
+
+  # Auth0 drops claims whose names collide with its own, silently; a URI never collides.
+  validation {
+    condition     = alltrue([for claim in keys(var.tenant.claims) : can(regex("^https?://[^\\s]+$", claim))])
+    error_message = "Tenant ${var.tenant.id}: a claim's name is a namespaced URI, such as https://postern.dev/plan."
+  }
+
+  validation {
+    condition     = !contains(keys(var.tenant.claims), "https://postern.dev/tenant")
+    error_message = "Tenant ${var.tenant.id}: the claim https://postern.dev/tenant binds a token to its tenant and can't be set by hand."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.tenant.cidrs : can(cidrhost(cidr, 0))])
+    error_message = "Tenant ${var.tenant.id}: cidrs are blocks of addresses, such as 203.0.113.0/24."
+  }
+
+  # A batch token can't be revoked, so it must end soon by itself.
+  validation {
+    condition     = var.tenant.token_ttl >= 30 && var.tenant.token_ttl <= 3600 && floor(var.tenant.token_ttl) == var.tenant.token_ttl
+    error_message = "Tenant ${var.tenant.id}: token_ttl is a whole number of seconds from 30 to 3600."
+  }
+
+  validation {
+    condition     = (var.tenant.secret_id_ttl == 0 || var.tenant.secret_id_ttl >= 60 && var.tenant.secret_id_ttl <= 31536000) && floor(var.tenant.secret_id_ttl) == var.tenant.secret_id_ttl
+    error_message = "Tenant ${var.tenant.id}: secret_id_ttl is 0 (until revoked) or a whole number of seconds from 60 to 31536000, one year."
+  }
+
+  validation {
+    condition     = var.tenant.secret_id_num_uses >= 0 && floor(var.tenant.secret_id_num_uses) == var.tenant.secret_id_num_uses
+    error_message = "Tenant ${var.tenant.id}: secret_id_num_uses is 0 (no limit) or a whole number of logins."
+  }
+}
+
+variable "apis" {
+  description = "The APIs that there are, by name, with their scopes: module vault's output `apis`."
+  type        = map(object({ scopes = list(string) }))
+  nullable    = false
+}
+
+variable "mounts" {
+  description = "Paths of the tenants' AppRole mount and of the KV mount: module vault's output `mounts`."
+  type        = object({ approle = string, kv = string })
+  nullable    = false
+}
+
+variable "policy" {
+  description = "Name of the tenants' policy: module vault's output `policies.tenant`."
+  type        = string
+  nullable    = false
+}

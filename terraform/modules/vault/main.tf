@@ -1,0 +1,183 @@
+locals {
+  policy_prefix = "postern-"
+
+  # Auth0's own default is a day; a token that Postern signs can be as short as its API likes, for it costs no quota.
+  apis = {
+    for name, api in var.apis : name => merge(api, {
+      scopes   = sort(distinct(api.scopes))
+      lifetime = coalesce(api.lifetime, api.source == "auth0" ? 86400 : 3600)
+    })
+  }
+}
+
+# --- tenants' credentials
+
+# For tenants only: operators manage the roles of this mount.
+resource "vault_auth_backend" "approle" {
+  type        = "approle"
+  path        = var.mounts.approle
+  description = "Postern: tenants"
+}
+
+# - Lockout off: with it, whoever knows a role_id can lock a customer out for 15 minutes by five wrong secret_ids. The broker
+#   throttles wrong credentials instead.
+# - token_type batch: Vault then gives no service token on this mount, whatever a role says.
+# - The longest TTL also caps a secret_id's life, silently; Vault's own default would end every one after 32 days.
+# Vault answers this endpoint with other fields than it takes, so it isn't read back; `postern doctor` checks it.
+resource "vault_generic_endpoint" "approle_tune" {
+  path                 = "sys/auth/${vault_auth_backend.approle.path}/tune"
+  disable_read         = true
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    token_type          = "batch"
+    default_lease_ttl   = "300s"
+    max_lease_ttl       = "31536000s"
+    user_lockout_config = { lockout_disable = true }
+  })
+}
+
+resource "vault_quota_rate_limit" "approle" {
+  name = "postern-approle"
+  path = "auth/${vault_auth_backend.approle.path}/"
+  rate = var.login_rate
+
+  # Vault refuses a quota for a mount that isn't there yet.
+  depends_on = [vault_auth_backend.approle]
+}
+
+# --- the broker's credential
+
+# A mount of its own, which operators can't touch: whoever may issue secret_ids there may become the broker.
+resource "vault_auth_backend" "broker" {
+  type        = "approle"
+  path        = var.mounts.broker_approle
+  description = "Postern: the broker"
+}
+
+# Lockout off here too: it would keep a restarted broker out after a stranger's five guesses.
+resource "vault_generic_endpoint" "broker_tune" {
+  path                 = "sys/auth/${vault_auth_backend.broker.path}/tune"
+  disable_read         = true
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    max_lease_ttl       = "31536000s"
+    user_lockout_config = { lockout_disable = true }
+  })
+}
+
+resource "vault_approle_auth_backend_role" "broker" {
+  backend   = vault_auth_backend.broker.path
+  role_name = "broker"
+
+  # A service token, since a batch token can't be renewed.
+  token_type              = "service"
+  token_ttl               = var.broker.token_ttl
+  token_max_ttl           = var.broker.token_max_ttl
+  token_policies          = [vault_policy.policy["broker"].name]
+  token_no_default_policy = true
+
+  secret_id_ttl         = var.broker.secret_id_ttl
+  secret_id_num_uses    = var.broker.secret_id_num_uses
+  secret_id_bound_cidrs = length(var.broker.cidrs) == 0 ? null : var.broker.cidrs
+
+  depends_on = [vault_generic_endpoint.broker_tune]
+}
+
+# --- documents
+
+# apis/<api>, tenants/<tenant>, upstream/auth0, state/epoch. The last two aren't Terraform's: one is secret, the other
+# must survive an apply.
+resource "vault_mount" "kv" {
+  path        = var.mounts.kv
+  type        = "kv"
+  options     = { version = "2" }
+  description = "Postern: APIs, tenants, upstream credential, epoch"
+}
+
+resource "vault_generic_secret" "api" {
+  for_each = local.apis
+
+  path                = "${vault_mount.kv.path}/apis/${each.key}"
+  data_json           = jsonencode(each.value)
+  delete_all_versions = true
+}
+
+# --- cached tokens
+
+resource "vault_mount" "tokens" {
+  path        = var.mounts.tokens
+  type        = "kv"
+  options     = { version = "2" }
+  description = "Postern: cached access tokens"
+}
+
+# Only the newest token of each key is kept, and no longer than a token can live.
+resource "vault_generic_endpoint" "tokens_config" {
+  path                 = "${vault_mount.tokens.path}/config"
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    max_versions         = 1
+    delete_version_after = format("%dh%dm%ds", floor(var.cached_token_retention / 3600), floor(var.cached_token_retention % 3600 / 60), var.cached_token_retention % 60)
+  })
+
+  lifecycle {
+    precondition {
+      condition     = var.cached_token_retention >= max(0, values(local.apis)[*].lifetime...)
+      error_message = "cached_token_retention (${var.cached_token_retention} s) is shorter than an API's lifetime (${max(0, values(local.apis)[*].lifetime...)} s): Vault would remove tokens that are still good."
+    }
+  }
+}
+
+# --- signing
+
+resource "vault_mount" "transit" {
+  path        = var.mounts.transit
+  type        = "transit"
+  description = "Postern: signs tokens of APIs whose source is transit"
+}
+
+# The private key never leaves Vault: not exportable, no plaintext backup. Deletion is allowed so that `terraform destroy` can
+# clean up; none of the policies gives it to anybody.
+resource "vault_transit_secret_backend_key" "signing" {
+  backend          = vault_mount.transit.path
+  name             = var.transit_key
+  type             = "rsa-2048"
+  deletion_allowed = true
+}
+
+# --- policies
+
+resource "vault_policy" "policy" {
+  for_each = toset(["tenant", "broker", "operator", "auditor"])
+
+  name = "${local.policy_prefix}${each.key}"
+  policy = templatefile("${path.module}/../../../vault-policies/${each.key}.hcl", {
+    approle          = var.mounts.approle
+    approle_accessor = vault_auth_backend.approle.accessor
+    broker_approle   = var.mounts.broker_approle
+    oidc             = var.mounts.oidc
+    kv               = var.mounts.kv
+    tokens           = var.mounts.tokens
+    transit          = var.mounts.transit
+    transit_key      = var.transit_key
+    policy_prefix    = local.policy_prefix
+    tenant_policy    = "${local.policy_prefix}tenant"
+  })
+}
+
+# --- audit
+
+resource "vault_audit" "postern" {
+  count = var.audit == null ? 0 : 1
+
+  type        = var.audit.type
+  path        = var.audit.path
+  options     = var.audit.options
+  description = "Postern"
+}

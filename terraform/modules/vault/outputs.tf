@@ -1,0 +1,31 @@
+# Every output waits for what it names, so that a tenant is never written before its mount and policy are there.
+
+output "broker_role_id" {
+  description = "role_id of the broker's AppRole."
+  value       = vault_approle_auth_backend_role.broker.role_id
+}
+
+output "approle_accessor" {
+  description = "Accessor of the tenants' AppRole mount."
+  value       = vault_auth_backend.approle.accessor
+}
+
+output "mounts" {
+  description = "Paths of the mounts."
+  value       = var.mounts
+  depends_on = [
+    vault_auth_backend.approle,
+    vault_generic_endpoint.approle_tune,
+    vault_mount.kv,
+  ]
+}
+
+output "policies" {
+  description = "Names of the policies."
+  value       = { for name, policy in vault_policy.policy : name => policy.name }
+}
+
+output "apis" {
+  description = "The APIs with their defaults filled in."
+  value       = local.apis
+}

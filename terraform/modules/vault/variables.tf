@@ -1,0 +1,176 @@
+variable "apis" {
+  description = "APIs that tokens are issued for, by name. See the root module."
+  type = map(object({
+    audience = string
+    source   = string
+    scopes   = optional(list(string), [])
+    lifetime = optional(number)
+    dialect  = optional(string, "access_token")
+  }))
+  nullable = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.apis) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
+    error_message = "An API's name is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with a letter or digit. Given: ${join(", ", keys(var.apis))}."
+  }
+
+  validation {
+    condition     = alltrue([for api in values(var.apis) : can(regex("^[a-zA-Z][a-zA-Z0-9+.-]*:[^\\s#]+$", api.audience))])
+    error_message = "An API's audience is an absolute URI without spaces or fragment, such as https://orders.example.com. Given: ${join(", ", values(var.apis)[*].audience)}."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.apis)[*].audience)) == length(var.apis)
+    error_message = "Two APIs have the same audience. A token is asked for by its audience, so each needs its own."
+  }
+
+  validation {
+    condition     = alltrue([for api in values(var.apis) : contains(["auth0", "transit"], api.source)])
+    error_message = "An API's source is auth0 or transit. Given: ${join(", ", distinct(values(var.apis)[*].source))}."
+  }
+
+  # RFC 6749, section 3.3.
+  validation {
+    condition     = alltrue([for scope in flatten(values(var.apis)[*].scopes) : can(regex("^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,280}$", scope))])
+    error_message = "A scope is 1 to 280 printable ASCII characters without space, quote or backslash."
+  }
+
+  validation {
+    condition     = alltrue([for api in values(var.apis) : api.lifetime == null ? true : api.lifetime >= 60 && api.lifetime <= 2592000 && floor(api.lifetime) == api.lifetime])
+    error_message = "An API's lifetime is a whole number of seconds from 60 to 2592000, Auth0's limit of 30 days."
+  }
+
+  validation {
+    condition     = alltrue([for api in values(var.apis) : contains(["access_token", "access_token_authz", "rfc9068_profile", "rfc9068_profile_authz"], api.dialect)])
+    error_message = "An API's dialect is access_token, access_token_authz, rfc9068_profile or rfc9068_profile_authz."
+  }
+}
+
+variable "mounts" {
+  description = "Where things are mounted."
+  type = object({
+    approle        = optional(string, "approle")
+    broker_approle = optional(string, "approle-broker")
+    oidc           = optional(string, "oidc")
+    kv             = optional(string, "postern")
+    tokens         = optional(string, "postern-tokens")
+    transit        = optional(string, "transit")
+  })
+  nullable = false
+
+  validation {
+    condition     = alltrue([for path in values(var.mounts) : can(regex("^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*$", path))])
+    error_message = "A mount's path is lower-case letters, digits, hyphens and underscores, in segments parted by a slash, with no slash at either end."
+  }
+
+  # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
+  validation {
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc])) == 3
+    error_message = "The auth methods (approle, broker_approle, oidc) each need a mount path of their own."
+  }
+
+  validation {
+    condition     = length(distinct([var.mounts.kv, var.mounts.tokens, var.mounts.transit])) == 3
+    error_message = "The secrets engines (kv, tokens, transit) each need a mount path of their own."
+  }
+}
+
+variable "transit_key" {
+  description = "Name of the signing key."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.transit_key))
+    error_message = "transit_key is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with a letter or digit."
+  }
+}
+
+variable "login_rate" {
+  description = "Requests a second that the tenants' AppRole mount lets through."
+  type        = number
+  nullable    = false
+
+  validation {
+    condition     = var.login_rate > 0
+    error_message = "login_rate is a positive number of requests a second."
+  }
+}
+
+variable "cached_token_retention" {
+  description = "Seconds after which Vault removes a cached token."
+  type        = number
+  nullable    = false
+
+  validation {
+    condition     = var.cached_token_retention > 0 && floor(var.cached_token_retention) == var.cached_token_retention
+    error_message = "cached_token_retention is a whole number of seconds."
+  }
+}
+
+variable "broker" {
+  description = "The broker's own AppRole; times in seconds, 0 for secret_id_ttl and secret_id_num_uses means no limit."
+  type = object({
+    token_ttl          = optional(number, 3600)
+    token_max_ttl      = optional(number, 86400)
+    cidrs              = optional(list(string), [])
+    secret_id_ttl      = optional(number, 0)
+    secret_id_num_uses = optional(number, 0)
+  })
+  nullable = false
+
+  validation {
+    condition     = var.broker.token_ttl >= 60 && var.broker.token_ttl <= var.broker.token_max_ttl
+    error_message = "The broker's token_ttl is at least 60 seconds and at most its token_max_ttl."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.broker.cidrs : can(cidrhost(cidr, 0))])
+    error_message = "The broker's cidrs are blocks of addresses, such as 10.0.0.0/8."
+  }
+}
+
+variable "audit" {
+  description = "The audit device; null: none is made."
+  type = object({
+    type    = optional(string, "file")
+    path    = optional(string, "postern")
+    options = optional(map(string), { file_path = "stdout" })
+  })
+
+  validation {
+    condition     = var.audit == null ? true : contains(["file", "socket", "syslog"], var.audit.type)
+    error_message = "The audit device's type is file, socket or syslog."
+  }
+}
+
+variable "oidc" {
+  description = "People's login; null: no OIDC mount is made."
+  type = object({
+    discovery_url    = optional(string)
+    discovery_ca_pem = optional(string)
+    client_id        = optional(string)
+    redirect_uris    = optional(list(string), ["http://localhost:8250/oidc/callback"])
+    roles_claim      = optional(string, "https://postern.dev/roles")
+    user_claim       = optional(string, "sub")
+    ttl              = optional(number, 3600)
+    max_ttl          = optional(number, 28800)
+  })
+
+  # Vault compares it with the issuer letter by letter; Auth0's issuer ends in a slash.
+  validation {
+    condition     = try(var.oidc.discovery_url, null) == null ? true : can(regex("^https?://[^\\s]+$", var.oidc.discovery_url))
+    error_message = "oidc.discovery_url is the issuer's URL as the issuer spells it, such as https://example.eu.auth0.com/."
+  }
+
+  validation {
+    condition     = var.oidc == null ? true : var.oidc.ttl > 0 && var.oidc.ttl <= var.oidc.max_ttl
+    error_message = "oidc.ttl is more than 0 and at most oidc.max_ttl."
+  }
+}
+
+variable "oidc_client_secret" {
+  description = "Client secret of the OIDC application; null: the method's configuration isn't written by Terraform. Set, it lies in the state."
+  type        = string
+  sensitive   = true
+}

@@ -1,0 +1,149 @@
+# Types and meaning only: each module checks its own input, where the defaults are too, so that a module used alone is checked as well.
+
+variable "apis" {
+  description = <<-EOT
+    APIs that tokens are issued for, by name. `source` says who issues: "auth0" (the shared Auth0 application) or "transit"
+    (Postern signs with Vault's transit key). `lifetime` is in seconds; unset, it is 86400 for auth0 and 3600 for transit.
+    `dialect` is Auth0's token dialect; unset, it is "access_token".
+  EOT
+  type = map(object({
+    audience = string
+    source   = string
+    scopes   = optional(list(string))
+    lifetime = optional(number)
+    dialect  = optional(string)
+  }))
+  default  = {}
+  nullable = false
+}
+
+variable "tenants" {
+  description = <<-EOT
+    Customers, by tenant id, which is also the name of the AppRole role. `grants` lists what each may ask for. `cidrs` limits where
+    a credential may be used from (behind a broker, Vault sees the broker's address unless it forwards the client's).
+    `token_ttl` is the life of the Vault token behind one login; `secret_id_ttl` 0 means until revoked; both in seconds.
+    `disabled` is for a tenant that is to stay off; the CLI's `tenant disable` works at once and is kept in a
+    document that Terraform doesn't manage, so that an apply never turns a tenant on again.
+  EOT
+  type = map(object({
+    grants             = optional(list(object({ api = string, scopes = optional(list(string)) })))
+    default_api        = optional(string)
+    organization       = optional(string)
+    claims             = optional(map(string))
+    disabled           = optional(bool)
+    cidrs              = optional(list(string))
+    token_ttl          = optional(number)
+    secret_id_ttl      = optional(number)
+    secret_id_num_uses = optional(number)
+  }))
+  default  = {}
+  nullable = false
+}
+
+variable "mounts" {
+  description = "Where things are mounted in Vault. The broker and the CLI must be told of a change."
+  type = object({
+    approle        = optional(string)
+    broker_approle = optional(string)
+    oidc           = optional(string)
+    kv             = optional(string)
+    tokens         = optional(string)
+    transit        = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "transit_key" {
+  description = "Name of the transit key that signs tokens of APIs whose source is transit."
+  type        = string
+  default     = "postern"
+  nullable    = false
+}
+
+variable "login_rate" {
+  description = "Requests a second that Vault lets through to the tenants' AppRole mount (a rate-limit quota); more get 429."
+  type        = number
+  default     = 2000
+  nullable    = false
+}
+
+variable "cached_token_retention" {
+  description = "Seconds after which Vault removes a cached token by itself. Longer than any API's tokens live."
+  type        = number
+  default     = 90000
+  nullable    = false
+}
+
+variable "broker" {
+  description = <<-EOT
+    The broker's own AppRole. Its token is renewed until token_max_ttl (seconds) and then logs in anew; `cidrs` limits where its
+    credential may be used from.
+  EOT
+  type = object({
+    token_ttl          = optional(number)
+    token_max_ttl      = optional(number)
+    cidrs              = optional(list(string))
+    secret_id_ttl      = optional(number)
+    secret_id_num_uses = optional(number)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "audit" {
+  description = "Vault's audit device: its type and options, by default a file device that writes to the server's standard output. null: none is made, for a Vault that has one."
+  type = object({
+    type    = optional(string)
+    path    = optional(string)
+    options = optional(map(string))
+  })
+  default = {}
+}
+
+variable "oidc" {
+  description = <<-EOT
+    People's login by OIDC; null: no OIDC mount, unless var.auth0 is set, which fills in what is left out here. `discovery_url` is
+    Auth0's issuer, with its trailing slash. `roles_claim` holds the words "operator" and "auditor". ttl and max_ttl in seconds.
+  EOT
+  type = object({
+    discovery_url    = optional(string)
+    discovery_ca_pem = optional(string)
+    client_id        = optional(string)
+    redirect_uris    = optional(list(string))
+    roles_claim      = optional(string)
+    user_claim       = optional(string)
+    ttl              = optional(number)
+    max_ttl          = optional(number)
+  })
+  default = null
+}
+
+variable "oidc_client_secret" {
+  description = <<-EOT
+    Client secret of the OIDC application. Vault's OIDC method needs one, and Terraform keeps what it writes in its state.
+    Unset, it stays out: the mount and its roles are made all the same, and the method's configuration is written once by hand
+    (see README.md).
+  EOT
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "auth0" {
+  description = <<-EOT
+    The Auth0 tenant to set up; null leaves Auth0 alone. Credentials for the Management API come from the environment.
+    `binding` says how a token is bound to its tenant: "action" (any plan) or "organization" (B2B plans).
+    `manage_trigger` binds the Action to the credentials-exchange trigger and thereby owns the trigger's whole list: turn it off
+    where other Actions are bound there, and add this one by hand. `vault_addresses` are origins of Vault's UI, for its login.
+  EOT
+  type = object({
+    domain           = string
+    binding          = optional(string)
+    manage_trigger   = optional(bool)
+    application_name = optional(string)
+    vault_addresses  = optional(list(string))
+    action_runtime   = optional(string)
+  })
+  default = null
+}

@@ -1,0 +1,113 @@
+# People who look and change nothing: everything an operator sees that is not secret, and not one write. Accessors
+# identify a secret_id without being it; metadata of a document holds no value. People keep Vault's `default` policy beside
+# this one, for their own token.
+
+# --- tenants' AppRole roles
+
+# Which tenants there are.
+path "auth/${approle}/role" {
+  capabilities = ["list"]
+}
+
+# A tenant's limits: TTLs, CIDRs, policies.
+path "auth/${approle}/role/+" {
+  capabilities = ["read"]
+}
+
+# The public half of a credential, to match it with a log.
+path "auth/${approle}/role/+/role-id" {
+  capabilities = ["read"]
+}
+
+# How many secret_ids a tenant has, by accessor. The same path creates one, which takes `update`: not granted.
+path "auth/${approle}/role/+/secret-id" {
+  capabilities = ["list"]
+}
+
+# Age, uses and metadata of a secret_id. Vault makes this look-up a write (`update`); it changes nothing.
+path "auth/${approle}/role/+/secret-id-accessor/lookup" {
+  capabilities = ["update"]
+}
+
+# The broker's role: is it as Terraform wrote it? Not its secret_ids.
+path "auth/${broker_approle}/role/+" {
+  capabilities = ["read"]
+}
+
+# --- documents
+
+# Who may have what.
+path "${kv}/data/tenants/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/data/apis/+" {
+  capabilities = ["read"]
+}
+
+# What was revoked and who is disabled.
+path "${kv}/data/state/epoch" {
+  capabilities = ["read"]
+}
+
+# Names, versions and times of every document, the upstream credential's too; never a value.
+path "${kv}/metadata/*" {
+  capabilities = ["read", "list"]
+}
+
+# Which tokens are cached, and since when; never a token.
+path "${tokens}/metadata/*" {
+  capabilities = ["read", "list"]
+}
+
+# --- signing key
+
+# Version numbers and public keys.
+path "${transit}/keys/${transit_key}" {
+  capabilities = ["read"]
+}
+
+# --- Vault itself
+
+# Which secrets engines there are.
+path "sys/mounts" {
+  capabilities = ["read"]
+}
+
+# Which auth methods there are.
+path "sys/auth" {
+  capabilities = ["read"]
+}
+
+# Lockout and token type. Vault wants sudo for this path; read alone changes nothing.
+path "sys/auth/${approle}/tune" {
+  capabilities = ["read", "sudo"]
+}
+
+# Where the audit log goes. Vault wants sudo for this path too.
+path "sys/audit" {
+  capabilities = ["read", "sudo"]
+}
+
+# What each role of people and machines may do.
+path "sys/policies/acl/${policy_prefix}*" {
+  capabilities = ["read"]
+}
+
+# Limits of the login rate. First the list, then each.
+path "sys/quotas/rate-limit" {
+  capabilities = ["list"]
+}
+
+path "sys/quotas/rate-limit/+" {
+  capabilities = ["read"]
+}
+
+# How people log in; Vault leaves the client secret out of the answer.
+path "auth/${oidc}/config" {
+  capabilities = ["read"]
+}
+
+path "auth/${oidc}/role/+" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,58 @@
+# The broker's own identity. It fills the token cache and uses the upstream credential and the signing key. It can't read
+# a tenant's document or cached tokens (the tenant's own token does that), can't see or make a secret_id, and has
+# nothing under identity/ or sys/.
+
+# Its token lives an hour and is renewed by the broker itself.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+
+# How long its token still lives, and whether Vault still knows it.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+# A broker that stops gives its token back, so that no lease outlives the process.
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
+
+# Fills the token cache, with check-and-set. No `read`: a tenant's cached token is read with that tenant's token only.
+path "${tokens}/data/*" {
+  capabilities = ["create", "update"]
+}
+
+# What each API is: audience, source, scopes, lifetime, dialect.
+path "${kv}/data/apis/+" {
+  capabilities = ["read"]
+}
+
+# Which APIs there are, to load them all at start.
+path "${kv}/metadata/apis" {
+  capabilities = ["list"]
+}
+
+# The epoch that announces revoked credentials and disabled tenants; polled each second.
+path "${kv}/data/state/epoch" {
+  capabilities = ["read"]
+}
+
+# The one Auth0 application that all tenants share. Only this policy reads it.
+path "${kv}/data/upstream/auth0" {
+  capabilities = ["read"]
+}
+
+# Signs tokens of APIs whose source is transit. Vault takes the hash algorithm from the path or from the body, and a policy
+# sees only the path, so both spellings are named.
+path "${transit}/sign/${transit_key}/sha2-256" {
+  capabilities = ["update"]
+}
+
+path "${transit}/sign/${transit_key}" {
+  capabilities = ["update"]
+}
+
+# Public keys of every version, for the JWKS.
+path "${transit}/keys/${transit_key}" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,163 @@
+# People who manage tenants, through the postern CLI. They create tenants, hand out and revoke credentials, and set the
+# upstream credential; they can't read that credential or any cached token, and can't give anybody, themselves
+# included, more than the tenants' policy: role parameters are limited to the values below, the roles' sub-paths (which set
+# one parameter each and see no such limit) are not granted, and the broker's AppRole mount, identity/* and policy writes
+# are not named at all. People keep Vault's `default` policy beside this one, for their own token (lookup, renew, revoke).
+
+# --- tenants' AppRole roles
+
+# One role is one tenant. `+` is one path segment, so the sub-paths (…/policies, …/token-type, …/custom-secret-id) are outside.
+# A parameter that isn't listed is refused. [] means any value. Lists and comma-separated strings are checked item by item.
+path "auth/${approle}/role/+" {
+  capabilities = ["create", "read", "update", "delete"]
+  allowed_parameters = {
+    "token_policies"          = ["${tenant_policy}"]
+    "token_type"              = ["batch"]
+    "token_no_default_policy" = [true, "true"]
+    "bind_secret_id"          = [true, "true"]
+    "token_ttl"               = []
+    "token_max_ttl"           = []
+    "token_bound_cidrs"       = []
+    "secret_id_ttl"           = []
+    "secret_id_num_uses"      = []
+    "secret_id_bound_cidrs"   = []
+  }
+}
+
+# Lists tenants' roles.
+path "auth/${approle}/role" {
+  capabilities = ["list"]
+}
+
+# The public half of a credential. Read only: choosing a role_id could take over another tenant's identity alias.
+path "auth/${approle}/role/+/role-id" {
+  capabilities = ["read"]
+}
+
+# Issues a secret_id (the CLI asks for it wrapped), and lists the accessors of those issued.
+path "auth/${approle}/role/+/secret-id" {
+  capabilities = ["update", "list"]
+  allowed_parameters = {
+    "metadata"          = []
+    "ttl"               = []
+    "num_uses"          = []
+    "cidr_list"         = []
+    "token_bound_cidrs" = []
+  }
+}
+
+# Age, uses and metadata of a secret_id, by its accessor; the secret itself is never returned.
+path "auth/${approle}/role/+/secret-id-accessor/lookup" {
+  capabilities = ["update"]
+}
+
+# Revokes a secret_id by its accessor.
+path "auth/${approle}/role/+/secret-id-accessor/destroy" {
+  capabilities = ["update"]
+}
+
+# --- documents
+
+# A tenant's grants, organization, claims.
+path "${kv}/data/tenants/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+
+# Lists tenants.
+path "${kv}/metadata/tenants" {
+  capabilities = ["list"]
+}
+
+# A deleted tenant's document goes with all its versions.
+path "${kv}/metadata/tenants/+" {
+  capabilities = ["read", "delete"]
+}
+
+# Checks a grant against what the API offers. APIs themselves are Terraform's.
+path "${kv}/data/apis/+" {
+  capabilities = ["read"]
+}
+
+# Lists APIs.
+path "${kv}/metadata/apis" {
+  capabilities = ["list"]
+}
+
+# Announces a revocation or a disabled tenant to every broker, with check-and-set.
+path "${kv}/data/state/epoch" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Sets the shared Auth0 application's credential. No `read`: only brokers read it.
+path "${kv}/data/upstream/auth0" {
+  capabilities = ["create", "update"]
+}
+
+# Whether and when that credential was set; metadata holds no value.
+path "${kv}/metadata/upstream/auth0" {
+  capabilities = ["read"]
+}
+
+# --- cached tokens: throw away, never read
+
+path "${tokens}/data/*" {
+  capabilities = ["delete"]
+}
+
+# Finds a tenant's cache entries and removes them with all their versions.
+path "${tokens}/metadata/*" {
+  capabilities = ["list", "delete"]
+}
+
+# --- signing key
+
+# Version numbers and public keys.
+path "${transit}/keys/${transit_key}" {
+  capabilities = ["read"]
+}
+
+# Rotates it; older versions stay in the JWKS.
+path "${transit}/keys/${transit_key}/rotate" {
+  capabilities = ["update"]
+}
+
+# --- what `postern doctor` looks at, all read-only
+
+# Are the secrets engines mounted?
+path "sys/mounts" {
+  capabilities = ["read"]
+}
+
+# Are the auth methods mounted?
+path "sys/auth" {
+  capabilities = ["read"]
+}
+
+# Is lockout off, and are tokens of type batch? Vault wants sudo for this path; read alone changes nothing.
+path "sys/auth/${approle}/tune" {
+  capabilities = ["read", "sudo"]
+}
+
+# Is anything recorded? Vault wants sudo for this path too.
+path "sys/audit" {
+  capabilities = ["read", "sudo"]
+}
+
+# Are the four policies what Terraform wrote?
+path "sys/policies/acl/${policy_prefix}*" {
+  capabilities = ["read"]
+}
+
+# Are logins limited? First the list, then each.
+path "sys/quotas/rate-limit" {
+  capabilities = ["list"]
+}
+
+path "sys/quotas/rate-limit/+" {
+  capabilities = ["read"]
+}
+
+# Does people's login point at the right Auth0 domain? Vault leaves the client secret out of the answer.
+path "auth/${oidc}/config" {
+  capabilities = ["read"]
+}
