@@ -20,9 +20,9 @@ while IFS=' ' read -r verb value; do
     done) exit 0 ;;
   esac
 done
-for p in $pids; do kill -TERM -- "-$p" 2>/dev/null; done
+for p in $pids; do kill -s TERM -- "-$p" 2>/dev/null; done
 [ -z "$pids" ] || sleep 1
-for p in $pids; do kill -KILL -- "-$p" 2>/dev/null; done
+for p in $pids; do kill -s KILL -- "-$p" 2>/dev/null; done
 printf '%s' "$folders" | while IFS= read -r f; do rm -rf -- "$f"; done
 `;
 

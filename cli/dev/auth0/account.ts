@@ -15,6 +15,8 @@ export interface Auth0Account {
 export interface Auth0Client {
   id: string;
   name?: string;
+  /** Auth0's application metadata, which an Action sees. */
+  metadata?: Record<string, string>;
   /** All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. */
   secrets: string[];
   grantTypes: ('client_credentials' | 'authorization_code')[];

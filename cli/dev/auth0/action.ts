@@ -16,7 +16,7 @@ export async function runAction(source: string, request: TokenRequest, exchange:
   let denied: Refusal | undefined;
   const event = {
     accessToken: { scope: [...exchange.scopes], customClaims: {} },
-    client: { client_id: exchange.client.id, name: exchange.client.name ?? exchange.client.id, metadata: {} },
+    client: { client_id: exchange.client.id, name: exchange.client.name ?? exchange.client.id, metadata: exchange.client.metadata ?? {} },
     ...(exchange.organization ? { organization: { id: exchange.organization.id, name: exchange.organization.name, metadata: {} } } : {}),
     request: { body: { ...request.parameters, client_id: exchange.client.id }, hostname: '127.0.0.1', ip: '127.0.0.1', method: 'POST', query: {} },
     resource_server: { identifier: exchange.api.audience },

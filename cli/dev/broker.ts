@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startChild } from './child.ts';
+import { freePort } from './port.ts';
+import type { Child } from './child.ts';
+import type { Reaper } from './reaper.ts';
+
+export interface BrokerOptions {
+  vaultAddress: string;
+  roleId: string;
+  /** A file (0600) with the response-wrapping token that holds the broker's secret_id. */
+  wrappedSecretIdFile: string;
+  /** Issuer of the Auth0 tenant, with its slash. */
+  auth0Issuer: string;
+  binding: 'action' | 'organization';
+  logFile: string;
+  logLevel: string;
+  reaper: Reaper;
+  /** TCP port on 127.0.0.1; default any free one. */
+  port?: number;
+  /** Further settings of broker/config.ts; never a secret. */
+  env?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+export interface BrokerProcess {
+  /** `http://127.0.0.1:PORT/`, as its tokens name it. */
+  issuer: string;
+  child: Child;
+}
+
+/**
+ * Starts `broker/main.ts` as a process of its own and waits until it is ready.
+ * @throws Error when it ends, or isn't ready within 20 s; its log says why
+ */
+export async function startBrokerProcess(options: BrokerOptions): Promise<BrokerProcess> {
+  const port = options.port ?? (await freePort());
+  const issuer = `http://127.0.0.1:${port}/`;
+  const child = await startChild({
+    name: 'broker',
+    command: process.execPath,
+    args: [fileURLToPath(import.meta.resolve('#broker/main.ts'))],
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      POSTERN_ISSUER: issuer,
+      POSTERN_LISTEN: `127.0.0.1:${port}`,
+      VAULT_ADDR: options.vaultAddress,
+      POSTERN_ROLE_ID: options.roleId,
+      POSTERN_WRAPPED_SECRET_ID_FILE: options.wrappedSecretIdFile,
+      POSTERN_AUTH0_ISSUER: options.auth0Issuer,
+      POSTERN_AUTH0_BINDING: options.binding,
+      POSTERN_LOG_LEVEL: options.logLevel,
+      ...options.env,
+    },
+    logFile: options.logFile,
+    reaper: options.reaper,
+  });
+  try {
+    const deadline = Date.now() + 20_000;
+    while (!(await ready(issuer))) {
+      options.signal?.throwIfAborted();
+      if (!child.running) throw new Error(`the broker ended while starting (${await child.ended})`);
+      if (Date.now() > deadline) throw new Error('the broker was not ready within 20 s');
+      await sleep(25);
+    }
+    return { issuer, child };
+  } catch (error) {
+    await child.stop();
+    // The log goes away with the stack: its end must be in the message.
+    const log = await readFile(options.logFile, 'utf8').catch(() => '');
+    throw new Error(`${(error as Error).message}\n${log.trimEnd().split('\n').slice(-5).join('\n')}`.trimEnd(), { cause: error });
+  }
+}
+
+async function ready(issuer: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${issuer}readyz`, { redirect: 'error', signal: AbortSignal.timeout(2_000) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,201 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { VaultClient } from '#broker/vault/client.ts';
+import { findProviders } from '#tools/part/terraform.ts';
+import { findVault } from '#tools/part/vault.ts';
+import { startAuth0 } from './auth0.ts';
+import { startBrokerProcess } from './broker.ts';
+import { startReaper } from './reaper.ts';
+import { APIS, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
+import { noteSecret } from './secret.ts';
+import { startService } from './service.ts';
+import { applyTerraform } from './terraform.ts';
+import { startDevVault } from './vault.ts';
+import type { Auth0StandIn } from './auth0.ts';
+import type { BrokerProcess } from './broker.ts';
+import type { TenantName } from './scenario.ts';
+import type { SampleService } from './service.ts';
+import type { DevVault } from './vault.ts';
+
+const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface StackOptions {
+  /** One line of progress. */
+  report?: (line: string) => void;
+  /** Aborting ends the start-up; what has started by then is stopped. */
+  signal?: AbortSignal;
+  /** Where children's logs go besides going away with the stack; the tests' POSTERN_TEST_LOGS. */
+  logFolder?: string | undefined;
+  /** Ports on 127.0.0.1 for what people type; default any free ones. */
+  ports?: { broker?: number; service?: number };
+}
+
+/** The embedded default, running. */
+export interface Stack {
+  vault: DevVault;
+  /** Speaks to Vault; each call names its own token. */
+  client: VaultClient;
+  auth0: Auth0StandIn;
+  broker: BrokerProcess;
+  service: SampleService;
+  roleIds: Record<TenantName, string>;
+  files: { brokerLog: string; vaultAudit: string };
+  /** Seconds that each part of the start-up took. */
+  timings: { step: string; seconds: number }[];
+  /** Ends all, in order, and removes its folder. Twice is harmless. */
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Vault, the stand-in for Auth0, `terraform apply`, the broker and a sample API, all on loopback,
+ * all files in `.postern/` of the checkout. Whatever fails half-way, nothing stays behind.
+ */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const { signal } = options;
+  const report = options.report ?? (() => {});
+  const timings: Stack['timings'] = [];
+  await using undo = new AsyncDisposableStack();
+
+  const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
+    signal?.throwIfAborted();
+    report(step);
+    const start = performance.now();
+    const result = await work();
+    timings.push({ step, seconds: (performance.now() - start) / 1_000 });
+    return result;
+  };
+
+  const folder = join(CHECKOUT, '.postern', `stack-${process.pid}`);
+  const reaper = startReaper();
+  undo.defer(() => reaper.close());
+  reaper.watchFolder(folder);
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const logs = options.logFolder ?? folder;
+  const logFile = (name: string): string => join(logs, `${name}-${process.pid}.log`);
+  const testing = options.logFolder !== undefined;
+
+  const vaultPart = await timed('finding Vault, Terraform and its providers', () =>
+    abortable(signal, async () => {
+      await findProviders(report);
+      return findVault(report);
+    }),
+  );
+
+  const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
+  const { account, m2mSecret, operatorsSecret } = auth0Account(action);
+  noteSecret('auth0 client_secret', m2mSecret);
+  noteSecret('oidc client_secret', operatorsSecret);
+  const [vault, auth0] = await timed(`starting Vault ${vaultPart.version} and the stand-in for Auth0`, () =>
+    both(
+      startDevVault({ binary: vaultPart.path, folder, logFile: logFile('vault'), logLevel: testing ? 'trace' : 'info', reaper, ...(signal ? { signal } : {}) }).then((started) => {
+        undo.defer(() => started.stop());
+        return started;
+      }),
+      startAuth0({ account }).then((started) => {
+        undo.defer(() => started.stop());
+        return started;
+      }),
+    ),
+  );
+  noteSecret('vault root token', vault.rootToken);
+  noteSecret('vault unseal key', vault.unsealKey);
+  const client = new VaultClient({ address: vault.address, timeoutMs: 5_000 });
+  undo.defer(() => client.close());
+  const root = { token: vault.rootToken };
+  const vaultAudit = join(folder, 'audit.log');
+
+  const { outputs } = await timed(`terraform apply for ${Object.keys(TENANTS).join(' and ')}`, () =>
+    applyTerraform({
+      vaultAddress: vault.address,
+      vaultToken: vault.rootToken,
+      stateDirectory: join(folder, 'terraform'),
+      report,
+      ...(signal ? { signal } : {}),
+      variables: {
+        apis: APIS,
+        tenants: TENANTS,
+        audit: { options: { file_path: vaultAudit } },
+        oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
+      },
+    }),
+  );
+  const roleIds = Object.fromEntries(
+    Object.entries(outputs['tenants'] as Record<string, { role_id: string }>).map(([tenant, { role_id }]) => [tenant, role_id]),
+  ) as Record<TenantName, string>;
+
+  const broker = await timed('storing the two Auth0 secrets in Vault, starting the broker', async () => {
+    await client.write('postern/data/upstream/auth0', { data: { client_id: M2M_CLIENT, client_secret: m2mSecret } }, root);
+    // Written past Terraform, which would keep the client secret in its state.
+    await client.write(
+      'auth/oidc/config',
+      { oidc_discovery_url: auth0.issuer, oidc_client_id: OPERATORS_CLIENT, oidc_client_secret: operatorsSecret, default_role: 'auditor' },
+      root,
+    );
+    const wrapped = await client.write('auth/approle-broker/role/broker/secret-id', {}, { ...root, wrapTtl: 120 });
+    const wrappedSecretIdFile = join(folder, 'broker-wrapped-secret-id');
+    await writeFile(wrappedSecretIdFile, noteSecret('wrapping token', String(wrapped.wrap_info?.['token'])), { mode: 0o600 });
+    const started = await startBrokerProcess({
+      vaultAddress: vault.address,
+      roleId: outputs['broker_role_id'] as string,
+      wrappedSecretIdFile,
+      auth0Issuer: auth0.issuer,
+      binding: 'action',
+      logFile: logFile('broker'),
+      logLevel: testing ? 'trace' : 'info',
+      reaper,
+      ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
+      ...(signal ? { signal } : {}),
+    });
+    undo.defer(() => started.child.stop(10_000));
+    return started;
+  });
+
+  const service = await startService(
+    Object.entries(APIS).map(([name, { audience, source, scopes }]) => ({
+      name,
+      issuer: source === 'auth0' ? auth0.issuer : broker.issuer,
+      audience,
+      scope: scopes[0],
+    })),
+    options.ports?.service,
+  );
+  undo.defer(() => service.stop());
+  signal?.throwIfAborted();
+
+  const owned = undo.move();
+  const stop = (): Promise<void> => owned.disposeAsync();
+  return {
+    vault,
+    client,
+    auth0,
+    broker,
+    service,
+    roleIds,
+    files: { brokerLog: logFile('broker'), vaultAudit },
+    timings,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Both results; if one fails, only after the other has ended too, so that nothing starts behind our back. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return Promise.all([a, b]);
+}
+
+/** For work that can't be told to stop, such as a build of minutes: we stop waiting for it. */
+async function abortable<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (!signal) return work();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work(), promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
