@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, open, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
@@ -60,7 +60,11 @@ export async function startEngine(env: NodeJS.ProcessEnv, report: Report): Promi
   const undoBridge = `ip link delete ${bridge} 2>/dev/null`;
   // What containers had mounted is let go before anything below is deleted.
   const undoFolder = `for m in $(awk '$2 ~ "^${folder}/" {print $2}' /proc/mounts | sort -r); do umount -l "$m"; done; rm -rf ${folder}`;
+  // Held open, so that it can be read after the clean-up has taken it away.
+  const log = await open(`${folder}/dockerd.log`, 'a+', 0o600);
   try {
+    // The machine's own configuration may set what is also set here, which dockerd refuses.
+    await writeFile(`${folder}/daemon.json`, '{}');
     await ip('link', 'add', 'name', bridge, 'type', 'bridge');
     await ip('address', 'add', `${freeSubnet()}.1/24`, 'dev', bridge);
     await ip('link', 'set', bridge, 'up');
@@ -72,8 +76,7 @@ export async function startEngine(env: NodeJS.ProcessEnv, report: Report): Promi
         `--exec-root=${folder}/exec`,
         `--pidfile=${folder}/docker.pid`,
         `--bridge=${bridge}`,
-        // An empty one: the machine's own configuration may set what is also set here, which dockerd refuses.
-        '--config-file=/dev/null',
+        `--config-file=${folder}/daemon.json`,
         '--iptables=false',
         '--ip6tables=false',
         '--ip-masq=false',
@@ -86,15 +89,18 @@ export async function startEngine(env: NodeJS.ProcessEnv, report: Report): Promi
     await withProgress('docker: starting dockerd', report, async () => {
       for (const until = Date.now() + START_MS; !(await answers(host, env)); await sleep(100)) {
         if (!over && Date.now() < until) continue;
-        const log = await readFile(`${folder}/dockerd.log`, 'utf8').catch(() => '');
+        const how = over ? 'ended' : 'does not answer';
         await engine.stop();
-        throw new Error(`dockerd ${over ? 'ended' : 'does not answer'}: ${log.trim().split('\n').slice(-3).join(' | ').slice(-600)}`);
+        const said = (await log.read(Buffer.alloc(1_000_000), 0, 1_000_000, 0)).buffer.toString('utf8').replaceAll('\0', '');
+        throw new Error(`dockerd ${how}: ${said.trim().split('\n').slice(-3).join(' | ').slice(-600)}`);
       }
     });
     return { host, stop: engine.stop };
   } catch (error) {
     await execa('/bin/sh', ['-c', `${undoBridge}; ${undoFolder}`], { reject: false });
     throw error;
+  } finally {
+    await log.close();
   }
 }
 

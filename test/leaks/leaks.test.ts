@@ -1,0 +1,18 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { registeredSecrets } from '#test/fixture/ledger.ts';
+import { leaksIn } from './search.ts';
+
+it('no secret that any test used stands in any log, in any spelling', () => {
+  const folder = process.env['POSTERN_TEST_LOGS'];
+  if (!folder) throw new Error("no log folder: run it by vitest's set-up");
+  const secrets = registeredSecrets();
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const logs = files.map((entry) => ({ name: entry.name, text: readFileSync(join(entry.parentPath, entry.name), 'latin1') }));
+  // A search that has nothing to look for, or nowhere to look, proves nothing.
+  expect(secrets.length, 'secrets in the ledger').toBeGreaterThan(0);
+  expect(logs.reduce((size, log) => size + log.text.length, 0), 'bytes of logs').toBeGreaterThan(0);
+  const found = logs.flatMap(({ name, text }) => leaksIn(text, secrets).map((kind) => `${kind} in ${name}`));
+  expect(found).toEqual([]);
+});

@@ -1,0 +1,82 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { getContainerRuntimeClient } from 'testcontainers';
+import type { TestProject } from 'vitest/node';
+import { findDocker } from '#tools/part/docker.ts';
+import { findImage } from '#tools/part/image.ts';
+import { findProviders } from '#tools/part/terraform.ts';
+import { findVault } from '#tools/part/vault.ts';
+import { RUN_LABEL } from './fixture/vault.ts';
+
+/** Projects whose tests need the real parts. */
+const REAL = ['integration', 'conformance', 'e2e'];
+
+/**
+ * Vitest's global set-up, once a run, before any worker: a private folder for logs and the ledger of secrets, and
+ * the real parts, so that test files find them ready and don't race for them.
+ *
+ * @returns the tear-down.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
+  const logs = join(folder, 'logs');
+  mkdirSync(logs, { mode: 0o700 });
+  writeFileSync(join(folder, 'ledger'), '', { mode: 0o600 });
+  // Workers are forked later and inherit these.
+  process.env['POSTERN_TEST_RUN'] = basename(folder);
+  process.env['POSTERN_TEST_LOGS'] = logs;
+  process.env['POSTERN_TEST_LEDGER'] = join(folder, 'ledger');
+  process.env['POSTERN_TEST_DOCKER'] = 'no';
+  let stop = async () => {};
+  if (project.vitest.projects.some(({ name }) => REAL.includes(name))) {
+    try {
+      await findVault();
+      await findProviders();
+      stop = await setUpDocker();
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+  return async () => {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+}
+
+async function setUpDocker(): Promise<() => Promise<void>> {
+  const docker = await findDocker();
+  if (!docker) return async () => {};
+  try {
+    process.env['DOCKER_HOST'] = docker.host;
+    const image = await findImage();
+    process.stderr.write(`docker: ${docker.origin}, image ${image.name} ${image.origin}\n`);
+    if (!image.cleaner) process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
+    if (await sharesNetwork()) process.env['POSTERN_TEST_HOST_NETWORK'] = 'yes';
+    process.env['POSTERN_TEST_DOCKER'] = 'yes';
+  } catch (error) {
+    // The same tests run on the plain program, so an engine of no use is no failure; it is said aloud.
+    process.stderr.write(`docker: not used (${(error as Error).message})\n`);
+  }
+  return async () => {
+    if (process.env['POSTERN_TEST_DOCKER'] === 'yes') await removeLeftovers().catch(() => {});
+    await docker.stop();
+  };
+}
+
+/** Whether a container with host networking sees this machine's loopback: not in a virtual machine, not rootless. */
+async function sharesNetwork(): Promise<boolean> {
+  const { container } = await getContainerRuntimeClient();
+  const info = (await container.dockerode.info()) as { OperatingSystem?: string; SecurityOptions?: string[] };
+  const apart = /Docker Desktop/.test(info.OperatingSystem ?? '') || info.SecurityOptions?.some((option) => option.includes('rootless'));
+  return process.platform === 'linux' && process.env['DOCKER_HOST']?.startsWith('unix:') === true && !apart;
+}
+
+/** Containers of tests that were killed before they could stop theirs. */
+async function removeLeftovers(): Promise<void> {
+  const { container } = await getContainerRuntimeClient();
+  for (const left of await container.list()) {
+    if (left.Labels[RUN_LABEL] === process.env['POSTERN_TEST_RUN']) await container.getById(left.Id).remove({ force: true });
+  }
+}

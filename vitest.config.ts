@@ -1,0 +1,29 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests of the real parts wait for Vault, Terraform and containers, on a small machine two at a time. */
+const real = { testTimeout: 60_000, hookTimeout: 120_000, sequence: { groupOrder: 0 } };
+
+const project = (name: string, more: object) => ({
+  extends: true as const,
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...more },
+});
+
+export default defineConfig({
+  test: {
+    environment: 'node',
+    pool: 'forks',
+    maxWorkers: 2,
+    globalSetup: ['./test/run.ts'],
+    reporters: ['default', './test/reporter.ts'],
+    // A test that waits for ever must not hold up the others for ever.
+    teardownTimeout: 60_000,
+    projects: [
+      project('unit', { sequence: { groupOrder: 0 } }),
+      project('integration', real),
+      project('conformance', real),
+      project('e2e', real),
+      // Searches what all the others have written, so it runs after them.
+      project('leaks', { testTimeout: 300_000, sequence: { groupOrder: 1 } }),
+    ],
+  },
+});
