@@ -5,7 +5,8 @@ import { RUN_LABEL, startVault, type VaultFixture } from '#test/fixture/vault.ts
 import { answers } from '#tools/part/docker.ts';
 import { versions } from '#tools/part/version.ts';
 
-const docker = process.env['DOCKER_HOST'] !== undefined && (await answers(process.env['DOCKER_HOST'], process.env));
+const host = process.env['DOCKER_HOST'];
+const docker = host !== undefined && (await answers(host, process.env)) !== undefined;
 
 describe('the Vault that integration tests get', () => {
   let vault: VaultFixture;

@@ -6,12 +6,14 @@ import { execa } from 'execa';
 import { type Engine, installEngine, startEngine } from './engine.ts';
 import { type Report, toStderr } from './part.ts';
 import { onPath } from './program.ts';
-import { compareVersions, versions } from './version.ts';
+import { compareVersions, versionIn, versions } from './version.ts';
 
 const PING_MS = 3_000;
 
 /** A Docker Engine that answers. */
 export interface Docker {
+  /** The engine's own, as it says. */
+  version: string;
   /** For `DOCKER_HOST`. */
   host: string;
   /** In words: which engine this is. */
@@ -42,14 +44,14 @@ export async function findDocker(report: Report = toStderr, env: NodeJS.ProcessE
     const service = await findAnswering(env);
     if (service) return { ...service, origin: `${service.origin}, started by its package`, stop: async () => {} };
     const engine: Engine = await startEngine(env, report);
-    return { host: engine.host, origin: 'dockerd started here', stop: engine.stop };
+    return { host: engine.host, version: engine.version, origin: 'dockerd started here', stop: engine.stop };
   } catch (error) {
     report(`docker: no engine (${(error as Error).message})`);
     return undefined;
   }
 }
 
-async function findAnswering(env: NodeJS.ProcessEnv): Promise<{ host: string; origin: string } | undefined> {
+async function findAnswering(env: NodeJS.ProcessEnv): Promise<Omit<Docker, 'stop'> | undefined> {
   const home = env['HOME'] ?? homedir();
   const candidates: [origin: string, host: string | undefined][] = [
     ['DOCKER_HOST', env['DOCKER_HOST']],
@@ -58,9 +60,12 @@ async function findAnswering(env: NodeJS.ProcessEnv): Promise<{ host: string; or
     ['rootless engine', `unix://${home}/.docker/run/docker.sock`],
     ['Docker Desktop', `unix://${home}/.docker/desktop/docker.sock`],
   ];
-  for (const [origin, host] of candidates) if (host && (await answers(host, env))) return { host, origin };
-  const context = await contextHost(env);
-  return context && (await answers(context, env)) ? { host: context, origin: 'context of the docker command' } : undefined;
+  candidates.push(['context of the docker command', await contextHost(env)]);
+  for (const [origin, host] of candidates) {
+    const version = host && (await answers(host, env));
+    if (host && version) return { host, origin, version };
+  }
+  return undefined;
 }
 
 async function contextHost(env: NodeJS.ProcessEnv): Promise<string | undefined> {
@@ -69,18 +74,19 @@ async function contextHost(env: NodeJS.ProcessEnv): Promise<string | undefined> 
   return result.failed ? undefined : result.stdout.trim();
 }
 
-/** Whether an engine, new enough, answers at an address of `DOCKER_HOST`'s kinds. */
-export async function answers(host: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+/** The version of the engine, if one that is new enough answers at an address of `DOCKER_HOST`'s kinds. */
+export async function answers(host: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const address = await endpoint(host, env).catch(() => undefined);
-  if (!address) return false;
+  if (!address) return undefined;
   return new Promise((resolve) => {
     const call = address.send({ ...address.options, path: '/_ping', timeout: PING_MS }, (answer) => {
       answer.resume();
       const api = String(answer.headers['api-version'] ?? '0');
-      resolve(answer.statusCode === 200 && compareVersions(api, versions.docker.minimumApi) >= 0);
+      const fits = answer.statusCode === 200 && compareVersions(api, versions.docker.minimumApi) >= 0;
+      resolve(fits ? (versionIn(String(answer.headers.server)) ?? `API ${api}`) : undefined);
     });
     call.on('timeout', () => call.destroy(new Error('no answer')));
-    call.on('error', () => resolve(false));
+    call.on('error', () => resolve(undefined));
     call.end();
   });
 }

@@ -14,6 +14,7 @@ const START_MS = 40_000;
 
 export interface Engine {
   host: string;
+  version: string;
   stop(): Promise<void>;
 }
 
@@ -86,8 +87,10 @@ export async function startEngine(env: NodeJS.ProcessEnv, report: Report): Promi
     );
     let over = false;
     void engine.exited.then(() => (over = true));
-    await withProgress('docker: starting dockerd', report, async () => {
-      for (const until = Date.now() + START_MS; !(await answers(host, env)); await sleep(100)) {
+    const version = await withProgress('docker: starting dockerd', report, async () => {
+      for (const until = Date.now() + START_MS; ; await sleep(100)) {
+        const answered = await answers(host, env);
+        if (answered) return answered;
         if (!over && Date.now() < until) continue;
         const how = over ? 'ended' : 'does not answer';
         await engine.stop();
@@ -95,7 +98,7 @@ export async function startEngine(env: NodeJS.ProcessEnv, report: Report): Promi
         throw new Error(`dockerd ${how}: ${said.trim().split('\n').slice(-3).join(' | ').slice(-600)}`);
       }
     });
-    return { host, stop: engine.stop };
+    return { host, version, stop: engine.stop };
   } catch (error) {
     await execa('/bin/sh', ['-c', `${undoBridge}; ${undoFolder}`], { reject: false });
     throw error;

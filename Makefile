@@ -1,0 +1,53 @@
+# Everything here runs on the Node of node_modules, not on the machine's, which may be too old.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+NODE := exec node_modules/.bin/node
+# npm writes it when an installation is complete.
+READY := node_modules/.package-lock.json
+
+.PHONY: help bootstrap demo dev test bench lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+bootstrap: $(READY) ## Find or make Vault, Terraform, its providers and Docker, and say where each comes from
+	@$(NODE) tools/bootstrap.ts
+
+demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0, then clean up
+	@$(NODE) cli/dev/demo.ts
+
+dev: $(READY) ## Keep the same stack running and print its addresses
+	@$(NODE) cli/main.ts dev
+
+test: $(READY) ## Run every test on the real parts
+	@$(NODE) node_modules/vitest/vitest.mjs run
+
+bench: $(READY) ## Measure, side by side with the alternatives
+	@$(NODE) test/bench/main.ts
+
+lint: $(READY) ## Check style, the import law, types and the form of Terraform files
+	@node_modules/.bin/oxlint --deny-warnings
+	@node_modules/.bin/tsc --noEmit
+	@$(NODE) tools/terraformfmt.ts
+
+clean: ## Remove what was made in the checkout; the cache of parts stays
+	@rm -rf node_modules coverage .postern
+	@find . -name .terraform -type d -prune -exec rm -rf {} +
+
+$(READY): package-lock.json
+	@command -v npm >/dev/null || { echo "Node and npm are needed once, to install the pinned ones: see nodejs.org, or apt-get install npm"; exit 1; }
+	@echo "npm ci: installing the packages of package-lock.json ..." >&2
+	@begin=$$SECONDS; npm ci --no-progress --loglevel=error >&2 & install=$$!; \
+	trap 'kill $$install 2>/dev/null' INT TERM; \
+	while kill -0 $$install 2>/dev/null; do \
+		sleep 1; \
+		(( (SECONDS - begin) % 10 )) || echo "npm ci: ... $$((SECONDS - begin)) s" >&2; \
+	done; \
+	wait $$install; \
+	echo "npm ci: done in $$((SECONDS - begin)) s" >&2
+	@node_modules/.bin/node -e 'if (Number(process.versions.node.split(".")[0]) < 24) throw new Error("the node package did not install its Node: run npm ci without --ignore-scripts")'
+	@touch $@
