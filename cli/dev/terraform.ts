@@ -37,7 +37,7 @@ export interface TerraformOptions {
 export async function applyTerraform(options: TerraformOptions): Promise<{ outputs: Record<string, unknown>; seconds: number }> {
   const begin = performance.now();
   const terraform = await prepare(options);
-  await terraform.run(['apply', '-auto-approve', ...terraform.variables]);
+  await terraform.run(['apply', '-auto-approve', '-backup=-', ...terraform.variables]);
   const { stdout } = await terraform.run(['output', '-json']);
   const typed = JSON.parse(stdout) as Record<string, { value: unknown }>;
   const outputs = Object.fromEntries(Object.entries(typed).map(([name, { value }]) => [name, value]));
@@ -65,7 +65,7 @@ export async function planTerraform(options: TerraformOptions): Promise<{ change
 export async function destroyTerraform(options: TerraformOptions): Promise<{ seconds: number }> {
   const begin = performance.now();
   const terraform = await prepare(options);
-  await terraform.run(['destroy', '-auto-approve', ...terraform.variables]);
+  await terraform.run(['destroy', '-auto-approve', '-backup=-', ...terraform.variables]);
   return { seconds: secondsSince(begin) };
 }
 
@@ -129,7 +129,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     });
     options.signal?.throwIfAborted();
     if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
-      throw new PosternError('misconfigured', `terraform ${command} failed.\n${readable(result.stderr || result.shortMessage)}`);
+      throw new PosternError('misconfigured', `terraform ${command} failed.\n${readable(result.stderr || (result.shortMessage ?? ''))}`);
     }
     return { stdout: result.stdout, exitCode: result.exitCode };
   };
