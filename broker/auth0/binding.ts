@@ -1,0 +1,46 @@
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import { PosternError } from '#broker/error.ts';
+import type { VerifiedClaims } from './verifier.ts';
+
+/**
+ * How a token of the one shared application is bound to a tenant.
+ * - `organization`: Auth0 Organizations for M2M, claim `org_id` (B2B Professional or Enterprise plans)
+ * - `action`: the Credentials-Exchange Action of `terraform/modules/auth0` reads the body parameter
+ *   `postern_tenant` and sets a namespaced claim (any plan)
+ */
+export type BindingMode = 'organization' | 'action';
+
+/** The body parameter that the Action reads. */
+export const TENANT_PARAMETER = 'postern_tenant';
+
+interface Binding {
+  parameters(grant: AuthorizedGrant): Record<string, string>;
+  /** @throws {PosternError} when the token is not this tenant's: it must not be cached, let alone served. */
+  check(claims: VerifiedClaims, grant: AuthorizedGrant, tenantClaim: string): void;
+}
+
+export const BINDINGS: Readonly<Record<BindingMode, Binding>> = {
+  organization: {
+    parameters: (grant) => ({ organization: organizationOf(grant) }),
+    check: (claims, grant) => {
+      if (claims.all['org_id'] !== organizationOf(grant)) throw unbound('its org_id is not the tenant\'s organization');
+    },
+  },
+  action: {
+    parameters: (grant) => ({ [TENANT_PARAMETER]: grant.tenant }),
+    check: (claims, grant, tenantClaim) => {
+      if (claims.all[tenantClaim] !== grant.tenant) throw unbound(`its claim ${tenantClaim} does not name the tenant: is the Action deployed and bound to the Credentials Exchange trigger?`);
+    },
+  },
+};
+
+function organizationOf(grant: AuthorizedGrant): string {
+  if (grant.organization === undefined) {
+    throw new PosternError('misconfigured', 'Client is not set up', { detail: `tenant ${grant.tenant} has no organization, which POSTERN_AUTH0_BINDING=organization needs`, retryAfter: 10 });
+  }
+  return grant.organization;
+}
+
+function unbound(why: string): PosternError {
+  return new PosternError('misconfigured', 'Service temporarily unavailable', { detail: `The token from Auth0 is refused: ${why}`, retryAfter: 10 });
+}

@@ -1,0 +1,160 @@
+import * as oauth from 'openid-client';
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import { PosternError } from '#broker/error.ts';
+import type { TokenSource } from '#broker/token/source.ts';
+import { Token } from '#broker/token/token.ts';
+import { BINDINGS } from './binding.ts';
+import type { BindingMode } from './binding.ts';
+import { Auth0Verifier } from './verifier.ts';
+
+export interface UpstreamCredential {
+  readonly clientId: string;
+  /** Newest first: a rotated secret takes up to 30 s to be known everywhere at Auth0. */
+  readonly clientSecrets: readonly string[];
+}
+
+/** The port to where the shared M2M application's credential lies. */
+export interface UpstreamReader {
+  readUpstream(): Promise<UpstreamCredential>;
+}
+
+export interface Auth0SourceOptions {
+  /** e.g. `https://acme.eu.auth0.com/`, with its trailing slash. http only for a stand-in on loopback. */
+  issuer: string;
+  upstream: UpstreamReader;
+  binding: BindingMode;
+  /** The namespaced claim that the Action sets. */
+  tenantClaim: string;
+  /** Deadline of a call to Auth0, ms. Default 5000. */
+  timeoutMs?: number;
+  now?: () => number;
+}
+
+/** How long the credential is kept before it is read again, ms; a refusal by Auth0 reads it at once. */
+const UPSTREAM_AGE = 60_000;
+
+/**
+ * client_credentials at Auth0 with the one shared application. By openid-client, since
+ * `@auth0/auth0-auth-js` carries neither `scope` nor further parameters.
+ */
+export class Auth0Source implements TokenSource {
+  /** Calls to Auth0's token endpoint since the start. */
+  calls = 0;
+  readonly #options: Auth0SourceOptions;
+  readonly #now: () => number;
+  readonly #verifier: Auth0Verifier;
+  #upstream: { credential: UpstreamCredential; readAt: number } | undefined;
+  /** Auth0 said "too many requests": nobody asks before then, whatever the tenant. ms since 1970. */
+  #pausedUntil = 0;
+
+  constructor(options: Auth0SourceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000 });
+  }
+
+  async issue(grant: AuthorizedGrant): Promise<Token> {
+    const pause = this.#pausedUntil - this.#now();
+    if (pause > 0) throw away('Auth0 asked to be left alone', pause / 1000);
+    const bind = BINDINGS[this.#options.binding];
+    const parameters = bind.parameters(grant);
+    const { accessToken, clientId } = await this.#request({
+      ...parameters,
+      audience: grant.audience,
+      ...(grant.scope === '' ? {} : { scope: grant.scope }),
+    });
+    const claims = await this.#verifier.verify(accessToken, grant, clientId);
+    bind.check(claims, grant, this.#options.tenantClaim);
+    return new Token(accessToken, claims.scope, claims.iat, claims.exp);
+  }
+
+  async #request(parameters: Record<string, string>): Promise<{ accessToken: string; clientId: string }> {
+    let refused = false;
+    for (const fresh of [false, true]) {
+      const { clientId, clientSecrets } = await this.#credential(fresh);
+      for (const secret of clientSecrets) {
+        try {
+          return { accessToken: await this.#ask(clientId, secret, parameters), clientId };
+        } catch (error) {
+          if (!(error instanceof WrongUpstreamSecret)) throw error;
+          refused = true;
+        }
+      }
+    }
+    throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+      detail: `Auth0 refuses the shared application's credential${refused ? '' : ' (none is stored)'}: write the current one with \`postern upstream set\``,
+      retryAfter: 10,
+    });
+  }
+
+  async #credential(fresh: boolean): Promise<UpstreamCredential> {
+    const now = this.#now();
+    if (!fresh && this.#upstream !== undefined && now - this.#upstream.readAt < UPSTREAM_AGE) return this.#upstream.credential;
+    this.#upstream = { credential: await this.#options.upstream.readUpstream(), readAt: now };
+    return this.#upstream.credential;
+  }
+
+  async #ask(clientId: string, clientSecret: string, parameters: Record<string, string>): Promise<string> {
+    const { issuer } = this.#options;
+    const configuration = new oauth.Configuration(
+      { issuer, token_endpoint: new URL('oauth/token', issuer).href },
+      clientId,
+      undefined,
+      oauth.ClientSecretPost(clientSecret),
+    );
+    configuration.timeout = (this.#options.timeoutMs ?? 5000) / 1000;
+    if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
+    this.calls++;
+    try {
+      const { access_token: accessToken } = await oauth.clientCredentialsGrant(configuration, parameters);
+      return accessToken;
+    } catch (error) {
+      throw this.#errorOf(error);
+    }
+  }
+
+  /** Built from the status and Auth0's error code alone; the library's errors are not carried along. */
+  #errorOf(error: unknown): Error {
+    const { status, error: code } = error instanceof oauth.ResponseBodyError ? error : { status: statusOf(error), error: undefined };
+    if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
+    if (status === 429) {
+      const seconds = waitOf(responseOf(error), this.#now());
+      this.#pausedUntil = this.#now() + seconds * 1000;
+      return away('Auth0 answered 429', seconds);
+    }
+    if (status !== undefined && status < 500) {
+      return new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail: `Auth0 answered ${status} ${safeCode(code)}: has the shared application a client grant for this API with these scopes (and this organization)? \`postern doctor\` checks it`,
+        retryAfter: 10,
+      });
+    }
+    return away(status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`, 2);
+  }
+}
+
+class WrongUpstreamSecret extends Error {}
+
+function away(detail: string, seconds: number): PosternError {
+  return new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail, retryAfter: Math.max(1, Math.ceil(seconds)) });
+}
+
+function responseOf(error: unknown): Response | undefined {
+  const { response, cause } = error as { response?: unknown; cause?: unknown };
+  return [response, cause].find((r): r is Response => r instanceof Response);
+}
+
+function statusOf(error: unknown): number | undefined {
+  return responseOf(error)?.status;
+}
+
+/** Seconds to wait after a 429: Retry-After (seconds), else Auth0's X-RateLimit-Reset (Unix seconds), else 10; an hour at most. */
+function waitOf(response: Response | undefined, nowMs: number): number {
+  const retryAfter = Number(response?.headers.get('retry-after') ?? Number.NaN);
+  const reset = Number(response?.headers.get('x-ratelimit-reset') ?? Number.NaN) - nowMs / 1000;
+  const seconds = Number.isFinite(retryAfter) ? retryAfter : Number.isFinite(reset) ? reset : 10;
+  return Math.min(3600, Math.max(1, seconds));
+}
+
+function safeCode(code: unknown): string {
+  return typeof code === 'string' && /^[a-z_]{1,40}$/.test(code) ? code : '';
+}

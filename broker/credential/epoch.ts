@@ -1,0 +1,81 @@
+import type { VerifiedCredentials } from './login.ts';
+
+/** The document `state/epoch`: what operators announce to every replica. */
+export interface Epoch {
+  /** Counts up with every announcement. */
+  readonly epoch: number;
+  /** Tenants that get nothing until they are enabled again. */
+  readonly disabled: readonly string[];
+  /** The latest announcements, newest last; older ones fall off. */
+  readonly recent: readonly { readonly epoch: number; readonly tenant: string }[];
+}
+
+export const NO_EPOCH: Epoch = { epoch: 0, disabled: [], recent: [] };
+
+/** The port to where the epoch lies. */
+export interface EpochReader {
+  readEpoch(): Promise<Epoch>;
+}
+
+export interface EpochWatchOptions {
+  reader: EpochReader;
+  verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
+  /** Time between two looks, ms. Default 1000: what is announced holds on every replica within 2 s. */
+  intervalMs?: number;
+  onError?: (error: unknown) => void;
+}
+
+/** Looks at the epoch each second and forgets the verifications of tenants that changed. */
+export class EpochWatch {
+  readonly #options: EpochWatchOptions;
+  #seen: Epoch | undefined;
+  #disabled: ReadonlySet<string> = new Set();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: EpochWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Whether an epoch was ever read: before that nobody knows who is disabled. */
+  get known(): boolean {
+    return this.#seen !== undefined;
+  }
+
+  isDisabled(tenant: string): boolean {
+    return this.#disabled.has(tenant);
+  }
+
+  /** Looks once, then again every interval until {@link stop}. */
+  async start(): Promise<void> {
+    await this.look();
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => void this.start(), this.#options.intervalMs ?? 1000);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async look(): Promise<void> {
+    try {
+      this.#take(await this.#options.reader.readEpoch());
+    } catch (error) {
+      // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
+      this.#options.onError?.(error);
+    }
+  }
+
+  #take(now: Epoch): void {
+    const before = this.#seen;
+    this.#seen = now;
+    this.#disabled = new Set(now.disabled);
+    if (before === undefined || now.epoch === before.epoch) return;
+    const news = now.recent.filter((change) => change.epoch > before.epoch);
+    // Every step from `before` to `now` must be accounted for, else something fell off the list.
+    if (now.epoch > before.epoch && news.length === now.epoch - before.epoch) for (const { tenant } of news) this.#options.verified.forget(tenant);
+    else this.#options.verified.forgetAll();
+  }
+}

@@ -1,0 +1,43 @@
+import { inspect } from 'node:util';
+
+/** A Vault token that prints as nothing. */
+export class VaultToken {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return '[vault token]';
+  }
+
+  toJSON(): string {
+    return '[vault token]';
+  }
+
+  [inspect.custom](): string {
+    return '[vault token]';
+  }
+}
+
+/** Who Vault says is calling. */
+export interface Identity {
+  /** The AppRole's role name, which Vault puts into the login's metadata. */
+  readonly tenant: string;
+  /** The role_id it logged in with. */
+  readonly clientId: string;
+  /** The tenant's own batch token: what the broker reads for this tenant, it reads with this. */
+  readonly token: VaultToken;
+  /** The address that Vault was told, for credentials bound to addresses; undefined where none is forwarded. */
+  readonly forwardedFor: string | undefined;
+  /** When the token, or the secret_id if that is sooner, ends; ms since 1970. */
+  readonly expiresAt: number;
+}
+
+/** Tenant and API names: what may become a Vault path segment. */
+export const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;

@@ -1,0 +1,126 @@
+import { LRUCache } from 'lru-cache';
+import { PosternError } from '#broker/error.ts';
+import { FingerprintKey } from './approle.ts';
+import type { AppRoleCredential } from './approle.ts';
+import type { Identity } from './identity.ts';
+import { Throttle } from './throttle.ts';
+
+/**
+ * The port to whoever decides (Vault's AppRole login).
+ * @throws {PosternError} `invalid_client` only when the credential was judged and found wrong.
+ */
+export interface Login {
+  login(credential: AppRoleCredential, address: string): Promise<Identity>;
+}
+
+export interface LoginOptions {
+  login: Login;
+  /** How long a verification is remembered, ms; never beyond the identity's own expiry. Default 30,000. */
+  rememberMs?: number;
+  /** How long a refusal is remembered, ms. Default 10,000. */
+  refusalMs?: number;
+  /** Most verified credentials in memory. Default 100,000. */
+  max?: number;
+  /** Whether the answer depends on the client's address (it is forwarded to Vault). Default false. */
+  byAddress?: boolean;
+  throttle?: Throttle;
+  now?: () => number;
+}
+
+/**
+ * WHO: from a credential to an {@link Identity}, by Vault's login, remembered for a bounded time.
+ * Keys are HMACs under a key of this process, so no secret lies in memory as a map key.
+ */
+export class VerifiedCredentials {
+  readonly #login: Login;
+  readonly #rememberMs: number;
+  readonly #refusalMs: number;
+  readonly #byAddress: boolean;
+  readonly #throttle: Throttle;
+  readonly #now: () => number;
+  readonly #key = new FingerprintKey();
+  readonly #verified: LRUCache<string, { identity: Identity; until: number }>;
+  readonly #refused = new LRUCache<string, number>({ max: 50_000 });
+  /** Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a customer down. */
+  readonly #onceRight: LRUCache<string, true>;
+  readonly #flights = new Map<string, Promise<Identity>>();
+  /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */
+  #generation = 0;
+
+  constructor(options: LoginOptions) {
+    this.#login = options.login;
+    this.#rememberMs = options.rememberMs ?? 30_000;
+    this.#refusalMs = options.refusalMs ?? 10_000;
+    this.#byAddress = options.byAddress ?? false;
+    this.#throttle = options.throttle ?? new Throttle();
+    this.#now = options.now ?? Date.now;
+    this.#verified = new LRUCache({ max: options.max ?? 100_000 });
+    this.#onceRight = new LRUCache({ max: options.max ?? 100_000 });
+  }
+
+  /**
+   * @returns the identity at once where it is remembered, else the promise of one.
+   * @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable
+   */
+  verify(credential: AppRoleCredential, address: string): Identity | Promise<Identity> {
+    const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');
+    const known = this.#verified.get(fingerprint);
+    if (known !== undefined && known.until > this.#now()) return known.identity;
+    return this.#verifyAnew(fingerprint, credential, address);
+  }
+
+  /** Forgets one tenant's verifications: its next request asks Vault again. */
+  forget(tenant: string): void {
+    this.#generation++;
+    for (const [fingerprint, { identity }] of this.#verified.entries()) if (identity.tenant === tenant) this.#verified.delete(fingerprint);
+  }
+
+  forgetAll(): void {
+    this.#generation++;
+    this.#verified.clear();
+  }
+
+  async #verifyAnew(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
+    const refusedUntil = this.#refused.get(fingerprint);
+    if (refusedUntil !== undefined && refusedUntil > this.#now()) throw wrongCredential();
+    // A flight that began before something was forgotten may carry an answer from before it.
+    const flightKey = `${this.#generation}\0${fingerprint}`;
+    const flying = this.#flights.get(flightKey);
+    if (flying) return flying;
+    const flight = this.#ask(fingerprint, credential, address).finally(() => this.#flights.delete(flightKey));
+    this.#flights.set(flightKey, flight);
+    return flight;
+  }
+
+  async #ask(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
+    const generation = this.#generation;
+    const attempt = () => this.#login.login(credential, address);
+    try {
+      const identity = this.#onceRight.has(fingerprint)
+        ? await attempt()
+        : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
+      const now = this.#now();
+      this.#onceRight.set(fingerprint, true);
+      this.#refused.delete(fingerprint);
+      if (generation === this.#generation) {
+        this.#verified.set(fingerprint, { identity, until: Math.min(now + this.#rememberMs, identity.expiresAt) });
+      }
+      return identity;
+    } catch (error) {
+      if (isWrong(error)) {
+        this.#onceRight.delete(fingerprint);
+        this.#refused.set(fingerprint, this.#now() + this.#refusalMs);
+      }
+      throw error;
+    }
+  }
+}
+
+/** The one answer to an unknown client, a wrong secret and a malformed credential alike. */
+export function wrongCredential(): PosternError {
+  return new PosternError('invalid_client', 'Unauthorized');
+}
+
+function isWrong(error: unknown): boolean {
+  return error instanceof PosternError && error.code === 'invalid_client';
+}

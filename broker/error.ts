@@ -1,0 +1,60 @@
+/**
+ * The closed set of things that can go wrong, each with its OAuth error code, HTTP status and
+ * process exit code. `error.ts` imports nothing, so every room can throw these.
+ *
+ * `description` is public: it goes to the client. `detail` is for the operator's log only.
+ * Neither may ever hold a secret; raw errors of HTTP clients are never carried along, since
+ * theirs contain request headers and bodies.
+ */
+
+/** Code -> [OAuth `error` value, HTTP status, CLI exit code]. RFC 6749 §5.2; Auth0's `/oauth/token`. */
+const CODES = {
+  invalid_request: ['invalid_request', 400, 2],
+  unsupported_grant_type: ['unsupported_grant_type', 400, 2],
+  invalid_client: ['invalid_client', 401, 3],
+  unauthorized_client: ['unauthorized_client', 403, 3],
+  access_denied: ['access_denied', 403, 3],
+  invalid_scope: ['invalid_scope', 400, 3],
+  not_found: ['not_found', 404, 4],
+  method_not_allowed: ['method_not_allowed', 405, 2],
+  request_timeout: ['request_timeout', 408, 2],
+  conflict: ['conflict', 409, 4],
+  payload_too_large: ['payload_too_large', 413, 2],
+  unsupported_media_type: ['unsupported_media_type', 415, 2],
+  header_fields_too_large: ['header_fields_too_large', 431, 2],
+  too_many_requests: ['too_many_requests', 429, 5],
+  /** Vault or Auth0 can't answer now; trying again later is right. */
+  temporarily_unavailable: ['temporarily_unavailable', 503, 5],
+  /** Set up wrongly: only an operator can mend it, and `detail` says how. Clients see a 503. */
+  misconfigured: ['temporarily_unavailable', 503, 6],
+} as const satisfies Record<string, readonly [string, number, number]>;
+
+export type ErrorCode = keyof typeof CODES;
+
+export class PosternError extends Error {
+  override readonly name = 'PosternError';
+  readonly code: ErrorCode;
+  /** What an operator needs to know and a client must not. Never a secret. */
+  readonly detail: string | undefined;
+  /** Seconds after which trying again makes sense. */
+  readonly retryAfter: number | undefined;
+
+  constructor(code: ErrorCode, description: string, more: { detail?: string; retryAfter?: number } = {}) {
+    super(description);
+    this.code = code;
+    this.detail = more.detail;
+    this.retryAfter = more.retryAfter;
+  }
+
+  get oauthError(): string {
+    return CODES[this.code][0];
+  }
+
+  get status(): number {
+    return CODES[this.code][1];
+  }
+
+  get exitCode(): number {
+    return CODES[this.code][2];
+  }
+}

@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { PosternError } from '#broker/error.ts';
+
+/**
+ * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),
+ * `rfc6749` by the book (`invalid_client`). The status is 401 in both.
+ */
+export type ErrorDialect = 'auth0' | 'rfc6749';
+
+/** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
+const NO_STORE = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json'];
+
+export function replyJson(response: ServerResponse, status: number, body: string, headers: readonly string[] = NO_STORE): void {
+  response.writeHead(status, [...headers, 'Content-Length', String(Buffer.byteLength(body))]);
+  response.end(body);
+}
+
+/** A token reply is ASCII: its length is its bytes. */
+export function replyToken(response: ServerResponse, head: string, expiresIn: number): void {
+  const body = `${head}${expiresIn}}`;
+  response.writeHead(200, ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)]);
+  response.end(body);
+}
+
+export function replyError(request: IncomingMessage, response: ServerResponse, error: PosternError, dialect: ErrorDialect): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const headers = [...NO_STORE];
+  if (error.retryAfter !== undefined) headers.push('Retry-After', String(error.retryAfter));
+  // RFC 6749 §5.2: a client that used the Authorization header is told the scheme.
+  if (error.status === 401 && request.headers.authorization !== undefined) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
+  // What is left of the body is not read, so the connection can't be used again.
+  if (!request.complete) headers.push('Connection', 'close');
+  replyJson(response, error.status, errorBody(error, dialect), headers);
+}
+
+export function errorBody(error: PosternError, dialect: ErrorDialect): string {
+  const code = error.code === 'invalid_client' && dialect === 'auth0' ? 'access_denied' : error.oauthError;
+  return JSON.stringify({ error: code, error_description: error.message });
+}

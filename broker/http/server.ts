@@ -1,0 +1,148 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { isIP } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import proxyAddr from 'proxy-addr';
+import { PosternError } from '#broker/error.ts';
+import { errorBody, replyError } from './reply.ts';
+import type { ErrorDialect } from './reply.ts';
+import type { Route } from './route.ts';
+
+export interface HttpServerOptions {
+  routes: readonly Route[];
+  errors: ErrorDialect;
+  /** PEM. */
+  tls?: { cert: string; key: string } | undefined;
+  /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. None by default. */
+  trustedProxies?: readonly string[];
+  /** Most connections open at once. Default 10,000. */
+  maxConnections?: number;
+  /** Told of every error that a request ended with, to be logged. */
+  onError?: (error: unknown, request: { method: string; path: string; address: string }) => void;
+}
+
+/** Node's defaults (60 s, 300 s, each 30 s) let slow clients hold sockets for minutes. */
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 65_000 } as const;
+const MAX_HEADERS = 8 * 1024;
+
+/** The HTTP door: finds the route, and turns every error into an OAuth error body. */
+export class HttpServer {
+  readonly #server: Server;
+  readonly #options: HttpServerOptions;
+  readonly #routes = new Map<string, Route>();
+  readonly #trust: ((address: string, hop: number) => boolean) | undefined;
+  #draining = false;
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+    for (const route of options.routes) this.#routes.set(route.path, route);
+    this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
+    const settings: ServerOptions = { ...TIMEOUTS, maxHeaderSize: MAX_HEADERS, noDelay: true, keepAlive: true, insecureHTTPParser: false };
+    const listener = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    this.#server = options.tls ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener) : createServer(settings, listener);
+    this.#server.maxConnections = options.maxConnections ?? 10_000;
+    this.#server.on('clientError', (error, socket) => this.#refuseUnparsable(error, socket as Socket));
+    // An unknown expectation (RFC 9110 §10.1.1) and a CONNECT get an answer too.
+    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response, new PosternError('invalid_request', 'This expectation cannot be met'), ''));
+    this.#server.on('connect', (_request, socket) => (socket as Socket).end(rawReply(new PosternError('method_not_allowed', 'CONNECT is not supported'), options.errors)));
+  }
+
+  /** @returns the port in use */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
+  close(graceMs: number): Promise<void> {
+    this.#draining = true;
+    return new Promise((resolve) => {
+      const late = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+      this.#server.close(() => {
+        clearTimeout(late);
+        resolve();
+      });
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#draining) response.setHeader('Connection', 'close');
+    const address = this.#addressOf(request);
+    try {
+      await this.#route(request).handle({ request, response, address });
+    } catch (error) {
+      this.#answer(request, response, error, address);
+    }
+  }
+
+  #addressOf(request: IncomingMessage): string {
+    const direct = request.socket.remoteAddress ?? '';
+    if (this.#trust === undefined) return direct;
+    // A trusted proxy may pass on what its client wrote; only an address counts as one.
+    const told = proxyAddr(request, this.#trust);
+    return isIP(told) ? told : direct;
+  }
+
+  #route(request: IncomingMessage): Route {
+    const url = request.url ?? '/';
+    const query = url.indexOf('?');
+    const route = this.#routes.get(query === -1 ? url : url.slice(0, query));
+    if (route === undefined) throw new PosternError('not_found', 'Not Found');
+    if (request.method !== route.method && !(request.method === 'HEAD' && route.method === 'GET')) throw new MethodNotAllowed(route.method);
+    return route;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse, error: unknown, address: string): void {
+    // Whatever is not ours is our own fault; it is answered as such, and what it says stays in the log.
+    const known = error instanceof PosternError ? error : new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { retryAfter: 1 });
+    // Only a path of ours is told: any other is the client's own text, and may hold a secret.
+    const path = (request.url ?? '').split('?')[0] ?? '';
+    this.#options.onError?.(error, { method: request.method ?? '', path: this.#routes.has(path) ? path : 'unknown', address });
+    if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
+    replyError(request, response, known, this.#options.errors);
+  }
+
+  /** What Node's parser refuses never becomes a request; it is answered by hand. */
+  #refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    socket.end(rawReply(unparsable(error.code), this.#options.errors));
+  }
+}
+
+class MethodNotAllowed extends PosternError {
+  readonly allow: string;
+
+  constructor(method: Route['method']) {
+    super('method_not_allowed', 'Method not allowed');
+    this.allow = method === 'GET' ? 'GET, HEAD' : method;
+  }
+}
+
+function unparsable(code: string | undefined): PosternError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new PosternError('header_fields_too_large', 'The request headers are too large');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new PosternError('request_timeout', 'The request took too long');
+  return new PosternError('invalid_request', 'The request is not valid HTTP/1.1');
+}
+
+function rawReply(error: PosternError, dialect: ErrorDialect): string {
+  const body = errorBody(error, dialect);
+  return [
+    `HTTP/1.1 ${error.status} ${error.status === 431 ? 'Request Header Fields Too Large' : error.status === 408 ? 'Request Timeout' : 'Bad Request'}`,
+    'Content-Type: application/json',
+    'Cache-Control: no-store',
+    'Connection: close',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    '',
+    body,
+  ].join('\r\n');
+}

@@ -1,0 +1,221 @@
+import { parseArgs } from 'node:util';
+import type { AuditLog, ExchangeEvent } from './audit/exchange-event.ts';
+import { Auth0Source } from './auth0/source.ts';
+import { Authorization } from './authorization/policy.ts';
+import { readConfig } from './config.ts';
+import type { Config } from './config.ts';
+import { EpochWatch } from './credential/epoch.ts';
+import { VerifiedCredentials } from './credential/login.ts';
+import { Throttle } from './credential/throttle.ts';
+import { PosternError } from './error.ts';
+import { healthRoutes } from './http/health.ts';
+import { metadataRoutes } from './http/metadata.ts';
+import { HttpServer } from './http/server.ts';
+import { tokenEndpoint } from './http/token.ts';
+import { createDestination, createLog } from './log.ts';
+import type { Logger } from './log.ts';
+import { TokenCache } from './token/cache.ts';
+import { Exchange } from './token/exchange.ts';
+import { VaultApis } from './vault/apis.ts';
+import { VaultClient } from './vault/client.ts';
+import { VaultEpoch } from './vault/epoch.ts';
+import { VaultGrants } from './vault/grants.ts';
+import { Kv } from './vault/kv.ts';
+import { AppRoleLogin } from './vault/login.ts';
+import { VaultSession } from './vault/session.ts';
+import { VaultTokens } from './vault/tokens.ts';
+import { TransitKeys } from './vault/transit-keys.ts';
+import { TransitSource } from './vault/transit.ts';
+import { VaultUpstream } from './vault/upstream.ts';
+
+/** A broker that listens. */
+export interface Broker {
+  readonly port: number;
+  /** Requests sent to Vault, and to Auth0's token endpoint, since the start. */
+  calls(): { vault: number; auth0: number };
+  missing(): readonly string[];
+  /** Finishes what is in flight, then stops. */
+  close(): Promise<void>;
+}
+
+/** The composition root: every part is made and wired here, and nowhere else. */
+export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
+  const client = new VaultClient({
+    address: config.VAULT_ADDR,
+    namespace: config.VAULT_NAMESPACE,
+    caFile: config.VAULT_CACERT,
+    timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
+  });
+  const session = new VaultSession({
+    client,
+    mount: config.POSTERN_BROKER_APPROLE_MOUNT,
+    roleId: config.POSTERN_ROLE_ID,
+    secretId: config.secretId,
+    onEvent: (event) => (event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session')),
+  });
+  const documents = new Kv(client, config.POSTERN_KV_MOUNT);
+  const apis = new VaultApis({
+    kv: documents,
+    session,
+    onError: (err) => log.warn({ err }, 'the APIs could not be read again'),
+    onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
+  });
+  const keys = new TransitKeys({
+    client,
+    session,
+    mount: config.POSTERN_TRANSIT_MOUNT,
+    key: config.POSTERN_TRANSIT_KEY,
+    jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
+    onError: (err) => log.warn({ err }, 'the transit keys could not be read again'),
+  });
+  const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
+  const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
+  const verified = new VerifiedCredentials({
+    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS }),
+    rememberMs: config.POSTERN_VERIFY_TTL * 1000,
+    max: config.POSTERN_CACHE_CREDENTIALS,
+    byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,
+    throttle: new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+  });
+  const epoch = new EpochWatch({
+    reader: new VaultEpoch(documents, session),
+    verified,
+    onError: (err) => log.warn({ err }, 'state/epoch could not be read'),
+  });
+  const authorization = new Authorization({
+    grants: new VaultGrants(documents),
+    apis,
+    issuers: { transit: config.POSTERN_ISSUER, auth0: config.POSTERN_AUTH0_ISSUER },
+    isDisabled: (tenant) => epoch.isDisabled(tenant),
+  });
+  const store = new VaultTokens(new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
+  const cache = new TokenCache({
+    store,
+    sources: { transit, auth0 },
+    minRemaining: config.POSTERN_MIN_REMAINING,
+    max: config.POSTERN_CACHE_TOKENS,
+    onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),
+  });
+
+  let draining = false;
+  const missing = (): string[] => [
+    ...(session.ready ? [] : ['login to Vault']),
+    ...(epoch.known ? [] : ['state/epoch']),
+    ...(apis.known ? [] : ['the APIs']),
+    ...(draining ? ['shutting down'] : []),
+  ];
+  // Once ready, only the end makes it unready: see healthRoutes.
+  let wasReady = false;
+  const readiness = { missing: () => (draining ? ['shutting down'] : wasReady ? [] : track(missing())) };
+  const track = (now: string[]): string[] => {
+    wasReady ||= now.length === 0;
+    return now;
+  };
+
+  const server = new HttpServer({
+    routes: [
+      tokenEndpoint({ exchange: new Exchange({ verified, authorization, cache, apis, store }), audit }),
+      ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
+      ...healthRoutes(readiness),
+    ],
+    errors: config.POSTERN_ERROR_DIALECT,
+    tls: config.tls,
+    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    maxConnections: config.POSTERN_MAX_CONNECTIONS,
+    onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
+  });
+  const port = await server.listen(config.host, config.port);
+  void session.run();
+  // The catalogue is read before the first request where Vault is there; where it is not, the broker is alive and not ready.
+  void epoch.start().then(() => keepLoading(apis, () => draining));
+  log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
+
+  return {
+    port,
+    calls: () => ({ vault: client.calls, auth0: auth0?.calls ?? 0 }),
+    missing,
+    async close() {
+      draining = true;
+      epoch.stop();
+      await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+      session.stop();
+      await client.close();
+      log.info('postern has stopped');
+    },
+  };
+}
+
+function auth0Source(config: Config, issuer: string, upstream: VaultUpstream): Auth0Source {
+  return new Auth0Source({
+    issuer,
+    upstream,
+    binding: config.POSTERN_AUTH0_BINDING,
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+    timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000,
+  });
+}
+
+/** Until the catalogue was read once; later readers keep it fresh. */
+async function keepLoading(apis: VaultApis, stopped: () => boolean): Promise<void> {
+  while (!apis.known && !stopped()) {
+    await apis.load().catch(() => {});
+    if (!apis.known) await new Promise((resolve) => setTimeout(resolve, 500).unref());
+  }
+}
+
+/** A client's mistake is told at debug; what an operator must mend, at error. */
+function levelOf(error: unknown): 'debug' | 'warn' | 'error' {
+  if (!(error instanceof PosternError)) return 'error';
+  if (error.code === 'misconfigured') return 'error';
+  return error.status >= 500 ? 'warn' : 'debug';
+}
+
+const HELP = `Usage: node broker/main.ts
+
+The Postern broker: exchanges AppRole credentials for Auth0-compatible access tokens.
+It is configured by its environment; README.md lists the settings. At least:
+
+  POSTERN_ISSUER     the broker's own public address, e.g. https://tokens.example.com/
+  VAULT_ADDR         Vault's address
+  POSTERN_ROLE_ID    the broker's own AppRole, with one of
+  POSTERN_SECRET_ID, POSTERN_SECRET_ID_FILE, POSTERN_WRAPPED_SECRET_ID, POSTERN_WRAPPED_SECRET_ID_FILE
+
+Logs go to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
+SIGTERM and SIGINT finish what is in flight, then stop.
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const config = readConfig(process.env);
+  const logDestination = createDestination(2);
+  const auditDestination = createDestination(config.POSTERN_AUDIT_FILE ?? 1);
+  const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
+  const audit: AuditLog = { write: (event: ExchangeEvent) => auditDestination.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`) };
+  if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');
+  const flush = () => {
+    logDestination.flushSync();
+    auditDestination.flushSync();
+  };
+  process.on('exit', flush);
+  const broker = await startBroker(config, log, audit);
+  const stop = (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'stopping');
+    void broker.close().then(() => process.exit(0));
+    // A second signal does not wait.
+    for (const again of ['SIGTERM', 'SIGINT'] as const) process.removeAllListeners(again).once(again, () => process.exit(1));
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));
+}
+
+if (import.meta.main) {
+  main().catch((error: unknown) => {
+    const known = error instanceof PosternError;
+    process.stderr.write(`${known ? error.message : `postern could not start: ${(error as NodeJS.ErrnoException).code ?? (error as Error).name}`}\n`);
+    process.exit(known ? error.exitCode : 1);
+  });
+}

@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import type { TokenSource } from './source.ts';
+import type { EarlyReading, TokenStore } from './store.ts';
+import type { Token } from './token.ts';
+
+/** Where a token came from: this process's memory, the replicas' shared store, or its source just now. */
+export type ServedFrom = 'memory' | 'store' | 'source';
+
+export interface Served {
+  readonly token: Token;
+  readonly from: ServedFrom;
+}
+
+export interface TokenCacheOptions {
+  store: TokenStore;
+  sources: Readonly<Record<AuthorizedGrant['source'], TokenSource | undefined>>;
+  /** A token is served only with so many seconds left, or half its life where that is less. Default 60. */
+  minRemaining?: number;
+  /** Most tokens in memory. Default 100,000. */
+  max?: number;
+  /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
+  leaseMs?: number;
+  now?: () => number;
+  onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
+}
+
+/** Pause after a failed refresh, ms, unless the source names a longer one. */
+const REFRESH_PAUSE = 5_000;
+/** Between two looks at the store while another replica asks the source, ms. */
+const POLL = 100;
+
+/**
+ * Memory over the shared store over the source. One flight a key in a process, one lease a key
+ * among the replicas, so that a token's life costs one call to its source however many ask.
+ */
+export class TokenCache {
+  readonly #options: TokenCacheOptions;
+  readonly #minRemaining: number;
+  readonly #leaseMs: number;
+  readonly #now: () => number;
+  readonly #memory: LRUCache<string, Served>;
+  /** tenant/api -> the key of the token for all its scopes. A hint only: it decides what is read, never what is served. */
+  readonly #whole: LRUCache<string, string>;
+  readonly #flights = new Map<string, Promise<Served>>();
+  /** When a key may be refreshed again after a failure, ms since 1970. */
+  readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
+  readonly #holder = randomUUID();
+
+  constructor(options: TokenCacheOptions) {
+    this.#options = options;
+    this.#minRemaining = options.minRemaining ?? 60;
+    this.#leaseMs = options.leaseMs ?? 10_000;
+    this.#now = options.now ?? Date.now;
+    this.#memory = new LRUCache({ max: options.max ?? 100_000 });
+    this.#whole = new LRUCache({ max: options.max ?? 100_000 });
+  }
+
+  /**
+   * @param early a reading of the store begun before the grant was known.
+   * @returns at once from memory, else a promise.
+   * @throws {PosternError} what the source says; temporarily_unavailable when the store is away
+   */
+  get(grant: AuthorizedGrant, identity: Identity, early?: EarlyReading): Served | Promise<Served> {
+    const served = this.#memory.get(grant.key);
+    const now = this.#now();
+    if (served === undefined || !this.#good(served.token, now)) return this.#join(grant, identity, undefined, early);
+    if (now >= served.token.refreshAt) this.#refresh(grant, identity, served.token, now);
+    return served;
+  }
+
+  /** Whether memory has a token that may be served for all that the tenant was last granted at this API. */
+  holds(tenant: string, api: string): boolean {
+    const key = this.#whole.get(`${tenant}/${api}`);
+    const served = key === undefined ? undefined : this.#memory.peek(key);
+    return served !== undefined && this.#good(served.token, this.#now());
+  }
+
+  #good(token: Token, now: number): boolean {
+    const floor = Math.min(this.#minRemaining, (token.expiresAt - token.issuedAt) / 2);
+    return token.expiresAt * 1000 - now >= floor * 1000;
+  }
+
+  /** In the background: the token at hand is still good. */
+  #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, now: number): void {
+    if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return;
+    this.#join(grant, identity, old).catch((error: unknown) => {
+      const pause = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1000 : 0;
+      this.#pauses.set(grant.key, this.#now() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
+      this.#options.onRefreshError?.(grant, error);
+    });
+  }
+
+  /** @param old a token that the answer must outlive. */
+  #join(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
+    const flying = this.#flights.get(grant.key);
+    if (flying) return flying;
+    const flight = this.#obtain(grant, identity, old, early)
+      .then((served) => {
+        this.#memory.set(grant.key, { token: served.token, from: 'memory' });
+        if (grant.whole) this.#whole.set(`${grant.tenant}/${grant.api}`, grant.key);
+        return served;
+      })
+      .finally(() => this.#flights.delete(grant.key));
+    this.#flights.set(grant.key, flight);
+    return flight;
+  }
+
+  async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
+    const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
+    const giveUp = this.#now() + this.#leaseMs;
+    let stored = early ? (await early)(grant) : await read();
+    for (;;) {
+      const now = this.#now();
+      if (stored.token !== undefined && this.#good(stored.token, now) && (old === undefined || stored.token.expiresAt > old.expiresAt)) {
+        return { token: stored.token, from: 'store' };
+      }
+      if (stored.lease === undefined || stored.lease.until <= now) {
+        const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
+        const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
+        if (version !== undefined) return { token: await this.#issue(grant, stored.token, version), from: 'source' };
+      } else {
+        if (stored.lease.paused) {
+          throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { retryAfter: Math.ceil((stored.lease.until - now) / 1000) });
+        }
+        if (now >= giveUp) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
+        await sleep(POLL * (0.5 + Math.random()));
+      }
+      stored = await read();
+    }
+  }
+
+  async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
+    const source = this.#options.sources[grant.source];
+    if (source === undefined) throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
+    try {
+      const token = await source.issue(grant);
+      // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
+      await this.#options.store.write(grant, token, undefined, version).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+      return token;
+    } catch (error) {
+      // A source that names a pause is left alone by all replicas until then; else the next may try at once.
+      const wait = error instanceof PosternError ? error.retryAfter : undefined;
+      const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#now() + wait * 1000, paused: true };
+      await this.#options.store.write(grant, stored, lease, version).catch(() => {});
+      throw error;
+    }
+  }
+}

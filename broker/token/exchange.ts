@@ -1,0 +1,78 @@
+import type { ApiCatalog, GrantRequest } from '#broker/authorization/grant.ts';
+import type { Authorization, AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AppRoleCredential } from '#broker/credential/approle.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import type { VerifiedCredentials } from '#broker/credential/login.ts';
+import type { Served, TokenCache } from './cache.ts';
+import type { EarlyReading, TokenStore } from './store.ts';
+
+export interface ExchangeOptions {
+  verified: VerifiedCredentials;
+  authorization: Authorization;
+  cache: TokenCache;
+  apis: ApiCatalog;
+  store: TokenStore;
+}
+
+/** What an exchange learnt before it ended, well or badly: for the audit. */
+export interface Trace {
+  identity?: Identity;
+  grant?: AuthorizedGrant;
+}
+
+/** The main job, whatever the door: credential -> identity -> grant -> token. */
+export class Exchange {
+  readonly #options: ExchangeOptions;
+  /** A thousand first requests with one credential share one identity, and so one early reading. */
+  readonly #early = new WeakMap<Identity, { api: string; reading: EarlyReading }>();
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns at once when all is remembered, else a promise.
+   * @throws {PosternError}
+   */
+  run(credential: AppRoleCredential, request: GrantRequest, address: string, trace: Trace): Served | Promise<Served> {
+    const identity = this.#options.verified.verify(credential, address);
+    if (identity instanceof Promise) return this.#runAnew(identity, request, trace);
+    trace.identity = identity;
+    const grant = this.#options.authorization.authorize(identity, request);
+    if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace);
+    trace.grant = grant;
+    return this.#options.cache.get(grant, identity);
+  }
+
+  /** The credential was unseen, so its grants are too: the token is looked for while they are read. */
+  async #runAnew(verifying: Promise<Identity>, request: GrantRequest, trace: Trace): Promise<Served> {
+    const identity = await verifying;
+    trace.identity = identity;
+    const early = this.#readEarly(identity, request);
+    return this.#runAuthorizing(identity, this.#options.authorization.authorize(identity, request), trace, early);
+  }
+
+  async #runAuthorizing(
+    identity: Identity,
+    authorizing: AuthorizedGrant | Promise<AuthorizedGrant>,
+    trace: Trace,
+    early?: EarlyReading,
+  ): Promise<Served> {
+    const grant = await authorizing;
+    trace.grant = grant;
+    return this.#options.cache.get(grant, identity, grant.whole ? early : undefined);
+  }
+
+  #readEarly(identity: Identity, request: GrantRequest): EarlyReading | undefined {
+    if (request.audience === undefined || request.scope !== undefined) return undefined;
+    const api = this.#options.apis.byAudience(request.audience);
+    if (api === undefined || api instanceof Promise || this.#options.cache.holds(identity.tenant, api.name)) return undefined;
+    const begun = this.#early.get(identity);
+    if (begun) return begun.api === api.name ? begun.reading : undefined;
+    const reading = this.#options.store.readEarly(identity.tenant, api.name, identity);
+    this.#early.set(identity, { api: api.name, reading });
+    // Where nobody comes to wait for it, its failure is nobody's.
+    reading.catch(() => {});
+    return reading;
+  }
+}

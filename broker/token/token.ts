@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import { inspect } from 'node:util';
+
+/** An access token and what the broker needs to know of it. Redacted when printed. */
+export class Token {
+  readonly #accessToken: string;
+  readonly scope: string;
+  /** Seconds since 1970, from the JWT. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  /** From when on the next one is fetched in the background; ms since 1970. */
+  readonly refreshAt: number;
+  /** The reply up to the remaining life, which is all that changes. */
+  readonly replyHead: string;
+  /** SHA-256 in hexadecimal: the only form in which a token is logged. */
+  readonly sha256: string;
+
+  /** @param jitter 0 to 1: replicas and tokens refresh at different times, between 75 % and 85 % of a token's life. */
+  constructor(accessToken: string, scope: string, issuedAt: number, expiresAt: number, jitter: number = Math.random()) {
+    this.#accessToken = accessToken;
+    this.scope = scope;
+    this.issuedAt = issuedAt;
+    this.expiresAt = expiresAt;
+    this.refreshAt = (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
+    const scopePart = scope === '' ? '' : `"scope":${JSON.stringify(scope)},`;
+    this.replyHead = `{"access_token":${JSON.stringify(accessToken)},${scopePart}"token_type":"Bearer","expires_in":`;
+    this.sha256 = createHash('sha256').update(accessToken).digest('hex');
+  }
+
+  reveal(): string {
+    return this.#accessToken;
+  }
+
+  /** Seconds of life left, rounded down. */
+  remaining(nowMs: number): number {
+    return Math.floor(this.expiresAt - nowMs / 1000);
+  }
+
+  toJSON(): string {
+    return `[token sha256:${this.sha256}]`;
+  }
+
+  toString(): string {
+    return this.toJSON();
+  }
+
+  [inspect.custom](): string {
+    return this.toJSON();
+  }
+}

@@ -1,0 +1,104 @@
+import { apiDocument } from '#broker/authorization/grant.ts';
+import type { Api, ApiCatalog } from '#broker/authorization/grant.ts';
+import { NAME } from '#broker/credential/identity.ts';
+import type { Kv } from './kv.ts';
+import type { VaultSession } from './session.ts';
+import { asUnavailable } from './unavailable.ts';
+
+export interface ApisOptions {
+  kv: Kv;
+  session: VaultSession;
+  /** How old the catalogue may get before it is read again in the background, ms. Default 30,000. */
+  maxAgeMs?: number;
+  /** An unknown audience makes the catalogue be read again, but no more often than this, ms. Default 5000. */
+  cooldownMs?: number;
+  onError?: (error: unknown) => void;
+  /** A document that is not valid is left out, and told here. */
+  onInvalid?: (api: string, problem: string) => void;
+  now?: () => number;
+}
+
+interface Catalog {
+  readonly byName: ReadonlyMap<string, Api>;
+  readonly byAudience: ReadonlyMap<string, Api>;
+  readonly readAt: number;
+}
+
+/** The catalogue of APIs, read with the broker's own token and kept in memory: it is small, and the same for all tenants. */
+export class VaultApis implements ApiCatalog {
+  readonly #options: ApisOptions;
+  readonly #now: () => number;
+  #catalog: Catalog | undefined;
+  #reading: Promise<Catalog> | undefined;
+
+  constructor(options: ApisOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  get known(): boolean {
+    return this.#catalog !== undefined;
+  }
+
+  byAudience(audience: string): Api | undefined | Promise<Api | undefined> {
+    return this.#find((catalog) => catalog.byAudience.get(audience));
+  }
+
+  byName(name: string): Api | undefined | Promise<Api | undefined> {
+    return this.#find((catalog) => catalog.byName.get(name));
+  }
+
+  /** @throws {PosternError} temporarily_unavailable */
+  async load(): Promise<void> {
+    await this.#read();
+  }
+
+  #find(pick: (catalog: Catalog) => Api | undefined): Api | undefined | Promise<Api | undefined> {
+    const catalog = this.#catalog;
+    if (catalog === undefined) return this.#read().then(pick);
+    const age = this.#now() - catalog.readAt;
+    const found = pick(catalog);
+    if (found === undefined && age > (this.#options.cooldownMs ?? 5000)) return this.#read().then(pick);
+    if (age > (this.#options.maxAgeMs ?? 30_000)) this.#read().catch((error: unknown) => this.#options.onError?.(error));
+    return found;
+  }
+
+  #read(): Promise<Catalog> {
+    this.#reading ??= this.#readNow().finally(() => (this.#reading = undefined));
+    return this.#reading;
+  }
+
+  async #readNow(): Promise<Catalog> {
+    const { kv, session } = this.#options;
+    try {
+      const apis = await session.use(async (token) => {
+        const names = (await kv.list('apis', { token })).filter((name) => NAME.test(name));
+        return Promise.all(names.map(async (name) => ({ name, data: (await kv.read(`apis/${name}`, { token })).data })));
+      });
+      const byName = new Map<string, Api>();
+      const byAudience = new Map<string, Api>();
+      for (const { name, data } of apis) {
+        if (data === undefined) continue;
+        const parsed = apiDocument.safeParse(data);
+        if (!parsed.success) {
+          const issue = parsed.error.issues[0];
+          this.#options.onInvalid?.(name, `${issue?.path.join('.')} ${issue?.message}`);
+          continue;
+        }
+        const api = { ...parsed.data, name };
+        if (byAudience.has(api.audience)) {
+          this.#options.onInvalid?.(name, `has the same audience as ${byAudience.get(api.audience)?.name}`);
+          continue;
+        }
+        byName.set(name, api);
+        byAudience.set(api.audience, api);
+      }
+      this.#catalog = { byName, byAudience, readAt: this.#now() };
+      return this.#catalog;
+    } catch (error) {
+      // An old catalogue serves on through an outage; its age is what it is.
+      if (this.#catalog !== undefined) this.#catalog = { ...this.#catalog, readAt: this.#now() };
+      throw asUnavailable(error);
+    }
+  }
+}

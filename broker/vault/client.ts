@@ -1,0 +1,198 @@
+import nodeVault from 'node-vault';
+import { VaultFault, reasonOfStatus } from './fault.ts';
+import { Transport } from './transport.ts';
+import type { NodeVaultRequest, NodeVaultResponse } from './transport.ts';
+
+export interface VaultClientOptions {
+  /** e.g. `https://vault.example.com:8200` */
+  address: string;
+  /** Vault Enterprise or HCP namespace. */
+  namespace?: string | undefined;
+  caFile?: string | undefined;
+  /** Deadline of one attempt, ms. Default 2000. */
+  timeoutMs?: number;
+  /** Most sockets open at once. Default 64. */
+  connections?: number;
+}
+
+export interface CallOptions {
+  /** The token for this one call. There is no default: a shared token is how one caller acts as another. */
+  token?: string | undefined;
+  /** Answer as a response-wrapping token that lives so many seconds. */
+  wrapTtl?: number;
+  /** The real client's address, for CIDR-bound credentials (Vault: `x_forwarded_for_authorized_addrs`). */
+  forwardedFor?: string | undefined;
+  /** Attempts in all, for calls that may be repeated. Default 3 for reads and lists, 1 for the rest. */
+  attempts?: number;
+  signal?: AbortSignal;
+}
+
+/** A Vault answer as it comes: every reader checks what it takes out. */
+export interface VaultAnswer {
+  data?: Record<string, unknown> | null;
+  auth?: Record<string, unknown> | null;
+  wrap_info?: Record<string, unknown> | null;
+  warnings?: string[] | null;
+}
+
+/** `GET sys/health`; `status` is the HTTP status, whose meaning Vault fixes (200 active, 429 standby, 503 sealed, 501 new). */
+export interface VaultHealth {
+  status: number;
+  initialized: boolean;
+  sealed: boolean;
+  standby: boolean;
+  version: string;
+}
+
+type NodeVaultClient = { request(options: NodeVaultRequest & { path: string }): Promise<unknown> };
+
+/** Every segment begins with a letter, digit or `_`/`-`, so that neither `..` nor `//` nor an empty segment can be written. */
+const SAFE_PATH = /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/;
+
+/**
+ * node-vault with its hazards closed, each with a test in `test/unit/vault/client.test.ts`:
+ * the token is given for each call and never kept; redirects are not followed; every attempt has a
+ * deadline; reads are tried again; errors are {@link VaultFault}s from which secrets are scrubbed;
+ * `DEBUG=node-vault` and the VAULT_* environment have no effect; paths are checked.
+ */
+export class VaultClient {
+  /** Requests sent since the start, for metrics and for tests that want none. */
+  calls = 0;
+  readonly address: string;
+  readonly #transport: Transport;
+  readonly #client: NodeVaultClient;
+
+  constructor(options: VaultClientOptions) {
+    this.address = options.address;
+    const transport = new Transport({
+      address: options.address,
+      caFile: options.caFile,
+      timeoutMs: options.timeoutMs ?? 2000,
+      connections: options.connections ?? 64,
+    });
+    this.#transport = transport;
+    const client = nodeVault({
+      endpoint: options.address,
+      debug: () => {},
+      // node-vault takes a request function in this place; it is how axios, its redirects and its errors stay out.
+      'request-promise': { defaults: () => (request: NodeVaultRequest) => this.#send(request) },
+    } as unknown as Parameters<typeof nodeVault>[0]);
+    // node-vault falls back to VAULT_TOKEN, VAULT_NAMESPACE and VAULT_PREFIX for what is not given.
+    Object.assign(client, { token: '', namespace: options.namespace ?? '', pathPrefix: '' });
+    this.#client = client as unknown as NodeVaultClient;
+  }
+
+  /** @returns the answer, or undefined where nothing is stored. @throws {VaultFault} */
+  async read(path: string, options: CallOptions = {}): Promise<VaultAnswer | undefined> {
+    return this.#orMissing(this.#call('GET', path, undefined, options));
+  }
+
+  /** @returns the keys below `path`; none where nothing is stored. @throws {VaultFault} */
+  async list(path: string, options: CallOptions = {}): Promise<string[]> {
+    const answer = await this.#orMissing(this.#call('LIST', path, undefined, options));
+    const keys = answer?.data?.['keys'];
+    return Array.isArray(keys) ? keys.filter((k): k is string => typeof k === 'string') : [];
+  }
+
+  /** @throws {VaultFault} */
+  write(path: string, data: Record<string, unknown>, options: CallOptions = {}): Promise<VaultAnswer> {
+    return this.#call('POST', path, data, options);
+  }
+
+  /** @throws {VaultFault} */
+  async delete(path: string, options: CallOptions = {}): Promise<void> {
+    await this.#call('DELETE', path, undefined, options);
+  }
+
+  /** Never needs a token. @throws {VaultFault} when there is no answer at all */
+  async health(): Promise<VaultHealth> {
+    this.calls++;
+    const reply = await this.#transport.request({ uri: `${this.address}/v1/sys/health`, method: 'GET' });
+    const body = (reply.body ?? {}) as Record<string, unknown>;
+    return {
+      status: reply.statusCode,
+      initialized: body['initialized'] === true,
+      sealed: body['sealed'] !== false,
+      standby: body['standby'] === true,
+      version: typeof body['version'] === 'string' ? body['version'] : 'unknown',
+    };
+  }
+
+  /** Ends the idle sockets and waits for the calls in flight. */
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #orMissing(answer: Promise<VaultAnswer>): Promise<VaultAnswer | undefined> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'not_found') return undefined;
+      throw error;
+    }
+  }
+
+  async #call(method: string, path: string, json: Record<string, unknown> | undefined, options: CallOptions): Promise<VaultAnswer> {
+    if (!SAFE_PATH.test(path)) throw new VaultFault('invalid', 'A Vault path holds a character or segment that is not allowed');
+    const headers: Record<string, string> = {};
+    if (options.token) headers['X-Vault-Token'] = options.token;
+    if (options.wrapTtl) headers['X-Vault-Wrap-TTL'] = `${options.wrapTtl}s`;
+    if (options.forwardedFor) headers['X-Forwarded-For'] = options.forwardedFor;
+    const attempts = options.attempts ?? (method === 'GET' || method === 'LIST' ? 3 : 1);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await this.#client.request({
+          path: `/${path}`,
+          uri: '',
+          method,
+          headers: { ...headers },
+          ...(json === undefined ? {} : { json }),
+          ...(options.signal ? { signal: options.signal } : {}),
+        });
+        return (answer ?? {}) as VaultAnswer;
+      } catch (error) {
+        const fault = error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
+        // A timeout has already used up the caller's patience; the rest is worth another attempt.
+        const again = attempt < attempts && fault.transient && fault.reason !== 'timeout' && fault.reason !== 'throttled' && !options.signal?.aborted;
+        if (!again) throw fault;
+        await new Promise((resolve) => setTimeout(resolve, 50 * attempt * (0.5 + Math.random())));
+      }
+    }
+  }
+
+  #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
+    this.calls++;
+    return this.#transport.request(request).then((reply) => {
+      // node-vault keeps only status and body of an error answer.
+      // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
+      if (reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer | undefined)?.data) reply.statusCode = 200;
+      if (reply.statusCode === 429 && reply.retryAfter !== undefined) reply.body = { ...(reply.body as object), retryAfter: reply.retryAfter };
+      return reply;
+    });
+  }
+
+  #faultOf(error: unknown, path: string, json: unknown, options: CallOptions): VaultFault {
+    const { statusCode: status, body } = (error as { response?: { statusCode: number; body: unknown } }).response ?? { statusCode: 0, body: undefined };
+    if (status === 0) return new VaultFault('unreachable', 'Vault cannot be reached');
+    const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
+    const messages = Array.isArray(errors) ? errors.filter((e): e is string => typeof e === 'string') : [];
+    const said = scrub(messages.join('; '), [options.token, ...strings(json)]);
+    const reason = reasonOfStatus(status, messages);
+    const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
+    const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
+    return new VaultFault(reason, text, { status, ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}) });
+  }
+}
+
+/** Takes out of a message every value that was sent along: Vault quotes input in some of its errors. */
+function scrub(text: string, sent: readonly (string | undefined)[]): string {
+  let clean = text;
+  for (const value of sent) if (value && value.length >= 4) clean = clean.replaceAll(value, '[redacted]');
+  return clean.slice(0, 500);
+}
+
+function strings(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (value === null || typeof value !== 'object') return [];
+  return Object.values(value).flatMap(strings);
+}

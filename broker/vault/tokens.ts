@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { Identity, VaultToken } from '#broker/credential/identity.ts';
+import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
+import { Token } from '#broker/token/token.ts';
+import { VaultFault } from './fault.ts';
+import type { Kv, KvDocument } from './kv.ts';
+import type { VaultSession } from './session.ts';
+import { asUnavailable } from './unavailable.ts';
+
+/** `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
+const document = z.object({
+  /** The digest of the grant's key: a token of another grant at this place is no answer. */
+  grant: z.string(),
+  access_token: z.string().optional(),
+  token_type: z.literal('Bearer').optional(),
+  scope: z.string().optional(),
+  /** Seconds since 1970. */
+  issued_at: z.number().optional(),
+  expires_at: z.number().optional(),
+  lease: z.object({ holder: z.string(), until: z.number(), paused: z.boolean() }).optional(),
+});
+
+/** The replicas' shared cache in KV v2. The tenant's own token reads, the broker's writes. */
+export class VaultTokens implements TokenStore {
+  readonly #kv: Kv;
+  readonly #session: VaultSession;
+
+  constructor(kv: Kv, session: VaultSession) {
+    this.#kv = kv;
+    this.#session = session;
+  }
+
+  async read(grant: AuthorizedGrant, as: VaultToken, forwardedFor: string | undefined): Promise<StoredToken> {
+    return storedOf(await this.#read(pathOf(grant), as, forwardedFor), grant);
+  }
+
+  async readEarly(tenant: string, api: string, identity: Identity): EarlyReading {
+    const found = await this.#read(`${tenant}/${api}`, identity.token, identity.forwardedFor);
+    return (grant) => storedOf(found, grant);
+  }
+
+  async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
+    const data: z.infer<typeof document> = {
+      grant: grant.digest,
+      ...(token === undefined
+        ? {}
+        : { access_token: token.reveal(), token_type: 'Bearer', scope: token.scope, issued_at: token.issuedAt, expires_at: token.expiresAt }),
+      ...(lease === undefined ? {} : { lease }),
+    };
+    try {
+      return await this.#session.use((own) => this.#kv.write(pathOf(grant), data, version, { token: own }));
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
+      throw asUnavailable(error);
+    }
+  }
+
+  #read(path: string, as: VaultToken, forwardedFor: string | undefined): Promise<KvDocument> {
+    return this.#kv.read(path, { token: as.reveal(), forwardedFor }).catch((error: unknown) => {
+      throw asUnavailable(error);
+    });
+  }
+}
+
+function pathOf(grant: AuthorizedGrant): string {
+  return grant.whole ? `${grant.tenant}/${grant.api}` : `${grant.tenant}/${grant.api}/${grant.digest}`;
+}
+
+function storedOf(found: KvDocument, grant: AuthorizedGrant): StoredToken {
+  const { data, success } = document.safeParse(found.data);
+  // Something else lies here: an older claims version, say. It is overwritten by its version.
+  if (!success || data.grant !== grant.digest) return { token: undefined, lease: undefined, version: found.version };
+  const { access_token: accessToken, scope, issued_at: issuedAt, expires_at: expiresAt } = data;
+  const whole = accessToken !== undefined && scope !== undefined && issuedAt !== undefined && expiresAt !== undefined;
+  return { token: whole ? new Token(accessToken, scope, issuedAt, expiresAt) : undefined, lease: data.lease, version: found.version };
+}

@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { Pool } from 'undici';
+import { VaultFault } from './fault.ts';
+
+/** What node-vault hands to its transport. */
+export interface NodeVaultRequest {
+  uri: string;
+  method: string;
+  json?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** What node-vault wants back from it. */
+export interface NodeVaultResponse {
+  statusCode: number;
+  body: unknown;
+  request: { path: string };
+  retryAfter: string | undefined;
+}
+
+export interface TransportOptions {
+  /** Origin of Vault, e.g. `https://vault.example.com:8200`. */
+  address: string;
+  /** PEM file with the CA to trust, beside the system's. */
+  caFile?: string | undefined;
+  /** Deadline of one attempt, ms. */
+  timeoutMs: number;
+  /** Most sockets open to Vault at once. */
+  connections: number;
+}
+
+const MAX_BODY = 4 * 1024 * 1024;
+
+/**
+ * The HTTP transport under node-vault, in place of its axios: keep-alive pool, deadline, **no
+ * redirects** (axios follows them and sends X-Vault-Token along, to other origins too), and errors
+ * that hold neither headers nor bodies.
+ */
+export class Transport {
+  readonly #pool: Pool;
+  readonly #timeoutMs: number;
+
+  constructor(options: TransportOptions) {
+    this.#timeoutMs = options.timeoutMs;
+    this.#pool = new Pool(new URL(options.address).origin, {
+      connections: options.connections,
+      pipelining: 1,
+      maxResponseSize: MAX_BODY,
+      headersTimeout: options.timeoutMs,
+      bodyTimeout: options.timeoutMs,
+      keepAliveTimeout: 30_000,
+      connect: { timeout: options.timeoutMs, ...(options.caFile ? { ca: readFileSync(options.caFile, 'utf8') } : {}) },
+    });
+  }
+
+  async request(options: NodeVaultRequest): Promise<NodeVaultResponse> {
+    const url = new URL(options.uri);
+    const path = url.pathname + url.search;
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const body = options.json === undefined ? null : JSON.stringify(options.json);
+    try {
+      const reply = await this.#pool.request({
+        path,
+        method: options.method as 'GET',
+        headers: { ...options.headers, 'X-Vault-Request': 'true', ...(body === null ? {} : { 'Content-Type': 'application/json' }) },
+        body,
+        signal: options.signal ? AbortSignal.any([deadline, options.signal]) : deadline,
+      });
+      const text = await reply.body.text();
+      const retryAfter = reply.headers['retry-after'];
+      return {
+        statusCode: reply.statusCode,
+        body: parseJson(text),
+        request: { path: url.pathname },
+        retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+      };
+    } catch (error) {
+      throw faultOf(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+
+  /** Drop the sockets without waiting for answers. */
+  destroy(): Promise<void> {
+    return this.#pool.destroy();
+  }
+}
+
+function parseJson(text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A proxy's HTML page, say. Its text is of no use and may be anything.
+    return undefined;
+  }
+}
+
+/** Only the error's code is taken over. */
+function faultOf(error: unknown): VaultFault {
+  const { name, code } = error as { name?: string; code?: string };
+  if (name === 'TimeoutError' || name === 'AbortError' || code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' || code === 'UND_ERR_CONNECT_TIMEOUT') {
+    return new VaultFault('timeout', 'Vault did not answer in time');
+  }
+  return new VaultFault('unreachable', `Vault cannot be reached (${typeof code === 'string' ? code : 'connection failed'})`);
+}

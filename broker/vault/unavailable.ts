@@ -1,0 +1,12 @@
+import { PosternError } from '#broker/error.ts';
+import { VaultFault } from './fault.ts';
+
+/** A 503: Vault can't answer, which says nothing about the client. */
+export function unavailable(detail: string, retryAfter = 1): PosternError {
+  return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail, retryAfter });
+}
+
+/** A domain error for a Vault fault; anything else passes. */
+export function asUnavailable(error: unknown): unknown {
+  return error instanceof VaultFault ? unavailable(error.message, error.retryAfter) : error;
+}
