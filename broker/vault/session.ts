@@ -31,7 +31,7 @@ export class VaultSession {
   readonly #options: SessionOptions;
   #token: VaultToken | undefined;
   #secretId: string | undefined;
-  #login: Promise<VaultToken> | undefined;
+  #login: Promise<number> | undefined;
   #loggedInAt = 0;
   readonly #stop = new AbortController();
 
@@ -49,7 +49,7 @@ export class VaultSession {
     let backoff = BACKOFF_MIN;
     while (!this.#stop.signal.aborted) {
       try {
-        const ttl = this.#token === undefined ? await this.#loginTtl() : await this.#renew();
+        const ttl = this.#token === undefined ? await this.#loginOnce() : await this.#renew();
         backoff = BACKOFF_MIN;
         await this.#pause(Math.max(1000, ttl * 1000 * (0.6 + Math.random() * 0.1)));
       } catch (error) {
@@ -72,28 +72,31 @@ export class VaultSession {
    * @throws {VaultFault}
    */
   async use<T>(call: (token: string) => Promise<T>): Promise<T> {
-    const token = this.#token ?? (await this.#loginOnce());
+    const token = this.#token ?? (await this.#fresh());
     try {
       return await call(token.reveal());
     } catch (error) {
       if (!(error instanceof VaultFault && error.reason === 'denied')) throw error;
       // A token fresh from a login is not dead: this is the policy's word.
       if (token === this.#token && Date.now() - this.#loggedInAt < 1000) throw error;
-      const fresh = token === this.#token ? await this.#loginOnce() : (this.#token ?? (await this.#loginOnce()));
+      // Whoever was denied later than another finds the new token there already.
+      const fresh = token === this.#token || this.#token === undefined ? await this.#fresh() : this.#token;
       return call(fresh.reveal());
     }
   }
 
-  /** One login for all who wait. */
-  #loginOnce(): Promise<VaultToken> {
-    this.#login ??= this.#loginTtl()
-      .then(() => this.#token!)
-      .finally(() => (this.#login = undefined));
+  async #fresh(): Promise<VaultToken> {
+    await this.#loginOnce();
+    return this.#token!;
+  }
+
+  /** One login for all who wait; a wrapped secret_id can be opened only once. @returns the token's life in seconds */
+  #loginOnce(): Promise<number> {
+    this.#login ??= this.#loginNow().finally(() => (this.#login = undefined));
     return this.#login;
   }
 
-  /** @returns the token's life in seconds */
-  async #loginTtl(): Promise<number> {
+  async #loginNow(): Promise<number> {
     const { client, mount, roleId } = this.#options;
     this.#secretId ??= await this.#unwrap();
     const answer = await client.write(`auth/${mount}/login`, { role_id: roleId, secret_id: this.#secretId });
@@ -123,7 +126,7 @@ export class VaultSession {
     const { ttl, renewable } = authOf(answer);
     this.#options.onEvent?.({ event: 'renewed', ttl });
     // Near its max TTL a renewal gives less and less: log in anew in time.
-    if (!renewable || ttl < 10) return this.#loginTtl();
+    if (!renewable || ttl < 10) return this.#loginOnce();
     return ttl;
   }
 
