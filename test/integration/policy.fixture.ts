@@ -1,0 +1,102 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { applyTerraform } from '#cli/dev/terraform.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { startVault } from '#test/fixture/vault.ts';
+import { type Body, document, type Policy } from './policy.rows.ts';
+
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+/** A real Vault with `terraform/` applied for three tenants, and a token of each kind. */
+export interface PolicyFixture {
+  address: string;
+  rootToken: string;
+  tokens: Record<Policy, string>;
+  /** One request whose path reaches Vault as it is written: `fetch` would resolve `..` and encode the rest. */
+  call(token: string, method: string, path: string, body?: Body): Promise<Answer>;
+  /** The same as root; throws unless it went well. */
+  root(method: string, path: string, body?: Body): Promise<Record<string, any>>;
+  /** Logs in by AppRole with a secret_id made for it. Returns the Vault token. */
+  logIn(mount: string, role: string): Promise<string>;
+  /** A token with one policy and Vault's default one, as people have. */
+  tokenWith(policy: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export async function startPolicyFixture(): Promise<PolicyFixture> {
+  const vault = await startVault();
+  const stateDirectory = await mkdtemp(join(tmpdir(), 'postern-policy-'));
+  const orders = { api: 'orders', scopes: ['read:orders'] };
+  await applyTerraform({
+    vaultAddress: vault.address,
+    vaultToken: vault.rootToken,
+    stateDirectory,
+    variables: {
+      apis: { orders: { audience: 'https://orders.example.com', source: 'transit', scopes: ['read:orders'] } },
+      tenants: { acme: { grants: [orders] }, 'acme-2': { grants: [orders] }, globex: { grants: [orders] } },
+      oidc: {},
+    },
+  });
+
+  const call: PolicyFixture['call'] = (token, method, path, body) => {
+    const { hostname, port } = new URL(vault.address);
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const options = { hostname, port, method, path: `/v1/${path}`, headers: { 'X-Vault-Token': token, 'Content-Type': type } };
+    return new Promise((resolve, reject) => {
+      const sent = request(options, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text })).on('error', reject);
+      });
+      sent.on('error', reject);
+      sent.end(body ? JSON.stringify(body) : undefined);
+    });
+  };
+  const root: PolicyFixture['root'] = async (method, path, body) => {
+    const answer = await call(vault.rootToken, method, path, body);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status}`);
+    return answer.body ? JSON.parse(answer.body) : {};
+  };
+  const logIn: PolicyFixture['logIn'] = async (mount, role) => {
+    const { data: id } = await root('GET', `auth/${mount}/role/${role}/role-id`);
+    const { data: secret } = await root('POST', `auth/${mount}/role/${role}/secret-id`);
+    registerSecret('secret_id', secret.secret_id);
+    const { auth } = await root('POST', `auth/${mount}/login`, { role_id: id.role_id, secret_id: secret.secret_id });
+    registerSecret('Vault token', auth.client_token);
+    return auth.client_token;
+  };
+  const tokenWith: PolicyFixture['tokenWith'] = async (policy) => {
+    const { auth } = await root('POST', 'auth/token/create', { policies: [policy], ttl: '1h' });
+    registerSecret('Vault token', auth.client_token);
+    return auth.client_token;
+  };
+
+  for (const tenant of ['acme', 'acme-2', 'globex']) {
+    for (const key of ['orders', 'orders/3f2a']) await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
+  }
+  for (const path of ['postern/data/state/epoch', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
+
+  return {
+    address: vault.address,
+    rootToken: vault.rootToken,
+    tokens: {
+      tenant: await logIn('approle', 'acme'),
+      broker: await logIn('approle-broker', 'broker'),
+      operator: await tokenWith('postern-operator'),
+      auditor: await tokenWith('postern-auditor'),
+    },
+    call,
+    root,
+    logIn,
+    tokenWith,
+    async stop() {
+      await vault.stop();
+      await rm(stateDirectory, { recursive: true, force: true });
+    },
+  };
+}

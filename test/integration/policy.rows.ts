@@ -1,0 +1,387 @@
+/*
+ * What each policy in vault-policies/ must allow and must deny: one request a row, made by policy.test.ts.
+ */
+
+export type Policy = 'tenant' | 'broker' | 'operator' | 'auditor';
+export type Capability = 'create' | 'read' | 'update' | 'delete' | 'list' | 'patch';
+export type Body = Record<string, unknown>;
+
+export interface Row {
+  policy: Policy;
+  capability: Capability;
+  /** Without `/v1/`. `{…}` in the body stands for a value that only the running test knows. */
+  path: string;
+  body?: Body;
+  /** What Vault answers when it allows it. Default: any 2xx. */
+  status?: number;
+  /** Told apart in the row's name only. */
+  note?: string;
+}
+
+export const METHOD: Record<Capability, string> = { create: 'POST', update: 'POST', read: 'GET', delete: 'DELETE', list: 'LIST', patch: 'PATCH' };
+
+type Entry = readonly [Capability, string, (Body | undefined)?, string?];
+
+/** Builds rows of one policy. */
+function rows(policy: Policy, table: readonly Entry[]): Row[] {
+  return table.map(([capability, path, body, note]) => ({
+    policy,
+    capability,
+    path,
+    ...(body ? { body } : {}),
+    ...(note ? { note } : {}),
+  }));
+}
+
+export const document = { data: { value: 'x' } };
+const signing = { input: Buffer.from('header.payload').toString('base64'), signature_algorithm: 'pkcs1v15' };
+
+export const allowed: Row[] = [
+  ...rows('tenant', [
+    ['read', 'postern/data/tenants/acme'],
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern-tokens/data/acme/orders/3f2a', undefined, 'a narrower scope set'],
+  ]),
+
+  ...rows('broker', [
+    ['update', 'auth/token/renew-self'],
+    ['read', 'auth/token/lookup-self'],
+    ['create', 'postern-tokens/data/acme/fresh', { options: { cas: 0 }, ...document }],
+    ['create', 'postern-tokens/data/acme/fresh/3f2a', { options: { cas: 0 }, ...document }],
+    ['update', 'postern-tokens/data/acme/orders', { options: { cas: 1 }, ...document }],
+    ['read', 'postern/data/apis/orders'],
+    ['list', 'postern/metadata/apis'],
+    ['read', 'postern/data/state/epoch'],
+    ['read', 'postern/data/upstream/auth0'],
+    ['update', 'transit/sign/postern/sha2-256', signing],
+    ['update', 'transit/sign/postern', { ...signing, hash_algorithm: 'sha2-256' }],
+    ['read', 'transit/keys/postern'],
+    ['update', 'auth/token/revoke-self', undefined, 'last: ends this token'],
+  ]),
+
+  ...rows('operator', [
+    [
+      'create',
+      'auth/approle/role/initech',
+      {
+        token_policies: ['postern-tenant'],
+        token_type: 'batch',
+        token_ttl: 300,
+        token_max_ttl: '300s',
+        token_no_default_policy: true,
+        bind_secret_id: true,
+        secret_id_ttl: 3600,
+        secret_id_num_uses: 0,
+        secret_id_bound_cidrs: ['10.0.0.0/8'],
+        token_bound_cidrs: [],
+      },
+    ],
+    ['create', 'auth/approle/role/umbrella', { token_policies: 'postern-tenant', token_type: 'batch' }, 'policies as text'],
+    ['update', 'auth/approle/role/initech', { token_ttl: 120 }],
+    ['read', 'auth/approle/role/initech'],
+    ['delete', 'auth/approle/role/umbrella'],
+    ['list', 'auth/approle/role'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['update', 'auth/approle/role/acme/secret-id', { metadata: '{"by":"test"}', ttl: 600, num_uses: 3, cidr_list: ['127.0.0.0/8'], token_bound_cidrs: [] }],
+    ['list', 'auth/approle/role/acme/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: '{spare accessor}' }],
+    ['create', 'postern/data/tenants/initech', { options: { cas: 0 }, ...document }],
+    ['update', 'postern/data/tenants/initech', { options: { cas: 1 }, ...document }],
+    ['read', 'postern/data/tenants/initech'],
+    ['delete', 'postern/data/tenants/initech'],
+    ['list', 'postern/metadata/tenants'],
+    ['read', 'postern/metadata/tenants/initech'],
+    ['delete', 'postern/metadata/tenants/initech'],
+    ['read', 'postern/data/apis/orders'],
+    ['list', 'postern/metadata/apis'],
+    ['read', 'postern/data/state/epoch'],
+    ['update', 'postern/data/state/epoch', { options: { cas: 1 }, ...document }],
+    ['update', 'postern/data/upstream/auth0', { options: { cas: 1 }, ...document }],
+    ['read', 'postern/metadata/upstream/auth0'],
+    ['delete', 'postern-tokens/data/globex/orders'],
+    ['list', 'postern-tokens/metadata', undefined, 'tenants with cached tokens'],
+    ['list', 'postern-tokens/metadata/globex'],
+    ['delete', 'postern-tokens/metadata/globex/orders'],
+    ['delete', 'postern-tokens/metadata/globex/orders/3f2a'],
+    ['read', 'transit/keys/postern'],
+    ['update', 'transit/keys/postern/rotate'],
+    ['read', 'sys/mounts'],
+    ['read', 'sys/auth'],
+    ['read', 'sys/auth/approle/tune'],
+    ['read', 'sys/audit'],
+    ['read', 'sys/policies/acl/postern-tenant'],
+    ['list', 'sys/quotas/rate-limit'],
+    ['read', 'sys/quotas/rate-limit/postern-approle'],
+  ]),
+  // Both documents are there already in the other rows; here each is made anew.
+  ...rows('operator', [
+    ['create', 'postern/data/state/epoch', document, 'a first one'],
+    ['create', 'postern/data/upstream/auth0', document, 'a first one'],
+  ]),
+  { policy: 'operator', capability: 'read', path: 'auth/oidc/config', status: 404, note: 'allowed, though there is none yet' },
+
+  ...rows('auditor', [
+    ['list', 'auth/approle/role'],
+    ['read', 'auth/approle/role/acme'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['list', 'auth/approle/role/acme/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
+    ['read', 'auth/approle-broker/role/broker'],
+    ['read', 'postern/data/tenants/acme'],
+    ['read', 'postern/data/apis/orders'],
+    ['read', 'postern/data/state/epoch'],
+    ['list', 'postern/metadata'],
+    ['read', 'postern/metadata/upstream/auth0'],
+    ['list', 'postern-tokens/metadata/acme'],
+    ['read', 'postern-tokens/metadata/acme/orders'],
+    ['read', 'transit/keys/postern'],
+    ['read', 'sys/mounts'],
+    ['read', 'sys/auth'],
+    ['read', 'sys/auth/approle/tune'],
+    ['read', 'sys/audit'],
+    ['read', 'sys/policies/acl/postern-broker'],
+    ['list', 'sys/quotas/rate-limit'],
+    ['read', 'sys/quotas/rate-limit/postern-approle'],
+    ['read', 'auth/oidc/role/operator'],
+  ]),
+  { policy: 'auditor', capability: 'read', path: 'auth/oidc/config', status: 404, note: 'allowed, though there is none yet' },
+];
+
+/** What nobody of Postern may do, whoever they are. */
+const forbiddenToAll: readonly Entry[] = [
+  ['create', 'sys/policies/acl/postern-tenant', { policy: 'path "*" { capabilities = ["read"] }' }],
+  ['create', 'sys/policies/acl/own', { policy: '' }],
+  ['create', 'sys/policy/own', { policy: '' }],
+  ['delete', 'sys/policies/acl/postern-operator'],
+  ['read', 'sys/policies/acl/root'],
+  ['create', 'sys/auth/own', { type: 'approle' }],
+  ['delete', 'sys/auth/approle'],
+  ['create', 'sys/auth/approle/tune', { token_type: 'service' }],
+  ['create', 'sys/mounts/own', { type: 'kv' }],
+  ['delete', 'sys/mounts/postern'],
+  ['create', 'sys/mounts/postern/tune', { max_lease_ttl: '1s' }],
+  ['create', 'sys/remount', { from: 'postern', to: 'own' }],
+  ['create', 'sys/audit/own', { type: 'file', options: { file_path: 'stdout' } }],
+  ['delete', 'sys/audit/postern'],
+  ['create', 'sys/quotas/rate-limit/postern-approle', { rate: 1 }],
+  ['delete', 'sys/quotas/rate-limit/postern-approle'],
+  ['create', 'sys/seal'],
+  ['create', 'sys/plugins/catalog/secret/own', { command: 'own', sha256: '0'.repeat(64) }],
+  ['read', 'sys/raw/core/mounts'],
+  ['list', 'sys/leases/lookup/auth/approle-broker/login'],
+  ['create', 'sys/capabilities', { paths: ['sys/mounts'], token: '{token}' }],
+  ['create', 'identity/entity', { name: 'own' }],
+  ['list', 'identity/entity/id'],
+  ['create', 'identity/entity-alias', { name: 'own' }],
+  ['create', 'identity/entity/merge', { from_entity_ids: ['a'], to_entity_id: 'b' }],
+  ['create', 'identity/group', { name: 'own', policies: ['root'] }],
+  ['list', 'identity/group/id'],
+  ['create', 'auth/token/create', { policies: ['postern-broker'] }],
+  ['create', 'auth/token/create-orphan', { policies: ['root'] }],
+  ['create', 'auth/token/lookup', { token: '{neighbour token}' }],
+  ['create', 'auth/token/revoke-orphan', { token: '{neighbour token}' }],
+  ['list', 'auth/token/accessors'],
+  // The broker's mount: whoever issues a secret_id there is the broker.
+  ['create', 'auth/approle-broker/role/broker/secret-id'],
+  ['create', 'auth/approle-broker/role/own', { token_policies: ['root'] }],
+  ['create', 'auth/approle-broker/role/broker', { token_policies: ['root'] }],
+  ['read', 'auth/approle-broker/role/broker/role-id'],
+  ['list', 'auth/approle-broker/role/broker/secret-id'],
+  ['create', 'auth/approle-broker/role/broker/custom-secret-id', { secret_id: 'chosen-by-a-stranger' }],
+  ['delete', 'auth/approle-broker/role/broker'],
+  ['create', 'auth/oidc/config', { oidc_discovery_url: 'http://127.0.0.1:1' }],
+  ['create', 'auth/oidc/role/own', { user_claim: 'sub', allowed_redirect_uris: ['http://localhost'] }],
+  // The signing key.
+  ['delete', 'transit/keys/postern'],
+  ['create', 'transit/keys/own'],
+  ['create', 'transit/keys/postern/config', { exportable: true }],
+  ['create', 'transit/keys/postern/trim', { min_available_version: 1 }],
+  ['read', 'transit/export/signing-key/postern'],
+  ['read', 'transit/backup/postern'],
+  ['create', 'transit/sign/own', signing],
+  ['create', 'transit/decrypt/postern', { ciphertext: 'vault:v1:AAAA' }],
+  // The upstream credential by any side door, and who may change it.
+  ['read', 'postern/subkeys/upstream/auth0'],
+  ['delete', 'postern/data/upstream/auth0'],
+  ['patch', 'postern/data/upstream/auth0', document],
+  ['create', 'postern/undelete/upstream/auth0', { versions: [1] }],
+  ['create', 'postern/destroy/upstream/auth0', { versions: [1] }],
+  ['delete', 'postern/metadata/upstream/auth0'],
+  ['read', 'postern/config'],
+  ['create', 'postern/config', { max_versions: 1 }],
+  ['create', 'postern/data/apis/orders', document],
+  ['delete', 'postern/data/apis/orders'],
+  ['delete', 'postern/data/state/epoch'],
+  ['create', 'postern/data/own', document],
+  // Cached tokens by any side door.
+  ['create', 'postern-tokens/undelete/acme/orders', { versions: [1] }],
+  ['read', 'postern-tokens/subkeys/acme/orders'],
+  ['patch', 'postern-tokens/data/acme/orders', document],
+  ['create', 'postern-tokens/config', { max_versions: 9 }],
+  ['create', 'postern-tokens/metadata/acme/orders', { max_versions: 9 }],
+  // Mounts that aren't Postern's.
+  ['read', 'secret/data/other'],
+  ['create', 'secret/data/other', document],
+  ['list', 'secret/metadata'],
+];
+
+/** Changes to a role that would make more of it than a tenant. */
+const escalations: readonly (readonly [Body, string])[] = [
+  [{ token_policies: ['root'] }, 'root'],
+  [{ token_policies: ['postern-operator'] }, 'own policy'],
+  [{ token_policies: ['postern-broker'] }, "broker's policy"],
+  [{ token_policies: ['postern-tenant', 'postern-broker'] }, 'one more policy in a list'],
+  [{ token_policies: 'postern-tenant,postern-broker' }, 'one more policy in text'],
+  [{ token_policies: ' postern-broker' }, 'with a space'],
+  [{ token_policies: '["postern-broker"]' }, 'a list in text'],
+  [{ Token_Policies: ['postern-broker'] }, 'capitals'],
+  [{ policies: ['postern-broker'] }, 'the old name'],
+  [{ policies: 'postern-broker', token_policies: 'postern-tenant' }, 'the old name beside the new'],
+  [{ token_type: 'service' }, 'service tokens'],
+  [{ token_type: 'default' }, 'the default type'],
+  [{ token_type: 'default-service' }, 'default-service'],
+  [{ bind_secret_id: false, token_bound_cidrs: ['0.0.0.0/0'] }, 'no secret_id needed'],
+  [{ bind_secret_id: 'false' }, 'no secret_id needed, as text'],
+  [{ token_no_default_policy: false }, 'with the default policy'],
+  [{ role_id: 'chosen-by-a-stranger' }, 'a chosen role_id'],
+  [{ token_period: 3600 }, 'a token without end'],
+  [{ period: 3600 }, 'a token without end, the old name'],
+  [{ local_secret_ids: true }, 'local secret_ids'],
+  [{ token_num_uses: 1 }, 'a parameter that is not listed'],
+];
+
+/** Sub-paths of a role, each setting one parameter, with what they take. */
+const subPaths: Record<string, Body> = {
+  policies: { token_policies: ['root'] },
+  'bound-cidr-list': { bound_cidr_list: [] },
+  'secret-id-bound-cidrs': { secret_id_bound_cidrs: [] },
+  'token-bound-cidrs': { token_bound_cidrs: [] },
+  'bind-secret-id': { bind_secret_id: false },
+  'secret-id-num-uses': { secret_id_num_uses: 0 },
+  'secret-id-ttl': { secret_id_ttl: 0 },
+  period: { token_period: 3600 },
+  'token-num-uses': { token_num_uses: 0 },
+  'token-ttl': { token_ttl: 86_400 },
+  'token-max-ttl': { token_max_ttl: 86_400 },
+  'role-id': { role_id: 'chosen-by-a-stranger' },
+  'custom-secret-id': { secret_id: 'chosen-by-a-stranger' },
+  'secret-id/lookup': { secret_id: '{neighbour secret_id}' },
+  'secret-id/destroy': { secret_id: '{neighbour secret_id}' },
+};
+
+export const denied: Row[] = [
+  ...(['tenant', 'broker', 'operator', 'auditor'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
+
+  ...rows('tenant', [
+    ['read', 'postern/data/tenants/globex', undefined, 'a neighbour'],
+    ['read', 'postern/data/tenants/acme-2', undefined, 'a neighbour whose name begins alike'],
+    ['read', 'postern/data/tenants/acm', undefined, 'a name that is the beginning of its own'],
+    ['read', 'postern/data/tenants/acme/x'],
+    ['read', 'postern/data/tenants/+'],
+    ['read', 'postern/data/tenants/*'],
+    ['read', 'postern/data/tenants/%2A'],
+    ['read', 'postern/data/tenants/ACME'],
+    ['list', 'postern/metadata/tenants'],
+    ['read', 'postern/metadata/tenants/acme'],
+    ['update', 'postern/data/tenants/acme', document],
+    ['delete', 'postern/data/tenants/acme'],
+    ['read', 'postern-tokens/data/globex/orders', undefined, 'a neighbour'],
+    ['read', 'postern-tokens/data/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
+    ['read', 'postern-tokens/data/acme'],
+    ['list', 'postern-tokens/metadata/acme'],
+    ['read', 'postern-tokens/metadata/acme/orders'],
+    ['create', 'postern-tokens/data/acme/planted', document],
+    ['update', 'postern-tokens/data/acme/orders', document],
+    ['delete', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern/data/apis/orders'],
+    ['read', 'postern/data/state/epoch'],
+    ['read', 'postern/data/upstream/auth0'],
+    ['update', 'transit/sign/postern/sha2-256', signing],
+    ['read', 'transit/keys/postern'],
+    ['read', 'auth/token/lookup-self', undefined, 'no default policy'],
+    ['update', 'auth/token/renew-self'],
+    ['update', 'sys/capabilities-self', { paths: ['sys/mounts'] }],
+    ['list', 'auth/approle/role'],
+    ['read', 'auth/approle/role/acme'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['update', 'auth/approle/role/acme/secret-id'],
+    ['read', 'sys/mounts'],
+    ['read', 'sys/auth'],
+  ]),
+
+  ...rows('broker', [
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern-tokens/data/acme/orders/3f2a'],
+    ['delete', 'postern-tokens/data/acme/orders'],
+    ['list', 'postern-tokens/metadata'],
+    ['list', 'postern-tokens/metadata/acme'],
+    ['read', 'postern-tokens/metadata/acme/orders'],
+    ['read', 'postern/data/tenants/acme'],
+    ['list', 'postern/metadata/tenants'],
+    ['create', 'postern/data/tenants/own', document],
+    ['read', 'postern/data/upstream/other'],
+    ['update', 'postern/data/upstream/auth0', document],
+    ['update', 'postern/data/state/epoch', document],
+    ['read', 'postern/metadata/state/epoch'],
+    ['list', 'auth/approle/role'],
+    ['read', 'auth/approle/role/acme'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['update', 'auth/approle/role/acme/secret-id'],
+    ['list', 'auth/approle/role/acme/secret-id'],
+    ['create', 'auth/approle/role/own', { token_policies: ['postern-tenant'] }],
+    ['update', 'transit/keys/postern/rotate'],
+    ['update', 'transit/sign/postern/sha2-512', signing],
+    ['update', 'transit/hmac/postern', { input: 'AAAA' }],
+    ['create', 'cubbyhole/own', { value: 'x' }],
+    ['update', 'sys/capabilities-self', { paths: ['sys/mounts'] }],
+    ['read', 'sys/mounts'],
+    ['read', 'sys/auth'],
+    ['read', 'sys/audit'],
+    ['read', 'auth/oidc/config'],
+  ]),
+
+  ...rows('operator', [
+    ['read', 'postern/data/upstream/auth0'],
+    ['read', 'postern/data/upstream/auth0?version=1', undefined, 'an older version'],
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern-tokens/data/acme/orders/3f2a'],
+    ['read', 'postern-tokens/metadata/acme/orders'],
+    ['create', 'postern-tokens/data/acme/planted', document],
+    ['update', 'postern-tokens/data/acme/orders', document],
+    ['create', 'postern/data/upstream/other', document],
+    ['update', 'transit/sign/postern/sha2-256', signing],
+    ['read', 'auth/approle-broker/role/broker'],
+    ['update', 'auth/approle/tidy/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id', { secret_id: 'chosen-by-a-stranger' }, 'a chosen secret_id'],
+    ...Object.entries(subPaths).flatMap(([subPath, body]) => [
+      ['update', `auth/approle/role/acme/${subPath}`, body] as const,
+      ['delete', `auth/approle/role/acme/${subPath}`] as const,
+    ]),
+    ...escalations.flatMap(([body, note]) => [
+      ['create', `auth/approle/role/evil`, body, note] as const,
+      ['update', `auth/approle/role/acme`, body, note] as const,
+    ]),
+  ]),
+
+  ...rows('auditor', [
+    ['read', 'postern/data/upstream/auth0'],
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['delete', 'postern-tokens/data/acme/orders'],
+    ['delete', 'postern-tokens/metadata/acme/orders'],
+    ['create', 'postern-tokens/data/acme/planted', document],
+    ['create', 'postern/data/tenants/own', document],
+    ['update', 'postern/data/tenants/acme', document],
+    ['delete', 'postern/data/tenants/acme'],
+    ['delete', 'postern/metadata/tenants/acme'],
+    ['update', 'postern/data/state/epoch', document],
+    ['update', 'postern/data/upstream/auth0', document],
+    ['create', 'auth/approle/role/own', { token_policies: ['postern-tenant'] }],
+    ['update', 'auth/approle/role/acme', { token_ttl: 60 }],
+    ['delete', 'auth/approle/role/acme'],
+    ['update', 'auth/approle/role/acme/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: '{accessor}' }],
+    ['update', 'transit/keys/postern/rotate'],
+    ['update', 'transit/sign/postern/sha2-256', signing],
+  ]),
+];
