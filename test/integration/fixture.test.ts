@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { getContainerRuntimeClient } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RUN_LABEL, startVault, type VaultFixture } from '#test/fixture/vault.ts';
-import { answers } from '#tools/part/docker.ts';
+import { answers } from '#tools/part/ping.ts';
 import { versions } from '#tools/part/version.ts';
 
 const host = process.env['DOCKER_HOST'];

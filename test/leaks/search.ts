@@ -4,14 +4,16 @@ import { type Secret, spellings } from '#test/fixture/ledger.ts';
 const HEAD = 8;
 
 /**
- * The kinds of secrets that stand in a text, in any spelling, each kind once. Never the values.
+ * The kinds of secrets that stand in a text, in any spelling, each kind once. Never the values. The text is read as
+ * latin1, one character a byte, so that a log with broken UTF-8 is searched as well.
  *
  * One pass over the text however many secrets there are: a suite registers thousands.
  */
 export function leaksIn(text: string, secrets: readonly Secret[]): string[] {
   const byHead = new Map<string, [spelling: string, kind: string][]>();
   for (const { kind, value } of secrets) {
-    for (const spelling of spellings(value)) {
+    for (const form of spellings(value)) {
+      const spelling = Buffer.from(form).toString('latin1');
       const head = spelling.slice(0, HEAD);
       const list = byHead.get(head) ?? [];
       list.push([spelling, kind]);

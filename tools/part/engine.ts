@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { startLeashed } from '#tools/process/leash.ts';
-import { answers } from './docker.ts';
+import { answers } from './ping.ts';
 import type { Report } from './part.ts';
 import { onPath } from './program.ts';
 import { withProgress } from './progress.ts';
@@ -15,7 +15,7 @@ const START_MS = 40_000;
 export interface Engine {
   host: string;
   version: string;
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /**
@@ -40,7 +40,7 @@ export async function installEngine(env: NodeJS.ProcessEnv, report: Report): Pro
     let result = await install();
     // Package lists that are missing or old are the usual reason.
     if (result.failed && !(await apt('update')).failed) result = await install();
-    if (result.failed) throw new Error(`apt-get install failed: ${String(result.all).slice(-400)}`);
+    if (result.failed) throw new Error(`apt-get install failed: ${(result.all ?? '').slice(-400)}`);
   });
 }
 

@@ -59,7 +59,7 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
         ],
       },
     );
-    if (result.failed) throw new Error(`go build failed: ${String(result.all ?? result.shortMessage).slice(-600)}`);
+    if (result.failed) throw new Error(`go build failed: ${(result.all ?? result.shortMessage ?? '').slice(-600)}`);
   });
   await chmod(output, 0o755);
   return output;

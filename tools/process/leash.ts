@@ -23,7 +23,7 @@ export interface Leashed {
   /** Settles with the exit code once the program and its clean-up command are through. */
   exited: Promise<number | null>;
   /** SIGTERM, SIGKILL after the grace, then the clean-up command. Safe to call again. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /**
