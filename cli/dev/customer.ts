@@ -21,6 +21,8 @@ export interface TokenAnswer {
 export class Customer {
   readonly name: string;
   readonly roleId: string;
+  /** Requests made at /oauth/token so far. */
+  exchanges = 0;
   readonly #tokenEndpoint: string;
   readonly #vault: VaultClient;
   #secretId = '';
@@ -40,6 +42,7 @@ export class Customer {
 
   /** An ordinary client_credentials exchange. */
   async token(audience: string): Promise<TokenAnswer> {
+    this.exchanges += 1;
     const start = performance.now();
     const response = await fetch(this.#tokenEndpoint, {
       method: 'POST',

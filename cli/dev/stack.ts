@@ -1,11 +1,13 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { findProviders } from '#tools/part/terraform.ts';
 import { findVault } from '#tools/part/vault.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
+import { abortable } from './interrupt.ts';
 import { startReaper } from './reaper.ts';
 import { APIS, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
 import { noteSecret } from './secret.ts';
@@ -21,8 +23,12 @@ import type { DevVault } from './vault.ts';
 const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface StackOptions {
-  /** One line of progress. */
+  /** What is going on now, in a few words. */
   report?: (line: string) => void;
+  /** A part of the start-up is done. */
+  onStep?: (step: string, seconds: number) => void;
+  /** Folder of this stack in `.postern/`; default one named after our pid. Another running stack's is refused. */
+  name?: string;
   /** Aborting ends the start-up; what has started by then is stopped. */
   signal?: AbortSignal;
   /** Where children's logs go besides going away with the stack; the tests' POSTERN_TEST_LOGS. */
@@ -40,9 +46,10 @@ export interface Stack {
   broker: BrokerProcess;
   service: SampleService;
   roleIds: Record<TenantName, string>;
-  files: { brokerLog: string; vaultAudit: string };
-  /** Seconds that each part of the start-up took. */
-  timings: { step: string; seconds: number }[];
+  /** `folder` holds what goes away with the stack. */
+  files: { folder: string; brokerLog: string; vaultAudit: string };
+  /** The programs that were found. */
+  programs: { vault: string };
   /** Ends all, in order, and removes its folder. Twice is harmless. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -55,7 +62,6 @@ export interface Stack {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { signal } = options;
   const report = options.report ?? (() => {});
-  const timings: Stack['timings'] = [];
   await using undo = new AsyncDisposableStack();
 
   const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
@@ -63,16 +69,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     report(step);
     const start = performance.now();
     const result = await work();
-    timings.push({ step, seconds: (performance.now() - start) / 1_000 });
+    options.onStep?.(step, (performance.now() - start) / 1_000);
     return result;
   };
 
-  const folder = join(CHECKOUT, '.postern', `stack-${process.pid}`);
   const reaper = startReaper();
   undo.defer(() => reaper.close());
+  const folder = await takeFolder(join(CHECKOUT, '.postern', options.name ?? `stack-${process.pid}`));
   reaper.watchFolder(folder);
   undo.defer(() => rm(folder, { recursive: true, force: true }));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
   const logs = options.logFolder ?? folder;
   const logFile = (name: string): string => join(logs, `${name}-${process.pid}.log`);
   const testing = options.logFolder !== undefined;
@@ -174,28 +179,39 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     broker,
     service,
     roleIds,
-    files: { brokerLog: logFile('broker'), vaultAudit },
-    timings,
+    files: { folder, brokerLog: logFile('broker'), vaultAudit },
+    programs: { vault: vaultPart.path },
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/**
+ * Makes the folder ours. One whose owner is gone (killed together with its reaper, or a power cut) is taken over empty.
+ * @throws PosternError `conflict` when its owner is alive
+ */
+async function takeFolder(folder: string): Promise<string> {
+  const owner = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => '0'));
+  if (owner > 0 && owner !== process.pid && alive(owner)) {
+    throw new PosternError('conflict', `It is running already, as process ${owner}. Stop that one first.`);
+  }
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, 'pid'), String(process.pid));
+  return folder;
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Both results; if one fails, only after the other has ended too, so that nothing starts behind our back. */
 async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
   await Promise.allSettled([a, b]);
   return Promise.all([a, b]);
-}
-
-/** For work that can't be told to stop, such as a build of minutes: we stop waiting for it. */
-async function abortable<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (!signal) return work();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work(), promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

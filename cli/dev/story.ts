@@ -23,6 +23,8 @@ export function check(condition: boolean, expected: string): asserts condition {
 /** Where lines go, and whether they may be coloured. */
 export interface Paper {
   write(line: string): void;
+  /** What is going on now: gone with the next line on a terminal, a line of its own elsewhere. */
+  progress(text: string): void;
   colours: boolean;
 }
 
@@ -69,7 +71,7 @@ export class Story {
   told(title: string, detail: string, milliseconds: number): void {
     this.steps.push({ chapter: this.#chapter, title, ok: true, detail, milliseconds });
     const time = this.#style('dim', duration(milliseconds).padStart(8));
-    this.#paper?.write(`  ${this.#style('green', '✓')} ${time}  ${title}${detail === '' ? '' : this.#style('cyan', `  ${detail}`)}`);
+    this.#paper?.write(`  ${this.#style('green', '✓')} ${time}  ${title}${detail === '' ? '' : this.#style('cyan', `  → ${detail}`)}`);
   }
 
   #style(format: 'bold' | 'dim' | 'green' | 'red' | 'cyan', text: string): string {
@@ -77,10 +79,21 @@ export class Story {
   }
 }
 
-/** Colours on a terminal only, and never with NO_COLOR (https://no-color.org). */
+/** Colours on a terminal only, and never with NO_COLOR (https://no-color.org). Progress goes to stderr. */
 export function paperOf(stream: NodeJS.WriteStream): Paper {
+  const live = process.stderr.isTTY === true;
+  let shown = false;
   return {
-    write: (line) => void stream.write(`${line}\n`),
+    write(line) {
+      if (shown) process.stderr.write('\r\u001B[K');
+      shown = false;
+      stream.write(`${line}\n`);
+    },
+    progress(text) {
+      const width = (process.stderr.columns ?? 80) - 6;
+      process.stderr.write(live ? `\r\u001B[K  … ${text.slice(0, width)}` : `${text} ...\n`);
+      shown = live;
+    },
     colours: stream.isTTY === true && !process.env['NO_COLOR'],
   };
 }

@@ -33,6 +33,8 @@ export interface DevVault {
   /** Opens it again after `sys/seal`. Base64. */
   unsealKey: string;
   pid: number;
+  /** Resolves when it has ended, with how. */
+  ended: Promise<string>;
   logs(): Promise<string>;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -65,6 +67,7 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
       rootToken,
       unsealKey,
       pid: child.pid,
+      ended: child.ended,
       logs: () => readFile(logFile, 'utf8').catch(() => ''),
       stop,
       [Symbol.asyncDispose]: stop,

@@ -1,0 +1,135 @@
+import { writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { Customer } from './customer.ts';
+import { Interrupted, watchInterrupt } from './interrupt.ts';
+import { Operator } from './operator.ts';
+import { freePort } from './port.ts';
+import { APIS, TENANTS } from './scenario.ts';
+import { startStack } from './stack.ts';
+import { Story, duration, paperOf } from './story.ts';
+import type { TenantName } from './scenario.ts';
+import type { Stack } from './stack.ts';
+
+/** Ports that people remember; others where these are taken. */
+const BROKER_PORT = 8080;
+const SERVICE_PORT = 3000;
+
+export interface DevOptions {
+  /** One JSON object with all addresses instead of the text. */
+  json?: boolean;
+}
+
+/**
+ * `postern dev`: the embedded default with two customers, until Ctrl-C.
+ * @returns the process's exit code: 0 after Ctrl-C or SIGTERM in good order, 1 when a part ended by itself
+ * @throws PosternError `conflict` when it is running already, `misconfigured` when a part can't be found
+ */
+export async function runDev(options: DevOptions = {}): Promise<number> {
+  using interrupt = watchInterrupt();
+  const paper = paperOf(options.json ? process.stderr : process.stdout);
+  const story = new Story(paper);
+  try {
+    story.chapter('Starting');
+    await using stack = await startStack({
+      name: 'dev',
+      report: paper.progress,
+      onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
+      signal: interrupt.signal,
+      logFolder: process.env['POSTERN_TEST_LOGS'],
+      ports: { broker: await freePort(BROKER_PORT), service: await freePort(SERVICE_PORT) },
+    });
+    const tenants = await settle(stack);
+    process.stdout.write(options.json ? `${JSON.stringify(addresses(stack, tenants))}\n` : text(stack, tenants));
+    const ended = await Promise.race([
+      new Promise<undefined>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(undefined), { once: true })),
+      stack.vault.ended.then((how) => `Vault ended by itself (${how})`),
+      stack.broker.child.ended.then((how) => `the broker ended by itself (${how})`),
+    ]);
+    if (ended !== undefined) {
+      paper.write(`\n${ended}; stopping the rest.`);
+      return 1;
+    }
+    const start = performance.now();
+    paper.progress('stopping');
+    await stack.stop();
+    paper.write(`\nStopped in ${duration(performance.now() - start)}; nothing is left.`);
+    return 0;
+  } catch (error) {
+    if (error instanceof Interrupted || interrupt.exitCode !== 0) return interrupt.exitCode;
+    throw error;
+  }
+}
+
+interface SettledTenant {
+  name: string;
+  roleId: string;
+  secretId: string;
+  /** Form fields for curl, so that the secret is on no command line. */
+  formFile: string;
+}
+
+/** A secret_id for each customer, unwrapped, shown and kept in a file (0600) that goes away with the stack. */
+async function settle(stack: Stack): Promise<SettledTenant[]> {
+  const operator = new Operator(stack);
+  const settled: SettledTenant[] = [];
+  for (const name of Object.keys(TENANTS) as TenantName[]) {
+    const customer = new Customer({ name, roleId: stack.roleIds[name], issuer: stack.broker.issuer, vault: stack.client });
+    await customer.unwrap((await operator.issueSecret(name)).wrappingToken);
+    const secretId = customer.revealSecretId();
+    const formFile = join(stack.files.folder, `${name}.form`);
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: customer.roleId, client_secret: secretId });
+    await writeFile(formFile, form.toString(), { mode: 0o600 });
+    settled.push({ name, roleId: customer.roleId, secretId, formFile });
+  }
+  await writeFile(join(stack.files.folder, 'root-token'), stack.vault.rootToken, { mode: 0o600 });
+  return settled;
+}
+
+function addresses(stack: Stack, tenants: SettledTenant[]): object {
+  return {
+    broker: stack.broker.issuer,
+    service: stack.service.address,
+    vault: stack.vault.address,
+    auth0: stack.auth0.issuer,
+    rootTokenFile: join(stack.files.folder, 'root-token'),
+    tenants: Object.fromEntries(tenants.map(({ name, roleId, formFile }) => [name, { client_id: roleId, form_file: formFile }])),
+    logs: { broker: stack.files.brokerLog, vault_audit: stack.files.vaultAudit },
+    pids: { vault: stack.vault.pid, broker: stack.broker.child.pid },
+  };
+}
+
+function text(stack: Stack, tenants: SettledTenant[]): string {
+  const short = (path: string): string => {
+    const near = relative(process.cwd(), path);
+    const shorter = near.startsWith('..') ? path : near;
+    return /^[\w./-]+$/.test(shorter) ? shorter : `'${shorter.replaceAll("'", String.raw`'\''`)}'`;
+  };
+  const [first] = tenants;
+  const exchange = (audience: string): string => `curl -s ${stack.broker.issuer}oauth/token -d @${short(first?.formFile ?? '')} -d audience=${audience}`;
+  return `
+Postern is up. Ctrl-C stops it and removes what it made.
+
+  broker      ${stack.broker.issuer}
+  sample API  ${stack.service.address}/${Object.keys(APIS).join(', /')}
+  Vault       ${stack.vault.address}
+  Auth0       ${stack.auth0.issuer} (stand-in)
+  logs        ${short(stack.files.brokerLog)}, ${short(stack.files.vaultAudit)}
+
+Customers, with credentials for local play only; they are shown this once
+${tenants.map(({ name, roleId, secretId }) => `  ${name.padEnd(10)}  client_id ${roleId}  client_secret ${secretId}`).join('\n')}
+
+A token for ${first?.name}, and the API called with it
+  ${exchange(APIS.orders.audience)}
+  TOKEN=$(${exchange(APIS.orders.audience)} | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  curl -s ${stack.service.address}/orders -H "Authorization: Bearer $TOKEN"
+
+Log in to Vault as an operator, through the stand-in, which asks for no password
+  export VAULT_ADDR=${stack.vault.address}
+  ${short(stack.programs.vault)} login -method=oidc role=operator
+or be root
+  export VAULT_ADDR=${stack.vault.address} VAULT_TOKEN=$(cat ${short(join(stack.files.folder, 'root-token'))})
+and then, for example
+  node_modules/.bin/node cli/main.ts tenant list
+
+`;
+}
