@@ -159,9 +159,8 @@ function firstError(text: string): string | undefined {
 
 /** A CLI configuration naming the mirrors only, so that Terraform asks nothing of the network. */
 async function configuration(cache: string, mirrors: string[]): Promise<string> {
-  // JSON quoting is HCL quoting, but for the two template openings.
-  const quote = (text: string) => JSON.stringify(text).replaceAll('${', '$${').replaceAll('%{', '%%{');
-  const blocks = mirrors.map((path) => `  filesystem_mirror {\n    path = ${quote(path)}\n  }\n`);
+  // This language takes JSON's quoting, and `${` as it stands: it is not the one of Terraform's other files.
+  const blocks = mirrors.map((path) => `  filesystem_mirror {\n    path = ${JSON.stringify(path)}\n  }\n`);
   const content = `provider_installation {\n${blocks.join('')}}\n`;
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 12);
   return place(cache, join(cache, `terraform-${digest}.tfrc`), async (scratch) => {
