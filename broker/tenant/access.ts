@@ -1,0 +1,79 @@
+import type { VaultToken } from '#broker/credential/identity.ts';
+import type { VaultClient } from '#broker/vault/client.ts';
+import { Kv } from '#broker/vault/kv.ts';
+import { explain } from './refusal.ts';
+
+/** Names in Vault, each a variable of `terraform/`. */
+export interface Mounts {
+  /** AppRole of the tenants. */
+  readonly approle: string;
+  /** AppRole of the broker. */
+  readonly brokerApprole: string;
+  /** People's login. */
+  readonly oidc: string;
+  /** KV v2 with APIs, tenants, upstream credential and epoch. */
+  readonly kv: string;
+  /** KV v2 with cached tokens. */
+  readonly tokens: string;
+  readonly transit: string;
+  readonly transitKey: string;
+  /** Beginning of the policies' names. */
+  readonly policyPrefix: string;
+}
+
+/** The defaults of `terraform/variables.tf`. */
+export const DEFAULT_MOUNTS: Mounts = {
+  approle: 'approle',
+  brokerApprole: 'approle-broker',
+  oidc: 'oidc',
+  kv: 'postern',
+  tokens: 'postern-tokens',
+  transit: 'transit',
+  transitKey: 'postern',
+  policyPrefix: 'postern-',
+};
+
+export interface AccessOptions {
+  client: VaultClient;
+  /** The operator's own token: what they may not do, Vault refuses. */
+  token: VaultToken;
+  mounts?: Partial<Mounts>;
+}
+
+/** An operator's way into Vault: their token, and errors that say what to do. */
+export class VaultAccess {
+  readonly mounts: Mounts;
+  readonly #client: VaultClient;
+  readonly #token: VaultToken;
+  readonly #documents: Kv;
+  readonly #tokens: Kv;
+
+  constructor(options: AccessOptions) {
+    this.mounts = { ...DEFAULT_MOUNTS, ...options.mounts };
+    this.#client = options.client;
+    this.#token = options.token;
+    this.#documents = new Kv(options.client, this.mounts.kv);
+    this.#tokens = new Kv(options.client, this.mounts.tokens);
+  }
+
+  /**
+   * Calls Vault as the operator.
+   * @param doing what for, completing "Vault refuses to …"
+   * @throws {PosternError} with the remedy in its detail
+   */
+  async call<T>(doing: string, work: (vault: VaultCall) => Promise<T>): Promise<T> {
+    try {
+      return await work({ client: this.#client, documents: this.#documents, tokens: this.#tokens, as: { token: this.#token.reveal() } });
+    } catch (error) {
+      throw explain(error, doing, this.#client.address);
+    }
+  }
+}
+
+export interface VaultCall {
+  readonly client: VaultClient;
+  readonly documents: Kv;
+  readonly tokens: Kv;
+  /** Every call names its token. */
+  readonly as: { readonly token: string };
+}
