@@ -23,8 +23,8 @@ demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0
 dev: $(READY) ## Keep the same stack running and print its addresses
 	@$(NODE) cli/main.ts dev
 
-test: $(READY) ## Run every test on the real parts
-	@$(NODE) node_modules/vitest/vitest.mjs run
+test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrows it)
+	@$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
 bench: $(READY) ## Measure, side by side with the alternatives
 	@$(NODE) test/bench/main.ts
@@ -47,7 +47,6 @@ $(READY): package-lock.json
 		sleep 1; \
 		(( (SECONDS - begin) % 10 )) || echo "npm ci: ... $$((SECONDS - begin)) s" >&2; \
 	done; \
-	wait $$install; \
-	echo "npm ci: done in $$((SECONDS - begin)) s" >&2
+	wait $$install && echo "npm ci: done in $$((SECONDS - begin)) s" >&2
 	@node_modules/.bin/node -e 'if (Number(process.versions.node.split(".")[0]) < 24) throw new Error("the node package did not install its Node: run npm ci without --ignore-scripts")'
 	@touch $@

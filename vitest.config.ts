@@ -18,7 +18,7 @@ export default defineConfig({
     // A test that waits for ever must not hold up the others for ever.
     teardownTimeout: 60_000,
     projects: [
-      project('unit', { sequence: { groupOrder: 0 } }),
+      project('unit', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       project('integration', real),
       project('conformance', real),
       project('e2e', real),

@@ -41,7 +41,7 @@ setInterval(() => {}, 1000);`;
     const owner = execa(process.execPath, ['--input-type=module', '-e', program], { cwd: checkout, reject: false });
     let host = '';
     for await (const line of owner) {
-      host = String(line);
+      host = line;
       owner.kill('SIGKILL');
     }
     await owner;

@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findDocker } from '#tools/part/docker.ts';
@@ -47,7 +48,8 @@ describe('a Docker Engine', () => {
 
   it('is found at DOCKER_HOST, by TCP', async () => {
     await listen(ping('1.47'), 0);
-    const host = `tcp://127.0.0.1:${(engine?.address() as { port: number }).port}`;
+    const address = engine?.address() as AddressInfo;
+    const host = `tcp://127.0.0.1:${address.port}`;
     machine.env['DOCKER_HOST'] = host;
     expect(await findDocker(machine.report, machine.env)).toMatchObject({ host });
   });

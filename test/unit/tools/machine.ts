@@ -1,10 +1,10 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
  * A pretended machine: a PATH with only what a test puts there, an empty cache, and no release site unless one is
- * given. Nothing of the real machine is seen but `/bin/sh`.
+ * given. Nothing of the real machine is seen but a few of the system's own tools.
  */
 export class Machine {
   readonly root = mkdtempSync(join(tmpdir(), 'postern-machine-'));
@@ -22,6 +22,11 @@ export class Machine {
 
   constructor() {
     mkdirSync(this.bin, { recursive: true });
+    // What the scripts need, one by one: a whole folder of the real machine might hold a real Vault.
+    for (const name of ['mkdir', 'sed', 'sleep']) {
+      const real = ['/usr/bin', '/bin'].map((folder) => join(folder, name)).find((path) => existsSync(path));
+      if (real) symlinkSync(real, join(this.bin, name));
+    }
   }
 
   /** An executable shell script in PATH, or at a path below the root. */

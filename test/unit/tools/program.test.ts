@@ -152,7 +152,6 @@ describe('the official release', () => {
 describe('the cache', () => {
   it('holds nothing under the final name when a build is killed, and the next one works', async () => {
     machine.go(version, 'echo half > "$2"; : > "$HOME/started"; while :; do sleep 0.1; done');
-    machine.env['PATH'] = `${machine.bin}:/usr/bin:/bin`;
     const program = `import { findVault } from '#tools/part/vault.ts'; await findVault(() => {});`;
     const builder = execa(process.execPath, ['--input-type=module', '-e', program], {
       cwd: checkout,
@@ -174,7 +173,6 @@ describe('the cache', () => {
   }, 40_000);
 
   it('is filled once by several that ask at the same time', async () => {
-    machine.env['PATH'] = `${machine.bin}:/usr/bin:/bin`;
     machine.go(version, 'echo built >> "$HOME/builds"; sleep 0.5');
     const program = `import { findVault } from '#tools/part/vault.ts'; console.log((await findVault(() => {})).origin);`;
     const ask = () =>

@@ -13,8 +13,6 @@ const { vault, auth0 } = versions.providers;
 let machine: Machine;
 beforeEach(() => {
   machine = new Machine();
-  // Copies and folders are made by the scripts below.
-  machine.env['PATH'] = `${machine.bin}:/usr/bin:/bin`;
 });
 afterEach(() => machine[Symbol.dispose]());
 
