@@ -22,13 +22,23 @@ interface Play {
   customers: Record<TenantName, Customer>;
 }
 
+/** Nobody in this story is root: who manages customers comes in through Auth0 and may do just that. */
+async function comeIn(stack: Stack, story: Story): Promise<Operator> {
+  story.chapter('Olivia, an operator');
+  return story.step('logs in to Vault through Auth0 (OIDC)', async () => {
+    const { operator, policies } = await Operator.login(stack);
+    check(policies.includes('postern-operator') && !policies.includes('root'), `her policies are ${policies.join(', ')}`);
+    return { seen: 'policy postern-operator', value: operator };
+  });
+}
+
 /** Chapter 1, for each customer: a credential in an envelope, two tokens from two issuers, both verified. */
 async function becomeCustomer({ stack, story, operator }: Play, customer: Customer): Promise<void> {
   story.chapter(`${customer.name}, a customer`);
   await story.step('gets its secret_id in an envelope that opens once', async () => {
-    const { wrappingToken } = await operator.issueSecret(customer.name);
-    await customer.unwrap(wrappingToken);
-    const second = await customer.unwrap(wrappingToken).then(() => 'opened', () => 'refused');
+    const { wrapping_token: envelope } = await operator.issueSecret(customer.name);
+    await customer.unwrap(envelope);
+    const second = await customer.unwrap(envelope).then(() => 'opened', () => 'refused');
     check(second === 'refused', 'the envelope opened twice');
     return { seen: 'a second opening is refused', value: undefined };
   });
@@ -106,7 +116,8 @@ async function revoke({ story, operator, customers: { acme, globex } }: Play): P
   story.chapter('Revoked');
   await story.step("acme's secret_id is revoked, and refused by the broker", async () => {
     const start = performance.now();
-    await operator.revokeSecrets('acme');
+    const { revoked } = await operator.revokeSecrets('acme');
+    check(revoked.length === 1, `${revoked.length} secret_ids were revoked`);
     let answer = await acme.token(APIS.orders.audience);
     while (answer.status === 200 && performance.now() - start < 2 * REVOKED_WITHIN) {
       await sleep(25);
@@ -120,8 +131,7 @@ async function revoke({ story, operator, customers: { acme, globex } }: Play): P
   story.note('Destroyed directly in Vault, without the announcement that the CLI makes, it stops when the');
   story.note("broker's memory of it ends: within 30 s. Tokens in customers' hands live until they expire.");
   await story.step('acme gets a new secret_id and is back; globex never noticed', async () => {
-    const { wrappingToken } = await operator.issueSecret('acme');
-    await acme.unwrap(wrappingToken);
+    await acme.unwrap((await operator.issueSecret('acme')).wrapping_token);
     granted(await acme.token(APIS.orders.audience), 'orders');
     granted(await globex.token(APIS.reports.audience), 'reports');
     return { seen: '', value: undefined };
@@ -161,7 +171,6 @@ async function events(stack: Stack, least: number): ReturnType<typeof auditEvent
  * @returns the process's exit code: 0 when all was as told, 1 when not, 130 or so when interrupted
  */
 export async function runDemo(options: { json?: boolean } = {}): Promise<number> {
-  const begin = performance.now();
   using interrupt = watchInterrupt();
   const paper = paperOf(process.stdout);
   const story = new Story(options.json ? undefined : paper);
@@ -178,8 +187,8 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
     pids = { vault: stack.vault.pid, broker: stack.broker.child.pid };
     const customer = (name: TenantName): Customer =>
       new Customer({ name, roleId: stack.roleIds[name], issuer: stack.broker.issuer, vault: stack.client });
-    const play: Play = { stack, story, operator: new Operator(stack), customers: { acme: customer('acme'), globex: customer('globex') } };
     await abortable(interrupt.signal, async () => {
+      const play: Play = { stack, story, operator: await comeIn(stack, story), customers: { acme: customer('acme'), globex: customer('globex') } };
       await becomeCustomer(play, play.customers.acme);
       await becomeCustomer(play, play.customers.globex);
       await askAgain(play);
@@ -189,7 +198,7 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
   } catch (error) {
     failure = error;
   }
-  const seconds = (performance.now() - begin) / 1_000;
+  const seconds = performance.now() / 1_000; // since this process began
   const interrupted = failure instanceof Interrupted || interrupt.exitCode !== 0;
   if (options.json) {
     const error = failure === undefined ? undefined : (failure as Error).message;

@@ -70,11 +70,11 @@ interface SettledTenant {
 
 /** A secret_id for each customer, unwrapped, shown and kept in a file (0600) that goes away with the stack. */
 async function settle(stack: Stack): Promise<SettledTenant[]> {
-  const operator = new Operator(stack);
+  const { operator } = await Operator.login(stack);
   const settled: SettledTenant[] = [];
   for (const name of Object.keys(TENANTS) as TenantName[]) {
     const customer = new Customer({ name, roleId: stack.roleIds[name], issuer: stack.broker.issuer, vault: stack.client });
-    await customer.unwrap((await operator.issueSecret(name)).wrappingToken);
+    await customer.unwrap((await operator.issueSecret(name)).wrapping_token);
     const secretId = customer.revealSecretId();
     const formFile = join(stack.files.folder, `${name}.form`);
     const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: customer.roleId, client_secret: secretId });

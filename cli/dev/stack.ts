@@ -113,19 +113,24 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const vaultAudit = join(folder, 'audit.log');
 
   const { outputs } = await timed(`terraform apply for ${Object.keys(TENANTS).join(' and ')}`, () =>
-    applyTerraform({
-      vaultAddress: vault.address,
-      vaultToken: vault.rootToken,
-      stateDirectory: join(folder, 'terraform'),
-      report,
-      ...(signal ? { signal } : {}),
-      variables: {
-        apis: APIS,
-        tenants: TENANTS,
-        audit: { options: { file_path: vaultAudit } },
-        oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
-      },
-    }),
+    abortable(
+      signal,
+      () =>
+        applyTerraform({
+          vaultAddress: vault.address,
+          vaultToken: vault.rootToken,
+          stateDirectory: join(folder, 'terraform'),
+          report,
+          ...(signal ? { signal } : {}),
+          variables: {
+            apis: APIS,
+            tenants: TENANTS,
+            audit: { options: { file_path: vaultAudit } },
+            oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
+          },
+        }),
+      5_000,
+    ),
   );
   const roleIds = Object.fromEntries(
     Object.entries(outputs['tenants'] as Record<string, { role_id: string }>).map(([tenant, { role_id }]) => [tenant, role_id]),
@@ -155,6 +160,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
+    await rm(wrappedSecretIdFile); // opened, so of no more use to anybody
     return started;
   });
 
