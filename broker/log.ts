@@ -40,6 +40,6 @@ export function describeError(error: unknown): Record<string, unknown> {
  * @param target a file descriptor or a file's path
  */
 export function createDestination(target: number | string): DestinationStream & { flushSync(): void } {
-  const destination = pino.destination({ dest: target, sync: false, minLength: 4096, periodicFlush: 200, mkdir: true, append: true });
+  const destination = pino.destination({ dest: target, sync: false, minLength: 64 * 1024, maxWrite: 256 * 1024, periodicFlush: 200, mkdir: true, append: true });
   return destination;
 }

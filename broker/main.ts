@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { AuditLog, ExchangeEvent } from './audit/exchange-event.ts';
+import type { AuditLog } from './audit/exchange-event.ts';
 import { Auth0Source } from './auth0/source.ts';
 import { Authorization } from './authorization/policy.ts';
 import { readConfig } from './config.ts';
@@ -194,7 +194,7 @@ async function main(): Promise<void> {
   const logDestination = createDestination(2);
   const auditDestination = createDestination(config.POSTERN_AUDIT_FILE ?? 1);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
-  const audit: AuditLog = { write: (event: ExchangeEvent) => auditDestination.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`) };
+  const audit: AuditLog = { write: (line) => void auditDestination.write(line) };
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');
   const flush = () => {
     logDestination.flushSync();

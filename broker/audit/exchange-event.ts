@@ -5,29 +5,33 @@ import { PosternError } from '#broker/error.ts';
 
 /** Where audit events go, one JSON object a line. */
 export interface AuditLog {
-  write(event: ExchangeEvent): void;
+  write(line: string): void;
 }
 
 /** One exchange, granted or refused. A token only as its SHA-256, a credential only as its client_id. */
 export interface ExchangeEvent {
+  /** ISO 8601, UTC. */
+  readonly time: string;
   readonly event: 'token.exchange';
   readonly outcome: 'granted' | 'refused';
-  /** Only of a client that Vault verified: what an unknown one sends here may be a secret in the wrong field. */
-  readonly client_id: string | undefined;
-  /** SHA-256 of an unverified client_id, hexadecimal, so that repeated attempts can be told apart. */
-  readonly client_id_sha256: string | undefined;
-  readonly tenant: string | undefined;
-  readonly audience: string | undefined;
-  readonly scope: string | undefined;
-  readonly organization: string | undefined;
-  readonly api: string | undefined;
-  /** memory: this process; store: Vault KV; else the token source. */
-  readonly source: string | undefined;
-  readonly token_sha256: string | undefined;
-  readonly expires_in: number | undefined;
-  readonly error: string | undefined;
   readonly address: string;
   readonly ms: number;
+  /** Only of a client that Vault verified: what an unknown one sends here may be a secret in the wrong field. */
+  readonly client_id?: string | undefined;
+  /** SHA-256 of an unverified client_id, hexadecimal, so that repeated attempts can be told apart. */
+  readonly client_id_sha256?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly api?: string | undefined;
+  readonly audience?: string | undefined;
+  readonly scope?: string | undefined;
+  readonly organization?: string | undefined;
+  /** memory: this process; store: Vault KV; else the token source. */
+  readonly source?: string | undefined;
+  readonly token_sha256?: string | undefined;
+  /** Seconds. */
+  readonly expires_in?: number | undefined;
+  /** Code of a refusal. */
+  readonly error?: string | undefined;
 }
 
 /** Longest piece of a client's own text in an event. */
@@ -42,46 +46,53 @@ export interface Attempt {
   readonly startedAt: number;
 }
 
-export function granted(attempt: Attempt, served: Served, expiresIn: number): ExchangeEvent {
-  const grant = attempt.trace.grant;
-  return {
-    event: 'token.exchange',
-    outcome: 'granted',
-    client_id: attempt.clientId,
-    client_id_sha256: undefined,
-    tenant: grant?.tenant,
-    audience: grant?.audience,
-    scope: served.token.scope,
-    organization: grant?.organization,
-    api: grant?.api,
-    source: served.from === 'source' ? grant?.source : served.from,
-    token_sha256: served.token.sha256,
-    expires_in: expiresIn,
-    error: undefined,
-    address: attempt.address,
-    ms: elapsed(attempt),
-  };
+/** What does not change from one hit to the next, written once. */
+const unchanging = new WeakMap<Served, string>();
+
+/** The line of an exchange that ended with a token. */
+export function granted(attempt: Attempt, served: Served, expiresIn: number): string {
+  let rest = unchanging.get(served);
+  if (rest === undefined) {
+    rest = restOf(attempt.trace, served);
+    unchanging.set(served, rest);
+  }
+  return `{"time":"${new Date().toISOString()}","event":"token.exchange","outcome":"granted","address":${JSON.stringify(attempt.address)},"ms":${elapsed(attempt)},"expires_in":${expiresIn},${rest}\n`;
 }
 
-export function refused(attempt: Attempt, error: unknown): ExchangeEvent {
+/** The members from `client_id` on, with the closing brace. */
+function restOf({ grant }: Trace, { token, from }: Served): string {
+  const rest: Partial<ExchangeEvent> = {
+    client_id: grant?.clientId,
+    tenant: grant?.tenant,
+    api: grant?.api,
+    audience: grant?.audience,
+    scope: token.scope,
+    organization: grant?.organization,
+    source: from === 'source' ? grant?.source : from,
+    token_sha256: token.sha256,
+  };
+  return JSON.stringify(rest).slice(1);
+}
+
+/** The line of an exchange that ended with an error. */
+export function refused(attempt: Attempt, error: unknown): string {
   const { identity, grant } = attempt.trace;
-  return {
+  const event: ExchangeEvent = {
+    time: new Date().toISOString(),
     event: 'token.exchange',
     outcome: 'refused',
+    address: attempt.address,
+    ms: elapsed(attempt),
     client_id: identity?.clientId,
     client_id_sha256: identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
     tenant: identity?.tenant,
+    api: grant?.api,
     audience: identity === undefined ? undefined : (grant?.audience ?? attempt.audience)?.slice(0, MAX_TEXT),
     scope: grant?.scope,
     organization: grant?.organization,
-    api: grant?.api,
-    source: undefined,
-    token_sha256: undefined,
-    expires_in: undefined,
     error: error instanceof PosternError ? error.code : 'internal',
-    address: attempt.address,
-    ms: elapsed(attempt),
   };
+  return `${JSON.stringify(event)}\n`;
 }
 
 function elapsed({ startedAt }: Attempt): number {

@@ -1,5 +1,4 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
@@ -51,11 +50,34 @@ export class AppRoleCredential {
   }
 }
 
-/** A key that lives and dies with the process: fingerprints of one process mean nothing to another, or to a core dump's reader without it. */
-export class FingerprintKey {
-  readonly #key: KeyObject = createSecretKey(randomBytes(32));
+/** Longest text that is fingerprinted: client_id, address and secret_id at their longest come to some 700. */
+const MAX_TEXT = 1024;
+/** SHA-256's block, bytes. */
+const BLOCK = 64;
 
+/**
+ * HMAC-SHA-256 (RFC 2104) under a key that lives and dies with the process: a fingerprint means
+ * nothing to another process. Written over Node's one-shot hash, since a Hmac object for each
+ * request costs a tenth of a cached exchange; a test holds it against `createHmac`.
+ */
+export class FingerprintKey {
+  readonly #inner = Buffer.alloc(BLOCK + MAX_TEXT, 0x36);
+  readonly #outer = Buffer.alloc(BLOCK + 32, 0x5c);
+
+  /** @param key at most 64 bytes; random unless a test says otherwise */
+  constructor(key: Buffer = randomBytes(32)) {
+    for (let i = 0; i < BLOCK; i++) {
+      this.#inner[i] = 0x36 ^ (key[i] ?? 0);
+      this.#outer[i] = 0x5c ^ (key[i] ?? 0);
+    }
+  }
+
+  /** @param text ASCII, 1024 characters at most. @returns base64url @throws RangeError */
   digest(text: string): string {
-    return createHmac('sha256', this.#key).update(text).digest('base64');
+    if (text.length > MAX_TEXT) throw new RangeError('The text is too long to be fingerprinted');
+    const length = this.#inner.write(text, BLOCK, 'latin1');
+    this.#outer.write(hash('sha256', this.#inner.subarray(0, BLOCK + length), 'binary'), BLOCK, 'latin1');
+    this.#inner.fill(0, BLOCK, BLOCK + length);
+    return hash('sha256', this.#outer, 'base64url');
   }
 }

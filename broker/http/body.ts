@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { PosternError } from '#broker/error.ts';
 
@@ -22,7 +23,7 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
       else (chunks ??= [first]).push(chunk);
     });
     request.on('end', () => resolve(chunks ? Buffer.concat(chunks) : (first ?? EMPTY)));
-    request.on('error', () => reject(new PosternError('invalid_request', 'The request ended early')));
+    // Also when the client went away: Node tells `error` only to those who listen for it.
     request.on('close', () => {
       if (!request.complete) reject(new PosternError('invalid_request', 'The request ended early'));
     });
@@ -62,6 +63,7 @@ function mediaType(contentType: string | undefined): string {
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 function textOf(body: Buffer): string {
+  if (isAscii(body)) return body.toString('latin1');
   try {
     return UTF8.decode(body);
   } catch {

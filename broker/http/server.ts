@@ -39,7 +39,7 @@ export class HttpServer {
     for (const route of options.routes) this.#routes.set(route.path, route);
     this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     const settings: ServerOptions = { ...TIMEOUTS, maxHeaderSize: MAX_HEADERS, noDelay: true, keepAlive: true, insecureHTTPParser: false };
-    const listener = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    const listener = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
     this.#server = options.tls ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener) : createServer(settings, listener);
     this.#server.maxConnections = options.maxConnections ?? 10_000;
     this.#server.on('clientError', (error, socket) => this.#refuseUnparsable(error, socket as Socket));
@@ -72,11 +72,12 @@ export class HttpServer {
     });
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  #serve(request: IncomingMessage, response: ServerResponse): void {
     if (this.#draining) response.setHeader('Connection', 'close');
     const address = this.#addressOf(request);
     try {
-      await this.#route(request).handle({ request, response, address });
+      const handling = this.#route(request).handle({ request, response, address });
+      if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(request, response, error, address));
     } catch (error) {
       this.#answer(request, response, error, address);
     }
