@@ -10,6 +10,19 @@ locals {
   }
 }
 
+# --- audit
+
+# First of all, and last to go, so that everything else is recorded. Also, Vault may answer 500 to a request that is under way
+# when a device is added, though it was carried out.
+resource "vault_audit" "postern" {
+  count = var.audit == null ? 0 : 1
+
+  type        = var.audit.type
+  path        = var.audit.path
+  options     = var.audit.options
+  description = "Postern"
+}
+
 # --- tenants' credentials
 
 # For tenants only: operators manage the roles of this mount.
@@ -17,6 +30,8 @@ resource "vault_auth_backend" "approle" {
   type        = "approle"
   path        = var.mounts.approle
   description = "Postern: tenants"
+
+  depends_on = [vault_audit.postern]
 }
 
 # - Lockout off: with it, whoever knows a role_id can lock a customer out for 15 minutes by five wrong secret_ids. The broker
@@ -54,6 +69,8 @@ resource "vault_auth_backend" "broker" {
   type        = "approle"
   path        = var.mounts.broker_approle
   description = "Postern: the broker"
+
+  depends_on = [vault_audit.postern]
 }
 
 # Lockout off here too: it would keep a restarted broker out after a stranger's five guesses.
@@ -96,6 +113,8 @@ resource "vault_mount" "kv" {
   type        = "kv"
   options     = { version = "2" }
   description = "Postern: APIs, tenants, upstream credential, epoch"
+
+  depends_on = [vault_audit.postern]
 }
 
 resource "vault_generic_secret" "api" {
@@ -113,6 +132,8 @@ resource "vault_mount" "tokens" {
   type        = "kv"
   options     = { version = "2" }
   description = "Postern: cached access tokens"
+
+  depends_on = [vault_audit.postern]
 }
 
 # Only the newest token of each key is kept, and no longer than a token can live.
@@ -140,6 +161,8 @@ resource "vault_mount" "transit" {
   path        = var.mounts.transit
   type        = "transit"
   description = "Postern: signs tokens of APIs whose source is transit"
+
+  depends_on = [vault_audit.postern]
 }
 
 # The private key never leaves Vault: not exportable, no plaintext backup. Deletion is allowed so that `terraform destroy` can
@@ -169,15 +192,4 @@ resource "vault_policy" "policy" {
     policy_prefix    = local.policy_prefix
     tenant_policy    = "${local.policy_prefix}tenant"
   })
-}
-
-# --- audit
-
-resource "vault_audit" "postern" {
-  count = var.audit == null ? 0 : 1
-
-  type        = var.audit.type
-  path        = var.audit.path
-  options     = var.audit.options
-  description = "Postern"
 }

@@ -6,6 +6,8 @@ resource "vault_auth_backend" "oidc" {
   type        = "oidc"
   path        = var.mounts.oidc
   description = "Postern: operators and auditors, by Auth0"
+
+  depends_on = [vault_audit.postern]
 }
 
 # Only with a client secret: Vault's OIDC method has no public clients, and takes id and secret together or not at all.

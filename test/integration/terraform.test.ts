@@ -1,0 +1,275 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Auth0StandIn, startAuth0 } from '#cli/dev/auth0.ts';
+import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#cli/dev/terraform.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+/*
+ * The life of one installation, in order: made, unchanged by a second apply, changed, drifted and mended, removed. Each
+ * test begins where the one before it ended.
+ */
+
+const roles = 'https://postern.dev/roles';
+const callback = 'http://localhost:8250/oidc/callback';
+const oidcSecret = `oidc-${crypto.randomUUID()}`;
+const upstreamSecret = `upstream-${crypto.randomUUID()}`;
+
+const orders = { api: 'orders', scopes: ['read:orders'] };
+const tenants = {
+  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0'] },
+  globex: { grants: [orders], organization: 'org_globex', token_ttl: 60 },
+};
+
+let vault: VaultFixture;
+let auth0: Auth0StandIn;
+let terraform: TerraformOptions;
+let outputs: Record<string, any>;
+let before: unknown;
+
+async function call(token: string, method: string, path: string, body?: object): Promise<{ status: number; json: Record<string, any> }> {
+  const response = await fetch(`${vault.address}/v1/${path}`, {
+    method,
+    headers: token ? { 'X-Vault-Token': token } : {},
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  const text = await response.text();
+  return { status: response.status, json: text ? JSON.parse(text) : {} };
+}
+
+const root = async (method: string, path: string, body?: object) => (await call(vault.rootToken, method, path, body)).json;
+
+/** All that Terraform manages anywhere in Vault, by name. */
+async function inventory(): Promise<unknown> {
+  const [mounts, auth, audit, policies, quotas] = await Promise.all([
+    root('GET', 'sys/mounts'),
+    root('GET', 'sys/auth'),
+    root('GET', 'sys/audit'),
+    root('LIST', 'sys/policies/acl'),
+    root('LIST', 'sys/quotas/rate-limit'),
+  ]);
+  const names = (answer: Record<string, any>) => Object.keys(answer['data']).sort();
+  return { mounts: names(mounts), auth: names(auth), audit: names(audit), policies: policies['data'].keys, quotas: quotas['data']?.keys ?? [] };
+}
+
+async function issueSecretId(mount: string, role: string): Promise<string> {
+  const { data } = await root('POST', `auth/${mount}/role/${role}/secret-id`);
+  registerSecret('secret_id', data.secret_id);
+  return data.secret_id;
+}
+
+async function logIn(mount: string, roleId: string, secretId: string): Promise<{ status: number; auth?: Record<string, any> }> {
+  const { status, json } = await call('', 'POST', `auth/${mount}/login`, { role_id: roleId, secret_id: secretId });
+  if (json['auth']) registerSecret('Vault token', json['auth'].client_token);
+  return { status, auth: json['auth'] };
+}
+
+const credentials: Record<string, { roleId: string; secretId: string }> = {};
+
+beforeAll(async () => {
+  registerSecret('OIDC client secret', oidcSecret);
+  registerSecret('upstream client secret', upstreamSecret);
+  vault = await startVault({ reachHost: true });
+  auth0 = await startAuth0({
+    account: {
+      clients: [{ id: 'operators', secrets: [oidcSecret], grantTypes: ['authorization_code'], callbacks: [callback] }],
+      apis: [],
+      grants: [],
+      organizations: [],
+      people: [
+        { id: 'auth0|olivia', email: 'olivia@example.com', name: 'Olivia', claims: { [roles]: ['operator', 'auditor'] } },
+        { id: 'auth0|arthur', email: 'arthur@example.com', name: 'Arthur', claims: { [roles]: ['auditor'] } },
+        { id: 'auth0|nobody', email: 'nobody@example.com', name: 'Nobody' },
+      ],
+    },
+  });
+  terraform = {
+    vaultAddress: vault.address,
+    vaultToken: vault.rootToken,
+    stateDirectory: await mkdtemp(join(tmpdir(), 'postern-terraform-')),
+    variables: {
+      apis: {
+        orders: { audience: 'https://orders.example.com', source: 'auth0', scopes: ['write:orders', 'read:orders'] },
+        billing: { audience: 'https://billing.example.com', source: 'transit', scopes: [], lifetime: 600, dialect: 'rfc9068_profile' },
+      },
+      tenants,
+      oidc: { discovery_url: auth0.issuer, client_id: 'operators' },
+    },
+  };
+  before = await inventory();
+});
+
+afterAll(async () => {
+  await auth0?.stop();
+  await vault?.stop();
+  if (terraform) await rm(terraform.stateDirectory, { recursive: true, force: true });
+});
+
+test('apply provisions Vault, and what it makes works', async () => {
+  ({ outputs } = await applyTerraform(terraform));
+  expect(outputs).toMatchObject({
+    broker_role_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    approle_accessor: expect.stringMatching(/^auth_approle_/),
+    tenants: { acme: { role_id: expect.any(String) }, globex: { role_id: expect.any(String) } },
+    mounts: { approle: 'approle', broker_approle: 'approle-broker', oidc: 'oidc', kv: 'postern', tokens: 'postern-tokens', transit: 'transit' },
+  });
+
+  // The shapes that the broker reads.
+  expect((await root('GET', 'postern/data/apis/orders'))['data'].data).toEqual({
+    audience: 'https://orders.example.com', source: 'auth0', scopes: ['read:orders', 'write:orders'], lifetime: 86_400, dialect: 'access_token',
+  });
+  expect((await root('GET', 'postern/data/apis/billing'))['data'].data).toMatchObject({ source: 'transit', lifetime: 600, dialect: 'rfc9068_profile' });
+  expect((await root('GET', 'postern/data/tenants/acme'))['data'].data).toEqual({
+    grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', organization: null, claims: { 'https://postern.dev/plan': 'gold' }, disabled: false,
+  });
+  expect((await root('GET', 'postern/data/tenants/globex'))['data'].data).toMatchObject({ organization: 'org_globex', default_api: null, claims: {} });
+  expect((await root('GET', 'postern-tokens/config'))['data']).toMatchObject({ max_versions: 1, delete_version_after: '25h0m0s' });
+  expect((await root('GET', 'transit/keys/postern'))['data']).toMatchObject({ type: 'rsa-2048', exportable: false, allow_plaintext_backup: false });
+  expect((await root('GET', 'sys/quotas/rate-limit/postern-approle'))['data']).toMatchObject({ path: 'auth/approle/', rate: 2000 });
+  expect((await root('GET', 'sys/audit'))['data']['postern/']).toMatchObject({ type: 'file' });
+
+  for (const tenant of Object.keys(tenants)) {
+    credentials[tenant] = { roleId: outputs['tenants'][tenant].role_id, secretId: await issueSecretId('approle', tenant) };
+  }
+  const acme = await logIn('approle', credentials['acme']!.roleId, credentials['acme']!.secretId);
+  expect(acme.auth).toMatchObject({ token_type: 'batch', lease_duration: 300, policies: ['postern-tenant'], renewable: false });
+  const globex = await logIn('approle', credentials['globex']!.roleId, credentials['globex']!.secretId);
+  expect(globex.auth).toMatchObject({ token_type: 'batch', lease_duration: 60 });
+  const broker = await logIn('approle-broker', outputs['broker_role_id'], await issueSecretId('approle-broker', 'broker'));
+  expect(broker.auth).toMatchObject({ token_type: 'service', lease_duration: 3600, policies: ['postern-broker'], renewable: true });
+
+  // Written by others than Terraform, beside its documents.
+  await root('POST', 'postern/data/upstream/auth0', { data: { client_id: 'shared', client_secret: upstreamSecret } });
+  await root('POST', 'postern/data/state/epoch', { data: { epoch: 1, disabled: ['globex'], recent: [] } });
+});
+
+test.each(['approle', 'approle-broker'])('wrong secret_ids lock nobody out on %s', async (mount) => {
+  const [roleId, role] = mount === 'approle' ? [outputs['tenants'].acme.role_id, 'acme'] : [outputs['broker_role_id'], 'broker'];
+  const right = await issueSecretId(mount, role);
+  for (let i = 0; i < 8; i += 1) expect((await logIn(mount, roleId, crypto.randomUUID())).status).toBe(400);
+  expect((await logIn(mount, roleId, right)).status).toBe(200);
+});
+
+test('a second apply changes nothing, nor does a rotated key, a set upstream credential or a disabled tenant', async () => {
+  expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+  await root('POST', 'transit/keys/postern/rotate');
+  expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+  expect((await applyTerraform(terraform)).outputs).toEqual(outputs);
+  expect((await root('GET', 'transit/keys/postern'))['data'].latest_version).toBe(2);
+  expect((await root('GET', 'postern/data/state/epoch'))['data'].data).toMatchObject({ epoch: 1, disabled: ['globex'] });
+});
+
+test('the state holds no secret', async () => {
+  const state = await readFile(join(terraform.stateDirectory, 'terraform.tfstate'), 'utf8');
+  const broker = await issueSecretId('approle-broker', 'broker');
+  const secrets = [vault.rootToken, vault.unsealKey, oidcSecret, upstreamSecret, broker, ...Object.values(credentials).map(({ secretId }) => secretId)];
+  for (const secret of secrets) expect(state.includes(secret)).toBe(false);
+  expect(/client_secret|private_key|hv[sb]\./.test(state)).toBe(false);
+  // What else lies in the state directory, the copy of the configuration and the variables, holds none either.
+  expect((await readdir(terraform.stateDirectory)).sort()).toEqual(['configuration', 'data', 'terraform.tfstate', 'variables.tfvars.json']);
+  const variables = await readFile(join(terraform.stateDirectory, 'variables.tfvars.json'), 'utf8');
+  for (const secret of secrets) expect(variables.includes(secret)).toBe(false);
+});
+
+test('without its client secret the OIDC method is there, and is configured by hand once', async () => {
+  expect((await root('GET', 'auth/oidc/role/operator'))['data']).toMatchObject({ role_type: 'oidc', bound_claims: { [roles]: ['operator'] }, token_policies: ['postern-operator'] });
+  expect((await call(vault.rootToken, 'GET', 'auth/oidc/config')).status).toBe(404);
+  const byHand = { oidc_discovery_url: auth0.issuer, oidc_client_id: 'operators', oidc_client_secret: oidcSecret, default_role: 'auditor' };
+  expect(await call(vault.rootToken, 'POST', 'auth/oidc/config', byHand)).toMatchObject({ status: 204 });
+  expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+});
+
+test('operators and auditors log in by OIDC with their own policy, others not at all', async () => {
+  const login = async (role: string, email: string) => {
+    const { json } = await call('', 'PUT', 'auth/oidc/oidc/auth_url', { role, redirect_uri: callback, client_nonce: 'nonce-of-this-login' });
+    const asked = await fetch(`${json['data'].auth_url}&login_hint=${encodeURIComponent(email)}`, { redirect: 'manual' });
+    const back = new URL(asked.headers.get('location') as string).searchParams;
+    const query = new URLSearchParams({ state: back.get('state') as string, code: back.get('code') as string, client_nonce: 'nonce-of-this-login' });
+    const answer = await call('', 'GET', `auth/oidc/oidc/callback?${query}`);
+    if (answer.json['auth']) registerSecret('Vault token', answer.json['auth'].client_token);
+    return answer;
+  };
+  expect((await login('operator', 'olivia@example.com')).json['auth']).toMatchObject({ policies: ['default', 'postern-operator'], lease_duration: 3600 });
+  expect((await login('auditor', 'arthur@example.com')).json['auth']).toMatchObject({ policies: ['default', 'postern-auditor'] });
+  expect((await login('operator', 'arthur@example.com')).status).toBe(400);
+  expect((await login('auditor', 'nobody@example.com')).status).toBe(400);
+});
+
+test('with its client secret set, Terraform configures the OIDC method and keeps that one secret in its state', async () => {
+  const withSecret = { ...terraform, variables: { ...terraform.variables, oidc_client_secret: oidcSecret } };
+  await applyTerraform(withSecret);
+  expect((await root('GET', 'auth/oidc/config'))['data']).toMatchObject({ oidc_discovery_url: auth0.issuer, oidc_client_id: 'operators', default_role: 'auditor' });
+  expect(await planTerraform(withSecret)).toMatchObject({ changes: false });
+  const state = await readFile(join(terraform.stateDirectory, 'terraform.tfstate'), 'utf8');
+  expect(state.split(oidcSecret)).toHaveLength(2);
+  expect(await readFile(join(terraform.stateDirectory, 'variables.tfvars.json'), 'utf8')).not.toContain(oidcSecret);
+
+  await root('POST', 'auth/oidc/config', { oidc_discovery_url: auth0.issuer, oidc_client_id: 'somebody-else', oidc_client_secret: oidcSecret });
+  const drifted = await planTerraform(withSecret);
+  expect(drifted.changes).toBe(true);
+  expect(drifted.text).not.toContain(oidcSecret);
+
+  // Taken away again, the configuration stays in Vault and the secret leaves the state.
+  await applyTerraform(withSecret);
+  await applyTerraform(terraform);
+  expect(await readFile(join(terraform.stateDirectory, 'terraform.tfstate'), 'utf8')).not.toContain(oidcSecret);
+  expect((await call(vault.rootToken, 'GET', 'auth/oidc/config')).status).toBe(200);
+});
+
+test('what is changed by hand is found by plan, each thing by its address, and mended by apply', async () => {
+  const changes: Record<string, () => Promise<unknown>> = {
+    'vault_policy.policy["broker"]': () => root('POST', 'sys/policies/acl/postern-broker', { policy: 'path "*" { capabilities = ["read"] }' }),
+    'module.tenant["acme"].vault_generic_secret.tenant': () => root('POST', 'postern/data/tenants/acme', { data: { grants: [{ api: 'orders', scopes: ['write:orders'] }] } }),
+    'module.tenant["acme"].vault_approle_auth_backend_role.tenant': () => root('POST', 'auth/approle/role/acme', { token_policies: ['postern-tenant', 'postern-broker'] }),
+    'vault_generic_secret.api["orders"]': () => root('DELETE', 'postern/metadata/apis/orders'),
+    'vault_approle_auth_backend_role.broker': () => root('POST', 'auth/approle-broker/role/broker', { token_policies: ['root'] }),
+    'vault_generic_endpoint.tokens_config': () => root('POST', 'postern-tokens/config', { max_versions: 10 }),
+    'vault_quota_rate_limit.approle': () => root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 1_000_000 }),
+    'vault_jwt_auth_backend_role.people["operator"]': () =>
+      root('POST', 'auth/oidc/role/operator', { role_type: 'oidc', user_claim: 'sub', allowed_redirect_uris: [callback], bound_claims: {}, token_policies: ['postern-operator'] }),
+    'vault_audit.postern': () => root('DELETE', 'sys/audit/postern'),
+  };
+  for (const change of Object.values(changes)) await change();
+  const plan = await planTerraform(terraform);
+  const planned = plan.text.split('\n').filter((line) => /^ {2}# .* (will|must) be /.test(line));
+  for (const address of Object.keys(changes)) expect(planned.some((line) => line.includes(address)), address).toBe(true);
+  expect(planned).toHaveLength(Object.keys(changes).length);
+  await applyTerraform(terraform);
+  expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+});
+
+test('a tenant that is taken out loses its credential and its documents; the others keep theirs', async () => {
+  await applyTerraform({ ...terraform, variables: { ...terraform.variables, tenants: { acme: tenants.acme } } });
+  const [acme, globex] = [credentials['acme']!, credentials['globex']!];
+  expect((await logIn('approle', globex.roleId, globex.secretId)).status).toBe(400);
+  expect((await call(vault.rootToken, 'GET', 'postern/metadata/tenants/globex')).status).toBe(404);
+  expect((await logIn('approle', acme.roleId, acme.secretId)).status).toBe(200);
+});
+
+test('a tenant that comes back gets a new identity: its old credential stays dead', async () => {
+  outputs = (await applyTerraform(terraform)).outputs;
+  const old = credentials['globex']!;
+  expect(outputs['tenants'].globex.role_id).not.toBe(old.roleId);
+  for (const roleId of [old.roleId, outputs['tenants'].globex.role_id]) {
+    expect((await logIn('approle', roleId, old.secretId)).status).toBe(400);
+  }
+});
+
+test('the checkout is as clean as before', async () => {
+  const files = await readdir(new URL('../../terraform', import.meta.url), { recursive: true });
+  expect(files.filter((file) => /\.terraform|tfstate|override/.test(file))).toEqual([]);
+});
+
+test('destroy leaves nothing', async () => {
+  await destroyTerraform(terraform);
+  expect(await inventory()).toEqual(before);
+});
+
+test('and another apply brings everything back', async () => {
+  await applyTerraform(terraform);
+  expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+  await destroyTerraform(terraform);
+  expect(await inventory()).toEqual(before);
+});
