@@ -1,3 +1,4 @@
+import { PosternError } from '#broker/error.ts';
 import type { VerifiedCredentials } from './login.ts';
 
 /** The document `state/epoch`: what operators announce to every replica. */
@@ -42,7 +43,9 @@ export class EpochWatch {
     return this.#seen !== undefined;
   }
 
+  /** @throws {PosternError} temporarily_unavailable while no epoch is {@link known}: nobody is served on a guess. */
   isDisabled(tenant: string): boolean {
+    if (this.#seen === undefined) throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch was not read yet', retryAfter: 1 });
     return this.#disabled.has(tenant);
   }
 
@@ -72,10 +75,11 @@ export class EpochWatch {
     const before = this.#seen;
     this.#seen = now;
     this.#disabled = new Set(now.disabled);
-    if (before === undefined || now.epoch === before.epoch) return;
-    const news = now.recent.filter((change) => change.epoch > before.epoch);
-    // Every step from `before` to `now` must be accounted for, else something fell off the list.
-    if (now.epoch > before.epoch && news.length === now.epoch - before.epoch) for (const { tenant } of news) this.#options.verified.forget(tenant);
+    if (now.epoch === before?.epoch) return;
+    const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);
+    // Every step from `before` to `now` must be accounted for, else something fell off the list. At the first look nothing is.
+    const steps = new Set(news.map((change) => change.epoch)).size;
+    if (before !== undefined && now.epoch > before.epoch && steps === now.epoch - before.epoch) for (const { tenant } of news) this.#options.verified.forget(tenant);
     else this.#options.verified.forgetAll();
   }
 }

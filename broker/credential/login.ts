@@ -65,7 +65,7 @@ export class VerifiedCredentials {
   verify(credential: AppRoleCredential, address: string): Identity | Promise<Identity> {
     const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');
     const known = this.#verified.get(fingerprint);
-    if (known !== undefined && known.until > this.#now()) return known.identity;
+    if (known !== undefined && this.#holds(known.until, this.#rememberMs)) return known.identity;
     return this.#verifyAnew(fingerprint, credential, address);
   }
 
@@ -80,9 +80,15 @@ export class VerifiedCredentials {
     this.#verified.clear();
   }
 
+  /** A memory ends at `until`; one that would last longer than it ever may comes from before the clock was set back. */
+  #holds(until: number, longest: number): boolean {
+    const left = until - this.#now();
+    return left > 0 && left <= longest;
+  }
+
   async #verifyAnew(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
     const refusedUntil = this.#refused.get(fingerprint);
-    if (refusedUntil !== undefined && refusedUntil > this.#now()) throw wrongCredential();
+    if (refusedUntil !== undefined && this.#holds(refusedUntil, this.#refusalMs)) throw wrongCredential();
     // A flight that began before something was forgotten may carry an answer from before it.
     const flightKey = `${this.#generation}\0${fingerprint}`;
     const flying = this.#flights.get(flightKey);
@@ -94,16 +100,19 @@ export class VerifiedCredentials {
 
   async #ask(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
     const generation = this.#generation;
-    const attempt = () => this.#login.login(credential, address);
+    let askedAt = 0;
+    const attempt = () => {
+      askedAt = this.#now();
+      return this.#login.login(credential, address);
+    };
     try {
       const identity = this.#onceRight.has(fingerprint)
         ? await attempt()
         : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
-      const now = this.#now();
       this.#onceRight.set(fingerprint, true);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {
-        this.#verified.set(fingerprint, { identity, until: Math.min(now + this.#rememberMs, identity.expiresAt) });
+        this.#verified.set(fingerprint, { identity, until: Math.min(askedAt + this.#rememberMs, identity.expiresAt) });
       }
       return identity;
     } catch (error) {

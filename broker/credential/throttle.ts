@@ -86,7 +86,8 @@ export class Throttle {
   async #take(allowance: Allowance, limit: number): Promise<void> {
     for (;;) {
       const now = this.#now();
-      allowance.left = Math.min(limit, allowance.left + ((now - allowance.at) * limit) / this.#refillMs);
+      // A clock set back must not take anything away.
+      allowance.left = Math.min(limit, allowance.left + (Math.max(0, now - allowance.at) * limit) / this.#refillMs);
       allowance.at = now;
       if (allowance.left < 1) {
         const seconds = Math.max(1, Math.ceil(((1 - allowance.left) * this.#refillMs) / limit / 1000));
@@ -110,14 +111,29 @@ export class Throttle {
   }
 }
 
-/** An IPv6 customer owns a /64 at least; counting single addresses would give a guesser 2^64 allowances. */
+/**
+ * An IPv6 customer owns a /64 at least; counting single addresses would give a guesser 2^64 allowances.
+ * Two spellings of one address are one, and an IPv4 address mapped into IPv6 is that IPv4 address.
+ */
 function networkOf(address: string): string {
   if (!address.includes(':')) return address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
-  if (mapped?.[1]) return mapped[1];
   const [head = '', tail = ''] = address.split('%')[0]!.split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === '' ? [] : tail.split(':');
-  const zeros = address.includes('::') ? Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0') : [];
-  return [...left, ...zeros, ...right].slice(0, 4).join(':');
+  const left = groupsOf(head);
+  const right = groupsOf(tail);
+  const zeros = address.includes('::') ? Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => 0) : [];
+  const groups = [...left, ...zeros, ...right];
+  if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
+    return groups.slice(6).flatMap((group) => [group >> 8, group & 255]).join('.');
+  }
+  return groups.slice(0, 4).map((group) => group.toString(16)).join(':');
+}
+
+/** 16 bits each; a dotted quad at the end is two of them. */
+function groupsOf(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((part) => {
+    if (!part.includes('.')) return [Number.parseInt(part, 16)];
+    const [a = 0, b = 0, c = 0, d = 0] = part.split('.').map(Number);
+    return [(a << 8) | b, (c << 8) | d];
+  });
 }
