@@ -47,7 +47,8 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   try {
     await inParallel(accessors, WIDTH, async (accessor) => {
       signal?.throwIfAborted();
-      (await destroy(access, tenant, accessor)) ? revoked.push(accessor) : missing.push(accessor);
+      const there = await destroy(access, tenant, accessor);
+      (there ? revoked : missing).push(accessor);
       options.onProgress?.(revoked.length + missing.length, accessors.length);
     });
   } catch (error) {
