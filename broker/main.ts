@@ -138,7 +138,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       draining = true;
       epoch.stop();
       await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
-      session.stop();
+      await session.stop();
       await client.close();
       log.info('postern has stopped');
     },

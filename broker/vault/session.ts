@@ -62,8 +62,12 @@ export class VaultSession {
     }
   }
 
-  stop(): void {
+  /** Ends {@link run} and gives the token back, so that no lease outlives the process. Never throws. */
+  async stop(): Promise<void> {
     this.#stop.abort();
+    const token = this.#token;
+    this.#token = undefined;
+    if (token !== undefined) await this.#options.client.write('auth/token/revoke-self', {}, { token: token.reveal() }).catch(() => {});
   }
 
   /**
