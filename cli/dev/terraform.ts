@@ -20,6 +20,8 @@ export interface TerraformOptions {
   vaultToken: string;
   /** Values of the variables in `terraform/variables.tf`. */
   variables: Readonly<Record<string, unknown>>;
+  /** Files of variables (`.tfvars`), absolute; `variables` has the last word. */
+  variableFiles?: readonly string[];
   /** Holds the state and a copy of the configuration, so that the checkout stays clean. Made with mode 0700. */
   stateDirectory: string;
   /** More environment for the providers, such as AUTH0_API_TOKEN. */
@@ -135,7 +137,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   };
 
   await run(['init', '-no-color', '-reconfigure']);
-  return { run, variables: ['-no-color', `-var-file=${variables}`] };
+  return { run, variables: ['-no-color', ...[...(options.variableFiles ?? []), variables].map((file) => `-var-file=${file}`)] };
 }
 
 /** Terraform's messages without the boxes that it draws around them. */

@@ -1,0 +1,142 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { planTerraform } from '#cli/dev/terraform.ts';
+import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+/* What terraform/ says to variables that are wrong: all faults at once, each in words that name what to mend. */
+
+const apis = { orders: { audience: 'https://orders.example.com', source: 'auth0', scopes: ['read:orders'] } };
+const grant = { api: 'orders', scopes: ['read:orders'] };
+
+let vault: VaultFixture;
+let stateDirectory: string;
+
+beforeAll(async () => {
+  vault = await startVault();
+  stateDirectory = await mkdtemp(join(tmpdir(), 'postern-variables-'));
+});
+
+afterAll(async () => {
+  await vault?.stop();
+  if (stateDirectory) await rm(stateDirectory, { recursive: true, force: true });
+});
+
+const plan = (variables: Record<string, unknown>, more: { environment?: Record<string, string>; variableFiles?: string[] } = {}) =>
+  planTerraform({ vaultAddress: vault.address, vaultToken: vault.rootToken, stateDirectory, variables, ...more });
+
+/** Terraform's messages as one line of text: it breaks them at the terminal's width. */
+async function refusal(variables: Record<string, unknown>): Promise<string> {
+  const error = await plan({ apis, ...variables }).then(() => undefined, (reason: unknown) => reason);
+  expect(error).toMatchObject({ name: 'PosternError', code: 'misconfigured' });
+  return (error as Error).message.replaceAll(/\s+/g, ' ');
+}
+
+test.each<[string, Record<string, unknown>, string[]]>([
+  [
+    'tenants',
+    {
+      tenants: {
+        Acme: {},
+        '-acme': {},
+        'acme/globex': {},
+        ['a'.repeat(64)]: {},
+        broker: {},
+        twice: { grants: [grant, grant] },
+        defaulting: { default_api: 'orders' },
+        organized: { organization: 'acme' },
+        claiming: { claims: { plan: 'gold' } },
+        binding: { claims: { 'https://postern.dev/tenant': 'globex' } },
+        bound: { cidrs: ['10.0.0.0'] },
+        short: { token_ttl: 5 },
+        long: { token_ttl: 86_400 },
+        split: { token_ttl: 60.5 },
+        ancient: { secret_id_ttl: 99_999_999 },
+        negative: { secret_id_num_uses: -1 },
+      },
+    },
+    [
+      `"Acme" can't be a tenant's id: it is 1 to 63 lower-case letters, digits and hyphens`,
+      `"-acme" can't be a tenant's id`,
+      `"acme/globex" can't be a tenant's id`,
+      `"${'a'.repeat(64)}" can't be a tenant's id`,
+      `"broker" is a reserved word and can't be a tenant's id`,
+      'Tenant twice has two grants for one API',
+      'Tenant defaulting has a default_api that it has no grant for',
+      'Tenant organized: organization is an Auth0 organization id',
+      `Tenant claiming: a claim's name is a namespaced URI`,
+      'Tenant binding: the claim https://postern.dev/tenant binds a token to its tenant',
+      'Tenant bound: cidrs are blocks of addresses',
+      'Tenant short: token_ttl is a whole number of seconds from 30 to 3600',
+      'Tenant long: token_ttl is',
+      'Tenant split: token_ttl is',
+      'Tenant ancient: secret_id_ttl is 0 (until revoked) or a whole number of seconds from 60 to 31536000',
+      'Tenant negative: secret_id_num_uses is 0 (no limit) or a whole number of logins',
+    ],
+  ],
+  [
+    'grants of what there is not',
+    { tenants: { acme: { grants: [{ api: 'billing' }] }, globex: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] } } },
+    [
+      `Tenant acme is granted an API that isn't among the apis: billing.`,
+      `Tenant globex is granted scopes that the API doesn't have: write:orders on orders.`,
+    ],
+  ],
+  [
+    'apis',
+    {
+      apis: {
+        Orders: { audience: 'orders', source: 'okta', scopes: ['read orders'], lifetime: 5, dialect: 'jwt' },
+        billing: { audience: 'orders', source: 'transit' },
+      },
+    },
+    [
+      `An API's name is 1 to 63 lower-case letters, digits and hyphens`,
+      `An API's audience is an absolute URI`,
+      'Two APIs have the same audience',
+      `An API's source is auth0 or transit. Given: okta, transit.`,
+      'A scope is 1 to 280 printable ASCII characters without space, quote or backslash',
+      `An API's lifetime is a whole number of seconds from 60 to 2592000`,
+      `An API's dialect is access_token, access_token_authz, rfc9068_profile or rfc9068_profile_authz`,
+    ],
+  ],
+  [
+    'mounts and settings',
+    { mounts: { approle: '/x', broker_approle: 'oidc', kv: 'transit' }, login_rate: 0, broker: { token_ttl: 10, cidrs: ['x'] }, audit: { type: 'kafka' }, transit_key: 'a/b' },
+    [
+      `A mount's path is lower-case letters, digits, hyphens and underscores`,
+      'The auth methods (approle, broker_approle, oidc) each need a mount path of their own',
+      'The secrets engines (kv, tokens, transit) each need a mount path of their own',
+      'login_rate is a positive number of requests a second',
+      `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,
+      `The broker's cidrs are blocks of addresses`,
+      `The audit device's type is file, socket or syslog`,
+      'transit_key is 1 to 63 lower-case letters',
+    ],
+  ],
+  ['a cache that forgets too soon', { cached_token_retention: 100 }, [`cached_token_retention (100 s) is shorter than an API's lifetime (86400 s)`]],
+  ['the OIDC issuer', { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } }, [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl']],
+  ['an OIDC secret without its client', { oidc: {}, oidc_client_secret: 'not-a-real-secret' }, ['With oidc_client_secret set, oidc.discovery_url and oidc.client_id are needed too']],
+  [
+    'Auth0',
+    { auth0: { domain: 'https://example.eu.auth0.com/', binding: 'trust', vault_addresses: ['http://vault'] } },
+    ['auth0.domain is a bare domain such as example.eu.auth0.com', 'auth0.binding is action or organization', `auth0.vault_addresses are origins of Vault's UI`],
+  ],
+])('%s: each fault is named', async (_, variables, messages) => {
+  const text = await refusal(variables);
+  for (const message of messages) expect(text).toContain(message);
+});
+
+const examples = new URL('../../terraform/examples/', import.meta.url);
+
+test('the examples are good', async () => {
+  const files = (await readdir(examples)).filter((file) => file.endsWith('.tfvars'));
+  expect(files.length).toBeGreaterThanOrEqual(2);
+  for (const file of files) {
+    const variableFiles = [fileURLToPath(new URL(file, examples))];
+    const { changes } = await plan({}, { variableFiles, environment: { AUTH0_API_TOKEN: 'not-asked-for-in-a-plan' } });
+    expect(changes, file).toBe(true);
+  }
+});
