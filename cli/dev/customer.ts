@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { VaultClient } from '#broker/vault/client.ts';
+import type { VaultClient } from '#broker/vault/client.ts';
 import { VaultFault } from '#broker/vault/fault.ts';
 import { noteSecret } from './secret.ts';
 

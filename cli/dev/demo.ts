@@ -179,7 +179,7 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
   try {
     story.chapter('The embedded default');
     await using stack = await startStack({
-      report: paper.progress,
+      report: (text) => paper.progress(text),
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal: interrupt.signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],

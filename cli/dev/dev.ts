@@ -32,7 +32,7 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
     story.chapter('Starting');
     await using stack = await startStack({
       name: 'dev',
-      report: paper.progress,
+      report: (text) => paper.progress(text),
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal: interrupt.signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startAuth0 } from '#cli/dev/auth0.ts';
+import { startControl } from '#cli/dev/auth0/control.ts';
 import type { Auth0StandIn } from '#cli/dev/auth0.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 
@@ -133,6 +135,36 @@ describe('the Action', () => {
     expect(await post(good)).toMatchObject({ status: 400, body: { error: 'invalid_request', error_description: 'no tenant' } });
   });
 
+  describe('that Terraform installs', () => {
+    beforeEach(async () => {
+      auth0.account.action = await readFile('terraform/modules/auth0/action.js', 'utf8');
+      auth0.account.clients[0]!.metadata = { postern: 'broker' };
+    });
+
+    test('binds the token to the tenant that the broker names', async () => {
+      const { body } = await post({ ...good, postern_tenant: 'acme' }, { json: true });
+      expect(decodeJwt(body.access_token as string)['https://postern.dev/tenant']).toBe('acme');
+    });
+
+    test.each([
+      ['without a tenant', {}],
+      ['with an empty one', { postern_tenant: '' }],
+      ['with a malformed one', { postern_tenant: 'acme/../globex' }],
+    ])('refuses a token %s', async (_name, more: Record<string, string>) => {
+      const { status, body } = await post({ ...good, ...more });
+      expect(status).toBe(400);
+      expect(body['error']).toBe('invalid_request');
+      expect(body).not.toHaveProperty('access_token');
+    });
+
+    test('leaves other applications alone', async () => {
+      auth0.account.clients[0]!.metadata = {};
+      const { status, body } = await post({ ...good, postern_tenant: 'acme' });
+      expect(status).toBe(200);
+      expect(decodeJwt(body.access_token as string)).not.toHaveProperty('https://postern.dev/tenant');
+    });
+  });
+
   test('that throws is a 500, and no token', async () => {
     auth0.account.action = `exports.onExecuteCredentialsExchange = async () => { throw new Error('boom'); };`;
     const { status, body } = await post(good);
@@ -233,6 +265,22 @@ describe('trouble on demand', () => {
     expect((await fetch(`${auth0.issuer}.well-known/jwks.json`)).status).toBe(200);
     expect(auth0.calls).toMatchObject({ jwks: 2, token: 1 });
   });
+});
+
+test('another program sets faults and reads the counts by HTTP, on a port of its own', async () => {
+  const control = await startControl(auth0);
+  const put = (body: unknown) => fetch(`${control.address}/faults`, { method: 'PUT', body: JSON.stringify(body) });
+  expect((await put({ fault: { kind: 'status', status: 503 }, times: 1 })).status).toBe(204);
+  const exchange = () => fetch(`${auth0.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(good) });
+  expect((await exchange()).status).toBe(503);
+  await put({ fault: { kind: 'rate_limit' } });
+  expect((await fetch(`${control.address}/faults`, { method: 'DELETE' })).status).toBe(204);
+  expect((await exchange()).status).toBe(200);
+  expect(await (await fetch(`${control.address}/calls`)).json()).toMatchObject({ token: 2 });
+  expect((await fetch(`${control.address}/keys/rotate`, { method: 'POST' })).status).toBe(204);
+  expect((await fetch(`${control.address}/no`)).status).toBe(404);
+  expect((await fetch(`${auth0.issuer}calls`)).status).toBe(404);
+  await control.stop();
 });
 
 describe('keys and metadata', () => {
