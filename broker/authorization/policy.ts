@@ -73,6 +73,8 @@ interface Memo {
 
 /** Most different requests remembered for one verified credential. */
 const MEMO_MAX = 64;
+/** Longest request that is remembered, characters: white space and repeated scopes make one as long as a client likes. */
+const MEMO_TEXT = 1024;
 
 /** MAY THEY: (Identity, request) -> AuthorizedGrant. */
 export class Authorization {
@@ -99,7 +101,8 @@ export class Authorization {
     const memo = this.#memoOf(identity);
     const tenant = await memo.grants;
     if (tenant === undefined) throw new PosternError('unauthorized_client', 'Client has no grants', { detail: `tenants/${identity.tenant} does not exist in Vault` });
-    if (tenant.disabled) throw disabled();
+    // Asked again: it may have been announced while the grants were read.
+    if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();
     const api = await this.#apiOf(tenant, request.audience);
     const grant = tenant.grants.find((g) => g.api === api.name);
     if (grant === undefined) {
@@ -115,8 +118,10 @@ export class Authorization {
     const granted = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
     const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
     const authorized = new Authorized(identity, tenant, api, issuer, scopes, scopes.length === granted.length);
-    if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
-    memo.authorized.set(asked, authorized);
+    if (asked.length <= MEMO_TEXT) {
+      if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
+      memo.authorized.set(asked, authorized);
+    }
     return authorized;
   }
 
