@@ -39,12 +39,10 @@ resource "auth0_client" "shared" {
 
   # By this mark the Action knows whose tokens to bind.
   client_metadata = { postern = "broker" }
-
-  # A tenant bound by organization may be any organization; the broker, not Auth0, knows which tenant is which.
-  organization_usage = var.settings.binding == "organization" ? "allow" : null
 }
 
-# All of an API's scopes: the broker narrows them to what each tenant is granted.
+# All of an API's scopes: the broker narrows them to what each tenant is granted. With binding by organization, the grant must also
+# allow any organization, which the provider's first versions can't say: README.md tells how.
 resource "auth0_client_grant" "shared" {
   for_each = var.apis
 
