@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { Customer } from './customer.ts';
-import { Interrupted, watchInterrupt } from './interrupt.ts';
+import { watchInterrupt } from './interrupt.ts';
+import type { Interrupt } from './interrupt.ts';
 import { Operator } from './operator.ts';
 import { freePort } from './port.ts';
 import { APIS, TENANTS } from './scenario.ts';
@@ -17,15 +18,18 @@ const SERVICE_PORT = 3000;
 export interface DevOptions {
   /** One JSON object with all addresses instead of the text. */
   json?: boolean;
+  /** Ends it. Default: SIGINT, SIGTERM and SIGHUP do. */
+  signal?: AbortSignal;
 }
 
 /**
  * `postern dev`: the embedded default with two customers, until Ctrl-C.
- * @returns the process's exit code: 0 after Ctrl-C or SIGTERM in good order, 1 when a part ended by itself
+ * @returns the process's exit code: 0 after Ctrl-C or SIGTERM while it was up, 130 or so during the start, 1 when a part ended by itself
  * @throws PosternError `conflict` when it is running already, `misconfigured` when a part can't be found
  */
 export async function runDev(options: DevOptions = {}): Promise<number> {
-  using interrupt = watchInterrupt();
+  using interrupt = options.signal ? undefined : watchInterrupt();
+  const signal = options.signal ?? (interrupt as Interrupt).signal;
   const paper = paperOf(options.json ? process.stderr : process.stdout);
   const story = new Story(paper);
   try {
@@ -34,14 +38,14 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
       name: 'dev',
       report: (text) => paper.progress(text),
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
-      signal: interrupt.signal,
+      signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
       ports: { broker: await freePort(BROKER_PORT), service: await freePort(SERVICE_PORT) },
     });
     const tenants = await settle(stack);
     process.stdout.write(options.json ? `${JSON.stringify(addresses(stack, tenants))}\n` : text(stack, tenants));
     const ended = await Promise.race([
-      new Promise<undefined>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(undefined), { once: true })),
+      aborted(signal),
       stack.vault.ended.then((how) => `Vault ended by itself (${how})`),
       stack.broker.child.ended.then((how) => `the broker ended by itself (${how})`),
     ]);
@@ -55,9 +59,16 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
     paper.write(`\nStopped in ${duration(performance.now() - start)}; nothing is left.`);
     return 0;
   } catch (error) {
-    if (error instanceof Interrupted || interrupt.exitCode !== 0) return interrupt.exitCode;
+    if (interrupt !== undefined && interrupt.exitCode !== 0) return interrupt.exitCode;
     throw error;
   }
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
 }
 
 interface SettledTenant {
