@@ -7,7 +7,7 @@ import { whoIs } from './operator.ts';
 
 export interface InspectionOptions {
   /** The policies as they should be, by name, with `${…}` where Terraform fills in names; undefined: their text is not compared. */
-  policies?: Readonly<Record<string, string>>;
+  policies?: Readonly<Record<string, string>> | undefined;
   /** Called as each part is done. */
   onCheck?: (check: Check) => void;
   signal?: AbortSignal;

@@ -59,7 +59,7 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   const { epoch } = await announce(access, tenant).catch((error: unknown) => {
     throw unannounced(error, tenant, revoked.length);
   });
-  if (failure !== undefined) throw interrupted(failure, tenant, revoked.length, accessors.length);
+  if (failure !== undefined) throw halfWay(failure, signal?.aborted === true, `${revoked.length} of ${accessors.length}`, tenant);
   return { tenant, revoked, missing, epoch };
 }
 
@@ -84,9 +84,10 @@ function unannounced(error: unknown, tenant: string, count: number): PosternErro
   });
 }
 
-function interrupted(failure: unknown, tenant: string, count: number, all: number): unknown {
-  if (!(failure instanceof PosternError)) return failure;
-  return new PosternError(failure.code, `Only ${count} of ${all} secret_ids of ${tenant} are revoked (and announced): ${failure.message}`, {
-    detail: `Run the same command again. ${failure.detail ?? ''}`,
+function halfWay(failure: unknown, aborted: boolean, count: string, tenant: string): unknown {
+  if (!(failure instanceof PosternError) && !aborted) return failure;
+  const said = failure instanceof PosternError ? failure : new PosternError('temporarily_unavailable', 'it was interrupted');
+  return new PosternError(said.code, `Only ${count} secret_ids of ${tenant} are revoked (and announced): ${said.message}`, {
+    detail: `Run the same command again.${said.detail === undefined ? '' : ` ${said.detail}`}`,
   });
 }

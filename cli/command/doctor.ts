@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises';
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import type { BindingMode } from '#broker/auth0/binding.ts';
+import { inspectAuth0 } from '#broker/auth0/doctor.ts';
+import { PosternError } from '#broker/error.ts';
+import { readApis } from '#broker/tenant/api.ts';
+import { skipped } from '#broker/tenant/check.ts';
+import type { Check } from '#broker/tenant/check.ts';
+import { inspectVault } from '#broker/tenant/inspection.ts';
+import { listTenants } from '#broker/tenant/tenant.ts';
+import type { Output } from '#cli/output.ts';
+import { managementIfSet } from './auth0.ts';
+import type { Context, VaultCall } from './context.ts';
+import { inspectBroker } from './doctor/broker.ts';
+import { brokerUrl } from './token.ts';
+
+interface Options {
+  url?: string;
+  binding?: string;
+  clientId?: string;
+}
+
+export function doctorCommand(context: Context): Command {
+  return context
+    .command('doctor', 'look whether everything is set up right, and say what to do where it is not', [
+      ['postern doctor', 'Vault'],
+      ['postern doctor --url https://login.example.com', 'and the broker'],
+      ['AUTH0_DOMAIN=acme.eu.auth0.com postern doctor', 'and Auth0; AUTH0_MGMT_TOKEN is in the environment'],
+      ["postern doctor --json | jq '.checks[] | select(.status == \"failed\")'", 'what must be mended'],
+    ])
+    .option('--url <url>', 'the broker [$POSTERN_URL]; unset: it is not looked at')
+    .addOption(new Option('--binding <mode>', 'how tokens are bound to tenants [$POSTERN_AUTH0_BINDING] (default: action)').choices(['action', 'organization']))
+    .option('--client-id <id>', 'of the shared Auth0 application (default: the one that terraform/modules/auth0 made)')
+    .addHelpText('after', '\nThe Management token needs read:clients, read:resource_servers, read:client_grants, read:actions, read:organizations.\nExit code 6: something failed; warnings alone are 0.')
+    .action(context.vaultAction<Options>(examine));
+}
+
+async function examine({ access, options, output, terminal, end }: VaultCall<Options>): Promise<void> {
+  const { env, signal } = terminal;
+  const url = options.url ?? env['POSTERN_URL'];
+  const broker = url ? brokerUrl(url) : undefined;
+  const auth0 = managementIfSet(env);
+  const binding = bindingOf(options.binding ?? env['POSTERN_AUTH0_BINDING']);
+  const lines: string[] = [];
+  // On a terminal each line appears as it is known.
+  const told = (check: Check): void => {
+    if (output.json) return;
+    lines.push(line(output, check));
+    output.progress(`looked at ${check.name}`);
+  };
+  const checks = await inspectVault(access, { policies: await policies(), onCheck: told, signal });
+  const vaultAnswers = !checks.some(({ name, status }) => name.startsWith('vault:') && status === 'failed');
+  if (broker !== undefined) checks.push(...(await inspectBroker(broker, access, told)));
+  if (auth0 !== undefined && vaultAnswers) {
+    const [apis, tenants] = await Promise.all([readApis(access), listTenants(access)]);
+    checks.push(
+      ...(await inspectAuth0({
+        management: auth0,
+        apis: [...apis.values()].filter((api) => api?.source === 'auth0').flatMap((api) => api ?? []),
+        tenants,
+        binding,
+        ...(options.clientId === undefined ? {} : { clientId: options.clientId }),
+        onCheck: told,
+        signal,
+      })),
+    );
+  }
+  for (const check of [
+    ...(broker === undefined ? [skipped('broker', 'not looked at', 'Name it with --url or POSTERN_URL.')] : []),
+    ...(auth0 === undefined ? [skipped('auth0', 'not looked at', 'Set AUTH0_DOMAIN and AUTH0_MGMT_TOKEN.')] : []),
+  ]) {
+    checks.push(check);
+    told(check);
+  }
+  const count = (status: Check['status']): number => checks.filter((check) => check.status === status).length;
+  const summary = { ok: count('ok'), warnings: count('warning'), failed: count('failed'), skipped: count('skipped') };
+  const closing = `\n${summary.ok} ok, ${summary.warnings} warnings, ${summary.failed} failed, ${summary.skipped} not looked at`;
+  output.result({ ...summary, checks }, [...lines, closing].join('\n'));
+  if (summary.failed > 0) end(6);
+}
+
+function bindingOf(text: string | undefined): BindingMode {
+  if (!text) return 'action';
+  if (text === 'action' || text === 'organization') return text;
+  throw new PosternError('invalid_request', 'POSTERN_AUTH0_BINDING is action or organization');
+}
+
+/** The text that Terraform writes, where this is run from a checkout. */
+async function policies(): Promise<Record<string, string> | undefined> {
+  const folder = new URL('../../vault-policies/', import.meta.url);
+  const kinds = ['tenant', 'broker', 'operator', 'auditor'];
+  try {
+    return Object.fromEntries(await Promise.all(kinds.map(async (kind) => [kind, await readFile(new URL(`${kind}.hcl`, folder), 'utf8')] as const)));
+  } catch {
+    return undefined;
+  }
+}
+
+function line(output: Output, { name, status, seen, remedy }: Check): string {
+  const marks = { ok: ['green', '✓'], warning: ['yellow', '!'], failed: ['red', '✗'], skipped: ['dim', '-'] } as const;
+  const [style, mark] = marks[status];
+  return `${output.style(style, mark)} ${name}: ${seen}${remedy === '' ? '' : `\n    ${output.style(status === 'skipped' ? 'dim' : 'bold', remedy)}`}`;
+}

@@ -1,0 +1,91 @@
+import { Command, CommanderError } from 'commander';
+import { PosternError } from '#broker/error.ts';
+import { Output, exitCodeOf } from '#cli/output.ts';
+import type { Terminal } from '#cli/output.ts';
+import { Context } from './context.ts';
+import { devCommand } from './dev.ts';
+import { doctorCommand } from './doctor.ts';
+import { secretCommand } from './secret.ts';
+import { addGlobalOptions } from './settings.ts';
+import { tenantCommand } from './tenant.ts';
+import { tokenCommand } from './token.ts';
+import { upstreamCommand } from './upstream.ts';
+
+const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
+These commands are for operators; all but token and dev act on Vault with your own Vault token
+(VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator.`;
+
+const AFTER = `
+A first customer:
+  vault login -method=oidc role=operator
+  postern doctor
+  postern tenant create acme --grant orders=read:orders,write:orders
+  postern secret issue acme --name "nightly job" --ttl 90d
+  postern token --client-id <role_id> --wrapped --audience https://orders.example.com
+
+Exit codes:
+  0  done
+  1  a fault in postern itself
+  2  wrong input: nothing was changed
+  3  refused: by Vault's policies, by Auth0, or the credential is wrong
+  4  not there, or there already
+  5  Vault, Auth0 or the broker can't answer now: try again
+  6  set up wrongly: something must be mended first (doctor found faults)
+  130, 143  ended by Ctrl-C, by SIGTERM
+
+Secrets are read from files, pipes or the keyboard, never from options. With --json an error is one JSON
+object on stderr: {"error", "message", "remedy"}. NO_COLOR turns colours off.`;
+
+export function buildProgram(context: Context, version: string): Command {
+  const { terminal } = context;
+  const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
+  addGlobalOptions(program, terminal.env);
+  program.addHelpText('after', AFTER);
+  for (const command of [tenantCommand, secretCommand, upstreamCommand, tokenCommand, doctorCommand, devCommand]) program.addCommand(command(context));
+  settle(program, terminal);
+  return program;
+}
+
+/** Errors are thrown instead of ending the process, and told in one form. */
+function settle(command: Command, terminal: Terminal): void {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => void terminal.stdout.write(text),
+    writeErr: (text) => void terminal.stderr.write(text),
+    outputError: () => {},
+    getOutHelpWidth: () => terminal.stdout.columns ?? 100,
+    getErrHelpWidth: () => terminal.stderr.columns ?? 100,
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  for (const child of command.commands) settle(child, terminal);
+}
+
+/**
+ * Runs one command line.
+ * @param args without the program's name
+ * @returns the exit code
+ */
+export async function run(args: readonly string[], terminal: Terminal, version: string): Promise<number> {
+  const context = new Context(terminal);
+  try {
+    await buildProgram(context, version).parseAsync([...args], { from: 'user' });
+    return context.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    // Called without a command: the help was shown.
+    if (error instanceof CommanderError && error.code === 'commander.help') return 2;
+    const told = error instanceof CommanderError ? usage(error) : error;
+    // Ended by a signal: there is nothing to explain.
+    if (terminal.signal.aborted && !(told instanceof PosternError)) throw error;
+    new Output(terminal, args.includes('--json')).failure(told);
+    return exitCodeOf(told);
+  }
+}
+
+function usage(error: CommanderError): PosternError {
+  // Its message repeats what was typed, which may be a secret.
+  if (error.code === 'commander.excessArguments') {
+    return new PosternError('invalid_request', 'There are more arguments than this command takes', { detail: 'See its --help. Secrets are never arguments: pipe them in, or name a file.' });
+  }
+  return new PosternError('invalid_request', error.message.replace(/^error: /, '').replaceAll('\n', ' '), { detail: 'See --help.' });
+}

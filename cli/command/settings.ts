@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import { DEFAULT_MOUNTS, VaultAccess } from '#broker/tenant/access.ts';
+import type { Mounts } from '#broker/tenant/access.ts';
+import { VaultClient } from '#broker/vault/client.ts';
+import type { Terminal } from '#cli/output.ts';
+
+/** Deadline of one call to Vault, ms: a person waits, not a request. */
+const TIMEOUT_MS = 10_000;
+
+export interface GlobalOptions {
+  json?: boolean;
+  vaultAddr: string;
+  namespace?: string;
+  cacert?: string;
+  approleMount: string;
+  brokerApproleMount: string;
+  oidcMount: string;
+  kvMount: string;
+  tokensMount: string;
+  transitMount: string;
+  transitKey: string;
+}
+
+const MOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
+
+/** The options that every command knows; each can also be set in the environment, under the name that vault or the broker reads. */
+export function addGlobalOptions(program: Command, env: Terminal['env']): void {
+  const option = (flags: string, variable: string, description: string, fallback?: string): void => {
+    const made = new Option(flags, `${description} [$${variable}]`);
+    // Not commander's own `env()`, which reads the whole process's.
+    const value = env[variable] || fallback;
+    if (value !== undefined) made.default(value, fallback === undefined ? 'none' : fallback);
+    program.addOption(made);
+  };
+  program.option('--json', 'one JSON document on stdout, and nothing else there');
+  option('--vault-addr <url>', 'VAULT_ADDR', 'address of Vault', 'http://127.0.0.1:8200');
+  option('--namespace <name>', 'VAULT_NAMESPACE', 'namespace of Vault Enterprise or HCP');
+  option('--cacert <file>', 'VAULT_CACERT', "PEM file of the CA that signed Vault's certificate");
+  option('--approle-mount <path>', 'POSTERN_APPROLE_MOUNT', "mount of the tenants' AppRole", DEFAULT_MOUNTS.approle);
+  option('--broker-approle-mount <path>', 'POSTERN_BROKER_APPROLE_MOUNT', "mount of the broker's AppRole", DEFAULT_MOUNTS.brokerApprole);
+  option('--oidc-mount <path>', 'POSTERN_OIDC_MOUNT', "mount of people's login", DEFAULT_MOUNTS.oidc);
+  option('--kv-mount <path>', 'POSTERN_KV_MOUNT', "mount of Postern's documents", DEFAULT_MOUNTS.kv);
+  option('--tokens-mount <path>', 'POSTERN_TOKENS_MOUNT', 'mount of the cached tokens', DEFAULT_MOUNTS.tokens);
+  option('--transit-mount <path>', 'POSTERN_TRANSIT_MOUNT', 'mount of the signing key', DEFAULT_MOUNTS.transit);
+  option('--transit-key <name>', 'POSTERN_TRANSIT_KEY', 'name of the signing key', DEFAULT_MOUNTS.transitKey);
+}
+
+/** Without a token: for unwrapping, which needs none, and for the look at Vault's health. @throws {PosternError} invalid_request */
+export function vaultClient(options: GlobalOptions): VaultClient {
+  const url = URL.parse(options.vaultAddr);
+  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
+    throw new PosternError('invalid_request', 'The address of Vault is no http or https URL', { detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200' });
+  }
+  try {
+    return new VaultClient({ address: options.vaultAddr.replace(/\/+$/, ''), namespace: options.namespace, caFile: options.cacert, timeoutMs: TIMEOUT_MS });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (typeof code !== 'string') throw error;
+    throw new PosternError('invalid_request', `The CA file cannot be read (${code})`, { detail: 'See VAULT_CACERT or --cacert.' });
+  }
+}
+
+export function mountsOf(options: GlobalOptions): Mounts {
+  const mounts = {
+    ...DEFAULT_MOUNTS,
+    approle: options.approleMount,
+    brokerApprole: options.brokerApproleMount,
+    oidc: options.oidcMount,
+    kv: options.kvMount,
+    tokens: options.tokensMount,
+    transit: options.transitMount,
+    transitKey: options.transitKey,
+  };
+  const wrong = Object.entries(mounts).find(([, path]) => !MOUNT.test(path));
+  if (wrong !== undefined) throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, { detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.' });
+  return mounts;
+}
+
+/** The operator's way into Vault, until the returned client is closed. @throws {PosternError} access_denied without a token */
+export function vaultAccess(options: GlobalOptions, terminal: Terminal): { access: VaultAccess; client: VaultClient } {
+  const mounts = mountsOf(options);
+  const client = vaultClient(options);
+  return { client, access: new VaultAccess({ client, token: vaultToken(terminal.env), mounts }) };
+}
+
+/** As vault's own CLI does: VAULT_TOKEN, else the file that `vault login` wrote. Never an option: everybody sees a command line. */
+function vaultToken(env: Terminal['env']): VaultToken {
+  const given = (env['VAULT_TOKEN'] ?? '').trim() || fromFile(env['HOME']);
+  if (given === undefined || given === '') {
+    throw new PosternError('access_denied', 'There is no Vault token', { detail: 'Log in with `vault login -method=oidc role=operator`, or set VAULT_TOKEN.' });
+  }
+  // Anything else would not fit into a header.
+  if (!/^[\x21-\x7e]+$/.test(given)) throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something that is no token', { detail: 'Log in again: vault login -method=oidc role=operator' });
+  return new VaultToken(given);
+}
+
+function fromFile(home: string | undefined): string | undefined {
+  if (!home) return undefined;
+  try {
+    return readFileSync(join(home, '.vault-token'), 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,87 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
+import type { TenantSpecification } from '#broker/tenant/specification.ts';
+import { createTenant } from '#broker/tenant/tenant.ts';
+import type { Context } from '#cli/command/context.ts';
+import { count, seconds } from '#cli/command/duration.ts';
+import { tenantText } from './show.ts';
+
+interface Options {
+  grant?: string[] | false;
+  defaultApi?: string | false;
+  organization?: string | false;
+  claim?: string[] | false;
+  cidr?: string[] | false;
+  tokenTtl?: number;
+  secretTtl?: number;
+  secretNumUses?: number;
+  update?: boolean;
+}
+
+const collect = (value: string, before: string[] | boolean | undefined): string[] => [...(Array.isArray(before) ? before : []), value];
+
+export function createCommand(context: Context): Command {
+  return context
+    .command('create', 'make a tenant, or change one with --update', [
+      ['postern tenant create acme --grant orders=read:orders,write:orders --grant reports=read:reports', 'two APIs, with their scopes'],
+      ['postern tenant create acme --grant orders=read:orders --default-api orders', 'an exchange may leave the audience out'],
+      ['postern tenant create acme --update --claim https://example.com/plan=gold', 'change the claims; all else stays'],
+      ['postern tenant create acme --update --no-cidr', 'let its credentials be used from anywhere'],
+    ])
+    .argument('<tenant>', 'its id: a-z, 0-9 and -, at most 63 characters')
+    .addOption(new Option('--grant <api=scope,…>', 'an API it may use, with the scopes (repeatable); `api=` grants it without scopes').argParser(collect))
+    .addOption(new Option('--no-grant', 'with --update: no API any more'))
+    .option('--default-api <api>', 'the API where a request names no audience')
+    .addOption(new Option('--no-default-api', 'with --update: none'))
+    .option('--organization <org_…>', 'its Auth0 organization id')
+    .addOption(new Option('--no-organization', 'with --update: none'))
+    .addOption(new Option('--claim <uri=value>', 'a claim of its tokens (repeatable); the name is a URI').argParser(collect))
+    .addOption(new Option('--no-claim', 'with --update: none'))
+    .addOption(new Option('--cidr <block>', 'where its credentials may be used from (repeatable)').argParser(collect))
+    .addOption(new Option('--no-cidr', 'with --update: from anywhere'))
+    .option('--token-ttl <duration>', 'life of the Vault token behind one login (30s to 1h; default 5m)', seconds)
+    .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
+    .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
+    .option('--update', 'change the tenant that is there; what is not named stays')
+    .action(
+      context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
+        const made = await createTenant(access, tenant, specification(options), { update: options.update === true });
+        output.result(made, tenantText(output, made));
+        for (const problem of made.problems) output.warn(problem);
+        if (options.update !== true) output.note(`\nNext, a credential for it: postern secret issue ${tenant}`);
+      }),
+    );
+}
+
+/** @throws {PosternError} invalid_request */
+export function specification(options: Options): TenantSpecification {
+  const { grant, claim, cidr, defaultApi, organization, tokenTtl, secretTtl, secretNumUses } = options;
+  // Commander gives `true` where only the `--no-` form is defined by default.
+  return {
+    ...(Array.isArray(grant) ? { grants: grant.map(parseGrant) } : grant === false ? { grants: [] } : {}),
+    ...(typeof defaultApi === 'string' ? { defaultApi } : defaultApi === false ? { defaultApi: null } : {}),
+    ...(typeof organization === 'string' ? { organization } : organization === false ? { organization: null } : {}),
+    ...(Array.isArray(claim) ? { claims: Object.fromEntries(claim.map(parseClaim)) } : claim === false ? { claims: {} } : {}),
+    ...(Array.isArray(cidr) ? { cidrs: cidr } : cidr === false ? { cidrs: [] } : {}),
+    ...(tokenTtl === undefined ? {} : { tokenTtl }),
+    ...(secretTtl === undefined ? {} : { secretIdTtl: secretTtl }),
+    ...(secretNumUses === undefined ? {} : { secretIdNumUses: secretNumUses }),
+  };
+}
+
+function parseGrant(text: string): { api: string; scopes: string[] } {
+  const at = text.indexOf('=');
+  if (at < 1) {
+    throw new PosternError('invalid_request', `"${text}" is no grant`, { detail: 'Write api=scope1,scope2, e.g. orders=read:orders,write:orders; `orders=` grants the API without scopes.' });
+  }
+  const scopes = text.slice(at + 1).split(/[\s,]+/).filter((scope) => scope !== '');
+  return { api: text.slice(0, at), scopes };
+}
+
+function parseClaim(text: string): [string, string] {
+  // The name is a URI and may hold an = in its query; the value begins after the last one of the name.
+  const match = /^(https?:\/\/[^\s=?]+(?:\?[^\s]*)?)=(.*)$/s.exec(text);
+  if (match === null) throw new PosternError('invalid_request', `"${text}" is no claim`, { detail: 'Write uri=value, e.g. https://example.com/plan=gold: Auth0 drops claims whose name is no URI.' });
+  return [match[1] ?? '', match[2] ?? ''];
+}

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
+import { deleteTenant } from '#broker/tenant/tenant.ts';
+import { confirm } from '#cli/command/secret-input.ts';
+import type { Context } from '#cli/command/context.ts';
+
+export function deleteCommand(context: Context): Command {
+  return context
+    .command('delete', 'end a tenant: its role, every secret_id, its document and its cached tokens', [
+      ['postern tenant delete acme', 'asks first'],
+      ['postern tenant delete acme --yes', 'does not ask; interrupted, run it again'],
+    ])
+    .argument('<tenant>')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText('after', '\nA tenant in the Terraform variable `tenants` comes back with the next apply: take it out there too.')
+    .action(
+      context.vaultAction<{ yes?: boolean }, [string]>(async ({ access, options, output, terminal }, tenant) => {
+        const question = `End ${tenant}? Every credential of it stops working at once, for good.`;
+        if (options.yes !== true && !(await confirm(terminal, question))) throw new PosternError('invalid_request', 'Nothing was changed');
+        const done = await deleteTenant(access, tenant);
+        output.result({ deleted: true, ...done }, `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (epoch ${done.epoch}).`);
+        output.note('Access tokens that it holds already go on until they expire.');
+      }),
+    );
+}

@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { showTenant } from '#broker/tenant/tenant.ts';
+import type { TenantView } from '#broker/tenant/tenant.ts';
+import type { Context } from '#cli/command/context.ts';
+import { inWords } from '#cli/command/duration.ts';
+import type { Output } from '#cli/output.ts';
+
+export function showCommand(context: Context): Command {
+  return context
+    .command('show', 'one tenant: its grants, limits and client_id', [['postern tenant show acme', 'its role_id is the customer\'s client_id']])
+    .argument('<tenant>')
+    .action(
+      context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {
+        const found = await showTenant(access, tenant);
+        output.result(found, tenantText(output, found));
+        for (const problem of found.problems) output.warn(problem);
+      }),
+    );
+}
+
+export function stateText(output: Output, state: TenantView['state']): string {
+  return output.style(state === 'active' ? 'green' : state === 'disabled' ? 'yellow' : 'red', state);
+}
+
+export function tenantText(output: Output, tenant: TenantView): string {
+  const claims = Object.entries(tenant.claims).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  return output.fields([
+    ['tenant', output.style('bold', tenant.tenant)],
+    ['state', stateText(output, tenant.state)],
+    ['client_id', tenant.role_id ?? 'none'],
+    ...list('grant', tenant.grants.map(({ api, scopes }) => `${api}: ${scopes.join(' ') || '(no scopes)'}`)),
+    ['default API', tenant.default_api ?? 'none'],
+    ['organization', tenant.organization ?? 'none'],
+    ...list('claim', claims),
+    ['usable from', tenant.cidrs.join(', ') || 'anywhere'],
+    ['login lasts', inWords(tenant.token_ttl)],
+    ['secret_ids', `${tenant.secret_id_ttl === 0 ? 'until revoked' : `at most ${inWords(tenant.secret_id_ttl)}`}, ${tenant.secret_id_num_uses === 0 ? 'any number of logins' : `${tenant.secret_id_num_uses} logins`}`],
+  ]);
+}
+
+function list(name: string, values: readonly string[]): [string, string][] {
+  if (values.length === 0) return [[name, 'none']];
+  return values.map((value, at) => [at === 0 ? name : '', value]);
+}

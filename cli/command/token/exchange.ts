@@ -1,0 +1,81 @@
+import { PosternError } from '#broker/error.ts';
+import type { ErrorCode } from '#broker/error.ts';
+
+export interface ExchangeOptions {
+  /** Of the broker, with its slash. */
+  url: string;
+  clientId: string;
+  clientSecret: string;
+  audience?: string | undefined;
+  scope?: string | undefined;
+  signal: AbortSignal;
+}
+
+export interface Exchanged {
+  accessToken: string;
+  tokenType: string;
+  /** Seconds. */
+  expiresIn: number;
+  scope: string | undefined;
+  milliseconds: number;
+}
+
+const TIMEOUT_MS = 15_000;
+
+/** What a customer's process does: OAuth client_credentials (RFC 6749 §4.4), plain. @throws {PosternError} */
+export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
+  const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: options.clientId, client_secret: options.clientSecret });
+  if (options.audience !== undefined) form.set('audience', options.audience);
+  if (options.scope !== undefined) form.set('scope', options.scope);
+  const start = performance.now();
+  let response: Response;
+  let body: Record<string, unknown>;
+  try {
+    response = await fetch(new URL('oauth/token', options.url), {
+      method: 'POST',
+      body: form,
+      headers: { accept: 'application/json' },
+      // The secret would go along.
+      redirect: 'error',
+      signal: AbortSignal.any([options.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    });
+    body = ((await response.json().catch(() => undefined)) ?? {}) as Record<string, unknown>;
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw new PosternError('temporarily_unavailable', `The broker cannot be reached at ${options.url}`, {
+      detail: `${(error as Error).name === 'TimeoutError' ? `It did not answer within ${TIMEOUT_MS / 1000} s.` : 'Nothing answers there, or it redirects.'} Set --url or POSTERN_URL.`,
+    });
+  }
+  const milliseconds = performance.now() - start;
+  if (!response.ok) throw refused(response, body);
+  const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, scope } = body;
+  if (typeof accessToken !== 'string' || typeof expiresIn !== 'number') throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, { detail: 'Set --url or POSTERN_URL to the broker.' });
+  return { accessToken, tokenType: String(tokenType), expiresIn, scope: typeof scope === 'string' ? scope : undefined, milliseconds };
+}
+
+const REMEDIES: Readonly<Record<number, string>> = {
+  401: 'The client_id or the secret is wrong, ended or revoked: postern secret list <tenant>.',
+  403: 'It has no grant for this: postern tenant show <tenant>.',
+  404: 'Is --url the broker?',
+  503: 'See postern doctor, and the log of the broker, which says why.',
+};
+
+/** The broker's OAuth error, as an exit code and a remedy. */
+function refused(response: Response, body: Record<string, unknown>): PosternError {
+  const { error, error_description: description } = body;
+  const said = typeof error === 'string' ? `${error}${typeof description === 'string' ? `: ${description}` : ''}` : `HTTP ${response.status}`;
+  const retryAfter = Number(response.headers.get('retry-after'));
+  return new PosternError(codeOf(response.status, error), `The broker refuses (${response.status} ${said.slice(0, 500)})`, {
+    detail: REMEDIES[response.status] ?? (response.status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.'),
+    ...(Number.isFinite(retryAfter) && retryAfter > 0 ? { retryAfter } : {}),
+  });
+}
+
+function codeOf(status: number, error: unknown): ErrorCode {
+  if (error === 'invalid_scope') return 'invalid_scope';
+  if (status === 401) return 'invalid_client';
+  if (status === 403) return 'access_denied';
+  if (status === 404) return 'not_found';
+  if (status === 429) return 'too_many_requests';
+  return status >= 500 ? 'temporarily_unavailable' : 'invalid_request';
+}

@@ -1,0 +1,117 @@
+import { styleText } from 'node:util';
+import { PosternError } from '#broker/error.ts';
+
+/** What a command may use of the process it runs in. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborts on SIGINT, SIGTERM, SIGHUP. */
+  readonly signal: AbortSignal;
+}
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+/** Results go to stdout and nothing else does; what is said to the person goes to stderr. */
+export class Output {
+  readonly json: boolean;
+  readonly #terminal: Terminal;
+  readonly #colours: { stdout: boolean; stderr: boolean };
+  #progressShown = false;
+
+  constructor(terminal: Terminal, json: boolean) {
+    this.json = json;
+    this.#terminal = terminal;
+    // https://no-color.org
+    const plain = Boolean(terminal.env['NO_COLOR']) || terminal.env['TERM'] === 'dumb';
+    this.#colours = { stdout: !plain && terminal.stdout.isTTY === true, stderr: !plain && terminal.stderr.isTTY === true };
+  }
+
+  /** The result: one JSON document, or the text for people. */
+  result(document: unknown, text: string): void {
+    this.#clearProgress();
+    const out = this.json ? JSON.stringify(document, null, this.#terminal.stdout.isTTY ? 2 : undefined) : text;
+    this.#terminal.stdout.write(out.endsWith('\n') || out === '' ? out : `${out}\n`);
+  }
+
+  /** A line for the person, beside the result. */
+  note(text: string): void {
+    this.#clearProgress();
+    this.#terminal.stderr.write(`${text}\n`);
+  }
+
+  warn(text: string): void {
+    this.note(`${this.style('yellow', 'warning:', 'stderr')} ${text}`);
+  }
+
+  /** One line that is written over, on a terminal only. */
+  progress(text: string): void {
+    if (this.#terminal.stderr.isTTY !== true) return;
+    this.#terminal.stderr.write(`\r\u001B[K${text}`);
+    this.#progressShown = true;
+  }
+
+  /** Says how far a longer work is, from its first second on. */
+  counter(what: string): (done: number, all: number) => void {
+    const start = performance.now();
+    return (done, all) => {
+      if (done === all) this.#clearProgress();
+      else if (performance.now() - start > 1_000) this.progress(`${what}: ${done} of ${all}`);
+    };
+  }
+
+  /** What went wrong, and what to do. */
+  failure(error: unknown): void {
+    this.#clearProgress();
+    const { code, message, remedy } = described(error, Boolean(this.#terminal.env['POSTERN_DEBUG']));
+    if (this.json) {
+      this.#terminal.stderr.write(`${JSON.stringify({ error: code, message, ...(remedy === undefined ? {} : { remedy }) })}\n`);
+      return;
+    }
+    this.#terminal.stderr.write(`${this.style('red', 'error:', 'stderr')} ${message}\n${remedy === undefined ? '' : `${indent(remedy)}\n`}`);
+  }
+
+  style(style: Style, text: string, stream: 'stdout' | 'stderr' = 'stdout'): string {
+    return this.#colours[stream] ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  /** Aligned columns with a heading on a terminal; else tab-separated values, without one, for `cut` and `awk`. */
+  table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+    if (this.#terminal.stdout.isTTY !== true) return rows.map((row) => row.join('\t')).join('\n');
+    const widths = columns.map((column, at) => Math.max(column.length, ...rows.map((row) => row[at]?.length ?? 0)));
+    const line = (cells: readonly string[]): string => cells.map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ').trimEnd();
+    return [this.style('bold', line(columns)), ...rows.map(line)].join('\n');
+  }
+
+  /** `name  value` lines. */
+  fields(pairs: readonly (readonly [name: string, value: string])[]): string {
+    const width = Math.max(...pairs.map(([name]) => name.length));
+    return pairs.map(([name, value]) => `${this.style('dim', name.padEnd(width))}  ${value}`).join('\n');
+  }
+
+  #clearProgress(): void {
+    if (this.#progressShown) this.#terminal.stderr.write('\r\u001B[K');
+    this.#progressShown = false;
+  }
+}
+
+export function exitCodeOf(error: unknown): number {
+  return error instanceof PosternError ? error.exitCode : 1;
+}
+
+/** An unforeseen error may hold anything, a secret too: only its kind and place are told, and its place only on demand. */
+function described(error: unknown, debug: boolean): { code: string; message: string; remedy: string | undefined } {
+  if (error instanceof PosternError) return { code: error.code, message: error.message, remedy: error.detail };
+  const name = error instanceof Error ? error.name : typeof error;
+  const place = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)).slice(0, 8).map((line) => line.trim()) : [];
+  return {
+    code: 'internal',
+    message: `Something unforeseen happened in postern itself (${name}).`,
+    remedy: debug ? place.join('\n') : 'Run it again with POSTERN_DEBUG=1 to see where, and report it.',
+  };
+}
+
+function indent(text: string): string {
+  return text.split('\n').map((line) => `  ${line}`).join('\n');
+}
