@@ -60,6 +60,11 @@ path "${tokens}/metadata/*" {
   capabilities = ["read", "list"]
 }
 
+# Whether the cache forgets old tokens.
+path "${tokens}/config" {
+  capabilities = ["read"]
+}
+
 # --- signing key
 
 # Version numbers and public keys.

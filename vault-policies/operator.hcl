@@ -148,16 +148,16 @@ path "sys/policies/acl/${policy_prefix}*" {
   capabilities = ["read"]
 }
 
+# Does the cache forget old tokens?
+path "${tokens}/config" {
+  capabilities = ["read"]
+}
+
 # Are logins limited? First the list, then each.
 path "sys/quotas/rate-limit" {
   capabilities = ["list"]
 }
 
 path "sys/quotas/rate-limit/+" {
-  capabilities = ["read"]
-}
-
-# Does people's login point at the right Auth0 domain? Vault leaves the client secret out of the answer.
-path "auth/${oidc}/config" {
   capabilities = ["read"]
 }

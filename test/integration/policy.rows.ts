@@ -111,6 +111,7 @@ export const allowed: Row[] = [
     ['read', 'sys/auth/approle/tune'],
     ['read', 'sys/audit'],
     ['read', 'sys/policies/acl/postern-tenant'],
+    ['read', 'postern-tokens/config'],
     ['list', 'sys/quotas/rate-limit'],
     ['read', 'sys/quotas/rate-limit/postern-approle'],
   ]),
@@ -119,7 +120,6 @@ export const allowed: Row[] = [
     ['create', 'postern/data/state/epoch', document, 'a first one'],
     ['create', 'postern/data/upstream/auth0', document, 'a first one'],
   ]),
-  { policy: 'operator', capability: 'read', path: 'auth/oidc/config', status: 404, note: 'allowed, though there is none yet' },
 
   ...rows('auditor', [
     ['list', 'auth/approle/role'],
@@ -141,6 +141,7 @@ export const allowed: Row[] = [
     ['read', 'sys/auth/approle/tune'],
     ['read', 'sys/audit'],
     ['read', 'sys/policies/acl/postern-broker'],
+    ['read', 'postern-tokens/config'],
     ['list', 'sys/quotas/rate-limit'],
     ['read', 'sys/quotas/rate-limit/postern-approle'],
     ['read', 'auth/oidc/role/operator'],
@@ -352,6 +353,7 @@ export const denied: Row[] = [
     ['create', 'postern/data/upstream/other', document],
     ['update', 'transit/sign/postern/sha2-256', signing],
     ['read', 'auth/approle-broker/role/broker'],
+    ['read', 'auth/oidc/config'],
     ['update', 'auth/approle/tidy/secret-id'],
     ['update', 'auth/approle/role/acme/secret-id', { secret_id: 'chosen-by-a-stranger' }, 'a chosen secret_id'],
     ...Object.entries(subPaths).flatMap(([subPath, body]) => [
