@@ -82,6 +82,7 @@ export class Story {
 /** Colours on a terminal only, and never with NO_COLOR (https://no-color.org). Progress goes to stderr. */
 export function paperOf(stream: NodeJS.WriteStream): Paper {
   const live = process.stderr.isTTY === true;
+  stream.on('error', () => {}); // `| head`: what nobody reads is no reason to leave anything undone
   let shown = false;
   return {
     write(line) {
@@ -90,7 +91,7 @@ export function paperOf(stream: NodeJS.WriteStream): Paper {
       stream.write(`${line}\n`);
     },
     progress(text) {
-      const width = (process.stderr.columns ?? 80) - 6;
+      const width = (process.stderr.columns || 80) - 6;
       process.stderr.write(live ? `\r\u001B[K  … ${text.slice(0, width)}` : `${text} ...\n`);
       shown = live;
     },
