@@ -84,6 +84,11 @@ export class Output {
     return [this.style('bold', line(columns)), ...rows.map(line)].join('\n');
   }
 
+  /** Whether a person reads the result, not a program behind a pipe. */
+  get forPeople(): boolean {
+    return this.#terminal.stdout.isTTY === true;
+  }
+
   /** `name  value` lines. */
   fields(pairs: readonly (readonly [name: string, value: string])[]): string {
     const width = Math.max(...pairs.map(([name]) => name.length));

@@ -2,7 +2,7 @@ import { ManagementClient, ManagementError, ManagementTimeoutError } from 'auth0
 import { PosternError } from '#broker/error.ts';
 
 export interface ManagementOptions {
-  /** `tenant.eu.auth0.com`; an http URL is taken on loopback only, for a stand-in. */
+  /** Bare, e.g. `tenant.eu.auth0.com`: the client speaks https only. */
   domain: string;
   /** A Management API token. */
   token: string;
@@ -15,28 +15,24 @@ export interface ManagementOptions {
  * @throws {PosternError} invalid_request
  */
 export function createManagement(options: ManagementOptions): ManagementClient {
-  const { host, origin } = parseDomain(options.domain);
   return new ManagementClient({
-    domain: host,
+    domain: hostOf(options.domain),
     token: options.token,
     timeoutInSeconds: options.timeout ?? 10,
     maxRetries: 1,
     telemetry: false,
-    // The client knows bare domains and https only. A redirect would take the token along.
-    fetch: (input, init) => {
-      const url = input instanceof Request ? input.url : input.toString();
-      return fetch(url.replace(`https://${host}/`, `${origin}/`), { ...init, redirect: 'error' });
-    },
+    // A redirect would take the token along.
+    fetch: (input, init) => fetch(input, { ...init, redirect: 'error' }),
   });
 }
 
-function parseDomain(domain: string): { host: string; origin: string } {
+/** People paste the issuer, too. */
+function hostOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);
-  const loopback = url !== null && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-  if (url === null || url.pathname !== '/' || url.search !== '' || url.username !== '' || !(url.protocol === 'https:' || (url.protocol === 'http:' && loopback))) {
+  if (url === null || url.protocol !== 'https:' || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
     throw new PosternError('invalid_request', 'AUTH0_DOMAIN is no Auth0 domain', { detail: 'It is like your-tenant.eu.auth0.com, without a path.' });
   }
-  return { host: url.host, origin: url.origin };
+  return url.host;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { VaultAccess } from './access.ts';
 import { announce } from './epoch.ts';
 import { ACCESSOR, checkTenantId } from './name.ts';
 import { inParallel } from './parallel.ts';
-import { WIDTH, listAccessors, lookUpSecretId } from './secret-id.ts';
+import { WIDTH, listAccessors, lookUpSecretId, requireRole } from './secret-id.ts';
 import type { Progress } from './secret-id.ts';
 
 export interface RevokeOptions {
@@ -56,6 +56,8 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   }
   // Nothing was destroyed and something broke: there is nothing to announce.
   if (failure !== undefined && revoked.length === 0) throw failure;
+  // A mistyped tenant is told as such, not as one whose accessors are gone.
+  if (revoked.length === 0) await requireRole(access, tenant);
   const { epoch } = await announce(access, tenant).catch((error: unknown) => {
     throw unannounced(error, tenant, revoked.length);
   });

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { BindingMode } from '#broker/auth0/binding.ts';
-import { inspectAuth0 } from '#broker/auth0/doctor.ts';
 import { PosternError } from '#broker/error.ts';
 import { readApis } from '#broker/tenant/api.ts';
 import { skipped } from '#broker/tenant/check.ts';
@@ -40,7 +39,7 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
   const { env, signal } = terminal;
   const url = options.url ?? env['POSTERN_URL'];
   const broker = url ? brokerUrl(url) : undefined;
-  const auth0 = managementIfSet(env);
+  const auth0 = await managementIfSet(env);
   const binding = bindingOf(options.binding ?? env['POSTERN_AUTH0_BINDING']);
   const lines: string[] = [];
   // On a terminal each line appears as it is known.
@@ -53,6 +52,7 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
   const vaultAnswers = !checks.some(({ name, status }) => name.startsWith('vault:') && status === 'failed');
   if (broker !== undefined) checks.push(...(await inspectBroker(broker, access, told)));
   if (auth0 !== undefined && vaultAnswers) {
+    const { inspectAuth0 } = await import('#broker/auth0/doctor.ts');
     const [apis, tenants] = await Promise.all([readApis(access), listTenants(access)]);
     checks.push(
       ...(await inspectAuth0({

@@ -11,7 +11,6 @@ import { mountsOf, vaultClient } from './settings.ts';
 import type { GlobalOptions } from './settings.ts';
 import { exchange } from './token/exchange.ts';
 import type { Exchanged } from './token/exchange.ts';
-import { decodeAndVerify } from './token/verify.ts';
 import type { DecodedToken } from './token/verify.ts';
 
 interface Options {
@@ -53,6 +52,7 @@ async function play({ options, output, terminal, end }: Call<Options>): Promise<
     output.result(undefined, exchanged.accessToken);
     return;
   }
+  const { decodeAndVerify } = await import('./token/verify.ts');
   const decoded = await decodeAndVerify(exchanged.accessToken, options.audience);
   output.result(document(exchanged, decoded, options.raw === true), text(output, exchanged, decoded));
   if (decoded.fault === undefined) return;

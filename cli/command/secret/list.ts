@@ -13,12 +13,13 @@ export function listCommand(context: Context): Command {
     .action(
       context.vaultAction<object, [string]>(async ({ access, output, terminal }, tenant) => {
         const found = await listSecretIds(access, tenant, { onProgress: output.counter('secret_ids'), signal: terminal.signal });
+        const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
         const rows = found.map((one) => [
           one.accessor,
           one.name ?? '-',
           one.issued_by ?? '-',
-          moment(one.created_at, '-'),
-          moment(one.expires_at, 'when revoked'),
+          time(one.created_at, '-'),
+          time(one.expires_at, 'when revoked'),
           one.uses_left === null ? 'no limit' : String(one.uses_left),
           one.cidrs.join(',') || 'anywhere',
         ]);

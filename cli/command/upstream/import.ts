@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { findSharedApplication, readClientSecret } from '#broker/auth0/application.ts';
 import { setUpstream } from '#broker/tenant/upstream.ts';
 import { management } from '#cli/command/auth0.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -15,7 +14,8 @@ export function importCommand(context: Context): Command {
     .addHelpText('after', '\nAUTH0_MGMT_TOKEN (or AUTH0_API_TOKEN, as for Terraform) is a Management API token with the scopes read:clients and read:client_keys.')
     .action(
       context.vaultAction<{ clientId?: string }>(async ({ access, options, output, terminal }) => {
-        const auth0 = management(terminal.env);
+        const auth0 = await management(terminal.env);
+        const { findSharedApplication, readClientSecret } = await import('#broker/auth0/application.ts');
         const { clientId } = await findSharedApplication(auth0, options.clientId);
         const clientSecret = await readClientSecret(auth0, clientId);
         const set = await setUpstream(access, { clientId, clientSecret });
