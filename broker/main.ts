@@ -34,7 +34,7 @@ export interface Broker {
   /** Requests sent to Vault, and to Auth0's token endpoint, since the start. */
   calls(): { vault: number; auth0: number };
   missing(): readonly string[];
-  /** Finishes what is in flight, then stops. */
+  /** Finishes what is in flight, then stops. Twice is harmless. */
   close(): Promise<void>;
 }
 
@@ -98,6 +98,15 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   });
 
   let draining = false;
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    draining = true;
+    epoch.stop();
+    await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+    await session.stop();
+    await client.close();
+    log.info('postern has stopped');
+  };
   const missing = (): string[] => [
     ...(session.ready ? [] : ['login to Vault']),
     ...(epoch.known ? [] : ['state/epoch']),
@@ -134,14 +143,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     port,
     calls: () => ({ vault: client.calls, auth0: auth0?.calls ?? 0 }),
     missing,
-    async close() {
-      draining = true;
-      epoch.stop();
-      await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
-      await session.stop();
-      await client.close();
-      log.info('postern has stopped');
-    },
+    close: () => (closing ??= close()),
   };
 }
 

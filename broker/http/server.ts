@@ -52,7 +52,8 @@ export class HttpServer {
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
+      // Node's backlog of 511 resets connections when a thousand clients come at once.
+      this.#server.listen({ port, host, backlog: 4096 }, () => {
         this.#server.off('error', reject);
         resolve((this.#server.address() as AddressInfo).port);
       });

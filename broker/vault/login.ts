@@ -56,7 +56,10 @@ export class AppRoleLogin implements Login {
     // The margin keeps a request that starts just in time from ending with a dead token.
     const tokenEnd = now + ttl * 1000 - Math.min(5000, ttl * 100);
     const secretEnd = Number(metadata[EXPIRY_METADATA]);
-    const expiresAt = Number.isFinite(secretEnd) && secretEnd > 0 ? Math.min(tokenEnd, secretEnd * 1000) : tokenEnd;
+    const limited = Number.isFinite(secretEnd) && secretEnd > 0;
+    // Vault removes an ended secret_id when it next tidies up, which may be a minute later; until then its login still succeeds.
+    if (limited && secretEnd * 1000 <= now) throw wrongCredential();
+    const expiresAt = limited ? Math.min(tokenEnd, secretEnd * 1000) : tokenEnd;
     return { tenant, clientId: credential.clientId, token: new VaultToken(token), forwardedFor, expiresAt };
   }
 }

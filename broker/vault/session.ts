@@ -32,7 +32,6 @@ export class VaultSession {
   #token: VaultToken | undefined;
   #secretId: string | undefined;
   #login: Promise<number> | undefined;
-  #loggedInAt = 0;
   readonly #stop = new AbortController();
 
   constructor(options: SessionOptions) {
@@ -81,11 +80,20 @@ export class VaultSession {
       return await call(token.reveal());
     } catch (error) {
       if (!(error instanceof VaultFault && error.reason === 'denied')) throw error;
-      // A token fresh from a login is not dead: this is the policy's word.
-      if (token === this.#token && Date.now() - this.#loggedInAt < 1000) throw error;
+      // Denied by the policy, or because the token is dead? Only Vault knows.
+      if (token === this.#token && (await this.#lives(token))) throw error;
       // Whoever was denied later than another finds the new token there already.
       const fresh = token === this.#token || this.#token === undefined ? await this.#fresh() : this.#token;
       return call(fresh.reveal());
+    }
+  }
+
+  async #lives(token: VaultToken): Promise<boolean> {
+    try {
+      return (await this.#options.client.read('auth/token/lookup-self', { token: token.reveal() })) !== undefined;
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'denied') return false;
+      throw error;
     }
   }
 
@@ -106,7 +114,6 @@ export class VaultSession {
     const answer = await client.write(`auth/${mount}/login`, { role_id: roleId, secret_id: this.#secretId });
     const { token, ttl } = authOf(answer);
     this.#token = new VaultToken(token);
-    this.#loggedInAt = Date.now();
     this.#options.onEvent?.({ event: 'login', ttl });
     return ttl;
   }

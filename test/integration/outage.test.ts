@@ -1,0 +1,182 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readConfig } from '#broker/config.ts';
+import { createLog } from '#broker/log.ts';
+import { startBroker } from '#broker/main.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { House } from '#test/fixture/broker.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+
+const ORDERS = { audience: 'https://orders.example.com' };
+const REPORTS = { audience: 'https://reports.example.com' };
+
+let house: House;
+beforeEach(async () => {
+  house = await startHouse();
+});
+afterEach(() => house.stop());
+
+const seal = (): Promise<unknown> => house.root.write('sys/seal');
+const unseal = (): Promise<unknown> => house.root.write('sys/unseal', { key: house.vault.unsealKey });
+
+async function readyz(issuer: string): Promise<number> {
+  const response = await fetch(`${issuer}readyz`);
+  await response.body?.cancel();
+  return response.status;
+}
+
+async function until(what: () => Promise<boolean>, limitMs: number): Promise<number> {
+  const start = performance.now();
+  while (!(await what())) {
+    if (performance.now() - start > limitMs) throw new Error(`not within ${limitMs} ms`);
+    await sleep(50);
+  }
+  return performance.now() - start;
+}
+
+describe('Vault', () => {
+  test('is sealed: hits go on, an unseen credential gets 503 with Retry-After and never "wrong credential"; all is well soon after', async () => {
+    const replica = await house.startReplica();
+    const known = await house.issueSecret('acme');
+    const unseen = await house.issueSecret('acme');
+    const cold = await house.issueSecret('globex');
+    expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+    await seal();
+    for (let i = 0; i < 50; i++) expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+    for (const credential of [unseen, cold]) {
+      const reply = await exchange(replica, credential, REPORTS);
+      expect(reply.status).toBe(503);
+      expect(reply.body['error']).toBe('temporarily_unavailable');
+      expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+    }
+    expect(await readyz(replica.issuer)).toBe(200);
+    await unseal();
+    expect(await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000)).toBeLessThan(5000);
+    expect((await exchange(replica, unseen, REPORTS)).status).toBe(200);
+  });
+
+  test('20 times sealed and unsealed under load: not one credential is called wrong', async () => {
+    const replica = await house.startReplica({ env: { POSTERN_VERIFY_TTL: '0' } });
+    const credential = await house.issueSecret('acme');
+    const seen: number[] = [];
+    let going = true;
+    const load = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (going) seen.push((await exchange(replica, credential, REPORTS)).status);
+      }),
+    );
+    for (let cycle = 0; cycle < 20; cycle++) {
+      await sleep(100);
+      await seal();
+      await sleep(100);
+      await unseal();
+    }
+    going = false;
+    await load;
+    expect(seen.length).toBeGreaterThan(100);
+    expect(seen.filter((status) => status !== 200 && status !== 503)).toEqual([]);
+    expect(await until(async () => (await exchange(replica, credential, REPORTS)).status === 200, 10_000)).toBeLessThan(5000);
+  });
+
+  test('is sealed when the broker starts: alive, not ready, and ready without a restart once Vault is there', async () => {
+    const { data } = (await house.root.read('auth/approle-broker/role/broker/role-id')) ?? {};
+    const made = await house.root.write('auth/approle-broker/role/broker/secret-id');
+    const secretId = String(made.data?.['secret_id']);
+    registerSecret('broker secret_id', secretId);
+    const credential = await house.issueSecret('acme');
+    await seal();
+    const broker = await startBroker(
+      readConfig({
+        POSTERN_ISSUER: 'http://127.0.0.1:1/',
+        POSTERN_LISTEN: '127.0.0.1:0',
+        VAULT_ADDR: house.vault.address,
+        POSTERN_ROLE_ID: String(data?.['role_id']),
+        POSTERN_SECRET_ID: secretId,
+      }),
+      createLog('trace', { write: () => {} }),
+      { write: () => {} },
+    );
+    try {
+      const issuer = `http://127.0.0.1:${broker.port}/`;
+      expect((await fetch(`${issuer}livez`)).status).toBe(200);
+      expect(await readyz(issuer)).toBe(503);
+      expect((await exchange({ issuer }, credential, REPORTS)).status).toBe(503);
+      await unseal();
+      expect(await until(async () => (await readyz(issuer)) === 200, 15_000)).toBeLessThan(10_000);
+      expect((await exchange({ issuer }, credential, REPORTS)).status).toBe(200);
+    } finally {
+      await broker.close();
+    }
+  });
+
+  test('forgets the broker\'s token: the broker logs in again, once, and its clients notice nothing', async () => {
+    const replica = await house.startReplica();
+    for (let round = 0; round < 5; round++) {
+      const accessors = await house.root.list('auth/token/accessors');
+      for (const accessor of accessors) {
+        const { data } = await house.root.write('auth/token/lookup-accessor', { accessor }).catch(() => ({ data: undefined }));
+        if ((data?.['policies'] as string[] | undefined)?.includes('postern-broker')) await house.root.write('auth/token/revoke-accessor', { accessor });
+      }
+      // Each round another scope set or tenant, so that the broker must write with its own token.
+      const credential = await house.issueSecret(round % 2 ? 'globex' : 'acme');
+      await house.root.write(`postern/data/tenants/${round % 2 ? 'globex' : 'acme'}`, { data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } } });
+      const replies = await Promise.all(Array.from({ length: 20 }, () => exchange(replica, credential, REPORTS)));
+      expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
+    }
+  });
+});
+
+describe('Auth0', () => {
+  test('is away: cached tokens are served, a cold exchange gets 503 with Retry-After, and Auth0 is not hammered', async () => {
+    const replica = await house.startReplica();
+    const acme = await house.issueSecret('acme');
+    const globex = await house.issueSecret('globex');
+    expect((await exchange(replica, acme, ORDERS)).status).toBe(200);
+    house.auth0.faults.set({ kind: 'status', status: 503 });
+    for (let i = 0; i < 20; i++) expect((await exchange(replica, acme, ORDERS)).status).toBe(200);
+    const before = house.auth0.calls.token;
+    const replies = await Promise.all(Array.from({ length: 50 }, () => exchange(replica, globex, ORDERS)));
+    for (const reply of replies) {
+      expect(reply.status).toBe(503);
+      expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+    }
+    expect(house.auth0.calls.token - before).toBeLessThanOrEqual(2);
+    house.auth0.faults.clear();
+    await until(async () => (await exchange(replica, globex, ORDERS)).status === 200, 10_000);
+  });
+
+  test('says 429: its Retry-After holds for every replica and tenant of it', async () => {
+    const [first, second] = [await house.startReplica(), await house.startReplica()];
+    const acme = await house.issueSecret('acme');
+    house.auth0.faults.set({ kind: 'rate_limit', retryAfter: 4 });
+    const refused = await exchange(first, acme, ORDERS);
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(3);
+    house.auth0.faults.clear();
+    const before = house.auth0.calls.token;
+    expect((await exchange(second, acme, ORDERS)).status).toBe(503);
+    expect((await exchange(first, await house.issueSecret('globex'), ORDERS)).status).toBe(503);
+    expect(house.auth0.calls.token).toBe(before);
+    expect(await until(async () => (await exchange(second, acme, ORDERS)).status === 200, 10_000)).toBeGreaterThan(2000);
+  });
+
+  test('hangs: the deadline ends the wait', async () => {
+    const replica = await house.startReplica({ env: { POSTERN_AUTH0_TIMEOUT: '1' } });
+    house.auth0.faults.set({ kind: 'hang' });
+    const start = performance.now();
+    expect((await exchange(replica, await house.issueSecret('acme'), ORDERS)).status).toBe(503);
+    expect(performance.now() - start).toBeLessThan(4000);
+    house.auth0.faults.clear();
+  });
+
+  test('gives a token that is not bound to the tenant: it is neither cached nor served', async () => {
+    const replica = await house.startReplica();
+    // As if the Action had been taken off its trigger.
+    delete house.auth0.account.action;
+    const reply = await exchange(replica, await house.issueSecret('acme'), ORDERS);
+    expect(reply.status).toBe(503);
+    expect(reply.body['access_token']).toBeUndefined();
+    const { data } = (await house.root.read('postern-tokens/data/acme/orders')) ?? {};
+    expect(JSON.stringify(data ?? {})).not.toContain('access_token');
+  });
+});
