@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { getContainerRuntimeClient } from 'testcontainers';
@@ -7,6 +7,7 @@ import { findDocker } from '#tools/part/docker.ts';
 import { findImage } from '#tools/part/image.ts';
 import { findProviders } from '#tools/part/terraform.ts';
 import { findVault } from '#tools/part/vault.ts';
+import { isRunning } from '#tools/process/running.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
 /** Projects whose tests need the real parts. */
@@ -19,7 +20,8 @@ const REAL = ['integration', 'conformance', 'e2e'];
  * @returns the tear-down.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
+  sweep();
+  const folder = mkdtempSync(join(tmpdir(), `postern-test-${process.pid}-`));
   const logs = join(folder, 'logs');
   mkdirSync(logs, { mode: 0o700 });
   writeFileSync(join(folder, 'ledger'), '', { mode: 0o600 });
@@ -43,6 +45,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await stop();
     rmSync(folder, { recursive: true, force: true });
   };
+}
+
+/** Removes what runs that were killed have left: it names secrets. */
+function sweep(): void {
+  for (const entry of readdirSync(tmpdir())) {
+    const pid = /^postern-test-(\d+)-/.exec(entry)?.[1];
+    if (pid && !isRunning(Number(pid))) rmSync(join(tmpdir(), entry), { recursive: true, force: true });
+  }
 }
 
 async function setUpDocker(): Promise<() => Promise<void>> {

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, utimes } from
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isRunning } from '#tools/process/running.ts';
 import type { Report } from './part.ts';
 
 const BEAT_MS = 2_000;
@@ -59,17 +60,7 @@ async function settle(path: string): Promise<void> {
 
 async function sweep(rooms: string): Promise<void> {
   for (const entry of await readdir(rooms)) {
-    if (!alive(Number(entry.split('-')[0]))) await rm(join(rooms, entry), { recursive: true, force: true });
-  }
-}
-
-function alive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (!isRunning(Number(entry.split('-')[0]))) await rm(join(rooms, entry), { recursive: true, force: true });
   }
 }
 
@@ -108,7 +99,7 @@ async function take(path: string): Promise<boolean> {
   const holder = Number(await readFile(path, 'utf8').catch(() => ''));
   const touched = await stat(path).then((entry) => entry.mtimeMs, () => Date.now());
   // The pid alone is not enough: the cache may be shared by containers that can't see one another's.
-  if (Date.now() - touched > STALE_MS || (holder > 0 && !alive(holder) && Date.now() - touched > BEAT_MS * 2)) {
+  if (Date.now() - touched > STALE_MS || (holder > 0 && !isRunning(holder) && Date.now() - touched > BEAT_MS * 2)) {
     await unlink(path).catch(() => {});
   }
   return false;

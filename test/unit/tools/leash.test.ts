@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkout } from '#tools/part/version.ts';
 import { startLeashed } from '#tools/process/leash.ts';
+import { isRunning } from '#tools/process/running.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -14,38 +15,34 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const options = () => ({ env: { PATH: process.env['PATH'] ?? '' }, log: join(folder, 'log'), after: `: > ${folder}/cleaned` });
-const alive = (pid: number) => {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-};
 const until = async (true_: () => boolean) => {
   for (let turn = 0; turn < 400 && !true_(); turn++) await sleep(20);
   expect(true_()).toBe(true);
 };
+/** The program has come so far that it would see a signal. */
+const up = () => until(() => existsSync(join(folder, 'log')) && readFileSync(join(folder, 'log'), 'utf8').includes('up'));
 
 describe('a program on a leash', () => {
   it('logs, is stopped by SIGTERM, and its clean-up runs', async () => {
     const script = 'trap "echo bye; exit 7" TERM; echo up; while :; do sleep 0.05; done';
     const running = await startLeashed('/bin/sh', ['-c', script], options());
-    await until(() => existsSync(join(folder, 'log')) && readFileSync(join(folder, 'log'), 'utf8').includes('up'));
-    expect(alive(running.pid)).toBe(true);
+    await up();
+    expect(isRunning(running.pid)).toBe(true);
     await running.stop();
     await running.stop();
     expect(await running.exited).toBe(7);
-    expect(alive(running.pid)).toBe(false);
+    expect(isRunning(running.pid)).toBe(false);
     expect(readFileSync(join(folder, 'log'), 'utf8')).toContain('bye');
     expect(existsSync(join(folder, 'cleaned'))).toBe(true);
   });
 
   it('is killed when it will not go', async () => {
-    const running = await startLeashed('/bin/sh', ['-c', 'trap "" TERM; while :; do sleep 0.05; done'], { ...options(), grace: 1 });
+    const running = await startLeashed('/bin/sh', ['-c', 'trap "" TERM; echo up; while :; do sleep 0.05; done'], { ...options(), grace: 1 });
+    await up();
     const start = Date.now();
     await running.stop();
     expect(Date.now() - start).toBeGreaterThan(900);
-    expect(alive(running.pid)).toBe(false);
+    expect(isRunning(running.pid)).toBe(false);
     expect(existsSync(join(folder, 'cleaned'))).toBe(true);
   });
 
@@ -68,7 +65,7 @@ setInterval(() => {}, 1000);`;
     }
     await owner;
     expect(pid).toBeGreaterThan(0);
-    await until(() => !alive(pid) && existsSync(join(folder, 'cleaned')));
+    await until(() => !isRunning(pid) && existsSync(join(folder, 'cleaned')));
   });
 
   it('does not keep an owner alive that has nothing left to do', async () => {
