@@ -1,13 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { planTerraform } from '#cli/dev/terraform.ts';
+import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#cli/dev/terraform.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startManagement } from './terraform-management.ts';
 
 /*
- * The Auth0 module, planned by the real provider. It isn't applied: the provider speaks https to Auth0's Management API only,
- * and no maintained package serves a stand-in of its clients, APIs, grants and Actions.
+ * The Auth0 module: planned by the real provider, and applied by it to a small stand-in of the Management API that speaks the
+ * same https.
  */
 
 const apis = {
@@ -80,4 +82,61 @@ test('binding by organization needs no Action', async () => {
 
 test('without auth0 nothing of it is planned, and no credential of it is asked for', async () => {
   expect(await planned(null)).toEqual({});
+});
+
+test('applied to the Management API: made, unchanged by a second apply, mended, removed', async () => {
+  const management = await startManagement();
+  registerSecret('Management API token', management.environment['AUTH0_API_TOKEN'] as string);
+  const folder = await mkdtemp(join(tmpdir(), 'postern-auth0-apply-'));
+  const terraform: TerraformOptions = {
+    vaultAddress: vault.address,
+    vaultToken: vault.rootToken,
+    stateDirectory: folder,
+    variables: { apis, auth0: { domain: management.domain } },
+    environment: management.environment,
+  };
+  try {
+    const { outputs } = await applyTerraform(terraform);
+    const ids = outputs['auth0'] as { client_id: string; operators_client_id: string };
+    expect(management.clients.get(ids.client_id)).toMatchObject({ app_type: 'non_interactive', grant_types: ['client_credentials'], client_metadata: { postern: 'broker' } });
+    expect(management.clients.get(ids.operators_client_id)).toMatchObject({ app_type: 'regular_web', grant_types: ['authorization_code'], callbacks: ['http://localhost:8250/oidc/callback'] });
+    expect([...management.grants.values()]).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ client_id: ids.client_id, audience: 'https://orders.example.com', scope: ['read:orders', 'write:orders'] }),
+        expect.objectContaining({ client_id: ids.client_id, audience: 'https://plain.example.com', scope: [] }),
+      ]),
+    );
+    expect([...management.apis.values()].map((api) => api['identifier']).sort()).toEqual(['https://orders.example.com', 'https://plain.example.com']);
+    const [action] = management.actions.values();
+    expect(action).toMatchObject({ code: await readFile(new URL('../../terraform/modules/auth0/action.js', import.meta.url), 'utf8'), all_changes_deployed: true });
+    expect(management.bound).toEqual([action?.['id']]);
+    // People's login follows Auth0.
+    const role = await fetch(`${vault.address}/v1/auth/oidc/role/operator`, { headers: { 'X-Vault-Token': vault.rootToken } });
+    expect(role.status).toBe(200);
+
+    expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+
+    // Of the secrets that Auth0 made, no application's is kept; only what the provider reads back with each API.
+    const state = await readFile(join(folder, 'terraform.tfstate'), 'utf8');
+    for (const client of management.clients.values()) expect(state.includes(client['client_secret'])).toBe(false);
+    expect(state.includes(management.environment['AUTH0_API_TOKEN'] as string)).toBe(false);
+    const kept = management.secrets.filter((secret) => state.includes(secret));
+    expect(kept.sort()).toEqual([...management.apis.values()].map((api) => api['signing_secret']).sort());
+
+    // By hand somebody unbinds the Action and lets the shared application ask for more.
+    management.bound = [];
+    for (const grant of management.grants.values()) grant['scope'] = [];
+    const drifted = await planTerraform(terraform);
+    expect(drifted.text).toMatch(/auth0_trigger_actions\.bind\[0\]/);
+    expect(drifted.text).toMatch(/auth0_client_grant\.shared\["orders"\]/);
+    await applyTerraform(terraform);
+    expect(management.bound).toEqual([action?.['id']]);
+    expect(await planTerraform(terraform)).toMatchObject({ changes: false });
+
+    await destroyTerraform(terraform);
+    expect([management.clients.size, management.apis.size, management.grants.size, management.actions.size, management.bound.length]).toEqual([0, 0, 0, 0, 0]);
+  } finally {
+    await management.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
 });

@@ -11,7 +11,7 @@ variable "settings" {
   nullable = false
 
   validation {
-    condition     = can(regex("^[a-z0-9.-]+$", var.settings.domain))
+    condition     = can(regex("^[a-z0-9.-]+(:[0-9]+)?$", var.settings.domain))
     error_message = "auth0.domain is a bare domain such as example.eu.auth0.com: no https://, no slash."
   }
 
