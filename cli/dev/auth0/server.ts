@@ -1,26 +1,22 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Events, OAuth2Service } from 'oauth2-mock-server';
-import type { MutableRedirectUri, MutableResponse, MutableToken } from 'oauth2-mock-server';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { runAction } from './action.ts';
-import { accessTokenClaims, lifetimeOf } from './claims.ts';
 import { FaultSwitch } from './fault.ts';
 import { authenticate, authorizeExchange } from './grant.ts';
 import { RotatingIssuer } from './key.ts';
 import { RateWindow, limitHeaders } from './limit.ts';
 import { Logins } from './login.ts';
+import { Mint } from './mint.ts';
 import { Refusal, invalidRequest } from './refusal.ts';
 import { readTokenRequest } from './request.ts';
 import type { Auth0Account } from './account.ts';
 import type { Endpoint, Fault } from './fault.ts';
-import type { Exchange } from './grant.ts';
 import type { RateLimit } from './limit.ts';
-import type { Login } from './login.ts';
 
 export interface Auth0Options {
   account: Auth0Account;
@@ -43,11 +39,6 @@ export interface Auth0StandIn {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What the hooks need to know about a request that has been allowed. */
-type Outcome =
-  | { kind: 'exchange'; exchange: Exchange; custom: Record<string, unknown>; tampering: Record<string, unknown> }
-  | { kind: 'login'; login: Login; scope: string };
-
 const ENDPOINTS: Record<string, Endpoint> = {
   'POST /oauth/token': 'token',
   'GET /.well-known/jwks.json': 'jwks',
@@ -59,7 +50,7 @@ const ENDPOINTS: Record<string, Endpoint> = {
 const BODY_LIMIT = 1_048_576;
 
 /**
- * Auth0's cloud, on loopback. oauth2-mock-server makes and signs the tokens and runs the
+ * Auth0's cloud, on loopback. oauth2-mock-server (mint.ts) makes and signs the tokens and runs the
  * authorization-code flow; in front of it stands what it leaves out: client secrets, audiences,
  * client grants, organizations, the Action, Auth0's errors, rate limits and faults on demand.
  */
@@ -71,72 +62,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
   const calls: Record<Endpoint, number> = { token: 0, jwks: 0, discovery: 0, authorize: 0 };
   const window = new RateWindow(options.rate ?? { requests: 10_000, seconds: 1 });
   const logins = new Logins();
-  const outcomes = new WeakMap<IncomingMessage, Outcome>();
-  const starting = new WeakMap<IncomingMessage, Omit<Login, 'expires'>>();
-  const service = new OAuth2Service(issuer, {
-    token: '/oauth/token',
-    jwks: '/.well-known/jwks.json',
-    authorize: '/authorize',
-    userinfo: '/userinfo',
-    revoke: '/oauth/revoke',
-    endSession: '/oidc/logout',
-    introspect: '/oauth/introspect',
-  });
-
-  service.on(Events.BeforeWellKnownOpenIdConfiguration, (response: MutableResponse) => {
-    Object.assign(response.body, {
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-      scopes_supported: ['openid', 'profile', 'email'],
-      claims_supported: ['aud', 'email', 'exp', 'iat', 'iss', 'name', 'sub'],
-      grant_types_supported: ['client_credentials', 'authorization_code'],
-    });
-  });
-
-  service.on(Events.BeforeTokenSigning, (token: MutableToken, request: IncomingMessage) => {
-    const outcome = outcomes.get(request);
-    if (!outcome) throw new Error('a token was asked for by no allowed request');
-    const url = issuer.url as string;
-    if (outcome.kind === 'exchange') {
-      const { type, claims } = accessTokenClaims(url, outcome.exchange, outcome.custom, token.payload.iat);
-      token.header['typ'] = type;
-      token.payload = { ...claims, ...outcome.tampering } as unknown as MutableToken['payload'];
-      return;
-    }
-    const { client, person } = outcome.login;
-    const { iat, exp } = token.payload;
-    // The mock builds two tokens for a login; only the ID token has got an audience, and the nonce.
-    const idToken = token.payload['aud'] === client.id;
-    token.payload = {
-      ...person.claims,
-      ...(idToken ? { name: person.name, email: person.email, email_verified: true } : { azp: client.id, scope: outcome.scope }),
-      ...('nonce' in token.payload ? { nonce: token.payload['nonce'] } : {}),
-      iss: url,
-      sub: person.id,
-      aud: idToken ? client.id : `${url}userinfo`,
-      iat,
-      exp,
-    } as unknown as MutableToken['payload']; // Auth0 writes no nbf
-  });
-
-  service.on(Events.BeforeResponse, (response: MutableResponse, request: IncomingMessage) => {
-    const outcome = outcomes.get(request);
-    if (!outcome || response.body === '') return;
-    const { access_token, id_token } = response.body;
-    const scope = outcome.kind === 'exchange' ? outcome.exchange.scopes.join(' ') : outcome.scope;
-    response.body = {
-      access_token,
-      ...(id_token === undefined ? {} : { id_token }),
-      ...(scope === '' ? {} : { scope }),
-      expires_in: outcome.kind === 'exchange' ? lifetimeOf(outcome.exchange.api) : 86_400,
-      token_type: 'Bearer',
-    };
-  });
-
-  service.on(Events.BeforeAuthorizeRedirect, (redirect: MutableRedirectUri, request: IncomingMessage) => {
-    const code = redirect.url.searchParams.get('code');
-    const login = starting.get(request);
-    if (code !== null && login) logins.keep(code, login);
-  });
+  const mint = new Mint(issuer, logins);
 
   /** `/oauth/token`: the ordered steps of Auth0, then the mock signs. */
   const token = async (request: IncomingMessage, response: ServerResponse, fault: Fault | undefined): Promise<void> => {
@@ -146,14 +72,14 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     const replay = replayable(request, raw);
     if (asked.grantType === 'authorization_code') {
       const login = logins.redeem(client, asked);
-      outcomes.set(replay, { kind: 'login', login, scope: asked.parameters['scope'] ?? 'openid profile email' });
+      mint.allow(replay, { kind: 'login', login, scope: asked.parameters['scope'] ?? 'openid profile email' });
     } else {
       const exchange = authorizeExchange(account, client, asked);
       const custom = account.action === undefined ? {} : await runAction(account.action, asked, exchange);
       const tampering = fault?.kind === 'claims' ? fault.claims : {};
-      outcomes.set(replay, { kind: 'exchange', exchange, custom, tampering });
+      mint.allow(replay, { kind: 'exchange', exchange, custom, tampering });
     }
-    service.requestHandler(replay, response as Parameters<typeof service.requestHandler>[1]);
+    mint.handle(replay, response as Parameters<RequestListener>[1]);
   };
 
   const userinfo = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -177,10 +103,10 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     if (fault && (await strike(fault, request, response)) === 'answered') return;
     if (endpoint === 'token') return token(request, response, fault);
     if (endpoint === 'jwks') return answer(response, 200, issuer.jwks(), 'public, max-age=15, stale-while-revalidate=15, stale-if-error=86400');
-    if (endpoint === 'authorize') starting.set(request, logins.begin(account, url.searchParams));
+    if (endpoint === 'authorize') mint.begin(request, logins.begin(account, url.searchParams));
     if (request.method === 'GET' && url.pathname === '/userinfo') return userinfo(request, response);
     if (endpoint === 'discovery') request.url = '/.well-known/openid-configuration'; // RFC 8414's address is an alias
-    service.requestHandler(request, response as Parameters<typeof service.requestHandler>[1]);
+    mint.handle(request, response as Parameters<RequestListener>[1]);
   };
 
   const server = createServer((request, response) => {
