@@ -30,20 +30,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
   process.env['POSTERN_TEST_LOGS'] = logs;
   process.env['POSTERN_TEST_LEDGER'] = join(folder, 'ledger');
   process.env['POSTERN_TEST_DOCKER'] = 'no';
+  const clean = () => rmSync(folder, { recursive: true, force: true });
+  // An interrupted run has no tear-down; the engine's leash ends it all the same.
+  process.once('exit', clean);
+  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
   let stop = async () => {};
   if (project.vitest.projects.some(({ name }) => REAL.includes(name))) {
-    try {
-      await findVault();
-      await findProviders();
-      stop = await setUpDocker();
-    } catch (error) {
-      rmSync(folder, { recursive: true, force: true });
-      throw error;
-    }
+    await findVault();
+    await findProviders();
+    stop = await setUpDocker();
   }
   return async () => {
     await stop();
-    rmSync(folder, { recursive: true, force: true });
+    clean();
   };
 }
 

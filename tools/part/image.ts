@@ -1,8 +1,8 @@
-import { copyFile, link, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, link } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GenericContainer, getContainerRuntimeClient, ImageName } from 'testcontainers';
 import { getReaperImage } from 'testcontainers/build/reaper/reaper.js';
+import { cacheDirectory, inScratch } from './cache.ts';
 import { type Report, toStderr } from './part.ts';
 import { withProgress } from './progress.ts';
 import { findVault } from './vault.ts';
@@ -54,20 +54,20 @@ export async function findImage(report: Report = toStderr): Promise<Image> {
 async function build(name: string, report: Report): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the image can be built only on Linux, where the Vault program is a Linux one');
   const vault = await findVault(report);
-  const context = await mkdtemp(join(tmpdir(), 'postern-image-'));
   // The builder waits for images to be removed at the end, through a cleaner that is not there.
   const before = process.env['TESTCONTAINERS_RYUK_DISABLED'];
   process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
   try {
-    await copyFile(join(checkout, 'test/image/Dockerfile'), join(context, 'Dockerfile'));
-    await link(vault.path, join(context, 'vault')).catch(() => copyFile(vault.path, join(context, 'vault')));
-    await withProgress(`image ${name}: building from ${vault.path}`, report, () =>
-      within(BUILD_MS, GenericContainer.fromDockerfile(context).build(name, { deleteOnExit: false })),
-    );
+    await inScratch(cacheDirectory(process.env), async (context) => {
+      await copyFile(join(checkout, 'test/image/Dockerfile'), join(context, 'Dockerfile'));
+      await link(vault.path, join(context, 'vault')).catch(() => copyFile(vault.path, join(context, 'vault')));
+      await withProgress(`image ${name}: building from ${vault.path}`, report, () =>
+        within(BUILD_MS, GenericContainer.fromDockerfile(context).build(name, { deleteOnExit: false })),
+      );
+    });
   } finally {
     if (before === undefined) delete process.env['TESTCONTAINERS_RYUK_DISABLED'];
     else process.env['TESTCONTAINERS_RYUK_DISABLED'] = before;
-    await rm(context, { recursive: true, force: true });
   }
 }
 
