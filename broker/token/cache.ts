@@ -33,6 +33,8 @@ export interface TokenCacheOptions {
 const REFRESH_PAUSE = 5_000;
 /** Between two looks at the store while another replica asks the source, ms. */
 const POLL = 100;
+/** The same after another replica was faster: it may be done already. */
+const POLL_AFTER_CONFLICT = 20;
 
 /**
  * Memory over the shared store over the source. One flight a key in a process, one lease a key
@@ -81,18 +83,19 @@ export class TokenCache {
   }
 
   #good(token: Token, now: number): boolean {
-    const floor = Math.min(this.#minRemaining, (token.expiresAt - token.issuedAt) / 2);
+    const floor = Math.max(0, Math.min(this.#minRemaining, (token.expiresAt - token.issuedAt) / 2));
     return token.expiresAt * 1000 - now >= floor * 1000;
   }
 
   /** In the background: the token at hand is still good. */
   #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, now: number): void {
     if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return;
-    this.#join(grant, identity, old).catch((error: unknown) => {
-      const pause = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1000 : 0;
-      this.#pauses.set(grant.key, this.#now() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
-      this.#options.onRefreshError?.(grant, error);
-    });
+    this.#join(grant, identity, old).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+  }
+
+  #pause(grant: AuthorizedGrant, error: unknown): void {
+    const pause = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1000 : 0;
+    this.#pauses.set(grant.key, this.#now() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
   }
 
   /** @param old a token that the answer must outlive. */
@@ -105,6 +108,11 @@ export class TokenCache {
         if (grant.whole) this.#whole.set(`${grant.tenant}/${grant.api}`, grant.key);
         return served;
       })
+      .catch((error: unknown) => {
+        // Before the flight ends, or the next request would begin another.
+        if (old !== undefined) this.#pause(grant, error);
+        throw error;
+      })
       .finally(() => this.#flights.delete(grant.key));
     this.#flights.set(grant.key, flight);
     return flight;
@@ -114,31 +122,37 @@ export class TokenCache {
     const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
     const giveUp = this.#now() + this.#leaseMs;
     let stored = early ? (await early)(grant) : await read();
+    const first = stored.version;
     for (;;) {
       const now = this.#now();
+      const patient = now < giveUp;
       if (stored.token !== undefined && this.#good(stored.token, now) && (old === undefined || stored.token.expiresAt > old.expiresAt)) {
         return { token: stored.token, from: 'store' };
       }
-      if (stored.lease === undefined || stored.lease.until <= now) {
+      if (stored.lease?.paused && stored.lease.until > now) {
+        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { retryAfter: Math.ceil((stored.lease.until - now) / 1000) });
+      }
+      // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
+      const free = stored.lease === undefined || stored.lease.until <= now || (!patient && stored.version === first);
+      if (free) {
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
         const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
         if (version !== undefined) return { token: await this.#issue(grant, stored.token, version), from: 'source' };
-      } else {
-        if (stored.lease.paused) {
-          throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { retryAfter: Math.ceil((stored.lease.until - now) / 1000) });
-        }
-        if (now >= giveUp) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
-        await sleep(POLL * (0.5 + Math.random()));
       }
+      if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
+      await sleep((free ? POLL_AFTER_CONFLICT : POLL) * (0.5 + Math.random()));
       stored = await read();
     }
   }
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
-    const source = this.#options.sources[grant.source];
-    if (source === undefined) throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
     try {
+      const source = this.#options.sources[grant.source];
+      if (source === undefined) throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
       const token = await source.issue(grant);
+      if (!this.#good(token, this.#now())) {
+        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`, retryAfter: 10 });
+      }
       // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
       await this.#options.store.write(grant, token, undefined, version).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
       return token;

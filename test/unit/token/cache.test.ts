@@ -1,0 +1,523 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import { PosternError } from '#broker/error.ts';
+import { TokenCache } from '#broker/token/cache.ts';
+import type { Served, TokenCacheOptions } from '#broker/token/cache.ts';
+import { Token } from '#broker/token/token.ts';
+import { apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
+import { Clock } from '#test/unit/credential/clock.ts';
+import { identityOf } from '#test/unit/credential/identity.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const ACME = identityOf();
+let serial = 0;
+
+interface Stage {
+  clock: Clock;
+  store: MemoryStore;
+  cache: TokenCache;
+  /** Grants the source was asked for. */
+  asked: AuthorizedGrant[];
+  errors: unknown[];
+  /** What the source does next; default: a token of `lifetime` seconds that names its grant. */
+  source: { issue: (grant: AuthorizedGrant) => Promise<Token> };
+  /** One more process over the same store and source. */
+  replica: () => TokenCache;
+}
+
+function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {}): Stage {
+  const clock = new Clock();
+  const now = options.now ?? clock.now;
+  const { lifetime = 3600, ...rest } = options;
+  const store = new MemoryStore();
+  const asked: AuthorizedGrant[] = [];
+  const errors: unknown[] = [];
+  const source = {
+    issue: async (grant: AuthorizedGrant): Promise<Token> => {
+      const iat = Math.floor(now() / 1000);
+      return new Token(`${grant.key} #${serial++}`, grant.scope, iat, iat + lifetime, 0);
+    },
+  };
+  const counting = {
+    issue: (grant: AuthorizedGrant) => {
+      asked.push(grant);
+      return source.issue(grant);
+    },
+  };
+  const replica = () => new TokenCache({ store, sources: { transit: counting, auth0: counting }, now, onRefreshError: (_grant, error) => errors.push(error), ...rest });
+  return { clock, store, asked, errors, source, replica, cache: replica() };
+}
+
+const get = async (cache: TokenCache, grant: AuthorizedGrant): Promise<Served> => cache.get(grant, ACME);
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'ok',
+    (error: unknown) => (error instanceof PosternError ? error.code : String(error)),
+  );
+/** Lets what runs in the background end. */
+const settle = () => sleep(20);
+
+const away = (retryAfter?: number) => new PosternError('temporarily_unavailable', 'away', retryAfter === undefined ? {} : { retryAfter });
+
+describe('from memory', () => {
+  test('at once, with no call to store or source', async () => {
+    const { asked, cache, store } = stage();
+    const grant = await grantOf();
+    const first = await get(cache, grant);
+    expect(first.from).toBe('source');
+    const { reads, writes } = store;
+    const hit = cache.get(grant, ACME);
+    expect(hit).not.toBeInstanceOf(Promise);
+    expect(hit).toMatchObject({ from: 'memory', token: first.token });
+    expect([store.reads, store.writes, asked.length]).toEqual([reads, writes, 1]);
+  });
+
+  test('an equal grant made anew is a hit; one that differs in anything is not', async () => {
+    const { asked, cache } = stage();
+    await get(cache, await grantOf());
+    expect(cache.get(await grantOf(), ACME)).not.toBeInstanceOf(Promise);
+    const others = [
+      await grantOf({ request: { scope: 'read:all' } }),
+      await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) }),
+      await grantOf({ tenant: tenantOf({ organization: 'org_acme' }) }),
+      await grantOf({ apis: [apiOf('orders', { lifetime: 600 })] }),
+      await grantOf({ identity: { clientId: 'made-anew' } }),
+    ];
+    for (const other of others) expect((await get(cache, other)).from).toBe('source');
+    expect(asked).toHaveLength(6);
+  });
+
+  test('no more tokens than may be', async () => {
+    const { cache } = stage({ max: 10 });
+    const grants = await Promise.all(Array.from({ length: 12 }, (_, i) => grantOf({ identity: { clientId: `c${i}` } })));
+    for (const grant of grants) await get(cache, grant);
+    expect(cache.get(grants[11] as AuthorizedGrant, ACME)).not.toBeInstanceOf(Promise);
+    expect(cache.get(grants[0] as AuthorizedGrant, ACME)).toBeInstanceOf(Promise);
+  });
+
+  test('tells whether it holds the whole token, and not a narrower one', async () => {
+    const { cache, clock } = stage();
+    await get(cache, await grantOf({ request: { scope: 'read:all' } }));
+    expect(cache.holds('acme', 'orders')).toBe(false);
+    await get(cache, await grantOf());
+    expect(cache.holds('acme', 'orders')).toBe(true);
+    expect(cache.holds('globex', 'orders')).toBe(false);
+    clock.advance(3600_000);
+    expect(cache.holds('acme', 'orders')).toBe(false);
+  });
+});
+
+describe('a token is served only with life left', () => {
+  test('60 s of it, else a new one is fetched', async () => {
+    const { asked, cache, clock, source } = stage();
+    const grant = await grantOf();
+    const { token } = await get(cache, grant);
+    source.issue = () => Promise.reject(away());
+    clock.advance((3600 - 60) * 1000);
+    expect((await get(cache, grant)).token).toBe(token);
+    await settle();
+    const before = asked.length;
+    clock.advance(1);
+    expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');
+    expect(asked.length).toBe(before + 1);
+  });
+
+  test('half of it where a token lives shortly', async () => {
+    const { cache, clock, source } = stage({ lifetime: 40 });
+    const grant = await grantOf();
+    await get(cache, grant);
+    source.issue = () => Promise.reject(away());
+    clock.advance(20_000);
+    expect(await codeOf(get(cache, grant))).toBe('ok');
+    clock.advance(1);
+    expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');
+  });
+
+  test('what lies in the store is held to the same', async () => {
+    const { asked, clock, replica } = stage();
+    const grant = await grantOf();
+    await get(replica(), grant);
+    clock.advance((3600 - 60) * 1000);
+    expect((await get(replica(), grant)).from).toBe('store');
+    clock.advance(1);
+    expect((await get(replica(), grant)).from).toBe('source');
+    expect(asked).toHaveLength(2);
+  });
+
+  test('a source whose token has already ended serves nobody', async () => {
+    const { cache, clock, source } = stage();
+    const now = clock.ms / 1000;
+    source.issue = async (grant) => new Token('ended', grant.scope, now - 100, now - 10);
+    expect(await codeOf(get(cache, await grantOf()))).toBe('temporarily_unavailable');
+  });
+});
+
+describe('one flight', () => {
+  test('a thousand first requests: one call to the source, the same token', async () => {
+    const { asked, cache, store } = stage();
+    const grant = await grantOf();
+    const all = await Promise.all(Array.from({ length: 1000 }, () => get(cache, grant)));
+    expect(asked).toHaveLength(1);
+    expect(store.reads).toBe(1);
+    expect(new Set(all.map(({ token }) => token)).size).toBe(1);
+  });
+
+  test('a failed one fails all that wait, and is not kept', async () => {
+    const { asked, cache, source } = stage();
+    const grant = await grantOf();
+    const good = source.issue;
+    source.issue = () => Promise.reject(new PosternError('access_denied', 'no'));
+    const all = await Promise.all(Array.from({ length: 50 }, () => codeOf(get(cache, grant))));
+    expect(new Set(all)).toEqual(new Set(['access_denied']));
+    expect(asked).toHaveLength(1);
+    source.issue = good;
+    expect((await get(cache, grant)).from).toBe('source');
+  });
+
+  test('a source that is not set up is told to the operator', async () => {
+    const { cache } = stage({ sources: { transit: undefined, auth0: undefined } });
+    await expect(get(cache, await grantOf())).rejects.toMatchObject({ code: 'misconfigured', detail: 'token source transit is not configured' });
+  });
+});
+
+describe('ahead of the end', () => {
+  test('one refresh in the background while the old token is served', async () => {
+    const { asked, cache, clock } = stage();
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    clock.advance(2700_000 - 1);
+    expect(cache.get(grant, ACME)).toMatchObject({ token: old.token });
+    await settle();
+    expect(asked).toHaveLength(1);
+    clock.advance(1);
+    for (let i = 0; i < 100; i++) expect(cache.get(grant, ACME)).toMatchObject({ token: old.token });
+    await settle();
+    expect(asked).toHaveLength(2);
+    const young = cache.get(grant, ACME) as Served;
+    expect(young.token).not.toBe(old.token);
+    expect(young.token.expiresAt).toBe(old.token.expiresAt + 2700);
+  });
+
+  test('another replica\'s newer token is taken, without a call to the source', async () => {
+    const { asked, cache, clock, replica } = stage();
+    const other = replica();
+    const grant = await grantOf();
+    await get(cache, grant);
+    await get(other, grant);
+    clock.advance(2800_000);
+    await get(cache, grant);
+    await settle();
+    await get(other, grant);
+    await settle();
+    expect(asked).toHaveLength(2);
+    expect((await get(other, grant)).token.reveal()).toBe((await get(cache, grant)).token.reveal());
+  });
+
+  test('after a failure it pauses, and the old token is served until its floor', async () => {
+    const { asked, cache, clock, errors, source } = stage();
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    source.issue = () => Promise.reject(away());
+    clock.advance(2700_000);
+    for (let i = 0; i < 50; i++) {
+      expect(cache.get(grant, ACME)).toMatchObject({ token: old.token });
+      await Promise.resolve();
+    }
+    await settle();
+    expect([asked.length, errors.length]).toEqual([2, 1]);
+    clock.advance(4_999);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(asked).toHaveLength(2);
+    // 5 s, and up to a fifth more, so that replicas do not come all at once.
+    clock.advance(1_001);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(asked).toHaveLength(3);
+  });
+
+  test('the pause that the source names is honoured', async () => {
+    const { asked, cache, clock, source } = stage();
+    const grant = await grantOf();
+    await get(cache, grant);
+    source.issue = () => Promise.reject(away(120));
+    clock.advance(2700_000);
+    void cache.get(grant, ACME);
+    await settle();
+    clock.advance(119_000);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(asked).toHaveLength(2);
+    clock.advance(26_000);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(asked).toHaveLength(3);
+  });
+
+  test('ten minutes\' outage of the source: no failure, few calls, and then a new token', async () => {
+    const { asked, cache, clock, source } = stage({ lifetime: 7200 });
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    const good = source.issue;
+    source.issue = () => Promise.reject(away(2));
+    clock.advance(5400_000);
+    for (let i = 0; i < 600; i++) {
+      expect(await codeOf(get(cache, grant))).toBe('ok');
+      clock.advance(1000);
+      await Promise.resolve();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(asked.length).toBeLessThan(125);
+    source.issue = good;
+    clock.advance(10_000);
+    void cache.get(grant, ACME);
+    await settle();
+    expect((await get(cache, grant)).token).not.toBe(old.token);
+  });
+
+  test('a store that is away during a refresh harms nobody', async () => {
+    const { cache, clock, errors, store } = stage();
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    store.before = () => {
+      throw away(1);
+    };
+    clock.advance(2700_000);
+    expect(cache.get(grant, ACME)).toMatchObject({ token: old.token });
+    await settle();
+    expect(cache.get(grant, ACME)).toMatchObject({ token: old.token });
+    expect(errors).toHaveLength(1);
+  });
+});
+
+describe('among replicas', () => {
+  test('three that start at once: one call to the source', async () => {
+    const { asked, replica, source } = stage({ now: Date.now });
+    const good = source.issue;
+    source.issue = async (grant) => {
+      await sleep(50);
+      return good(grant);
+    };
+    const grant = await grantOf();
+    const served = await Promise.all([replica(), replica(), replica()].flatMap((cache) => Array.from({ length: 100 }, () => get(cache, grant))));
+    expect(asked).toHaveLength(1);
+    expect(new Set(served.map(({ token }) => token.reveal())).size).toBe(1);
+    expect(new Set(served.map(({ from }) => from))).toEqual(new Set(['source', 'store']));
+  });
+
+  test('one that died while it asked: the others wait for its lease, and then one of them asks', async () => {
+    const { asked, replica, source } = stage({ now: Date.now, leaseMs: 400 });
+    const good = source.issue;
+    const grant = await grantOf();
+    source.issue = () => new Promise(() => {});
+    void get(replica(), grant);
+    await sleep(10);
+    source.issue = good;
+    const begun = Date.now();
+    const served = await Promise.all([get(replica(), grant), get(replica(), grant)]);
+    expect(Date.now() - begun).toBeGreaterThan(300);
+    expect(asked).toHaveLength(2);
+    expect(served[0].token.reveal()).toBe(served[1].token.reveal());
+  });
+
+  test('a leaseholder whose clock is ahead cannot keep the others out for ever', async () => {
+    const { asked, replica, store } = stage({ now: Date.now, leaseMs: 300 });
+    const grant = await grantOf();
+    store.entries.set('acme/orders', { version: 7, digest: grant.digest, token: undefined, lease: { holder: 'dead', until: Date.now() + 300_000, paused: false } });
+    expect(await codeOf(get(replica(), grant))).toBe('ok');
+    expect(asked).toHaveLength(1);
+  });
+
+  test('the source named a pause: every replica answers 503 at once, with what is left of it', async () => {
+    const { asked, clock, replica, source } = stage();
+    const grant = await grantOf();
+    source.issue = () => Promise.reject(away(120));
+    expect(await codeOf(get(replica(), grant))).toBe('temporarily_unavailable');
+    clock.advance(20_500);
+    const begun = Date.now();
+    await expect(get(replica(), grant)).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 100 });
+    await expect(get(replica(), grant)).rejects.toMatchObject({ retryAfter: 100 });
+    expect(Date.now() - begun).toBeLessThan(1000);
+    expect(asked).toHaveLength(1);
+    clock.advance(99_500);
+    expect(await codeOf(get(replica(), grant))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(2);
+  });
+
+  test('during such a pause a token that lies in the store is served still', async () => {
+    const { clock, replica, source, store } = stage();
+    const grant = await grantOf();
+    const cache = replica();
+    const old = await get(cache, grant);
+    source.issue = () => Promise.reject(away(600));
+    clock.advance(2700_000);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(store.entries.get('acme/orders')?.lease).toMatchObject({ paused: true });
+    expect((await get(replica(), grant)).token.reveal()).toBe(old.token.reveal());
+  });
+
+  test('a failure without a pause leaves no lease behind: the next may try at once', async () => {
+    const { asked, replica, source } = stage();
+    const grant = await grantOf();
+    const good = source.issue;
+    source.issue = () => Promise.reject(new PosternError('access_denied', 'no'));
+    expect(await codeOf(get(replica(), grant))).toBe('access_denied');
+    source.issue = good;
+    expect(await codeOf(get(replica(), grant))).toBe('ok');
+    expect(asked).toHaveLength(2);
+  });
+
+  test('a token issued after the lease ran out does not overwrite the one of who took over, and is served', async () => {
+    const { replica, source, store } = stage({ now: Date.now, leaseMs: 100 });
+    const good = source.issue;
+    const grant = await grantOf();
+    source.issue = async (g) => {
+      await sleep(300);
+      return good(g);
+    };
+    const slow = get(replica(), grant);
+    await sleep(120);
+    source.issue = good;
+    const quick = await get(replica(), grant);
+    const late = await slow;
+    expect(late.token.reveal()).not.toBe(quick.token.reveal());
+    expect(store.entries.get('acme/orders')?.token?.accessToken).toBe(quick.token.reveal());
+  });
+
+  test('another grant\'s token at that place is no answer, and is replaced', async () => {
+    const { asked, replica, store } = stage();
+    const silver = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'silver' } }) });
+    const gold = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) });
+    await get(replica(), silver);
+    const served = await get(replica(), gold);
+    expect(served.token.reveal()).toContain(gold.key);
+    expect(asked).toHaveLength(2);
+    expect(store.entries.get('acme/orders')?.digest).toBe(gold.digest);
+  });
+});
+
+describe('a store with faults', () => {
+  test('that cannot be read: 503, and the source is not asked', async () => {
+    const { asked, cache, store } = stage();
+    store.before = (operation) => {
+      if (operation === 'read') throw away(1);
+    };
+    expect(await codeOf(get(cache, await grantOf()))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(0);
+  });
+
+  test('that cannot be written before: 503, and the source is not asked', async () => {
+    const { asked, cache, store } = stage();
+    store.before = (operation) => {
+      if (operation === 'write') throw away(1);
+    };
+    expect(await codeOf(get(cache, await grantOf()))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(0);
+  });
+
+  test('that cannot be written after: the token is served, and kept in memory', async () => {
+    const { asked, cache, errors, store } = stage();
+    store.before = (operation, token) => {
+      if (operation === 'write' && token) throw away(1);
+    };
+    const grant = await grantOf();
+    expect((await get(cache, grant)).from).toBe('source');
+    expect((await get(cache, grant)).from).toBe('memory');
+    expect([asked.length, errors.length]).toEqual([1, 1]);
+  });
+
+  test('that always says "somebody was faster": it ends, and does not spin', async () => {
+    const { asked, cache, store } = stage({ now: Date.now, leaseMs: 300 });
+    store.write = async () => {
+      store.writes++;
+      return undefined;
+    };
+    const begun = Date.now();
+    await expect(get(cache, await grantOf())).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 1 });
+    expect(Date.now() - begun).toBeLessThan(1000);
+    expect(store.writes).toBeLessThan(40);
+    expect(asked).toHaveLength(0);
+  });
+
+  test('that lost a race once: read again, and the winner\'s token is taken', async () => {
+    const { asked, replica, store } = stage();
+    const grant = await grantOf();
+    const slow = replica();
+    const quick = replica();
+    let raced = false;
+    store.before = async (operation, token) => {
+      if (operation !== 'write' || token || raced) return;
+      raced = true;
+      await get(quick, grant);
+    };
+    expect((await get(slow, grant)).from).toBe('store');
+    expect(asked).toHaveLength(1);
+  });
+});
+
+describe('an early reading', () => {
+  test('saves the reading, where it holds the grant\'s own token', async () => {
+    const { replica, store } = stage();
+    const grant = await grantOf();
+    await get(replica(), grant);
+    const { reads } = store;
+    const served = await replica().get(grant, ACME, store.readEarly('acme', 'orders', ACME));
+    expect(served.from).toBe('store');
+    expect(store.reads).toBe(reads + 1);
+  });
+
+  test('of another grant\'s token is no answer', async () => {
+    const { replica, store } = stage();
+    await get(replica(), await grantOf());
+    const other = await grantOf({ identity: { clientId: 'made-anew' } });
+    const served = await replica().get(other, ACME, store.readEarly('acme', 'orders', ACME));
+    expect(served.token.reveal()).toContain(other.key);
+  });
+
+  test('that is out of date costs another look, not a second token', async () => {
+    const { asked, replica, store } = stage();
+    const grant = await grantOf();
+    const early = store.readEarly('acme', 'orders', ACME);
+    await early;
+    const theirs = await get(replica(), grant);
+    const ours = await replica().get(grant, ACME, early);
+    expect(ours.token.reveal()).toBe(theirs.token.reveal());
+    expect(asked).toHaveLength(1);
+  });
+});
+
+test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no foreign token', async () => {
+  const { clock, replica, source } = stage({ lifetime: 600 });
+  const good = source.issue;
+  source.issue = async (grant) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    return good(grant);
+  };
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const apis = names.map((name) => apiOf(name, { scopes: ['read:all', 'write:all'] }));
+  const tenant = tenantOf({ grants: names.map((api) => ({ api, scopes: ['read:all', 'write:all'] })) });
+  // Ids that a careless key would run together: t1/a, t1-a, 1 and 11.
+  const identities = Array.from({ length: 200 }, (_, i) => identityOf({ tenant: i % 2 ? `t${i}` : `t${i}-a`, clientId: i % 3 ? `c.${i}` : `c.${i}.a` }));
+  const wanted = await Promise.all(identities.flatMap((identity) => apis.map(async ({ audience }) => ({ identity, grant: await grantOf({ apis, tenant, identity, request: { audience } }) }))));
+  expect(new Set(wanted.map(({ grant }) => grant.key)).size).toBe(1000);
+  const replicas = [replica(), replica(), replica()];
+  let foreign = 0;
+  let served = 0;
+  // A fixed seed: the same order each time.
+  let seed = 42;
+  const random = (below: number) => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
+  for (let round = 0; round < 20; round++) {
+    await Promise.all(
+      Array.from({ length: 1500 }, async () => {
+        const want = wanted[random(wanted.length)] as (typeof wanted)[number];
+        const { token } = await (replicas[random(3)] as TokenCache).get(want.grant, want.identity);
+        served++;
+        if (!token.reveal().startsWith(`${want.grant.key} #`)) foreign++;
+      }),
+    );
+    clock.advance(90_000);
+  }
+  expect([foreign, served]).toEqual([0, 30_000]);
+});
