@@ -1,0 +1,141 @@
+import { describe, expect, test, vi } from 'vitest';
+import type { ApiCatalog, GrantRequest } from '#broker/authorization/grant.ts';
+import { VerifiedCredentials, wrongCredential } from '#broker/credential/login.ts';
+import { PosternError } from '#broker/error.ts';
+import { TokenCache } from '#broker/token/cache.ts';
+import { Exchange } from '#broker/token/exchange.ts';
+import type { Trace } from '#broker/token/exchange.ts';
+import { Token } from '#broker/token/token.ts';
+import { apiOf, authorizationOf, requestOf, tenantOf } from '#test/unit/authorization/stage.ts';
+import { credentialOf } from '#test/unit/credential/credential.ts';
+import { identityOf } from '#test/unit/credential/identity.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const ADDRESS = '192.0.2.1';
+const acme = credentialOf('acme-id', 'right-secret');
+const globex = credentialOf('globex-id', 'right-secret');
+
+function stage() {
+  let revoked = false;
+  let disabled = false;
+  const login = vi.fn(async (credential: typeof acme) => {
+    if (revoked || credential.reveal() !== 'right-secret') throw wrongCredential();
+    const tenant = credential.clientId.split('-')[0] ?? '';
+    return identityOf({ clientId: credential.clientId, tenant });
+  });
+  const verified = new VerifiedCredentials({ login: { login } });
+  const issue = vi.fn(async (grant: { key: string; scope: string }) => {
+    const iat = Math.floor(Date.now() / 1000);
+    return new Token(grant.key, grant.scope, iat, iat + 3600, 0);
+  });
+  const apis = [apiOf('orders'), apiOf('billing')];
+  const catalog: ApiCatalog = { byAudience: (audience) => apis.find((api) => api.audience === audience), byName: (name) => apis.find((api) => api.name === name) };
+  const authorization = authorizationOf({
+    apis,
+    readGrants: async ({ tenant }) => (tenant === 'acme' ? tenantOf({ default_api: 'orders' }) : tenantOf({ grants: [] })),
+    isDisabled: () => disabled,
+  });
+  const store = new MemoryStore();
+  const cache = new TokenCache({ store, sources: { transit: { issue }, auth0: undefined } });
+  const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store });
+  return {
+    exchange,
+    issue,
+    login,
+    store,
+    run: async (credential: typeof acme, request: Partial<GrantRequest> = {}, trace: Trace = {}) => exchange.run(credential, requestOf(request), ADDRESS, trace),
+    revoke: () => {
+      revoked = true;
+      verified.forget('acme');
+    },
+    disable: () => {
+      disabled = true;
+    },
+  };
+}
+
+test('when all is remembered the answer is there at once, and nobody is asked', async () => {
+  const { exchange, issue, login, run, store } = stage();
+  const first = await run(acme);
+  const calls = [store.reads, store.writes, issue.mock.calls.length, login.mock.calls.length];
+  const trace: Trace = {};
+  const hit = exchange.run(acme, requestOf(), ADDRESS, trace);
+  expect(hit).not.toBeInstanceOf(Promise);
+  expect(hit).toMatchObject({ from: 'memory', token: first.token });
+  expect([store.reads, store.writes, issue.mock.calls.length, login.mock.calls.length]).toEqual(calls);
+  expect(trace).toMatchObject({ identity: { tenant: 'acme' }, grant: { tenant: 'acme', api: 'orders' } });
+});
+
+test('a thousand first requests: one login, one reading, one token', async () => {
+  const { issue, login, run, store } = stage();
+  const all = await Promise.all(Array.from({ length: 1000 }, () => run(acme)));
+  expect(new Set(all.map(({ token }) => token)).size).toBe(1);
+  expect([login.mock.calls.length, store.reads, issue.mock.calls.length]).toEqual([1, 1, 1]);
+});
+
+describe('a token in memory is given to nobody who may not have it', () => {
+  test('not to a wrong secret', async () => {
+    const { run } = stage();
+    await run(acme);
+    await expect(run(credentialOf('acme-id', 'wrong-secret'))).rejects.toMatchObject({ code: 'invalid_client' });
+  });
+
+  test('not to a revoked one', async () => {
+    const { revoke, run } = stage();
+    await run(acme);
+    revoke();
+    await expect(run(acme)).rejects.toMatchObject({ code: 'invalid_client' });
+  });
+
+  test('not to a disabled tenant, and the audit still learns who it was', async () => {
+    const { disable, run } = stage();
+    await run(acme);
+    disable();
+    const trace: Trace = {};
+    await expect(run(acme, {}, trace)).rejects.toMatchObject({ code: 'unauthorized_client' });
+    expect(trace.identity?.tenant).toBe('acme');
+    expect(trace.grant).toBeUndefined();
+  });
+
+  test('not to another tenant without the grant', async () => {
+    const { run } = stage();
+    await run(acme);
+    await expect(run(globex)).rejects.toMatchObject({ code: 'access_denied' });
+  });
+
+  test('not for another audience, scope or organization', async () => {
+    const { run } = stage();
+    await run(acme);
+    await expect(run(acme, { audience: 'https://billing.example.com' })).rejects.toBeInstanceOf(PosternError);
+    await expect(run(acme, { scope: 'admin' })).rejects.toBeInstanceOf(PosternError);
+    await expect(run(acme, { organization: 'org_x' })).rejects.toBeInstanceOf(PosternError);
+    const narrow = await run(acme, { scope: 'read:all' });
+    expect(narrow.token.scope).toBe('read:all');
+  });
+});
+
+describe('the early reading', () => {
+  test('is made only where it can be the answer', async () => {
+    for (const request of [{ scope: 'read:all' }, { audience: undefined }]) {
+      const { run, store } = stage();
+      const early = vi.spyOn(store, 'readEarly');
+      await run(acme, request);
+      expect(early).not.toHaveBeenCalled();
+    }
+  });
+
+  test('that fails for a tenant without the grant stays unseen: the refusal is told', async () => {
+    const { run, store } = stage();
+    store.before = () => {
+      throw new Error('sealed');
+    };
+    await expect(run(globex)).rejects.toMatchObject({ code: 'access_denied' });
+  });
+
+  test('is made with the tenant\'s own Vault token, at the tenant\'s own place', async () => {
+    const { run, store } = stage();
+    const early = vi.spyOn(store, 'readEarly');
+    await run(acme);
+    expect(early).toHaveBeenCalledExactlyOnceWith('acme', 'orders', expect.objectContaining({ tenant: 'acme' }));
+  });
+});
