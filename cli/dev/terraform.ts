@@ -125,6 +125,8 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
       extendEnv: false,
       reject: false,
       stdin: 'ignore',
+      // A group of its own: Ctrl-C reaches us, and Terraform once, through `signal`; a second interrupt would make it drop its state.
+      detached: true,
       ...(options.signal ? { cancelSignal: options.signal } : {}),
       // Terraform finishes the request it is in and writes its state before it stops.
       forceKillAfterDelay: 20_000,
