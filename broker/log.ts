@@ -36,10 +36,48 @@ export function describeError(error: unknown): Record<string, unknown> {
 }
 
 /**
- * Where lines go, collected and written in the background; `flush` writes what is left.
+ * Where lines go, written in the background.
  * @param target a file descriptor or a file's path
  */
 export function createDestination(target: number | string): DestinationStream & { flushSync(): void } {
-  const destination = pino.destination({ dest: target, sync: false, minLength: 64 * 1024, maxWrite: 256 * 1024, periodicFlush: 200, mkdir: true, append: true });
-  return destination;
+  return pino.destination({ dest: target, sync: false, mkdir: true, append: true });
+}
+
+/** Lines written together, at most. */
+const BATCH = 128;
+/** ms after which a line is written, alone or not. */
+const BATCH_AGE = 100;
+
+/**
+ * Collects lines before they are written: measuring and copying each one by itself was a fifth of
+ * a cached exchange.
+ */
+export class BatchedLines {
+  readonly #destination: ReturnType<typeof createDestination>;
+  #lines: string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(destination: ReturnType<typeof createDestination>) {
+    this.#destination = destination;
+  }
+
+  write(line: string): void {
+    this.#lines.push(line);
+    if (this.#lines.length >= BATCH) this.#pass();
+    else this.#timer ??= setTimeout(() => this.#pass(), BATCH_AGE).unref();
+  }
+
+  /** Before the process ends. */
+  flushSync(): void {
+    this.#pass();
+    this.#destination.flushSync();
+  }
+
+  #pass(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#lines.length === 0) return;
+    this.#destination.write(this.#lines.join(''));
+    this.#lines = [];
+  }
 }

@@ -12,7 +12,7 @@ import { healthRoutes } from './http/health.ts';
 import { metadataRoutes } from './http/metadata.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
-import { createDestination, createLog } from './log.ts';
+import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
 import { TokenCache } from './token/cache.ts';
 import { Exchange } from './token/exchange.ts';
@@ -194,13 +194,12 @@ async function main(): Promise<void> {
   }
   const config = readConfig(process.env);
   const logDestination = createDestination(2);
-  const auditDestination = createDestination(config.POSTERN_AUDIT_FILE ?? 1);
+  const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1));
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
-  const audit: AuditLog = { write: (line) => void auditDestination.write(line) };
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');
   const flush = () => {
     logDestination.flushSync();
-    auditDestination.flushSync();
+    audit.flushSync();
   };
   process.on('exit', flush);
   const broker = await startBroker(config, log, audit);
