@@ -46,8 +46,8 @@ export interface VaultHealth {
 
 type NodeVaultClient = { request(options: NodeVaultRequest & { path: string }): Promise<unknown> };
 
-/** Every segment begins with a letter, digit or `_`/`-`, so that neither `..` nor `//` nor an empty segment can be written. */
-const SAFE_PATH = /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/;
+/** Every segment begins with a letter, digit or `_`/`-`, so that neither `//` nor an empty segment can be written; `..` cannot, anywhere. */
+const SAFE_PATH = /^(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/;
 
 /**
  * node-vault with its hazards closed, each with a test in `test/unit/vault/client.test.ts`:

@@ -3,7 +3,7 @@
  *
  * - `unreachable`  no connection, or it broke        - `timeout`   no answer within the deadline
  * - `unavailable`  sealed, standby without leader, 5xx - `throttled` a Vault quota said 429
- * - `denied`       403: ACL, or the token is dead     - `invalid`   400: Vault refused the input
+ * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
  * - `not_found`    404 on a write, or a bad mount     - `redirected` 3xx, which is never followed
  * - `conflict`     check-and-set lost the race
  */
@@ -37,6 +37,8 @@ export class VaultFault extends Error {
 /** Vault's status -> reason (Vault API, "HTTP status codes"; 412 is an eventually consistent read). */
 export function reasonOfStatus(status: number, messages: readonly string[]): VaultFaultReason {
   if (status >= 300 && status < 400) return 'redirected';
+  // Vault says why. What says nothing is not Vault: a proxy, or a TLS listener that is spoken to in plain http.
+  if (status === 400 && messages.length === 0) return 'unavailable';
   if (status === 400) return messages.some((m) => m.includes('check-and-set parameter did not match')) ? 'conflict' : 'invalid';
   if (status === 403) return 'denied';
   if (status === 404) return 'not_found';
