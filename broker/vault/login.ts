@@ -67,7 +67,7 @@ export class AppRoleLogin implements Login {
 /** Only a 400 says that the credential was judged and found wrong; sealed, denied or throttled says nothing about it. */
 function loginError(error: unknown, addressForwarded: boolean): unknown {
   if (!(error instanceof VaultFault)) return error;
-  if (error.reason === 'invalid') return wrongCredential();
+  if (error.reason === 'invalid' && error.status === 400) return wrongCredential();
   if (error.reason === 'denied') {
     if (addressForwarded) return new PosternError('access_denied', 'Client is not allowed from this address', { detail: error.message });
     return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
