@@ -40,6 +40,8 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   if (malformed.length > 0 || (options.accessors !== 'all' && given.length === 0)) {
     throw new PosternError('invalid_request', 'An accessor is needed, such as 6f1c7f02-6c51-4d0a-8f0e-2d9a4d1f3b55', { detail: 'See `postern secret list`. A secret_id is no accessor, and must not be typed here.' });
   }
+  // A mistyped tenant is told as such, not as one whose accessors are gone.
+  await requireRole(access, tenant);
   const accessors = options.accessors === 'all' ? await listAccessors(access, tenant) : given;
   const revoked: string[] = [];
   const missing: string[] = [];
@@ -56,8 +58,6 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   }
   // Nothing was destroyed and something broke: there is nothing to announce.
   if (failure !== undefined && revoked.length === 0) throw failure;
-  // A mistyped tenant is told as such, not as one whose accessors are gone.
-  if (revoked.length === 0) await requireRole(access, tenant);
   const { epoch } = await announce(access, tenant).catch((error: unknown) => {
     throw unannounced(error, tenant, revoked.length);
   });

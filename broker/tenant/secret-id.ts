@@ -32,10 +32,13 @@ export type Progress = (done: number, all: number) => void;
 export async function listAccessors(access: VaultAccess, tenant: string): Promise<string[]> {
   checkTenantId(tenant);
   const { approle } = access.mounts;
-  const accessors = await access.call(`list secret_ids of ${tenant}`, ({ client, as }) => client.list(`auth/${approle}/role/${tenant}/secret-id`, as));
-  // Vault answers the same for a role without secret_ids and for no role at all.
-  if (accessors.length === 0) await requireRole(access, tenant);
-  return accessors;
+  try {
+    return await access.call(`list secret_ids of ${tenant}`, ({ client, as }) => client.list(`auth/${approle}/role/${tenant}/secret-id`, as));
+  } catch (error) {
+    // Vault calls it a bad request when there is no such role.
+    if (error instanceof PosternError && error.code === 'invalid_request') await requireRole(access, tenant);
+    throw error;
+  }
 }
 
 /** @returns undefined where this tenant has no such secret_id (any more) */

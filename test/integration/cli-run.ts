@@ -1,0 +1,55 @@
+import { appendFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { registerSecret } from '#test/fixture/ledger.ts';
+
+const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+
+export interface Ran {
+  code: number | undefined;
+  stdout: string;
+  stderr: string;
+  /** stdout, which must be one JSON document. */
+  json: Record<string, any>;
+}
+
+export interface RunOptions {
+  /** The whole environment but PATH and HOME. */
+  env?: Record<string, string | undefined>;
+  /** What is piped in; nothing by default. */
+  input?: string;
+}
+
+/** The CLI as a process of its own, with pipes: what it says to the person goes to the logs that are searched for secrets. */
+export function spawnPostern(args: readonly string[], options: RunOptions = {}) {
+  return execa(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env['PATH'], HOME: join(tmpdir(), 'nobody'), ...options.env },
+    extendEnv: false,
+    reject: false,
+    input: options.input ?? '',
+    timeout: 60_000,
+    stripFinalNewline: false,
+  });
+}
+
+export async function postern(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { exitCode, stdout, stderr } = await spawnPostern(args, options);
+  log(args, exitCode, stderr);
+  return {
+    code: exitCode,
+    stdout,
+    stderr,
+    get json() {
+      const document = JSON.parse(stdout) as Record<string, any>;
+      for (const name of ['secret_id', 'wrapping_token', 'access_token']) if (typeof document[name] === 'string') registerSecret(name, document[name]);
+      return document;
+    },
+  };
+}
+
+export function log(args: readonly string[], code: number | undefined, stderr: string): void {
+  const folder = process.env['POSTERN_TEST_LOGS'];
+  if (folder) appendFileSync(join(folder, `cli-${process.pid}.log`), `$ postern ${args.join(' ')}\n${stderr}exit ${code}\n`);
+}
