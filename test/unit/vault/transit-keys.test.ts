@@ -10,7 +10,7 @@ import { Clock } from '#test/unit/credential/clock.ts';
 
 const pairs = Array.from({ length: 4 }, () => generateKeyPairSync('rsa', { modulusLength: 2048 }));
 const publicKeyOf = (i: number) => (pairs[i] as (typeof pairs)[number]).publicKey;
-const pemOf = (i: number) => publicKeyOf(i).export({ type: 'spki', format: 'pem' });
+const pemOf = (i: number) => publicKeyOf(i).export({ type: 'spki', format: 'pem' }) as string;
 const kidOf = async (i: number) => calculateJwkThumbprint(await exportJWK(publicKeyOf(i)));
 
 const MAX_AGE = 300_000;
