@@ -50,7 +50,7 @@ export class Auth0Source implements TokenSource {
   constructor(options: Auth0SourceOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000 });
+    this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000, now: this.#now });
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
