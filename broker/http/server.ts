@@ -38,7 +38,17 @@ export class HttpServer {
     this.#options = options;
     for (const route of options.routes) this.#routes.set(route.path, route);
     this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
-    const settings: ServerOptions = { ...TIMEOUTS, maxHeaderSize: MAX_HEADERS, noDelay: true, keepAlive: true, insecureHTTPParser: false };
+    const settings: ServerOptions = {
+      ...TIMEOUTS,
+      maxHeaderSize: MAX_HEADERS,
+      noDelay: true,
+      keepAlive: true,
+      insecureHTTPParser: false,
+      // By default Node shows the first of two Authorization or Content-Type headers and hides the other; joined, they are refused.
+      joinDuplicateHeaders: true,
+      // Node would answer by itself, with no body and no Cache-Control: see refuseBrokenRules.
+      requireHostHeader: false,
+    };
     const listener = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
     this.#server = options.tls ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener) : createServer(settings, listener);
     this.#server.maxConnections = options.maxConnections ?? 10_000;
@@ -77,6 +87,7 @@ export class HttpServer {
     if (this.#draining) response.setHeader('Connection', 'close');
     const address = this.#addressOf(request);
     try {
+      refuseBrokenRules(request);
       const handling = this.#route(request).handle({ request, response, address });
       if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(request, response, error, address));
     } catch (error) {
@@ -119,6 +130,13 @@ export class HttpServer {
     }
     socket.end(rawReply(unparsable(error.code), this.#options.errors));
   }
+}
+
+/** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
+function refuseBrokenRules({ httpVersion, headers: { host } }: IncomingMessage): void {
+  const allowed = httpVersion === '1.1' ? host !== undefined : httpVersion === '1.0';
+  // No host name has a comma; repeated headers are joined by one.
+  if (!allowed || host?.includes(',')) throw new PosternError('invalid_request', 'The request is not valid HTTP/1.1');
 }
 
 class MethodNotAllowed extends PosternError {
