@@ -42,7 +42,6 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
   const auth0 = await managementIfSet(env);
   const binding = bindingOf(options.binding ?? env['POSTERN_AUTH0_BINDING']);
   const lines: string[] = [];
-  // On a terminal each line appears as it is known.
   const told = (check: Check): void => {
     if (output.json) return;
     lines.push(line(output, check));

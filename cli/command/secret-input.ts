@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import type { Output, Terminal } from '#cli/output.ts';
 
@@ -51,15 +52,15 @@ async function fromStdin(terminal: Terminal, what: string): Promise<string> {
 /** Asks on the terminal without showing what is typed. */
 async function typed({ stdin, stderr, signal }: Terminal, what: string): Promise<string> {
   signal.throwIfAborted();
-  stderr.write(`${what}: `);
+  // Before the prompt: what is typed early would be shown.
   stdin.setRawMode(true).setEncoding('utf8').resume();
+  stderr.write(`${what}: `);
   let text = '';
   try {
     for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {
       for (const key of String(chunk)) {
         if (key === '\r' || key === '\n' || key === '\u0004') return text;
-        // In raw mode Ctrl-C is a key like any other.
-        if (key === '\u0003') throw new PosternError('invalid_request', 'Cancelled; nothing was changed');
+        if (key === '\u0003') await interrupt(signal);
         text = key === '\u007F' || key === '\b' ? text.slice(0, -1) : text + key;
       }
     }
@@ -68,6 +69,15 @@ async function typed({ stdin, stderr, signal }: Terminal, what: string): Promise
     stdin.setRawMode(false).pause();
     stderr.write('\n');
   }
+}
+
+/** In raw mode Ctrl-C is a key like any other. */
+async function interrupt(signal: AbortSignal): Promise<never> {
+  process.kill(process.pid, 'SIGINT');
+  // The wait ends by the abort, or was in vain; without its timer the process would end before the signal comes.
+  await sleep(1_000, undefined, { signal }).catch(() => {});
+  signal.throwIfAborted();
+  throw new PosternError('invalid_request', 'Cancelled: nothing was changed');
 }
 
 /** @returns whether the person typed `yes` or `y`. @throws {PosternError} invalid_request where nobody can be asked */
