@@ -40,5 +40,9 @@ function parseBasic(header: string): { id: string; secret: string } {
   const text = Buffer.from(match[1], 'base64').toString('utf8');
   const colon = text.indexOf(':');
   if (colon === -1) throw wrongCredential();
-  return { id: decodeFormComponent(text.slice(0, colon)), secret: decodeFormComponent(text.slice(colon + 1)) };
+  try {
+    return { id: decodeFormComponent(text.slice(0, colon)), secret: decodeFormComponent(text.slice(colon + 1)) };
+  } catch {
+    throw wrongCredential();
+  }
 }

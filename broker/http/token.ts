@@ -41,8 +41,9 @@ export function tokenEndpoint(options: TokenEndpointOptions): Route {
         );
         const served: Served = running instanceof Promise ? await running : running;
         const expiresIn = served.token.remaining(now());
-        replyToken(call.response, served.token.replyHead, expiresIn);
+        // First, so that no token goes out of which the audit knows nothing.
         options.audit.write(granted(attempt(), served, expiresIn));
+        replyToken(call.response, served.token.replyHead, expiresIn);
       } catch (error) {
         options.audit.write(refused(attempt(), error));
         throw error;
