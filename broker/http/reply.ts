@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { PosternError } from '#broker/error.ts';
+import type { PosternError } from '#broker/error.ts';
 
 /**
  * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),

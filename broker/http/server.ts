@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { STATUS_CODES, createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { isIP } from 'node:net';
@@ -18,12 +18,14 @@ export interface HttpServerOptions {
   trustedProxies?: readonly string[];
   /** Most connections open at once. Default 10,000. */
   maxConnections?: number;
+  /** ms; for tests, which have no 15 s. */
+  timeouts?: Partial<typeof TIMEOUTS>;
   /** Told of every error that a request ended with, to be logged. */
   onError?: (error: unknown, request: { method: string; path: string; address: string }) => void;
 }
 
 /** Node's defaults (60 s, 300 s, each 30 s) let slow clients hold sockets for minutes. */
-const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 65_000 } as const;
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 65_000 };
 const MAX_HEADERS = 8 * 1024;
 
 /** The HTTP door: finds the route, and turns every error into an OAuth error body. */
@@ -40,6 +42,7 @@ export class HttpServer {
     this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     const settings: ServerOptions = {
       ...TIMEOUTS,
+      ...options.timeouts,
       maxHeaderSize: MAX_HEADERS,
       noDelay: true,
       keepAlive: true,
@@ -73,6 +76,8 @@ export class HttpServer {
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
   close(graceMs: number): Promise<void> {
     this.#draining = true;
+    // A connection whose answer is under way now would be kept, and hold up the end, for this long.
+    this.#server.keepAliveTimeout = 1;
     return new Promise((resolve) => {
       const late = setTimeout(() => this.#server.closeAllConnections(), graceMs);
       this.#server.close(() => {
@@ -119,7 +124,7 @@ export class HttpServer {
     const path = (request.url ?? '').split('?')[0] ?? '';
     this.#options.onError?.(error, { method: request.method ?? '', path: this.#routes.has(path) ? path : 'unknown', address });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
-    replyError(request, response, known, this.#options.errors);
+    afterRest(request, () => replyError(request, response, known, this.#options.errors));
   }
 
   /** What Node's parser refuses never becomes a request; it is answered by hand. */
@@ -130,6 +135,29 @@ export class HttpServer {
     }
     socket.end(rawReply(unparsable(error.code), this.#options.errors));
   }
+}
+
+/** How much of a refused request is still read, and for how long. */
+const REST = { bytes: 256 * 1024, ms: 1_000 } as const;
+
+/** To close on a client that is still writing resets the connection, and the answer can be lost with it. */
+function afterRest(request: IncomingMessage, answer: () => void): void {
+  if (request.complete || request.destroyed || Number(request.headers['content-length'] ?? 0) > REST.bytes) {
+    answer();
+    return;
+  }
+  let left: number = REST.bytes;
+  const count = (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) done();
+  };
+  const done = () => {
+    clearTimeout(late);
+    request.off('data', count).off('end', done).off('close', done).pause();
+    answer();
+  };
+  const late = setTimeout(done, REST.ms);
+  request.on('data', count).on('end', done).on('close', done).resume();
 }
 
 /** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
@@ -157,7 +185,9 @@ function unparsable(code: string | undefined): PosternError {
 function rawReply(error: PosternError, dialect: ErrorDialect): string {
   const body = errorBody(error, dialect);
   return [
-    `HTTP/1.1 ${error.status} ${error.status === 431 ? 'Request Header Fields Too Large' : error.status === 408 ? 'Request Timeout' : 'Bad Request'}`,
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    // RFC 9110 §15.5.6: a 405 names what may be used; for CONNECT that is nothing.
+    ...(error.status === 405 ? ['Allow: '] : []),
     'Content-Type: application/json',
     'Cache-Control: no-store',
     'Connection: close',
