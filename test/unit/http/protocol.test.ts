@@ -35,3 +35,19 @@ it('shows a repeated header as repeated: Node would show the first and hide the 
   const reply = await send('GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer z\r\nContent-Type: text/plain\r\nContent-Type: application/json');
   expect(JSON.parse(reply?.body ?? '')).toEqual({ authorization: 'Basic eDp5, Bearer z', type: 'text/plain, application/json' });
 });
+
+const post = (length: number, sent = length) => Buffer.from(`POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n${'x'.repeat(sent)}`);
+
+it('reads a refused request to its end before it answers: closing on a client that still writes would lose the answer', async () => {
+  const { replies } = await sendBytes(port, post(100_000), { cuts: [60, 200, 70_000] });
+  expect(replies.map(({ status, headers }) => [status, headers['connection']])).toEqual([[404, 'keep-alive']]);
+});
+
+it.each([
+  ['is too large', post(1_000_000, 10), 500],
+  ['does not come', post(10, 5), 2_500],
+  ['does not end', Buffer.concat([Buffer.from('POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n'), Buffer.alloc(900_000)]), 2_500],
+])('does not wait for a body that %s', async (_, bytes, patience) => {
+  const { replies } = await sendBytes(port, bytes, { patience });
+  expect(replies.map(({ status, headers }) => [status, headers['connection']])).toEqual([[404, 'close']]);
+});
