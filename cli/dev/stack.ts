@@ -61,7 +61,12 @@ export interface Stack {
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { signal } = options;
-  const report = options.report ?? (() => {});
+  const report = (line: string): void => {
+    // Ctrl-C also ends a program that is only asked for its version, and the finders then say so and look elsewhere: for a
+    // download, or a build of minutes. The search ends here instead. Not at a line of progress, which a timer may say.
+    if (signal?.aborted && !line.includes(' ...')) throw signal.reason;
+    options.report?.(line);
+  };
   await using undo = new AsyncDisposableStack();
 
   const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
