@@ -5,8 +5,7 @@ import { getContainerRuntimeClient } from 'testcontainers';
 import type { TestProject } from 'vitest/node';
 import { findDocker } from '#tools/part/docker.ts';
 import { findImage } from '#tools/part/image.ts';
-import { findProviders } from '#tools/part/terraform.ts';
-import { findVault } from '#tools/part/vault.ts';
+import { findParts } from '#tools/part/parts.ts';
 import { isRunning } from '#tools/process/running.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
@@ -36,8 +35,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
   let stop = async () => {};
   if (project.vitest.projects.some(({ name }) => REAL.includes(name))) {
-    await findVault();
-    await findProviders();
+    await findParts();
     stop = await setUpDocker();
   }
   return async () => {

@@ -1,48 +1,53 @@
 import { findDocker } from './part/docker.ts';
-import type { Part } from './part/part.ts';
 import { findProviders, findTerraform } from './part/terraform.ts';
 import { findVault } from './part/vault.ts';
 
 /**
- * `make bootstrap`: finds or makes every real part, and says which version of each is used, from where, and how
- * long that took. Ends with 1 when a part that Postern can't do without is missing; Docker is not one.
+ * `make bootstrap`: finds or makes every real part, all at the same time, and says which version of each is used,
+ * from where, and how long that took. Ends with 1 when a part that Postern can't do without is missing; Docker is
+ * not one, since the tests then run on the plain Vault.
  */
-const rows: string[][] = [['part', 'version', 'from', 'seconds', 'path']];
-let missing = 0;
+type Row = [part: string, version: string, from: string, path: string];
 
-const timed = async (name: string, find: () => Promise<Omit<Part, 'origin'> & { origin: string } | undefined>) => {
+/** The rows of a search, with the seconds that it took; one row that says so when nothing was found. */
+async function timed(name: string, search: () => Promise<Row[]>): Promise<string[][]> {
   const start = Date.now();
-  const seconds = () => ((Date.now() - start) / 1000).toFixed(1);
+  let rows: Row[];
   try {
-    const part = await find();
-    rows.push(part ? [part.name, part.version, part.origin, seconds(), part.path] : [name, '-', 'not here', seconds(), '-']);
+    rows = await search();
   } catch (error) {
-    missing += 1;
-    rows.push([name, '-', 'MISSING', seconds(), '-']);
     console.error((error as Error).message);
+    process.exitCode = 1;
+    rows = [[name, '-', 'MISSING', '-']];
   }
-};
-
-rows.push(['node', process.versions.node, 'package', '0.0', process.execPath]);
-await timed('vault', () => findVault());
-await timed('terraform', () => findTerraform());
-let start = Date.now();
-try {
-  for (const part of (await findProviders()).parts) {
-    rows.push([`provider ${part.name}`, part.version, part.origin, ((Date.now() - start) / 1000).toFixed(1), part.path]);
-    start = Date.now();
-  }
-} catch (error) {
-  missing += 1;
-  rows.push(['providers', '-', 'MISSING', ((Date.now() - start) / 1000).toFixed(1), '-']);
-  console.error((error as Error).message);
+  const seconds = ((Date.now() - start) / 1000).toFixed(1);
+  return rows.map(([part, version, from, path]) => [part, version, from, seconds, path]);
 }
-await timed('docker (tests only)', async () => {
-  const docker = await findDocker();
-  await docker?.stop();
-  return docker && { name: 'docker (tests only)', version: docker.version, origin: docker.origin, path: docker.host };
-});
 
-const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-for (const row of rows) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
-process.exitCode = missing > 0 ? 1 : 0;
+const table = [
+  ['part', 'version', 'from', 'seconds', 'path'],
+  ['node', process.versions.node, 'package', '0.0', process.execPath],
+  ...(
+    await Promise.all([
+      timed('vault', async () => {
+        const { name, version, origin, path } = await findVault();
+        return [[name, version, origin, path]];
+      }),
+      timed('terraform', async () => {
+        const { name, version, origin, path } = await findTerraform();
+        return [[name, version, origin, path]];
+      }),
+      timed('providers', async () => {
+        const { parts } = await findProviders();
+        return parts.map(({ name, version, origin, path }) => [`provider ${name}`, version, origin, path]);
+      }),
+      timed('docker (tests only)', async () => {
+        const docker = await findDocker();
+        await docker?.stop();
+        return [docker ? ['docker (tests only)', docker.version, docker.origin, docker.host] : ['docker (tests only)', '-', 'not here', '-']];
+      }),
+    ])
+  ).flat(),
+];
+const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+for (const row of table) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());

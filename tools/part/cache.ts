@@ -73,7 +73,7 @@ export async function alone<T>(cache: string, name: string, report: Report, work
   await mkdir(cache, { recursive: true });
   let told = false;
   while (!(await take(path))) {
-    if (!told) report(`${name}: another process is getting it; waiting`);
+    if (!told) report(`${name}: it is being got already; waiting`);
     told = true;
     await sleep(250);
   }
