@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import type { Reporter, SerializedError, TestModule, Vitest } from 'vitest/node';
+import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
 
 /**
  * Ends a run with `N passed, N failed, N skipped` alone on a line, true to what ran: a file that can't be loaded, a
@@ -21,6 +21,11 @@ export default class CountReporter implements Reporter {
     });
   }
 
+  /** Keeps count on the way, for a run that is interrupted and so has no end. */
+  onTestCaseResult(test: TestCase): void {
+    this.#count(test);
+  }
+
   onTestRunEnd(modules: ReadonlyArray<TestModule>, unhandled: ReadonlyArray<SerializedError>): void {
     this.#passed = 0;
     this.#skipped = 0;
@@ -28,14 +33,15 @@ export default class CountReporter implements Reporter {
     for (const module of modules) {
       this.#failed += module.errors().length;
       for (const suite of module.children.allSuites()) this.#failed += suite.errors().length;
-      for (const test of module.children.allTests()) {
-        const { state } = test.result();
-        if (state === 'passed') this.#passed += 1;
-        else if (state === 'failed') this.#failed += 1;
-        else if (state === 'skipped') this.#skipped += 1;
-        // Interrupted before it ended.
-        else this.#failed += 1;
-      }
+      for (const test of module.children.allTests()) this.#count(test);
     }
+  }
+
+  #count(test: TestCase): void {
+    const { state } = test.result();
+    if (state === 'passed') this.#passed += 1;
+    else if (state === 'skipped') this.#skipped += 1;
+    // Failed, or interrupted before it ended.
+    else this.#failed += 1;
   }
 }
