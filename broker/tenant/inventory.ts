@@ -49,7 +49,11 @@ function grantProblems(tenant: TenantView, apis: ReadonlyMap<string, Api | undef
 }
 
 export async function inspectEpoch(access: VaultAccess): Promise<Check[]> {
-  const { epoch, disabled } = await readEpoch(access);
+  const [{ epoch, disabled }, tenants] = await Promise.all([readEpoch(access), listTenants(access)]);
+  const gone = disabled.filter((name) => !tenants.some(({ tenant }) => tenant === name));
+  if (gone.length > 0) {
+    return [warning('announcements', `disabled, but no tenants (any more): ${gone.slice(0, LISTED).join(', ')}`, `Their deletion was interrupted: postern tenant delete ${gone[0]} --yes`)];
+  }
   return [ok('announcements', epoch === 0 ? 'none yet' : `${epoch} so far; disabled: ${disabled.length === 0 ? 'nobody' : disabled.slice(0, LISTED).join(', ')}`)];
 }
 

@@ -57,7 +57,8 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
       ...(await inspectAuth0({
         management: auth0,
         apis: [...apis.values()].filter((api) => api?.source === 'auth0').flatMap((api) => api ?? []),
-        tenants,
+        // Only tokens of Auth0 are bound there.
+        tenants: tenants.filter(({ grants }) => grants.some(({ api }) => apis.get(api)?.source === 'auth0')),
         binding,
         ...(options.clientId === undefined ? {} : { clientId: options.clientId }),
         onCheck: told,

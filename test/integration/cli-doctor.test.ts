@@ -103,8 +103,12 @@ describe('doctor, of Vault and the broker', () => {
     await root.delete('sys/quotas/rate-limit/postern-approle');
     undo.push(() => root.write('sys/quotas/rate-limit/postern-approle', { path: quota['path'], rate: quota['rate'] }));
 
+    await root.write('postern/data/state/epoch', { data: { epoch: 1, disabled: ['ghost'], recent: [] } });
+    undo.push(() => root.delete('postern/metadata/state/epoch'));
+
     const ran = await doctor();
     expect(ran.code).toBe(6);
+    expect(named(ran, 'announcements')).toMatchObject({ status: 'warning', remedy: expect.stringContaining('postern tenant delete ghost --yes') as string });
     expect(named(ran, 'lockout: auth/approle')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('vault auth tune -user-lockout-disable=true approle/') as string });
     expect(named(ran, 'policy: postern-tenant')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('terraform apply') as string });
     expect(named(ran, 'policy: postern-broker')?.status).toBe('ok');

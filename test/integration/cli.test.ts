@@ -2,6 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { VaultAccess } from '#broker/tenant/access.ts';
+import { announce } from '#broker/tenant/epoch.ts';
+import { VaultClient } from '#broker/vault/client.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -111,17 +115,6 @@ describe('tenants', () => {
     for (const part of ['"nope"', 'orders, payroll, reports', '"steal"', 'read:orders, write:orders', 'https://postern.dev/tenant', '"x"', 'token TTL', '10.0.0.999/8']) expect(message).toContain(part);
     expect(await house.root.read('auth/approle/role/umbrella')).toBeUndefined();
     expect((await house.root.read('postern/data/tenants/umbrella'))?.data?.['data']).toBeUndefined();
-  });
-
-  test.each([
-    ['a path', '../acme'],
-    ['upper case', 'Acme'],
-    ['a reserved word', 'broker'],
-    ['a glob', 'ac*me'],
-  ])('cannot be named by %s', async (_, id) => {
-    const { code, stderr } = await cli(['tenant', 'create', id, ...REPORTER]);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/id|reserved/);
   });
 
   test('are listed, for people and programs', async () => {
@@ -234,20 +227,6 @@ describe('secret_ids', () => {
     expect((await cli('secret issue acme --json --num-uses 1')).stderr).toContain('Each broker logs in about every 30 s');
   });
 
-  test.each([
-    [['--ttl', '5'], 2],
-    [['--ttl', 'soon'], 2],
-    [['--num-uses', '-1'], 2],
-    [['--cidr', '10.0.0.1'], 2],
-    [['--wrap', '1s'], 2],
-    [['--name', 'two\nlines'], 2],
-    [['--secret', 'x'], 2],
-  ])('are refused with %j', async (options, expected) => {
-    const { code, stdout, stderr } = await cli(['secret', 'issue', 'acme', ...options]);
-    expect(code, stderr).toBe(expected);
-    expect(stdout).toBe('');
-  });
-
   test('outside of what the role may use are refused in words', async () => {
     expect((await cli(['tenant', 'create', 'fenced', ...REPORTER, '--cidr', '10.0.0.0/8'])).code).toBe(0);
     const { code, stderr } = await cli('secret issue fenced --cidr 11.0.0.0/8');
@@ -308,10 +287,6 @@ describe('secret_ids', () => {
     expect((await cli('secret revoke globex --all --yes')).code).toBe(0);
   });
 
-  test.each([['secret revoke acme'], ['secret revoke acme --all 6f1c7f02-6c51-4d0a-8f0e-2d9a4d1f3b55'], ['secret revoke acme not-an-accessor']])('%s is refused', async (line) => {
-    expect((await cli(line)).code).toBe(2);
-  });
-
   test('a secret_id in the place of an accessor is not repeated', async () => {
     const { client_secret: secret } = await issue('acme');
     const { code, stderr, stdout } = await cli(['secret', 'revoke', 'acme', secret]);
@@ -323,11 +298,22 @@ describe('secret_ids', () => {
 describe('announcements', () => {
   test('of many operators at once are all kept', async () => {
     const before = (await epoch()).epoch;
-    await Promise.all(Array.from({ length: 6 }, () => cli('tenant disable acme')));
+    const client = new VaultClient({ address: house.vault.address, timeoutMs: 10_000 });
+    const access = new VaultAccess({ client, token: new VaultToken(operator) });
+    const others = Array.from({ length: 20 }, (_, n) => announce(access, `tenant-${n}`, n % 2 === 0 ? 'disable' : 'changed'));
+    await Promise.all([cli('tenant disable acme'), ...others]);
     const after = await epoch();
-    expect(after.epoch).toBe(before + 6);
-    expect(after.disabled).toEqual(['acme']);
+    expect(after.epoch).toBe(before + 21);
+    expect(after.recent.slice(-21).map((one) => (one as { epoch: number }).epoch)).toEqual(Array.from({ length: 21 }, (_, n) => before + 1 + n));
+    expect(after.disabled).toHaveLength(11);
+    await house.root.write('postern/data/state/epoch', { data: { ...after, disabled: ['acme'] } });
     expect((await cli('tenant enable acme')).code).toBe(0);
+    expect((await epoch()).disabled).toEqual([]);
+    // Whoever deletes the document does not make brokers see an old number again.
+    const { epoch: last } = await epoch();
+    await house.root.delete('postern/data/state/epoch');
+    expect((await announce(access, 'acme')).epoch).toBeGreaterThan(last);
+    await client.close();
   });
 
   test('that are not valid are told with the way back, and nothing is overwritten', async () => {
@@ -377,7 +363,7 @@ describe('the upstream credential', () => {
   });
 
   test('on the command line is refused, and not repeated', async () => {
-    for (const line of [['upstream', 'set', '--client-id', 'x', secret], ['token', '--client-id', 'x', secret], ['token', secret], ['upstream', 'set', '--client-secret', secret]]) {
+    for (const line of [['upstream', 'set', '--client-id', 'x', secret], ['token', '--client-id', 'x', secret], ['token', '--raw', secret], ['upstream', 'set', '--client-secret', secret]]) {
       const { code, stderr, stdout } = await cli(line);
       expect(code).toBe(2);
       expect(`${stderr}${stdout}`.includes(secret), line[0]).toBe(false);
@@ -449,12 +435,7 @@ describe('token plays the customer', () => {
 describe('what goes wrong says what to do', () => {
   test.each([
     ['a Vault that is not there', { VAULT_ADDR: 'http://127.0.0.1:9' }, 5, 'VAULT_ADDR'],
-    ['no token', { VAULT_TOKEN: undefined }, 3, 'vault login'],
     ['a wrong token', { VAULT_TOKEN: 'hvs.wrong' }, 3, 'postern-operator'],
-    ['a malformed token', { VAULT_TOKEN: 'two words' }, 2, 'vault login'],
-    ['an address that is none', { VAULT_ADDR: 'vault.example.com' }, 2, 'https://'],
-    ['a mount that is none', { POSTERN_KV_MOUNT: '../x' }, 2, 'mount'],
-    ['a CA file that is not there', { VAULT_CACERT: '/nonexistent' }, 2, 'CA'],
     ['a mount that is not there', { POSTERN_APPROLE_MOUNT: 'elsewhere' }, 3, 'postern-operator'],
   ])('%s', async (_, more, expected, word) => {
     const { code, stdout, stderr } = await cli('tenant list', { env: more as Record<string, string> });

@@ -44,6 +44,7 @@ export function createCommand(context: Context): Command {
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
     .option('--update', 'change the tenant that is there; what is not named stays')
+    .addHelpText('after', '\nA tenant in the Terraform variable `tenants` is changed there: the next apply would undo what is changed here.')
     .action(
       context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
         const made = await createTenant(access, tenant, specification(options), { update: options.update === true });

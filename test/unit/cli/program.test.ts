@@ -89,6 +89,52 @@ describe('wrong input', () => {
   });
 });
 
+describe('wrong input is refused before Vault is asked', () => {
+  // Nothing listens there: a call would end with 5.
+  const env = { VAULT_ADDR: 'http://127.0.0.1:9', VAULT_TOKEN: 'hvs.unused' };
+
+  test.each<[string, readonly string[], RegExp]>([
+    ['a path for a tenant', ['tenant', 'show', '../acme'], /id/],
+    ['upper case', ['tenant', 'create', 'Acme'], /id/],
+    ['a reserved word', ['tenant', 'create', 'broker'], /reserved/],
+    ['a glob', ['tenant', 'delete', 'ac*me', '--yes'], /id/],
+    ['a grant without scopes', ['tenant', 'create', 'acme', '--grant', 'orders'], /api=scope1/],
+    ['too short a life', ['secret', 'issue', 'acme', '--ttl', '5'], /ttl/],
+    ['less than no uses', ['secret', 'issue', 'acme', '--num-uses', '-1'], /whole number/],
+    ['an address for a block', ['secret', 'issue', 'acme', '--cidr', '10.0.0.1'], /203\.0\.113\.0\/24/],
+    ['too short a wrapping', ['secret', 'issue', 'acme', '--wrap', '1s'], /10 s to 7 days/],
+    ['a name of two lines', ['secret', 'issue', 'acme', '--name', 'two\nlines'], /one line/],
+    ['a secret as an option', ['secret', 'issue', 'acme', '--secret', 'x'], /unknown option/],
+    ['nothing to revoke', ['secret', 'revoke', 'acme'], /--all/],
+    ['both kinds of revocation', ['secret', 'revoke', 'acme', '--all', '6f1c7f02-6c51-4d0a-8f0e-2d9a4d1f3b55'], /not both/],
+    ['no accessor', ['secret', 'revoke', 'acme', 'not-an-accessor'], /accessor/],
+    ['an empty secret', ['upstream', 'set', '--client-id', 'x'], /No client secret/],
+    ['no Auth0', ['upstream', 'import'], /AUTH0_DOMAIN/],
+    ['no client', ['token'], /--client-id/],
+  ])('%s', async (_, args, message) => {
+    const { code, out, err } = await told(args, { env });
+    expect(code, err).toBe(2);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
+  });
+
+  test.each<[string, Record<string, string>, number, RegExp]>([
+    ['no token', { VAULT_TOKEN: '' }, 3, /vault login/],
+    ['a malformed token', { VAULT_TOKEN: 'two words' }, 2, /vault login/],
+    ['an address that is none', { VAULT_ADDR: 'vault.example.com' }, 2, /https:/],
+    ['an address with a password', { VAULT_ADDR: 'http://user:pw@127.0.0.1' }, 2, /VAULT_ADDR/],
+    ['a mount that is none', { POSTERN_KV_MOUNT: '../x' }, 2, /mount/],
+    ['a CA file that is not there', { VAULT_CACERT: '/nonexistent' }, 2, /CA/],
+    ['a Vault that is not there', {}, 5, /VAULT_ADDR/],
+  ])('%s', async (_, more, expected, message) => {
+    const { code, out, err } = await told('tenant list', { env: { ...env, ...more } });
+    expect(code, err).toBe(expected);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
+    expect(err).not.toContain('pw@');
+  });
+});
+
 describe('a tenant by options', () => {
   test('parses grants and claims', () => {
     expect(specification({ grant: ['orders=read:orders,write:orders', 'reports='], claim: ['https://example.com/plan=gold=1', 'https://example.com/x='] })).toEqual({
