@@ -124,7 +124,8 @@ export class HttpServer {
     const path = (request.url ?? '').split('?')[0] ?? '';
     this.#options.onError?.(error, { method: request.method ?? '', path: this.#routes.has(path) ? path : 'unknown', address });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
-    afterRest(request, () => replyError(request, response, known, this.#options.errors));
+    if (!request.complete) linger(request);
+    replyError(request, response, known, this.#options.errors);
   }
 
   /** What Node's parser refuses never becomes a request; it is answered by hand. */
@@ -137,27 +138,19 @@ export class HttpServer {
   }
 }
 
-/** How much of a refused request is still read, and for how long. */
-const REST = { bytes: 256 * 1024, ms: 1_000 } as const;
+/** How long a client may go on writing once it is refused, ms. */
+const LINGER = 5_000;
 
-/** To close on a client that is still writing resets the connection, and the answer can be lost with it. */
-function afterRest(request: IncomingMessage, answer: () => void): void {
-  if (request.complete || request.destroyed || Number(request.headers['content-length'] ?? 0) > REST.bytes) {
-    answer();
-    return;
-  }
-  let left: number = REST.bytes;
-  const count = (chunk: Buffer) => {
-    left -= chunk.length;
-    if (left < 0) done();
-  };
-  const done = () => {
-    clearTimeout(late);
-    request.off('data', count).off('end', done).off('close', done).pause();
-    answer();
-  };
-  const late = setTimeout(done, REST.ms);
-  request.on('data', count).on('end', done).on('close', done).resume();
+/**
+ * After such an answer Node closes the whole connection. To close on a client that is still writing
+ * resets it, and the answer is lost with it; so only our side is closed, and what still comes is thrown away.
+ */
+function linger(request: IncomingMessage): void {
+  const { socket } = request;
+  const late = setTimeout(() => socket.destroy(), LINGER);
+  socket.once('close', () => clearTimeout(late));
+  socket.destroySoon = () => void socket.end();
+  request.resume();
 }
 
 /** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
