@@ -10,7 +10,10 @@ const GRACE_MS = 15_000;
 // `postern tenant list | head -1` closes our output early, which is no fault.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? 0 : 1);
+    if (error.code === 'EPIPE') process.exit(0);
+    // A secret may have been issued whose only copy is lost: that must not go unseen.
+    if (stream === process.stdout) process.stderr.write(`error: the result can't be written (${error.code})\n`);
+    process.exit(1);
   });
 }
 

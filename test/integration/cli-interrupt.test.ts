@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +12,7 @@ import { applyTerraform } from '#cli/dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
-import { log, postern, spawnPostern } from './cli-run.ts';
+import { MAIN, log, postern, spawnPostern } from './cli-run.ts';
 
 /*
  * What is left behind when the CLI is interrupted or loses Vault half-way, and that the same command goes on from there.
@@ -229,6 +231,14 @@ describe('a command that only looks', () => {
     expect(exitCode).toBe(130);
     expect(stdout).toBe('');
     expect(stderr).toBe('');
+  });
+
+  test.runIf(existsSync('/dev/full'))('says so when its result is lost', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, '--version'], { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' });
+    closeSync(full);
+    expect(status).toBe(1);
+    expect(stderr).toContain("can't be written (ENOSPC)");
   });
 
   test('does not stumble over a reader that has enough', async () => {
