@@ -109,9 +109,7 @@ export class HttpServer {
   }
 
   #route(request: IncomingMessage): Route {
-    const url = request.url ?? '/';
-    const query = url.indexOf('?');
-    const route = this.#routes.get(query === -1 ? url : url.slice(0, query));
+    const route = this.#routes.get(pathOf(request.url ?? '/'));
     if (route === undefined) throw new PosternError('not_found', 'Not Found');
     if (request.method !== route.method && !(request.method === 'HEAD' && route.method === 'GET')) throw new MethodNotAllowed(route.method);
     return route;
@@ -121,7 +119,7 @@ export class HttpServer {
     // Whatever is not ours is our own fault; it is answered as such, and what it says stays in the log.
     const known = error instanceof PosternError ? error : new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { retryAfter: 1 });
     // Only a path of ours is told: any other is the client's own text, and may hold a secret.
-    const path = (request.url ?? '').split('?')[0] ?? '';
+    const path = pathOf(request.url ?? '');
     this.#options.onError?.(error, { method: request.method ?? '', path: this.#routes.has(path) ? path : 'unknown', address });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
     if (!request.complete) linger(request);
@@ -151,6 +149,13 @@ function linger(request: IncomingMessage): void {
   socket.once('close', () => clearTimeout(late));
   socket.destroySoon = () => void socket.end();
   request.resume();
+}
+
+/** The path of a request target: origin-form, or absolute-form, which a server must take too (RFC 9112 §3.2.2). */
+function pathOf(target: string): string {
+  const from = target.startsWith('/') ? 0 : Math.max(0, target.indexOf('/', target.indexOf('://') + 3));
+  const query = target.indexOf('?', from);
+  return query === -1 ? target.slice(from) : target.slice(from, query);
 }
 
 /** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */

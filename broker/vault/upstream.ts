@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { UpstreamCredential, UpstreamReader } from '#broker/auth0/source.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Kv } from './kv.ts';
+import type { Kv, KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
 
@@ -24,19 +24,31 @@ export class VaultUpstream implements UpstreamReader {
   }
 
   async readUpstream(): Promise<UpstreamCredential> {
-    const { data } = await this.#session
-      .use((token) => this.#kv.read(UPSTREAM_PATH, { token }))
-      .catch((error: unknown) => {
-        throw asUnavailable(error);
-      });
-    const parsed = document.safeParse(data);
-    if (!parsed.success) {
+    const newest = await this.#read(undefined);
+    const credential = document.safeParse(newest.data);
+    if (!credential.success) {
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
         detail: `${UPSTREAM_PATH} in Vault holds no client_id and client_secret: write them with \`postern upstream set\``,
         retryAfter: 10,
       });
     }
-    const { client_id: clientId, client_secret: secret, previous_client_secret: previous } = parsed.data;
-    return { clientId, clientSecrets: previous === undefined ? [secret] : [secret, previous] };
+    const { client_id: clientId, client_secret: secret, previous_client_secret: named } = credential.data;
+    const previous = named ?? (await this.#secretBefore(clientId, newest.version));
+    return { clientId, clientSecrets: previous === undefined || previous === secret ? [secret] : [secret, previous] };
+  }
+
+  /** Who sets the credential may not read it, and so can't carry the old secret over: KV v2 has kept it as the version before. */
+  async #secretBefore(clientId: string, version: number): Promise<string | undefined> {
+    if (version < 2) return undefined;
+    const before = document.safeParse((await this.#read(version - 1)).data);
+    return before.success && before.data.client_id === clientId ? before.data.client_secret : undefined;
+  }
+
+  #read(version: number | undefined): Promise<KvDocument> {
+    return this.#session
+      .use((token) => this.#kv.read(UPSTREAM_PATH, { token, ...(version === undefined ? {} : { version }) }))
+      .catch((error: unknown) => {
+        throw asUnavailable(error);
+      });
   }
 }

@@ -179,4 +179,22 @@ describe('Auth0', () => {
     const { data } = (await house.root.read('postern-tokens/data/acme/orders')) ?? {};
     expect(JSON.stringify(data ?? {})).not.toContain('access_token');
   });
+
+  test('does not know a rotated secret yet, or no longer the old one: the broker tries both, though nobody carried the old one over', async () => {
+    const replica = await house.startReplica();
+    const [shared] = house.auth0.account.clients;
+    const old = shared!.secrets[0]!;
+    const rotated = `rotated-${crypto.randomUUID()}`;
+    registerSecret('auth0 client_secret', rotated);
+    // As an operator may: write without reading.
+    await house.root.write('postern/data/upstream/auth0', { data: { client_id: shared!.id, client_secret: rotated } });
+    expect((await exchange(replica, await house.issueSecret('acme'), ORDERS)).status).toBe(200);
+    shared!.secrets = [rotated];
+    expect((await exchange(replica, await house.issueSecret('globex'), ORDERS)).status).toBe(200);
+    await house.apply({ tenants: { acme: { grants: [{ api: 'orders', scopes: ['write:orders'] }] } } });
+    house.auth0.account.clients[0]!.secrets = ['neither'];
+    const refused = await exchange(replica, await house.issueSecret('acme'), ORDERS);
+    expect(refused.status).toBe(503);
+    expect(refused.text).not.toContain(old);
+  });
 });

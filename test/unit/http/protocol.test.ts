@@ -33,6 +33,13 @@ it('serves HTTP/1.0, which knows no Host', async () => {
   expect((await send('GET /echo HTTP/1.0'))?.status).toBe(200);
 });
 
+it.each([['GET http://a/echo HTTP/1.1', 200], ['GET http://a/echo?x=/nowhere HTTP/1.1', 200], ['GET http://a/nowhere?/echo HTTP/1.1', 404], ['GET http://a HTTP/1.1', 404], ['GET a/echo HTTP/1.1', 400]])(
+  '%s: an absolute target is taken by its path',
+  async (line, status) => {
+    expect((await send(`${line}\r\nHost: a`))?.status).toBe(status);
+  },
+);
+
 it('shows a repeated header as repeated: Node would show the first and hide the others', async () => {
   const reply = await send('GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer z\r\nContent-Type: text/plain\r\nContent-Type: application/json');
   expect(JSON.parse(reply?.body ?? '')).toEqual({ authorization: 'Basic eDp5, Bearer z', type: 'text/plain, application/json' });
