@@ -31,16 +31,71 @@ export function describeError(error: unknown): Record<string, unknown> {
   if (error instanceof PosternError) return { code: error.code, message: error.message, detail: error.detail };
   if (error instanceof VaultFault) return { code: `vault_${error.reason}`, message: error.message };
   if (!(error instanceof Error)) return { type: typeof error };
-  const at = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)).slice(0, 8).map((line) => line.trim());
-  return { type: error.name, code: (error as NodeJS.ErrnoException).code, at };
+  const { name, code } = error as NodeJS.ErrnoException;
+  return { type: wordOf(name), code: wordOf(code), at: framesOf(error) };
 }
 
+/** Names and codes are words; anything longer may be a message. */
+function wordOf(text: unknown): string | undefined {
+  return typeof text === 'string' && /^\w{1,64}$/.test(text) ? text : undefined;
+}
+
+const FRAME = /^at (?:[\w$.<>#[\] ]{1,80} \()?(?:file:\/\/|node:|\/)[^\s()]+:\d+:\d+\)?$/;
+
+/** The stack without the message, which stands at its head and may have lines that look like frames. */
+function framesOf({ stack, message }: Error): string[] {
+  if (typeof stack !== 'string') return [];
+  const frames = typeof message === 'string' && message !== '' ? (stack.split(message).at(-1) ?? '') : stack;
+  return frames.split('\n').map((line) => line.trim()).filter((line) => FRAME.test(line)).slice(0, 8);
+}
+
+export interface Destination extends DestinationStream {
+  /** Writes what is left, before the process ends. Never throws. */
+  flushSync(): void;
+}
+
+/** Most bytes held back while they cannot be written; what comes then is lost. */
+const MAX_HELD = 64 * 1024 * 1024;
+/** Between two tellings of the same trouble, ms. */
+const TELL_AGAIN = 10_000;
+
 /**
- * Where lines go, written in the background.
+ * Where lines go, written in the background. A full disk ends no process: lines are held back, and written when
+ * there is room again.
  * @param target a file descriptor or a file's path
+ * @param onError told at most each 10 s
  */
-export function createDestination(target: number | string): DestinationStream & { flushSync(): void } {
-  return pino.destination({ dest: target, sync: false, mkdir: true, append: true });
+export function createDestination(target: number | string, onError: (error: unknown) => void = () => {}): Destination {
+  const destination = pino.destination({ dest: target, sync: false, mkdir: true, append: true, maxLength: MAX_HELD });
+  let toldAt = Number.NEGATIVE_INFINITY;
+  const tell = (error: unknown): void => {
+    const now = performance.now();
+    if (now - toldAt < TELL_AGAIN) return;
+    toldAt = now;
+    onError(error);
+  };
+  let failing = false;
+  let given = false;
+  destination.on('error', (error) => {
+    failing = true;
+    tell(error);
+  });
+  destination.on('write', () => (failing = false));
+  const flushSync = (): void => {
+    if (given) return;
+    try {
+      // sonic-boom's own flushSync tries a full disk again for ever.
+      if (failing) {
+        given = true;
+        destination.destroy();
+      } else destination.flushSync();
+    } catch (error) {
+      tell(error);
+    }
+  };
+  // Before pino's own listener, which would flush.
+  process.prependListener('exit', flushSync);
+  return { write: (line) => void (given || destination.write(line)), flushSync };
 }
 
 /** Lines written together, at most. */
@@ -53,11 +108,11 @@ const BATCH_AGE = 100;
  * a cached exchange.
  */
 export class BatchedLines {
-  readonly #destination: ReturnType<typeof createDestination>;
+  readonly #destination: Destination;
   #lines: string[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(destination: ReturnType<typeof createDestination>) {
+  constructor(destination: Destination) {
     this.#destination = destination;
   }
 

@@ -194,8 +194,8 @@ async function main(): Promise<void> {
   }
   const config = readConfig(process.env);
   const logDestination = createDestination(2);
-  const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1));
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
+  const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')));
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');
   const flush = () => {
     logDestination.flushSync();
