@@ -1,32 +1,46 @@
 import { readFileSync } from 'node:fs';
+import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { PosternError } from './error.ts';
 
-const seconds = (fallback: number, min: number, max: number) => z.coerce.number().min(min).max(max).default(fallback);
-const count = (fallback: number, min: number, max: number) => z.coerce.number().int().min(min).max(max).default(fallback);
+/** Written in digits: Number() would take white space for 0. */
+const digits = z.string().regex(/^\d+(\.\d+)?$/, 'is no number').transform(Number);
+const seconds = (fallback: number, min: number, max: number) => digits.pipe(z.number().min(min).max(max)).default(fallback);
+const count = (fallback: number, min: number, max: number) => digits.pipe(z.number().int().min(min).max(max)).default(fallback);
 const mount = (fallback: string) => z.string().regex(/^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/, 'is no mount path (no slash at either end)').default(fallback);
 const flag = z.enum(['true', 'false']).default('false').transform((v) => v === 'true');
+function areProxies(ranges: readonly string[]): boolean {
+  try {
+    proxyAddr.compile([...ranges]);
+    return true;
+  } catch {
+    return false;
+  }
+}
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
+/** Addresses are logged and published: nothing secret may stand in them. */
+const address = z.url({ protocol: /^https?$/, error: 'is no http or https URL' }).refine((v) => {
+  const { username = '', password = '' } = URL.parse(v) ?? {};
+  return username === '' && password === '' && !/[?#]/.test(v);
+}, 'must have no user name, no query and no fragment');
+
 /** An issuer, with the trailing slash that Auth0's have and verifiers compare. */
-const issuer = z
-  .url('is no URL')
-  .transform((v) => (v.endsWith('/') ? v : `${v}/`))
-  .refine((v) => !v.includes('?') && !v.includes('#'), 'must have no query and no fragment');
+const issuer = address.transform((v) => (v.endsWith('/') ? v : `${v}/`));
 
 const httpsOrLoopback = issuer.refine((v) => v.startsWith('https:') || LOOPBACK.test(new URL(v).hostname), 'must be https (http only on loopback)');
 
 const schema = z.object({
   POSTERN_ISSUER: issuer,
-  POSTERN_LISTEN: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port').default('127.0.0.1:8080'),
+  POSTERN_LISTEN: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port').refine((v) => !(Number(v.slice(v.lastIndexOf(':') + 1)) > 65_535), 'has no port from 0 to 65535').default('127.0.0.1:8080'),
   POSTERN_TLS_CERT_FILE: z.string().optional(),
   POSTERN_TLS_KEY_FILE: z.string().optional(),
-  POSTERN_TRUSTED_PROXIES: z.string().default('').transform((v) => v.split(',').map((p) => p.trim()).filter((p) => p !== '')),
+  POSTERN_TRUSTED_PROXIES: z.string().default('').transform((v) => Object.freeze(v.split(',').map((p) => p.trim()).filter((p) => p !== ''))).refine(areProxies, 'must be addresses or ranges such as 10.0.0.0/8, with commas between'),
   POSTERN_FORWARD_CLIENT_ADDRESS: flag,
   POSTERN_ERROR_DIALECT: z.enum(['auth0', 'rfc6749']).default('auth0'),
   POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
   POSTERN_SHUTDOWN_GRACE: seconds(10, 0, 600),
-  VAULT_ADDR: z.url('is no URL').transform((v) => v.replace(/\/+$/, '')),
+  VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),
   VAULT_NAMESPACE: z.string().optional(),
   VAULT_CACERT: z.string().optional(),
   POSTERN_VAULT_TIMEOUT: seconds(2, 0.1, 60),
@@ -87,6 +101,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     }
   };
 
+  if (set['VAULT_CACERT'] !== undefined) file('VAULT_CACERT');
   const given = SECRET_IDS.filter((name) => set[name] !== undefined);
   if (given.length !== 1) faults.push(`exactly one of ${SECRET_IDS.join(', ')} must be set${given.length > 1 ? `, not ${given.join(' and ')}` : ''}`);
   const from = given[0];

@@ -1,0 +1,210 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConfig } from '#broker/config.ts';
+import { PosternError } from '#broker/error.ts';
+
+const CANARY = 'canary-value-1f9a';
+const good = {
+  POSTERN_ISSUER: 'https://tokens.example.com/',
+  VAULT_ADDR: 'https://vault.example.com:8200',
+  POSTERN_ROLE_ID: 'role',
+  POSTERN_SECRET_ID: 'secret',
+};
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-config-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function fileOf(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+/** The lines of the refusal, one a fault. */
+function faultsOf(env: Record<string, string | undefined>): string[] {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (!(error instanceof PosternError)) throw error;
+    expect(error.code).toBe('misconfigured');
+    expect(inspect(error, { showHidden: true, depth: 9 }) + JSON.stringify(error)).not.toContain('canary');
+    const [head, ...lines] = error.message.split('\n');
+    expect(head).toBe(`The configuration has ${lines.length} fault${lines.length === 1 ? '' : 's'}:`);
+    return lines.map((line) => line.trim());
+  }
+  return [];
+}
+
+describe('the least that works', () => {
+  test('has the defaults', () => {
+    expect(readConfig(good)).toMatchObject({
+      POSTERN_ISSUER: 'https://tokens.example.com/',
+      host: '127.0.0.1',
+      port: 8080,
+      secretId: { value: 'secret', wrapped: false },
+      tls: undefined,
+      POSTERN_APPROLE_MOUNT: 'approle',
+      POSTERN_BROKER_APPROLE_MOUNT: 'approle-broker',
+      POSTERN_VERIFY_TTL: 30,
+      POSTERN_AUTH0_BINDING: 'action',
+      POSTERN_ERROR_DIALECT: 'auth0',
+      POSTERN_TRUSTED_PROXIES: [],
+      POSTERN_FORWARD_CLIENT_ADDRESS: false,
+      unknown: [],
+    });
+  });
+
+  test('is frozen, its parts too', () => {
+    const config = readConfig({ ...good, POSTERN_TRUSTED_PROXIES: '10.0.0.0/8' });
+    expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
+    expect(() => Object.assign(config.secretId, { value: 'x' })).toThrow(TypeError);
+    expect(() => (config.POSTERN_TRUSTED_PROXIES as string[]).push('0.0.0.0/0')).toThrow(TypeError);
+  });
+
+  test('an empty variable counts as unset', () => {
+    expect(readConfig({ ...good, POSTERN_AUTH0_ISSUER: '', POSTERN_LISTEN: '', POSTERN_SECRET_ID_FILE: '' }).port).toBe(8080);
+    expect(faultsOf({ ...good, POSTERN_ROLE_ID: '' })).toEqual(['POSTERN_ROLE_ID is missing']);
+  });
+
+  test('a misspelt variable is noticed, by its name alone', () => {
+    expect(readConfig({ ...good, POSTERN_VERIFY_TLL: CANARY, POSTERN_: 'x', OTHER: 'x', VAULT_TOKEN: 'x' }).unknown).toEqual(['POSTERN_VERIFY_TLL', 'POSTERN_']);
+  });
+
+  test('issuers get the trailing slash that verifiers compare', () => {
+    const config = readConfig({ ...good, POSTERN_ISSUER: 'https://tokens.example.com', POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com' });
+    expect([config.POSTERN_ISSUER, config.POSTERN_AUTH0_ISSUER]).toEqual(['https://tokens.example.com/', 'https://acme.eu.auth0.com/']);
+  });
+
+  test.each([
+    ['0.0.0.0:443', '0.0.0.0', 443],
+    ['[::1]:8443', '::1', 8443],
+    ['[::]:0', '::', 0],
+    ['localhost:65535', 'localhost', 65535],
+  ])('listens at %s', (listen, host, port) => {
+    expect(readConfig({ ...good, POSTERN_LISTEN: listen })).toMatchObject({ host, port });
+  });
+});
+
+describe('refused', () => {
+  test('all faults at once, each named once, no value repeated', () => {
+    const faults = faultsOf({
+      POSTERN_ISSUER: CANARY,
+      POSTERN_LISTEN: CANARY,
+      VAULT_ADDR: CANARY,
+      POSTERN_ERROR_DIALECT: CANARY,
+      POSTERN_AUTH0_ISSUER: CANARY,
+      POSTERN_AUTH0_BINDING: CANARY,
+      POSTERN_VERIFY_TTL: CANARY,
+      POSTERN_CACHE_TOKENS: CANARY,
+      POSTERN_KV_MOUNT: `/${CANARY}/`,
+      POSTERN_TENANT_CLAIM: CANARY,
+      POSTERN_LOG_LEVEL: CANARY,
+      POSTERN_FORWARD_CLIENT_ADDRESS: CANARY,
+      POSTERN_TRUSTED_PROXIES: CANARY,
+      POSTERN_SECRET_ID: CANARY,
+      POSTERN_WRAPPED_SECRET_ID: CANARY,
+      POSTERN_TLS_CERT_FILE: `/nowhere/${CANARY}`,
+      VAULT_CACERT: `/nowhere/${CANARY}`,
+    });
+    const named = (name: string) => faults.filter((fault) => fault.startsWith(`${name} `)).length;
+    for (const name of ['POSTERN_ISSUER', 'POSTERN_LISTEN', 'VAULT_ADDR', 'POSTERN_ERROR_DIALECT', 'POSTERN_AUTH0_ISSUER', 'POSTERN_AUTH0_BINDING', 'POSTERN_VERIFY_TTL', 'POSTERN_CACHE_TOKENS', 'POSTERN_KV_MOUNT', 'POSTERN_TENANT_CLAIM', 'POSTERN_LOG_LEVEL', 'POSTERN_FORWARD_CLIENT_ADDRESS', 'POSTERN_TRUSTED_PROXIES', 'POSTERN_ROLE_ID', 'VAULT_CACERT']) {
+      expect([name, named(name)]).toEqual([name, 1]);
+    }
+    expect(faults.join('\n')).toContain('not POSTERN_SECRET_ID and POSTERN_WRAPPED_SECRET_ID');
+    expect(faults.join('\n')).toContain('must be set together');
+  });
+
+  test('nothing at all', () => {
+    expect(faultsOf({}).map((fault) => fault.split(' ')[0])).toEqual(['POSTERN_ISSUER', 'VAULT_ADDR', 'POSTERN_ROLE_ID', 'exactly']);
+  });
+
+  test.each<[string, string]>([
+    ['POSTERN_LISTEN', '8080'],
+    ['POSTERN_LISTEN', '127.0.0.1:65536'],
+    ['POSTERN_LISTEN', '127.0.0.1:99999'],
+    ['POSTERN_LISTEN', '::1:8080'],
+    ['POSTERN_LISTEN', ':8080'],
+    ['POSTERN_ISSUER', 'tokens.example.com'],
+    ['POSTERN_ISSUER', 'ftp://tokens.example.com/'],
+    // oxlint-disable-next-line no-script-url
+    ['POSTERN_ISSUER', 'javascript:alert(1)/'],
+    ['POSTERN_ISSUER', 'https://tokens.example.com/?a=b'],
+    ['POSTERN_ISSUER', 'https://tokens.example.com/#a'],
+    ['POSTERN_ISSUER', 'https://tokens.example.com/?'],
+    ['POSTERN_ISSUER', 'https://user:canary@tokens.example.com/'],
+    ['VAULT_ADDR', 'vault:8200'],
+    ['VAULT_ADDR', 'unix:///run/vault.sock'],
+    ['VAULT_ADDR', 'https://user:canary@vault.example.com/'],
+    ['VAULT_ADDR', 'https://vault.example.com/?token=canary'],
+    ['POSTERN_AUTH0_ISSUER', 'http://acme.eu.auth0.com/'],
+    ['POSTERN_AUTH0_ISSUER', 'http://127.0.0.1.evil.example.com/'],
+    ['POSTERN_AUTH0_ISSUER', 'http://localhost.evil.example.com/'],
+    ['POSTERN_AUTH0_ISSUER', 'http://localhost@evil.example.com/'],
+    ['POSTERN_AUTH0_ISSUER', 'http://0.0.0.0/'],
+    ['POSTERN_VERIFY_TTL', '31'],
+    ['POSTERN_VERIFY_TTL', '-1'],
+    ['POSTERN_VERIFY_TTL', 'NaN'],
+    ['POSTERN_VERIFY_TTL', 'Infinity'],
+    ['POSTERN_VERIFY_TTL', ' '],
+    ['POSTERN_VERIFY_TTL', '30s'],
+    ['POSTERN_VAULT_TIMEOUT', '0'],
+    ['POSTERN_CACHE_TOKENS', '1.5'],
+    ['POSTERN_CACHE_TOKENS', '0'],
+    ['POSTERN_THROTTLE_CLIENT', '0'],
+    ['POSTERN_KV_MOUNT', 'postern/'],
+    ['POSTERN_KV_MOUNT', '../sys'],
+    ['POSTERN_KV_MOUNT', 'a//b'],
+    ['POSTERN_TRANSIT_KEY', 'a b'],
+    ['POSTERN_TRUSTED_PROXIES', '10.0.0.0/99'],
+    ['POSTERN_TRUSTED_PROXIES', 'proxy.example.com'],
+    ['POSTERN_TRUSTED_PROXIES', '10.0.0.1, everybody'],
+    ['POSTERN_TENANT_CLAIM', 'tenant'],
+    ['POSTERN_FORWARD_CLIENT_ADDRESS', 'yes'],
+  ])('%s=%s', (name, value) => {
+    const faults = faultsOf({ ...good, [name]: value });
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(new RegExp(`^${name} `));
+  });
+
+  test.each(['http://127.0.0.1:3000/', 'http://localhost:3000', 'http://[::1]:3000/', 'https://acme.eu.auth0.com/'])('but not POSTERN_AUTH0_ISSUER=%s', (value) => {
+    expect(faultsOf({ ...good, POSTERN_AUTH0_ISSUER: value })).toEqual([]);
+  });
+
+  test.each(['10.0.0.1', '10.0.0.0/8, 2001:db8::/32', 'loopback'])('but not POSTERN_TRUSTED_PROXIES=%s', (value) => {
+    expect(faultsOf({ ...good, POSTERN_TRUSTED_PROXIES: value })).toEqual([]);
+  });
+});
+
+describe('the broker\'s secret_id', () => {
+  const { POSTERN_SECRET_ID: _none, ...rest } = good;
+
+  test('from a file, without the line end that editors and shells put there', () => {
+    expect(readConfig({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('secret', `${CANARY}\n`) }).secretId).toEqual({ value: CANARY, wrapped: false });
+    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID_FILE: fileOf('wrapped', `  ${CANARY}\r\n`) }).secretId).toEqual({ value: CANARY, wrapped: true });
+    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID: CANARY }).secretId).toEqual({ value: CANARY, wrapped: true });
+  });
+
+  test('a file that is empty, and one that is not there', () => {
+    expect(faultsOf({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('empty', '\n') })).toEqual(['POSTERN_SECRET_ID_FILE is empty']);
+    expect(faultsOf({ ...rest, POSTERN_SECRET_ID_FILE: '/nowhere/x' })).toEqual(['POSTERN_SECRET_ID_FILE cannot be read (ENOENT)']);
+    expect(faultsOf({ ...rest, POSTERN_SECRET_ID_FILE: folder })).toEqual(['POSTERN_SECRET_ID_FILE cannot be read (EISDIR)']);
+  });
+
+  test('none, or more than one', () => {
+    expect(faultsOf(rest)).toHaveLength(1);
+    expect(faultsOf({ ...good, POSTERN_SECRET_ID_FILE: fileOf('secret', CANARY) })).toHaveLength(1);
+  });
+});
+
+test('TLS: both files or none, and they must be readable', () => {
+  const cert = fileOf('cert.pem', 'CERT');
+  expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toEqual({ cert: 'CERT', key: 'CERT' });
+  expect(faultsOf({ ...good, POSTERN_TLS_KEY_FILE: cert })).toHaveLength(1);
+  expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual(['POSTERN_TLS_KEY_FILE cannot be read (ENOENT)']);
+});
