@@ -194,7 +194,13 @@ describe('routes', () => {
     expect(s.seen).toEqual([]);
   });
 
-  test.each(['http://127.0.0.1/oauth/token', 'https://evil.example.com/livez', '*', 'evil.example.com:443'])('the target %s reaches no route: 4xx, and the log repeats none of it', async (target) => {
+  test.each(['http://127.0.0.1/livez', 'http://evil.example.com/livez', 'http://x:1/livez?token=canary'])('the absolute target %s is taken for its path alone (RFC 9112 §3.2.2)', async (target) => {
+    const s = await stage();
+    expect((await raw(s.port, `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`)).replies.map(({ status }) => status)).toEqual([200]);
+    expect(s.seen).toEqual([{ path: '/livez', address: '127.0.0.1', body: '' }]);
+  });
+
+  test.each(['http://evil.example.com', 'http://evil.example.com/oauth/token/../../livez', 'http://evil.example.com//livez', 'https://', '*', 'evil.example.com:443', 'evil:/livez', 'evil/livez'])('the target %s reaches no route: 4xx, and the log repeats none of it', async (target) => {
     const s = await stage();
     const { replies, hung } = await raw(s.port, `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
     expect(hung).toBe(false);

@@ -164,12 +164,13 @@ describe('hazard: no deadline', () => {
     await client.close();
   });
 
-  test('a thousand calls to a frozen Vault all end at it, also those that wait for a socket', async () => {
+  test('hundreds of calls to a frozen Vault all end at it, also those that wait for a socket', async () => {
     await using server = await Loopback.start(() => {});
-    const client = clientOf(server.origin, { timeoutMs: 300, connections: 4 });
+    const client = clientOf(server.origin, { timeoutMs: 300, connections: 2 });
     const begun = Date.now();
-    const reasons = await Promise.all(Array.from({ length: 1000 }, () => faultOf(() => client.read('kv/x')).then((f) => f.reason)));
-    expect(Date.now() - begun).toBeLessThan(3000);
+    const reasons = await Promise.all(Array.from({ length: 300 }, () => faultOf(() => client.read('kv/x')).then((f) => f.reason)));
+    // One after another they would take 45 s.
+    expect(Date.now() - begun).toBeLessThan(15_000);
     expect(new Set(reasons)).toEqual(new Set(['timeout']));
     await client.close();
   });

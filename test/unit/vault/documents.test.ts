@@ -175,6 +175,26 @@ describe('upstream/auth0', () => {
     const { fixture, upstream } = stage();
     fixture.set(PATH, { client_id: 'id', client_secret: 'new', previous_client_secret: 'old' });
     expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new', 'old'] });
+  });
+
+  test('without a previous one it stands alone', async () => {
+    const { fixture, upstream } = stage();
+    fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
+    expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
+  });
+
+  test('the version before gives the previous secret, to who may write and not read', async () => {
+    const { fixture, upstream } = stage();
+    fixture.set(PATH, { client_id: 'id', client_secret: 'old' });
+    fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
+    expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new', 'old'] });
+    fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
+    expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
+  });
+
+  test.each([{ client_id: 'another', client_secret: 'old' }, { client_id: 'id' }, null])('a version before that is %j gives none', async (before) => {
+    const { fixture, upstream } = stage();
+    fixture.set(PATH, before);
     fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
     expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
   });

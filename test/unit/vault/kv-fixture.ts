@@ -14,6 +14,7 @@ export interface KvCall {
 /** A KV v2 mount in memory, behind the client's own interface, that notes who asks for what. */
 export class KvFixture {
   readonly documents = new Map<string, { data: unknown; version: number }>();
+  readonly #before = new Map<string, unknown>();
   readonly calls: KvCall[] = [];
   fault: VaultFault | undefined;
   readonly kv: Kv;
@@ -34,6 +35,8 @@ export class KvFixture {
   }
 
   set(path: string, data: unknown): void {
+    const { data: old, version = 0 } = this.documents.get(path) ?? {};
+    this.#before.set(`${path}@${version}`, old);
     this.documents.set(path, { data, version: (this.documents.get(path)?.version ?? 0) + 1 });
   }
 
@@ -44,7 +47,8 @@ export class KvFixture {
 
   #read(path: string, options: CallOptions): VaultAnswer | undefined {
     this.#note('read', path, options);
-    const found = this.documents.get(path);
+    const { version } = options;
+    const found = version === undefined || version === this.documents.get(path)?.version ? this.documents.get(path) : { data: this.#before.get(`${path}@${version}`) ?? null, version };
     return found && { data: { data: found.data, metadata: { version: found.version } } };
   }
 
