@@ -169,16 +169,6 @@ describe('running', () => {
     expect(s.events.at(-1)).toEqual({ event: 'login', ttl: 3600 });
   });
 
-  test('it renews before the token ends', async () => {
-    await using s = await stage();
-    // The life is told in whole seconds and looked at once a second at most.
-    s.vault.ttl = 11;
-    void s.session.run();
-    await expect.poll(() => s.session.ready).toBe(true);
-    s.vault.ttl = 1;
-    expect(s.paths()).not.toContain('auth/token/renew-self');
-  });
-
   test('a token that lives 1 s is replaced in time: nobody is ever denied', async () => {
     await using s = await stage();
     s.vault.ttl = 1;
