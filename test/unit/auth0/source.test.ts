@@ -1,6 +1,7 @@
 import { createHmac, createPublicKey } from 'node:crypto';
 import { inspect } from 'node:util';
-import { UnsecuredJWT } from 'jose';
+import { SignJWT, UnsecuredJWT, exportJWK, importJWK } from 'jose';
+import type { JWK } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Auth0Source } from '#broker/auth0/source.ts';
 import type { Auth0SourceOptions } from '#broker/auth0/source.ts';
@@ -318,11 +319,13 @@ describe('a token from Auth0 that is not what was asked for is refused', () => {
       const input = [{ alg: 'HS256', typ: 'JWT', kid: key.jwk.kid }, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
       return `${input}.${createHmac('sha256', pem).update(input).digest('base64url')}`;
     })],
-    ['PS256 with the same key', (auth0) => (auth0.forge = async (payload) => {
-      const text = await auth0.sign(payload);
-      const [, body, signature] = text.split('.');
-      return `${Buffer.from(JSON.stringify({ alg: 'PS256', typ: 'JWT', kid: key.jwk.kid })).toString('base64url')}.${body}.${signature}`;
-    })],
+    ['PS256, rightly signed by the same key, which is published without its alg', (auth0) => {
+      auth0.published = [{ ...key.jwk, alg: undefined } as unknown as JWK];
+      auth0.forge = async (payload) => {
+        const pss = await importJWK(await exportJWK(key.privateKey), 'PS256');
+        return new SignJWT(payload).setProtectedHeader({ alg: 'PS256', typ: 'JWT', kid: key.jwk.kid }).sign(pss);
+      };
+    }],
   ])('%s', async (_fault, set) => {
     await using s = await stage();
     set(s.auth0);
