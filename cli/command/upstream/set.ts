@@ -34,7 +34,7 @@ const PREVIOUS: Readonly<Record<UpstreamView['previous'], string>> = {
   given: 'the previous secret is stored beside it',
   kept: 'the previous secret is kept beside it',
   none: 'there was none of this application before',
-  'not readable': 'the one before is not kept beside it, for your token may set it and never read it (--previous-secret-file adds it)',
+  'not readable': 'brokers find the one before as the version before it (your token may set it and never read it)',
 };
 
 export function upstreamText({ client_id: id, version, previous }: UpstreamView): string {
