@@ -10,6 +10,8 @@ export interface ThrottleOptions {
   refillSeconds?: number;
   /** Attempts that may wait for others to be decided. Default 1000 for each address. */
   queue?: number;
+  /** Longest wait in that queue, ms. Default 4000: behind a Vault that is frozen, a request must not wait for all before it to time out. */
+  patienceMs?: number;
   now?: () => number;
 }
 
@@ -33,6 +35,7 @@ export class Throttle {
   readonly #perAddress: number;
   readonly #refillMs: number;
   readonly #queue: number;
+  readonly #patienceMs: number;
   readonly #now: () => number;
   // Bounded, since the keys are an attacker's to choose.
   readonly #clients = new LRUCache<string, Allowance>({ max: 50_000 });
@@ -43,13 +46,14 @@ export class Throttle {
     this.#perAddress = options.perAddress ?? 100;
     this.#refillMs = (options.refillSeconds ?? 60) * 1000;
     this.#queue = options.queue ?? 1000;
+    this.#patienceMs = options.patienceMs ?? 4000;
     this.#now = options.now ?? Date.now;
   }
 
   /**
    * Runs `attempt` if both allowances have a unit left.
    * @param wrong tells whether an error of `attempt` means a wrong credential; any other outcome gives the units back.
-   * @throws {PosternError} too_many_requests, without running `attempt`.
+   * @throws {PosternError} too_many_requests; temporarily_unavailable after too long a wait; both without running `attempt`.
    */
   async run<T>(clientId: string, address: string, attempt: () => Promise<T>, wrong: (error: unknown) => boolean): Promise<T> {
     const network = networkOf(address);
@@ -84,6 +88,7 @@ export class Throttle {
   }
 
   async #take(allowance: Allowance, limit: number): Promise<void> {
+    const since = this.#now();
     for (;;) {
       const now = this.#now();
       // A clock set back must not take anything away.
@@ -92,6 +97,10 @@ export class Throttle {
       if (allowance.left < 1) {
         const seconds = Math.max(1, Math.ceil(((1 - allowance.left) * this.#refillMs) / limit / 1000));
         throw new PosternError('too_many_requests', 'Too many wrong credentials, try again later', { retryAfter: seconds });
+      }
+      if (now - since > this.#patienceMs) {
+        allowance.waiting.shift()?.();
+        throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'too many logins of one address wait for Vault', retryAfter: 1 });
       }
       if (allowance.left - allowance.pending >= 1) {
         allowance.pending++;

@@ -132,6 +132,26 @@ describe('good customers', () => {
     expect(await guess(throttle, 9, 'other', ADDRESS)).toBe(0);
   });
 
+  test('behind a Vault that is frozen nobody waits for all before him to time out', async () => {
+    const clock = new Clock();
+    const throttle = new Throttle({ perClient: 1, perAddress: 100, now: clock.now });
+    const gate = deferred<void>();
+    let reached = 0;
+    const attempt = () => {
+      reached++;
+      return gate.promise;
+    };
+    const running = Array.from({ length: 50 }, () => codeOf(throttle.run('acme', ADDRESS, attempt, isWrong)));
+    await Promise.resolve();
+    clock.advance(5_000);
+    const late = codeOf(throttle.run('acme', ADDRESS, right, isWrong));
+    gate.reject(new PosternError('temporarily_unavailable', 'no answer'));
+    expect(new Set(await Promise.all(running))).toEqual(new Set(['temporarily_unavailable']));
+    expect(reached).toBe(1);
+    // Who came later is not held up by them.
+    expect(await late).toBe('ok');
+  });
+
   test('a full queue is told so at once, and drains', async () => {
     const throttle = new Throttle({ perClient: 1, perAddress: 1, queue: 2 });
     const gate = deferred<void>();
