@@ -22,7 +22,7 @@ export interface NodeVaultResponse {
 export interface TransportOptions {
   /** Origin of Vault, e.g. `https://vault.example.com:8200`. */
   address: string;
-  /** PEM file with the CA to trust, beside the system's. */
+  /** PEM file with the CA to trust, in place of the system's. */
   caFile?: string | undefined;
   /** Deadline of one attempt, ms. */
   timeoutMs: number;

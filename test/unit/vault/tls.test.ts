@@ -1,0 +1,93 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, get } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import nodeVault from 'node-vault';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { replyJson } from '#broker/http/reply.ts';
+import { HttpServer } from '#broker/http/server.ts';
+import { VaultClient } from '#broker/vault/client.ts';
+
+const TOKEN = 'hvs.canary-token';
+const openssl = spawnSync('openssl', ['version']).status === 0;
+
+describe.skipIf(!openssl)('TLS', () => {
+  let folder: string;
+  let address: string;
+  const seen: string[] = [];
+  const certOf = (name: string) => ({ cert: readFileSync(join(folder, `${name}.pem`), 'utf8'), key: readFileSync(join(folder, `${name}.key`), 'utf8') });
+  const server = createServer((request, response) => {
+    seen.push(String(request.headers['x-vault-token']));
+    response.end('{"data":{"ok":true}}');
+  });
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
+    for (const [name, san] of [['right', 'IP:127.0.0.1'], ['other', 'DNS:elsewhere.example.com']] as const) {
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=test', '-addext', `subjectAltName=${san}`, '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.pem`)], { stdio: 'ignore' });
+    }
+    server.setSecureContext(certOf('right'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    address = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    seen.length = 0;
+  });
+  afterAll(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const read = async (caFile?: string) => {
+    const client = new VaultClient({ address, caFile });
+    try {
+      return (await client.read('kv/x', { token: TOKEN, attempts: 1 }))?.data;
+    } finally {
+      await client.close();
+    }
+  };
+
+  test('node-vault itself stops checking Vault\'s certificate when the environment says so', async () => {
+    vi.stubEnv('VAULT_SKIP_VERIFY', 'true');
+    await nodeVault({ endpoint: address, token: TOKEN }).read('kv/x');
+    expect(seen).toEqual([TOKEN]);
+  });
+
+  test('a certificate that nobody vouches for gets no token, whatever the environment says', async () => {
+    vi.stubEnv('VAULT_SKIP_VERIFY', 'true');
+    await expect(read()).rejects.toMatchObject({ reason: 'unreachable', message: expect.stringContaining('DEPTH_ZERO_SELF_SIGNED_CERT') });
+    expect(seen).toEqual([]);
+  });
+
+  test('the CA of the configuration is trusted', async () => {
+    expect(await read(join(folder, 'right.pem'))).toEqual({ ok: true });
+  });
+
+  test('a certificate for another name gets no token', async () => {
+    server.setSecureContext(certOf('other'));
+    await expect(read(join(folder, 'other.pem'))).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(seen).toEqual([]);
+    server.setSecureContext(certOf('right'));
+  });
+
+  test('the broker\'s own door: TLS 1.2 and up, and plain http gets nothing', async () => {
+    const door = new HttpServer({ errors: 'auth0', tls: certOf('right'), routes: [{ path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') }] });
+    const port = await door.listen('127.0.0.1', 0);
+    const status = (maxVersion: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3') =>
+      new Promise<number | string>((resolve) => {
+        get({ host: '127.0.0.1', port, path: '/livez', agent: false, ca: certOf('right').cert, minVersion: 'TLSv1.1', maxVersion, ciphers: 'DEFAULT@SECLEVEL=0' }, (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        }).on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+      });
+    expect([await status('TLSv1.3'), await status('TLSv1.2')]).toEqual([200, 200]);
+    expect(await status('TLSv1.1')).toEqual(expect.any(String));
+    await expect(fetch(`http://127.0.0.1:${port}/livez`)).rejects.toThrow();
+    expect(await status('TLSv1.3')).toBe(200);
+    await door.close(0);
+  });
+});
