@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { findProviders } from '#tools/part/terraform.ts';
-import { findVault } from '#tools/part/vault.ts';
+import { findParts } from '#tools/part/parts.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
 import { abortable } from './interrupt.ts';
@@ -87,12 +86,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const logFile = (name: string): string => join(logs, `${name}-${process.pid}.log`);
   const testing = options.logFolder !== undefined;
 
-  const vaultPart = await timed('finding Vault, Terraform and its providers', () =>
-    abortable(signal, async () => {
-      await findProviders(report);
-      return findVault(report);
-    }),
-  );
+  const { vault: vaultPart } = await timed('finding Vault, Terraform and its providers', () => abortable(signal, () => findParts(report)));
 
   const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
   const { account, m2mSecret, operatorsSecret } = auth0Account(action);
