@@ -86,6 +86,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     grants: new VaultGrants(documents),
     apis,
     issuers: { transit: config.POSTERN_ISSUER, auth0: config.POSTERN_AUTH0_ISSUER },
+    form: `${config.POSTERN_AUTH0_BINDING} ${config.POSTERN_TENANT_CLAIM}`,
     isDisabled: (tenant) => epoch.isDisabled(tenant),
   });
   const store = new VaultTokens(new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
@@ -130,6 +131,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     errors: config.POSTERN_ERROR_DIALECT,
     tls: config.tls,
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    onUntrustedProxy: (address) =>
+      log.warn({ address }, 'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: until then all behind it share one allowance of wrong credentials'),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
   });
@@ -196,6 +199,9 @@ async function main(): Promise<void> {
   const logDestination = createDestination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
   const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')));
+  if (config.VAULT_ADDR.startsWith('http:') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(config.VAULT_ADDR)) {
+    log.warn({ vault: config.VAULT_ADDR }, 'Vault is reached without TLS: every credential goes over the network in the clear');
+  }
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');
   const flush = () => {
     logDestination.flushSync();

@@ -32,7 +32,7 @@ class Authorized {
   /** SHA-256 of the key, base64url: its name where it is stored. */
   readonly digest: string;
 
-  constructor(identity: Identity, tenant: TenantGrants, api: Api, issuer: string, scopes: readonly string[], whole: boolean) {
+  constructor(identity: Identity, tenant: TenantGrants, api: Api, { issuer, form }: { issuer: string; form: string }, scopes: readonly string[], whole: boolean) {
     this.tenant = identity.tenant;
     this.clientId = identity.clientId;
     this.api = api.name;
@@ -47,7 +47,7 @@ class Authorized {
     this.organization = tenant.organization ?? undefined;
     this.claims = tenant.claims;
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
-    const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims]));
+    const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, form]));
     this.key = JSON.stringify([issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version]);
     this.digest = sha256(this.key);
   }
@@ -63,6 +63,8 @@ export interface AuthorizationOptions {
   apis: ApiCatalog;
   /** Issuer of the tokens of each source, with its trailing slash. */
   issuers: Readonly<Record<Api['source'], string | undefined>>;
+  /** What else the tokens depend on: how they are bound to their tenant, say. A part of every key. */
+  form?: string;
   isDisabled: (tenant: string) => boolean;
 }
 
@@ -117,7 +119,7 @@ export class Authorization {
     }
     const granted = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
     const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
-    const authorized = new Authorized(identity, tenant, api, issuer, scopes, scopes.length === granted.length);
+    const authorized = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === granted.length);
     if (asked.length <= MEMO_TEXT) {
       if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
       memo.authorized.set(asked, authorized);

@@ -23,19 +23,25 @@ export interface EpochWatchOptions {
   verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
   /** Time between two looks, ms. Default 1000: what is announced holds on every replica within 2 s. */
   intervalMs?: number;
+  /** How long the last epoch read is gone by, ms. Default 60,000: longer than any verification is remembered. */
+  staleMs?: number;
+  now?: () => number;
   onError?: (error: unknown) => void;
 }
 
 /** Looks at the epoch each second and forgets the verifications of tenants that changed. */
 export class EpochWatch {
   readonly #options: EpochWatchOptions;
+  readonly #now: () => number;
   #seen: Epoch | undefined;
+  #readAt = 0;
   #disabled: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: EpochWatchOptions) {
     this.#options = options;
+    this.#now = options.now ?? Date.now;
   }
 
   /** Whether an epoch was ever read: before that nobody knows who is disabled. */
@@ -43,9 +49,12 @@ export class EpochWatch {
     return this.#seen !== undefined;
   }
 
-  /** @throws {PosternError} temporarily_unavailable while no epoch is {@link known}: nobody is served on a guess. */
+  /** @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess. */
   isDisabled(tenant: string): boolean {
     if (this.#seen === undefined) throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch was not read yet', retryAfter: 1 });
+    if (this.#now() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
+      throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch could not be read for too long: who was disabled meanwhile is not known', retryAfter: 5 });
+    }
     return this.#disabled.has(tenant);
   }
 
@@ -74,6 +83,7 @@ export class EpochWatch {
   #take(now: Epoch): void {
     const before = this.#seen;
     this.#seen = now;
+    this.#readAt = this.#now();
     this.#disabled = new Set(now.disabled);
     if (now.epoch === before?.epoch) return;
     const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);

@@ -16,6 +16,8 @@ export interface HttpServerOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. None by default. */
   trustedProxies?: readonly string[];
+  /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
+  onUntrustedProxy?: (address: string) => void;
   /** Most connections open at once. Default 10,000. */
   maxConnections?: number;
   /** ms; for tests, which have no 15 s. */
@@ -35,6 +37,7 @@ export class HttpServer {
   readonly #routes = new Map<string, Route>();
   readonly #trust: ((address: string, hop: number) => boolean) | undefined;
   #draining = false;
+  #toldOfProxy = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -102,7 +105,13 @@ export class HttpServer {
 
   #addressOf(request: IncomingMessage): string {
     const direct = request.socket.remoteAddress ?? '';
-    if (this.#trust === undefined) return direct;
+    if (this.#trust === undefined) {
+      if (!this.#toldOfProxy && request.headers['x-forwarded-for'] !== undefined) {
+        this.#toldOfProxy = true;
+        this.#options.onUntrustedProxy?.(direct);
+      }
+      return direct;
+    }
     // A trusted proxy may pass on what its client wrote; only an address counts as one.
     const told = proxyAddr(request, this.#trust);
     return isIP(told) ? told : direct;

@@ -7,7 +7,6 @@ import { startReaper } from '#cli/dev/reaper.ts';
 import { APIS } from '#cli/dev/scenario.ts';
 import { noteSecret } from '#cli/dev/secret.ts';
 import type { Stack } from '#cli/dev/stack.ts';
-import { SERVER_CORE, pin } from './cores.ts';
 import { VaultDirect } from './vault-direct.ts';
 
 const WARM_UP = 600;
@@ -77,7 +76,6 @@ export async function measureFirstExchange(stack: Stack): Promise<FirstExchange>
     env: { POSTERN_ISSUER: stack.broker.issuer, POSTERN_AUDIT_FILE: auditFile },
   });
   undo.defer(() => fresh.child.stop(10_000));
-  await pin(fresh.child.pid, SERVER_CORE);
 
   const pool = new Pool(fresh.issuer, { connections: 1 });
   undo.defer(() => pool.close());

@@ -5,7 +5,7 @@ import { vaultRequests } from '#cli/dev/count.ts';
 import { startStack } from '#cli/dev/stack.ts';
 import type { Stack } from '#cli/dev/stack.ts';
 import { startServer } from './child.ts';
-import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
+import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange, median } from './first-exchange.ts';
 import { VaultDirect } from './vault-direct.ts';
 import { findWrk, postForm } from './wrk.ts';
@@ -13,7 +13,8 @@ import { findWrk, postForm } from './wrk.ts';
 const HELP = `Usage: make bench            (node test/bench/main.ts [--rounds N] [--seconds N] [--json])
 
 Measures the cached exchange beside a bare node:http handler, the do-it-yourself way at Vault, and
-oidc-provider, all in one run: servers on core 0, the load on core 1, turn by turn.
+oidc-provider, all in one run: servers on core 0, the load on core 1, turn by turn. Latency is
+measured one request at a time, with nobody pinned.
 `;
 
 interface Line {
@@ -123,6 +124,7 @@ async function throughput(on: Stack): Promise<Line[]> {
 
 async function firstExchange(on: Stack): Promise<Line[]> {
   report('first exchanges of unseen credentials');
+  await Promise.all([on.vault.pid, on.broker.child.pid, process.pid].map((pid) => pin(pid, ALL_CORES)));
   const { exchange, raw, ratio, measured } = await measureFirstExchange(on);
   return [
     {

@@ -22,6 +22,7 @@ export interface StageOptions {
   tenant?: TenantGrants | undefined;
   readGrants?: (identity: Identity) => Promise<TenantGrants | undefined>;
   issuers?: AuthorizationOptions['issuers'];
+  form?: string;
   isDisabled?: (tenant: string) => boolean;
 }
 
@@ -32,6 +33,7 @@ export function authorizationOf(options: StageOptions = {}): Authorization {
     grants: { readGrants: options.readGrants ?? (async () => tenant) },
     apis: { byAudience: (audience) => apis.find((api) => api.audience === audience), byName: (name) => apis.find((api) => api.name === name) },
     issuers: options.issuers ?? { transit: ISSUER, auth0: AUTH0 },
+    ...(options.form === undefined ? {} : { form: options.form }),
     isDisabled: options.isDisabled ?? (() => false),
   });
 }

@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { EpochWatch, NO_EPOCH } from '#broker/credential/epoch.ts';
 import type { Epoch } from '#broker/credential/epoch.ts';
 import { PosternError } from '#broker/error.ts';
+import { Clock } from './clock.ts';
 
 const epochOf = (epoch: number, recent: [number, string][] = [], disabled: string[] = []): Epoch => ({
   epoch,
@@ -129,4 +130,29 @@ describe('looking', () => {
     await sleep(20);
     expect(readEpoch).toHaveBeenCalledTimes(1);
   });
+});
+
+test('an epoch that could not be read for a minute is no answer: who was disabled meanwhile is not known', async () => {
+  const clock = new Clock();
+  let away = false;
+  const watch = new EpochWatch({
+    reader: {
+      readEpoch: async () => {
+        if (away) throw new Error('away');
+        return epochOf(1);
+      },
+    },
+    verified: { forget: () => {}, forgetAll: () => {} },
+    now: clock.now,
+  });
+  await watch.look();
+  away = true;
+  clock.advance(60_000);
+  await watch.look();
+  expect(watch.isDisabled('acme')).toBe(false);
+  clock.advance(1);
+  expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 5 }));
+  away = false;
+  await watch.look();
+  expect(watch.isDisabled('acme')).toBe(false);
 });

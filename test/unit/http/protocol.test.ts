@@ -76,3 +76,12 @@ it('does not read on for ever once it has refused', async () => {
   await new Promise((resolve) => socket.on('close', resolve));
   clearInterval(drip);
 }, 8_000);
+
+it('tells once of a proxy that nobody named', async () => {
+  const told: string[] = [];
+  const own = new HttpServer({ errors: 'auth0', routes: [{ path: '/', method: 'GET', handle: ({ response, address }) => replyJson(response, 200, JSON.stringify(address)) }], onUntrustedProxy: (address) => told.push(address) });
+  const at = await own.listen('127.0.0.1', 0);
+  for (let i = 0; i < 3; i++) expect(await (await fetch(`http://127.0.0.1:${at}/`, { headers: { 'x-forwarded-for': '203.0.113.9' } })).json()).toBe('127.0.0.1');
+  await own.close(0);
+  expect(told).toEqual(['127.0.0.1']);
+});
