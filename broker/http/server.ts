@@ -160,11 +160,14 @@ function linger(request: IncomingMessage): void {
   request.resume();
 }
 
-/** The path of a request target: origin-form, or absolute-form, which a server must take too (RFC 9112 §3.2.2). */
+/** Scheme and authority of an absolute request target, which a server must take too (RFC 9112 §3.2.2). */
+const ABSOLUTE = /^https?:\/\/[^/?#]+(?=\/)/i;
+
+/** The path of a request target, without its query. */
 function pathOf(target: string): string {
-  const from = target.startsWith('/') ? 0 : Math.max(0, target.indexOf('/', target.indexOf('://') + 3));
-  const query = target.indexOf('?', from);
-  return query === -1 ? target.slice(from) : target.slice(from, query);
+  const path = target.startsWith('/') ? target : target.replace(ABSOLUTE, '');
+  const query = path.indexOf('?');
+  return query === -1 ? path : path.slice(0, query);
 }
 
 /** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */

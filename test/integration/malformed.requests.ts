@@ -214,7 +214,7 @@ export function malformedRequests(credential: Credential, audience: string): fc.
   const postElsewhere = fc.constantFrom(...OURS.slice(1)).chain((target) => attempt(`POST ${target}`, { target, body: form }));
   const path = fc
     .oneof(
-      fc.constantFrom('//oauth/token', '/oauth/token/', '/oauth//token', '/OAUTH/TOKEN', '/oauth/./token', '/oauth/../oauth/token', '/%6fauth/token', '/oauth/token%00', '/oauth/token;x=1', '/oauth/token#x', '/oauth\\token', '*', 'http://localhost/oauth/token', 'oauth/token', '/', '/.well-known/../oauth/token', `/${'a/'.repeat(2_000)}`, '/__proto__', '/constructor', '/v1/auth/approle/login'),
+      fc.constantFrom('//oauth/token', '/oauth/token/', '/oauth//token', '/OAUTH/TOKEN', '/oauth/./token', '/oauth/../oauth/token', '/%6fauth/token', '/oauth/token%00', '/oauth/token;x=1', '/oauth/token#x', '/oauth\\token', '*', 'http://localhost/oauth//token', 'http:///oauth/token', 'ftp://localhost/oauth/token', 'oauth/token', '/', '/.well-known/../oauth/token', `/${'a/'.repeat(2_000)}`, '/__proto__', '/constructor', '/v1/auth/approle/login'),
       fc.array(fc.constantFrom('.', '..', 'oauth', 'token', '%2e', '%2f', '', 'v1', 'sys'), { minLength: 1, maxLength: 6 }).map((parts) => `/x/${parts.join('/')}`),
     )
     .chain((target) => attempt(`path ${target.slice(0, 40)}`, { target, body: form }));
