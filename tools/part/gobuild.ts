@@ -13,6 +13,8 @@ export interface GoBuild {
   /** Folder that receives the file. */
   into: string;
   file: string;
+  /** Default true. A program that only waits for others is built in little more than half the time without it. */
+  optimize?: boolean;
 }
 
 /**
@@ -36,6 +38,8 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
         '-mod=readonly',
         '-trimpath',
         ...(build.tags ? ['-tags', build.tags] : []),
+        // No debugging tables: they are stripped at the end, and cost an eighth of the build.
+        `-gcflags=all=-dwarf=false${build.optimize === false ? ' -N -l' : ''}`,
         '-ldflags=-s -w',
         '-o',
         output,
@@ -43,7 +47,8 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
       ],
       {
         cwd: join(checkout, build.pin.goModule),
-        env: { ...env, CGO_ENABLED: '0', GOWORK: 'off' },
+        // The compiler collects its garbage too eagerly for processes that live for seconds.
+        env: { GOGC: '400', ...env, CGO_ENABLED: '0', GOWORK: 'off' },
         extendEnv: false,
         reject: false,
         stdin: 'ignore',

@@ -84,7 +84,7 @@ function providerWays(pin: ProviderPin, terraform: Part, explicit: string | unde
           await place(cache, join(mirror, host, pin.source, pin.version, goPlatform()), async (scratch) => {
             const into = join(scratch, goPlatform());
             await mkdir(into);
-            await buildFromGoModule({ pin, name, into, file }, env, report);
+            await buildFromGoModule({ pin, name, into, file, optimize: false }, env, report);
             return into;
           });
           return inMirror(mirror, pin, 'go-module');
