@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { PosternError } from './error.ts';
+import { httpsOrLoopback } from './loopback.ts';
 
 /** Written in digits: Number() would take white space for 0. */
 const digits = z.string().regex(/^\d+(\.\d+)?$/, 'is no number').transform(Number);
@@ -17,7 +18,6 @@ function areProxies(ranges: readonly string[]): boolean {
     return false;
   }
 }
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** Addresses are logged and published: nothing secret may stand in them. */
 const address = z.url({ protocol: /^https?$/, error: 'is no http or https URL' }).refine((v) => {
@@ -28,7 +28,7 @@ const address = z.url({ protocol: /^https?$/, error: 'is no http or https URL' }
 /** An issuer, with the trailing slash that Auth0's have and verifiers compare. */
 const issuer = address.transform((v) => (v.endsWith('/') ? v : `${v}/`));
 
-const httpsOrLoopback = issuer.refine((v) => v.startsWith('https:') || LOOPBACK.test(new URL(v).hostname), 'must be https (http only on loopback)');
+const secureIssuer = issuer.refine((v) => httpsOrLoopback(new URL(v)), 'must be https (http only on loopback)');
 
 const schema = z.object({
   POSTERN_ISSUER: issuer,
@@ -55,7 +55,7 @@ const schema = z.object({
   POSTERN_TOKENS_MOUNT: mount('postern-tokens'),
   POSTERN_TRANSIT_MOUNT: mount('transit'),
   POSTERN_TRANSIT_KEY: mount('postern'),
-  POSTERN_AUTH0_ISSUER: httpsOrLoopback.optional(),
+  POSTERN_AUTH0_ISSUER: secureIssuer.optional(),
   POSTERN_AUTH0_BINDING: z.enum(['organization', 'action']).default('action'),
   POSTERN_AUTH0_TIMEOUT: seconds(5, 0.1, 60),
   POSTERN_TENANT_CLAIM: z.string().regex(/^https?:\/\/\S+$/, 'must be a URI, as Auth0 demands of custom claims').default('https://postern.dev/tenant'),

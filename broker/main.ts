@@ -12,6 +12,7 @@ import { healthRoutes } from './http/health.ts';
 import { metadataRoutes } from './http/metadata.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
+import { httpsOrLoopback } from './loopback.ts';
 import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
 import { TokenCache } from './token/cache.ts';
@@ -199,7 +200,7 @@ async function main(): Promise<void> {
   const logDestination = createDestination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
   const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')));
-  if (config.VAULT_ADDR.startsWith('http:') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(config.VAULT_ADDR)) {
+  if (!httpsOrLoopback(new URL(config.VAULT_ADDR))) {
     log.warn({ vault: config.VAULT_ADDR }, 'Vault is reached without TLS: every credential goes over the network in the clear');
   }
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'these variables are no settings of the broker');

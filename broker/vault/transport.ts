@@ -83,11 +83,6 @@ export class Transport {
   close(): Promise<void> {
     return this.#pool.close();
   }
-
-  /** Drop the sockets without waiting for answers. */
-  destroy(): Promise<void> {
-    return this.#pool.destroy();
-  }
 }
 
 function parseJson(text: string): unknown {

@@ -1,6 +1,7 @@
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose';
 import type { JWTPayload, ProtectedHeaderParameters } from 'jose';
 import { PosternError } from '#broker/error.ts';
+import { httpsOrLoopback } from '#broker/loopback.ts';
 
 export interface DecodedToken {
   header: ProtectedHeaderParameters;
@@ -12,7 +13,6 @@ export interface DecodedToken {
 }
 
 const TIMEOUT_MS = 5_000;
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /**
  * Decodes an access token and verifies it as a service does: by the issuer's discovery document and key set, RS256 only.
@@ -45,7 +45,7 @@ export async function decodeAndVerify(token: string, audience: string | undefine
 async function discover(issuer: string): Promise<string | undefined> {
   const url = new URL('.well-known/openid-configuration', issuer.endsWith('/') ? issuer : `${issuer}/`);
   // The issuer is the token's own word, which is not verified yet.
-  if (url.protocol !== 'https:' && !LOOPBACK.test(url.hostname)) return undefined;
+  if (!httpsOrLoopback(url)) return undefined;
   const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) return undefined;
   const { issuer: named, jwks_uri: jwksUri } = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
