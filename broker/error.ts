@@ -15,6 +15,15 @@ const CODES = {
   unauthorized_client: ['unauthorized_client', 403, 3],
   access_denied: ['access_denied', 403, 3],
   invalid_scope: ['invalid_scope', 400, 3],
+  /** RFC 6749 §5.2: an assertion or a subject that is invalid, expired or another's. */
+  invalid_grant: ['invalid_grant', 400, 3],
+  /** RFC 8693 §2.2.2. */
+  invalid_target: ['invalid_target', 400, 3],
+  /** RFC 7009 §2.2.1. */
+  unsupported_token_type: ['unsupported_token_type', 400, 2],
+  /** RFC 6750 §3.1. */
+  invalid_token: ['invalid_token', 401, 3],
+  insufficient_scope: ['insufficient_scope', 403, 3],
   not_found: ['not_found', 404, 4],
   method_not_allowed: ['method_not_allowed', 405, 2],
   request_timeout: ['request_timeout', 408, 2],
