@@ -37,6 +37,10 @@ export interface Identity {
   readonly forwardedFor: string | undefined;
   /** When the token, or the secret_id if that is sooner, ends; ms since 1970. */
   readonly expiresAt: number;
+  /** What an API key is narrowed to, within the tenant's grants; undefined: all of them. */
+  readonly limit?: { readonly scopes: readonly string[] } | undefined;
+  /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */
+  readonly keyId?: string | undefined;
 }
 
 /** Tenant and API names: what may become a Vault path segment. */
