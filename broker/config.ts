@@ -30,9 +30,11 @@ const issuer = address.transform((v) => (v.endsWith('/') ? v : `${v}/`));
 
 const secureIssuer = issuer.refine((v) => httpsOrLoopback(new URL(v)), 'must be https (http only on loopback)');
 
+const hostAndPort = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port').refine((v) => !(Number(v.slice(v.lastIndexOf(':') + 1)) > 65_535), 'has no port from 0 to 65535');
+
 const schema = z.object({
   POSTERN_ISSUER: issuer,
-  POSTERN_LISTEN: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port').refine((v) => !(Number(v.slice(v.lastIndexOf(':') + 1)) > 65_535), 'has no port from 0 to 65535').default('127.0.0.1:8080'),
+  POSTERN_LISTEN: hostAndPort.default('127.0.0.1:8080'),
   POSTERN_TLS_CERT_FILE: z.string().optional(),
   POSTERN_TLS_KEY_FILE: z.string().optional(),
   POSTERN_TRUSTED_PROXIES: z.string().default('').transform((v) => Object.freeze(v.split(',').map((p) => p.trim()).filter((p) => p !== ''))).refine(areProxies, 'must be addresses or ranges such as 10.0.0.0/8, with commas between'),
@@ -66,17 +68,29 @@ const schema = z.object({
   POSTERN_CACHE_TOKENS: count(100_000, 1, 10_000_000),
   POSTERN_THROTTLE_CLIENT: count(10, 1, 1_000_000),
   POSTERN_THROTTLE_ADDRESS: count(100, 1, 1_000_000),
+  POSTERN_ADMIN_LISTEN: hostAndPort.optional(),
+  POSTERN_ADMIN_TLS_CERT_FILE: z.string().optional(),
+  POSTERN_ADMIN_TLS_KEY_FILE: z.string().optional(),
+  POSTERN_ADMIN_BEHIND_TLS_PROXY: flag,
+  POSTERN_ADMIN_AUDIENCE: z.string().regex(/^\S{1,600}$/, 'must be the identifier of an Auth0 API, without spaces').optional(),
+  POSTERN_ADMIN_MOUNT: mount('postern-admin'),
+  POSTERN_ADMIN_RATE: count(600, 1, 1_000_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   POSTERN_AUDIT_FILE: z.string().optional(),
 });
 
 type Settings = z.infer<typeof schema>;
 
-export interface Config extends Omit<Settings, 'POSTERN_SECRET_ID' | 'POSTERN_SECRET_ID_FILE' | 'POSTERN_WRAPPED_SECRET_ID' | 'POSTERN_WRAPPED_SECRET_ID_FILE' | 'POSTERN_TLS_CERT_FILE' | 'POSTERN_TLS_KEY_FILE'> {
+/** PEM. */
+export type Tls = Readonly<{ cert: string; key: string }>;
+
+export interface Config extends Omit<Settings, 'POSTERN_SECRET_ID' | 'POSTERN_SECRET_ID_FILE' | 'POSTERN_WRAPPED_SECRET_ID' | 'POSTERN_WRAPPED_SECRET_ID_FILE' | 'POSTERN_TLS_CERT_FILE' | 'POSTERN_TLS_KEY_FILE' | 'POSTERN_ADMIN_TLS_CERT_FILE' | 'POSTERN_ADMIN_TLS_KEY_FILE'> {
   readonly host: string;
   readonly port: number;
   readonly secretId: Readonly<{ value: string; wrapped: boolean }>;
-  readonly tls: Readonly<{ cert: string; key: string }> | undefined;
+  readonly tls: Tls | undefined;
+  /** Where the admin API listens; undefined: nowhere. */
+  readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
   /** POSTERN_ variables that mean nothing here: a misspelt one would otherwise go unseen. */
   readonly unknown: readonly string[];
 }
@@ -108,22 +122,41 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const secretId = { value: from === undefined ? '' : (from.endsWith('_FILE') ? file(from) : set[from]!).trim(), wrapped: from?.includes('WRAPPED') ?? false };
   if (from !== undefined && secretId.value === '' && !faults.some((f) => f.startsWith(from))) faults.push(`${from} is empty`);
 
-  const certFile = set['POSTERN_TLS_CERT_FILE'];
-  const keyFile = set['POSTERN_TLS_KEY_FILE'];
-  if ((certFile === undefined) !== (keyFile === undefined)) faults.push('POSTERN_TLS_CERT_FILE and POSTERN_TLS_KEY_FILE must be set together');
-  const tls = certFile !== undefined && keyFile !== undefined ? { cert: file('POSTERN_TLS_CERT_FILE'), key: file('POSTERN_TLS_KEY_FILE') } : undefined;
+  const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
+    if ((set[certFile] === undefined) !== (set[keyFile] === undefined)) faults.push(`${certFile} and ${keyFile} must be set together`);
+    return set[certFile] !== undefined && set[keyFile] !== undefined ? Object.freeze({ cert: file(certFile), key: file(keyFile) }) : undefined;
+  };
+  const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
+  const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
+  const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
+  if (parsed.success && adminListen !== undefined) faults.push(...adminFaults(parsed.data, adminTls));
 
   if (faults.length > 0 || !parsed.success) {
     throw new PosternError('misconfigured', `The configuration has ${faults.length} fault${faults.length === 1 ? '' : 's'}:\n${faults.map((f) => `  ${f}`).join('\n')}`);
   }
-  const listen = parsed.data.POSTERN_LISTEN;
-  const colon = listen.lastIndexOf(':');
   return Object.freeze({
     ...parsed.data,
-    host: listen.slice(0, colon).replace(/^\[|\]$/g, ''),
-    port: Number(listen.slice(colon + 1)),
+    ...addressOf(parsed.data.POSTERN_LISTEN),
+    admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
     secretId: Object.freeze(secretId),
     tls,
     unknown: Object.freeze(Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape))),
   });
+}
+
+function addressOf(listen: string): { host: string; port: number } {
+  const colon = listen.lastIndexOf(':');
+  return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
+}
+
+/** Every request of an operator carries a credential that may do everything: it goes over no network in the clear. */
+function adminFaults(settings: Settings, tls: Tls | undefined): string[] {
+  const faults: string[] = [];
+  const { POSTERN_ADMIN_LISTEN: listen, POSTERN_ADMIN_BEHIND_TLS_PROXY: proxied, POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer } = settings;
+  const url = URL.parse(`http://${listen}`);
+  if (tls === undefined && !proxied && (url === null || !httpsOrLoopback(url))) {
+    faults.push('POSTERN_ADMIN_LISTEN is not on loopback, so it needs POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE (or POSTERN_ADMIN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS)');
+  }
+  if (audience !== undefined && issuer === undefined) faults.push('POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it');
+  return faults;
 }

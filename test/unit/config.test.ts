@@ -208,3 +208,32 @@ test('TLS: both files or none, and they must be readable', () => {
   expect(faultsOf({ ...good, POSTERN_TLS_KEY_FILE: cert })).toHaveLength(1);
   expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual(['POSTERN_TLS_KEY_FILE cannot be read (ENOENT)']);
 });
+
+describe('the admin listener', () => {
+  test('is off by default', () => {
+    expect(readConfig(good).admin).toBeUndefined();
+  });
+
+  test.each(['127.0.0.1:8081', 'localhost:8081', '[::1]:8081'])('needs no TLS on loopback: %s', (listen) => {
+    expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen }).admin).toEqual({ host: listen.slice(0, -5).replace(/^\[|\]$/g, ''), port: 8081, tls: undefined });
+  });
+
+  test.each(['0.0.0.0:8081', '10.0.0.1:8081', '[::]:8081', 'admin.example.com:8081', 'a%:8081'])('anywhere else it does: %s', (listen) => {
+    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: listen })).toEqual([expect.stringMatching(/^POSTERN_ADMIN_LISTEN is not on loopback/)]);
+    expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen, POSTERN_ADMIN_BEHIND_TLS_PROXY: 'true' }).admin?.tls).toBeUndefined();
+    const tls = { POSTERN_ADMIN_TLS_CERT_FILE: fileOf('admin.crt', 'cert'), POSTERN_ADMIN_TLS_KEY_FILE: fileOf('admin.key', 'key') };
+    expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toEqual({ cert: 'cert', key: 'key' });
+  });
+
+  test('takes JWTs of a known issuer only', () => {
+    const admin = { ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_AUDIENCE: 'https://postern.example.com/admin' };
+    expect(faultsOf(admin)).toEqual(['POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it']);
+    expect(readConfig({ ...admin, POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com/' }).POSTERN_ADMIN_AUDIENCE).toBe('https://postern.example.com/admin');
+  });
+
+  test('half of a certificate is a fault', () => {
+    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_TLS_CERT_FILE: fileOf('half.crt', 'cert') })).toEqual([
+      'POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE must be set together',
+    ]);
+  });
+});
