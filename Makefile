@@ -9,7 +9,7 @@ NODE := exec node_modules/.bin/node
 # npm writes it when an installation is complete.
 READY := node_modules/.package-lock.json
 
-.PHONY: help bootstrap demo dev test bench lint clean
+.PHONY: help bootstrap demo dev generate test bench lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0
 
 dev: $(READY) ## Keep the same stack running and print its addresses
 	@$(NODE) cli/main.ts dev
+
+generate: $(READY) ## Make the TypeScript of the plugin protocol from broker/plugin/proto/*.proto
+	@$(NODE) tools/protocol/generate.ts
 
 test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrows it)
 	@$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
