@@ -35,6 +35,7 @@ module "vault" {
   audit                  = var.audit
   oidc                   = local.oidc
   oidc_client_secret     = var.oidc_client_secret
+  admin_api              = var.admin_api
 }
 
 module "tenant" {

@@ -46,6 +46,7 @@ variable "mounts" {
     approle        = optional(string)
     broker_approle = optional(string)
     oidc           = optional(string)
+    admin          = optional(string)
     kv             = optional(string)
     tokens         = optional(string)
     transit        = optional(string)
@@ -115,6 +116,24 @@ variable "oidc" {
     user_claim       = optional(string)
     ttl              = optional(number)
     max_ttl          = optional(number)
+  })
+  default = null
+}
+
+variable "admin_api" {
+  description = <<-EOT
+    Auth0 JWTs that the broker's admin API takes from a back end; null: Vault tokens only. `issuer` is Auth0's, with its trailing slash;
+    Vault finds the keys by its discovery document, or at `jwks_url`. `audience` is the identifier of the Auth0 API that stands for
+    the admin API (POSTERN_ADMIN_AUDIENCE), which adds permissions to its tokens. A token with one of `write_permissions` becomes an
+    operator's at Vault, one with `read_permissions` an auditor's.
+  EOT
+  type = object({
+    issuer            = string
+    audience          = string
+    jwks_url          = optional(string)
+    ca_pem            = optional(string)
+    write_permissions = optional(list(string))
+    read_permissions  = optional(list(string))
   })
   default = null
 }

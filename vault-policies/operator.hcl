@@ -88,6 +88,26 @@ path "${kv}/data/state/epoch" {
   capabilities = ["create", "read", "update"]
 }
 
+# What the admin API answered to requests that may be repeated (Idempotency-Key), encrypted under the request's own key.
+path "${kv}/data/state/idempotency/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Which API keys are being replaced, and when each ends. With check-and-set: of two who rotate one key at once, one goes on.
+path "${kv}/data/keys/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Goes with a deleted tenant.
+path "${kv}/metadata/keys/+" {
+  capabilities = ["delete"]
+}
+
+# When API keys were last used. Brokers write it.
+path "${kv}/data/state/usage/+" {
+  capabilities = ["read"]
+}
+
 # Sets the shared Auth0 application's credential. No `read`: only brokers read it.
 path "${kv}/data/upstream/auth0" {
   capabilities = ["create", "update"]

@@ -107,7 +107,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
     { mounts: { approle: '/x', broker_approle: 'oidc', kv: 'transit' }, login_rate: 0, broker: { token_ttl: 10, cidrs: ['x'] }, audit: { type: 'kafka' }, transit_key: 'a/b' },
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
-      'The auth methods (approle, broker_approle, oidc) each need a mount path of their own',
+      'The auth methods (approle, broker_approle, oidc, admin) each need a mount path of their own',
       'The secrets engines (kv, tokens, transit) each need a mount path of their own',
       'login_rate is a positive number of requests a second',
       `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,
@@ -118,6 +118,8 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ],
   ['a cache that forgets too soon', { cached_token_retention: 100 }, [`cached_token_retention (100 s) is shorter than an API's lifetime (86400 s)`]],
   ['the OIDC issuer', { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } }, [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl']],
+  ['the admin API', { admin_api: { issuer: 'example.eu.auth0.com', audience: 'a b', read_permissions: ['read:keys,manage:keys'] } }, [`admin_api.issuer is the issuer's URL`, 'admin_api.audience is the identifier', `admin_api's write_permissions and read_permissions`]],
+  ['no permission at all for the admin API', { admin_api: { issuer: 'https://example.eu.auth0.com/', audience: 'a', write_permissions: [] } }, [`admin_api's write_permissions and read_permissions`]],
   ['an OIDC secret without its client', { oidc: {}, oidc_client_secret: 'not-a-real-secret' }, ['With oidc_client_secret set, oidc.discovery_url and oidc.client_id are needed too']],
   [
     'Auth0',

@@ -96,6 +96,7 @@ beforeAll(async () => {
       },
       tenants,
       oidc: { discovery_url: auth0.issuer, client_id: 'operators' },
+      admin_api: { issuer: auth0.issuer, audience: 'https://postern.example.com/admin' },
     },
   };
   before = await inventory();

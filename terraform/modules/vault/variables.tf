@@ -52,6 +52,7 @@ variable "mounts" {
     approle        = optional(string, "approle")
     broker_approle = optional(string, "approle-broker")
     oidc           = optional(string, "oidc")
+    admin          = optional(string, "postern-admin")
     kv             = optional(string, "postern")
     tokens         = optional(string, "postern-tokens")
     transit        = optional(string, "transit")
@@ -65,8 +66,8 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc])) == 3
-    error_message = "The auth methods (approle, broker_approle, oidc) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc, var.mounts.admin])) == 4
+    error_message = "The auth methods (approle, broker_approle, oidc, admin) each need a mount path of their own."
   }
 
   validation {
@@ -166,6 +167,35 @@ variable "oidc" {
   validation {
     condition     = var.oidc == null ? true : var.oidc.ttl > 0 && var.oidc.ttl <= var.oidc.max_ttl
     error_message = "oidc.ttl is more than 0 and at most oidc.max_ttl."
+  }
+}
+
+variable "admin_api" {
+  description = "Auth0 JWTs that the broker's admin API takes; null: none."
+  type = object({
+    issuer            = string
+    audience          = string
+    jwks_url          = optional(string)
+    ca_pem            = optional(string)
+    write_permissions = optional(list(string), ["manage:grants", "manage:keys", "manage:tenants"])
+    read_permissions  = optional(list(string), ["read:keys", "read:tenants"])
+  })
+
+  # Vault compares it with the token's letter by letter; Auth0's issuer ends in a slash.
+  validation {
+    condition     = var.admin_api == null ? true : can(regex("^https?://[^\\s]+$", var.admin_api.issuer))
+    error_message = "admin_api.issuer is the issuer's URL as the issuer spells it, such as https://example.eu.auth0.com/."
+  }
+
+  validation {
+    condition     = var.admin_api == null ? true : can(regex("^[^\\s]+$", var.admin_api.audience))
+    error_message = "admin_api.audience is the identifier of the Auth0 API that stands for the admin API."
+  }
+
+  # Vault takes a comma as the end of one permission and the beginning of the next, and a role without any would take every token.
+  validation {
+    condition     = var.admin_api == null ? true : length(var.admin_api.write_permissions) > 0 && length(var.admin_api.read_permissions) > 0 && alltrue([for name in concat(var.admin_api.write_permissions, var.admin_api.read_permissions) : can(regex("^[^\\s,]+$", name))])
+    error_message = "admin_api's write_permissions and read_permissions each name at least one permission, without spaces and commas."
   }
 }
 
