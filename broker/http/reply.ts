@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { PosternError } from '#broker/error.ts';
+import { bodyIsLeft } from './unread.ts';
 
 /**
  * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),
@@ -16,24 +17,30 @@ export function replyJson(response: ServerResponse, status: number, body: string
 }
 
 /** Replies of this turn of the event loop, written together at its end. */
-let turn: { response: ServerResponse; body: string }[] = [];
+let turn: { response: ServerResponse; headers: readonly string[]; body: string }[] = [];
 
 /**
- * A token reply is ASCII: its length is its bytes. Replies to requests that arrived together are
- * written together: a write that wakes a sleeping client costs many times one that finds it awake.
+ * A 200 whose headers tell its length. Replies to requests that arrived together are written together: a
+ * write that wakes a sleeping client costs many times one that finds it awake.
  */
-export function replyToken(response: ServerResponse, head: string, expiresIn: number): void {
+export function replyInTurn(response: ServerResponse, headers: readonly string[], body: string): void {
   if (turn.length === 0) setImmediate(writeTurn);
-  turn.push({ response, body: `${head}${expiresIn}}` });
+  turn.push({ response, headers, body });
 }
 
 function writeTurn(): void {
   const replies = turn;
   turn = [];
-  for (const { response, body } of replies) {
-    response.writeHead(200, ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)]);
+  for (const { response, headers, body } of replies) {
+    response.writeHead(200, headers as string[]);
     response.end(body);
   }
+}
+
+/** A token reply is ASCII: its length is its bytes. */
+export function replyToken(response: ServerResponse, head: string, expiresIn: number): void {
+  const body = `${head}${expiresIn}}`;
+  replyInTurn(response, ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)], body);
 }
 
 export function replyError(request: IncomingMessage, response: ServerResponse, error: PosternError, dialect: ErrorDialect): void {
@@ -46,7 +53,7 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
   // RFC 6749 §5.2: a client that used the Authorization header is told the scheme.
   if (error.status === 401 && request.headers.authorization !== undefined) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
   // What is left of the body is not read, so the connection can't be used again.
-  if (!request.complete) headers.push('Connection', 'close');
+  if (bodyIsLeft(request)) headers.push('Connection', 'close');
   replyJson(response, error.status, errorBody(error, dialect), headers);
 }
 

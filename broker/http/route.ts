@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { PosternError } from '#broker/error.ts';
 
 /** One request under way. */
 export interface Call {
@@ -8,10 +9,17 @@ export interface Call {
   readonly address: string;
 }
 
-/** An endpoint: its handler is an ordered list of named steps. A GET route answers HEAD too. */
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** An endpoint: its handler is an ordered list of named steps. Several may share a path, each with a method of its own. */
 export interface Route {
   readonly path: string;
-  readonly method: 'GET' | 'POST';
+  /** A GET route answers HEAD too. `any`: whatever the client's method is, as where a gateway asks in its name. */
+  readonly method: Method | 'any';
+  /** Also takes every path that begins with `path`, which then ends in a slash; a route of that very path goes first. */
+  readonly prefix?: boolean;
   /** @throws {PosternError} which the server answers with */
   handle(call: Call): void | Promise<void>;
+  /** Writes the answer to an error in this route's own form, in place of RFC 6749's. Nothing has been sent yet. */
+  refuse?(call: Call, error: PosternError): void;
 }

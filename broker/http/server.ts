@@ -7,7 +7,8 @@ import proxyAddr from 'proxy-addr';
 import { PosternError } from '#broker/error.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { ErrorDialect } from './reply.ts';
-import type { Route } from './route.ts';
+import type { Call, Route } from './route.ts';
+import { bodyIsLeft, linger } from './unread.ts';
 
 export interface HttpServerOptions {
   routes: readonly Route[];
@@ -34,14 +35,19 @@ const MAX_HEADERS = 8 * 1024;
 export class HttpServer {
   readonly #server: Server;
   readonly #options: HttpServerOptions;
-  readonly #routes = new Map<string, Route>();
+  /** Exact paths, each with its methods. */
+  readonly #routes = new Map<string, Route[]>();
+  readonly #prefixes: Route[] = [];
   readonly #trust: ((address: string, hop: number) => boolean) | undefined;
   #draining = false;
   #toldOfProxy = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    for (const route of options.routes) this.#routes.set(route.path, route);
+    for (const route of options.routes) {
+      if (route.prefix) this.#prefixes.push(route);
+      else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
+    }
     this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     const settings: ServerOptions = {
       ...TIMEOUTS,
@@ -60,7 +66,7 @@ export class HttpServer {
     this.#server.maxConnections = options.maxConnections ?? 10_000;
     this.#server.on('clientError', (error, socket) => this.#refuseUnparsable(error, socket as Socket));
     // An unknown expectation (RFC 9110 §10.1.1) and a CONNECT get an answer too.
-    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response, new PosternError('invalid_request', 'This expectation cannot be met'), ''));
+    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => this.#answer({ request, response, address: '' }, new PosternError('invalid_request', 'This expectation cannot be met'), undefined));
     this.#server.on('connect', (_request, socket) => (socket as Socket).end(rawReply(new PosternError('method_not_allowed', 'CONNECT is not supported'), options.errors)));
   }
 
@@ -93,13 +99,15 @@ export class HttpServer {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     if (this.#draining) response.setHeader('Connection', 'close');
-    const address = this.#addressOf(request);
+    const call: Call = { request, response, address: this.#addressOf(request) };
+    let route: Route | undefined;
     try {
       refuseBrokenRules(request);
-      const handling = this.#route(request).handle({ request, response, address });
-      if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(request, response, error, address));
+      route = this.#route(request);
+      const handling = route.handle(call);
+      if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(call, error, route));
     } catch (error) {
-      this.#answer(request, response, error, address);
+      this.#answer(call, error, route);
     }
   }
 
@@ -118,21 +126,30 @@ export class HttpServer {
   }
 
   #route(request: IncomingMessage): Route {
-    const route = this.#routes.get(pathOf(request.url ?? '/'));
-    if (route === undefined) throw new PosternError('not_found', 'Not Found');
-    if (request.method !== route.method && !(request.method === 'HEAD' && route.method === 'GET')) throw new MethodNotAllowed(route.method);
+    const path = pathOf(request.url ?? '/');
+    const here = this.#at(path);
+    if (here.length === 0) throw new PosternError('not_found', 'Not Found');
+    const { method } = request;
+    const route = here.find((route) => route.method === method || route.method === 'any' || (method === 'HEAD' && route.method === 'GET'));
+    if (route === undefined) throw new MethodNotAllowed(here);
     return route;
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse, error: unknown, address: string): void {
+  #at(path: string): readonly Route[] {
+    return this.#routes.get(path) ?? this.#prefixes.filter((route) => path.startsWith(route.path)).slice(0, 1);
+  }
+
+  #answer(call: Call, error: unknown, route: Route | undefined): void {
+    const { request, response, address } = call;
     // Whatever is not ours is our own fault; it is answered as such, and what it says stays in the log.
     const known = error instanceof PosternError ? error : new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { retryAfter: 1 });
     // Only a path of ours is told: any other is the client's own text, and may hold a secret.
-    const path = pathOf(request.url ?? '');
-    this.#options.onError?.(error, { method: request.method ?? '', path: this.#routes.has(path) ? path : 'unknown', address });
+    const path = this.#at(pathOf(request.url ?? ''))[0]?.path ?? 'unknown';
+    this.#options.onError?.(error, { method: request.method ?? '', path, address });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
-    if (!request.complete) linger(request);
-    replyError(request, response, known, this.#options.errors);
+    if (bodyIsLeft(request)) linger(request);
+    if (route?.refuse && !response.headersSent) route.refuse(call, known);
+    else replyError(request, response, known, this.#options.errors);
   }
 
   /** What Node's parser refuses never becomes a request; it is answered by hand. */
@@ -143,21 +160,6 @@ export class HttpServer {
     }
     socket.end(rawReply(unparsable(error.code), this.#options.errors));
   }
-}
-
-/** How long a client may go on writing once it is refused, ms. */
-const LINGER = 5_000;
-
-/**
- * After such an answer Node closes the whole connection. To close on a client that is still writing
- * resets it, and the answer is lost with it; so only our side is closed, and what still comes is thrown away.
- */
-function linger(request: IncomingMessage): void {
-  const { socket } = request;
-  const late = setTimeout(() => socket.destroy(), LINGER);
-  socket.once('close', () => clearTimeout(late));
-  socket.destroySoon = () => void socket.end();
-  request.resume();
 }
 
 /** Scheme and authority of an absolute request target, which a server must take too (RFC 9112 §3.2.2). */
@@ -180,9 +182,9 @@ function refuseBrokenRules({ httpVersion, headers: { host } }: IncomingMessage):
 class MethodNotAllowed extends PosternError {
   readonly allow: string;
 
-  constructor(method: Route['method']) {
+  constructor(here: readonly Route[]) {
     super('method_not_allowed', 'Method not allowed');
-    this.allow = method === 'GET' ? 'GET, HEAD' : method;
+    this.allow = here.map(({ method }) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ');
   }
 }
 
