@@ -23,6 +23,7 @@ import { VaultEpoch } from './vault/epoch.ts';
 import { VaultGrants } from './vault/grants.ts';
 import { Kv } from './vault/kv.ts';
 import { AppRoleLogin } from './vault/login.ts';
+import { KeyEnds } from './vault/rotations.ts';
 import { VaultSession } from './vault/session.ts';
 import { VaultTokens } from './vault/tokens.ts';
 import { TransitKeys } from './vault/transit-keys.ts';
@@ -72,7 +73,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
   const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
   const verified = new VerifiedCredentials({
-    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS }),
+    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS, ends: new KeyEnds(documents) }),
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,

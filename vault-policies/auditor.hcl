@@ -50,6 +50,15 @@ path "${kv}/data/state/epoch" {
   capabilities = ["read"]
 }
 
+# Which API keys are being replaced, and when keys were last used.
+path "${kv}/data/keys/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/data/state/usage/+" {
+  capabilities = ["read"]
+}
+
 # Names, versions and times of every document, the upstream credential's too; never a value.
 path "${kv}/metadata/*" {
   capabilities = ["read", "list"]

@@ -37,6 +37,11 @@ path "${kv}/data/state/epoch" {
   capabilities = ["read"]
 }
 
+# When API keys were last used: key ids and minutes, sharded, written every few minutes with check-and-set.
+path "${kv}/data/state/usage/+" {
+  capabilities = ["create", "read", "update"]
+}
+
 # The one Auth0 application that all tenants share. Only this policy reads it.
 path "${kv}/data/upstream/auth0" {
   capabilities = ["read"]

@@ -10,6 +10,11 @@ path "${kv}/data/tenants/{{identity.entity.aliases.${approle_accessor}.metadata.
   capabilities = ["read"]
 }
 
+# Which of its API keys end, and when: the broker looks at each verification of one.
+path "${kv}/data/keys/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}" {
+  capabilities = ["read"]
+}
+
 # Its cached access tokens: <tenant>/<api>, and <tenant>/<api>/<digest> for a narrower set of scopes.
 path "${tokens}/data/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}/*" {
   capabilities = ["read"]

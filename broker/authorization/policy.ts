@@ -117,9 +117,10 @@ export class Authorization {
     if (issuer === undefined) {
       throw new PosternError('misconfigured', 'This API is not available', { detail: `API ${api.name} has the source ${api.source}, which is not configured: set POSTERN_AUTH0_ISSUER` });
     }
-    const granted = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
+    const whole = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
+    const granted = withinLimit(whole, identity, api);
     const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
-    const authorized = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === granted.length);
+    const authorized = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === whole.length);
     if (asked.length <= MEMO_TEXT) {
       if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
       memo.authorized.set(asked, authorized);
@@ -157,6 +158,14 @@ function disabled(): PosternError {
 /** No parameter can hold a NUL (they are refused when parsed), so the parts cannot run into each other. */
 function askedFor({ audience, scope, organization }: GrantRequest): string {
   return `${audience ?? '\0'}\0${scope ?? '\0'}\0${organization ?? '\0'}`;
+}
+
+/** A key that is narrowed to scopes of other APIs gets nothing here, not even a token without scopes. @throws {PosternError} access_denied */
+function withinLimit(granted: readonly string[], { limit, clientId }: Identity, api: Api): readonly string[] {
+  if (limit === undefined) return granted;
+  const left = granted.filter((s) => limit.scopes.includes(s));
+  if (left.length > 0) return left;
+  throw new PosternError('access_denied', `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its key is limited to scopes that are none of this API's.`);
 }
 
 /** RFC 6749 §3.3: space-delimited, the order does not matter. */

@@ -64,7 +64,8 @@ export class Exchange {
   }
 
   #readEarly(identity: Identity, request: GrantRequest): EarlyReading | undefined {
-    if (request.audience === undefined || request.scope !== undefined) return undefined;
+    // Only the token with all of the tenant's scopes can be looked for before the grants are known.
+    if (request.audience === undefined || request.scope !== undefined || identity.limit !== undefined) return undefined;
     const api = this.#options.apis.byAudience(request.audience);
     if (api === undefined || api instanceof Promise || this.#options.cache.holds(identity.tenant, api.name)) return undefined;
     const begun = this.#early.get(identity);

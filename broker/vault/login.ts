@@ -6,6 +6,8 @@ import type { Login } from '#broker/credential/login.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault } from './fault.ts';
+import { keyOf } from './key.ts';
+import type { KeyEnds } from './rotations.ts';
 import { unavailable } from './unavailable.ts';
 
 export interface AppRoleLoginOptions {
@@ -14,6 +16,7 @@ export interface AppRoleLoginOptions {
   mount: string;
   /** Whether Vault is told the client's address, for CIDR-bound credentials. */
   forwardAddress: boolean;
+  ends: Pick<KeyEnds, 'of'>;
   now?: () => number;
 }
 
@@ -53,15 +56,22 @@ export class AppRoleLogin implements Login {
       });
     }
     if (!NAME.test(tenant)) throw new PosternError('misconfigured', 'Client is not set up', { detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -' });
+    const key = keyOf(metadata, tenant);
     // The margin keeps a request that starts just in time from ending with a dead token.
     const tokenEnd = now + ttl * 1000 - Math.min(5000, ttl * 100);
-    const secretEnd = Number(metadata[EXPIRY_METADATA]);
-    const limited = Number.isFinite(secretEnd) && secretEnd > 0;
+    const own = new VaultToken(token);
+    const rotatedAt = key.keyId === undefined ? undefined : await this.#options.ends.of(tenant, key.keyId, own, forwardedFor);
+    const secretEnd = Math.min(endOf(metadata[EXPIRY_METADATA]), rotatedAt ?? Infinity) * 1000;
     // Vault removes an ended secret_id when it next tidies up, which may be a minute later; until then its login still succeeds.
-    if (limited && secretEnd * 1000 <= now) throw wrongCredential();
-    const expiresAt = limited ? Math.min(tokenEnd, secretEnd * 1000) : tokenEnd;
-    return { tenant, clientId: credential.clientId, token: new VaultToken(token), forwardedFor, expiresAt };
+    if (secretEnd <= now) throw wrongCredential();
+    return { tenant, clientId: credential.clientId, token: own, forwardedFor, expiresAt: Math.min(tokenEnd, secretEnd), ...key };
   }
+}
+
+/** Seconds since 1970; Infinity where there is no end. */
+function endOf(metadata: unknown): number {
+  const end = Number(metadata);
+  return end > 0 ? end : Infinity;
 }
 
 /** Only a 400 says that the credential was judged and found wrong; sealed, denied or throttled says nothing about it. */

@@ -79,7 +79,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
   for (const tenant of ['acme', 'acme-2', 'globex']) {
     for (const key of ['orders', 'orders/3f2a']) await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
   }
-  for (const path of ['postern/data/state/epoch', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
+  for (const path of ['postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
 
   return {
     address: vault.address,

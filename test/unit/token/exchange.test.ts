@@ -21,7 +21,7 @@ function stage() {
   const login = vi.fn(async (credential: typeof acme) => {
     if (revoked || credential.reveal() !== 'right-secret') throw wrongCredential();
     const tenant = credential.clientId.split('-')[0] ?? '';
-    return identityOf({ clientId: credential.clientId, tenant });
+    return identityOf({ clientId: credential.clientId, tenant, ...(credential.clientId.endsWith('-limited') ? { limit: { scopes: ['read:all'] } } : {}) });
   });
   const verified = new VerifiedCredentials({ login: { login } });
   const issue = vi.fn(async (grant: { key: string; scope: string }) => {
@@ -122,6 +122,15 @@ describe('the early reading', () => {
       await run(acme, request);
       expect(early).not.toHaveBeenCalled();
     }
+  });
+
+  test('is not made for a key that is narrowed: the token with all scopes is none of its own', async () => {
+    const { run, store } = stage();
+    const early = vi.spyOn(store, 'readEarly');
+    const all = await run(acme);
+    const narrowed = await run(credentialOf('acme-limited', 'right-secret'));
+    expect(early).toHaveBeenCalledOnce();
+    expect([all.token.scope, narrowed.token.scope]).toEqual(['read:all write:all', 'read:all']);
   });
 
   test('that fails for a tenant without the grant stays unseen: the refusal is told', async () => {

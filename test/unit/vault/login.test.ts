@@ -16,7 +16,7 @@ async function stage(answer: Answer, options: { forwardAddress?: boolean; addres
   const server = await Loopback.start(answer);
   const clock = new Clock();
   const client = new VaultClient({ address: options.address ?? server.origin, timeoutMs: 300 });
-  const login = new AppRoleLogin({ client, mount: 'approle', forwardAddress: options.forwardAddress ?? false, now: clock.now });
+  const login = new AppRoleLogin({ client, mount: 'approle', forwardAddress: options.forwardAddress ?? false, ends: { of: async () => undefined }, now: clock.now });
   return {
     server,
     clock,
