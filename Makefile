@@ -9,7 +9,7 @@ NODE := exec node_modules/.bin/node
 # npm writes it when an installation is complete.
 READY := node_modules/.package-lock.json
 
-.PHONY: help bootstrap demo dev generate test bench lint clean
+.PHONY: help bootstrap demo dev generate plugin test bench lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ generate: $(READY) ## Make the TypeScript of the plugin protocol from broker/plu
 test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrows it)
 	@$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
+plugin: $(READY) ## Build Vault's secrets plugin into dist/: one executable, and one script (ARGS='--version v1.2.3')
+	@$(NODE) tools/plugin/main.ts $(ARGS)
+
 bench: $(READY) ## Measure, side by side with the alternatives
 	@$(NODE) test/bench/main.ts
 
@@ -38,7 +41,7 @@ lint: $(READY) ## Check style, the import law, types and the form of Terraform f
 	@$(NODE) tools/terraformfmt.ts
 
 clean: ## Remove what was made in the checkout; the cache of parts stays
-	@rm -rf node_modules coverage .postern
+	@rm -rf node_modules coverage dist .postern
 	@find . -name .terraform -type d -prune -exec rm -rf {} +
 
 $(READY): package-lock.json

@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { checkout } from '#tools/part/version.ts';
+import type { Report } from '#tools/part/part.ts';
+import { bundlePlugin, shellHead } from './bundle.ts';
+import { makeExecutable } from './executable.ts';
+
+/** The name in Vault's catalogue, and of the executable. */
+export const PLUGIN_NAME = 'postern-auth0';
+
+export interface PluginBuildOptions {
+  /** Receives the files. */
+  folder: string;
+  /** Default: the plugin's `main.ts`. */
+  entry?: string;
+  /** `v1.2.3`. Default: that of package.json. */
+  version?: string;
+  /** Whether the executable is made as well, which takes seconds where the script takes half of one. Default true. */
+  executable?: boolean;
+  /** The Node that the script runs on, a path or a name in PATH. Default `node`. */
+  node?: string;
+  report: Report;
+}
+
+/** One file that Vault can run as the plugin. */
+export interface PluginFile {
+  /** `executable`: with Node inside; `script`: for a host that has Node. */
+  kind: 'executable' | 'script';
+  file: string;
+  bytes: number;
+  /** Hexadecimal: what Vault's catalogue wants. */
+  sha256: string;
+}
+
+/** What is written beside the files, as `postern-auth0.json`, for whoever installs them. */
+export interface PluginBuild {
+  name: string;
+  version: string;
+  /** `linux`, of Node's names. */
+  platform: string;
+  /** `x64`, of Node's names. */
+  architecture: string;
+  /** Of the Node inside. */
+  node: string;
+  /** Packages in the script. */
+  packages: string[];
+  files: PluginFile[];
+}
+
+/**
+ * Builds the plugin: one executable that needs nothing else, and one script for hosts that manage Node themselves.
+ * @throws Error with what the failing tool said
+ */
+export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBuild> {
+  const { folder, report } = options;
+  const entry = options.entry ?? join(checkout, 'broker/plugin/main.ts');
+  const version = options.version ?? (await packageVersion());
+  if (!/^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) throw new Error(`${version} is no version of the form v1.2.3`);
+  await mkdir(folder, { recursive: true });
+  const script = join(folder, `${PLUGIN_NAME}.cjs`);
+  const { packages } = await bundlePlugin({ entry, file: script, version, head: shellHead(options.node ?? 'node') });
+  const files = [await described('script', script)];
+  if (options.executable !== false) {
+    const inner = join(folder, `.${PLUGIN_NAME}.${process.pid}.cjs`);
+    try {
+      await bundlePlugin({ entry, file: inner, version });
+      await makeExecutable(inner, join(folder, PLUGIN_NAME), report);
+    } finally {
+      await rm(inner, { force: true });
+    }
+    files.unshift(await described('executable', join(folder, PLUGIN_NAME)));
+  }
+  const made: PluginBuild = { name: PLUGIN_NAME, version, platform: process.platform, architecture: process.arch, node: process.versions.node, packages, files };
+  await writeFile(join(folder, `${PLUGIN_NAME}.json`), `${JSON.stringify({ ...made, files: files.map((file) => ({ ...file, file: file.file.slice(folder.length + 1) })) }, null, 2)}\n`);
+  return made;
+}
+
+async function described(kind: PluginFile['kind'], file: string): Promise<PluginFile> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return { kind, file, bytes: (await stat(file)).size, sha256: hash.digest('hex') };
+}
+
+async function packageVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as { version: string };
+  return `v${version}`;
+}
