@@ -7,11 +7,13 @@ import type { Config } from './config.ts';
 import { EpochWatch } from './credential/epoch.ts';
 import { VerifiedCredentials } from './credential/login.ts';
 import { Throttle } from './credential/throttle.ts';
+import { KeyUsage } from './credential/usage.ts';
 import { PosternError } from './error.ts';
 import { healthRoutes } from './http/health.ts';
 import { metadataRoutes } from './http/metadata.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
+import { verifyRoutes } from './http/verify.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
@@ -29,6 +31,7 @@ import { VaultTokens } from './vault/tokens.ts';
 import { TransitKeys } from './vault/transit-keys.ts';
 import { TransitSource } from './vault/transit.ts';
 import { VaultUpstream } from './vault/upstream.ts';
+import { VaultUsage } from './vault/usage.ts';
 
 /** A broker that listens. */
 export interface Broker {
@@ -72,7 +75,16 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   });
   const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
   const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
+  const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
+  const usage = new KeyUsage({
+    store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
+    intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
+    onError: usageFailed,
+  });
   const verified = new VerifiedCredentials({
+    onVerified: ({ keyId }) => {
+      if (keyId !== undefined) usage.record(keyId);
+    },
     login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS, ends: new KeyEnds(documents) }),
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
@@ -106,6 +118,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     draining = true;
     epoch.stop();
     await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+    await usage.stop();
     await session.stop();
     await client.close();
     log.info('postern has stopped');
@@ -124,9 +137,11 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     return now;
   };
 
+  const exchange = new Exchange({ verified, authorization, cache, apis, store });
   const server = new HttpServer({
     routes: [
-      tokenEndpoint({ exchange: new Exchange({ verified, authorization, cache, apis, store }), audit }),
+      tokenEndpoint({ exchange, audit }),
+      ...verifyRoutes({ exchange, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness),
     ],
@@ -140,6 +155,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   });
   const port = await server.listen(config.host, config.port);
   void session.run();
+  usage.start();
   // The catalogue is read before the first request where Vault is there; where it is not, the broker is alive and not ready.
   void epoch.start().then(() => keepLoading(apis, () => draining));
   log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');

@@ -24,6 +24,8 @@ export interface LoginOptions {
   /** Whether the answer depends on the client's address (it is forwarded to Vault). Default false. */
   byAddress?: boolean;
   throttle?: Throttle;
+  /** Called when a credential was verified anew, not when that was remembered. */
+  onVerified?: (identity: Identity) => void;
   now?: () => number;
 }
 
@@ -37,6 +39,7 @@ export class VerifiedCredentials {
   readonly #refusalMs: number;
   readonly #byAddress: boolean;
   readonly #throttle: Throttle;
+  readonly #onVerified: ((identity: Identity) => void) | undefined;
   readonly #now: () => number;
   readonly #key = new FingerprintKey();
   readonly #verified: LRUCache<string, { identity: Identity; until: number }>;
@@ -53,6 +56,7 @@ export class VerifiedCredentials {
     this.#refusalMs = options.refusalMs ?? 10_000;
     this.#byAddress = options.byAddress ?? false;
     this.#throttle = options.throttle ?? new Throttle();
+    this.#onVerified = options.onVerified;
     this.#now = options.now ?? Date.now;
     this.#verified = new LRUCache({ max: options.max ?? 100_000 });
     this.#onceRight = new LRUCache({ max: options.max ?? 100_000 });
@@ -109,6 +113,7 @@ export class VerifiedCredentials {
       const identity = this.#onceRight.has(fingerprint)
         ? await attempt()
         : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
+      this.#onVerified?.(identity);
       this.#onceRight.set(fingerprint, true);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {

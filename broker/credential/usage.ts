@@ -1,0 +1,91 @@
+/** Minutes since 1970, by key id: when each key was last used. */
+export type LastUse = ReadonlyMap<string, number>;
+
+/** The port to where last uses are kept for good. */
+export interface UsageStore {
+  /** Merges; of two times for one key the later stays. @returns the keys that could not be stored now */
+  merge(used: LastUse): Promise<ReadonlySet<string>>;
+}
+
+export interface KeyUsageOptions {
+  store: UsageStore;
+  /** Time between two writings, ms. */
+  intervalMs: number;
+  /** Most keys remembered between two writings; of more, those used first are forgotten. Default 100,000. */
+  max?: number;
+  now?: () => number;
+  onError?: (error: unknown) => void;
+}
+
+/**
+ * Collects when API keys were used, and hands it on now and then: a request never writes. It is told of verifications only, so
+ * a use that a remembered verification answered counts as that verification's time: up to 30 s early.
+ */
+export class KeyUsage {
+  readonly #options: KeyUsageOptions;
+  readonly #now: () => number;
+  #used = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #flushing: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: KeyUsageOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  record(keyId: string): void {
+    // Newest last.
+    this.#used.delete(keyId);
+    this.#used.set(keyId, Math.floor(this.#now() / 60_000));
+    if (this.#used.size > (this.#options.max ?? 100_000)) this.#used.delete(this.#used.keys().next().value!);
+  }
+
+  /** Hands on every interval until {@link stop}. The first time comes at random within it, so that replicas do not write all at once. */
+  start(): void {
+    this.#schedule(this.#options.intervalMs * (0.5 + Math.random() / 2));
+  }
+
+  /** Hands on what is left, as far as `patienceMs` allows: a slow Vault must not hold up the end. Never throws. */
+  async stop(patienceMs = 3000): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    const last = (this.#flushing ?? Promise.resolve()).then(() => this.flush());
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, patienceMs)));
+    await Promise.race([last, late]);
+    clearTimeout(timer);
+  }
+
+  /** Never throws: what could not be handed on is tried again next time. */
+  flush(): Promise<void> {
+    this.#flushing ??= this.#flush().finally(() => (this.#flushing = undefined));
+    return this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    const used = this.#used;
+    if (used.size === 0) return;
+    this.#used = new Map();
+    try {
+      const left = await this.#options.store.merge(used);
+      this.#takeBack(used, (keyId) => left.has(keyId));
+    } catch (error) {
+      this.#takeBack(used, () => true);
+      this.#options.onError?.(error);
+    }
+  }
+
+  /** Older than what came meanwhile: it goes before it, and falls off first. */
+  #takeBack(used: LastUse, which: (keyId: string) => boolean): void {
+    const newer = this.#used;
+    this.#used = new Map([...used].filter(([keyId]) => which(keyId) && !newer.has(keyId)).slice(-Math.max(0, (this.#options.max ?? 100_000) - newer.size)));
+    for (const [keyId, minute] of newer) this.#used.set(keyId, minute);
+  }
+
+  #schedule(ms: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => void this.flush().then(() => this.#schedule(this.#options.intervalMs)), ms);
+    this.#timer.unref();
+  }
+}
