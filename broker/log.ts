@@ -1,8 +1,8 @@
 import pino from 'pino';
 import type { DestinationStream, Logger } from 'pino';
-import { PosternError } from './error.ts';
-import { VaultFault } from './vault/fault.ts';
+import { describeError } from './description.ts';
 
+export { describeError } from './description.ts';
 export type { Logger } from 'pino';
 
 /** A last net under the rule that nothing secret is handed to the log in the first place. */
@@ -25,28 +25,6 @@ export function createLog(level: string, destination: DestinationStream): Logger
     },
     destination,
   );
-}
-
-export function describeError(error: unknown): Record<string, unknown> {
-  if (error instanceof PosternError) return { code: error.code, message: error.message, detail: error.detail };
-  if (error instanceof VaultFault) return { code: `vault_${error.reason}`, message: error.message };
-  if (!(error instanceof Error)) return { type: typeof error };
-  const { name, code } = error as NodeJS.ErrnoException;
-  return { type: wordOf(name), code: wordOf(code), at: framesOf(error) };
-}
-
-/** Names and codes are words; anything longer may be a message. */
-function wordOf(text: unknown): string | undefined {
-  return typeof text === 'string' && /^\w{1,64}$/.test(text) ? text : undefined;
-}
-
-const FRAME = /^at (?:[\w$.<>#[\] ]{1,80} \()?(?:file:\/\/|node:|\/)[^\s()]+:\d+:\d+\)?$/;
-
-/** The stack without the message, which stands at its head and may have lines that look like frames. */
-function framesOf({ stack, message }: Error): string[] {
-  if (typeof stack !== 'string') return [];
-  const frames = typeof message === 'string' && message !== '' ? (stack.split(message).at(-1) ?? '') : stack;
-  return frames.split('\n').map((line) => line.trim()).filter((line) => FRAME.test(line)).slice(0, 8);
 }
 
 export interface Destination extends DestinationStream {

@@ -1,10 +1,28 @@
 import type { Writable } from 'node:stream';
-import type { BackendFactory } from '#broker/plugin/backend.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { BackendFactory, PluginLog } from '#broker/plugin/backend.ts';
+import { BackendService } from '#broker/plugin/proto/generated/backend.ts';
+import { HealthService } from '#broker/plugin/proto/generated/health.ts';
+import { PluginMultiplexingService } from '#broker/plugin/proto/generated/multiplexing.ts';
+import { GRPCBrokerService, GRPCControllerService, GRPCStdioService } from '#broker/plugin/proto/generated/process.ts';
+import { PluginVersionService } from '#broker/plugin/proto/generated/version.ts';
+import { createCertificate } from './certificate.ts';
+import { controller, health, multiplexing, stdio } from './companion.ts';
+import { DialBack } from './dialback.ts';
+import { handshakeLine, hasCookie, inMetadataMode, offersOurProtocol } from './handshake.ts';
+import type { PluginEnv } from './handshake.ts';
+import { listen } from './listener.ts';
+import { HclogLines } from './log.ts';
+import { MAX_MESSAGE } from './message.ts';
+import { Mounts } from './mounts.ts';
+import { Peer } from './peer.ts';
+import { holdProcess } from './process.ts';
 
 export interface ServeOptions {
   readonly factory: BackendFactory;
   /** What Vault hands over: magic cookie, client certificate, temporary folder. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: PluginEnv;
   /** `v1.2.3`: what the process says of itself before it has any backend. */
   readonly version: string;
   /** Receives the handshake line and nothing else. */
@@ -13,10 +31,75 @@ export interface ServeOptions {
   readonly stderr: Writable;
 }
 
+/** ms until Vault must have come for us after the handshake; its own patience is a minute. */
+const VAULT_COMES = 60_000;
+/** ms from the end of Vault's stream to ours, in which its Shutdown may still come. */
+const VAULT_IS_GONE = 500;
+/** ms for engines to clean up. Vault kills 2 s after its Shutdown. */
+const CLEAN_UP = 1_000;
+
 /**
  * Serves backends to the Vault that started this process, until Vault shuts it down or is gone.
- * @returns the exit code: 0 after a shutdown, 1 where nobody but Vault should have started it
+ * @returns the exit code: 0 after a shutdown, 1 where nobody but Vault should have started it or it can't serve
  */
-export function servePlugin(_options: ServeOptions): Promise<number> {
-  return Promise.reject(new Error('the protocol is not there yet'));
+export async function servePlugin({ factory, env, version, stdout, stderr }: ServeOptions): Promise<number> {
+  if (!hasCookie(env)) {
+    stderr.write('This is a secrets engine for HashiCorp Vault, which starts it itself: see `postern plugin install`.\n');
+    return 1;
+  }
+  const log = new HclogLines(stderr);
+  if (!offersOurProtocol(env)) return refuse(log, 'this Vault does not speak version 5 of the plugin protocol');
+  if (!env['PLUGIN_CLIENT_CERT']) return refuse(log, 'Vault has sent no certificate, and nobody is served without');
+  let peer: Peer;
+  try {
+    peer = new Peer(env['PLUGIN_CLIENT_CERT']);
+  } catch {
+    return refuse(log, 'the certificate that Vault has sent is none');
+  }
+
+  const certificate = createCertificate();
+  const ending = Promise.withResolvers<number>();
+  const release = holdProcess({ log, streams: [stdout, stderr], onEnd: ending.resolve });
+  const unclaimed = setTimeout(() => ending.resolve(1), VAULT_COMES);
+  const dialBack = new DialBack(peer, certificate, {
+    stream: () => clearTimeout(unclaimed),
+    gone: () => setTimeout(() => ending.resolve(0), VAULT_IS_GONE),
+  });
+  const mounts = new Mounts({ factory, dialBack, log, version, metadataMode: inMetadataMode(env) });
+
+  const server = new Server({
+    'grpc.max_receive_message_length': MAX_MESSAGE,
+    'grpc.max_send_message_length': MAX_MESSAGE,
+    'grpc.enable_channelz': 0,
+  });
+  server.addService(BackendService, mounts.backend);
+  server.addService(PluginVersionService, mounts.pluginVersion);
+  server.addService(PluginMultiplexingService, multiplexing);
+  server.addService(GRPCBrokerService, dialBack.service);
+  server.addService(GRPCControllerService, controller(() => ending.resolve(0)));
+  server.addService(GRPCStdioService, stdio);
+  server.addService(HealthService, health);
+  // TLS ends in the listener, which compares Vault's certificate: grpc-js would take any that it has signed.
+  const door = server.createConnectionInjector(ServerCredentials.createInsecure());
+
+  try {
+    const listener = await listen(peer, certificate, env, log, (socket) => door.injectConnection(socket));
+    stdout.write(handshakeLine(listener.path, certificate.der, env));
+    const code = await ending.promise;
+    await Promise.race([mounts.close(), sleep(CLEAN_UP, undefined, { ref: false })]);
+    await listener.close();
+    return code;
+  } catch (error) {
+    log.error('the plugin can not serve', { error });
+    return 1;
+  } finally {
+    clearTimeout(unclaimed);
+    server.forceShutdown();
+    release();
+  }
+}
+
+function refuse(log: PluginLog, why: string): number {
+  log.error(why);
+  return 1;
 }

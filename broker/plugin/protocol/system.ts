@@ -1,0 +1,49 @@
+import type { ServiceError } from '@grpc/grpc-js';
+import { BackendError } from '#broker/plugin/backend.ts';
+import type { ReplicationState, SystemView } from '#broker/plugin/backend.ts';
+import type { SystemViewClient } from '#broker/plugin/proto/generated/system.ts';
+
+const NANOSECONDS = 1_000_000_000n;
+
+/** Bits of Vault's `consts.ReplicationState`. */
+const REPLICATION = { performanceSecondary: 1 << 6, drSecondary: 1 << 9, performanceStandby: 1 << 14 } as const;
+
+/** What Vault says of the mount and the node. Asked each time: it changes by tuning and by promotion. */
+export class VaultSystemView implements SystemView {
+  readonly #client: SystemViewClient;
+
+  constructor(client: SystemViewClient) {
+    this.#client = client;
+  }
+
+  async defaultLeaseTtl(): Promise<number> {
+    return seconds(await ask<{ TTL: bigint }>((done) => this.#client.defaultLeaseTtl({}, done)));
+  }
+
+  async maxLeaseTtl(): Promise<number> {
+    return seconds(await ask<{ TTL: bigint }>((done) => this.#client.maxLeaseTtl({}, done)));
+  }
+
+  async replicationState(): Promise<ReplicationState> {
+    const { state } = await ask<{ state: number }>((done) => this.#client.replicationState({}, done));
+    return {
+      performanceStandby: (state & REPLICATION.performanceStandby) !== 0,
+      performanceSecondary: (state & REPLICATION.performanceSecondary) !== 0,
+      drSecondary: (state & REPLICATION.drSecondary) !== 0,
+    };
+  }
+
+  async localMount(): Promise<boolean> {
+    return (await ask<{ local: boolean }>((done) => this.#client.localMount({}, done))).local;
+  }
+}
+
+function seconds({ TTL }: { TTL: bigint }): number {
+  return Number(TTL / NANOSECONDS);
+}
+
+function ask<Reply>(send: (done: (error: ServiceError | null, reply: Reply) => void) => void): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    send((error, reply) => (error === null ? resolve(reply) : reject(new BackendError(500, 'Vault does not tell about itself'))));
+  });
+}
