@@ -8,12 +8,16 @@ export interface AuditLog {
   write(line: string): void;
 }
 
+export type Door = 'token' | 'verify';
+
 /** One exchange, granted or refused. A token only as its SHA-256, a credential only as its client_id. */
 export interface ExchangeEvent {
   /** ISO 8601, UTC. */
   readonly time: string;
   readonly event: 'token.exchange';
   readonly outcome: 'granted' | 'refused';
+  /** Which endpoint was asked: `/oauth/token`, or `/verify` by a gateway. */
+  readonly door: Door;
   readonly address: string;
   readonly ms: number;
   /** Only of a client that Vault verified: what an unknown one sends here may be a secret in the wrong field. */
@@ -38,6 +42,8 @@ export interface ExchangeEvent {
 const MAX_TEXT = 256;
 
 export interface Attempt {
+  /** Default `token`. */
+  readonly door?: Door;
   readonly clientId: string | undefined;
   readonly audience: string | undefined;
   readonly trace: Trace;
@@ -57,7 +63,7 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
     rest = restOf(attempt.trace, served);
     unchanging.set(served, rest);
   }
-  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${rest}\n`;
+  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${rest}\n`;
 }
 
 let isoMs = 0;
@@ -95,6 +101,7 @@ export function refused(attempt: Attempt, error: unknown): string {
     time: isoTime(),
     event: 'token.exchange',
     outcome: 'refused',
+    door: attempt.door ?? 'token',
     address: attempt.address,
     ms: elapsed(attempt),
     client_id: identity?.clientId,

@@ -8,6 +8,7 @@ import { PosternError } from '#broker/error.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { ErrorDialect } from './reply.ts';
 import type { Call, Route } from './route.ts';
+import { pathOf } from './target.ts';
 import { bodyIsLeft, linger } from './unread.ts';
 
 export interface HttpServerOptions {
@@ -160,16 +161,6 @@ export class HttpServer {
     }
     socket.end(rawReply(unparsable(error.code), this.#options.errors));
   }
-}
-
-/** Scheme and authority of an absolute request target, which a server must take too (RFC 9112 §3.2.2). */
-const ABSOLUTE = /^https?:\/\/[^/?#]+(?=\/)/i;
-
-/** The path of a request target, without its query. */
-function pathOf(target: string): string {
-  const path = target.startsWith('/') ? target : target.replace(ABSOLUTE, '');
-  const query = path.indexOf('?');
-  return query === -1 ? path : path.slice(0, query);
 }
 
 /** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
