@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
  * Characters a client_id (an AppRole role_id) may have. Vault trims white space around role_ids, so
  * padded variants of one id would slip by the throttle and the memory; they are refused here.
  */
-const CLIENT_ID = /^[A-Za-z0-9._~-]{1,128}$/;
+export const CLIENT_ID = /^[A-Za-z0-9._~-]{1,128}$/;
 /** RFC 6749 Appendix A.2: VSCHAR, here without the space that Vault would trim. */
 const CLIENT_SECRET = /^[\x21-\x7e]{1,512}$/;
 

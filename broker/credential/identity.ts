@@ -37,6 +37,11 @@ export interface Identity {
   readonly forwardedFor: string | undefined;
   /** When the token, or the secret_id if that is sooner, ends; ms since 1970. */
   readonly expiresAt: number;
+  /**
+   * The token is the caller's own, lent for this one request (RFC 8693): it is used only while that request waits, and the
+   * identity is not remembered.
+   */
+  readonly lent?: true | undefined;
   /** What an API key is narrowed to, within the tenant's grants; undefined: all of them. */
   readonly limit?: { readonly scopes: readonly string[] } | undefined;
   /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */

@@ -1,21 +1,39 @@
 import type { IncomingMessage } from 'node:http';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
+import { ASSERTION_TYPE, ClientAssertion } from '#broker/credential/assertion.ts';
+import type { Identity } from '#broker/credential/identity.ts';
 import { wrongCredential } from '#broker/credential/login.ts';
+import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifier.ts';
 import { PosternError } from '#broker/error.ts';
 import { decodeFormComponent } from './body.ts';
 import type { Parameters } from './body.ts';
+import type { Call } from './route.ts';
+
+/** As metadata names them (RFC 8414 `token_endpoint_auth_methods_supported`). */
+export const CLIENT_AUTHENTICATION_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 
 /**
- * The client's credential, by `client_secret_basic` or `client_secret_post` (RFC 6749 §2.3.1).
+ * Who the client is: for every endpoint at which a client authenticates.
+ * @throws {PosternError} as {@link clientCredential} and the verifier do
+ */
+export function identify({ request, address }: Call, parameters: Parameters, verifier: CredentialVerifier): Identity | Promise<Identity> {
+  return verifier.verify(clientCredential(request, parameters), address);
+}
+
+/**
+ * The client's credential, by `client_secret_basic`, `client_secret_post` (RFC 6749 §2.3.1) or `private_key_jwt` (RFC 7523 §2.2).
  * @throws {PosternError} invalid_request for two methods at once or none; invalid_client for what can be no credential
  */
-export function clientCredential(request: IncomingMessage, parameters: Parameters): AppRoleCredential {
+export function clientCredential(request: IncomingMessage, parameters: Parameters): ClientCredential {
   const header = request.headers.authorization;
-  if (parameters.has('client_assertion') || parameters.has('client_assertion_type')) {
-    throw new PosternError('invalid_request', 'client_assertion is not supported: authenticate with client_secret_post or client_secret_basic');
-  }
   const id = parameters.get('client_id') ?? '';
   const secret = parameters.get('client_secret') ?? '';
+  const assertion = parameters.get('client_assertion') ?? '';
+  const assertionType = parameters.get('client_assertion_type') ?? '';
+  if (assertion !== '' || assertionType !== '') {
+    if (secret !== '' || header !== undefined) throw new PosternError('invalid_request', 'More than one client authentication method was used');
+    return assertionOf(assertionType, assertion, id);
+  }
   if (header === undefined) {
     if (id === '') throw new PosternError('invalid_request', 'Missing required parameter: client_id');
     if (secret === '') throw wrongCredential();
@@ -25,6 +43,17 @@ export function clientCredential(request: IncomingMessage, parameters: Parameter
   const basic = parseBasic(header);
   if (id !== '' && id !== basic.id) throw new PosternError('invalid_request', 'client_id differs from the one in the Authorization header');
   return credentialOf(basic.id, basic.secret);
+}
+
+function assertionOf(type: string, text: string, id: string): ClientAssertion {
+  if (text === '') throw new PosternError('invalid_request', 'Missing required parameter: client_assertion');
+  if (type === '') throw new PosternError('invalid_request', 'Missing required parameter: client_assertion_type');
+  if (type !== ASSERTION_TYPE) throw new PosternError('invalid_request', `Unsupported client_assertion_type: use ${ASSERTION_TYPE}`);
+  const assertion = ClientAssertion.of(text);
+  if (assertion === undefined) throw wrongCredential();
+  // RFC 7521 §4.2: client_id is not needed, and must be the same where it is there.
+  if (id !== '' && id !== assertion.clientId) throw wrongCredential();
+  return assertion;
 }
 
 function credentialOf(id: string, secret: string): AppRoleCredential {

@@ -1,7 +1,7 @@
 import { granted, refused } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { PosternError } from '#broker/error.ts';
-import type { AppRoleCredential } from '#broker/credential/approle.ts';
+import type { ClientCredential } from '#broker/credential/verifier.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
 import { parseBody, readBody } from './body.ts';
@@ -26,7 +26,7 @@ export function tokenEndpoint(options: TokenEndpointOptions): Route {
       const startedAt = performance.now();
       const trace: Trace = {};
       let parameters: Parameters | undefined;
-      let credential: AppRoleCredential | undefined;
+      let credential: ClientCredential | undefined;
       const attempt = () => ({ clientId: credential?.clientId ?? parameters?.get('client_id'), audience: optional(parameters, 'audience'), trace, address: call.address, startedAt });
       try {
         refuseQuery(call);

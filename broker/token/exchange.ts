@@ -1,13 +1,12 @@
 import type { ApiCatalog, GrantRequest } from '#broker/authorization/grant.ts';
 import type { Authorization, AuthorizedGrant } from '#broker/authorization/policy.ts';
-import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { VerifiedCredentials } from '#broker/credential/login.ts';
+import type { Credential, CredentialVerifier } from '#broker/credential/verifier.ts';
 import type { Served, TokenCache } from './cache.ts';
 import type { EarlyReading, TokenStore } from './store.ts';
 
 export interface ExchangeOptions {
-  verified: VerifiedCredentials;
+  verified: CredentialVerifier;
   authorization: Authorization;
   cache: TokenCache;
   apis: ApiCatalog;
@@ -34,7 +33,7 @@ export class Exchange {
    * @returns at once when all is remembered, else a promise.
    * @throws {PosternError}
    */
-  run(credential: AppRoleCredential, request: GrantRequest, address: string, trace: Trace): Served | Promise<Served> {
+  run(credential: Credential, request: GrantRequest, address: string, trace: Trace): Served | Promise<Served> {
     const identity = this.#options.verified.verify(credential, address);
     if (identity instanceof Promise) return this.#runAnew(identity, request, trace);
     trace.identity = identity;
@@ -64,6 +63,8 @@ export class Exchange {
   }
 
   #readEarly(identity: Identity, request: GrantRequest): EarlyReading | undefined {
+    // A lent token may be used only while its request waits, and nobody need wait for an early reading.
+    if (identity.lent) return undefined;
     // Only the token with all of the tenant's scopes can be looked for before the grants are known.
     if (request.audience === undefined || request.scope !== undefined || identity.limit !== undefined) return undefined;
     const api = this.#options.apis.byAudience(request.audience);

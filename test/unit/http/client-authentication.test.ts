@@ -36,6 +36,37 @@ describe('client_secret_post', () => {
   });
 });
 
+describe('private_key_jwt', () => {
+  const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+  const jwtOf = (payload: string) => ['{"alg":"RS256"}', payload, 'canary'].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  const good = jwtOf('{"sub":"a"}');
+
+  test('is read: the client is the one that the assertion is about', () => {
+    expect(outcomeOf(undefined, { client_assertion_type: TYPE, client_assertion: good })).toBe(`a ${good}`);
+    expect(outcomeOf(undefined, { client_assertion_type: TYPE, client_assertion: good, client_id: 'a' })).toBe(`a ${good}`);
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['no type', { client_assertion: good }, 'invalid_request'],
+    ['another type', { client_assertion: good, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer' }, 'invalid_request'],
+    ['the type alone', { client_assertion_type: TYPE }, 'invalid_request'],
+    ['a secret beside it', { client_assertion: good, client_assertion_type: TYPE, client_secret: 'canary' }, 'invalid_request'],
+    ["another's client_id", { client_assertion: good, client_assertion_type: TYPE, client_id: 'b' }, 'invalid_client'],
+    ['no JWT', { client_assertion: 'canary', client_assertion_type: TYPE }, 'invalid_client'],
+    ['no signature', { client_assertion: `${good.slice(0, good.lastIndexOf('.'))}.`, client_assertion_type: TYPE }, 'invalid_client'],
+    ['five parts, as an encrypted one has', { client_assertion: `${good}.x.y`, client_assertion_type: TYPE }, 'invalid_client'],
+    ['padding', { client_assertion: `${good}=`, client_assertion_type: TYPE }, 'invalid_client'],
+    ['no sub', { client_assertion: jwtOf('{"iss":"a"}'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['a sub that is no text', { client_assertion: jwtOf('{"sub":["a"]}'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['a sub that climbs', { client_assertion: jwtOf('{"sub":"../a"}'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['claims that are null', { client_assertion: jwtOf('null'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['claims that are no JSON', { client_assertion: jwtOf('{'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['8 KiB and more', { client_assertion: `${'a'.repeat(8192)}.${good}`, client_assertion_type: TYPE }, 'invalid_client'],
+  ])('%s is refused', (_fault, parameters, code) => {
+    expect(outcomeOf(undefined, parameters)).toBe(code);
+  });
+});
+
 describe('client_secret_basic', () => {
   test.each<[string, string, string]>([
     ['plain', basic('a:b'), 'a b'],
