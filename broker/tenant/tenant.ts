@@ -53,13 +53,27 @@ export async function showTenant(access: VaultAccess, tenant: string): Promise<T
 
 /** Every tenant that has a role or a document, by id. */
 export async function listTenants(access: VaultAccess, options: { onProgress?: Progress; signal?: AbortSignal } = {}): Promise<TenantView[]> {
+  return viewAll(access, await tenantNames(access), options);
+}
+
+/** Some of them, in the order of their ids. `next` names the last one where there are more. */
+export async function pageTenants(access: VaultAccess, page: { limit: number; after?: string | undefined }): Promise<{ tenants: TenantView[]; next: string | undefined }> {
+  const names = (await tenantNames(access)).filter((name) => page.after === undefined || name > page.after);
+  const wanted = names.slice(0, page.limit);
+  return { tenants: await viewAll(access, wanted), next: names.length > wanted.length ? wanted.at(-1) : undefined };
+}
+
+async function tenantNames(access: VaultAccess): Promise<string[]> {
   const { approle } = access.mounts;
-  const [roles, documents, epoch] = await Promise.all([
+  const [roles, documents] = await Promise.all([
     access.call('list tenants', ({ client, as }) => client.list(`auth/${approle}/role`, as)),
     access.call('list tenants', ({ documents, as }) => documents.list('tenants', as)),
-    readEpoch(access),
   ]);
-  const tenants = [...new Set([...roles, ...documents])].filter((name) => NAME.test(name)).sort();
+  return [...new Set([...roles, ...documents])].filter((name) => NAME.test(name)).sort();
+}
+
+async function viewAll(access: VaultAccess, tenants: readonly string[], options: { onProgress?: Progress; signal?: AbortSignal } = {}): Promise<TenantView[]> {
+  const epoch = await readEpoch(access);
   let done = 0;
   const views = await inParallel(tenants, WIDTH, async (tenant) => {
     options.signal?.throwIfAborted();
@@ -195,6 +209,7 @@ function documentOf(found: Found, spec: TenantSpecification): TenantGrants {
   return {
     grants: spec.grants?.map(({ api, scopes }) => ({ api, scopes: [...new Set(scopes)].sort() })) ?? before.grants,
     default_api: spec.defaultApi === undefined ? (before.default_api ?? null) : spec.defaultApi,
+    introspects: before.introspects,
     organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
     claims: spec.claims === undefined ? before.claims : { ...spec.claims },
     disabled: before.disabled,
@@ -206,7 +221,7 @@ async function view(access: VaultAccess, tenant: string, { role, data }: Found, 
     throw new PosternError('not_found', `There is no tenant "${tenant}"`, { detail: 'See `postern tenant list`; make it with `postern tenant create` or Terraform.' });
   }
   const parsed = tenantDocument.safeParse(data ?? {});
-  const document: TenantGrants = parsed.success ? parsed.data : { grants: [], claims: {}, disabled: false };
+  const document: TenantGrants = parsed.success ? parsed.data : { grants: [], introspects: [], claims: {}, disabled: false };
   const problems: string[] = [];
   if (role === undefined) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
   if (data === undefined) problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
