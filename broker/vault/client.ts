@@ -24,8 +24,8 @@ export interface CallOptions {
   forwardedFor?: string | undefined;
   /** Attempts in all, for calls that may be repeated. Default 3 for reads and lists, 1 for the rest. */
   attempts?: number;
-  /** Which version of a KV v2 document is read; the newest unless told. */
-  version?: number;
+  /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
+  version?: number | string;
   signal?: AbortSignal;
 }
 
@@ -144,7 +144,7 @@ export class VaultClient {
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await this.#client.request({
-          path: options.version === undefined ? `/${path}` : `/${path}?version=${options.version}`,
+          path: options.version === undefined ? `/${path}` : `/${path}?version=${encodeURIComponent(options.version)}`,
           uri: '',
           method,
           headers: { ...headers },

@@ -5,6 +5,7 @@ import type { Terminal } from '#cli/output.ts';
 import { Context } from './context.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
+import { pluginCommand } from './plugin.ts';
 import { secretCommand } from './secret.ts';
 import { addGlobalOptions } from './settings.ts';
 import { tenantCommand } from './tenant.ts';
@@ -41,7 +42,7 @@ export function buildProgram(context: Context, version: string): Command {
   const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
   addGlobalOptions(program, terminal.env);
   program.addHelpText('after', AFTER);
-  for (const command of [tenantCommand, secretCommand, upstreamCommand, tokenCommand, doctorCommand, devCommand]) program.addCommand(command(context));
+  for (const command of [tenantCommand, secretCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand]) program.addCommand(command(context));
   settle(program, terminal);
   return program;
 }
