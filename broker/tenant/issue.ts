@@ -17,6 +17,8 @@ export interface IssueOptions {
   name?: string;
   /** Seconds for which the response-wrapping token can be opened; false: the secret_id comes unwrapped. Default 600. */
   wrap?: number | false;
+  /** More to note with it; each login with it hands it back. */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 export interface IssuedSecretId {
@@ -57,6 +59,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
   const ttl = limit !== undefined && asked > limit ? limit : asked;
   const numUses = options.numUses ?? numberOf(role['secret_id_num_uses']);
   const metadata = {
+    ...options.metadata,
     issued_by: operator.name,
     issued_at: new Date(operator.now).toISOString(),
     ...(options.name === undefined ? {} : { name: options.name }),

@@ -25,6 +25,12 @@ export interface SecretIdView {
   cidrs: string[];
 }
 
+/** A secret_id with its metadata as Vault has it. */
+export interface StoredSecretId {
+  view: SecretIdView;
+  metadata: Readonly<Record<string, unknown>>;
+}
+
 /** Called with how many are done, of how many. */
 export type Progress = (done: number, all: number) => void;
 
@@ -43,6 +49,11 @@ export async function listAccessors(access: VaultAccess, tenant: string): Promis
 
 /** @returns undefined where this tenant has no such secret_id (any more) */
 export async function lookUpSecretId(access: VaultAccess, tenant: string, accessor: string): Promise<SecretIdView | undefined> {
+  return (await readSecretId(access, tenant, accessor))?.view;
+}
+
+/** The same with its metadata. */
+export async function readSecretId(access: VaultAccess, tenant: string, accessor: string): Promise<StoredSecretId | undefined> {
   const path = `auth/${access.mounts.approle}/role/${tenant}/secret-id-accessor/lookup`;
   const answer = await access.call(`look up a secret_id of ${tenant}`, async ({ client, as }) => {
     try {
@@ -55,21 +66,26 @@ export async function lookUpSecretId(access: VaultAccess, tenant: string, access
   });
   // Another tenant's accessor is answered with nothing at all.
   if (answer?.data === undefined || answer.data === null || answer.data['secret_id_accessor'] !== accessor) return undefined;
-  return viewOf(tenant, accessor, answer.data);
+  return { view: viewOf(tenant, accessor, answer.data), metadata: (answer.data['metadata'] ?? {}) as Record<string, unknown> };
 }
 
 /** Every secret_id of a tenant, oldest first. @throws {PosternError} */
 export async function listSecretIds(access: VaultAccess, tenant: string, options: { onProgress?: Progress; signal?: AbortSignal } = {}): Promise<SecretIdView[]> {
+  return (await readSecretIds(access, tenant, options)).map(({ view }) => view);
+}
+
+/** The same with their metadata. */
+export async function readSecretIds(access: VaultAccess, tenant: string, options: { onProgress?: Progress; signal?: AbortSignal } = {}): Promise<StoredSecretId[]> {
   const accessors = await listAccessors(access, tenant);
   let done = 0;
   const found = await inParallel(accessors, WIDTH, async (accessor) => {
     options.signal?.throwIfAborted();
-    const view = await lookUpSecretId(access, tenant, accessor);
+    const one = await readSecretId(access, tenant, accessor);
     done += 1;
     options.onProgress?.(done, accessors.length);
-    return view;
+    return one;
   });
-  return found.filter((view) => view !== undefined).sort((a, b) => (a.created_at ?? '').localeCompare(b.created_at ?? ''));
+  return found.filter((one) => one !== undefined).sort((a, b) => (a.view.created_at ?? '').localeCompare(b.view.created_at ?? ''));
 }
 
 /** @throws {PosternError} not_found */

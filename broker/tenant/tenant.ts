@@ -3,6 +3,7 @@ import type { TenantGrants } from '#broker/authorization/grant.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Epoch } from '#broker/credential/epoch.ts';
 import { PosternError } from '#broker/error.ts';
+import { rotationsPath } from '#broker/vault/rotations.ts';
 import type { VaultAccess } from './access.ts';
 import { readApis } from './api.ts';
 import { announce, readEpoch } from './epoch.ts';
@@ -152,6 +153,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   await announce(access, tenant, 'disable');
   await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
+  await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));
   // Listed again: a broker may have cached one before it heard.
   const left = await cachedTokens(access, tenant);
   await inParallel(left, WIDTH, (path) => access.call(`delete cached tokens of ${tenant}`, ({ tokens, as }) => tokens.remove(path, as)));
