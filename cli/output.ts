@@ -35,6 +35,13 @@ export class Output {
     this.#terminal.stdout.write(out.endsWith('\n') || out === '' ? out : `${out}\n`);
   }
 
+  /** Resolves when all of the result has left this process. */
+  taken(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#terminal.stdout.write('', (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
   /** A line for the person, beside the result. */
   note(text: string): void {
     this.#clearProgress();

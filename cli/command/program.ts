@@ -6,6 +6,7 @@ import { Context } from './context.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
 import { pluginCommand } from './plugin.ts';
+import { keyCommand } from './key.ts';
 import { secretCommand } from './secret.ts';
 import { addGlobalOptions } from './settings.ts';
 import { tenantCommand } from './tenant.ts';
@@ -42,7 +43,7 @@ export function buildProgram(context: Context, version: string): Command {
   const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
   addGlobalOptions(program, terminal.env);
   program.addHelpText('after', AFTER);
-  for (const command of [tenantCommand, secretCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand]) program.addCommand(command(context));
+  for (const command of [tenantCommand, secretCommand, keyCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand]) program.addCommand(command(context));
   settle(program, terminal);
   return program;
 }

@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
+import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/tenant/key-issue.ts';
+import { showTenant } from '#broker/tenant/tenant.ts';
+import type { Context } from '#cli/command/context.ts';
+import { seconds } from '#cli/command/duration.ts';
+import { show } from './issued.ts';
+
+interface Options {
+  name?: string;
+  ttl?: number;
+  cidr?: string[];
+  scope?: string[];
+  environment: string;
+}
+
+const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+
+export function issueCommand(context: Context): Command {
+  return context
+    .command('issue', 'one more API key; those before it go on', [
+      ['(umask 077; postern key issue acme --name "web shop" --ttl 90d > key)', 'straight into a file'],
+      ['postern key issue acme --scope read:orders --cidr 203.0.113.0/24', 'narrower than acme, and from there only'],
+      ['postern key issue acme --environment test --json | jq -r .key', 'for a script'],
+    ])
+    .argument('<tenant>')
+    .option('--name <text>', 'what it is for: shown by `key list`')
+    .option('--ttl <duration>', "its life, e.g. 90d; 0: until revoked (default: the tenant's)", seconds)
+    .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
+    .option('--scope <scope>', 'narrow it to these scopes of the tenant (repeatable; default: all that it has)', collect)
+    .option('--environment <word>', 'a-z and 0-9, readable in the key', DEFAULT_ENVIRONMENT)
+    .addHelpText(
+      'after',
+      `
+The key is made here out of Vault's answer, so it can't be response-wrapped as a secret_id can: it is shown once, on
+stdout. Hand it over by a channel that you trust, or use \`postern secret issue\`. A key whose showing was interrupted
+is in \`postern key list\`: revoke it.`,
+    )
+    .action(
+      context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
+        const { name, ttl, cidr, scope, environment } = options;
+        const issued = await issueKey(access, {
+          tenant,
+          environment,
+          ...(name === undefined ? {} : { name }),
+          ...(ttl === undefined ? {} : { ttl }),
+          ...(cidr === undefined ? {} : { cidrs: cidr }),
+          ...(scope === undefined ? {} : { scopes: scope }),
+        });
+        await show(output, issued);
+        const state = await showTenant(access, tenant).then(({ state: now }) => now, (error: unknown) => {
+          if (error instanceof PosternError) return undefined;
+          throw error;
+        });
+        if (state !== undefined && state !== 'active') output.warn(`${tenant} is ${state}: this key gets nothing yet (postern tenant show ${tenant}).`);
+      }),
+    );
+}

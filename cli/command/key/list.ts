@@ -1,0 +1,52 @@
+import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
+import { settleRotations } from '#broker/tenant/key-settle.ts';
+import { listKeys } from '#broker/tenant/key.ts';
+import type { Context } from '#cli/command/context.ts';
+import { moment } from '#cli/command/duration.ts';
+
+export function listCommand(context: Context): Command {
+  return context
+    .command('list', "a tenant's API keys, oldest first; never the keys", [
+      ['postern key list acme', 'who issued which, its scopes, its end, when it was last used'],
+      ["postern key list acme --json | jq -r '.keys[] | select(.last_used_at == null).key_id'", 'those that nobody uses'],
+    ])
+    .argument('<tenant>')
+    .addHelpText(
+      'after',
+      `
+LAST USED is a minute. It is up to 30 s early, and known here once a broker has written it: within 5 minutes, or
+whatever POSTERN_USAGE_INTERVAL says there. After 400 days without use it is forgotten.
+A replaced key whose end has come is destroyed by the way, where your token may.`,
+    )
+    .action(
+      context.vaultAction<object, [string]>(async ({ access, output, terminal }, tenant) => {
+        // Whoever only looks may not destroy, and sees such a key as ended.
+        const destroyed = await settleRotations(access, tenant).catch((error: unknown) => {
+          if (error instanceof PosternError && error.code === 'access_denied') return [];
+          throw error;
+        });
+        if (destroyed.length > 0) output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
+        const keys = await listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal });
+        const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
+        const rows = keys.map((one) => [
+          one.key_id,
+          one.accessor,
+          one.name ?? '-',
+          one.environment ?? '-',
+          one.state,
+          one.scopes?.join(' ') ?? 'all',
+          one.issued_by ?? '-',
+          time(one.issued_at, '-'),
+          time(one.expires_at, 'when revoked'),
+          time(one.last_used_at, 'never seen'),
+          one.cidrs.join(',') || 'anywhere',
+        ]);
+        output.result({ tenant, keys }, output.table(['KEY ID', 'ACCESSOR', 'NAME', 'ENVIRONMENT', 'STATE', 'SCOPES', 'ISSUED BY', 'ISSUED', 'EXPIRES', 'LAST USED', 'USABLE FROM'], rows));
+        if (keys.length === 0) output.note(`${tenant} has no API key: postern key issue ${tenant}`);
+        for (const { state, key_id: keyId, replaces } of keys) {
+          if (state === 'unconfirmed') output.warn(`${keyId} was issued by a rotation that was interrupted: run it again (postern key rotate ${tenant} ${replaces}), or revoke ${keyId}.`);
+        }
+      }),
+    );
+}
