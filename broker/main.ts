@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { AuditLog } from './audit/exchange-event.ts';
+import { Auth0Judge } from './auth0/judge.ts';
 import { Auth0Source } from './auth0/source.ts';
 import { Authorization } from './authorization/policy.ts';
 import { readConfig } from './config.ts';
@@ -10,7 +11,9 @@ import { Throttle } from './credential/throttle.ts';
 import { KeyUsage } from './credential/usage.ts';
 import { PosternError } from './error.ts';
 import { healthRoutes } from './http/health.ts';
+import { introspectionEndpoint } from './http/introspect.ts';
 import { metadataRoutes } from './http/metadata.ts';
+import { revocationEndpoint } from './http/revoke.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
 import { verifyRoutes } from './http/verify.ts';
@@ -19,6 +22,10 @@ import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
 import { TokenCache } from './token/cache.ts';
 import { Exchange } from './token/exchange.ts';
+import { Introspection } from './token/introspection.ts';
+import { IssuedTokens } from './token/issued.ts';
+import { Revocations } from './token/revocation.ts';
+import { Withdrawal } from './token/withdrawal.ts';
 import { VaultApis } from './vault/apis.ts';
 import { VaultClient } from './vault/client.ts';
 import { VaultEpoch } from './vault/epoch.ts';
@@ -26,8 +33,10 @@ import { VaultGrants } from './vault/grants.ts';
 import { Kv } from './vault/kv.ts';
 import { AppRoleLogin } from './vault/login.ts';
 import { KeyEnds } from './vault/rotations.ts';
+import { VaultRevocations } from './vault/revocations.ts';
 import { VaultSession } from './vault/session.ts';
 import { VaultTokens } from './vault/tokens.ts';
+import { TransitJudge } from './vault/transit-judge.ts';
 import { TransitKeys } from './vault/transit-keys.ts';
 import { TransitSource } from './vault/transit.ts';
 import { VaultUpstream } from './vault/upstream.ts';
@@ -91,10 +100,12 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,
     throttle: new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
   });
+  const revocations = new Revocations({ log: new VaultRevocations(documents, session), perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE });
   const epoch = new EpochWatch({
     reader: new VaultEpoch(documents, session),
+    revocations,
     verified,
-    onError: (err) => log.warn({ err }, 'state/epoch could not be read'),
+    onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),
   });
   const authorization = new Authorization({
     grants: new VaultGrants(documents),
@@ -107,10 +118,21 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const cache = new TokenCache({
     store,
     sources: { transit, auth0 },
+    revocations,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
     onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),
   });
+
+  const issued = new IssuedTokens({
+    judges: [
+      new TransitJudge({ issuer: config.POSTERN_ISSUER, keys }),
+      ...(auth0 === undefined ? [] : [new Auth0Judge({ issuer: auth0.issuer, clientId: () => auth0.clientId(), timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 })]),
+    ],
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+  });
+  const introspection = new Introspection({ authorization, apis, issued, revocations, isDisabled: (tenant) => epoch.isDisabled(tenant) });
+  const withdrawal = new Withdrawal({ authorization, apis, issued, revocations, store });
 
   let draining = false;
   let closing: Promise<void> | undefined;
@@ -125,7 +147,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   };
   const missing = (): string[] => [
     ...(session.ready ? [] : ['login to Vault']),
-    ...(epoch.known ? [] : ['state/epoch']),
+    ...(epoch.known ? [] : ['state/epoch and state/revocations']),
     ...(apis.known ? [] : ['the APIs']),
     ...(draining ? ['shutting down'] : []),
   ];
@@ -142,6 +164,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     routes: [
       tokenEndpoint({ exchange, audit }),
       ...verifyRoutes({ exchange, audit }),
+      introspectionEndpoint({ verifier: verified, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
+      revocationEndpoint({ verifier: verified, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness),
     ],

@@ -19,7 +19,8 @@ variable "apis" {
 
 variable "tenants" {
   description = <<-EOT
-    Customers, by tenant id, which is also the name of the AppRole role. `grants` lists what each may ask for. `cidrs` limits where
+    Customers, by tenant id, which is also the name of the AppRole role. `grants` lists what each may ask for; `introspects` names
+    APIs that it serves itself, so that it may ask at /oauth/introspect about every tenant's tokens for them. `cidrs` limits where
     a credential may be used from (behind a broker, Vault sees the broker's address unless it forwards the client's).
     `token_ttl` is the life of the Vault token behind one login; `secret_id_ttl` 0 means until revoked; both in seconds.
     `disabled` is for a tenant that is to stay off; the CLI's `tenant disable` works at once and is kept in a
@@ -28,6 +29,7 @@ variable "tenants" {
   type = map(object({
     grants             = optional(list(object({ api = string, scopes = optional(list(string)) })))
     default_api        = optional(string)
+    introspects        = optional(list(string))
     organization       = optional(string)
     claims             = optional(map(string))
     disabled           = optional(bool)
@@ -50,6 +52,7 @@ variable "mounts" {
     kv             = optional(string)
     tokens         = optional(string)
     transit        = optional(string)
+    plugin         = optional(string)
   })
   default  = {}
   nullable = false
@@ -90,6 +93,20 @@ variable "broker" {
   })
   default  = {}
   nullable = false
+}
+
+variable "plugin" {
+  description = <<-EOT
+    The secrets plugin: null leaves it alone. `version` and `sha256` are those that `make plugin` printed; `command` is the name of
+    its file in the plugin directory of every node, postern-auth0-VERSION unless told. It is mounted at mounts.plugin; another
+    version upgrades the mount in place. Terraform doesn't copy the file, and can't see whether it runs: put it there first.
+  EOT
+  type = object({
+    version = string
+    sha256  = string
+    command = optional(string)
+  })
+  default = null
 }
 
 variable "audit" {

@@ -42,6 +42,17 @@ path "${kv}/data/state/usage/+" {
   capabilities = ["create", "read", "update"]
 }
 
+# Which tokens were revoked before their end: only their SHA-256. Every replica reads the latest each second, and writes with
+# check-and-set what its clients revoke. Not the epoch's document, which only operators write: a broker can't enable a tenant.
+path "${kv}/data/state/revocations" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Older ones, by the first digit of the SHA-256: read at start, and when a replica missed some.
+path "${kv}/data/state/revocations/+" {
+  capabilities = ["create", "read", "update"]
+}
+
 # The one Auth0 application that all tenants share. Only this policy reads it.
 path "${kv}/data/upstream/auth0" {
   capabilities = ["read"]

@@ -53,6 +53,16 @@ export class Auth0Source implements TokenSource {
     this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000, now: this.#now });
   }
 
+  /** With its trailing slash. */
+  get issuer(): string {
+    return this.#options.issuer;
+  }
+
+  /** The shared application, to which all that {@link issue} gives was issued. @throws {PosternError} temporarily_unavailable, misconfigured */
+  async clientId(): Promise<string> {
+    return (await this.#credential(false)).clientId;
+  }
+
   async issue(grant: AuthorizedGrant): Promise<Token> {
     const pause = this.#pausedUntil - this.#now();
     if (pause > 0) throw away('Auth0 asked to be left alone', pause / 1000);

@@ -33,6 +33,8 @@ const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is no namespaced claim: 
 export const tenantDocument = z.object({
   grants: z.array(z.object({ api: apiName, scopes: scopes.default([]) })).max(200).default([]),
   default_api: apiName.nullish(),
+  /** APIs that this tenant serves: it may introspect every tenant's tokens for them. */
+  introspects: z.array(apiName).max(200).default([]),
   /** Auth0 organization id. */
   organization: z.string().min(1).max(128).nullish(),
   claims: z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({}),

@@ -99,12 +99,22 @@ export class Authorization {
     return known ?? this.#authorizeAnew(identity, request, asked);
   }
 
-  async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
-    const memo = this.#memoOf(identity);
-    const tenant = await memo.grants;
+  /**
+   * All that this identity's tenant may do, as fresh as its verification.
+   * @throws {PosternError} unauthorized_client where it is disabled or has no document; temporarily_unavailable
+   */
+  async tenantOf(identity: Identity): Promise<TenantGrants> {
+    if (this.#options.isDisabled(identity.tenant)) throw disabled();
+    const tenant = await this.#memoOf(identity).grants;
     if (tenant === undefined) throw new PosternError('unauthorized_client', 'Client has no grants', { detail: `tenants/${identity.tenant} does not exist in Vault` });
     // Asked again: it may have been announced while the grants were read.
     if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();
+    return tenant;
+  }
+
+  async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
+    const memo = this.#memoOf(identity);
+    const tenant = await this.tenantOf(identity);
     const api = await this.#apiOf(tenant, request.audience);
     const grant = tenant.grants.find((g) => g.api === api.name);
     if (grant === undefined) {

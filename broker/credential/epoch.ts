@@ -18,8 +18,16 @@ export interface EpochReader {
   readEpoch(): Promise<Epoch>;
 }
 
+/** What else the replicas share and must not miss. */
+export interface Watched {
+  /** Learns what is new. */
+  look(): Promise<void>;
+}
+
 export interface EpochWatchOptions {
   reader: EpochReader;
+  /** Looked at together with the epoch, and as fresh: while one of the two is not known, nobody is served. */
+  revocations?: Watched;
   verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
   /** Time between two looks, ms. Default 1000: what is announced holds on every replica within 2 s. */
   intervalMs?: number;
@@ -29,12 +37,13 @@ export interface EpochWatchOptions {
   onError?: (error: unknown) => void;
 }
 
-/** Looks at the epoch each second and forgets the verifications of tenants that changed. */
+/** Looks at the epoch, and at the revoked tokens, each second; forgets the verifications of tenants that changed. */
 export class EpochWatch {
   readonly #options: EpochWatchOptions;
   readonly #now: () => number;
   #seen: Epoch | undefined;
-  #readAt = 0;
+  /** When all was last known, ms since 1970; undefined: never. */
+  #readAt: number | undefined;
   #disabled: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -44,16 +53,16 @@ export class EpochWatch {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Whether an epoch was ever read: before that nobody knows who is disabled. */
+  /** Whether all was ever read: before that nobody knows who is disabled, or what is revoked. */
   get known(): boolean {
-    return this.#seen !== undefined;
+    return this.#readAt !== undefined;
   }
 
   /** @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess. */
   isDisabled(tenant: string): boolean {
-    if (this.#seen === undefined) throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch was not read yet', retryAfter: 1 });
+    if (this.#readAt === undefined) throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch or state/revocations was not read yet', retryAfter: 1 });
     if (this.#now() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
-      throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch could not be read for too long: who was disabled meanwhile is not known', retryAfter: 5 });
+      throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'state/epoch or state/revocations could not be read for too long: who was disabled, or what was revoked meanwhile, is not known', retryAfter: 5 });
     }
     return this.#disabled.has(tenant);
   }
@@ -72,18 +81,18 @@ export class EpochWatch {
   }
 
   async look(): Promise<void> {
-    try {
-      this.#take(await this.#options.reader.readEpoch());
-    } catch (error) {
-      // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
-      this.#options.onError?.(error);
-    }
+    const begun = this.#now();
+    const [epoch, revocations] = await Promise.allSettled([this.#options.reader.readEpoch(), this.#options.revocations?.look()]);
+    // What one of them says holds whatever became of the other.
+    if (epoch.status === 'fulfilled') this.#take(epoch.value);
+    if (epoch.status === 'fulfilled' && revocations.status === 'fulfilled') this.#readAt = begun;
+    // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
+    else for (const one of [epoch, revocations]) if (one.status === 'rejected') this.#options.onError?.(one.reason);
   }
 
   #take(now: Epoch): void {
     const before = this.#seen;
     this.#seen = now;
-    this.#readAt = this.#now();
     this.#disabled = new Set(now.disabled);
     if (now.epoch === before?.epoch) return;
     const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);

@@ -39,6 +39,12 @@ function tooLarge(): PosternError {
 /** The parameters of one request. RFC 6749 §3.2: none may be repeated, and one without a value counts as left out. */
 export type Parameters = ReadonlyMap<string, string>;
 
+/** A parameter without a value counts as left out (RFC 6749 §3.2). */
+export function optional(parameters: Parameters | undefined, name: string): string | undefined {
+  const value = parameters?.get(name);
+  return value === '' ? undefined : value;
+}
+
 /** @throws {PosternError} invalid_request, unsupported_media_type */
 export function parseBody(contentType: string | undefined, body: Buffer): Parameters {
   switch (mediaType(contentType)) {
@@ -115,7 +121,7 @@ function parseJsonObject(text: string): Parameters {
   return parameters;
 }
 
-const KNOWN: ReadonlySet<string> = new Set(['grant_type', 'client_id', 'client_secret', 'audience', 'scope', 'organization', 'client_assertion', 'client_assertion_type']);
+const KNOWN: ReadonlySet<string> = new Set(['grant_type', 'client_id', 'client_secret', 'audience', 'scope', 'organization', 'client_assertion', 'client_assertion_type', 'token', 'token_type_hint', 'resource', 'subject_token', 'subject_token_type', 'requested_token_type', 'actor_token', 'actor_token_type']);
 
 /** How many names the outermost object of a valid JSON text has, repeated ones counted each time. */
 function topLevelNames(text: string): number {

@@ -23,6 +23,10 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
     response_types_supported: [],
     subject_types_supported: ['public'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    introspection_endpoint: new URL('oauth/introspect', issuer).href,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    revocation_endpoint: new URL('oauth/revoke', issuer).href,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
     id_token_signing_alg_values_supported: ['RS256'],
   });
   const cached = ['Cache-Control', `public, max-age=${jwksMaxAge}`, 'Content-Type', 'application/json'];

@@ -4,8 +4,9 @@ import { LRUCache } from 'lru-cache';
 import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Revocations } from './revocation.ts';
 import type { TokenSource } from './source.ts';
-import type { EarlyReading, TokenStore } from './store.ts';
+import type { EarlyReading, StoredToken, TokenStore } from './store.ts';
 import type { Token } from './token.ts';
 
 /** Where a token came from: this process's memory, the replicas' shared store, or its source just now. */
@@ -19,6 +20,8 @@ export interface Served {
 export interface TokenCacheOptions {
   store: TokenStore;
   sources: Readonly<Record<AuthorizedGrant['source'], TokenSource | undefined>>;
+  /** What was taken back is served from nowhere: not from memory, the store or a flight. */
+  revocations?: Pick<Revocations, 'has'>;
   /** A token is served only with so many seconds left, or half its life where that is less. Default 60. */
   minRemaining?: number;
   /** Most tokens in memory. Default 100,000. */
@@ -35,6 +38,8 @@ const REFRESH_PAUSE = 5_000;
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
+/** A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count whole seconds. */
+const NEXT_SECOND = 1_000;
 
 /**
  * Memory over the shared store over the source. One flight a key in a process, one lease a key
@@ -84,7 +89,11 @@ export class TokenCache {
 
   #good(token: Token, now: number): boolean {
     const floor = Math.max(0, Math.min(this.#minRemaining, (token.expiresAt - token.issuedAt) / 2));
-    return token.expiresAt * 1000 - now >= floor * 1000;
+    return token.expiresAt * 1000 - now >= floor * 1000 && !this.#isRevoked(token);
+  }
+
+  #isRevoked({ sha256 }: Token): boolean {
+    return this.#options.revocations?.has(sha256) === true;
   }
 
   /** In the background: the token at hand is still good. */
@@ -121,7 +130,7 @@ export class TokenCache {
   async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
     const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
     const giveUp = this.#now() + this.#leaseMs;
-    let stored = early ? (await early)(grant) : await read();
+    let stored = this.#unrevoked(early ? (await early)(grant) : await read());
     const first = stored.version;
     for (;;) {
       const now = this.#now();
@@ -137,19 +146,33 @@ export class TokenCache {
       if (free) {
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
         const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
-        if (version !== undefined) return { token: await this.#issue(grant, stored.token, version), from: 'source' };
+        if (version !== undefined) {
+          const token = await this.#issue(grant, stored.token, version);
+          // Revoked while it was being stored: another replica served it already.
+          if (!this.#isRevoked(token)) return { token, from: 'source' };
+        }
       }
       if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
       await sleep((free ? POLL_AFTER_CONFLICT : POLL) * (0.5 + Math.random()));
-      stored = await read();
+      stored = this.#unrevoked(await read());
     }
+  }
+
+  /** A revoked token in the store is as good as none, and is not written back. */
+  #unrevoked(stored: StoredToken): StoredToken {
+    return stored.token !== undefined && this.#isRevoked(stored.token) ? { ...stored, token: undefined } : stored;
   }
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
     try {
       const source = this.#options.sources[grant.source];
       if (source === undefined) throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
-      const token = await source.issue(grant);
+      let token = await source.issue(grant);
+      if (this.#isRevoked(token)) {
+        await sleep(NEXT_SECOND);
+        token = await source.issue(grant);
+      }
+      if (this.#isRevoked(token)) throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: `source ${grant.source} gives a revoked token again`, retryAfter: 1 });
       if (!this.#good(token, this.#now())) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`, retryAfter: 10 });
       }

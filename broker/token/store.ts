@@ -35,4 +35,12 @@ export interface TokenStore {
   readEarly(tenant: string, api: string, identity: Identity): EarlyReading;
   /** @returns the version written, or undefined when somebody else was faster. */
   write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined>;
+  /**
+   * Takes a token out, wherever it lies for this tenant and API: whoever reads the store past the broker must not find it. Another token there stays.
+   * @param digests of the grants that it may have been stored for, beside the one for all scopes
+   * @param sha256 hexadecimal
+   * @returns in how many places it was
+   * @throws {PosternError} temporarily_unavailable
+   */
+  discard(sha256: string, place: { readonly api: string; readonly digests: readonly string[] }, identity: Identity): Promise<number>;
 }

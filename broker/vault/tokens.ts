@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
@@ -6,7 +7,10 @@ import { Token } from '#broker/token/token.ts';
 import { VaultFault } from './fault.ts';
 import type { Kv, KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
-import { asUnavailable } from './unavailable.ts';
+import { asUnavailable, unavailable } from './unavailable.ts';
+
+/** Each lost race means that somebody else wrote the place; what it says now is looked at again. */
+const DISCARD_ATTEMPTS = 10;
 
 /** `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
 const document = z.object({
@@ -54,6 +58,29 @@ export class VaultTokens implements TokenStore {
       if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
       throw asUnavailable(error);
     }
+  }
+
+  async discard(sha256: string, { api, digests }: { api: string; digests: readonly string[] }, identity: Identity): Promise<number> {
+    const whole = `${identity.tenant}/${api}`;
+    const found = await Promise.all([whole, ...digests.map((digest) => `${whole}/${digest}`)].map((path) => this.#discardAt(path, sha256, identity)));
+    return found.filter(Boolean).length;
+  }
+
+  async #discardAt(path: string, sha256: string, identity: Identity): Promise<boolean> {
+    for (let attempt = 1; attempt <= DISCARD_ATTEMPTS; attempt++) {
+      const found = await this.#read(path, identity.token, identity.forwardedFor);
+      const { data } = document.safeParse(found.data);
+      if (data?.access_token === undefined || createHash('sha256').update(data.access_token).digest('hex') !== sha256) return false;
+      // The lease of somebody who is fetching the next one already stays.
+      const left: z.infer<typeof document> = { grant: data.grant, ...(data.lease === undefined ? {} : { lease: data.lease }) };
+      try {
+        await this.#session.use((own) => this.#kv.write(path, left, found.version, { token: own }));
+        return true;
+      } catch (error) {
+        if (!(error instanceof VaultFault && error.reason === 'conflict')) throw asUnavailable(error);
+      }
+    }
+    throw unavailable('too many replicas write the place of a revoked token at once');
   }
 
   #read(path: string, as: VaultToken, forwardedFor: string | undefined): Promise<KvDocument> {

@@ -33,12 +33,18 @@ resource "vault_generic_secret" "tenant" {
   data_json = jsonencode({
     grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]
     default_api  = var.tenant.default_api
+    introspects  = sort(distinct(var.tenant.introspects))
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = var.tenant.disabled
   })
 
   lifecycle {
+    precondition {
+      condition     = length(setsubtract(var.tenant.introspects, keys(var.apis))) == 0
+      error_message = "Tenant ${var.tenant.id} introspects an API that isn't among the apis: ${join(", ", setsubtract(var.tenant.introspects, keys(var.apis)))}."
+    }
+
     precondition {
       condition     = length(local.granted_apis_unknown) == 0
       error_message = "Tenant ${var.tenant.id} is granted an API that isn't among the apis: ${join(", ", local.granted_apis_unknown)}."

@@ -4,6 +4,7 @@ variable "tenant" {
     id                 = string
     grants             = optional(list(object({ api = string, scopes = optional(list(string), []) })), [])
     default_api        = optional(string)
+    introspects        = optional(list(string), [])
     organization       = optional(string)
     claims             = optional(map(string), {})
     disabled           = optional(bool, false)

@@ -41,7 +41,7 @@ describe('discovery', () => {
     const get = await stage();
     const { body } = await get('/.well-known/openid-configuration');
     const addresses = Object.values(body ?? {}).filter((v): v is string => typeof v === 'string' && v.startsWith('https://'));
-    for (const address of addresses) expect(['/', '/oauth/token', '/.well-known/jwks.json']).toContain(new URL(address).pathname);
+    for (const address of addresses) expect(['/', '/oauth/token', '/oauth/introspect', '/oauth/revoke', '/.well-known/jwks.json']).toContain(new URL(address).pathname);
   });
 });
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
@@ -49,6 +50,22 @@ export class MemoryStore implements TokenStore {
     const kept = token && { accessToken: token.reveal(), scope: token.scope, issuedAt: token.issuedAt, expiresAt: token.expiresAt };
     this.entries.set(place, { version: version + 1, digest: grant.digest, token: kept, lease });
     return version + 1;
+  }
+
+  async discard(sha256: string, { api, digests }: { api: string; digests: readonly string[] }, { tenant, token }: Identity): Promise<number> {
+    await this.before('read', undefined);
+    if (token.reveal() !== `hvb.${tenant}`) throw new Error(`${tenant} is read with another's token`);
+    const whole = `${tenant}/${api}`;
+    const places = [whole, ...digests.map((digest) => `${whole}/${digest}`)].filter((place) => {
+      const accessToken = this.entries.get(place)?.token?.accessToken;
+      return accessToken !== undefined && createHash('sha256').update(accessToken).digest('hex') === sha256;
+    });
+    for (const place of places) {
+      await this.before('write', undefined);
+      const entry = this.entries.get(place)!;
+      this.entries.set(place, { ...entry, version: entry.version + 1, token: undefined });
+    }
+    return places.length;
   }
 
   #stored(place: string, grant: AuthorizedGrant): StoredToken {

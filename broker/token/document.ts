@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { Lease, StoredToken } from './store.ts';
+import { Token } from './token.ts';
+
+/** What a shared store holds of one grant, whatever store that is. */
+export const tokenDocument = z.object({
+  /** The digest of the grant's key: a token of another grant at this place is no answer. */
+  grant: z.string(),
+  access_token: z.string().optional(),
+  token_type: z.literal('Bearer').optional(),
+  scope: z.string().optional(),
+  /** Seconds since 1970. */
+  issued_at: z.number().optional(),
+  expires_at: z.number().optional(),
+  lease: z.object({ holder: z.string(), until: z.number(), paused: z.boolean() }).optional(),
+});
+
+export type TokenDocument = z.infer<typeof tokenDocument>;
+
+export function documentOf(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined): TokenDocument {
+  return {
+    grant: grant.digest,
+    ...(token === undefined ? {} : { access_token: token.reveal(), token_type: 'Bearer', scope: token.scope, issued_at: token.issuedAt, expires_at: token.expiresAt }),
+    ...(lease === undefined ? {} : { lease }),
+  };
+}
+
+export function tokenOf({ access_token: accessToken, scope, issued_at: issuedAt, expires_at: expiresAt }: TokenDocument): Token | undefined {
+  const whole = accessToken !== undefined && scope !== undefined && issuedAt !== undefined && expiresAt !== undefined;
+  return whole ? new Token(accessToken, scope, issuedAt, expiresAt) : undefined;
+}
+
+/** @param version of what was found, which may be something else than this grant's: it is then overwritten by its version */
+export function storedOf(found: TokenDocument | undefined, version: number, grant: AuthorizedGrant): StoredToken {
+  if (found === undefined || found.grant !== grant.digest) return { token: undefined, lease: undefined, version };
+  return { token: tokenOf(found), lease: found.lease, version };
+}

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { decodeJwt } from 'jose';
+import type { JWTPayload } from 'jose';
+import { NAME } from '#broker/credential/identity.ts';
+
+/** A token that one of our sources issued, as its verified claims tell. */
+export interface IssuedToken {
+  /** Hexadecimal: the only form in which it is remembered. */
+  readonly sha256: string;
+  readonly claims: JWTPayload;
+  /** Whose it is; undefined where it is bound by its organization alone. */
+  readonly tenant: string | undefined;
+  readonly organization: string | undefined;
+  readonly audience: string;
+  readonly scope: string;
+  /** The application that it was issued to: the tenant's role_id, or with source auth0 the shared one. */
+  readonly clientId: string;
+  /** Seconds since 1970. */
+  readonly iat: number;
+  readonly exp: number;
+}
+
+/** The port to an issuer's judgement of a token. */
+export interface TokenJudge {
+  /** With its trailing slash. */
+  readonly issuer: string;
+  /**
+   * Verifies a token by its issuer's keys.
+   * @returns its claims; undefined for one that the issuer did not sign, that has ended, or that was issued to another application
+   * @throws {PosternError} temporarily_unavailable when the keys can't be had
+   */
+  judge(accessToken: string): Promise<JWTPayload | undefined>;
+}
+
+/** Longest token that is looked at, characters: the longest that a reply has carried are some 2,000. */
+const MAX_LENGTH = 8_192;
+/** Seconds by which an issuer's clock may be ahead of ours. */
+const CLOCK_TOLERANCE = 30;
+/** RFC 7515 §3.1. */
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+export interface IssuedTokensOptions {
+  /** One for each source. */
+  judges: readonly TokenJudge[];
+  /** The namespaced claim that names the tenant. */
+  tenantClaim: string;
+  now?: () => number;
+}
+
+/** Reads what somebody presents as an access token. What no source of ours issued, or what has ended, is none. */
+export class IssuedTokens {
+  readonly #judges: ReadonlyMap<string, TokenJudge>;
+  readonly #tenantClaim: string;
+  readonly #now: () => number;
+
+  constructor(options: IssuedTokensOptions) {
+    this.#judges = new Map(options.judges.map((judge) => [judge.issuer, judge]));
+    this.#tenantClaim = options.tenantClaim;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** @throws {PosternError} temporarily_unavailable when its issuer's keys can't be had */
+  async read(accessToken: string): Promise<IssuedToken | undefined> {
+    if (accessToken.length > MAX_LENGTH || !COMPACT_JWS.test(accessToken)) return undefined;
+    const issuer = issuerOf(accessToken);
+    const claims = issuer === undefined ? undefined : await this.#judges.get(issuer)?.judge(accessToken);
+    return claims === undefined ? undefined : this.#tokenOf(accessToken, claims);
+  }
+
+  #tokenOf(accessToken: string, claims: JWTPayload): IssuedToken | undefined {
+    const { aud, iat, exp, scope = '', org_id: organization } = claims;
+    const tenant = claims[this.#tenantClaim];
+    const audience = [aud].flat();
+    const clientId = claims['client_id'] ?? claims['azp'];
+    const now = this.#now() / 1000;
+    // Each source checks all this before it gives a token out.
+    if (audience.length !== 1 || audience[0] === undefined || typeof clientId !== 'string' || typeof scope !== 'string') return undefined;
+    if (iat === undefined || exp === undefined || exp <= now || iat > now + CLOCK_TOLERANCE) return undefined;
+    if (tenant !== undefined && !(typeof tenant === 'string' && NAME.test(tenant))) return undefined;
+    if (organization !== undefined && typeof organization !== 'string') return undefined;
+    return { sha256: sha256Of(accessToken), claims, tenant, organization, audience: audience[0], scope, clientId, iat, exp };
+  }
+}
+
+/** @returns hexadecimal */
+export function sha256Of(accessToken: string): string {
+  return createHash('sha256').update(accessToken).digest('hex');
+}
+
+/** As it says itself, unverified: it only tells whose keys to try. */
+function issuerOf(accessToken: string): string | undefined {
+  try {
+    return decodeJwt(accessToken).iss;
+  } catch {
+    return undefined;
+  }
+}
