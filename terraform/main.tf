@@ -33,6 +33,7 @@ module "vault" {
   cached_token_retention = var.cached_token_retention
   broker                 = var.broker
   audit                  = var.audit
+  plugin                 = var.plugin
   oidc                   = local.oidc
   oidc_client_secret     = var.oidc_client_secret
   admin_api              = var.admin_api

@@ -15,6 +15,11 @@ path "${kv}/data/keys/{{identity.entity.aliases.${approle_accessor}.metadata.rol
   capabilities = ["read"]
 }
 
+# Its access token by the secrets plugin, where that is mounted.
+path "${plugin}/creds/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}" {
+  capabilities = ["read"]
+}
+
 # Its cached access tokens: <tenant>/<api>, and <tenant>/<api>/<digest> for a narrower set of scopes.
 path "${tokens}/data/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}/*" {
   capabilities = ["read"]

@@ -17,6 +17,8 @@ export interface Mounts {
   readonly tokens: string;
   readonly transit: string;
   readonly transitKey: string;
+  /** The secrets plugin. */
+  readonly plugin: string;
   /** Beginning of the policies' names. */
   readonly policyPrefix: string;
 }
@@ -30,6 +32,7 @@ export const DEFAULT_MOUNTS: Mounts = {
   tokens: 'postern-tokens',
   transit: 'transit',
   transitKey: 'postern',
+  plugin: 'auth0',
   policyPrefix: 'postern-',
 };
 

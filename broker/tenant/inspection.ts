@@ -200,6 +200,7 @@ function render(template: string, access: VaultAccess, auth: MountTable | undefi
     tokens: m.tokens,
     transit: m.transit,
     transit_key: m.transitKey,
+    plugin: m.plugin,
     policy_prefix: m.policyPrefix,
     tenant_policy: `${m.policyPrefix}tenant`,
   };

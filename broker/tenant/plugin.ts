@@ -114,7 +114,7 @@ export async function installPlugin(access: VaultAccess, options: InstallOptions
 export async function upgradePlugin(access: VaultAccess, options: InstallOptions): Promise<PluginResult> {
   const { mount, version, sha256, onStep } = options;
   const before = await findMount(access, mount);
-  if (before === undefined) throw new PosternError('not_found', `The plugin is not mounted at ${mount}/`, { detail: 'Mount it: postern plugin install. Is it mounted elsewhere? Then name that with --mount.' });
+  if (before === undefined) throw new PosternError('not_found', `The plugin is not mounted at ${mount}/`, { detail: 'Mount it: postern plugin install. Is it mounted elsewhere? Then name that with --plugin-mount.' });
   const registered = await register(access, options);
   const result = { ...described(options), registered, previous_version: before.running.version };
   if (before.version === version && isRunning(before, options)) {
@@ -239,7 +239,7 @@ function described({ mount, version, sha256, command }: InstallOptions): Pick<Pl
 async function findMount(access: VaultAccess, path: string): Promise<PluginMount | undefined> {
   const found = (await mounts(access)).find((entry) => entry.path === path);
   if (found === undefined) return undefined;
-  if (found.type !== PLUGIN) throw new PosternError('conflict', `${path}/ is a mount of type ${found.type}`, { detail: 'Name another path with --mount.' });
+  if (found.type !== PLUGIN) throw new PosternError('conflict', `${path}/ is a mount of type ${found.type}`, { detail: 'Name another path with --plugin-mount.' });
   return mountOf(path, found.mount);
 }
 

@@ -24,6 +24,7 @@ export interface GlobalOptions {
   tokensMount: string;
   transitMount: string;
   transitKey: string;
+  pluginMount: string;
 }
 
 const MOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
@@ -48,6 +49,7 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
   option('--tokens-mount <path>', 'POSTERN_TOKENS_MOUNT', 'mount of the cached tokens', DEFAULT_MOUNTS.tokens);
   option('--transit-mount <path>', 'POSTERN_TRANSIT_MOUNT', 'mount of the signing key', DEFAULT_MOUNTS.transit);
   option('--transit-key <name>', 'POSTERN_TRANSIT_KEY', 'name of the signing key', DEFAULT_MOUNTS.transitKey);
+  option('--plugin-mount <path>', 'POSTERN_PLUGIN_MOUNT', 'mount of the secrets plugin', DEFAULT_MOUNTS.plugin);
 }
 
 /** Without a token: for unwrapping, which needs none, and for the look at Vault's health. @throws {PosternError} invalid_request */
@@ -75,6 +77,7 @@ export function mountsOf(options: GlobalOptions): Mounts {
     tokens: options.tokensMount,
     transit: options.transitMount,
     transitKey: options.transitKey,
+    plugin: options.pluginMount,
   };
   const wrong = Object.entries(mounts).find(([, path]) => !MOUNT.test(path));
   if (wrong !== undefined) throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, { detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.' });

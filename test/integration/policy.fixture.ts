@@ -76,7 +76,10 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     return auth.client_token;
   };
 
+  // In place of the secrets plugin: the policies name paths, whatever answers there.
+  await root('POST', 'sys/mounts/auth0', { type: 'kv' });
   for (const tenant of ['acme', 'acme-2', 'globex']) {
+    await root('POST', `auth0/creds/${tenant}`, { value: 'x' });
     for (const key of ['orders', 'orders/3f2a']) await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
   }
   for (const path of ['postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);

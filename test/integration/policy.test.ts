@@ -138,6 +138,7 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
     kv: 'postern',
     tokens: 'postern-tokens',
     transit: 'transit',
+    plugin: 'auth0',
     transit_key: 'postern',
     policy_prefix: 'postern-',
   };

@@ -108,7 +108,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
       'The auth methods (approle, broker_approle, oidc, admin) each need a mount path of their own',
-      'The secrets engines (kv, tokens, transit) each need a mount path of their own',
+      'The secrets engines (kv, tokens, transit, plugin) each need a mount path of their own',
       'login_rate is a positive number of requests a second',
       `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,
       `The broker's cidrs are blocks of addresses`,
@@ -116,6 +116,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
       'transit_key is 1 to 63 lower-case letters',
     ],
   ],
+  ['the plugin', { plugin: { version: '0.1.0', sha256: 'ABC', command: '../postern-auth0' } }, ['plugin.version is a version such as v0.1.0', 'plugin.sha256 is 64 hexadecimal digits', "plugin.command is the name of a file that lies directly in Vault's plugin directory"]],
   ['a cache that forgets too soon', { cached_token_retention: 100 }, [`cached_token_retention (100 s) is shorter than an API's lifetime (86400 s)`]],
   ['the OIDC issuer', { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } }, [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl']],
   ['the admin API', { admin_api: { issuer: 'example.eu.auth0.com', audience: 'a b', read_permissions: ['read:keys,manage:keys'] } }, [`admin_api.issuer is the issuer's URL`, 'admin_api.audience is the identifier', `admin_api's write_permissions and read_permissions`]],

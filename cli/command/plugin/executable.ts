@@ -9,7 +9,6 @@ import type { Output } from '#cli/output.ts';
 
 /** What `make plugin` makes. */
 const BUILT = fileURLToPath(new URL('../../../dist/postern-auth0', import.meta.url));
-const MOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
 const VERSION = /^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/;
 
 /** Options of both commands. */
@@ -18,7 +17,6 @@ export interface ExecutableOptions {
   pluginDirectory?: string;
   command?: string;
   pluginVersion?: string;
-  mount: string;
   replace?: boolean;
 }
 
@@ -30,14 +28,12 @@ export function addExecutableOptions(command: Command): Command {
     .option('--plugin-directory <dir>', "Vault's plugin_directory, where it is on this machine: the file is copied there. Else put it there yourself, on every node")
     .option('--command <name>', 'its file name there (default: postern-auth0-VERSION, so that the old one stays)')
     .option('--plugin-version <v1.2.3>', 'its version (default: as postern-auth0.json beside it says)')
-    .option('--mount <path>', 'where it is mounted', 'auth0')
     .option('--replace', 'another executable takes the place of a registered version that no mount runs');
 }
 
 /** Looks at the executable and Vault's rules, and copies it where that can be done from here. @throws {PosternError} */
 export async function prepare(call: VaultCall<ExecutableOptions>): Promise<InstallOptions & { placed: Placed }> {
   const { access, options, output } = call;
-  const mount = mountPath(options.mount);
   const plugin = await readPluginFile(options.executable ?? BUILT);
   const version = options.pluginVersion ?? plugin.version;
   if (version === undefined) throw new PosternError('invalid_request', 'The version of this executable is not known', { detail: 'Name it with --plugin-version, or keep postern-auth0.json beside it, which `make plugin` writes.' });
@@ -51,13 +47,7 @@ export async function prepare(call: VaultCall<ExecutableOptions>): Promise<Insta
     output.progress(`putting ${command} into ${options.pluginDirectory}`);
     placed = await placePlugin({ plugin, directory: options.pluginDirectory, configured, command });
   }
-  return { version, sha256: plugin.sha256, command, mount, placed, replace: options.replace === true, onStep: (step) => output.progress(step) };
-}
-
-export function mountPath(path: string): string {
-  const bare = path.replace(/\/$/, '');
-  if (!MOUNT.test(bare)) throw new PosternError('invalid_request', `"${path}" is no mount path`, { detail: 'Letters, digits, _ and -, parts separated by /, no slash at the beginning.' });
-  return bare;
+  return { version, sha256: plugin.sha256, command, mount: access.mounts.plugin, placed, replace: options.replace === true, onStep: (step) => output.progress(step) };
 }
 
 export function tell(output: Output, result: PluginResult, placed: Placed): void {

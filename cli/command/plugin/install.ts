@@ -9,7 +9,7 @@ export function installCommand(context: Context): Command {
     ['make plugin && postern plugin install --plugin-directory /etc/vault/plugins', 'on a node of Vault'],
     ['postern plugin install', 'the file is in the plugin directory already, as postern-auth0-v0.1.0'],
     ['postern plugin install --executable dist/postern-auth0.cjs --plugin-directory /etc/vault/plugins', 'the script, on a host with Node 24'],
-    ['postern plugin install --mount platform/auth0 --json', 'at another path'],
+    ['postern plugin install --plugin-mount platform/auth0 --json', 'at another path'],
   ]);
   return addExecutableOptions(command)
     .addHelpText('after', '\nDone again it changes nothing, and completes what was interrupted. Every node of a cluster needs the file.')

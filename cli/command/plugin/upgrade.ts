@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { readCatalogue, upgradePlugin } from '#broker/tenant/plugin.ts';
 import type { Context } from '#cli/command/context.ts';
-import { addExecutableOptions, mountPath, prepare, tell } from './executable.ts';
+import { addExecutableOptions, prepare, tell } from './executable.ts';
 import type { ExecutableOptions } from './executable.ts';
 
 interface Options extends ExecutableOptions {
@@ -26,10 +26,9 @@ export function upgradeCommand(context: Context): Command {
         }
         const other = (['executable', 'pluginDirectory', 'command', 'pluginVersion', 'replace'] as const).find((name) => options[name] !== undefined);
         if (other !== undefined) throw new PosternError('invalid_request', '--to takes a version that is registered, so nothing about an executable can be said with it');
-        const mount = mountPath(options.mount);
         const registered = await readCatalogue(access, options.to);
         if (registered === undefined) throw new PosternError('not_found', `${options.to} is not registered`, { detail: 'Which are: vault plugin list -detailed secret' });
-        tell(output, await upgradePlugin(access, { ...registered, mount, onStep: (step) => output.progress(step) }), 'unchanged');
+        tell(output, await upgradePlugin(access, { ...registered, mount: access.mounts.plugin, onStep: (step) => output.progress(step) }), 'unchanged');
       }),
     );
 }

@@ -188,6 +188,7 @@ resource "vault_policy" "policy" {
     kv               = var.mounts.kv
     tokens           = var.mounts.tokens
     transit          = var.mounts.transit
+    plugin           = var.mounts.plugin
     transit_key      = var.transit_key
     policy_prefix    = local.policy_prefix
     tenant_policy    = "${local.policy_prefix}tenant"

@@ -56,6 +56,7 @@ variable "mounts" {
     kv             = optional(string, "postern")
     tokens         = optional(string, "postern-tokens")
     transit        = optional(string, "transit")
+    plugin         = optional(string, "auth0")
   })
   nullable = false
 
@@ -71,8 +72,8 @@ variable "mounts" {
   }
 
   validation {
-    condition     = length(distinct([var.mounts.kv, var.mounts.tokens, var.mounts.transit])) == 3
-    error_message = "The secrets engines (kv, tokens, transit) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.kv, var.mounts.tokens, var.mounts.transit, var.mounts.plugin])) == 4
+    error_message = "The secrets engines (kv, tokens, transit, plugin) each need a mount path of their own."
   }
 }
 
@@ -128,6 +129,30 @@ variable "broker" {
   validation {
     condition     = alltrue([for cidr in var.broker.cidrs : can(cidrhost(cidr, 0))])
     error_message = "The broker's cidrs are blocks of addresses, such as 10.0.0.0/8."
+  }
+}
+
+variable "plugin" {
+  description = "The secrets plugin, as `make plugin` printed it; null: it isn't managed here."
+  type = object({
+    version = string
+    sha256  = string
+    command = optional(string)
+  })
+
+  validation {
+    condition     = var.plugin == null ? true : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$", var.plugin.version))
+    error_message = "plugin.version is a version such as v0.1.0."
+  }
+
+  validation {
+    condition     = var.plugin == null ? true : can(regex("^[0-9a-f]{64}$", var.plugin.sha256))
+    error_message = "plugin.sha256 is 64 hexadecimal digits, as `make plugin` and sha256sum print them."
+  }
+
+  validation {
+    condition     = try(var.plugin.command, null) == null ? true : can(regex("^[A-Za-z0-9_-][A-Za-z0-9._-]*$", var.plugin.command))
+    error_message = "plugin.command is the name of a file that lies directly in Vault's plugin directory."
   }
 }
 
