@@ -55,6 +55,8 @@ const schema = z.object({
   POSTERN_BROKER_APPROLE_MOUNT: mount('approle-broker'),
   POSTERN_KV_MOUNT: mount('postern'),
   POSTERN_TOKENS_MOUNT: mount('postern-tokens'),
+  POSTERN_ASSERTION_MOUNT: mount('postern-assertion'),
+  POSTERN_REPLAY_MOUNT: mount('postern-replay'),
   POSTERN_TRANSIT_MOUNT: mount('transit'),
   POSTERN_TRANSIT_KEY: mount('postern'),
   POSTERN_AUTH0_ISSUER: secureIssuer.optional(),

@@ -1,18 +1,25 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { BearerVerifier } from './admin/bearer.ts';
+import { Callers } from './admin/caller.ts';
+import { AdminServer } from './admin/server.ts';
 import type { AuditLog } from './audit/exchange-event.ts';
 import { Auth0Judge } from './auth0/judge.ts';
 import { Auth0Source } from './auth0/source.ts';
 import { Authorization } from './authorization/policy.ts';
 import { readConfig } from './config.ts';
 import type { Config } from './config.ts';
+import { Assertions } from './credential/assertions.ts';
 import { EpochWatch } from './credential/epoch.ts';
 import { VerifiedCredentials } from './credential/login.ts';
+import { SubjectTokens } from './credential/subject-tokens.ts';
 import { Throttle } from './credential/throttle.ts';
 import { KeyUsage } from './credential/usage.ts';
+import { Verifiers } from './credential/verifier.ts';
 import { PosternError } from './error.ts';
 import { healthRoutes } from './http/health.ts';
 import { introspectionEndpoint } from './http/introspect.ts';
-import { metadataRoutes } from './http/metadata.ts';
+import { metadataRoutes, tokenEndpointOf } from './http/metadata.ts';
 import { revocationEndpoint } from './http/revoke.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
@@ -20,13 +27,16 @@ import { verifyRoutes } from './http/verify.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
+import { VaultAccess } from './tenant/access.ts';
 import { TokenCache } from './token/cache.ts';
 import { Exchange } from './token/exchange.ts';
 import { Introspection } from './token/introspection.ts';
 import { IssuedTokens } from './token/issued.ts';
 import { Revocations } from './token/revocation.ts';
 import { Withdrawal } from './token/withdrawal.ts';
+import { VaultAssertionLogin } from './vault/assertion-login.ts';
 import { VaultApis } from './vault/apis.ts';
+import { VaultClientKeys } from './vault/client-keys.ts';
 import { VaultClient } from './vault/client.ts';
 import { VaultEpoch } from './vault/epoch.ts';
 import { VaultGrants } from './vault/grants.ts';
@@ -34,7 +44,10 @@ import { Kv } from './vault/kv.ts';
 import { AppRoleLogin } from './vault/login.ts';
 import { KeyEnds } from './vault/rotations.ts';
 import { VaultRevocations } from './vault/revocations.ts';
+import { OperatorLogin } from './vault/operator-login.ts';
+import { VaultReplay } from './vault/replay.ts';
 import { VaultSession } from './vault/session.ts';
+import { VaultSubjects } from './vault/subject.ts';
 import { VaultTokens } from './vault/tokens.ts';
 import { TransitJudge } from './vault/transit-judge.ts';
 import { TransitKeys } from './vault/transit-keys.ts';
@@ -45,6 +58,8 @@ import { VaultUsage } from './vault/usage.ts';
 /** A broker that listens. */
 export interface Broker {
   readonly port: number;
+  /** Of the admin API; undefined where it is off. */
+  readonly adminPort: number | undefined;
   /** Requests sent to Vault, and to Auth0's token endpoint, since the start. */
   calls(): { vault: number; auth0: number };
   missing(): readonly string[];
@@ -90,6 +105,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
     onError: usageFailed,
   });
+  const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
   const verified = new VerifiedCredentials({
     onVerified: ({ keyId }) => {
       if (keyId !== undefined) usage.record(keyId);
@@ -98,7 +114,24 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,
-    throttle: new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+    throttle,
+  });
+  const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
+  const replay = new VaultReplay({ client, kv: new Kv(client, config.POSTERN_REPLAY_MOUNT), session, onError: (err) => log.warn({ err }, 'used assertions could not be tidied up') });
+  const verifier = new Verifiers({
+    secrets: verified,
+    assertions: new Assertions({
+      keys: new VaultClientKeys(documents, session),
+      login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress }),
+      used: replay,
+      throttle,
+      audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
+      max: config.POSTERN_CACHE_CREDENTIALS,
+    }),
+    subjects: new SubjectTokens(
+      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress }),
+      new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+    ),
   });
   const revocations = new Revocations({ log: new VaultRevocations(documents, session), perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE });
   const epoch = new EpochWatch({
@@ -139,7 +172,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const close = async (): Promise<void> => {
     draining = true;
     epoch.stop();
-    await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+    await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
+    replay.stop();
     await usage.stop();
     await session.stop();
     await client.close();
@@ -159,13 +193,13 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     return now;
   };
 
-  const exchange = new Exchange({ verified, authorization, cache, apis, store });
+  const exchange = new Exchange({ verified: verifier, authorization, cache, apis, store });
   const server = new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit }),
       ...verifyRoutes({ exchange, audit }),
-      introspectionEndpoint({ verifier: verified, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
-      revocationEndpoint({ verifier: verified, withdrawal, audit }),
+      introspectionEndpoint({ verifier, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
+      revocationEndpoint({ verifier, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness),
     ],
@@ -177,15 +211,19 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
   });
+  const admin = adminDoor(config, log, audit);
   const port = await server.listen(config.host, config.port);
+  const adminPort = await admin?.listen();
   void session.run();
   usage.start();
+  void replay.run();
   // The catalogue is read before the first request where Vault is there; where it is not, the broker is alive and not ready.
   void epoch.start().then(() => keepLoading(apis, () => draining));
   log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
 
   return {
     port,
+    adminPort,
     calls: () => ({ vault: client.calls, auth0: auth0?.calls ?? 0 }),
     missing,
     close: () => (closing ??= close()),
@@ -200,6 +238,48 @@ function auth0Source(config: Config, issuer: string, upstream: VaultUpstream): A
     tenantClaim: config.POSTERN_TENANT_CLAIM,
     timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000,
   });
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+/** The admin API on a listener of its own, with sockets to Vault of its own: many operators keep no customer waiting. */
+function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Promise<number>; close(): Promise<void> } | undefined {
+  const { admin } = config;
+  if (admin === undefined) return undefined;
+  const client = new VaultClient({ address: config.VAULT_ADDR, namespace: config.VAULT_NAMESPACE, caFile: config.VAULT_CACERT, timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000, connections: 16 });
+  const mounts = {
+    approle: config.POSTERN_APPROLE_MOUNT,
+    brokerApprole: config.POSTERN_BROKER_APPROLE_MOUNT,
+    kv: config.POSTERN_KV_MOUNT,
+    tokens: config.POSTERN_TOKENS_MOUNT,
+    transit: config.POSTERN_TRANSIT_MOUNT,
+    transitKey: config.POSTERN_TRANSIT_KEY,
+  };
+  const { POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer } = config;
+  const server = new AdminServer({
+    callers: new Callers({
+      bearer: audience === undefined || issuer === undefined ? undefined : new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
+      login: new OperatorLogin({ client, mount: config.POSTERN_ADMIN_MOUNT }),
+      accessOf: (token) => new VaultAccess({ client, token, mounts }),
+    }),
+    audit,
+    version,
+    tls: admin.tls,
+    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    rate: config.POSTERN_ADMIN_RATE,
+    onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request to the admin API ended with an error'),
+  });
+  return {
+    async listen() {
+      const port = await server.listen(admin.host, admin.port);
+      log.info({ host: admin.host, port, jwt: audience !== undefined }, 'the admin API listens');
+      return port;
+    },
+    async close() {
+      await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+      await client.close();
+    },
+  };
 }
 
 /** Until the catalogue was read once; later readers keep it fresh. */

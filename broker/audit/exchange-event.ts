@@ -8,7 +8,7 @@ export interface AuditLog {
   write(line: string): void;
 }
 
-export type Door = 'token' | 'verify';
+export type Door = 'token' | 'exchange' | 'verify';
 
 /** One exchange, granted or refused. A token only as its SHA-256, a credential only as its client_id. */
 export interface ExchangeEvent {
@@ -16,7 +16,7 @@ export interface ExchangeEvent {
   readonly time: string;
   readonly event: 'token.exchange';
   readonly outcome: 'granted' | 'refused';
-  /** Which endpoint was asked: `/oauth/token`, or `/verify` by a gateway. */
+  /** Which endpoint was asked: `/oauth/token`, the same with a Vault token (RFC 8693), or `/verify` by a gateway. */
   readonly door: Door;
   readonly address: string;
   readonly ms: number;

@@ -1,6 +1,9 @@
+import { ASSERTION_ALGORITHMS } from '#broker/credential/assertion-check.ts';
 import type { KeySet } from '#broker/token/keyset.ts';
+import { CLIENT_AUTHENTICATION_METHODS } from './client-authentication.ts';
 import { replyJson } from './reply.ts';
 import type { Route } from './route.ts';
+import { GRANT_TYPES } from './token.ts';
 
 export interface MetadataOptions {
   /** With its trailing slash. */
@@ -10,23 +13,34 @@ export interface MetadataOptions {
   jwksMaxAge: number;
 }
 
+/** Where tokens are asked for; an assertion may name it as its audience. */
+export function tokenEndpointOf(issuer: string): string {
+  return new URL('oauth/token', issuer).href;
+}
+
 /**
  * OpenID Connect Discovery 1.0, RFC 8414 metadata (an alias of it, as at Auth0) and the key set
  * (RFC 7517), so that verifiers need nothing but the issuer.
  */
 export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): Route[] {
+  const methods = CLIENT_AUTHENTICATION_METHODS;
+  const algorithms = ASSERTION_ALGORITHMS;
   const document = JSON.stringify({
     issuer,
-    token_endpoint: new URL('oauth/token', issuer).href,
+    token_endpoint: tokenEndpointOf(issuer),
     jwks_uri: new URL('.well-known/jwks.json', issuer).href,
-    grant_types_supported: ['client_credentials'],
+    grant_types_supported: GRANT_TYPES,
     response_types_supported: [],
     subject_types_supported: ['public'],
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    // `none`: a token exchange has its credential in its subject_token.
+    token_endpoint_auth_methods_supported: [...methods, 'none'],
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
     introspection_endpoint: new URL('oauth/introspect', issuer).href,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    introspection_endpoint_auth_methods_supported: methods,
+    introspection_endpoint_auth_signing_alg_values_supported: algorithms,
     revocation_endpoint: new URL('oauth/revoke', issuer).href,
-    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    revocation_endpoint_auth_methods_supported: methods,
+    revocation_endpoint_auth_signing_alg_values_supported: algorithms,
     id_token_signing_alg_values_supported: ['RS256'],
   });
   const cached = ['Cache-Control', `public, max-age=${jwksMaxAge}`, 'Content-Type', 'application/json'];

@@ -37,9 +37,12 @@ function writeTurn(): void {
   }
 }
 
-/** A token reply is ASCII: its length is its bytes. */
-export function replyToken(response: ServerResponse, head: string, expiresIn: number): void {
-  const body = `${head}${expiresIn}}`;
+/**
+ * A token reply is ASCII: its length is its bytes.
+ * @param more further JSON members, each with a comma before it
+ */
+export function replyToken(response: ServerResponse, head: string, expiresIn: number, more = ''): void {
+  const body = `${head}${expiresIn}${more}}`;
   replyInTurn(response, ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)], body);
 }
 

@@ -76,7 +76,9 @@ export class TokenCache {
     const served = this.#memory.get(grant.key);
     const now = this.#now();
     if (served === undefined || !this.#good(served.token, now)) return this.#join(grant, identity, undefined, early);
-    if (now >= served.token.refreshAt) this.#refresh(grant, identity, served.token, now);
+    if (now < served.token.refreshAt) return served;
+    if (identity.lent) return this.#refreshWaiting(grant, identity, served, now);
+    this.#refresh(grant, identity, served.token, now);
     return served;
   }
 
@@ -100,6 +102,17 @@ export class TokenCache {
   #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, now: number): void {
     if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return;
     this.#join(grant, identity, old).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+  }
+
+  /** A lent Vault token may not be used once its request is answered, so that request waits; it loses nothing but time. */
+  async #refreshWaiting(grant: AuthorizedGrant, identity: Identity, served: Served, now: number): Promise<Served> {
+    if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return served;
+    try {
+      return await this.#join(grant, identity, served.token);
+    } catch (error) {
+      this.#options.onRefreshError?.(grant, error);
+      return served;
+    }
   }
 
   #pause(grant: AuthorizedGrant, error: unknown): void {

@@ -44,6 +44,8 @@ export interface VaultHealth {
   sealed: boolean;
   standby: boolean;
   version: string;
+  /** Vault's clock, ms since 1970, to the second. */
+  time?: number | undefined;
 }
 
 type NodeVaultClient = { request(options: NodeVaultRequest & { path: string }): Promise<unknown> };
@@ -117,6 +119,7 @@ export class VaultClient {
       sealed: body['sealed'] !== false,
       standby: body['standby'] === true,
       version: typeof body['version'] === 'string' ? body['version'] : 'unknown',
+      time: typeof body['server_time_utc'] === 'number' ? body['server_time_utc'] * 1000 : undefined,
     };
   }
 

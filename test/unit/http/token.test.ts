@@ -112,6 +112,7 @@ describe('the audit', () => {
         time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
         event: 'token.exchange',
         outcome: 'granted',
+        door: 'token',
         address: '127.0.0.1',
         ms: expect.any(Number),
         expires_in: 3600,

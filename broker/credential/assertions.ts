@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { PosternError } from '#broker/error.ts';
+import type { ClientAssertion } from './assertion.ts';
+import { ASSERTION_SKEW, BadAssertion, checkAssertion } from './assertion-check.ts';
+import type { AssertionClaims, ClientKey } from './assertion-check.ts';
+import type { Identity } from './identity.ts';
+import type { Throttle } from './throttle.ts';
+
+/** A client that may authenticate by assertions, as Terraform registered it. All of it is public. */
+export interface Registration {
+  readonly clientId: string;
+  readonly tenant: string;
+  readonly keys: readonly ClientKey[];
+}
+
+/** The port to where clients' public keys lie. */
+export interface ClientKeys {
+  /** @returns undefined where no such client is registered. @throws {PosternError} temporarily_unavailable, misconfigured */
+  registrationOf(clientId: string): Promise<Registration | undefined>;
+}
+
+/** The port to who decides: Vault verifies the assertion again, by the keys that it was given itself, and gives the tenant's own token. */
+export interface AssertionLogin {
+  /** @throws {PosternError} invalid_client, temporarily_unavailable, misconfigured */
+  login(registration: Registration, assertion: ClientAssertion, address: string): Promise<Identity>;
+}
+
+/** The port to what all replicas know of used assertions. */
+export interface UsedAssertions {
+  /**
+   * Says that an assertion is used from now on.
+   * @param key its name, safe in a path
+   * @param until seconds since 1970; it may be forgotten afterwards
+   * @returns false where it was used before, by whichever replica
+   * @throws {PosternError} temporarily_unavailable
+   */
+  claim(key: string, until: number): Promise<boolean>;
+}
+
+export interface AssertionsOptions {
+  keys: ClientKeys;
+  login: AssertionLogin;
+  used: UsedAssertions;
+  throttle: Throttle;
+  /** What `aud` may name: the issuer and the token endpoint. */
+  audiences: readonly string[];
+  /** How long a client's keys, or that there are none, are remembered, ms. Default 30,000. */
+  rememberMs?: number;
+  /** Most clients remembered. Default 10,000. */
+  max?: number;
+  now?: () => number;
+}
+
+/**
+ * WHO, by private_key_jwt (RFC 7523 §2.2): verified here, then by Vault, then written down as used. No verification is
+ * remembered, since an assertion is good for one request. A well-signed one is never throttled, so that a flood of forged ones
+ * can't keep a customer out; forged ones and unknown clients are held back like wrong secrets.
+ */
+export class Assertions {
+  readonly #options: AssertionsOptions;
+  readonly #rememberMs: number;
+  readonly #now: () => number;
+  readonly #known: LRUCache<string, { registration: Registration; readAt: number }>;
+  /** When nobody was found under a client_id. Apart from the others, since an attacker chooses these. */
+  readonly #unknown = new LRUCache<string, number>({ max: 10_000 });
+  readonly #readings = new Map<string, Promise<Registration | undefined>>();
+  /** Used at this replica, so that a replay here costs Vault nothing. The truth is {@link UsedAssertions}. */
+  readonly #used = new LRUCache<string, true>({ max: 50_000 });
+
+  constructor(options: AssertionsOptions) {
+    this.#options = options;
+    this.#rememberMs = options.rememberMs ?? 30_000;
+    this.#now = options.now ?? Date.now;
+    this.#known = new LRUCache({ max: options.max ?? 10_000 });
+  }
+
+  /** @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable, misconfigured */
+  async verify(assertion: ClientAssertion, address: string): Promise<Identity> {
+    const checked = await this.#check(assertion, address);
+    const key = keyOf(assertion.clientId, checked.claims.jti);
+    if (this.#used.has(key)) throw refused('this jti was used before');
+    this.#used.set(key, true);
+    try {
+      // First the login: if Vault is away, the assertion is not used up.
+      const identity = await this.#options.login.login(checked.registration, assertion, address);
+      if (await this.#options.used.claim(key, checked.claims.exp + ASSERTION_SKEW)) return identity;
+    } catch (error) {
+      this.#used.delete(key);
+      throw error;
+    }
+    throw refused('this jti was used before');
+  }
+
+  async #check(assertion: ClientAssertion, address: string): Promise<{ registration: Registration; claims: AssertionClaims }> {
+    const { throttle } = this.#options;
+    const known = this.#known.peek(assertion.clientId);
+    if (known === undefined) {
+      // It must be looked for, so it is held back before.
+      return throttle.run(assertion.clientId, address, async () => this.#checkBy(await this.#registrationOf(assertion.clientId), assertion), isWrong);
+    }
+    try {
+      return await this.#checkBy(await this.#registrationOf(assertion.clientId), assertion);
+    } catch (error) {
+      if (!isWrong(error)) throw error;
+      // It costs the same allowance as where the client is unknown, so that the two look alike after many attempts too.
+      return throttle.run(assertion.clientId, address, () => Promise.reject(error as Error), isWrong);
+    }
+  }
+
+  async #checkBy(registration: Registration | undefined, assertion: ClientAssertion): Promise<{ registration: Registration; claims: AssertionClaims }> {
+    try {
+      const claims = await checkAssertion(assertion, registration?.keys ?? [], this.#options.audiences, this.#now());
+      if (registration !== undefined) return { registration, claims };
+    } catch (error) {
+      if (!(error instanceof BadAssertion)) throw error;
+      throw refused(registration === undefined ? 'no keys are registered for this client' : error.message);
+    }
+    // Nobody has the private half of a decoy.
+    throw refused('no keys are registered for this client');
+  }
+
+  #registrationOf(clientId: string): Promise<Registration | undefined> {
+    const known = this.#known.get(clientId);
+    if (this.#isFresh(known?.readAt ?? this.#unknown.get(clientId))) return Promise.resolve(known?.registration);
+    let reading = this.#readings.get(clientId);
+    if (reading === undefined) {
+      const readAt = this.#now();
+      reading = this.#options.keys
+        .registrationOf(clientId)
+        .then((registration) => {
+          if (registration === undefined) {
+            this.#known.delete(clientId);
+            this.#unknown.set(clientId, readAt);
+          } else this.#known.set(clientId, { registration, readAt });
+          return registration;
+        })
+        .finally(() => this.#readings.delete(clientId));
+      this.#readings.set(clientId, reading);
+    }
+    return reading;
+  }
+
+  /** What was read later than now comes from before the clock was set back. */
+  #isFresh(readAt: number | undefined): boolean {
+    const age = readAt === undefined ? -1 : this.#now() - readAt;
+    return age >= 0 && age < this.#rememberMs;
+  }
+}
+
+/** All that names an assertion, as a file name: a client's jti is its own to choose, and no other client's. */
+function keyOf(clientId: string, jti: string): string {
+  return createHash('sha256').update(`${clientId}\0${jti}`).digest('hex');
+}
+
+/** To the client the same bytes as a wrong secret; to the operator, at debug, the reason. */
+function refused(reason: string): PosternError {
+  return new PosternError('invalid_client', 'Unauthorized', { detail: `client_assertion: ${reason}` });
+}
+
+function isWrong(error: unknown): boolean {
+  return error instanceof PosternError && error.code === 'invalid_client';
+}

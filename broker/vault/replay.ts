@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { UsedAssertions } from '#broker/credential/assertions.ts';
+import type { VaultClient } from './client.ts';
+import { VaultFault } from './fault.ts';
+import type { Kv } from './kv.ts';
+import type { VaultSession } from './session.ts';
+import { asUnavailable, unavailable } from './unavailable.ts';
+
+/** Seconds of one bucket. Much longer than an assertion lives, so that most need one record only. */
+const BUCKET = 3600;
+/** Seconds after which a bucket is thrown away; far beyond what clocks may differ by. */
+const KEEP = 900;
+/** Between two tidyings, ms. */
+const PAUSE = 600_000;
+/** Most records that one tidying removes: it must not keep Vault busy. */
+const MOST = 20_000;
+/** A clock further off Vault's than this tidies nothing, ms: it might throw away what still counts. */
+const TRUSTED_SKEW = 60_000;
+
+export interface VaultReplayOptions {
+  client: Pick<VaultClient, 'health'>;
+  kv: Kv;
+  session: VaultSession;
+  onError?: (error: unknown) => void;
+  now?: () => number;
+}
+
+/**
+ * Used assertions, `<bucket>/<key>` in a KV v2 mount of their own, where each record is written by check-and-set as the first
+ * of its name: of all replicas one succeeds. An assertion has a record in each bucket from now to its end, so that two uses of
+ * one jti within their lives share a bucket, whatever their ends and whichever hour it is.
+ */
+export class VaultReplay implements UsedAssertions {
+  readonly #options: VaultReplayOptions;
+  readonly #now: () => number;
+  readonly #stop = new AbortController();
+
+  constructor(options: VaultReplayOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  async claim(key: string, until: number): Promise<boolean> {
+    const last = Math.floor(until / BUCKET);
+    const first = Math.min(last, Math.floor(this.#now() / 1000 / BUCKET));
+    // From the last on: that one is the same whatever a replica's clock says, so the first to write it has won.
+    for (let bucket = last; bucket >= first; bucket--) if (!(await this.#create(`${bucket}/${key}`, until))) return false;
+    return true;
+  }
+
+  async #create(path: string, until: number): Promise<boolean> {
+    try {
+      await this.#options.session.use((token) => this.#options.kv.write(path, { until }, 0, { token }));
+      return true;
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'conflict') return false;
+      if (error instanceof VaultFault && (error.reason === 'denied' || error.reason === 'not_found')) {
+        throw unavailable(`${error.message}: is the mount ${this.#options.kv.mount} there, and may the broker write to it (terraform apply)?`);
+      }
+      throw asUnavailable(error);
+    }
+  }
+
+  /** Tidies until {@link stop}; never throws. Replicas do so at times of their own. */
+  async run(): Promise<void> {
+    while (await this.#pause()) await this.tidy().catch((error: unknown) => this.#options.onError?.(error));
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Removes the records of assertions that have long ended. @throws {VaultFault} */
+  async tidy(): Promise<number> {
+    const { client, kv, session } = this.#options;
+    const { time } = await client.health();
+    const now = this.#now();
+    if (time === undefined || Math.abs(time - now) > TRUSTED_SKEW) return 0;
+    const ended = (name: string): boolean => /^\d+\/$/.test(name) && (Number(name.slice(0, -1)) + 1) * BUCKET + KEEP < now / 1000;
+    const buckets = (await session.use((token) => kv.list('', { token }))).filter(ended);
+    let removed = 0;
+    for (const bucket of buckets) {
+      const keys = await session.use((token) => kv.list(bucket.slice(0, -1), { token }));
+      for (const key of keys) {
+        if (removed >= MOST || this.#stop.signal.aborted) return removed;
+        await session.use((token) => kv.remove(`${bucket}${key}`, { token }));
+        removed++;
+      }
+    }
+    return removed;
+  }
+
+  async #pause(): Promise<boolean> {
+    await sleep(PAUSE * (0.5 + Math.random()), undefined, { signal: this.#stop.signal, ref: false }).catch(() => {});
+    return !this.#stop.signal.aborted;
+  }
+}
