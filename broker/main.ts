@@ -267,7 +267,8 @@ function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Pr
     tls: admin.tls,
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
     rate: config.POSTERN_ADMIN_RATE,
-    onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request to the admin API ended with an error'),
+    // What Vault refuses may be a fault of the set-up; what is wrong with a request is told to its sender.
+    onError: (err, request) => log[request.status >= 500 ? levelOf(err) : request.problem === 'access-denied' ? 'warn' : 'debug']({ err, ...request }, 'a request to the admin API ended with an error'),
   });
   return {
     async listen() {

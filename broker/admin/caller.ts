@@ -82,8 +82,8 @@ export class Callers {
       throw new Problem('invalid-token', "Vault does not know this token, it has ended, or it lacks Vault's policy `default`");
     });
     const { display_name: name, entity_id: entity, accessor } = answer?.data ?? {};
-    const said = [entity, accessor, name].find((one) => typeof one === 'string' && one !== '');
-    return { id: `vault ${String(said ?? 'unknown')}`, name: typeof name === 'string' && name !== '' ? name : 'unknown', by: 'vault_token', access };
+    const texts = [entity, accessor, name].map((one) => (typeof one === 'string' ? one : ''));
+    return { id: `vault ${texts.find((one) => one !== '') ?? 'unknown'}`, name: texts[2] || 'unknown', by: 'vault_token', access };
   }
 
   async #byJwt(jwt: string, need: Need): Promise<Caller> {

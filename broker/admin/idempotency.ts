@@ -24,10 +24,20 @@ export interface RepeatableAnswer {
 }
 
 export interface Work {
-  /** Does it. `marker` names this request, and is the same for each attempt at it. */
-  run(marker: string): Promise<RepeatableAnswer>;
-  /** Takes back what earlier attempts that ended without an answer may have left behind; with an answer, only what that one gave, since another attempt was faster. */
-  undo?(marker: string, answer?: RepeatableAnswer): Promise<void>;
+  /**
+   * Does it.
+   * @param marker names this request, and is the same for each attempt at it
+   * @param keep notes what the answer will be, before the last step that can't be taken back
+   */
+  run(marker: string, keep: (draft: RepeatableAnswer) => Promise<void>): Promise<RepeatableAnswer>;
+  /**
+   * Before each further attempt: earlier ones ended without an answer.
+   * @param draft what the last of them has kept
+   * @returns the answer where they had done it all; else undefined, after what they left behind was taken back
+   */
+  recover?(marker: string, draft: RepeatableAnswer | undefined): Promise<RepeatableAnswer | undefined>;
+  /** Takes back what this answer gave: another attempt was faster, and its answer counts. */
+  undo?(answer: RepeatableAnswer): Promise<void>;
 }
 
 export interface IdempotencyOptions {
@@ -57,6 +67,8 @@ const entrySchema = z.strictObject({
   owner: z.string(),
   /** Encrypted; absent while the attempt is under way. */
   answer: z.string().optional(),
+  /** What the answer will be where the attempt ends well; encrypted. */
+  draft: z.string().optional(),
 });
 const documentSchema = z.object({ entries: z.record(z.string(), entrySchema).default({}) });
 
@@ -90,22 +102,25 @@ export class Idempotency {
     const keys = new DerivedKeys(request);
     const begun = await this.#begin(access, keys);
     if ('answer' in begun) return { answer: keys.decrypt(begun.answer), replayed: true };
-    const { owner, again } = begun;
-    let answer: RepeatableAnswer;
+    const { owner, before } = begun;
+    const record = (more: Partial<Entry>): Promise<boolean> => this.#change(access, keys, owner, (entry) => ({ ...entry, at: this.#now(), ...more }));
+    let answer: RepeatableAnswer | undefined;
     try {
-      if (again) await work.undo?.(keys.marker);
-      answer = await work.run(keys.marker);
-      if (await this.#finish(access, keys, owner, keys.encrypt(answer))) return { answer, replayed: false };
+      if (before !== undefined) answer = await work.recover?.(keys.marker, before.draft === undefined ? undefined : keys.decrypt(before.draft));
+      answer ??= await work.run(keys.marker, async (draft) => {
+        if (!(await record({ draft: keys.encrypt(draft) }))) throw inProgress();
+      });
+      if (await record({ answer: keys.encrypt(answer) })) return { answer, replayed: false };
     } catch (error) {
       await this.#giveUp(access, keys, owner, isRefusal(error)).catch(() => {});
       throw error;
     }
-    // It took so long that another attempt took over: that one's answer counts.
-    await work.undo?.(keys.marker, answer);
+    // It took so long that another attempt took over.
+    await work.undo?.(answer);
     throw inProgress();
   }
 
-  async #begin(access: VaultAccess, keys: DerivedKeys): Promise<{ answer: string } | { owner: string; again: boolean }> {
+  async #begin(access: VaultAccess, keys: DerivedKeys): Promise<{ answer: string } | { owner: string; before: Entry | undefined }> {
     const owner = randomUUID();
     const deadline = performance.now() + this.#patienceMs;
     for (let lost = 0; lost < ATTEMPTS; ) {
@@ -119,27 +134,26 @@ export class Idempotency {
         continue;
       }
       if (entry === undefined && Object.keys(shard.entries).length >= MAX_ENTRIES) throw new Problem('too-many-requests', 'Too many Idempotency-Keys were used within a day', { retryAfter: 3600 });
-      if (await this.#write(access, keys, shard, { print: keys.print, at: this.#now(), owner })) return { owner, again: entry !== undefined };
+      // A draft stays until it is used: this attempt may break off as well.
+      const begun = { print: keys.print, at: this.#now(), owner, ...(entry?.draft === undefined ? {} : { draft: entry.draft }) };
+      if (await this.#write(access, keys, shard, begun)) return { owner, before: entry };
       lost += 1;
     }
     throw inProgress();
   }
 
-  /** @returns false where another attempt has taken over */
-  async #finish(access: VaultAccess, keys: DerivedKeys, owner: string, answer: string): Promise<boolean> {
-    return this.#change(access, keys, owner, { print: keys.print, at: this.#now(), owner, answer });
-  }
-
   /** What was refused left nothing behind, so its key is free again; what broke may have, so the next attempt begins by undoing it. */
   async #giveUp(access: VaultAccess, keys: DerivedKeys, owner: string, refused: boolean): Promise<void> {
-    await this.#change(access, keys, owner, refused ? undefined : { print: keys.print, at: this.#now(), owner, broken: true });
+    await this.#change(access, keys, owner, (entry) => (refused && entry.draft === undefined ? undefined : { ...entry, at: this.#now(), broken: true }));
   }
 
-  async #change(access: VaultAccess, keys: DerivedKeys, owner: string, entry: Entry | undefined): Promise<boolean> {
+  /** @returns false where another attempt has taken over */
+  async #change(access: VaultAccess, keys: DerivedKeys, owner: string, edit: (entry: Entry) => Entry | undefined): Promise<boolean> {
     for (let lost = 0; lost < ATTEMPTS; lost += 1) {
       const shard = await this.#read(access, keys);
-      if (shard.entries[keys.id]?.owner !== owner) return false;
-      if (await this.#write(access, keys, shard, entry)) return true;
+      const entry = shard.entries[keys.id];
+      if (entry?.owner !== owner) return false;
+      if (await this.#write(access, keys, shard, edit(entry))) return true;
     }
     throw new PosternError('temporarily_unavailable', 'The answer could not be recorded', { detail: 'Each write lost the race against another request' });
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-export const MAX_LIMIT = 100;
+const MAX_LIMIT = 100;
 
 /** Query parameters of every list. */
 export const pageQuery = z.strictObject({
@@ -8,7 +8,7 @@ export const pageQuery = z.strictObject({
     .string()
     .regex(/^([1-9]|[1-9][0-9]|100)$/, 'must be a whole number from 1 to 100')
     .default('50')
-    .meta({ description: 'Most items in the answer, 1 to 100.' }),
+    .meta({ description: 'Most items in the answer.', wire: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: 50 } }),
   cursor: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,256}$/, 'is no cursor of ours')

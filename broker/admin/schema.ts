@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { SCOPE_TOKEN } from '#broker/authorization/grant.ts';
+import { ENVIRONMENT } from '#broker/credential/api-key.ts';
+import { NAME } from '#broker/credential/identity.ts';
+import { KEY_ID } from '#broker/tenant/key.ts';
+import { MAX_OVERLAP } from '#broker/tenant/key-rotation.ts';
+import { PROBLEMS, TYPE_BASE } from './problem.ts';
+
+/*
+ * The forms of what goes in and out. What JSON Schema can't say (is there such an API?) the domain checks. Patterns are written so that
+ * every implementation of JSON Schema reads them alike: ASCII classes, no \p, no look-ahead.
+ */
+
+const H16 = '[0-9a-fA-F]{1,4}';
+const IPV4 = '((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
+const IPV6 = [
+  `(${H16}:){7}${H16}`,
+  `(${H16}:){1,7}:`,
+  ...[1, 2, 3, 4, 5, 6].map((after) => `(${H16}:){1,${7 - after}}(:${H16}){1,${after}}`),
+  `:(:${H16}){1,7}`,
+  '::',
+].join('|');
+export const CIDR = new RegExp(`^(${IPV4}/(3[0-2]|[12]?[0-9])|(${IPV6})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$`);
+
+const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
+/** Anything on one line: no control character, no half of a surrogate pair. */
+const ONE_LINE = /^[\u0020-\u007e\u00a0-\ud7ff\ue000-\u{10ffff}]{1,128}$/u;
+
+export const tenantId = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Id of a tenant.', examples: ['acme'] });
+export const apiName = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Name of an API.', examples: ['orders'] });
+const scope = z.string().regex(SCOPE_TOKEN, 'is no OAuth scope (RFC 6749 §3.3)');
+export const scopes = z.array(scope).max(500);
+export const cidrs = z.array(z.string().regex(CIDR, 'is no block of addresses such as 203.0.113.0/24')).max(100);
+export const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line');
+
+const grant = z.strictObject({ api: apiName, scopes });
+const claims = z.record(z.string().regex(CLAIM_NAME, 'is no URI such as https://example.com/plan'), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]));
+const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is no Auth0 organization id such as org_abc123');
+/** 0, or from a minimum up: what 0 means is each field's own. */
+const secondsOrZero = (min: number, max: number) => z.union([z.literal(0), z.int().min(min).max(max)]);
+export const keyLife = secondsOrZero(60, 31_536_000);
+
+export const newTenant = z.strictObject({
+  tenant: tenantId,
+  grants: z.array(grant).max(200).default([]).meta({ description: 'What it may ask for; APIs that exist, with scopes that they have, each API once.' }),
+  default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
+  organization: organization.nullable().default(null).meta({ description: 'Auth0 organization.' }),
+  claims: claims.default({}).meta({ description: 'Further claims of its tokens; names are URIs.' }),
+  token_ttl: z.int().min(30).max(3600).default(300).meta({ description: 'Seconds that the Vault token behind one login lives.' }),
+  secret_id_ttl: keyLife.default(0).meta({ description: 'Longest life of its credentials in seconds; 0: until revoked.' }),
+  secret_id_num_uses: z.int().min(0).max(1_000_000_000).default(0).meta({ description: 'Most logins of each credential; 0: no limit.' }),
+  cidrs: cidrs.default([]).meta({ description: 'Where its credentials may be used from; empty: anywhere.' }),
+});
+
+export const tenantView = z.strictObject({
+  tenant: z.string(),
+  state: z.enum(['active', 'disabled', 'incomplete']).meta({ description: '`incomplete`: a role without a document or the reverse; nothing is issued to it.' }),
+  role_id: z.string().nullable().meta({ description: 'Its client_id.' }),
+  grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
+  default_api: z.string().nullable(),
+  organization: z.string().nullable(),
+  claims: z.record(z.string(), z.unknown()),
+  token_ttl: z.number(),
+  secret_id_ttl: z.number(),
+  secret_id_num_uses: z.number(),
+  cidrs: z.array(z.string()),
+  problems: z.array(z.string()).meta({ description: 'What is not as it should be, in words.' }),
+});
+
+const nextCursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
+export const tenantPage = z.strictObject({ tenants: z.array(tenantView), next_cursor: nextCursor });
+
+export const grants = z.strictObject({
+  grants: z.array(grant).max(200).meta({ description: 'Everything it may ask for from now on; APIs that exist, with scopes that they have, each API once.' }),
+  default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
+});
+export const grantsView = z.strictObject({ tenant: z.string(), grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })), default_api: z.string().nullable() });
+
+export const keyId = z.string().regex(KEY_ID, 'is no key id such as key_0f1e2d3c4b5a69788796a5b4').meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
+
+export const newKey = z.strictObject({
+  name: oneLine.optional().meta({ description: 'For people: what it is for.' }),
+  ttl: keyLife.optional().meta({ description: 'Seconds until it ends; 0: until revoked. Without it the tenant\'s `secret_id_ttl`.' }),
+  cidrs: cidrs.optional().meta({ description: 'Where it may be used from, within the tenant\'s own blocks. Without it those.' }),
+  scopes: z.array(scope).min(1).max(100).optional().meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Without it all that the tenant has, now and later.' }),
+  environment: z.string().regex(ENVIRONMENT, 'is 1 to 16 characters of a-z and 0-9').default('live').meta({ description: 'A part of the key\'s text, for people and secret scanners.' }),
+});
+
+export const rotation = z.strictObject({
+  overlap: z.int().min(0).max(MAX_OVERLAP).default(86_400).meta({ description: 'Seconds for which the old key goes on beside the new one; 0: it ends at once.' }),
+});
+
+const keyFields = {
+  tenant: z.string(),
+  key_id: z.string().regex(KEY_ID),
+  name: z.string().nullable(),
+  scopes: z.array(z.string()).nullable().meta({ description: 'What it is narrowed to; null: all that its tenant has.' }),
+  cidrs: z.array(z.string()),
+  issued_by: z.string().nullable(),
+  expires_at: z.iso.datetime().nullable().meta({ description: 'Null: until revoked.' }),
+};
+
+export const keyView = z.strictObject({
+  ...keyFields,
+  accessor: z.string().meta({ description: 'Of the secret_id at Vault.' }),
+  environment: z.string().nullable(),
+  issued_at: z.iso.datetime().nullable(),
+  last_used_at: z.iso.datetime().nullable().meta({ description: 'To the minute, and known some minutes late.' }),
+  state: z.enum(['active', 'ending', 'ended', 'unconfirmed']).meta({ description: '`ending`: replaced, and good until expires_at; `ended`: refused; `unconfirmed`: of a rotation that broke off.' }),
+  replaces: z.string().nullable(),
+  replaced_by: z.string().nullable(),
+});
+export const keyPage = z.strictObject({ keys: z.array(keyView), next_cursor: nextCursor });
+
+export const issuedKey = z.strictObject({
+  ...keyFields,
+  key: z.string().meta({ description: 'The key itself: told here only, and in answers to the same request with the same Idempotency-Key within 24 h.' }),
+  accessor: z.string().nullable(),
+  environment: z.string(),
+  issued_by: z.string(),
+  warnings: z.array(z.string()),
+});
+
+export const rotatedKey = z.strictObject({
+  ...issuedKey.shape,
+  replaces: z.string().regex(KEY_ID).meta({ description: 'The old key.' }),
+  replaces_until: z.iso.datetime().meta({ description: 'When the old key ends; until then both are good.' }),
+  abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
+});
+
+export const apiView = z.strictObject({ api: z.string(), audience: z.string(), source: z.enum(['auth0', 'transit']), scopes: z.array(z.string()), lifetime: z.number().meta({ description: 'Seconds.' }), dialect: z.string() });
+export const apiPage = z.strictObject({ apis: z.array(apiView), next_cursor: nextCursor });
+
+export const problem = z.strictObject({
+  type: z.enum(Object.keys(PROBLEMS).map((slug) => TYPE_BASE + slug)),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  instance: z.string().meta({ description: 'This occurrence; the log of the broker names it too.' }),
+  errors: z
+    .array(z.strictObject({ in: z.enum(['body', 'path', 'query', 'header']), at: z.string().meta({ description: 'JSON Pointer into the body, or name of the parameter.' }), detail: z.string() }))
+    .optional(),
+});

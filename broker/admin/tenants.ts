@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { createTenant, disableTenant, enableTenant, pageTenants, showTenant } from '#broker/tenant/tenant.ts';
+import { operation } from './operation.ts';
+import type { Operation } from './operation.ts';
+import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
+import { newTenant, tenantId, tenantPage, tenantView } from './schema.ts';
+
+const tag = 'Tenants';
+const none = z.strictObject({});
+const ofTenant = z.strictObject({ tenant: tenantId });
+const view = { name: 'Tenant', schema: tenantView };
+
+export const LINK = { Link: { description: 'The next page, `rel="next"` (RFC 8288); absent on the last one.', schema: { type: 'string' }, required: false } };
+export const LOCATION = { Location: { description: 'Where it is now.', schema: { type: 'string', format: 'uri-reference' }, required: true } };
+
+export const tenantOperations: readonly Operation[] = [
+  operation({
+    id: 'listTenants',
+    method: 'GET',
+    path: '/v1/tenants',
+    tag,
+    summary: 'Lists tenants, in the order of their ids',
+    need: { permission: 'read:tenants', changes: false },
+    params: none,
+    query: pageQuery,
+    success: { status: 200, description: 'One page of them.', body: { name: 'TenantPage', schema: tenantPage }, headers: LINK },
+    refusals: [],
+    async handle({ caller, query, path }) {
+      const page = pageOf(query);
+      const { tenants, next } = await pageTenants(caller.access, page);
+      const cursor = next === undefined ? null : cursorOf(next);
+      return { status: 200, headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) }, body: { tenants, next_cursor: cursor } };
+    },
+  }),
+  operation({
+    id: 'createTenant',
+    method: 'POST',
+    path: '/v1/tenants',
+    tag,
+    summary: 'Makes a tenant',
+    description: 'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed.',
+    need: { permission: 'manage:tenants', changes: true },
+    params: none,
+    query: none,
+    body: { name: 'NewTenant', schema: newTenant },
+    success: { status: 201, description: 'It is made.', body: view, headers: LOCATION },
+    refusals: ['conflict', 'unprocessable'],
+    async handle({ caller, body }) {
+      const { tenant, grants, default_api, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs } = body;
+      const made = await createTenant(caller.access, tenant, {
+        grants,
+        defaultApi: default_api,
+        organization,
+        claims,
+        tokenTtl: token_ttl,
+        secretIdTtl: secret_id_ttl,
+        secretIdNumUses: secret_id_num_uses,
+        cidrs,
+      });
+      return { status: 201, headers: { Location: `/v1/tenants/${tenant}` }, body: made };
+    },
+  }),
+  operation({
+    id: 'showTenant',
+    method: 'GET',
+    path: '/v1/tenants/{tenant}',
+    tag,
+    summary: 'Shows a tenant',
+    need: { permission: 'read:tenants', changes: false },
+    params: ofTenant,
+    query: none,
+    success: { status: 200, description: 'As Vault has it.', body: view },
+    refusals: ['not-found', 'unprocessable'],
+    handle: async ({ caller, params }) => ({ status: 200, headers: {}, body: await showTenant(caller.access, params.tenant) }),
+  }),
+  operation({
+    id: 'disableTenant',
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/disable',
+    tag,
+    summary: 'Stops a tenant on every broker within 2 s',
+    description: 'Its credentials and grants stay. Repeating it changes nothing.',
+    need: { permission: 'manage:tenants', changes: true },
+    params: ofTenant,
+    query: none,
+    success: { status: 200, description: 'It is disabled.', body: view },
+    refusals: ['not-found', 'conflict', 'unprocessable'],
+    handle: async ({ caller, params }) => ({ status: 200, headers: {}, body: await disableTenant(caller.access, params.tenant) }),
+  }),
+  operation({
+    id: 'enableTenant',
+    method: 'POST',
+    path: '/v1/tenants/{tenant}/enable',
+    tag,
+    summary: 'Lets a disabled tenant go on',
+    description: 'A conflict where its document, which may be managed by Terraform, disables it too.',
+    need: { permission: 'manage:tenants', changes: true },
+    params: ofTenant,
+    query: none,
+    success: { status: 200, description: 'It is not disabled any more.', body: view },
+    refusals: ['not-found', 'conflict', 'unprocessable'],
+    handle: async ({ caller, params }) => ({ status: 200, headers: {}, body: await enableTenant(caller.access, params.tenant) }),
+  }),
+];
