@@ -156,3 +156,57 @@ test('an epoch that could not be read for a minute is no answer: who was disable
   await watch.look();
   expect(watch.isDisabled('acme')).toBe(false);
 });
+
+describe('revoked tokens are looked at together with the epoch', () => {
+  const fault = new PosternError('temporarily_unavailable', 'away');
+
+  function stage() {
+    const clock = new Clock();
+    const errors: unknown[] = [];
+    const state = { epochAway: false, revocationsAway: false, looks: 0, disabled: [] as string[] };
+    const watch = new EpochWatch({
+      reader: { readEpoch: async () => (state.epochAway ? Promise.reject(fault) : epochOf(1, [], state.disabled)) },
+      revocations: {
+        look: async () => {
+          state.looks++;
+          if (state.revocationsAway) throw fault;
+        },
+      },
+      verified: { forget: () => {}, forgetAll: () => {} },
+      now: clock.now,
+      onError: (error) => errors.push(error),
+    });
+    return { clock, errors, state, watch };
+  }
+
+  test.each(['epochAway', 'revocationsAway'] as const)('nobody is served before both were read (%s)', async (away) => {
+    const { errors, state, watch } = stage();
+    state[away] = true;
+    await watch.look();
+    expect([watch.known, errors]).toEqual([false, [fault]]);
+    expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 1 }));
+    state[away] = false;
+    await watch.look();
+    expect([watch.known, watch.isDisabled('acme'), state.looks]).toEqual([true, false, 2]);
+  });
+
+  test.each(['epochAway', 'revocationsAway'] as const)('nor a minute after one of them could last be read (%s)', async (away) => {
+    const { clock, state, watch } = stage();
+    await watch.look();
+    state[away] = true;
+    clock.advance(60_000);
+    await watch.look();
+    expect(watch.isDisabled('acme')).toBe(false);
+    clock.advance(1);
+    expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 5 }));
+  });
+
+  test('what the epoch says holds though the revoked tokens could not be read', async () => {
+    const { state, watch } = stage();
+    await watch.look();
+    state.revocationsAway = true;
+    state.disabled = ['evil'];
+    await watch.look();
+    expect(watch.isDisabled('evil')).toBe(true);
+  });
+});

@@ -6,7 +6,7 @@ import { TokenCache } from '#broker/token/cache.ts';
 import type { Served, TokenCacheOptions } from '#broker/token/cache.ts';
 import { Token } from '#broker/token/token.ts';
 import { apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
-import { Clock } from '#test/unit/credential/clock.ts';
+import { Clock, deferred } from '#test/unit/credential/clock.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -528,4 +528,111 @@ test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no for
   }
   expect([foreign, served + late]).toEqual([0, 30_000]);
   expect(late).toBeLessThan(300);
+});
+
+describe('a revoked token is served from nowhere', () => {
+  /** Replicas that each know of their own revocations. */
+  const revocable = (options: { lifetime?: number } = {}) => {
+    const revoked = new Set<string>();
+    return { ...stage({ ...options, revocations: revoked }), revoked };
+  };
+
+  test('not from memory: the next one is fetched, once, and then served', async () => {
+    const { asked, cache, revoked } = revocable();
+    const grant = await grantOf();
+    const { token } = await get(cache, grant);
+    revoked.add(token.sha256);
+    const again = await Promise.all([get(cache, grant), get(cache, grant), get(cache, grant)]);
+    expect(new Set(again.map((served) => served.token)).size).toBe(1);
+    expect(again[0]?.token.sha256).not.toBe(token.sha256);
+    expect([asked.length, cache.get(grant, ACME)]).toEqual([2, { token: again[0]?.token, from: 'memory' }]);
+  });
+
+  test('and no early reading is taken for one that memory holds', async () => {
+    const { cache, revoked } = revocable();
+    const { token } = await get(cache, await grantOf());
+    expect(cache.holds('acme', 'orders')).toBe(true);
+    revoked.add(token.sha256);
+    expect(cache.holds('acme', 'orders')).toBe(false);
+  });
+
+  test('not from the store, where a replica that has not heard of it left it, and it is not written back', async () => {
+    const { replica, revoked, store } = revocable();
+    const grant = await grantOf();
+    const { token } = await get(replica(), grant);
+    revoked.add(token.sha256);
+    const written: (string | undefined)[] = [];
+    store.before = (operation, one) => void (operation === 'write' && written.push(one?.sha256));
+    const served = await get(replica(), grant);
+    expect(served).toMatchObject({ from: 'source' });
+    expect(served.token.sha256).not.toBe(token.sha256);
+    expect(written).toEqual([undefined, served.token.sha256]);
+  });
+
+  test('not even when its source is away: then there is none', async () => {
+    const { cache, revoked, source, store } = revocable();
+    const grant = await grantOf();
+    const { token } = await get(cache, grant);
+    revoked.add(token.sha256);
+    source.issue = () => Promise.reject(away(7));
+    expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');
+    expect([...store.entries.values()].map((entry) => entry.token)).toEqual([undefined]);
+  });
+
+  test('not from a flight that found it in the store just before', async () => {
+    const { clock, replica, revoked, source, store } = revocable();
+    const grant = await grantOf();
+    const { token } = await get(replica(), grant);
+    clock.advance(1000);
+    // It is revoked while the next one is being stored: by then that one is fetched.
+    const { promise: storing, resolve: stored } = deferred<void>();
+    const late = replica();
+    revoked.add(token.sha256);
+    let issued: Token | undefined;
+    const issue = source.issue;
+    source.issue = async (one) => (issued = await issue(one));
+    store.before = (operation, one) => (operation === 'write' && one !== undefined && one === issued ? storing : undefined);
+    const flight = get(late, grant);
+    await settle();
+    // Another replica served it already, and its customer took it back, all while this one still stores it.
+    const first = issued!;
+    revoked.add(first.sha256);
+    stored();
+    const served = await flight;
+    expect([token.sha256, first.sha256]).not.toContain(served.token.sha256);
+    expect(late.get(grant, ACME)).toMatchObject({ token: served.token });
+  });
+
+  test('not as a refresh ahead: it is no longer good, so everybody waits for the next', async () => {
+    const { asked, cache, clock, revoked } = revocable();
+    const grant = await grantOf();
+    const { token } = await get(cache, grant);
+    clock.advance(3000_000);
+    revoked.add(token.sha256);
+    expect((await get(cache, grant)).token.sha256).not.toBe(token.sha256);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('not made anew: a signature over the claims of the same second is the same token, so the next second is waited for', async () => {
+    const { asked, cache, revoked, source } = revocable();
+    const grant = await grantOf();
+    const jwt = (second: number) => new Token(`the token of second ${second}`, grant.scope, 1_800_000_000 + second, 1_800_003_600 + second, 0);
+    source.issue = async () => jwt(asked.length <= 2 ? 0 : 1);
+    const { token } = await get(cache, grant);
+    revoked.add(token.sha256);
+    const begun = performance.now();
+    expect((await get(cache, grant)).token.sha256).toBe(jwt(1).sha256);
+    expect(performance.now() - begun).toBeGreaterThan(990);
+    expect(asked).toHaveLength(3);
+  });
+
+  test('and a source that has nothing else gives none', async () => {
+    const { cache, revoked, source } = revocable();
+    const grant = await grantOf();
+    const only = new Token('the only one', grant.scope, 1_800_000_000, 1_800_003_600, 0);
+    source.issue = async () => only;
+    await get(cache, grant);
+    revoked.add(only.sha256);
+    expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');
+  });
 });

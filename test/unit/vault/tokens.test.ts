@@ -112,3 +112,50 @@ describe('faults', () => {
     }
   });
 });
+
+describe('a revoked token is taken out', () => {
+  const sha256 = token().sha256;
+
+  test('of the place for all scopes and of the narrower ones, read as the tenant, written as the broker; the lease of whoever fetches the next stays', async () => {
+    const { fixture, tokens } = stage();
+    const [whole, narrow] = [await grantOf(), await grantOf({ request: { scope: 'read:all' } })];
+    await tokens.write(whole, token(), lease, 0);
+    await tokens.write(narrow, token(), undefined, 0);
+    fixture.calls.length = 0;
+    expect(await tokens.discard(sha256, { api: 'orders', digests: [whole.digest, narrow.digest] }, ACME)).toBe(2);
+    expect(await tokens.read(whole, ACME.token, undefined)).toEqual({ token: undefined, lease, version: 2 });
+    expect(JSON.stringify([...fixture.documents])).not.toContain(JWT);
+    expect(new Set(fixture.calls.map(({ operation, token: as }) => `${operation} ${as}`))).toEqual(new Set(['read hvb.acme', 'write own']));
+  });
+
+  test('and another one in its place stays', async () => {
+    const { fixture, tokens } = stage();
+    await tokens.write(await grantOf(), new Token('another', 'read:all', 1_800_000_000, 1_800_003_600), undefined, 0);
+    fixture.calls.length = 0;
+    expect(await tokens.discard(sha256, { api: 'orders', digests: [] }, ACME)).toBe(0);
+    expect(fixture.calls.map(({ operation }) => operation)).toEqual(['read']);
+  });
+
+  test('though somebody writes the place meanwhile', async () => {
+    const { fixture, tokens } = stage();
+    const grant = await grantOf();
+    await tokens.write(grant, token(), undefined, 0);
+    const read = fixture.session.use;
+    let raced = false;
+    (fixture.session as { use: typeof read }).use = async (call) => {
+      if (!raced) {
+        raced = true;
+        fixture.set(PLACE, { ...(fixture.documents.get(PLACE)?.data as object), lease });
+      }
+      return read(call);
+    };
+    expect(await tokens.discard(sha256, { api: 'orders', digests: [] }, ACME)).toBe(1);
+    expect(await tokens.read(grant, ACME.token, undefined)).toEqual({ token: undefined, lease, version: 3 });
+  });
+
+  test('or it is told that this could not be done', async () => {
+    const { fixture, tokens } = stage();
+    fixture.fault = new VaultFault('unavailable', 'sealed');
+    await expect(tokens.discard(sha256, { api: 'orders', digests: [] }, ACME)).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  });
+});
