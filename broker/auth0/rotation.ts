@@ -1,0 +1,92 @@
+import { ManagementError } from 'auth0';
+import * as oauth from 'openid-client';
+import { PosternError } from '#broker/error.ts';
+import { createManagement } from './management.ts';
+
+export interface RotationOptions {
+  /** With its trailing slash. */
+  issuer: string;
+  clientId: string;
+  /** Newest first. */
+  clientSecrets: readonly string[];
+  /** Bare domain of the Management API; a custom domain has none. Default: the issuer's host. */
+  domain: string | undefined;
+  /** Deadline of one call, ms. */
+  timeoutMs: number;
+}
+
+/** Auth0's scope for `POST /api/v2/clients/{id}/rotate-secret`. */
+const SCOPE = 'update:client_keys';
+
+/**
+ * The shared application has Auth0 make it a new secret, by a Management token of its own.
+ * https://auth0.com/docs/api/management/v2/clients/post-rotate-secret
+ * @returns the new secret, which from now on only the caller knows
+ * @throws {PosternError} access_denied, misconfigured, too_many_requests: nothing was changed; temporarily_unavailable: its words say whether something may have been
+ */
+export async function rotateClientSecret(options: RotationOptions): Promise<string> {
+  const { origin, protocol, host } = new URL(options.domain === undefined ? options.issuer : `https://${options.domain}/`);
+  const audience = `${origin}/api/v2/`;
+  const token = await managementToken(options, audience);
+  const loopback = protocol === 'http:';
+  const management = createManagement({ domain: host, token, timeout: Math.ceil(options.timeoutMs / 1000), loopback });
+  try {
+    // Never twice: the answer to the first would be lost, and the secret in it with it.
+    const { client_secret: secret } = await management.clients.rotateSecret(options.clientId, { maxRetries: 0 });
+    if (typeof secret === 'string' && secret !== '') return secret;
+  } catch (error) {
+    throw refusalOf(error, audience);
+  }
+  throw unknownOutcome('Auth0 answered without a secret');
+}
+
+async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: RotationOptions, audience: string): Promise<string> {
+  let last: unknown;
+  for (const secret of clientSecrets) {
+    const configuration = new oauth.Configuration({ issuer, token_endpoint: new URL('oauth/token', issuer).href }, clientId, undefined, oauth.ClientSecretPost(secret));
+    configuration.timeout = timeoutMs / 1000;
+    if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
+    try {
+      return (await oauth.clientCredentialsGrant(configuration, { audience, scope: SCOPE })).access_token;
+    } catch (error) {
+      last = error;
+      if (statusOf(error) !== 401) break;
+    }
+  }
+  const status = statusOf(last);
+  if (status === 401) throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", { detail: 'Write the current client_secret to config' });
+  if (status === 429) throw new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
+  if (status !== undefined && status < 500) {
+    throw new PosternError('access_denied', `Auth0 gives the shared application no token for its Management API`, { detail: `It needs a client grant for the audience ${audience} with the scope ${SCOPE}` });
+  }
+  throw new PosternError('temporarily_unavailable', status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`, { detail: 'Nothing has changed. Try again' });
+}
+
+function refusalOf(error: unknown, audience: string): PosternError {
+  const status = error instanceof ManagementError ? error.statusCode : undefined;
+  switch (status) {
+    case 401:
+    case 403:
+      return new PosternError('access_denied', `Auth0 refuses to rotate the secret`, { detail: `The application's client grant for ${audience} needs the scope ${SCOPE}` });
+    case 404:
+      return new PosternError('access_denied', 'Auth0 does not know this application', { detail: 'client_id in config must be that of an application of this Auth0 tenant' });
+    case 429:
+      return new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
+    case undefined:
+      return unknownOutcome('Auth0 did not answer');
+    default:
+      return status >= 500 ? unknownOutcome(`Auth0 answered ${status}`) : new PosternError('access_denied', `Auth0 answered ${status} when asked to rotate the secret`, { detail: "The application must authenticate by a client secret" });
+  }
+}
+
+function unknownOutcome(why: string): PosternError {
+  return new PosternError('temporarily_unavailable', `${why}: the secret may or may not have been rotated`, {
+    detail: 'If tokens are refused from now on, read the secret in the Auth0 dashboard and write it to config; else rotate again',
+  });
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof oauth.ResponseBodyError) return error.status;
+  const { response, cause } = error as { response?: unknown; cause?: unknown };
+  return [response, cause].find((one): one is Response => one instanceof Response)?.status;
+}

@@ -1,0 +1,100 @@
+import { BackendError } from '#broker/plugin/backend.ts';
+import { issuerOf, withSecret } from '#broker/plugin/engine/config.ts';
+import type { Config, Configuration } from '#broker/plugin/engine/config.ts';
+import { choice, duration, text } from '#broker/plugin/engine/field.ts';
+import { operation } from '#broker/plugin/engine/path.ts';
+import type { Path } from '#broker/plugin/engine/path.ts';
+
+const fields = {
+  issuer: text('Your Auth0 domain or issuer, e.g. acme.eu.auth0.com. https, but for a stand-in on this machine.', { required: true, max: 255 }),
+  client_id: text('Client id of the one Auth0 M2M application that all tenants share.', { required: true, max: 255, pattern: [/^\S+$/, 'must have no white space'] }),
+  client_secret: text('Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 takes so long to know a new one everywhere.', {
+    required: true,
+    pattern: [/^\S+$/, 'must have no white space'],
+  }),
+  binding: choice('How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.', ['action', 'organization']),
+  tenant_claim: text('The namespaced claim that names the tenant; the Action must set the same. Default https://postern.dev/tenant.', { max: 255, pattern: [/^https?:\/\/\S+$/, 'must be a URI such as https://example.com/tenant'] }),
+  timeout: duration('Deadline of one call to Auth0. Default 5 s.', { min: 1, max: 60 }),
+  min_remaining: duration('A token is handed out only with so much life left, or half its life where that is less. Default 60 s.', { max: 86_400 }),
+};
+
+const DEFAULTS = { binding: 'action', tenant_claim: 'https://postern.dev/tenant', timeout: 5, min_remaining: 60 } as const;
+
+export function configPath(configuration: Configuration, now: () => number): Path {
+  return {
+    pattern: 'config',
+    synopsis: 'The Auth0 tenant, and the one application that all tenants share.',
+    description: `Write issuer, client_id and client_secret once; a later write changes what it names and leaves the rest. The secret goes in and never comes out: read shows when it was written. To give it as a file keeps it out of the shell's history: client_secret=@secret.txt (without a line break at its end). Deleting the configuration leaves roles, APIs and cached tokens as they are; no token is handed out until it is written again.`,
+    parameters: {},
+    exists: async () => (await configuration.stored()) !== undefined,
+    operations: {
+      read: operation({
+        summary: 'Everything but the secret.',
+        handle: async () => {
+          const config = await configuration.read();
+          return config && { data: shown(config, now()) };
+        },
+      }),
+      write: operation({
+        summary: 'Creates or changes it.',
+        fields,
+        handle: async ({ values }) => {
+          const before = await configuration.stored();
+          const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
+          if (typeof values.issuer === 'string' && issuer === undefined) throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
+          const clientId = values.client_id ?? before?.client_id;
+          if (issuer === undefined || clientId === undefined) throw new BackendError(400, 'issuer and client_id are required');
+          const clientSecret = values.client_secret ?? before?.client_secret;
+          if (clientSecret === undefined) throw new BackendError(400, 'client_secret is required');
+          if (before !== undefined && before.client_id !== clientId && typeof values.client_secret !== 'string') throw new BackendError(400, 'another client_id needs its own client_secret');
+          if (before !== undefined && before.issuer !== issuer && typeof values.client_secret !== 'string') {
+            // Whoever may change the issuer alone would have the secret sent to a server of their own.
+            throw new BackendError(400, 'another issuer needs the client_secret to be written again');
+          }
+          const base: Config = {
+            ...(before ?? { client_id: clientId, client_secret: clientSecret, secret_written_at: now() }),
+            issuer,
+            binding: changed(values.binding, before?.binding, DEFAULTS.binding),
+            tenant_claim: changed(values.tenant_claim, before?.tenant_claim, DEFAULTS.tenant_claim),
+            timeout: changed(values.timeout, before?.timeout, DEFAULTS.timeout),
+            min_remaining: changed(values.min_remaining, before?.min_remaining, DEFAULTS.min_remaining),
+          };
+          await configuration.write(before === undefined || before.issuer !== issuer ? withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now() }) : withSecret(base, clientId, clientSecret, now()));
+          return undefined;
+        },
+      }),
+      delete: operation({
+        summary: 'Forgets it, the secret too.',
+        handle: async () => {
+          await configuration.delete();
+          return undefined;
+        },
+      }),
+    },
+  };
+}
+
+/** A secret of another Auth0 tenant is not to be tried at this one. */
+function withoutPrevious(config: Config): Config {
+  const { previous_client_secret: _, previous_until: __, ...rest } = config;
+  return rest;
+}
+
+function changed<Value>(given: Value | null | undefined, before: Value | undefined, otherwise: Value): Value {
+  return given === null ? otherwise : (given ?? before ?? otherwise);
+}
+
+function shown(config: Config, now: number): Readonly<Record<string, unknown>> {
+  const { issuer, client_id, binding, tenant_claim, timeout, min_remaining, secret_written_at: writtenAt, rotated_at: rotatedAt, previous_until: until = 0 } = config;
+  return {
+    issuer,
+    client_id,
+    binding,
+    tenant_claim,
+    timeout,
+    min_remaining,
+    client_secret_written_at: new Date(writtenAt).toISOString(),
+    client_secret_rotated_at: rotatedAt === undefined ? null : new Date(rotatedAt).toISOString(),
+    previous_client_secret_until: until > now ? new Date(until).toISOString() : null,
+  };
+}

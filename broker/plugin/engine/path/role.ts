@@ -1,0 +1,112 @@
+import { tenantDocument } from '#broker/authorization/grant.ts';
+import type { Api } from '#broker/authorization/grant.ts';
+import { BackendError } from '#broker/plugin/backend.ts';
+import type { Apis } from '#broker/plugin/engine/apis.ts';
+import type { Credentials } from '#broker/plugin/engine/credentials.ts';
+import { duration, FieldFault, flag, fromPairs, json, map, text } from '#broker/plugin/engine/field.ts';
+import { name, operation } from '#broker/plugin/engine/path.ts';
+import type { Path } from '#broker/plugin/engine/path.ts';
+import type { Role, Roles } from '#broker/plugin/engine/roles.ts';
+import { listed } from './api.ts';
+
+const fields = {
+  grants: json('Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.'),
+  default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', { max: 63 }),
+  organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }),
+  claims: map('More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.'),
+  disabled: flag('Refuse it new tokens. Those already handed out live on.'),
+  min_remaining: duration('Its tokens are handed out only with so much life left, or half their life where that is less. Default: that of config.', { max: 86_400 }),
+};
+
+const tenant = name('The tenant: the AppRole role name, in Postern.');
+
+export interface RoleOptions {
+  readonly roles: Roles;
+  readonly apis: Apis;
+  readonly credentials: Credentials;
+}
+
+export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly Path[] {
+  return [
+    {
+      pattern: 'roles',
+      synopsis: 'The tenants that can have tokens.',
+      description: 'Lists their names.',
+      parameters: {},
+      operations: { list: operation({ summary: 'Lists their names.', handle: async () => listed(await roles.names()) }) },
+    },
+    {
+      pattern: 'roles/:tenant',
+      synopsis: 'What one tenant may have.',
+      description: 'A tenant reads its tokens at creds/<tenant>; Vault\'s policy says who may read which tenant\'s. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting a role drops its cached tokens.',
+      parameters: { tenant },
+      exists: async ({ tenant: called = '' }) => (await roles.stored(called)) !== undefined,
+      operations: {
+        read: operation({
+          summary: 'Its grants and settings.',
+          handle: async ({ names }) => {
+            const role = await roles.stored(names.tenant ?? '');
+            return role && { data: { ...role, default_api: role.default_api ?? null, organization: role.organization ?? null, min_remaining: role.min_remaining ?? null } };
+          },
+        }),
+        write: operation({
+          summary: 'Creates or changes it.',
+          fields,
+          handle: async ({ names, values }) => {
+            const called = names.tenant ?? '';
+            const before = await roles.stored(called);
+            const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+            const grants = values.grants === undefined || values.grants === null ? values.grants : grantsOf(values.grants);
+            const wanted = { ...before, ...given, ...(grants === undefined ? {} : { grants: grants ?? [] }), ...(values.claims === null ? { claims: {} } : {}), ...(values.disabled === null ? { disabled: false } : {}) };
+            const { min_remaining: least, ...document } = wanted as Role;
+            const parsed = tenantDocument.safeParse(document);
+            if (!parsed.success) throw new BackendError(400, parsed.error.issues.slice(0, 10).map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+            const role: Role = { ...parsed.data, ...(least === undefined || least === null ? {} : { min_remaining: least }) };
+            await checkApis(role, apis);
+            await roles.write(called, role);
+            credentials.forgetTenant(called);
+            const warnings = Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
+            return warnings.length > 0 ? { warnings } : undefined;
+          },
+        }),
+        delete: operation({
+          summary: 'Removes it and its cached tokens.',
+          handle: async ({ names }) => {
+            const called = names.tenant ?? '';
+            await roles.delete(called);
+            await credentials.drop(called);
+            return undefined;
+          },
+        }),
+      },
+    },
+  ];
+}
+
+/** @throws {BackendError} 400 for an API that does not exist, or a scope that it does not have */
+async function checkApis(role: Role, apis: Apis): Promise<void> {
+  const seen = new Set<string>();
+  for (const { api, scopes } of role.grants) {
+    if (seen.has(api)) throw new BackendError(400, `grants: the API ${api} is there twice`);
+    seen.add(api);
+    const found: Api | undefined = await apis.byName(api);
+    if (found === undefined) throw new BackendError(400, `grants: there is no API ${api}: write apis/${api} first`);
+    const unknown = scopes.filter((scope) => !found.scopes.includes(scope));
+    if (unknown.length > 0) throw new BackendError(400, `grants: the API ${api} has no scope ${unknown.slice(0, 10).join(', ')}`);
+  }
+  if (role.default_api && !seen.has(role.default_api)) throw new BackendError(400, 'default_api must be one of the granted APIs');
+}
+
+/** From any of the three forms to that of the document; what is inside is checked by the document's schema. */
+function grantsOf(given: unknown): unknown {
+  try {
+    const pairs = typeof given === 'string' ? [given] : given;
+    if (Array.isArray(pairs) && pairs.every((one) => typeof one === 'object')) return pairs;
+    const byApi = Array.isArray(pairs) ? fromPairs(pairs) : pairs;
+    if (typeof byApi !== 'object' || byApi === null) throw new FieldFault('must be an object');
+    return Object.entries(byApi).map(([api, scopes]) => ({ api, scopes: typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter((scope) => scope !== '') : scopes }));
+  } catch (error) {
+    if (error instanceof FieldFault) throw new BackendError(400, 'grants must be {"api": ["scope"]}, a list of {"api", "scopes"}, or api="scope scope"');
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+import { PosternError } from '#broker/error.ts';
+import { BackendError } from '#broker/plugin/backend.ts';
+import { withSecret } from '#broker/plugin/engine/config.ts';
+import type { Config, Configuration } from '#broker/plugin/engine/config.ts';
+import { text } from '#broker/plugin/engine/field.ts';
+import { operation } from '#broker/plugin/engine/path.ts';
+import type { Path } from '#broker/plugin/engine/path.ts';
+
+/** The shared application, which is to rotate its own secret. */
+export interface Application {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Newest first. */
+  readonly clientSecrets: readonly string[];
+  /** Where the Management API is: a custom domain has none. Default: the issuer's host. */
+  readonly domain: string | undefined;
+  readonly timeoutMs: number;
+}
+
+/** @returns the new secret; the old one is about to end. @throws {PosternError} as long as nothing was changed at Auth0, with what is missing in its detail */
+export type RotateSecret = (application: Application) => Promise<string>;
+
+const fields = {
+  domain: text('The Auth0 domain of the Management API, e.g. acme.eu.auth0.com. Needed where issuer is a custom domain.', { max: 255, pattern: [/^[a-z0-9.-]+$/i, 'must be a bare domain'] }),
+};
+
+export function rotatePath(configuration: Configuration, rotate: RotateSecret, now: () => number): Path {
+  let rotating: Promise<Config> | undefined;
+  return {
+    pattern: 'config/rotate',
+    synopsis: "Rotates the shared application's secret at Auth0 and keeps the new one here.",
+    description:
+      "Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. The application asks for it itself, so it needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys; without it nothing changes and the answer names what is missing. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.",
+    parameters: {},
+    operations: {
+      write: operation({
+        summary: 'Rotates it now.',
+        fields,
+        handle: async ({ values }) => {
+          if (rotating !== undefined) throw new BackendError(409, 'a rotation is under way already');
+          rotating = rotateOnce(configuration, rotate, values.domain ?? undefined, now);
+          try {
+            const config = await rotating;
+            return {
+              data: { client_id: config.client_id, rotated_at: new Date(config.rotated_at ?? 0).toISOString(), stored: !configuration.unsaved },
+              ...(configuration.unsaved ? { warnings: ["Auth0 has rotated the secret, but Vault's storage did not take it: it is used from this process's memory and written as soon as storage is back. Do not restart Vault before info says config_unsaved=false"] } : {}),
+            };
+          } finally {
+            rotating = undefined;
+          }
+        },
+      }),
+    },
+  };
+}
+
+async function rotateOnce(configuration: Configuration, rotate: RotateSecret, domain: string | undefined, now: () => number): Promise<Config> {
+  await configuration.save();
+  const before = await configuration.stored();
+  if (before === undefined) throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+  // A node that may not write, or a storage that can't, shows itself while nothing is lost.
+  await configuration.write(before);
+  let secret: string;
+  try {
+    const { clientId, clientSecrets } = await configuration.credential(now());
+    secret = await rotate({ issuer: before.issuer, clientId, clientSecrets, domain, timeoutMs: before.timeout * 1000 });
+  } catch (error) {
+    throw explained(error);
+  }
+  // Somebody may have written other settings meanwhile; they stay.
+  const latest = (await configuration.stored().catch(() => before)) ?? before;
+  const after: Config = { ...withSecret(latest, before.client_id, secret, now()), rotated_at: now() };
+  try {
+    await configuration.write(after);
+  } catch {
+    configuration.hold(after);
+  }
+  return after;
+}
+
+/** The caller is the operator who can mend it: what is missing is said here, too. */
+function explained(error: unknown): unknown {
+  if (!(error instanceof PosternError)) return error;
+  const said = `${error.message}${error.detail === undefined ? '' : `. ${error.detail}`}`;
+  if (error.code === 'temporarily_unavailable') return new BackendError(503, said);
+  return new BackendError(error.status === 429 ? 429 : 400, `the secret was not rotated, and nothing has changed: ${said}`);
+}

@@ -1,0 +1,109 @@
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import { tenantDocument } from '#broker/authorization/grant.ts';
+import type { TenantGrants } from '#broker/authorization/grant.ts';
+import type { GrantReader } from '#broker/authorization/policy.ts';
+import { NAME, VaultToken } from '#broker/credential/identity.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import type { Records } from './records.ts';
+
+const PREFIX = 'roles/';
+/** Most roles in memory. */
+const MAX = 50_000;
+
+/** `roles/<tenant>`: the broker's document of a tenant, and how long a token must at least live on for it. */
+export const roleDocument = tenantDocument.extend({
+  /** Seconds; the mount's where there is none. */
+  min_remaining: z.number().int().min(0).max(86_400).nullish(),
+});
+
+export type Role = z.infer<typeof roleDocument>;
+
+/** A tenant that has a role. */
+export interface Tenant {
+  /** What Authorization remembers what it decided by: it lives as long as the role stays as it is. */
+  readonly identity: Identity;
+  readonly role: Role;
+}
+
+/** `roles/*`: read once, then from memory until somebody changes them. */
+export class Roles implements GrantReader {
+  readonly #records: Records;
+  readonly #tenants = new LRUCache<string, Promise<Tenant | undefined> | Tenant>({ max: MAX });
+  readonly #roles = new WeakMap<Identity, Role>();
+
+  constructor(records: Records) {
+    this.#records = records;
+  }
+
+  /** @returns at once from memory, else a promise; undefined where there is no such role */
+  find(name: string): Tenant | undefined | Promise<Tenant | undefined> {
+    const known = this.#tenants.get(name);
+    if (known !== undefined) return known;
+    const reading = this.#read(name);
+    this.#tenants.set(name, reading);
+    reading.then(
+      (tenant) => {
+        if (this.#tenants.peek(name) !== reading) return;
+        // Names that are none must not fill the memory.
+        if (tenant === undefined) this.#tenants.delete(name);
+        else this.#tenants.set(name, tenant);
+      },
+      () => {
+        if (this.#tenants.peek(name) === reading) this.#tenants.delete(name);
+      },
+    );
+    return reading;
+  }
+
+  /** As it is stored now. */
+  stored(name: string): Promise<Role | undefined> {
+    return this.#records.read(PREFIX + name, roleDocument);
+  }
+
+  readGrants(identity: Identity): Promise<TenantGrants | undefined> {
+    return Promise.resolve(this.#roles.get(identity));
+  }
+
+  async names(): Promise<readonly string[]> {
+    return (await this.#records.list(PREFIX)).filter((name) => NAME.test(name));
+  }
+
+  async write(name: string, role: Role): Promise<void> {
+    try {
+      await this.#records.write(PREFIX + name, role);
+    } finally {
+      this.forget(name);
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    try {
+      await this.#records.delete(PREFIX + name);
+    } finally {
+      this.forget(name);
+    }
+  }
+
+  forget(name: string): void {
+    this.#tenants.delete(name);
+  }
+
+  async #read(name: string): Promise<Tenant | undefined> {
+    const role = await this.stored(name);
+    if (role === undefined) return undefined;
+    const identity = identityOf(name);
+    this.#roles.set(identity, { ...role, default_api: role.default_api ?? onlyApi(role) });
+    return { identity, role };
+  }
+}
+
+/** Where a tenant has one API only, that is meant when none is named. */
+function onlyApi({ grants }: Role): string | undefined {
+  return grants.length === 1 ? grants[0]?.api : undefined;
+}
+
+/** Vault has already authenticated the caller, and its policy said that it may read this tenant's path: there is no token of its own to act by. */
+function identityOf(tenant: string): Identity {
+  return { tenant, clientId: tenant, token: new VaultToken(''), forwardedFor: undefined, expiresAt: Number.POSITIVE_INFINITY };
+}

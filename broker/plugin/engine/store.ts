@@ -1,0 +1,54 @@
+import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import { documentOf, storedOf, tokenOf } from '#broker/token/document.ts';
+import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
+import type { Token } from '#broker/token/token.ts';
+import type { Place, TokenRecord, TokenRecords } from './token-records.ts';
+
+/** The token cache's shared store in Vault's own storage, which outlives this process and this node. */
+export class StorageTokens implements TokenStore {
+  readonly #records: TokenRecords;
+  readonly #asked: (grant: AuthorizedGrant) => boolean;
+
+  /** @param asked whether somebody waits for this grant's token, or it is only fetched ahead */
+  constructor(records: TokenRecords, asked: (grant: AuthorizedGrant) => boolean) {
+    this.#records = records;
+    this.#asked = asked;
+  }
+
+  async read(grant: AuthorizedGrant): Promise<StoredToken> {
+    return forGrant(await this.#records.read(placeOf(grant)), grant);
+  }
+
+  async readEarly(tenant: string, api: string): EarlyReading {
+    const found = await this.#records.read({ tenant, api, digest: undefined });
+    return (grant) => forGrant(found, grant);
+  }
+
+  write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
+    return this.#records.write(placeOf(grant), documentOf(grant, token, lease), version, this.#asked(grant));
+  }
+
+  async discard(sha256: string, { api, digests }: { readonly api: string; readonly digests: readonly string[] }, { tenant }: Identity): Promise<number> {
+    const places: Place[] = [undefined, ...digests].map((digest) => ({ tenant, api, digest }));
+    const found = await Promise.all(
+      places.map(async (place) => {
+        const stored = await this.#records.read(place);
+        if (stored === undefined || tokenOf(stored)?.sha256 !== sha256) return false;
+        await this.#records.delete(place);
+        return true;
+      }),
+    );
+    return found.filter(Boolean).length;
+  }
+}
+
+export function placeOf({ tenant, api, digest, whole }: AuthorizedGrant): Place {
+  return { tenant, api, digest: whole ? undefined : digest };
+}
+
+function forGrant(found: TokenRecord | undefined, grant: AuthorizedGrant): StoredToken {
+  const stored = storedOf(found, found?.version ?? 0, grant);
+  // A lease here is of a process that has ended: in this one nobody asks for what is being fetched already.
+  return stored.lease?.paused === true ? stored : { ...stored, lease: undefined };
+}

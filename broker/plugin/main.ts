@@ -1,0 +1,29 @@
+import { rotateClientSecret } from '#broker/auth0/rotation.ts';
+import { Auth0Source } from '#broker/auth0/source.ts';
+import { Engine } from './engine/engine.ts';
+import { servePlugin } from './protocol/serve.ts';
+
+/** Put in by `make plugin`; from the sources there is none. */
+declare const POSTERN_PLUGIN_VERSION: string | undefined;
+const version = typeof POSTERN_PLUGIN_VERSION === 'string' ? POSTERN_PLUGIN_VERSION : 'v0.0.0-dev';
+
+/** The composition root of the plugin: Vault starts it, speaks to it over a socket, and ends it. */
+async function main(): Promise<number> {
+  return servePlugin({
+    env: process.env,
+    version,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    factory: ({ log }) => new Engine({ version, log, source: (settings) => new Auth0Source(settings), rotate: rotateClientSecret }),
+  });
+}
+
+if (import.meta.main) {
+  main().then(
+    (code) => process.exit(code),
+    (error: unknown) => {
+      process.stderr.write(`the plugin could not start: ${(error as NodeJS.ErrnoException).code ?? (error as Error).name}\n`);
+      process.exit(1);
+    },
+  );
+}
