@@ -1,7 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,23 +10,13 @@ import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
 import { MAIN, log, postern, spawnPostern } from './cli-run.ts';
+import { startRelay } from './relay.ts';
+import type { Relay } from './relay.ts';
 
 /*
  * What is left behind when the CLI is interrupted or loses Vault half-way, and that the same command goes on from there.
  * A relay between the CLI and the real Vault holds up chosen requests.
  */
-
-interface Relay {
-  address: string;
-  /** Requests whose method and path match are held up until they are let go. */
-  hold: RegExp | undefined;
-  /** Answers of matching requests are lost: the connection breaks once Vault has done its work. */
-  lose: RegExp | undefined;
-  /** Resolves with the next request that is held up. */
-  held(): Promise<string>;
-  letGo(): void;
-  stop(): Promise<void>;
-}
 
 let vault: VaultFixture;
 let operator: string;
@@ -80,57 +67,6 @@ async function issue(count: number): Promise<string[]> {
 }
 
 const env = (): Record<string, string> => ({ VAULT_ADDR: relay.address, VAULT_TOKEN: operator });
-
-/** Relays bytes, since Vault's method LIST is none that Node's own HTTP server takes. */
-async function startRelay(target: string): Promise<Relay> {
-  let waiting: ((line: string) => void)[] = [];
-  let gates: (() => void)[] = [];
-  const sockets = new Set<Socket>();
-  const { hostname, port } = new URL(target);
-  const gate = async (line: string): Promise<void> => {
-    if (!made.hold?.test(line)) return;
-    for (const tell of waiting) tell(line);
-    waiting = [];
-    await new Promise<void>((resolve) => gates.push(resolve));
-  };
-  const server = createServer((near) => {
-    const far = connect(Number(port), hostname);
-    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}));
-    let losing = false;
-    let before: Promise<void> = Promise.resolve();
-    near.on('data', (bytes) => {
-      // One request at a time goes over a connection: what does not begin one is the rest of a body.
-      const line = /^([A-Z]+ \S+) HTTP/.exec(bytes.toString('latin1'))?.[1];
-      before = before.then(async () => {
-        if (line !== undefined) {
-          losing = made.lose?.test(line) === true;
-          await gate(line);
-        }
-        far.write(bytes);
-      });
-    });
-    far.on('data', (bytes) => (losing ? near.destroy() : near.write(bytes)));
-    near.on('close', () => far.destroy());
-    far.on('close', () => near.destroy());
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const made: Relay = {
-    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    hold: undefined,
-    lose: undefined,
-    held: () => new Promise((resolve) => waiting.push(resolve)),
-    letGo() {
-      made.hold = undefined;
-      for (const open of gates) open();
-      gates = [];
-    },
-    async stop() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-  return made;
-}
 
 const ANNOUNCE = /POST \/v1\/postern\/data\/state\/epoch/;
 const DESTROY = /secret-id-accessor\/destroy/;
