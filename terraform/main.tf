@@ -47,4 +47,7 @@ module "tenant" {
   apis   = module.vault.apis
   mounts = module.vault.mounts
   policy = module.vault.policies.tenant
+
+  workload_policy = module.vault.policies.workload
+  issuer          = var.issuer
 }

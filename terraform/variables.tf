@@ -25,6 +25,9 @@ variable "tenants" {
     `token_ttl` is the life of the Vault token behind one login; `secret_id_ttl` 0 means until revoked; both in seconds.
     `disabled` is for a tenant that is to stay off; the CLI's `tenant disable` works at once and is kept in a
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
+    `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
+    name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
+    `assertion_keys` are public keys, PEM, by which the tenant may authenticate with private_key_jwt; `issuer` must be set then.
   EOT
   type = map(object({
     grants             = optional(list(object({ api = string, scopes = optional(list(string)) })))
@@ -37,9 +40,17 @@ variable "tenants" {
     token_ttl          = optional(number)
     secret_id_ttl      = optional(number)
     secret_id_num_uses = optional(number)
+    workloads          = optional(map(object({ accessor = string, alias = string })))
+    assertion_keys     = optional(list(object({ pem = string, kid = optional(string) })))
   }))
   default  = {}
   nullable = false
+}
+
+variable "issuer" {
+  description = "The broker's public address, with its trailing slash (POSTERN_ISSUER): the audience of clients' assertions. Needed where a tenant has assertion_keys."
+  type        = string
+  default     = null
 }
 
 variable "mounts" {
@@ -49,8 +60,10 @@ variable "mounts" {
     broker_approle = optional(string)
     oidc           = optional(string)
     admin          = optional(string)
+    assertion      = optional(string)
     kv             = optional(string)
     tokens         = optional(string)
+    replay         = optional(string)
     transit        = optional(string)
     plugin         = optional(string)
   })

@@ -58,6 +58,30 @@ path "${kv}/data/upstream/auth0" {
   capabilities = ["read"]
 }
 
+# Public keys of clients that authenticate by assertions. Terraform writes them.
+path "${kv}/data/assertions/+" {
+  capabilities = ["read"]
+}
+
+# Which assertions were used: <hour>/<digest>. A second record of one name is refused by check-and-set, which the mount demands;
+# `update` only makes that refusal tell itself from a missing right. It can't make a record unmade: any version counts.
+path "${replay}/data/+/+" {
+  capabilities = ["create", "update"]
+}
+
+# Throws away the records of hours that are long over.
+path "${replay}/metadata" {
+  capabilities = ["list"]
+}
+
+path "${replay}/metadata/+" {
+  capabilities = ["list"]
+}
+
+path "${replay}/metadata/+/+" {
+  capabilities = ["delete"]
+}
+
 # Signs tokens of APIs whose source is transit. Vault takes the hash algorithm from the path or from the body, and a policy
 # sees only the path, so both spellings are named.
 path "${transit}/sign/${transit_key}/sha2-256" {

@@ -15,6 +15,16 @@ path "${kv}/data/keys/{{identity.entity.aliases.${approle_accessor}.metadata.rol
   capabilities = ["read"]
 }
 
+# Whose token it is: the broker asks with the token itself where a workload exchanges it (RFC 8693).
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+# Its own entity, whose alias holds the role_id.
+path "identity/entity/id/{{identity.entity.id}}" {
+  capabilities = ["read"]
+}
+
 # Its access token by the secrets plugin, where that is mounted.
 path "${plugin}/creds/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}" {
   capabilities = ["read"]

@@ -31,6 +31,7 @@ export interface PolicyFixture {
 export async function startPolicyFixture(): Promise<PolicyFixture> {
   const vault = await startVault();
   const stateDirectory = await mkdtemp(join(tmpdir(), 'postern-policy-'));
+  const accessor = await mountWorkloads(vault.address, vault.rootToken);
   const orders = { api: 'orders', scopes: ['read:orders'] };
   await applyTerraform({
     vaultAddress: vault.address,
@@ -38,7 +39,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     stateDirectory,
     variables: {
       apis: { orders: { audience: 'https://orders.example.com', source: 'transit', scopes: ['read:orders'] } },
-      tenants: { acme: { grants: [orders] }, 'acme-2': { grants: [orders] }, globex: { grants: [orders] } },
+      tenants: { acme: { grants: [orders], workloads: { ci: { accessor, alias: 'acme-ci' } } }, 'acme-2': { grants: [orders] }, globex: { grants: [orders] } },
       oidc: {},
     },
   });
@@ -82,13 +83,14 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     await root('POST', `auth0/creds/${tenant}`, { value: 'x' });
     for (const key of ['orders', 'orders/3f2a']) await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
   }
-  for (const path of ['postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
+  for (const path of ['postern/data/assertions/acme-id', 'postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
 
   return {
     address: vault.address,
     rootToken: vault.rootToken,
     tokens: {
       tenant: await logIn('approle', 'acme'),
+      workload: await logInWorkload(vault.address, 'acme-ci'),
       broker: await logIn('approle-broker', 'broker'),
       operator: await tokenWith('postern-operator'),
       auditor: await tokenWith('postern-auditor'),
@@ -102,4 +104,27 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
       await rm(stateDirectory, { recursive: true, force: true });
     },
   };
+}
+
+/** A userpass mount stands for the auth method that a workload has anyway. @returns its accessor */
+async function mountWorkloads(address: string, rootToken: string): Promise<string> {
+  const root = async (method: string, path: string, body?: Body): Promise<Record<string, any>> => {
+    const answer = await fetch(`${address}/v1/${path}`, { method, headers: { 'X-Vault-Token': rootToken }, ...(body ? { body: JSON.stringify(body) } : {}) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`);
+    return answer.status === 204 ? {} : ((await answer.json()) as Record<string, any>);
+  };
+  await root('POST', 'sys/auth/workloads', { type: 'userpass' });
+  await root('POST', 'auth/workloads/users/acme-ci', { password: WORKLOAD_PASSWORD, token_type: 'batch', token_no_default_policy: true });
+  const { data } = await root('GET', 'sys/auth');
+  return data['workloads/'].accessor;
+}
+
+const WORKLOAD_PASSWORD = crypto.randomUUID();
+
+async function logInWorkload(address: string, user: string): Promise<string> {
+  registerSecret('userpass password', WORKLOAD_PASSWORD);
+  const answer = await fetch(`${address}/v1/auth/workloads/login/${user}`, { method: 'POST', body: JSON.stringify({ password: WORKLOAD_PASSWORD }) });
+  const { auth } = (await answer.json()) as { auth: { client_token: string } };
+  registerSecret('Vault token', auth.client_token);
+  return auth.client_token;
 }

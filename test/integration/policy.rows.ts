@@ -2,14 +2,14 @@
  * What each policy in vault-policies/ must allow and must deny: one request a row, made by policy.test.ts.
  */
 
-export type Policy = 'tenant' | 'broker' | 'operator' | 'auditor';
+export type Policy = 'tenant' | 'workload' | 'broker' | 'operator' | 'auditor';
 export type Capability = 'create' | 'read' | 'update' | 'delete' | 'list' | 'patch';
 export type Body = Record<string, unknown>;
 
 export interface Row {
   policy: Policy;
   capability: Capability;
-  /** Without `/v1/`. `{…}` in the body stands for a value that only the running test knows. */
+  /** Without `/v1/`. `{…}` here and in the body stands for a value that only the running test knows. */
   path: string;
   body?: Body;
   /** What Vault answers when it allows it. Default: any 2xx. */
@@ -36,8 +36,17 @@ function rows(policy: Policy, table: readonly Entry[]): Row[] {
 export const document = { data: { value: 'x' } };
 const signing = { input: Buffer.from('header.payload').toString('base64'), signature_algorithm: 'pkcs1v15' };
 
+/** Entities other than the caller's own. */
+const foreignEntities: readonly Entry[] = [
+  ['read', 'identity/entity/id/{neighbour entity}', undefined, "a neighbour's"],
+  ['read', 'identity/entity/id/{own entity}/x'],
+  ['read', 'identity/entity/name/postern.acme.ci', undefined, 'by name'],
+];
+
 export const allowed: Row[] = [
   ...rows('tenant', [
+    ['read', 'auth/token/lookup-self'],
+    ['read', 'identity/entity/id/{own entity}'],
     ['read', 'postern/data/tenants/acme'],
     ['read', 'postern/data/keys/acme'],
     ['read', 'postern-tokens/data/acme/orders'],
@@ -45,8 +54,23 @@ export const allowed: Row[] = [
     ['read', 'auth0/creds/acme'],
   ]),
 
+  ...rows('workload', [
+    ['read', 'auth/token/lookup-self'],
+    ['read', 'identity/entity/id/{own workload entity}'],
+    ['read', 'postern/data/tenants/acme'],
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern-tokens/data/acme/orders/3f2a', undefined, 'a narrower scope set'],
+    ['read', 'auth0/creds/acme'],
+  ]),
+
   ...rows('broker', [
     ['update', 'auth/token/renew-self'],
+    ['read', 'postern/data/assertions/acme-id'],
+    ['create', 'postern-replay/data/480000/fresh', { options: { cas: 0 }, ...document }],
+    ['update', 'postern-replay/data/480000/used', { options: { cas: 1 }, ...document }],
+    ['list', 'postern-replay/metadata'],
+    ['list', 'postern-replay/metadata/480000'],
+    ['delete', 'postern-replay/metadata/480000/fresh'],
     ['read', 'auth/token/lookup-self'],
     ['create', 'postern-tokens/data/acme/fresh', { options: { cas: 0 }, ...document }],
     ['create', 'postern-tokens/data/acme/fresh/3f2a', { options: { cas: 0 }, ...document }],
@@ -252,6 +276,22 @@ const forbiddenToAll: readonly Entry[] = [
   // How back ends log in.
   ['create', 'auth/postern-admin/config', { oidc_discovery_url: 'http://127.0.0.1:1' }],
   ['create', 'auth/postern-admin/role/own', { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['x'] }],
+  // Whose a workload is, and by which keys a client proves itself: Terraform's alone.
+  ['create', 'postern/data/assertions/acme-id', document],
+  ['delete', 'postern/data/assertions/acme-id'],
+  ['create', 'postern/metadata/assertions/acme-id', { max_versions: 1 }],
+  ['create', 'auth/postern-assertion/acme/config', { jwt_validation_pubkeys: [] }],
+  ['create', 'auth/postern-assertion/acme/role/own', { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['x'] }],
+  ['create', 'identity/entity/id/{own workload entity}', { metadata: { postern_tenant: 'globex' } }],
+  ['create', 'identity/entity/name/postern.acme.ci', { metadata: { postern_tenant: 'globex' } }],
+  // Used assertions stay used.
+  ['read', 'postern-replay/data/480000/used'],
+  ['delete', 'postern-replay/data/480000/used'],
+  ['create', 'postern-replay/destroy/480000/used', { versions: [1] }],
+  ['create', 'postern-replay/metadata/480000/used', { max_versions: 9 }],
+  ['create', 'postern-replay/config', { cas_required: false }],
+  ['create', 'postern-replay/data/flat', document],
+  ['delete', 'postern-replay/metadata/flat'],
   // Cached tokens by any side door.
   ['create', 'postern-tokens/undelete/acme/orders', { versions: [1] }],
   ['read', 'postern-tokens/subkeys/acme/orders'],
@@ -309,7 +349,7 @@ const subPaths: Record<string, Body> = {
 };
 
 export const denied: Row[] = [
-  ...(['tenant', 'broker', 'operator', 'auditor'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
+  ...(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
 
   ...rows('tenant', [
     ['read', 'postern/data/tenants/globex', undefined, 'a neighbour'],
@@ -359,7 +399,6 @@ export const denied: Row[] = [
     ['read', 'postern/data/upstream/auth0'],
     ['update', 'transit/sign/postern/sha2-256', signing],
     ['read', 'transit/keys/postern'],
-    ['read', 'auth/token/lookup-self', undefined, 'no default policy'],
     ['update', 'auth/token/renew-self'],
     ['update', 'sys/capabilities-self', { paths: ['sys/mounts'] }],
     ['list', 'auth/approle/role'],
@@ -370,7 +409,47 @@ export const denied: Row[] = [
     ['read', 'sys/auth'],
   ]),
 
+  ...rows('tenant', foreignEntities),
+
+  ...rows('workload', [
+    ...foreignEntities,
+    ['read', 'postern/data/tenants/globex', undefined, 'a neighbour'],
+    ['read', 'postern/data/tenants/acme-2', undefined, 'a neighbour whose name begins alike'],
+    ['read', 'postern/data/tenants/acm', undefined, 'a name that is the beginning of its own'],
+    ['read', 'postern/data/tenants/acme/x'],
+    ['read', 'postern/data/tenants/*'],
+    ['read', 'postern/data/keys/acme', undefined, "the AppRole door's"],
+    ['list', 'postern/metadata/tenants'],
+    ['update', 'postern/data/tenants/acme', document],
+    ['delete', 'postern/data/tenants/acme'],
+    ['read', 'auth0/creds/globex', undefined, 'a neighbour'],
+    ['read', 'postern-tokens/data/globex/orders', undefined, 'a neighbour'],
+    ['read', 'postern-tokens/data/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
+    ['read', 'postern-tokens/data/acme'],
+    ['list', 'postern-tokens/metadata/acme'],
+    ['create', 'postern-tokens/data/acme/planted', document],
+    ['update', 'postern-tokens/data/acme/orders', document],
+    ['delete', 'postern-tokens/data/acme/orders'],
+    ['read', 'postern/data/assertions/acme-id'],
+    ['read', 'postern/data/apis/orders'],
+    ['read', 'postern/data/state/epoch'],
+    ['read', 'postern/data/upstream/auth0'],
+    ['update', 'transit/sign/postern/sha2-256', signing],
+    ['update', 'auth/token/renew-self'],
+    ['update', 'auth/token/create', { policies: ['postern-workload'] }, 'a child of its own'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['read', 'sys/mounts'],
+  ]),
+
   ...rows('broker', [
+    ['read', 'identity/entity/id/{own workload entity}'],
+    ['read', 'postern/data/assertions'],
+    ['list', 'postern/metadata/assertions'],
+    ['read', 'postern/data/assertions/acme-id/x'],
+    ['create', 'postern-replay/data/480000/deeper/x', document],
+    ['list', 'postern-replay/metadata/480000/deeper'],
+    ['delete', 'postern-replay/metadata/480000/deeper/x'],
+    ['update', 'auth/postern-assertion/acme/role/acme', { token_policies: ['root'] }],
     ['read', 'auth0/creds/acme', undefined, "a tenant's, with the tenant's token only"],
     ['read', 'postern-tokens/data/acme/orders'],
     ['read', 'postern-tokens/data/acme/orders/3f2a'],

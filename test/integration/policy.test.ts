@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PolicyFixture, startPolicyFixture } from './policy.fixture.ts';
-import { allowed, type Body, denied, METHOD, type Policy, type Row } from './policy.rows.ts';
+import { allowed, type Body, denied, document, METHOD, type Policy, type Row } from './policy.rows.ts';
 
 /*
  * Each policy against the real Vault, by really calling each path with a real token of that kind. Each capability of each
@@ -18,14 +18,23 @@ beforeAll(async () => {
   for (const name of ['accessor', 'spare accessor']) {
     values[name] = (await vault.root('POST', 'auth/approle/role/acme/secret-id')).data.secret_id_accessor;
   }
+  const entityOf = async (token: string): Promise<string> => (await vault.root('POST', 'auth/token/lookup', { token })).data.entity_id;
+  values['own entity'] = await entityOf(vault.tokens.tenant);
+  values['own workload entity'] = await entityOf(vault.tokens.workload);
   values['token'] = vault.tokens.tenant;
   values['neighbour token'] = await vault.logIn('approle', 'globex');
+  values['neighbour entity'] = await entityOf(values['neighbour token']);
+  await vault.root('POST', 'postern-replay/data/480000/used', { options: { cas: 0 }, ...document });
   const { data } = await vault.root('POST', 'auth/approle/role/globex/secret-id');
   registerSecret('secret_id', data.secret_id);
   values['neighbour secret_id'] = data.secret_id;
 });
 
 afterAll(() => vault?.stop());
+
+function filledPath(path: string): string {
+  return path.replaceAll(/\{([a-z_ ]+)\}/g, (whole, name: string) => values[name] ?? whole);
+}
 
 function filled(body: Body | undefined): Body | undefined {
   return body && (JSON.parse(JSON.stringify(body).replaceAll(/\{([a-z_ ]+)\}/g, (whole, name: string) => values[name] ?? whole)) as Body);
@@ -36,7 +45,7 @@ const title = (row: Row): string => `${row.policy}: ${row.capability} ${row.path
 // Refusals come first: what is allowed changes things.
 describe('denies', () => {
   test.each(denied.map((row) => [title(row), row] as const))('%s', async (_, row) => {
-    const answer = await vault.call(vault.tokens[row.policy], METHOD[row.capability], row.path, filled(row.body));
+    const answer = await vault.call(vault.tokens[row.policy], METHOD[row.capability], filledPath(row.path), filled(row.body));
     expect({ status: answer.status, denied: answer.body.includes('permission denied') }).toEqual({ status: 403, denied: true });
   });
 
@@ -76,7 +85,7 @@ describe('denies', () => {
 describe('allows', () => {
   test.each(allowed.map((row) => [title(row), row] as const))('%s', async (_, row) => {
     if (row.note === 'a first one') await vault.root('DELETE', row.path.replace('/data/', '/metadata/'));
-    const answer = await vault.call(vault.tokens[row.policy], METHOD[row.capability], row.path, filled(row.body));
+    const answer = await vault.call(vault.tokens[row.policy], METHOD[row.capability], filledPath(row.path), filled(row.body));
     if (row.status) expect(answer.status).toBe(row.status);
     else expect(answer.status, answer.body).toBeOneOf([200, 204]);
   });
@@ -103,7 +112,7 @@ describe('allows', () => {
 });
 
 describe('covers', () => {
-  test.each(['tenant', 'broker', 'operator', 'auditor'] as const)('each capability of each path in %s.hcl is used by an allowed row', async (policy) => {
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)('each capability of each path in %s.hcl is used by an allowed row', async (policy) => {
     const stanzas = await stanzasOf(policy);
     expect(stanzas.length).toBeGreaterThan(1);
     const unused = stanzas.flatMap(({ path, capabilities }) =>
@@ -116,7 +125,7 @@ describe('covers', () => {
     expect(unused).toEqual([]);
   });
 
-  test.each(['tenant', 'broker', 'operator', 'auditor'] as const)('%s.hcl isolates nothing by deny and gives sudo only to read', async (policy) => {
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)('%s.hcl isolates nothing by deny and gives sudo only to read', async (policy) => {
     for (const { path, capabilities } of await stanzasOf(policy)) {
       expect(capabilities, path).not.toContain('deny');
       if (capabilities.includes('sudo')) expect(capabilities, path).toEqual(['read', 'sudo']);
@@ -137,6 +146,7 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
     oidc: 'oidc',
     kv: 'postern',
     tokens: 'postern-tokens',
+    replay: 'postern-replay',
     transit: 'transit',
     plugin: 'auth0',
     transit_key: 'postern',
@@ -147,7 +157,7 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
   // A stanza that is written in another way would be left out unseen.
   expect(stanzas.length).toBe(text.match(/^\s*path\b/gm)?.length);
   return stanzas.map(([, path = '', list = '']) => ({
-    path: path.replaceAll(/\{\{.*?\}\}/g, 'acme').replaceAll(/\$\{(\w+)\}/g, (_, name: string) => names[name] ?? `unknown ${name}`),
+    path: path.replaceAll('{{identity.entity.id}}', policy === 'workload' ? '{own workload entity}' : '{own entity}').replaceAll(/\{\{.*?\}\}/g, 'acme').replaceAll(/\$\{(\w+)\}/g, (_, name: string) => names[name] ?? `unknown ${name}`),
     capabilities: [...list.matchAll(/"(\w+)"/g)].map(([, capability = '']) => capability),
   }));
 }

@@ -12,6 +12,8 @@ variable "tenant" {
     token_ttl          = optional(number, 300)
     secret_id_ttl      = optional(number, 0)
     secret_id_num_uses = optional(number, 0)
+    workloads          = optional(map(object({ accessor = string, alias = string })), {})
+    assertion_keys     = optional(list(object({ pem = string, kid = optional(string) })), [])
   })
   nullable = false
 
@@ -73,6 +75,37 @@ variable "tenant" {
     condition     = var.tenant.secret_id_num_uses >= 0 && floor(var.tenant.secret_id_num_uses) == var.tenant.secret_id_num_uses
     error_message = "Tenant ${var.tenant.id}: secret_id_num_uses is 0 (no limit) or a whole number of logins."
   }
+
+  validation {
+    condition     = alltrue([for name in keys(var.tenant.workloads) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))])
+    error_message = "Tenant ${var.tenant.id}: a workload's name is 1 to 63 lower-case letters, digits and hyphens, and starts and ends with a letter or digit."
+  }
+
+  validation {
+    condition     = alltrue([for workload in values(var.tenant.workloads) : can(regex("^auth_[a-z0-9_-]+$", workload.accessor)) && can(regex("^[^\\s]{1,512}$", workload.alias))])
+    error_message = "Tenant ${var.tenant.id}: a workload has the accessor of an auth mount, such as auth_kubernetes_1a2b3c4d (`vault auth list`), and the name of an alias on it."
+  }
+
+  validation {
+    condition     = length(distinct([for workload in values(var.tenant.workloads) : "${workload.accessor} ${workload.alias}"])) == length(var.tenant.workloads)
+    error_message = "Tenant ${var.tenant.id} has two workloads with the same alias."
+  }
+
+  # The list is in a request's way: each key without a kid may be tried.
+  validation {
+    condition     = length(var.tenant.assertion_keys) <= 10
+    error_message = "Tenant ${var.tenant.id} has more than 10 assertion_keys."
+  }
+
+  validation {
+    condition     = alltrue([for key in var.tenant.assertion_keys : can(regex("^-----BEGIN (RSA )?PUBLIC KEY-----\n", key.pem))])
+    error_message = "Tenant ${var.tenant.id}: assertion_keys are public keys in PEM. A private key belongs to the tenant alone, and must not lie in Terraform's state."
+  }
+
+  validation {
+    condition     = alltrue([for key in var.tenant.assertion_keys : key.kid == null ? true : length(key.kid) > 0 && length(key.kid) <= 255])
+    error_message = "Tenant ${var.tenant.id}: a kid has 1 to 255 characters."
+  }
 }
 
 variable "apis" {
@@ -82,8 +115,8 @@ variable "apis" {
 }
 
 variable "mounts" {
-  description = "Paths of the tenants' AppRole mount and of the KV mount: module vault's output `mounts`."
-  type        = object({ approle = string, kv = string })
+  description = "Paths of the tenants' AppRole mount, of the assertion mounts and of the KV mount: module vault's output `mounts`."
+  type        = object({ approle = string, assertion = string, kv = string })
   nullable    = false
 }
 
@@ -91,4 +124,21 @@ variable "policy" {
   description = "Name of the tenants' policy: module vault's output `policies.tenant`."
   type        = string
   nullable    = false
+}
+
+variable "workload_policy" {
+  description = "Name of the policy of workloads that log in by other ways: module vault's output `policies.workload`."
+  type        = string
+  nullable    = false
+}
+
+variable "issuer" {
+  description = "The broker's public address with its trailing slash; needed for assertion_keys."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.issuer == null ? true : can(regex("^https?://[^\\s?#]+/$", var.issuer))
+    error_message = "issuer is the broker's address with its trailing slash, such as https://tokens.example.com/."
+  }
 }

@@ -177,7 +177,7 @@ resource "vault_transit_secret_backend_key" "signing" {
 # --- policies
 
 resource "vault_policy" "policy" {
-  for_each = toset(["tenant", "broker", "operator", "auditor"])
+  for_each = toset(["tenant", "workload", "broker", "operator", "auditor"])
 
   name = "${local.policy_prefix}${each.key}"
   policy = templatefile("${path.module}/../../../vault-policies/${each.key}.hcl", {
@@ -187,6 +187,7 @@ resource "vault_policy" "policy" {
     oidc             = var.mounts.oidc
     kv               = var.mounts.kv
     tokens           = var.mounts.tokens
+    replay           = var.mounts.replay
     transit          = var.mounts.transit
     plugin           = var.mounts.plugin
     transit_key      = var.transit_key

@@ -53,8 +53,10 @@ variable "mounts" {
     broker_approle = optional(string, "approle-broker")
     oidc           = optional(string, "oidc")
     admin          = optional(string, "postern-admin")
+    assertion      = optional(string, "postern-assertion")
     kv             = optional(string, "postern")
     tokens         = optional(string, "postern-tokens")
+    replay         = optional(string, "postern-replay")
     transit        = optional(string, "transit")
     plugin         = optional(string, "auth0")
   })
@@ -67,13 +69,13 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc, var.mounts.admin])) == 4
-    error_message = "The auth methods (approle, broker_approle, oidc, admin) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc, var.mounts.admin, var.mounts.assertion])) == 5
+    error_message = "The auth methods (approle, broker_approle, oidc, admin, assertion) each need a mount path of their own."
   }
 
   validation {
-    condition     = length(distinct([var.mounts.kv, var.mounts.tokens, var.mounts.transit, var.mounts.plugin])) == 4
-    error_message = "The secrets engines (kv, tokens, transit, plugin) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.kv, var.mounts.tokens, var.mounts.replay, var.mounts.transit, var.mounts.plugin])) == 5
+    error_message = "The secrets engines (kv, tokens, replay, transit, plugin) each need a mount path of their own."
   }
 }
 

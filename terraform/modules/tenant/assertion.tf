@@ -1,0 +1,95 @@
+# private_key_jwt (RFC 7523): the tenant proves itself by its own key. The broker verifies an assertion by the registered keys,
+# and Vault by the same keys on a mount for this tenant alone, so that the broker can't become a tenant on its own say-so.
+locals {
+  asserts = length(var.tenant.assertion_keys) > 0 ? { (var.tenant.id) = var.tenant.assertion_keys } : {}
+}
+
+resource "vault_auth_backend" "assertion" {
+  for_each = local.asserts
+
+  type        = "jwt"
+  path        = "${var.mounts.assertion}/${each.key}"
+  description = "Postern: assertions of ${each.key}"
+
+  lifecycle {
+    precondition {
+      condition     = var.issuer != null
+      error_message = "Tenant ${var.tenant.id} has assertion_keys, so the variable issuer must be set: an assertion names it as its audience."
+    }
+  }
+}
+
+# Not the provider's own resource for it, whose state has a place for a client secret, though this has none.
+resource "vault_generic_endpoint" "assertion_config" {
+  for_each = local.asserts
+
+  path                 = "auth/${vault_auth_backend.assertion[each.key].path}/config"
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    jwt_validation_pubkeys = each.value[*].pem
+    jwt_supported_algs     = ["RS256", "RS384", "PS256", "ES256"]
+    bound_issuer           = vault_approle_auth_backend_role.tenant.role_id
+  })
+}
+
+resource "vault_jwt_auth_backend_role" "assertion" {
+  for_each = local.asserts
+
+  backend         = vault_auth_backend.assertion[each.key].path
+  role_name       = each.key
+  role_type       = "jwt"
+  user_claim      = "sub"
+  bound_subject   = vault_approle_auth_backend_role.tenant.role_id
+  bound_audiences = var.issuer == null ? [] : [var.issuer, "${var.issuer}oauth/token"]
+
+  # As the broker takes them.
+  clock_skew_leeway = 30
+  expiration_leeway = 30
+  not_before_leeway = 30
+
+  # What the token may do comes with the entity below, and from nowhere else.
+  token_type              = "batch"
+  token_ttl               = var.tenant.token_ttl
+  token_max_ttl           = var.tenant.token_ttl
+  token_no_default_policy = true
+
+  depends_on = [vault_generic_endpoint.assertion_config]
+}
+
+resource "vault_identity_entity" "assertion" {
+  for_each = local.asserts
+
+  # Two dots: no workload has this name.
+  name     = "postern.${each.key}..assertion"
+  policies = [var.workload_policy]
+
+  metadata = {
+    postern_tenant    = each.key
+    postern_client_id = vault_approle_auth_backend_role.tenant.role_id
+  }
+}
+
+resource "vault_identity_entity_alias" "assertion" {
+  for_each = local.asserts
+
+  name           = vault_approle_auth_backend_role.tenant.role_id
+  mount_accessor = vault_auth_backend.assertion[each.key].accessor
+  canonical_id   = vault_identity_entity.assertion[each.key].id
+}
+
+# Last: from here on the broker knows of it, and a login before the alias is there would make Vault invent an entity.
+resource "vault_generic_secret" "assertion" {
+  for_each = local.asserts
+
+  path                = "${var.mounts.kv}/assertions/${vault_approle_auth_backend_role.tenant.role_id}"
+  delete_all_versions = true
+
+  data_json = jsonencode({
+    tenant = each.key
+    keys   = [for key in each.value : { kid = key.kid, pem = key.pem }]
+  })
+
+  depends_on = [vault_jwt_auth_backend_role.assertion, vault_identity_entity_alias.assertion]
+}
