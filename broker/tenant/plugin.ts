@@ -8,6 +8,9 @@ import type { VaultAccess, VaultCall } from './access.ts';
 export const PLUGIN = 'postern-auth0';
 const CATALOGUE = `sys/plugins/catalog/secret/${PLUGIN}`;
 
+/** Where a new version is tried: below one path, so that a policy can name it. */
+const TRIAL = `${PLUGIN}-trial/`;
+
 /** How long a reload may take to be seen, ms. */
 const RELOAD_MS = 15_000;
 
@@ -172,11 +175,11 @@ function mountPlugin(access: VaultAccess, path: string, version: string, descrip
  * version shows on an empty mount that it starts, and with which checksum, before a mount that serves depends on it.
  */
 async function tryOut(access: VaultAccess, { version, sha256 }: InstallOptions): Promise<void> {
-  const path = `${PLUGIN}-trial-${randomBytes(4).toString('hex')}`;
+  const path = `${TRIAL}${randomBytes(4).toString('hex')}`;
   const unmount = () => call(access, `unmount ${path}/`, ({ client, as }) => client.delete(`sys/mounts/${path}`, as));
   // One that an interrupted upgrade has left behind.
   for (const left of await listPluginMounts(access)) {
-    if (left.path.startsWith(`${PLUGIN}-trial-`)) await call(access, `unmount ${left.path}/`, ({ client, as }) => client.delete(`sys/mounts/${left.path}`, as));
+    if (left.path.startsWith(TRIAL)) await call(access, `unmount ${left.path}/`, ({ client, as }) => client.delete(`sys/mounts/${left.path}`, as));
   }
   await mountPlugin(access, path, version, 'Postern: whether a new version runs; goes away by itself');
   try {
