@@ -140,7 +140,7 @@ describe('a revoked token is taken out', () => {
     const { fixture, tokens } = stage();
     const grant = await grantOf();
     await tokens.write(grant, token(), undefined, 0);
-    const read = fixture.session.use;
+    const read = fixture.session.use.bind(fixture.session);
     let raced = false;
     (fixture.session as { use: typeof read }).use = async (call) => {
       if (!raced) {
