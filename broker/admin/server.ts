@@ -74,7 +74,11 @@ export class AdminServer {
     const app = (options.tls ? fastify({ ...common, https: { ...settings, ...options.tls, minVersion: 'TLSv1.2' } }) : fastify({ ...common, http: settings })) as FastifyInstance;
     app.server.maxConnections = MAX_CONNECTIONS;
     app.removeContentTypeParser('text/plain');
-    app.addHook('onRequest', async (_request, reply) => void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' }));
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
+      // Whatever its body is: what has no route is parsed by nobody.
+      if (request.is404) throw missing(request);
+    });
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
     app.setNotFoundHandler((request, reply) => this.#refuse(missing(request), request, reply));
     app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(this.#documents));
