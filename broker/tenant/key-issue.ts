@@ -21,6 +21,8 @@ export interface IssueKeyOptions {
   scopes?: readonly string[];
   /** For people and secret scanners; Vault does not know it. Default `live`. */
   environment?: string;
+  /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
+  keyId?: string;
 }
 
 export interface IssuedKey {
@@ -52,7 +54,7 @@ export async function issueKey(access: VaultAccess, options: IssueKeyOptions): P
   if (scopes !== undefined) await checkScopes(access, tenant, scopes);
   // Keys whose end has come go by the way; what fails here is left to the next run.
   await settleRotations(access, tenant).catch(() => {});
-  return issueAs(access, newKeyId(), options);
+  return issueAs(access, options.keyId ?? newKeyId(), options);
 }
 
 /** Issues it under a key id that was noted before, in place of another. The scopes are not compared with the tenant's grants. */

@@ -8,6 +8,8 @@ import { readRotations } from './rotations.ts';
 import { readSecretIds } from './secret-id.ts';
 import type { Progress, StoredSecretId } from './secret-id.ts';
 
+export { KEY_ID } from '#broker/vault/key.ts';
+
 /** An API key as its metadata shows it: everything but the key. */
 export interface KeyView {
   tenant: string;
