@@ -193,8 +193,8 @@ export class Credentials {
       return authorized instanceof Promise ? await authorized : authorized;
     } catch (error) {
       if (error instanceof PosternError && error.code === 'access_denied') {
-        if (request.audience === undefined) throw new BackendError(400, 'audience is required: this role has several APIs and no default_api');
-        if ((await this.#options.apis.byAudience(request.audience)) === undefined) throw new BackendError(400, error.message);
+        if (request.audience === undefined && !tenant.role.default_api && tenant.role.grants.length !== 1) throw new BackendError(400, 'audience is required: this role has no default_api, and not just one API');
+        if (request.audience !== undefined && (await this.#options.apis.byAudience(request.audience)) === undefined) throw new BackendError(400, error.message);
       }
       throw error;
     }

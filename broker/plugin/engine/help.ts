@@ -23,7 +23,7 @@ export function help(paths: Paths, about: About, requested: string): BackendResp
 /** People ask for help by the pattern, too: `path-help auth0/roles/:tenant`. */
 function findForHelp(paths: Paths, requested: string): Path {
   const plain = requested.replace(/\/$/, '');
-  return paths.all.find(({ pattern }) => pattern === plain || pattern.replaceAll(/:(\w+)/g, '<$1>') === plain) ?? paths.find(requested).path;
+  return paths.all.find(({ pattern }) => pattern === plain || pattern.replaceAll(/:(\w+)/g, '<$1>') === plain) ?? paths.find(plain).path;
 }
 
 function rootHelp(paths: Paths, { title, description }: About): string {

@@ -77,8 +77,7 @@ export class Paths {
 
   /** @throws {BackendError} 404 for a path that is none, 400 for a name that can be none */
   find(requested: string): Match {
-    // A list is asked for with a slash at the end.
-    const parts = (requested.endsWith('/') ? requested.slice(0, -1) : requested).split('/');
+    const parts = requested.split('/');
     let fault: BackendError | undefined;
     for (const { path, segments } of this.#routes.get(`${parts[0]} ${parts.length}`) ?? []) {
       const names: Record<string, string> = {};
@@ -101,7 +100,8 @@ export class Paths {
 
   /** @throws {BackendError} 400, 404, 405 */
   handle(request: BackendRequest): Answer {
-    const { path, names } = this.find(request.path);
+    // A list is asked for with a slash at the end.
+    const { path, names } = this.find(request.operation === 'list' ? request.path.replace(/\/$/, '') : request.path);
     const verb = VERBS[request.operation];
     const found = verb === undefined ? undefined : path.operations[verb];
     if (found === undefined) throw new BackendError(405, `unsupported operation: ${path.pattern} takes ${Object.keys(path.operations).join(', ')}`);

@@ -1,0 +1,238 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt } from 'jose';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { startAuth0 } from '#cli/dev/auth0.ts';
+import type { Auth0StandIn } from '#cli/dev/auth0.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { startPluginVault } from '#test/fixture/plugin.ts';
+import type { PluginVault } from '#test/fixture/plugin.ts';
+import { checkout } from '#tools/part/version.ts';
+import { join } from 'node:path';
+
+/*
+ * The secrets engine inside a real Vault on a persistent storage, with the stand-in for Auth0: what a tenant, an operator
+ * and a Vault Agent see of it.
+ */
+
+const CLIENT = 'postern-shared-m2m';
+const ORDERS = 'https://orders.example.com';
+const SECRET = randomBytes(32).toString('base64url');
+const TENANT_CLAIM = 'https://postern.dev/tenant';
+
+let vault: PluginVault;
+let auth0: Auth0StandIn;
+
+beforeAll(async () => {
+  registerSecret('auth0 client_secret', SECRET);
+  auth0 = await startAuth0({
+    account: {
+      clients: [{ id: CLIENT, metadata: { postern: 'broker' }, secrets: [SECRET], grantTypes: ['client_credentials'] }],
+      apis: [{ audience: ORDERS, scopes: ['read:orders', 'write:orders'] }],
+      grants: [{ clientId: CLIENT, audience: ORDERS, scopes: ['read:orders', 'write:orders'] }],
+      organizations: [],
+      people: [],
+      action: readFileSync(join(checkout, 'terraform/modules/auth0/action.js'), 'utf8'),
+    },
+  });
+  vault = await startPluginVault({ logLevel: 'debug' });
+  await vault.register(await vault.installEntry());
+  await vault.enable();
+});
+
+afterAll(async () => {
+  await vault?.stop();
+  await auth0?.stop();
+});
+
+interface Creds {
+  access_token: string;
+  expires_in: number;
+  [field: string]: unknown;
+}
+
+async function creds(tenant: string, query = '', token?: string): Promise<Creds> {
+  const { status, json } = await vault.call('GET', `auth0/creds/${tenant}${query}`, undefined, token);
+  if (status !== 200) throw new Error(`creds/${tenant}: ${status} ${JSON.stringify(json)}`);
+  registerSecret('access token', json['data'].access_token);
+  return json['data'];
+}
+
+const tokenCalls = (): number => auth0.calls.token;
+
+describe('set up', () => {
+  test('nothing works before it is configured, and every answer says what to do', async () => {
+    expect(await vault.call('GET', 'auth0/config')).toMatchObject({ status: 404 });
+    expect(await vault.call('GET', 'auth0/creds/acme')).toMatchObject({ status: 404, json: { errors: [expect.stringContaining('there is no role acme')] } });
+    expect(await vault.call('POST', 'auth0/roles/acme', { grants: { orders: [] } })).toMatchObject({ status: 400, json: { errors: [expect.stringContaining('write apis/orders first')] } });
+    expect(await vault.call('LIST', 'auth0/roles')).toMatchObject({ status: 404 });
+  });
+
+  test('config, apis, roles: written, read without the secret, listed', async () => {
+    await vault.root('POST', 'auth0/config', { issuer: auth0.issuer, client_id: CLIENT, client_secret: SECRET });
+    await vault.root('POST', 'auth0/apis/orders', { audience: ORDERS, scopes: 'read:orders,write:orders' });
+    await vault.root('POST', 'auth0/roles/acme', { grants: 'orders=read:orders write:orders' });
+    await vault.root('POST', 'auth0/roles/globex', { grants: { orders: ['read:orders'] } });
+    const { data: config } = await vault.root('GET', 'auth0/config');
+    expect(config).toMatchObject({ issuer: auth0.issuer, client_id: CLIENT, binding: 'action', timeout: 5 });
+    expect(JSON.stringify(config)).not.toContain(SECRET);
+    expect((await vault.root('LIST', 'auth0/apis'))['data']).toEqual({ keys: ['orders'] });
+    expect((await vault.root('LIST', 'auth0/roles'))['data']).toEqual({ keys: ['acme', 'globex'] });
+    expect((await vault.root('GET', 'auth0/roles/acme'))['data'].grants).toEqual([{ api: 'orders', scopes: ['read:orders', 'write:orders'] }]);
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ configured: true, cached_tokens: 0, upstream_calls: 0 });
+  });
+
+  test.each([
+    ['an unknown field', 'auth0/config', { issuer_url: 'x' }, 'issuer_url'],
+    ['a wrong type', 'auth0/roles/acme', { disabled: 'perhaps' }, 'disabled must be true or false'],
+    ['an http issuer elsewhere', 'auth0/config', { issuer: 'http://auth0.example.com/', client_secret: 'x' }, 'issuer must be'],
+    ['a scope that the API has not', 'auth0/roles/acme', { grants: { orders: ['delete:orders'] } }, 'no scope delete:orders'],
+    ['a name that is none', 'auth0/roles/ACME', { grants: {} }, 'the tenant in this path must be'],
+  ])('%s is a 400 with its reason, and changes nothing', async (_, path, body, reason) => {
+    const { status, json } = await vault.call('POST', path, body);
+    expect({ status, said: json['errors'][0] }).toEqual({ status: 400, said: expect.stringContaining(reason) });
+    expect((await vault.root('GET', 'auth0/roles/acme'))['data']).toMatchObject({ disabled: false, grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] });
+  });
+
+  test('path-help teaches: the root lists the paths, each path its fields; Vault takes the OpenAPI document', async () => {
+    const root = await vault.root('GET', 'auth0?help=1');
+    for (const path of ['config', 'config/rotate', 'apis/<api>', 'roles/<tenant>', 'creds/<tenant>', 'revoke/<tenant>', 'tokens/<tenant>/<api>', 'info']) expect(root['help']).toContain(`    ${path}\n`);
+    expect((await vault.root('GET', 'auth0/config?help=1'))['help']).toMatch(/client_secret \(string, required\)[\s\S]*never shown again/);
+    expect((await vault.root('GET', 'auth0/creds/acme?help=1'))['help']).toMatch(/audience \(string\)/);
+    const openapi = await vault.root('GET', 'sys/internal/specs/openapi');
+    expect(openapi['paths']['/auth0/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['audience', 'scope']));
+  });
+});
+
+describe('creds', () => {
+  test('1,000 first readers at once cost Auth0 one call', async () => {
+    const before = tokenCalls();
+    const found = await Promise.all(Array.from({ length: 1_000 }, () => creds('acme')));
+    expect(new Set(found.map(({ access_token: token }) => token)).size).toBe(1);
+    expect(tokenCalls() - before).toBe(1);
+    expect(decodeJwt(found[0]?.access_token ?? '')).toMatchObject({ aud: ORDERS, [TENANT_CLAIM]: 'acme', scope: 'read:orders write:orders' });
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ upstream_calls: 1 });
+  });
+
+  test('audience and scope by the query, as `vault read` sends them', async () => {
+    const narrow = await creds('acme', `?audience=${encodeURIComponent(ORDERS)}&scope=read:orders`);
+    expect(decodeJwt(narrow.access_token)).toMatchObject({ scope: 'read:orders', [TENANT_CLAIM]: 'acme' });
+    expect(await vault.call('GET', 'auth0/creds/acme?scope=delete:orders')).toMatchObject({ status: 400, json: { errors: [expect.stringContaining('delete:orders')] } });
+    expect(await vault.call('GET', 'auth0/creds/acme?audience=https://nowhere')).toMatchObject({ status: 400 });
+  });
+
+  test('a policy that allows one tenant denies its neighbour', async () => {
+    await vault.root('PUT', 'sys/policies/acl/only-acme', { policy: 'path "auth0/creds/acme" { capabilities = ["read"] }' });
+    const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['only-acme'], no_default_policy: true });
+    registerSecret('Vault token', auth.client_token);
+    expect(decodeJwt((await creds('acme', '', auth.client_token)).access_token)).toMatchObject({ [TENANT_CLAIM]: 'acme' });
+    for (const path of ['auth0/creds/globex', 'auth0/creds/acme/../globex', 'auth0/config', 'auth0/roles/acme', 'auth0/tokens/acme/orders']) {
+      expect((await vault.call('GET', path, undefined, auth.client_token)).status, path).toBe(403);
+    }
+    expect((await vault.call('DELETE', 'auth0/creds/acme', undefined, auth.client_token)).status).toBe(403);
+  });
+
+  test('while Auth0 is away, a cached token is served, and another tenant gets a 503', async () => {
+    const first = await creds('acme');
+    auth0.faults.set({ kind: 'status', status: 503 });
+    try {
+      expect((await creds('acme')).access_token).toBe(first.access_token);
+      const { status, json } = await vault.call('GET', 'auth0/creds/globex');
+      expect({ status, said: json['errors'][0] }).toEqual({ status: 503, said: expect.stringContaining('The token issuer is not available') });
+    } finally {
+      auth0.faults.clear();
+    }
+    expect(decodeJwt((await creds('globex')).access_token)).toMatchObject({ [TENANT_CLAIM]: 'globex' });
+  });
+
+  test('a disabled role is a 403 from the next read on', async () => {
+    await vault.root('POST', 'auth0/roles/globex', { disabled: true });
+    expect(await vault.call('GET', 'auth0/creds/globex')).toMatchObject({ status: 403, json: { errors: [expect.stringContaining('disabled')] } });
+    await vault.root('POST', 'auth0/roles/globex', { disabled: false });
+    await creds('globex');
+  });
+
+  test('dropping a cached token says that one handed out lives on', async () => {
+    const first = await creds('globex');
+    await sleep(1_100);
+    const dropped = await vault.root('POST', 'auth0/revoke/globex');
+    expect(dropped['warnings'][0]).toContain('good until they expire');
+    expect((await creds('globex')).access_token).not.toBe(first.access_token);
+  });
+});
+
+describe('the store that brokers share', () => {
+  const grant = 'A'.repeat(43);
+
+  test('check-and-set: of two who saw the same, one is told 409', async () => {
+    expect((await vault.call('GET', 'auth0/tokens/acme/orders')).status).toBe(404);
+    const write = (cas: number) => vault.call('POST', 'auth0/tokens/acme/orders', { cas, grant, lease: { holder: 'one', until: Date.now() + 60_000, paused: false } });
+    const answers = await Promise.all([write(0), write(0), write(0)]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409]);
+    const { data } = await vault.root('GET', 'auth0/tokens/acme/orders');
+    expect(data).toMatchObject({ grant, lease: { holder: 'one' } });
+    expect((await write(data.version)).status).toBe(200);
+    expect((await write(data.version)).status).toBe(409);
+    expect((await vault.call('DELETE', 'auth0/tokens/acme/orders')).status).toBe(204);
+    expect((await write(data.version)).status).toBe(409);
+  });
+});
+
+describe('what ends, and comes back', () => {
+  test('kill -9 of the plugin under load: Vault starts it again, nobody gets a neighbour\'s token, and Auth0 is not asked', async () => {
+    const calls = tokenCalls();
+    const [acme, globex] = [await creds('acme'), await creds('globex')];
+    const stopAt = Date.now() + 3_000;
+    const statuses: Record<number, number> = {};
+    const reader = async (tenant: string, token: string): Promise<void> => {
+      while (Date.now() < stopAt) {
+        const { status, json } = await vault.call('GET', `auth0/creds/${tenant}`);
+        statuses[status] = (statuses[status] ?? 0) + 1;
+        if (status === 200) expect(json['data'].access_token).toBe(token);
+      }
+    };
+    const readers = [1, 2, 3, 4].flatMap(() => [reader('acme', acme.access_token), reader('globex', globex.access_token)]);
+    await sleep(500);
+    const [pid] = await vault.plugins();
+    process.kill(pid ?? 0, 'SIGKILL');
+    await Promise.all(readers);
+    expect(await vault.plugins()).not.toContain(pid);
+    expect(statuses[200] ?? 0).toBeGreaterThan(100);
+    expect((await creds('acme')).access_token).toBe(acme.access_token);
+    expect(tokenCalls()).toBe(calls);
+    console.info(`kill -9: ${JSON.stringify(statuses)}`);
+  });
+
+  test('a restart of Vault on its storage keeps configuration and tokens', async () => {
+    const calls = tokenCalls();
+    const first = await creds('acme');
+    await vault.restart();
+    expect((await creds('acme')).access_token).toBe(first.access_token);
+    expect((await vault.root('LIST', 'auth0/roles'))['data']).toEqual({ keys: ['acme', 'globex'] });
+    expect(tokenCalls()).toBe(calls);
+  });
+
+  test('seal and unseal', async () => {
+    const first = await creds('acme');
+    await vault.seal();
+    await expect.poll(async () => (await vault.call('GET', 'auth0/creds/acme')).status, { timeout: 10_000 }).toBe(503);
+    await vault.unseal();
+    expect((await creds('acme')).access_token).toBe(first.access_token);
+  });
+
+  test('neither the secret nor a token is in Vault\'s log, in the plugin\'s arguments or in its storage as it is', async () => {
+    const { access_token: token } = await creds('acme');
+    const log = await vault.logs();
+    const [pid] = await vault.plugins();
+    const started = (await readFile(`/proc/${pid}/cmdline`, 'utf8')) + (await readFile(`/proc/${pid}/environ`, 'utf8')) + (await readlink(`/proc/${pid}/exe`));
+    const files = await readdir(join(vault.folder, 'storage'), { recursive: true, withFileTypes: true });
+    const stored = await Promise.all(files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'latin1')));
+    for (const secret of [SECRET, token]) {
+      expect(log.includes(secret)).toBe(false);
+      expect(started.includes(secret)).toBe(false);
+      expect(stored.some((text) => text.includes(secret))).toBe(false);
+    }
+  });
+});
