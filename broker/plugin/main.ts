@@ -1,11 +1,17 @@
-import { rotateClientSecret } from '#broker/auth0/rotation.ts';
 import { Auth0Source } from '#broker/auth0/source.ts';
 import { Engine } from './engine/engine.ts';
 import { servePlugin } from './protocol/serve.ts';
+import type { EngineOptions } from './engine/engine.ts';
 
 /** Put in by `make plugin`; from the sources there is none. */
 declare const POSTERN_PLUGIN_VERSION: string | undefined;
 const version = typeof POSTERN_PLUGIN_VERSION === 'string' ? POSTERN_PLUGIN_VERSION : 'v0.0.0-dev';
+
+/** Auth0's Management client is 20 MB of memory that few rotations need. */
+const rotate: EngineOptions['rotate'] = async (...args) => {
+  const { rotateClientSecret } = await import('#broker/auth0/rotation.ts');
+  return rotateClientSecret(...args);
+};
 
 /** The composition root of the plugin: Vault starts it, speaks to it over a socket, and ends it. */
 async function main(): Promise<number> {
@@ -14,7 +20,7 @@ async function main(): Promise<number> {
     version,
     stdout: process.stdout,
     stderr: process.stderr,
-    factory: ({ log }) => new Engine({ version, log, source: (settings) => new Auth0Source(settings), rotate: rotateClientSecret }),
+    factory: ({ log }) => new Engine({ version, log, source: (settings) => new Auth0Source(settings), rotate }),
   });
 }
 
