@@ -1,11 +1,12 @@
 import { credentials } from '@grpc/grpc-js';
-import type { ChannelOptions, ServerDuplexStream } from '@grpc/grpc-js';
-import type { ConnInfo, GRPCBrokerServer } from '#broker/plugin/proto/generated/process.ts';
+import type { ChannelOptions } from '@grpc/grpc-js';
+import type { ConnInfo, GRPCBrokerService } from '#broker/plugin/proto/generated/process.ts';
 import { StorageClient } from '#broker/plugin/proto/generated/storage.ts';
 import { SystemViewClient } from '#broker/plugin/proto/generated/system.ts';
 import type { Certificate } from './certificate.ts';
 import { MAX_MESSAGE } from './message.ts';
 import type { Peer } from './peer.ts';
+import type { Handlers } from './server.ts';
 
 /** ms that Vault may take to say where it listens; go-plugin waits as long. */
 const WAIT = 5_000;
@@ -58,20 +59,15 @@ export class DialBack {
     this.#onGone = on.gone;
   }
 
-  readonly service: GRPCBrokerServer = {
-    startStream: (stream: ServerDuplexStream<ConnInfo, ConnInfo>) => {
+  readonly service: Handlers<GRPCBrokerService> = {
+    startStream: (stream) => {
       this.#streams += 1;
       this.#onStream();
-      let open = true;
-      const closed = (): void => {
-        if (!open) return;
-        open = false;
+      stream.onMessage((info) => this.#learn(info));
+      stream.onEnd(() => {
         this.#streams -= 1;
-        stream.end();
         if (this.#streams === 0) this.#onGone();
-      };
-      stream.on('data', (info: ConnInfo) => this.#learn(info));
-      stream.on('end', closed).on('cancelled', closed).on('error', closed).on('close', closed);
+      });
     },
   };
 

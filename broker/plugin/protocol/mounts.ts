@@ -1,10 +1,12 @@
+import type { IncomingHttpHeaders } from 'node:http2';
 import { status } from '@grpc/grpc-js';
-import type { Metadata, sendUnaryData, ServerUnaryCall, ServiceError } from '@grpc/grpc-js';
 import type { BackendFactory, PluginLog } from '#broker/plugin/backend.ts';
-import type { BackendServer, Empty, SetupArgs, SetupReply } from '#broker/plugin/proto/generated/backend.ts';
-import type { PluginVersionServer } from '#broker/plugin/proto/generated/version.ts';
+import type { BackendService, Empty, Request, SetupArgs, SetupReply } from '#broker/plugin/proto/generated/backend.ts';
+import type { PluginVersionService } from '#broker/plugin/proto/generated/version.ts';
 import type { DialBack } from './dialback.ts';
 import { Mount } from './mount.ts';
+import { GrpcFault } from './server.ts';
+import type { Handlers } from './server.ts';
 
 /** Vault's name for the mount that a call is for; https://developer.hashicorp.com/vault/docs/plugins/plugin-architecture */
 const MULTIPLEX_ID = 'multiplex_id';
@@ -35,23 +37,25 @@ export class Mounts {
     return this.#mounts.size;
   }
 
-  readonly backend: BackendServer = {
-    handleRequest: (call, reply) => this.#ask(call, reply, (mount, { request }) => (request ? mount.handleRequest(request) : undefined)),
-    handleExistenceCheck: (call, reply) => this.#ask(call, reply, (mount, { request }) => (request ? mount.handleExistenceCheck(request) : undefined)),
-    initialize: (call, reply) => this.#ask(call, reply, (mount) => mount.initialize()),
-    invalidateKey: (call, reply) =>
-      this.#ask(call, reply, (mount, { key }) => {
-        mount.invalidateKey(key);
-        return {};
-      }),
-    specialPaths: (call, reply) => this.#know(call, reply, (mount) => ({ paths: mount.specialPaths })),
-    type: (call, reply) => this.#know(call, reply, () => ({ type: SECRETS_ENGINE })),
-    setup: (call, reply) => void this.#setup(call.metadata, call.request).then((done) => reply(null, done)),
-    cleanup: (call, reply) => void this.#cleanup(call.metadata).then((done) => reply(null, done)),
+  readonly backend: Handlers<BackendService> = {
+    handleRequest: ({ request }, headers) => this.#serving(headers).handleRequest(given(request)),
+    handleExistenceCheck: ({ request }, headers) => this.#serving(headers).handleExistenceCheck(given(request)),
+    initialize: (_args, headers) => this.#serving(headers).initialize(),
+    invalidateKey: ({ key }, headers) => {
+      this.#serving(headers).invalidateKey(key);
+      return {};
+    },
+    specialPaths: (_args, headers) => ({ paths: this.#known(headers).specialPaths }),
+    type: (_args, headers) => {
+      this.#known(headers);
+      return { type: SECRETS_ENGINE };
+    },
+    setup: (args, headers) => this.#setup(idOf(headers), args),
+    cleanup: (_args, headers) => this.#cleanup(idOf(headers)),
   };
 
-  readonly pluginVersion: PluginVersionServer = {
-    version: (call, reply) => reply(null, { pluginVersion: this.#mounts.get(idOf(call.metadata))?.version ?? this.#options.version }),
+  readonly pluginVersion: Handlers<PluginVersionService> = {
+    version: (_args, headers) => ({ pluginVersion: this.#mounts.get(idOf(headers))?.version ?? this.#options.version }),
   };
 
   /** The process ends. Never throws. */
@@ -61,34 +65,20 @@ export class Mounts {
     await Promise.all(mounts.map((mount) => mount.cleanup()));
   }
 
-  /** A call that needs no storage. */
-  #know<Args, Reply>(call: ServerUnaryCall<Args, Reply>, reply: sendUnaryData<Reply>, answer: (mount: Mount) => Reply): void {
-    const mount = this.#mounts.get(idOf(call.metadata));
-    if (mount === undefined) reply(fault(status.NOT_FOUND, 'no such mount'));
-    else reply(null, answer(mount));
+  /** @throws {GrpcFault} when the call is for no mount of ours */
+  #known(headers: IncomingHttpHeaders): Mount {
+    const mount = this.#mounts.get(idOf(headers));
+    if (mount === undefined) throw new GrpcFault(status.NOT_FOUND, 'no such mount');
+    return mount;
   }
 
-  /** A call that may need storage, and so is refused where there is none. */
-  #ask<Args, Reply>(call: ServerUnaryCall<Args, Reply>, reply: sendUnaryData<Reply>, answer: (mount: Mount, args: Args) => Promise<Reply> | Reply | undefined): void {
-    const mount = this.#mounts.get(idOf(call.metadata));
-    if (this.#options.metadataMode) {
-      reply(fault(status.FAILED_PRECONDITION, 'only asked what it is, the plugin serves no request'));
-      return;
-    }
-    if (mount === undefined) {
-      reply(fault(status.NOT_FOUND, 'no such mount'));
-      return;
-    }
-    const answered = answer(mount, call.request);
-    if (answered === undefined) reply(fault(status.INVALID_ARGUMENT, 'no request in it'));
-    else if (answered instanceof Promise) {
-      // A mount never throws: what goes wrong in an engine is an answer.
-      void answered.then((value) => reply(null, value), () => reply(fault(status.INTERNAL, 'internal error')));
-    } else reply(null, answered);
+  /** The same, for a call that may need storage. */
+  #serving(headers: IncomingHttpHeaders): Mount {
+    if (this.#options.metadataMode) throw new GrpcFault(status.FAILED_PRECONDITION, 'only asked what it is, the plugin serves no request');
+    return this.#known(headers);
   }
 
-  async #setup(metadata: Metadata, args: SetupArgs): Promise<SetupReply> {
-    const id = idOf(metadata);
+  async #setup(id: string, args: SetupArgs): Promise<SetupReply> {
     const { dialBack, factory, log } = this.#options;
     try {
       const mount = new Mount(factory, args, await dialBack.dial(args.brokerId), log);
@@ -103,8 +93,7 @@ export class Mounts {
     }
   }
 
-  async #cleanup(metadata: Metadata): Promise<Empty> {
-    const id = idOf(metadata);
+  async #cleanup(id: string): Promise<Empty> {
     const mount = this.#mounts.get(id);
     this.#mounts.delete(id);
     await mount?.cleanup();
@@ -113,10 +102,11 @@ export class Mounts {
 }
 
 /** Empty where Vault has multiplexing switched off for this plugin: the process has one mount then. */
-function idOf(metadata: Metadata): string {
-  return String(metadata.get(MULTIPLEX_ID)[0] ?? '');
+function idOf(headers: IncomingHttpHeaders): string {
+  return String(headers[MULTIPLEX_ID] ?? '');
 }
 
-function fault(code: status, details: string): Partial<ServiceError> {
-  return { code, details };
+function given(request: Request | undefined): Request {
+  if (request === undefined) throw new GrpcFault(status.INVALID_ARGUMENT, 'no request in it');
+  return request;
 }

@@ -1,6 +1,5 @@
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { BackendFactory, PluginLog } from '#broker/plugin/backend.ts';
 import { BackendService } from '#broker/plugin/proto/generated/backend.ts';
 import { HealthService } from '#broker/plugin/proto/generated/health.ts';
@@ -14,10 +13,10 @@ import { handshakeLine, hasCookie, inMetadataMode, offersOurProtocol } from './h
 import type { PluginEnv } from './handshake.ts';
 import { listen } from './listener.ts';
 import { HclogLines } from './log.ts';
-import { MAX_MESSAGE } from './message.ts';
 import { Mounts } from './mounts.ts';
 import { Peer } from './peer.ts';
 import { holdProcess } from './process.ts';
+import { GrpcServer } from './server.ts';
 
 export interface ServeOptions {
   readonly factory: BackendFactory;
@@ -67,23 +66,17 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   });
   const mounts = new Mounts({ factory, dialBack, log, version, metadataMode: inMetadataMode(env) });
 
-  const server = new Server({
-    'grpc.max_receive_message_length': MAX_MESSAGE,
-    'grpc.max_send_message_length': MAX_MESSAGE,
-    'grpc.enable_channelz': 0,
-  });
-  server.addService(BackendService, mounts.backend);
-  server.addService(PluginVersionService, mounts.pluginVersion);
-  server.addService(PluginMultiplexingService, multiplexing);
-  server.addService(GRPCBrokerService, dialBack.service);
-  server.addService(GRPCControllerService, controller(() => ending.resolve(0)));
-  server.addService(GRPCStdioService, stdio);
-  server.addService(HealthService, health);
-  // TLS ends in the listener, which compares Vault's certificate: grpc-js would take any that it has signed.
-  const door = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const server = new GrpcServer();
+  server.add(BackendService, mounts.backend);
+  server.add(PluginVersionService, mounts.pluginVersion);
+  server.add(PluginMultiplexingService, multiplexing);
+  server.add(GRPCBrokerService, dialBack.service);
+  server.add(GRPCControllerService, controller(() => ending.resolve(0)));
+  server.add(GRPCStdioService, stdio);
+  server.add(HealthService, health);
 
   try {
-    const listener = await listen(peer, certificate, env, log, (socket) => door.injectConnection(socket));
+    const listener = await listen(peer, certificate, env, log, (socket) => server.accept(socket));
     stdout.write(handshakeLine(listener.path, certificate.der, env));
     const code = await ending.promise;
     await Promise.race([mounts.close(), sleep(CLEAN_UP, undefined, { ref: false })]);
@@ -94,7 +87,7 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
     return 1;
   } finally {
     clearTimeout(unclaimed);
-    server.forceShutdown();
+    server.close();
     release();
   }
 }
