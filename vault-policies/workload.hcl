@@ -1,5 +1,5 @@
 # For a tenant's workloads that log in by another way than its AppRole: Kubernetes, JWT, userpass, its own key
-# (private_key_jwt). Terraform makes their Vault entities, writes the tenant's name into the metadata and attaches this
+# (RFC 7523). Terraform makes their Vault entities, writes the tenant's name into the metadata and attaches this
 # policy to the entity; nobody else of Postern's may write under identity/. The same as the tenants' policy, by that name. Vault
 # leaves the templated paths out for an entity without it.
 

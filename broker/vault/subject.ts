@@ -66,7 +66,7 @@ export class VaultSubjects implements SubjectLookup {
   }
 
   async #self(call: CallOptions): Promise<z.infer<typeof lookup>> {
-    const answer = await this.#ask('auth/token/lookup-self', call, () => badSubject('The subject_token is expired, revoked or unknown'));
+    const answer = await this.#ask('auth/token/lookup-self', call, () => badSubject('The subject_token is expired, revoked or unknown to Vault'));
     const parsed = lookup.safeParse(answer);
     if (!parsed.success) throw unavailable('Vault answered lookup-self in a form that is not known');
     return parsed.data;
@@ -81,12 +81,12 @@ export class VaultSubjects implements SubjectLookup {
     return parsed.data;
   }
 
-  /** A 403 is Vault's judgement of this token, since it goes out as nobody else's. */
+  /** A 403 is Vault's judgement of this token, since it goes out as nobody else's; so is a 500 about the namespace that its end names. */
   async #ask(path: string, call: CallOptions, judged: () => unknown): Promise<unknown> {
     try {
       return (await this.#options.client.read(path, call))?.data ?? undefined;
     } catch (error) {
-      throw error instanceof VaultFault && error.reason === 'denied' ? judged() : asUnavailable(error);
+      throw error instanceof VaultFault && (error.reason === 'denied' || isOfNoNamespace(error)) ? judged() : asUnavailable(error);
     }
   }
 
@@ -100,6 +100,11 @@ export class VaultSubjects implements SubjectLookup {
     if (self.path === `auth/${approle}/login`) return checked(role, alias?.name);
     return checked(mapped, metadata?.[CLIENT]);
   }
+}
+
+/** Only its words tell this 500 from Vault's real ones; should they change, the answer is a 503, which blames nobody. */
+function isOfNoNamespace({ status, message }: VaultFault): boolean {
+  return status === 500 && message.includes('failed to look up namespace from the token');
 }
 
 function checked(tenant: string | undefined, clientId: string | undefined): { tenant: string; clientId: string } {

@@ -18,6 +18,7 @@ const granted: Record<'tenant' | 'broker', Record<string, string[]>> = {
     'postern-tokens/data/acme/orders': ['read'],
     'postern-tokens/data/acme/billing': ['read'],
     'postern-tokens/data/acme/orders/3f2a': ['read'],
+    'auth/token/lookup-self': ['read'],
   },
   broker: {
     'postern/data/apis/orders': ['read'],
