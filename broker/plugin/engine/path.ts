@@ -108,9 +108,15 @@ export class Paths {
     return found.handle({ names, values: valuesOf(found, request), request });
   }
 
+  /** @returns undefined also for a path that is none: Vault makes a 500 of any error here, and the request itself then says what is wrong */
   async exists(request: BackendRequest): Promise<boolean | undefined> {
-    const { path, names } = this.find(request.path);
-    return path.exists?.(names);
+    let match: Match;
+    try {
+      match = this.find(request.path);
+    } catch {
+      return undefined;
+    }
+    return match.path.exists?.(match.names);
   }
 }
 
