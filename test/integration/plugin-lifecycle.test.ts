@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PLUGIN_ENTRY, builtPlugin } from '#test/fixture/plugin.ts';
+import type { BuiltPlugin } from '#test/fixture/plugin.ts';
+import { buildPlugin } from '#tools/plugin/build.ts';
+import { isRunning } from '#tools/process/running.ts';
+import { postern } from './cli-run.ts';
+import { TENANTS, startPluginStage, tenantOf } from './plugin-stage.ts';
+import type { PluginStage } from './plugin-stage.ts';
+
+/*
+ * The life of the plugin in a Vault on a persistent storage, with the very executable that is shipped, in an environment that
+ * is as hostile to Node as Vault's can be. Each test begins where the one before it ended.
+ */
+
+let stage: PluginStage;
+let first: BuiltPlugin;
+let second: BuiltPlugin;
+/** What was handed out first: a restart, a seal and an upgrade must not cost Auth0 another. */
+const tokens: Record<string, string> = {};
+
+beforeAll(async () => {
+  [first, second, stage] = await Promise.all([
+    builtPlugin('v0.1.0'),
+    builtPlugin('v0.2.0'),
+    startPluginStage({ env: { NODE_OPTIONS: '--no-such-flag --require /nowhere.js', NODE_TLS_REJECT_UNAUTHORIZED: '0', GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' } }),
+  ]);
+}, 240_000);
+afterAll(() => stage?.stop());
+
+/** Every tenant still gets the token of before, its own, without a call to Auth0. */
+async function nothingIsLost(): Promise<void> {
+  const calls = stage.auth0.calls.token;
+  for (const tenant of TENANTS) expect(await stage.token(tenant), tenant).toBe(tokens[tenant]);
+  expect(stage.auth0.calls.token).toBe(calls);
+}
+
+const mount = async () => (await stage.vault.root('GET', 'sys/mounts'))['data']['auth0/'];
+
+test('one executable of at most 130 MB, the same in every build', async () => {
+  expect(first.executable.bytes).toBeLessThanOrEqual(130_000_000);
+  const again = await buildPlugin({ folder: join(stage.vault.folder, 'again'), entry: PLUGIN_ENTRY, version: 'v0.1.0', node: process.execPath, report: () => {} });
+  expect(again.files.map(({ kind, sha256 }) => ({ kind, sha256 }))).toEqual([first.executable, first.script].map(({ kind, sha256 }) => ({ kind, sha256 })));
+});
+
+test('register, enable, configure, read, list, path-help', async () => {
+  const { vault } = stage;
+  await vault.register({ ...(await vault.install(first.executable.file)), version: 'v0.1.0' });
+  expect((await vault.root('GET', 'sys/plugins/catalog/secret/postern-auth0?version=v0.1.0'))['data']).toMatchObject({ sha256: first.executable.sha256, builtin: false });
+  await vault.enable({ version: 'v0.1.0' });
+  expect(await mount()).toMatchObject({ running_plugin_version: 'v0.1.0', running_sha256: first.executable.sha256 });
+  await stage.configure();
+  for (const tenant of TENANTS) {
+    tokens[tenant] = await stage.token(tenant);
+    expect(tenantOf(tokens[tenant] ?? '')).toBe(tenant);
+  }
+  expect((await vault.root('LIST', 'auth0/roles'))['data'].keys).toEqual([...TENANTS].sort());
+  expect((await vault.root('GET', 'auth0?help=1'))['help']).toContain('creds/<tenant>');
+  expect((await vault.root('GET', 'auth0/creds/acme?help=1'))['help']).toContain('rotation_period');
+});
+
+test('the plugin ends with its mount reloaded, and answers again within a second', async () => {
+  const { vault } = stage;
+  const before = await vault.plugins();
+  const begin = performance.now();
+  await vault.root('POST', 'sys/plugins/reload/backend', { mounts: ['auth0/'] });
+  await vault.root('GET', 'auth0/info');
+  const ms = performance.now() - begin;
+  console.log(`reload to the first answer: ${Math.round(ms)} ms`);
+  // The benchmark holds it to a second on a quiet machine.
+  expect(ms).toBeLessThan(5_000);
+  await expect.poll(() => vault.plugins(), { timeout: 10_000 }).not.toEqual(before);
+  expect(await vault.plugins()).toHaveLength(1);
+  await nothingIsLost();
+});
+
+test('upgrade in place under load: nobody gets an error or a token of another', async () => {
+  const { vault } = stage;
+  let [requests, slowest, going] = [0, 0, true];
+  const faults: string[] = [];
+  const reader = async (n: number): Promise<void> => {
+    const tenant = TENANTS[n % TENANTS.length] ?? '';
+    while (going) {
+      const begin = performance.now();
+      const { status, json } = await vault.call('GET', `auth0/creds/${tenant}`).catch((error: unknown) => ({ status: 0, json: { errors: [String(error)] } as Record<string, any> }));
+      slowest = Math.max(slowest, performance.now() - begin);
+      requests++;
+      if (status !== 200 || json['data'].access_token !== tokens[tenant]) faults.push(`${status} ${JSON.stringify(json['errors'] ?? 'another token')}`);
+    }
+  };
+  const readers = Array.from({ length: 16 }, (_, n) => reader(n));
+  const before = await mount();
+  const calls = stage.auth0.calls.token;
+  const { code, json } = await postern(['plugin', 'upgrade', '--executable', second.executable.file, '--plugin-directory', vault.pluginDirectory, '--json'], { env: { VAULT_ADDR: vault.address, VAULT_TOKEN: vault.rootToken } });
+  await sleep(500);
+  going = false;
+  await Promise.all(readers);
+  console.log(`upgrade under load: ${requests} requests, ${faults.length} errors, the slowest took ${Math.round(slowest)} ms`);
+  expect({ code, mounted: json['mounted'] }).toEqual({ code: 0, mounted: 'upgraded' });
+  expect(requests).toBeGreaterThan(200);
+  expect(faults).toEqual([]);
+  expect(stage.auth0.calls.token).toBe(calls);
+  expect(await mount()).toMatchObject({ uuid: before['uuid'], running_plugin_version: 'v0.2.0', running_sha256: second.executable.sha256 });
+  await nothingIsLost();
+});
+
+test('seal ends the process; unseal brings it back with its tokens', async () => {
+  const { vault } = stage;
+  await vault.seal();
+  await expect.poll(() => vault.plugins(), { timeout: 10_000 }).toEqual([]);
+  expect((await vault.call('GET', 'auth0/creds/acme')).status).toBe(503);
+  await vault.unseal();
+  await nothingIsLost();
+});
+
+test('a Vault that is stopped and started keeps configuration and tokens, and so does one that was killed', async () => {
+  await stage.vault.restart();
+  await nothingIsLost();
+  const [plugin] = await stage.vault.plugins();
+  await stage.vault.kill();
+  // Its Vault is gone: nobody else would end it.
+  await expect.poll(() => isRunning(plugin ?? 0), { timeout: 10_000 }).toBe(false);
+  await stage.vault.start();
+  await nothingIsLost();
+  expect((await stage.vault.root('GET', 'auth0/info'))['data']).toMatchObject({ version: 'v0.2.0', configured: true });
+});
+
+test('what the executable needs of memory', async () => {
+  const [plugin] = await stage.vault.plugins();
+  const status = await readFile(`/proc/${plugin}/status`, 'utf8').catch(() => '');
+  const mb = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_000;
+  console.log(`memory with ${TENANTS.length} tokens: ${Math.round(mb)} MB`);
+  if (process.platform === 'linux') expect(mb).toBeGreaterThan(20);
+  expect(mb).toBeLessThan(160);
+});
+
+test('disable: the storage is gone, and a mount made anew finds nothing', async () => {
+  const { vault } = stage;
+  await vault.root('DELETE', 'sys/mounts/auth0');
+  await expect.poll(() => vault.plugins(), { timeout: 10_000 }).toEqual([]);
+  expect((await vault.call('GET', 'auth0/creds/acme')).status).toBe(404);
+  await vault.enable({ version: 'v0.2.0' });
+  expect((await vault.call('GET', 'auth0/config')).status).toBe(404);
+  expect((await vault.call('LIST', 'auth0/roles')).status).toBe(404);
+  expect((await vault.call('GET', 'auth0/creds/acme')).status).toBe(404);
+});
+
+test("Vault's log holds what the plugin said, at its level, and nothing of Node's or gRPC's debugging", async () => {
+  const log = await stage.vault.logs();
+  expect(log).not.toMatch(/transport_|resolving_load_balancer|no-such-flag|HTTP2 \d/);
+  expect(log).toMatch(/postern-auth0/);
+});
