@@ -9,7 +9,7 @@ import { MAX_MESSAGE } from './message.ts';
  * as Vault speaks: no compression, no deadlines but the caller's own cancelling.
  *
  * grpc-js has a server, and the calls back to Vault are its. It is not used here for two reasons. It sends the status
- * of an answer only after the answer is written, and with its layers costs a third more of a request. And it leaves
+ * of an answer only after the answer is written, and its layers make a request cost this process a quarter more. And it leaves
  * Node's guard against reset floods as it is for strangers: when a thousand clients of Vault give up at once, that guard
  * ends the connection for all others, with no option to say that this peer is trusted.
  */

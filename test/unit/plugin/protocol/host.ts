@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
 import { credentials, Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import type { BackendFactory } from '#broker/plugin/backend.ts';
@@ -191,23 +189,6 @@ export function requestOf(request: Partial<Request>): Request {
 
 export function ask<Reply>(send: (done: (error: ServiceError | null, reply: Reply) => void) => unknown): Promise<Reply> {
   return new Promise((resolve, reject) => send((error, reply) => (error ? reject(error) : resolve(reply))));
-}
-
-/** A connection to the plugin's socket by hand. @returns `open` when it stays so for a moment, or what ended it */
-export function knock(path: string, identity?: { pem: string; keyPem: string }): Promise<string> {
-  return new Promise((resolve) => {
-    const socket: TLSSocket = connect({ path, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...(identity ? { cert: identity.pem, key: identity.keyPem } : {}) });
-    // TLS 1.3 tells a client only afterwards that its certificate was refused.
-    const timer = setTimeout(() => end('open'), 400);
-    const end = (how: string): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(how);
-    };
-    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? 'error'));
-    socket.on('close', () => end('closed'));
-    socket.on('data', () => {});
-  });
 }
 
 export async function until(done: () => boolean, ms = 5_000): Promise<void> {

@@ -9,7 +9,8 @@ import * as x509 from '@peculiar/x509';
 import type { Backend, BackendFactory, BackendRequest, BackendResponse, Storage, SystemView } from '#broker/plugin/backend.ts';
 import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 import { createCertificate } from '#broker/plugin/protocol/certificate.ts';
-import { ask, Host, idMetadata, knock, requestOf, until } from './host.ts';
+import { knock } from '#test/fixture/knock.ts';
+import { ask, Host, idMetadata, requestOf, until } from './host.ts';
 import type { HostOptions } from './host.ts';
 
 /** An engine that a test can look into. */
