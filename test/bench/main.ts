@@ -8,12 +8,14 @@ import { startServer } from './child.ts';
 import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange, median } from './first-exchange.ts';
 import { VaultDirect } from './vault-direct.ts';
+import { measureVerify, told } from './verify.ts';
 import { findWrk, postForm } from './wrk.ts';
 
 const HELP = `Usage: make bench            (node test/bench/main.ts [--rounds N] [--seconds N] [--json])
 
 Measures the cached exchange beside a bare node:http handler, the do-it-yourself way at Vault, and
-oidc-provider, all in one run: servers on core 0, the load on core 1, turn by turn. Latency is
+oidc-provider, /verify beside a bare handler, and nginx with /verify beside nginx alone, all in one
+run: servers on core 0, the load on core 1, turn by turn. Latency is
 measured one request at a time, with nobody pinned.
 `;
 
@@ -42,7 +44,7 @@ await findWrk(report);
 await using stack = await startStack({ report, signal: abort.signal });
 const pinned = (await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)])).every(Boolean);
 if (!pinned) report('no taskset here: server and load share the cores, so the ratios are rougher');
-const lines = [...(await throughput(stack)), ...(await firstExchange(stack)), ...(await thousandAtOnce(stack))];
+const lines = [...(await throughput(stack)), ...(await measureVerify(stack, { rounds, seconds, report, signal: abort.signal })).map(told), ...(await firstExchange(stack)), ...(await thousandAtOnce(stack))];
 if (values.json) process.stdout.write(`${JSON.stringify({ pinned, rounds, seconds, lines }, null, 2)}\n`);
 else {
   const width = Math.max(...lines.map(({ what }) => what.length));

@@ -28,16 +28,30 @@ async function which(program: string): Promise<boolean> {
   return !(await execa('sh', ['-c', `command -v ${program}`], { reject: false })).failed;
 }
 
-/** POSTs one form over and over from 32 keep-alive connections. The form holds a secret, so it goes by a file of our own, not by argument. */
-export async function postForm(url: string, form: Record<string, string>, seconds: number): Promise<Load> {
+/** POSTs one form over and over from 32 keep-alive connections. */
+export function postForm(url: string, form: Record<string, string>, seconds: number): Promise<Load> {
+  return run(
+    url,
+    `wrk.method = "POST"
+wrk.body = ${JSON.stringify(new URLSearchParams(form).toString())}
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"`,
+    seconds,
+  );
+}
+
+/** GETs one address over and over, likewise. */
+export function get(url: string, headers: Record<string, string>, seconds: number): Promise<Load> {
+  return run(url, Object.entries(headers).map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`).join('\n'), seconds);
+}
+
+/** The request holds a secret, so it goes by a file of our own, not by argument. */
+async function run(url: string, request: string, seconds: number): Promise<Load> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-bench-'));
   try {
-    const script = join(folder, 'form.lua');
+    const script = join(folder, 'request.lua');
     await writeFile(
       script,
-      `wrk.method = "POST"
-wrk.body = ${JSON.stringify(new URLSearchParams(form).toString())}
-wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+      `${request}
 function done(summary)
   io.write(string.format("RESULT %d %d %d\\n", summary.requests, summary.duration, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
 end

@@ -1,0 +1,125 @@
+import { request } from 'undici';
+import { ApiKey } from '#broker/credential/api-key.ts';
+import { APIS } from '#cli/dev/scenario.ts';
+import { noteSecret } from '#cli/dev/secret.ts';
+import type { Stack } from '#cli/dev/stack.ts';
+import { startGateway } from '#test/fixture/gateway.ts';
+import type { Gateway } from '#test/fixture/gateway.ts';
+import { startServer } from './child.ts';
+import { SERVER_CORE, pin } from './cores.ts';
+import { median } from './first-exchange.ts';
+import { get } from './wrk.ts';
+import type { Load } from './wrk.ts';
+
+export interface VerifyOptions {
+  rounds: number;
+  /** Of each run. */
+  seconds: number;
+  report: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** Rates of one thing and of what it is held against, a pair a round. */
+export interface Compared {
+  what: string;
+  goal: number;
+  ours: number[];
+  other: number[];
+}
+
+/** What examples/gateway/ demands. */
+const DEMAND = `audience=${encodeURIComponent(APIS.orders.audience)}&scope=read%3Aorders`;
+
+/**
+ * `/verify` beside a bare handler that reads the same headers, and nginx that asks `/verify` beside the same nginx that does not,
+ * before the same service: once one that verifies tokens as real ones do, once one that does nothing. Turn by turn; broker, nginx
+ * and service together on the servers' core.
+ */
+export async function measureVerify(stack: Stack, { rounds, seconds, report, signal }: VerifyOptions): Promise<Compared[]> {
+  await using undo = new AsyncDisposableStack();
+  const broker = new URL(stack.broker.issuer).host;
+  const { token, headers } = await answerOf(stack, await issueKey(stack));
+  const bare = await startServer('./verify-bare.ts', { BARE_HEADERS: JSON.stringify(headers) });
+  undo.defer(() => bare.stop());
+  const idle = await startServer('./verify-bare.ts', { BARE_HEADERS: JSON.stringify(['Content-Type', 'text/plain', 'Content-Length', '0']) });
+  undo.defer(() => idle.stop());
+  const verifying = await startServer('./service.ts', { SERVICE_ROUTES: JSON.stringify([{ name: 'orders', issuer: stack.auth0.issuer, audience: APIS.orders.audience, scope: 'read:orders' }]) });
+  undo.defer(() => verifying.stop());
+  const gateway = async (service: number, change?: (text: string) => string): Promise<Gateway> => {
+    const started = undo.use(await startGateway('nginx', { postern: broker, service: `127.0.0.1:${service}`, ...(change ? { change } : {}) }));
+    await Promise.all((await started.pids()).map((pid) => pin(pid, SERVER_CORE)));
+    return started;
+  };
+  const asking = { verifying: await gateway(verifying.port), idle: await gateway(idle.port) };
+  const plain = { verifying: await gateway(verifying.port, withoutPostern), idle: await gateway(idle.port, withoutPostern) };
+
+  const results: Record<'verify' | 'verifying' | 'idle', Compared> = {
+    verify: { what: '/verify hit over a bare node:http 200 that reads the same headers', goal: 0.8, ours: [], other: [] },
+    verifying: { what: 'nginx + /verify over nginx alone, to a service that verifies the token', goal: 0.35, ours: [], other: [] },
+    idle: { what: 'nginx + /verify over nginx alone, to a service that does nothing', goal: 0.35, ours: [], other: [] },
+  };
+  let errors = 0;
+  const rate = async (load: Promise<Load>): Promise<number> => {
+    const done = await load;
+    errors += done.errors;
+    return done.rate;
+  };
+  for (let round = 0; round <= rounds; round++) {
+    signal.throwIfAborted();
+    report(round === 0 ? '/verify and nginx: warming up' : `/verify and nginx: round ${round} of ${rounds}`);
+    // A key of its own for each round: its verification is remembered for 30 s, longer than a round lasts.
+    const key = { 'X-API-Key': await issueKey(stack) };
+    const bearer = { Authorization: `Bearer ${token}` };
+    const url = `${stack.broker.issuer}verify?${DEMAND}`;
+    await get(url, key, 1);
+    const pair = async (into: Compared, ours: () => Promise<Load>, other: () => Promise<Load>): Promise<void> => {
+      const [first, second] = [await rate(ours()), await rate(other())];
+      if (round === 0) return;
+      into.ours.push(first);
+      into.other.push(second);
+    };
+    await pair(results.verify, () => get(url, key, seconds), () => get(`http://127.0.0.1:${bare.port}/verify?${DEMAND}`, key, seconds));
+    for (const service of ['verifying', 'idle'] as const) {
+      await pair(
+        results[service],
+        () => get(`http://127.0.0.1:${asking[service].port}/orders`, key, seconds),
+        () => get(`http://127.0.0.1:${plain[service].port}/orders`, bearer, seconds),
+      );
+    }
+  }
+  if (errors > 0) throw new Error(`${errors} requests failed under load`);
+  return Object.values(results);
+}
+
+/** The line of a comparison, for a person. */
+export function told({ what, goal, ours, other }: Compared): { what: string; goal: string; measured: string; reached: boolean } {
+  const ratios = ours.map((rate, i) => rate / other[i]!);
+  const ratio = median(ratios);
+  return {
+    what,
+    goal: `≥ ${goal}`,
+    measured: `${ratio.toFixed(2)} (${Math.round(median(ours))}/s over ${Math.round(median(other))}/s; rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
+    reached: ratio >= goal,
+  };
+}
+
+async function issueKey(stack: Stack): Promise<string> {
+  const { data } = await stack.client.write('auth/approle/role/acme/secret-id', {}, { token: stack.vault.rootToken });
+  return noteSecret('API key', ApiKey.format('bench', stack.roleIds.acme, noteSecret('secret_id', String(data?.['secret_id']))));
+}
+
+/** What the broker answers, so that the bare handler writes the same bytes. */
+async function answerOf(stack: Stack, key: string): Promise<{ token: string; headers: string[] }> {
+  const { statusCode, headers, body } = await request(`${stack.broker.issuer}verify?${DEMAND}`, { headers: { 'x-api-key': key } });
+  await body.dump();
+  if (statusCode !== 200) throw new Error(`/verify answered ${statusCode}`);
+  const sent = ['authorization', 'x-postern-tenant', 'x-postern-scope', 'cache-control', 'content-length'].flatMap((name) => [name, String(headers[name])]);
+  return { token: noteSecret('access token', String(headers['authorization']).replace('Bearer ', '')), headers: sent };
+}
+
+/** The same nginx that asks nobody: its client brings the token itself, as before Postern. */
+function withoutPostern(text: string): string {
+  return text
+    .replace(/^ *auth_request \/_postern;$/m, '')
+    .replace(/auth_request_set (\$\w+) \$\w+;/g, (_line, name: string) => `set ${name} ${name === '$postern_authorization' ? '$http_authorization' : '""'};`);
+}
