@@ -12,7 +12,7 @@ const PREFIX = 'roles/';
 const MAX = 50_000;
 
 /** `roles/<tenant>`: the broker's document of a tenant, and how long a token must at least live on for it. */
-export const roleDocument = tenantDocument.extend({
+export const roleDocument = tenantDocument.pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true }).extend({
   /** Seconds; the mount's where there is none. */
   min_remaining: z.number().int().min(0).max(86_400).nullish(),
 });
@@ -30,7 +30,7 @@ export interface Tenant {
 export class Roles implements GrantReader {
   readonly #records: Records;
   readonly #tenants = new LRUCache<string, Promise<Tenant | undefined> | Tenant>({ max: MAX });
-  readonly #roles = new WeakMap<Identity, Role>();
+  readonly #grants = new WeakMap<Identity, TenantGrants>();
 
   constructor(records: Records) {
     this.#records = records;
@@ -62,7 +62,7 @@ export class Roles implements GrantReader {
   }
 
   readGrants(identity: Identity): Promise<TenantGrants | undefined> {
-    return Promise.resolve(this.#roles.get(identity));
+    return Promise.resolve(this.#grants.get(identity));
   }
 
   async names(): Promise<readonly string[]> {
@@ -93,7 +93,7 @@ export class Roles implements GrantReader {
     const role = await this.stored(name);
     if (role === undefined) return undefined;
     const identity = identityOf(name);
-    this.#roles.set(identity, { ...role, default_api: role.default_api ?? onlyApi(role) });
+    this.#grants.set(identity, tenantDocument.parse({ ...role, default_api: role.default_api ?? onlyApi(role) }));
     return { identity, role };
   }
 }

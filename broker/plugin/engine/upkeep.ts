@@ -80,7 +80,11 @@ export class Upkeep {
     if (now() < this.#restUntil) return;
     this.#walk ??= this.#places();
     for (let looks = 0; looks < LOOKS && !this.#stopped; looks++) {
-      const { value, done } = await this.#walk.next();
+      const { value, done } = await this.#walk.next().catch((error: unknown) => {
+        // A generator that threw is over: the next round begins a new walk.
+        this.#walk = undefined;
+        throw error;
+      });
       if (done === true) {
         this.#walk = undefined;
         this.#restUntil = now() + REST;

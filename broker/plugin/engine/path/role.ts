@@ -1,4 +1,3 @@
-import { tenantDocument } from '#broker/authorization/grant.ts';
 import type { Api } from '#broker/authorization/grant.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
@@ -6,6 +5,7 @@ import type { Credentials } from '#broker/plugin/engine/credentials.ts';
 import { duration, FieldFault, flag, fromPairs, json, map, text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { roleDocument } from '#broker/plugin/engine/roles.ts';
 import type { Role, Roles } from '#broker/plugin/engine/roles.ts';
 import { listed } from './api.ts';
 
@@ -58,10 +58,9 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
             const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
             const grants = values.grants === undefined || values.grants === null ? values.grants : grantsOf(values.grants);
             const wanted = { ...before, ...given, ...(grants === undefined ? {} : { grants: grants ?? [] }), ...(values.claims === null ? { claims: {} } : {}), ...(values.disabled === null ? { disabled: false } : {}) };
-            const { min_remaining: least, ...document } = wanted as Role;
-            const parsed = tenantDocument.safeParse(document);
+            const parsed = roleDocument.safeParse(wanted);
             if (!parsed.success) throw new BackendError(400, parsed.error.issues.slice(0, 10).map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
-            const role: Role = { ...parsed.data, ...(least === undefined || least === null ? {} : { min_remaining: least }) };
+            const role = parsed.data;
             await checkApis(role, apis);
             await roles.write(called, role);
             credentials.forgetTenant(called);

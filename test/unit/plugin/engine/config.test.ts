@@ -1,0 +1,188 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { PosternError } from '#broker/error.ts';
+import { CLIENT, keyPair, SECRET } from '#test/unit/auth0/fake-auth0.ts';
+import type { KeyPair } from '#test/unit/auth0/fake-auth0.ts';
+import { refusal, stage } from './stage.ts';
+
+let key: KeyPair;
+beforeAll(async () => {
+  key = await keyPair('kid-1');
+});
+
+const NEW = 'canary-upstream-secret-new';
+
+describe('config', () => {
+  test('is written and read without the secret', async () => {
+    await using s = await stage(key);
+    expect(await s.call('read', 'config')).toBeUndefined();
+    await s.write('config', { issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: '10s', min_remaining: 120 });
+    const config = await s.read('config');
+    expect(config).toEqual({
+      issuer: 'https://acme.eu.auth0.com/',
+      client_id: CLIENT,
+      binding: 'action',
+      tenant_claim: 'https://postern.dev/tenant',
+      timeout: 10,
+      min_remaining: 120,
+      client_secret_written_at: expect.any(String),
+      client_secret_rotated_at: null,
+      previous_client_secret_until: null,
+    });
+    expect(s.storage.entries.get('config')?.sealWrap).toBe(true);
+    await s.call('delete', 'config');
+    expect(await s.call('read', 'config')).toBeUndefined();
+    expect(s.storage.entries.size).toBe(0);
+  });
+
+  test('a later write changes what it names; null goes back to the default', async () => {
+    await using s = await stage(key);
+    await s.write('config', { issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: 10 });
+    await s.write('config', { binding: 'organization', min_remaining: '5m' });
+    expect(await s.read('config')).toMatchObject({ binding: 'organization', min_remaining: 300, timeout: 10, client_id: CLIENT });
+    await s.write('config', { timeout: null });
+    expect(await s.read('config')).toMatchObject({ timeout: 5 });
+  });
+
+  test.each([
+    [{ client_id: CLIENT, client_secret: SECRET }, /issuer is required/],
+    [{ issuer: 'acme.eu.auth0.com', client_secret: SECRET }, /client_id is required/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT }, /client_secret is required/],
+    [{ issuer: 'http://acme.eu.auth0.com/', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
+    [{ issuer: 'https://acme.eu.auth0.com/path', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
+    [{ issuer: 'https://user:pass@acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
+    [{ issuer: 'ftp://127.0.0.1/', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
+    [{ issuer: 'http://127.evil.example/', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: `${SECRET}\n` }, /client_secret must have no/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: 12 }, /client_secret must be text/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, binding: 'none' }, /binding must be one of action, organization/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: '1w' }, /timeout must be a duration/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: 0 }, /timeout must be from 1 to 60/],
+    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, tenant_claim: 'tenant' }, /tenant_claim must be a URI/],
+    [{ issuer: 7, client_idd: CLIENT, timeout: {} }, /issuer must be text; "client_idd" is no field here .*; timeout must be a duration/],
+  ])('%j is refused, all faults at once, and nothing is kept', async (data, message) => {
+    await using s = await stage(key);
+    const said = await refusal(() => s.write('config', data));
+    expect(said.status).toBe(400);
+    expect(said.message).toMatch(message);
+    expect(s.storage.entries.size).toBe(0);
+  });
+
+  test('whoever may write config cannot have the stored secret sent elsewhere', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    expect((await refusal(() => s.write('config', { issuer: 'https://evil.example/' }))).message).toContain('another issuer needs the client_secret');
+    expect((await refusal(() => s.write('config', { client_id: 'another' }))).message).toContain('another client_id needs its own client_secret');
+    await s.write('config', { issuer: 'https://other.example/', client_secret: NEW });
+    expect(s.storage.json('config')).not.toHaveProperty('previous_client_secret');
+  });
+
+  test('a new secret: the one before is tried for 30 s, then no more', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    await s.write('config', { client_secret: NEW });
+    expect((await s.read('config'))['previous_client_secret_until']).toEqual(expect.any(String));
+    await s.read('creds/acme');
+    expect(s.auth0.exchanges.map((_, index) => s.auth0.parametersOf(index)['client_secret'])).toEqual([NEW, SECRET]);
+    s.clock.offset = 31_000;
+    await s.write('config', { timeout: 6 });
+    expect((await refusal(() => s.read('creds/globex'))).status).toBe(503);
+    s.auth0.secrets = [NEW];
+    // Auth0 is left alone for 10 s after a refusal.
+    s.clock.offset = 42_000;
+    await s.read('creds/globex');
+    expect((await s.read('config'))['previous_client_secret_until']).toBeNull();
+  });
+
+  test('storage that fails while it is written changes nothing; one that holds something else is told', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    s.storage.failing = /^put/;
+    expect((await refusal(() => s.write('config', { binding: 'organization' }))).status).toBe(503);
+    s.storage.failing = undefined;
+    expect((await s.read('config'))['binding']).toBe('action');
+    await s.storage.put('config', new TextEncoder().encode('{"issuer":"canary"'));
+    s.engine.invalidateKey('config');
+    expect((await refusal(() => s.read('creds/acme'))).status).toBe(503);
+    expect(s.log.text).toMatch(/written by another version/);
+    expect(s.log.text).not.toContain('canary');
+  });
+});
+
+describe('config/rotate', () => {
+  test('the new secret is stored, used at once, and the old one tried for the overlap', async () => {
+    const asked: unknown[] = [];
+    await using s = await stage(key, {
+      rotate: async (application) => {
+        asked.push(application);
+        return NEW;
+      },
+    });
+    await s.setUp();
+    const answer = await s.call('update', 'config/rotate', { domain: 'acme.eu.auth0.com' });
+    expect(asked).toEqual([{ issuer: s.auth0.issuer, clientId: CLIENT, clientSecrets: [SECRET], domain: 'acme.eu.auth0.com', timeoutMs: 5_000 }]);
+    expect(answer?.data).toEqual({ client_id: CLIENT, rotated_at: expect.any(String), stored: true });
+    expect(JSON.stringify(answer)).not.toContain('canary');
+    expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, previous_client_secret: SECRET });
+    s.auth0.secrets = [NEW];
+    await s.read('creds/acme');
+    expect(await s.read('config')).toMatchObject({ client_secret_rotated_at: expect.any(String) });
+  });
+
+  test('a refusal names what is missing and changes nothing', async () => {
+    await using s = await stage(key, { rotate: () => Promise.reject(new PosternError('access_denied', 'Auth0 refuses to rotate the secret', { detail: 'It needs the scope update:client_keys' })) });
+    await s.setUp();
+    const before = s.storage.json('config');
+    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({ status: 400, message: 'the secret was not rotated, and nothing has changed: Auth0 refuses to rotate the secret. It needs the scope update:client_keys' });
+    expect(s.storage.json('config')).toEqual(before);
+  });
+
+  test('a storage that can\'t be written is seen before Auth0 is asked', async () => {
+    let asked = 0;
+    await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
+    await s.setUp();
+    s.storage.failing = /^put/;
+    expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(503);
+    s.storage.failing = undefined;
+    s.storage.readOnly = true;
+    await expect(s.call('update', 'config/rotate')).rejects.toThrow('cannot write to readonly storage');
+    expect(asked).toBe(0);
+  });
+
+  test('where storage fails just after Auth0 has rotated, the secret is not lost', async () => {
+    await using s = await stage(key, {
+      rotate: async () => {
+        s.storage.failing = /^put config/;
+        s.auth0.secrets = [NEW];
+        return NEW;
+      },
+    });
+    await s.setUp();
+    const answer = await s.call('update', 'config/rotate');
+    expect(answer?.data).toMatchObject({ stored: false });
+    expect(answer?.warnings?.[0]).toContain('Do not restart Vault');
+    await s.read('creds/acme');
+    expect(await s.read('info')).toMatchObject({ config_unsaved: true });
+    await s.engine.upkeep();
+    expect(s.storage.json('config')['client_secret']).toBe(SECRET);
+    s.storage.failing = undefined;
+    await s.engine.upkeep();
+    expect(s.storage.json('config')['client_secret']).toBe(NEW);
+    expect(await s.read('info')).toMatchObject({ config_unsaved: false });
+    await s.restart();
+    await s.read('creds/globex');
+  });
+
+  test('two at once are one', async () => {
+    let asked = 0;
+    await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
+    await s.setUp();
+    const [first, second] = await Promise.allSettled([s.call('update', 'config/rotate'), s.call('update', 'config/rotate')]);
+    expect([first?.status, second?.status].sort()).toEqual(['fulfilled', 'rejected']);
+    expect(asked).toBe(1);
+  });
+
+  test('before it is configured: 400', async () => {
+    await using s = await stage(key);
+    expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(400);
+  });
+});
