@@ -1,6 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
 import { openPromise } from 'yauzl';
@@ -38,7 +38,7 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
   const checked = async (path: string, origin: Origin): Promise<Part> => {
     const result = await execa(path, [TELLS[name].argument], { env, extendEnv: false, reject: false, timeout: 20_000, stdin: 'ignore', all: true });
     if (result.failed) throw new Error(`${path} can't be run: ${lastLine(result.all) || (result.shortMessage ?? '').split('\n')[0]}`);
-    const found = versionIn(result.all.replace(/\b[0-9a-f]{40}\b/, ''));
+    const found = versionIn(result.all);
     if (!found) throw new Error(`${path} does not tell its version`);
     if (compareVersions(found, pin.minimum) < 0) throw new Error(`${path} is ${found}, at least ${pin.minimum} is needed`);
     const { must } = TELLS[name];
@@ -75,8 +75,9 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
       origin: 'PATH',
       where: 'PATH',
       async find() {
-        // Where Debian puts servers, and where the PATH of an ordinary user does not lead.
-        const path = await onPath(name, { PATH: `${env['PATH'] ?? ''}:/usr/sbin` });
+        // Servers lie in the sbin beside bin, where the PATH of an ordinary user does not lead.
+        const folders = (env['PATH'] ?? '').split(delimiter).flatMap((folder) => (folder.endsWith('/bin') ? [folder, folder.replace(/bin$/, 'sbin')] : [folder]));
+        const path = await onPath(name, { PATH: folders.join(delimiter) });
         return path ? checked(path, 'PATH') : undefined;
       },
     },
