@@ -20,6 +20,7 @@ import { PosternError } from './error.ts';
 import { healthRoutes } from './http/health.ts';
 import { introspectionEndpoint } from './http/introspect.ts';
 import { metadataRoutes, tokenEndpointOf } from './http/metadata.ts';
+import { openApiRoute } from './http/openapi.ts';
 import { revocationEndpoint } from './http/revoke.ts';
 import { HttpServer } from './http/server.ts';
 import { tokenEndpoint } from './http/token.ts';
@@ -105,12 +106,13 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
     onError: usageFailed,
   });
+  const ends = new KeyEnds(documents);
   const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
   const verified = new VerifiedCredentials({
     onVerified: ({ keyId }) => {
       if (keyId !== undefined) usage.record(keyId);
     },
-    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS, ends: new KeyEnds(documents) }),
+    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS, ends }),
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,
@@ -129,7 +131,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       max: config.POSTERN_CACHE_CREDENTIALS,
     }),
     subjects: new SubjectTokens(
-      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress }),
+      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
       new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
     ),
   });
@@ -202,6 +204,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       revocationEndpoint({ verifier, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness),
+      openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
     ],
     errors: config.POSTERN_ERROR_DIALECT,
     tls: config.tls,

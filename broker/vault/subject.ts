@@ -7,6 +7,8 @@ import { badSubject } from '#broker/credential/subject-tokens.ts';
 import type { SubjectLookup } from '#broker/credential/subject-tokens.ts';
 import type { CallOptions, VaultClient } from './client.ts';
 import { VaultFault } from './fault.ts';
+import { keyOf } from './key.ts';
+import type { KeyEnds } from './rotations.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 export interface VaultSubjectsOptions {
@@ -17,6 +19,7 @@ export interface VaultSubjectsOptions {
   namespace: string | undefined;
   /** Whether Vault is told the client's address, for tokens bound to addresses. */
   forwardAddress: boolean;
+  ends: Pick<KeyEnds, 'of'>;
   now?: () => number;
 }
 
@@ -62,7 +65,13 @@ export class VaultSubjects implements SubjectLookup {
     // The look-ups here would use it up, and a request that ends halfway would look like an outage.
     if (self.num_uses !== 0) throw badSubject('The subject_token is good for a limited number of uses, which an exchange would spend');
     const { tenant, clientId } = this.#tenantOf(self, await this.#entityOf(self.entity_id, call));
-    return { tenant, clientId, token: new VaultToken(call.token), forwardedFor, expiresAt: self.ttl === 0 ? Infinity : now + self.ttl * 1000, lent: true };
+    const token = new VaultToken(call.token);
+    // The halves of an API key log in at Vault too: what the key is narrowed to, and its end, hold for such a token as for the key.
+    const key = self.path === `auth/${this.#options.approle}/login` ? keyOf(self.meta ?? {}, tenant) : {};
+    const end = key.keyId === undefined ? undefined : await this.#options.ends.of(tenant, key.keyId, token, forwardedFor);
+    if (end !== undefined && end * 1000 <= now) throw badSubject('The API key that the subject_token comes from has ended');
+    const tokenEnd = self.ttl === 0 ? Infinity : now + self.ttl * 1000;
+    return { tenant, clientId, token, forwardedFor, expiresAt: Math.min(tokenEnd, (end ?? Infinity) * 1000), lent: true, ...key };
   }
 
   async #self(call: CallOptions): Promise<z.infer<typeof lookup>> {
