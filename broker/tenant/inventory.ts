@@ -25,6 +25,10 @@ export async function inspectApis(access: VaultAccess): Promise<Check[]> {
     if (twin === undefined) audiences.set(api.audience, name);
     else checks.push(failed(`api: ${name}`, `has the same audience as ${twin}, so brokers leave it out`, 'Give each API its own audience in Terraform.'));
   }
+  const lives = [...apis.values()].flatMap((api) => api ?? []).sort((a, b) => b.lifetime - a.lifetime);
+  const worst = lives.slice(0, LISTED).map(({ name, lifetime }) => `${name} ${lifetime} s`).join(', ');
+  // Told, not judged: what is too long only its owner knows.
+  if (lives.length > 0) checks.push(ok('revocation: worst case', `where services verify by key set alone, a token handed out lives on for up to: ${worst}; where they introspect, 2 s`));
   return [...checks, ok('apis', [...apis].flatMap(([name, api]) => (api === undefined ? [] : `${name} (${api.source})`)).join(', '))];
 }
 

@@ -7,6 +7,8 @@ import { isCidr } from './name.ts';
 export interface TenantSpecification {
   grants?: readonly { readonly api: string; readonly scopes: readonly string[] }[];
   defaultApi?: string | null;
+  /** APIs that it serves: it may introspect every tenant's tokens for them. */
+  introspects?: readonly string[];
   /** Auth0 organization id. */
   organization?: string | null;
   /** Further claims of this tenant's tokens; names are URIs. */
@@ -32,11 +34,12 @@ const whole = (value: number, min: number, max: number): boolean => Number.isInt
  */
 export function checkSpecification(tenant: string, spec: TenantSpecification, apis: ReadonlyMap<string, Api | undefined>): void {
   const faults: string[] = [];
-  const { grants = [], defaultApi, organization, claims = {}, tokenTtl, secretIdTtl, secretIdNumUses, cidrs = [] } = spec;
+  const { grants = [], defaultApi, introspects = [], organization, claims = {}, tokenTtl, secretIdTtl, secretIdNumUses, cidrs = [] } = spec;
   for (const grant of grants) faults.push(...grantFaults(grant, apis));
   const granted = grants.map(({ api }) => api);
   for (const api of new Set(granted.filter((name, at) => granted.indexOf(name) !== at))) faults.push(`two grants for the API "${api}": put their scopes into one`);
   if (defaultApi && spec.grants !== undefined && !granted.includes(defaultApi)) faults.push(`the default API "${defaultApi}" is not among its grants`);
+  for (const api of introspects) if (apis.get(api) === undefined) faults.push(`there is no API "${api}" to introspect tokens for`);
   if (organization && !/^org_[A-Za-z0-9]{1,120}$/.test(organization)) faults.push(`"${organization}" is no Auth0 organization id such as org_abc123`);
   for (const name of Object.keys(claims)) {
     if (!/^https?:\/\/\S+$/.test(name)) faults.push(`"${name}" can't be a claim: its name is a URI such as https://example.com/plan, for Auth0 drops others`);

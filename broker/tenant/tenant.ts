@@ -1,5 +1,5 @@
 import { tenantDocument } from '#broker/authorization/grant.ts';
-import type { TenantGrants } from '#broker/authorization/grant.ts';
+import type { Api, TenantGrants } from '#broker/authorization/grant.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Epoch } from '#broker/credential/epoch.ts';
 import { PosternError } from '#broker/error.ts';
@@ -24,6 +24,8 @@ export interface TenantView {
   role_id: string | null;
   grants: { api: string; scopes: string[] }[];
   default_api: string | null;
+  /** APIs that it serves: it may introspect every tenant's tokens for them. */
+  introspects: string[];
   organization: string | null;
   claims: Record<string, unknown>;
   /** Seconds. */
@@ -33,6 +35,8 @@ export interface TenantView {
   /** 0: no limit. */
   secret_id_num_uses: number;
   cidrs: string[];
+  /** Worst case after anything is revoked: a token handed out just before still opens its API for so many seconds, where services verify by key set alone. */
+  lives_on: { api: string; seconds: number }[];
   /** What is not as it should be, in words. */
   problems: string[];
 }
@@ -48,8 +52,8 @@ interface Found {
 /** @throws {PosternError} not_found */
 export async function showTenant(access: VaultAccess, tenant: string): Promise<TenantView> {
   checkTenantId(tenant);
-  const [found, epoch] = await Promise.all([find(access, tenant), readEpoch(access)]);
-  return view(access, tenant, found, epoch);
+  const [found, epoch, apis] = await Promise.all([find(access, tenant), readEpoch(access), readApis(access)]);
+  return view(access, tenant, found, epoch, apis);
 }
 
 /** Every tenant that has a role or a document, by id. */
@@ -74,12 +78,12 @@ async function tenantNames(access: VaultAccess): Promise<string[]> {
 }
 
 async function viewAll(access: VaultAccess, tenants: readonly string[], options: { onProgress?: Progress; signal?: AbortSignal } = {}): Promise<TenantView[]> {
-  const epoch = await readEpoch(access);
+  const [epoch, apis] = await Promise.all([readEpoch(access), readApis(access)]);
   let done = 0;
   const views = await inParallel(tenants, WIDTH, async (tenant) => {
     options.signal?.throwIfAborted();
     // One that somebody deletes meanwhile is simply not there.
-    const one = await find(access, tenant).then((found) => view(access, tenant, found, epoch)).catch((error: unknown) => {
+    const one = await find(access, tenant).then((found) => view(access, tenant, found, epoch, apis)).catch((error: unknown) => {
       if (error instanceof PosternError && error.code === 'not_found') return undefined;
       throw error;
     });
@@ -114,7 +118,7 @@ export async function createTenant(access: VaultAccess, tenant: string, spec: Te
   await writeRole(access, tenant, spec, found.role);
   // Brokers remember the grants of a verified credential for a while.
   const epoch = await (there ? announce(access, tenant) : readEpoch(access));
-  return view(access, tenant, await find(access, tenant), epoch);
+  return view(access, tenant, await find(access, tenant), epoch, apis);
 }
 
 /** Nothing is issued to it any more, on every broker within 2 s. @throws {PosternError} not_found */
@@ -211,14 +215,14 @@ function documentOf(found: Found, spec: TenantSpecification): TenantGrants {
   return {
     grants: spec.grants?.map(({ api, scopes }) => ({ api, scopes: [...new Set(scopes)].sort() })) ?? before.grants,
     default_api: spec.defaultApi === undefined ? (before.default_api ?? null) : spec.defaultApi,
-    introspects: before.introspects,
+    introspects: spec.introspects === undefined ? before.introspects : [...new Set(spec.introspects)].sort(),
     organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
     claims: spec.claims === undefined ? before.claims : { ...spec.claims },
     disabled: before.disabled,
   };
 }
 
-async function view(access: VaultAccess, tenant: string, { role, data }: Found, epoch: Epoch): Promise<TenantView> {
+async function view(access: VaultAccess, tenant: string, { role, data }: Found, epoch: Epoch, apis: ReadonlyMap<string, Api | undefined>): Promise<TenantView> {
   if (role === undefined && data === undefined) {
     throw new PosternError('not_found', `There is no tenant "${tenant}"`, { detail: 'See `postern tenant list`; make it with `postern tenant create` or Terraform.' });
   }
@@ -236,12 +240,17 @@ async function view(access: VaultAccess, tenant: string, { role, data }: Found, 
     role_id: role === undefined ? null : await readRoleId(access, tenant),
     grants: document.grants,
     default_api: document.default_api ?? null,
+    introspects: document.introspects,
     organization: document.organization ?? null,
     claims: document.claims,
     token_ttl: numberOf(role?.['token_ttl']),
     secret_id_ttl: numberOf(role?.['secret_id_ttl']),
     secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
     cidrs: strings(role?.['secret_id_bound_cidrs']),
+    lives_on: document.grants.flatMap(({ api }) => {
+      const seconds = apis.get(api)?.lifetime;
+      return seconds === undefined ? [] : { api, seconds };
+    }),
     problems,
   };
 }

@@ -10,6 +10,7 @@ import { tenantText } from './show.ts';
 interface Options {
   grant?: string[] | false;
   defaultApi?: string | false;
+  introspect?: string[] | false;
   organization?: string | false;
   claim?: string[] | false;
   cidr?: string[] | false;
@@ -34,6 +35,8 @@ export function createCommand(context: Context): Command {
     .addOption(new Option('--no-grant', 'with --update: no API any more'))
     .option('--default-api <api>', 'the API where a request names no audience')
     .addOption(new Option('--no-default-api', 'with --update: none'))
+    .addOption(new Option('--introspect <api>', 'an API that it serves, so that it may introspect all tokens for it (repeatable)').argParser(collect))
+    .addOption(new Option('--no-introspect', 'with --update: none'))
     .option('--organization <org_…>', 'its Auth0 organization id')
     .addOption(new Option('--no-organization', 'with --update: none'))
     .addOption(new Option('--claim <uri=value>', 'a claim of its tokens (repeatable); the name is a URI').argParser(collect))
@@ -57,11 +60,12 @@ export function createCommand(context: Context): Command {
 
 /** @throws {PosternError} invalid_request */
 export function specification(options: Options): TenantSpecification {
-  const { grant, claim, cidr, defaultApi, organization, tokenTtl, secretTtl, secretNumUses } = options;
+  const { grant, claim, cidr, defaultApi, introspect, organization, tokenTtl, secretTtl, secretNumUses } = options;
   // Commander gives `true` where only the `--no-` form is defined by default.
   return {
     ...(Array.isArray(grant) ? { grants: grant.map(parseGrant) } : grant === false ? { grants: [] } : {}),
     ...(typeof defaultApi === 'string' ? { defaultApi } : defaultApi === false ? { defaultApi: null } : {}),
+    ...(Array.isArray(introspect) ? { introspects: introspect } : introspect === false ? { introspects: [] } : {}),
     ...(typeof organization === 'string' ? { organization } : organization === false ? { organization: null } : {}),
     ...(Array.isArray(claim) ? { claims: Object.fromEntries(claim.map(parseClaim)) } : claim === false ? { claims: {} } : {}),
     ...(Array.isArray(cidr) ? { cidrs: cidr } : cidr === false ? { cidrs: [] } : {}),

@@ -30,11 +30,14 @@ export function tenantText(output: Output, tenant: TenantView): string {
     ['client_id', tenant.role_id ?? 'none'],
     ...list('grant', tenant.grants.map(({ api, scopes }) => `${api}: ${scopes.join(' ') || '(no scopes)'}`)),
     ['default API', tenant.default_api ?? 'none'],
+    ...(tenant.introspects.length === 0 ? [] : list('introspects', [tenant.introspects.join(' ')])),
     ['organization', tenant.organization ?? 'none'],
     ...list('claim', claims),
     ['usable from', tenant.cidrs.join(', ') || 'anywhere'],
     ['login lasts', inWords(tenant.token_ttl)],
     ['secret_ids', `${tenant.secret_id_ttl === 0 ? 'until revoked' : `at most ${inWords(tenant.secret_id_ttl)}`}, ${tenant.secret_id_num_uses === 0 ? 'any number of logins' : `${tenant.secret_id_num_uses} logins`}`],
+    // What nobody can take back, said before somebody relies on it.
+    ...list('a token lives on', tenant.lives_on.map(({ api, seconds }) => `${api}: up to ${inWords(seconds)} after a revocation, at services that verify without asking`)),
   ]);
 }
 
