@@ -82,11 +82,14 @@ interface Allowed {
 }
 
 const allowed = new WeakMap<Served, Allowed>();
+const PRINTABLE = /^[\x20-\x7e]*$/;
 
 function allowedBy(served: Served, trace: Trace): Allowed {
   let known = allowed.get(served);
   if (known === undefined) {
     const { token } = served;
+    // Replies of one turn are written one after the other: a header that Node refuses would hold up all behind it.
+    if (!PRINTABLE.test(token.reveal() + token.scope)) throw new PosternError('misconfigured', 'Service temporarily unavailable', { detail: `the stored token of ${trace.grant?.tenant} for ${trace.grant?.api} is none: delete it from the token cache` });
     known = {
       scopes: new Set(token.scope.split(' ')),
       headers: [

@@ -206,6 +206,22 @@ describe('RFC 6750 §3', () => {
     expect(JSON.stringify(reply)).not.toContain('canary');
   });
 
+  test('a stored token that is none: 503, and those who were answered in the same turn get their answer', async () => {
+    const grant = await grantOf();
+    let broken = false;
+    const s = await stage({
+      outcome: (_credential, _request, _address, trace) => {
+        trace.grant = grant;
+        broken = !broken;
+        return { token: new Token(broken ? 'canary\r\nX-Evil: 1' : JWT, 'read:all', NOW / 1000, NOW / 1000 + 60), from: 'store' };
+      },
+    });
+    const replies = await Promise.all(Array.from({ length: 10 }, () => s.ask()));
+    expect(replies.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 200, 200, 503, 503, 503, 503, 503]);
+    expect(JSON.stringify(replies)).not.toContain('canary\\r');
+    for (const { headers } of replies) expect(headers).not.toHaveProperty('x-evil');
+  });
+
   test('a gateway whose own address of /verify is wrong lets nobody through', async () => {
     const s = await stage();
     for (const target of ['/verify', '/verify?audience=', '/verify?audience=a&tenant=b', '/verify/', '/verify/audience/a', '/verify?audience=a&scope=']) expect((await s.ask(target)).status).toBe(400);
