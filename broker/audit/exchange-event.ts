@@ -24,6 +24,8 @@ export interface ExchangeEvent {
   readonly client_id?: string | undefined;
   /** SHA-256 of an unverified client_id, hexadecimal, so that repeated attempts can be told apart. */
   readonly client_id_sha256?: string | undefined;
+  /** Names the API key, where it was one. */
+  readonly key_id?: string | undefined;
   readonly tenant?: string | undefined;
   readonly api?: string | undefined;
   readonly audience?: string | undefined;
@@ -63,7 +65,12 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
     rest = restOf(attempt.trace, served);
     unchanging.set(served, rest);
   }
-  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${rest}\n`;
+  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${keyOf(attempt.trace)}${rest}\n`;
+}
+
+/** Two keys may share one token, so this is none of what does not change. A key id needs no escaping. */
+function keyOf({ identity }: Trace): string {
+  return identity?.keyId === undefined ? '' : `"key_id":"${identity.keyId}",`;
 }
 
 let isoMs = 0;
@@ -106,6 +113,7 @@ export function refused(attempt: Attempt, error: unknown): string {
     ms: elapsed(attempt),
     client_id: identity?.clientId,
     client_id_sha256: identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
+    key_id: identity?.keyId,
     tenant: identity?.tenant,
     api: grant?.api,
     audience: identity === undefined ? undefined : (grant?.audience ?? attempt.audience)?.slice(0, MAX_TEXT),

@@ -36,6 +36,14 @@ describe('granted', () => {
     expect(second).toEqual({ ...first, address: '2001:db8::1', expires_in: 41, ms: expect.any(Number), time: expect.any(String) });
   });
 
+  test('two keys that share a token are told apart, and a credential that is no key names none', async () => {
+    const served = servedFrom('memory');
+    const attempt = await attemptOf();
+    const by = (keyId: string | undefined) => parse(granted({ ...attempt, trace: { ...attempt.trace, identity: identityOf({ keyId }) } }, served, 42))['key_id'];
+    expect(['key_000000000000000000000001', undefined, 'key_000000000000000000000002'].map(by)).toEqual(['key_000000000000000000000001', undefined, 'key_000000000000000000000002']);
+    expect(parse(refused({ ...attempt, trace: { identity: identityOf({ keyId: 'key_000000000000000000000001' }) } }, new PosternError('invalid_scope', 'x')))).toMatchObject({ key_id: 'key_000000000000000000000001' });
+  });
+
   test('two tenants\' tokens never share a line\'s text', async () => {
     const globex = await grantOf({ identity: { tenant: 'globex', clientId: 'globex-role-id' } });
     const acme = parse(granted(await attemptOf(), servedFrom('memory'), 1));
