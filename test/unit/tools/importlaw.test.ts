@@ -54,6 +54,7 @@ const refused: [law: string, path: string, content: string, rule?: string][] = [
   ['cli/dev does not import test', 'cli/dev/b.ts', imports('#test/fixture/vault.ts')],
   ['tools do not import cli', 'tools/a.ts', imports('#cli/dev/vault.ts')],
   ['tools do not import rooms of the broker', 'tools/part/b.ts', imports('#broker/vault/client.ts')],
+  ['the client imports nothing of the product', 'client/a.ts', imports('#broker/error.ts')],
   ['a re-export is an import', 'broker/credential/d.ts', "export { thing } from '#broker/token/cache.ts';\n"],
   ['a type is an import', 'broker/credential/e.ts', "import type { Thing } from '#broker/token/cache.ts';\nexport type Used = Thing;\n"],
   ['process.env outside main', 'broker/http/g.ts', "export const level = process.env['LEVEL'];\n", 'no-process-env'],
