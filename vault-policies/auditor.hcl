@@ -81,6 +81,35 @@ path "${transit}/keys/${transit_key}" {
   capabilities = ["read"]
 }
 
+# --- the secrets plugin, where it is mounted
+
+# Who may have what. Not creds/ and not tokens/: those are tokens.
+path "${plugin}/roles/+" {
+  capabilities = ["read"]
+}
+
+path "${plugin}/roles" {
+  capabilities = ["list"]
+}
+
+path "${plugin}/apis/+" {
+  capabilities = ["read"]
+}
+
+path "${plugin}/apis" {
+  capabilities = ["list"]
+}
+
+# Which Auth0 tenant, and since when with this secret; never the secret.
+path "${plugin}/config" {
+  capabilities = ["read"]
+}
+
+# Version, start, how many tokens, how many calls to Auth0.
+path "${plugin}/info" {
+  capabilities = ["read"]
+}
+
 # --- Vault itself
 
 # Which secrets engines there are.

@@ -22,6 +22,11 @@ path "${tokens}/data/*" {
   capabilities = ["create", "update"]
 }
 
+# The same cache in the secrets plugin (TOKEN_STORE=plugin). No `read` there either, and nothing else of the plugin.
+path "${plugin}/tokens/*" {
+  capabilities = ["create", "update"]
+}
+
 # What each API is: audience, source, scopes, lifetime, dialect.
 path "${kv}/data/apis/+" {
   capabilities = ["read"]

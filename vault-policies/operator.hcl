@@ -141,6 +141,52 @@ path "${transit}/keys/${transit_key}/rotate" {
   capabilities = ["update"]
 }
 
+# --- the secrets plugin, where it is mounted
+
+# Which tenants it hands tokens to, and what each may have.
+path "${plugin}/roles/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+
+path "${plugin}/roles" {
+  capabilities = ["list"]
+}
+
+# The APIs that roles can grant.
+path "${plugin}/apis/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+
+path "${plugin}/apis" {
+  capabilities = ["list"]
+}
+
+# Sets the shared application's credential; reading shows everything but the secret. The plugin itself sends a secret to no
+# other issuer than the one that it was written with.
+path "${plugin}/config" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Has Auth0 make a new secret, which nobody sees.
+path "${plugin}/config/rotate" {
+  capabilities = ["update"]
+}
+
+# Drops a tenant's cached tokens. Not creds/: that is where tokens are read.
+path "${plugin}/revoke/+" {
+  capabilities = ["update"]
+}
+
+# Removes what brokers share of a tenant there; a token is not read.
+path "${plugin}/tokens/*" {
+  capabilities = ["list", "delete"]
+}
+
+# Version, start, how many tokens, how many calls to Auth0.
+path "${plugin}/info" {
+  capabilities = ["read"]
+}
+
 # --- what `postern doctor` looks at, all read-only
 
 # Are the secrets engines mounted?

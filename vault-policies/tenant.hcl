@@ -30,6 +30,11 @@ path "${plugin}/creds/{{identity.entity.aliases.${approle_accessor}.metadata.rol
   capabilities = ["read"]
 }
 
+# Its cached access tokens in the secrets plugin, where brokers share them there (TOKEN_STORE=plugin).
+path "${plugin}/tokens/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}/*" {
+  capabilities = ["read"]
+}
+
 # Its cached access tokens: <tenant>/<api>, and <tenant>/<api>/<digest> for a narrower set of scopes.
 path "${tokens}/data/{{identity.entity.aliases.${approle_accessor}.metadata.role_name}}/*" {
   capabilities = ["read"]

@@ -23,6 +23,11 @@ path "${plugin}/creds/{{identity.entity.metadata.postern_tenant}}" {
   capabilities = ["read"]
 }
 
+# Its tenant's cached access tokens in the secrets plugin, where brokers share them there.
+path "${plugin}/tokens/{{identity.entity.metadata.postern_tenant}}/*" {
+  capabilities = ["read"]
+}
+
 # Its tenant's cached access tokens.
 path "${tokens}/data/{{identity.entity.metadata.postern_tenant}}/*" {
   capabilities = ["read"]

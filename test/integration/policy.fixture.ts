@@ -81,8 +81,12 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
   await root('POST', 'sys/mounts/auth0', { type: 'kv' });
   for (const tenant of ['acme', 'acme-2', 'globex']) {
     await root('POST', `auth0/creds/${tenant}`, { value: 'x' });
-    for (const key of ['orders', 'orders/3f2a']) await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
+    for (const key of ['orders', 'orders/3f2a']) {
+      await root('POST', `postern-tokens/data/${tenant}/${key}`, document);
+      await root('POST', `auth0/tokens/${tenant}/${key}`, { value: 'x' });
+    }
   }
+  for (const path of ['config', 'config/rotate', 'info', 'apis/orders', 'roles/acme', 'revoke/acme']) await root('POST', `auth0/${path}`, { value: 'x' });
   for (const path of ['postern/data/assertions/acme-id', 'postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
 
   return {

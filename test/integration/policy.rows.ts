@@ -52,6 +52,8 @@ export const allowed: Row[] = [
     ['read', 'postern-tokens/data/acme/orders'],
     ['read', 'postern-tokens/data/acme/orders/3f2a', undefined, 'a narrower scope set'],
     ['read', 'auth0/creds/acme'],
+    ['read', 'auth0/tokens/acme/orders'],
+    ['read', 'auth0/tokens/acme/orders/3f2a'],
   ]),
 
   ...rows('workload', [
@@ -61,6 +63,8 @@ export const allowed: Row[] = [
     ['read', 'postern-tokens/data/acme/orders'],
     ['read', 'postern-tokens/data/acme/orders/3f2a', undefined, 'a narrower scope set'],
     ['read', 'auth0/creds/acme'],
+    ['read', 'auth0/tokens/acme/orders'],
+    ['read', 'auth0/tokens/acme/orders/3f2a'],
   ]),
 
   ...rows('broker', [
@@ -75,6 +79,9 @@ export const allowed: Row[] = [
     ['create', 'postern-tokens/data/acme/fresh', { options: { cas: 0 }, ...document }],
     ['create', 'postern-tokens/data/acme/fresh/3f2a', { options: { cas: 0 }, ...document }],
     ['update', 'postern-tokens/data/acme/orders', { options: { cas: 1 }, ...document }],
+    ['create', 'auth0/tokens/acme/fresh', { value: 'x' }],
+    ['update', 'auth0/tokens/acme/orders', { value: 'x' }],
+    ['update', 'auth0/tokens/acme/orders/3f2a', { value: 'x' }],
     ['read', 'postern/data/apis/orders'],
     ['list', 'postern/metadata/apis'],
     ['read', 'postern/data/state/epoch'],
@@ -149,6 +156,23 @@ export const allowed: Row[] = [
     ['delete', 'postern-tokens/metadata/globex/orders/3f2a'],
     ['read', 'transit/keys/postern'],
     ['update', 'transit/keys/postern/rotate'],
+    ['create', 'auth0/roles/initech', { value: 'x' }],
+    ['read', 'auth0/roles/initech'],
+    ['update', 'auth0/roles/initech', { value: 'x' }],
+    ['list', 'auth0/roles'],
+    ['delete', 'auth0/roles/initech'],
+    ['create', 'auth0/apis/billing', { value: 'x' }],
+    ['read', 'auth0/apis/billing'],
+    ['update', 'auth0/apis/billing', { value: 'x' }],
+    ['list', 'auth0/apis'],
+    ['delete', 'auth0/apis/billing'],
+    ['read', 'auth0/config'],
+    ['update', 'auth0/config', { value: 'x' }],
+    ['update', 'auth0/config/rotate', { value: 'x' }],
+    ['update', 'auth0/revoke/acme', { value: 'x' }],
+    ['list', 'auth0/tokens/globex'],
+    ['delete', 'auth0/tokens/globex/orders'],
+    ['read', 'auth0/info'],
     ['read', 'sys/mounts'],
     ['read', 'sys/auth'],
     ['read', 'sys/auth/approle/tune'],
@@ -162,6 +186,7 @@ export const allowed: Row[] = [
   ...rows('operator', [
     ['create', 'postern/data/state/epoch', document, 'a first one'],
     ['create', 'postern/data/upstream/auth0', document, 'a first one'],
+    ['create', 'auth0/config', { value: 'x' }, 'a first one'],
   ]),
 
   ...rows('auditor', [
@@ -185,6 +210,12 @@ export const allowed: Row[] = [
     ['read', 'sys/auth'],
     ['read', 'sys/auth/approle/tune'],
     ['read', 'sys/audit'],
+    ['read', 'auth0/roles/acme'],
+    ['list', 'auth0/roles'],
+    ['read', 'auth0/apis/orders'],
+    ['list', 'auth0/apis'],
+    ['read', 'auth0/config'],
+    ['read', 'auth0/info'],
     ['read', 'sys/policies/acl/postern-broker'],
     ['read', 'postern-tokens/config'],
     ['list', 'sys/quotas/rate-limit'],
@@ -247,11 +278,8 @@ const forbiddenToAll: readonly Entry[] = [
   ['read', 'transit/backup/postern'],
   ['create', 'transit/sign/own', signing],
   ['create', 'transit/decrypt/postern', { ciphertext: 'vault:v1:AAAA' }],
-  // The secrets plugin is the platform engineer's.
-  ['read', 'auth0/config'],
-  ['create', 'auth0/config', document],
-  ['create', 'auth0/roles/acme', document],
-  ['create', 'auth0/apis/orders', document],
+  // The secrets plugin as a program is the platform engineer's.
+  ['delete', 'auth0/config'],
   ['create', 'sys/plugins/catalog/secret/postern-auth0', { command: 'own', sha256: '0'.repeat(64) }],
   ['create', 'sys/mounts/auth0/tune', { plugin_version: 'v9.9.9' }],
   ['create', 'sys/plugins/reload/backend', { mounts: ['auth0/'] }],
@@ -304,6 +332,31 @@ const forbiddenToAll: readonly Entry[] = [
   ['list', 'secret/metadata'],
 ];
 
+/** The secrets plugin's own documents: an operator's to write. */
+const pluginWrites: readonly Entry[] = [
+  ['update', 'auth0/config', { value: 'x' }],
+  ['update', 'auth0/config/rotate', { value: 'x' }],
+  ['update', 'auth0/roles/acme', { value: 'x' }],
+  ['create', 'auth0/roles/own', { value: 'x' }],
+  ['delete', 'auth0/roles/acme'],
+  ['update', 'auth0/apis/orders', { value: 'x' }],
+  ['delete', 'auth0/apis/orders'],
+  ['update', 'auth0/revoke/acme', { value: 'x' }],
+  ['delete', 'auth0/creds/acme'],
+  ['delete', 'auth0/tokens/acme/orders'],
+];
+
+/** And what of it no machine needs to see. */
+const pluginReads: readonly Entry[] = [
+  ['read', 'auth0/config'],
+  ['read', 'auth0/roles/acme'],
+  ['list', 'auth0/roles'],
+  ['read', 'auth0/apis/orders'],
+  ['read', 'auth0/info'],
+  ['list', 'auth0/tokens'],
+  ['list', 'auth0/tokens/acme'],
+];
+
 /** Changes to a role that would make more of it than a tenant. */
 const escalations: readonly (readonly [Body, string])[] = [
   [{ token_policies: ['root'] }, 'root'],
@@ -350,6 +403,8 @@ const subPaths: Record<string, Body> = {
 
 export const denied: Row[] = [
   ...(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
+  ...(['tenant', 'workload', 'broker', 'auditor'] as const).flatMap((policy) => rows(policy, pluginWrites)),
+  ...(['tenant', 'workload', 'broker'] as const).flatMap((policy) => rows(policy, pluginReads)),
 
   ...rows('tenant', [
     ['read', 'postern/data/tenants/globex', undefined, 'a neighbour'],
@@ -377,10 +432,11 @@ export const denied: Row[] = [
     ['read', 'auth0/creds/%2A'],
     ['list', 'auth0/creds'],
     ['update', 'auth0/creds/acme', { value: 'x' }],
-    ['delete', 'auth0/creds/acme'],
-    ['read', 'auth0/roles/acme'],
-    ['list', 'auth0/roles'],
-    ['update', 'auth0/roles/acme', { value: 'x' }],
+    ['read', 'auth0/tokens/globex/orders', undefined, 'a neighbour'],
+    ['read', 'auth0/tokens/globex/orders/3f2a', undefined, 'a neighbour'],
+    ['read', 'auth0/tokens/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
+    ['create', 'auth0/tokens/acme/planted', { value: 'x' }],
+    ['update', 'auth0/tokens/acme/orders', { value: 'x' }],
     ['read', 'postern-tokens/data/globex/orders', undefined, 'a neighbour'],
     ['read', 'postern-tokens/data/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
     ['read', 'postern-tokens/data/acme'],
@@ -422,6 +478,11 @@ export const denied: Row[] = [
     ['list', 'postern/metadata/tenants'],
     ['update', 'postern/data/tenants/acme', document],
     ['delete', 'postern/data/tenants/acme'],
+    ['read', 'auth0/tokens/globex/orders', undefined, 'a neighbour'],
+    ['read', 'auth0/tokens/globex/orders/3f2a', undefined, 'a neighbour'],
+    ['read', 'auth0/tokens/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
+    ['create', 'auth0/tokens/acme/planted', { value: 'x' }],
+    ['update', 'auth0/tokens/acme/orders', { value: 'x' }],
     ['read', 'auth0/creds/globex', undefined, 'a neighbour'],
     ['read', 'postern-tokens/data/globex/orders', undefined, 'a neighbour'],
     ['read', 'postern-tokens/data/acme-2/orders', undefined, 'a neighbour whose name begins alike'],
@@ -451,6 +512,8 @@ export const denied: Row[] = [
     ['delete', 'postern-replay/metadata/480000/deeper/x'],
     ['update', 'auth/postern-assertion/acme/role/acme', { token_policies: ['root'] }],
     ['read', 'auth0/creds/acme', undefined, "a tenant's, with the tenant's token only"],
+    ['read', 'auth0/tokens/acme/orders', undefined, "a tenant's, with the tenant's token only"],
+    ['read', 'auth0/tokens/acme/orders/3f2a'],
     ['read', 'postern-tokens/data/acme/orders'],
     ['read', 'postern-tokens/data/acme/orders/3f2a'],
     ['delete', 'postern-tokens/data/acme/orders'],
@@ -500,6 +563,10 @@ export const denied: Row[] = [
 
   ...rows('operator', [
     ['read', 'auth0/creds/acme'],
+    ['read', 'auth0/tokens/acme/orders'],
+    ['create', 'auth0/tokens/acme/planted', { value: 'x' }],
+    ['update', 'auth0/tokens/acme/orders', { value: 'x' }],
+    ['delete', 'auth0/creds/acme'],
     ['read', 'postern/metadata/keys/acme'],
     ['list', 'postern/metadata/keys'],
     ['delete', 'postern/data/keys/acme'],
@@ -533,6 +600,8 @@ export const denied: Row[] = [
 
   ...rows('auditor', [
     ['read', 'auth0/creds/acme'],
+    ['read', 'auth0/tokens/acme/orders'],
+    ['list', 'auth0/tokens/acme'],
     ['read', 'postern/data/upstream/auth0'],
     ['read', 'postern-tokens/data/acme/orders'],
     ['delete', 'postern-tokens/data/acme/orders'],

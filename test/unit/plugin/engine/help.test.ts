@@ -34,7 +34,8 @@ describe('path-help', () => {
 
   test('OpenAPI: each path with its parameters, bodies and queries', async () => {
     await using s = await stage(key);
-    const { paths, openapi } = (await s.call('help', ''))?.data?.['openapi'] as { openapi: string; paths: Record<string, any> };
+    const { data = {} } = (await s.call('help', '')) ?? {};
+    const { paths, openapi } = data['openapi'] as { openapi: string; paths: Record<string, any> };
     expect(openapi).toBe('3.0.2');
     expect(Object.keys(paths).map((path) => path.replaceAll(/\{(\w+)\}/g, '<$1>').replace(/^\//, '').replace(/\/$/, ''))).toEqual(PATHS);
     expect(paths['/config'].post.requestBody.content['application/json'].schema.required).toEqual(['issuer', 'client_id', 'client_secret']);
