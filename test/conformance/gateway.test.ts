@@ -165,6 +165,18 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
     expect(service.seen.length).toBe(before);
   });
 
+  it('tells a Postern that trusts it the address that it saw, not one that its client wrote', async (context) => {
+    running(context);
+    await using stop = new AsyncDisposableStack();
+    const trusting = await house.startReplica({ env: { POSTERN_TRUSTED_PROXIES: '127.0.0.1' } });
+    stop.defer(() => trusting.stop());
+    const { port } = stop.use(await startGateway(name, { postern: new URL(trusting.issuer).host, service: service.address }));
+    for (const header of ['X-Forwarded-For: 198.51.100.7', 'X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 198.51.100.8', 'X-Real-IP: 198.51.100.7', 'Forwarded: for=198.51.100.7', 'True-Client-IP: 198.51.100.7']) {
+      expect((await ask(port, { lines: [`X-API-Key: ${keys.acme}`, header] })).status).toBe(200);
+      expect((await trusting.events()).at(-1)).toMatchObject({ outcome: 'granted', address: expect.not.stringContaining('198.51.100') });
+    }
+  });
+
   it('refuses a key that lacks the scope: 403', async (context) => {
     running(context);
     await using strict = await startGateway(name, { postern: brokerAddress(), service: service.address, change: (text) => text.replaceAll('read%3Aorders', 'write%3Aorders') });
