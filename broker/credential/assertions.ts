@@ -14,6 +14,9 @@ export interface Registration {
   readonly keys: readonly ClientKey[];
 }
 
+/** A key that is not among the remembered ones may be new: they are read again, but a client's no more often than this, ms. */
+const COOLDOWN = 5_000;
+
 /** The port to where clients' public keys lie. */
 export interface ClientKeys {
   /** @returns undefined where no such client is registered. @throws {PosternError} temporarily_unavailable, misconfigured */
@@ -94,18 +97,26 @@ export class Assertions {
 
   async #check(assertion: ClientAssertion, address: string): Promise<{ registration: Registration; claims: AssertionClaims }> {
     const { throttle } = this.#options;
-    const known = this.#known.peek(assertion.clientId);
-    if (known === undefined) {
+    const { clientId } = assertion;
+    if (!this.#known.has(clientId)) {
       // It must be looked for, so it is held back before.
-      return throttle.run(assertion.clientId, address, async () => this.#checkBy(await this.#registrationOf(assertion.clientId), assertion), isWrong);
+      return throttle.run(clientId, address, async () => this.#checkBy(await this.#registrationOf(clientId), assertion), isWrong);
     }
+    const known = await this.#registrationOf(clientId);
     try {
-      return await this.#checkBy(await this.#registrationOf(assertion.clientId), assertion);
+      return await this.#checkBy(known, assertion);
     } catch (error) {
       if (!isWrong(error)) throw error;
       // It costs the same allowance as where the client is unknown, so that the two look alike after many attempts too.
-      return throttle.run(assertion.clientId, address, () => Promise.reject(error as Error), isWrong);
+      return throttle.run(clientId, address, () => this.#checkAgain(known, assertion, error as PosternError), isWrong);
     }
+  }
+
+  /** Whether a newer key made it. @throws what was found before, where nothing is newer */
+  async #checkAgain(before: Registration | undefined, assertion: ClientAssertion, found: PosternError): Promise<{ registration: Registration; claims: AssertionClaims }> {
+    const now = await this.#registrationOf(assertion.clientId, COOLDOWN);
+    if (now === before) throw found;
+    return this.#checkBy(now, assertion);
   }
 
   async #checkBy(registration: Registration | undefined, assertion: ClientAssertion): Promise<{ registration: Registration; claims: AssertionClaims }> {
@@ -120,9 +131,9 @@ export class Assertions {
     throw refused('no keys are registered for this client');
   }
 
-  #registrationOf(clientId: string): Promise<Registration | undefined> {
+  #registrationOf(clientId: string, maxAge = this.#rememberMs): Promise<Registration | undefined> {
     const known = this.#known.get(clientId);
-    if (this.#isFresh(known?.readAt ?? this.#unknown.get(clientId))) return Promise.resolve(known?.registration);
+    if (this.#isFresh(known?.readAt ?? this.#unknown.get(clientId), maxAge)) return Promise.resolve(known?.registration);
     let reading = this.#readings.get(clientId);
     if (reading === undefined) {
       const readAt = this.#now();
@@ -142,9 +153,9 @@ export class Assertions {
   }
 
   /** What was read later than now comes from before the clock was set back. */
-  #isFresh(readAt: number | undefined): boolean {
+  #isFresh(readAt: number | undefined, maxAge: number): boolean {
     const age = readAt === undefined ? -1 : this.#now() - readAt;
-    return age >= 0 && age < this.#rememberMs;
+    return age >= 0 && age < maxAge;
   }
 }
 

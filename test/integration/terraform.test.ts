@@ -1,4 +1,5 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Auth0StandIn, startAuth0 } from '#cli/dev/auth0.ts';
@@ -17,11 +18,17 @@ const callback = 'http://localhost:8250/oidc/callback';
 const oidcSecret = `oidc-${crypto.randomUUID()}`;
 const upstreamSecret = `upstream-${crypto.randomUUID()}`;
 
+const publicKey = (): string => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const assertionKeys = [{ pem: publicKey(), kid: 'one' }, { pem: publicKey() }];
+const issuer = 'https://tokens.example.com/';
+
 const orders = { api: 'orders', scopes: ['read:orders'] };
 const tenants = {
-  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0'] },
+  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0'], assertion_keys: assertionKeys },
   globex: { grants: [orders], organization: 'org_globex', token_ttl: 60 },
 };
+/** Once its accessor is known. */
+const workloads = { deploy: { accessor: '', alias: 'globex-deploy' } };
 
 let vault: VaultFixture;
 let auth0: Auth0StandIn;
@@ -85,6 +92,9 @@ beforeAll(async () => {
       ],
     },
   });
+  await root('POST', 'sys/auth/workloads', { type: 'userpass' });
+  workloads.deploy.accessor = (await root('GET', 'sys/auth'))['data']['workloads/'].accessor;
+  Object.assign(tenants.globex, { workloads });
   terraform = {
     vaultAddress: vault.address,
     vaultToken: vault.rootToken,
@@ -95,6 +105,7 @@ beforeAll(async () => {
         billing: { audience: 'https://billing.example.com', source: 'transit', scopes: [], lifetime: 600, dialect: 'rfc9068_profile' },
       },
       tenants,
+      issuer,
       oidc: { discovery_url: auth0.issuer, client_id: 'operators' },
       admin_api: { issuer: auth0.issuer, audience: 'https://postern.example.com/admin' },
     },
@@ -123,8 +134,9 @@ test('apply provisions Vault, and what it makes works', async () => {
   });
   expect((await root('GET', 'postern/data/apis/billing'))['data'].data).toMatchObject({ source: 'transit', lifetime: 600, dialect: 'rfc9068_profile' });
   expect((await root('GET', 'postern/data/tenants/acme'))['data'].data).toEqual({
-    grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', organization: null, claims: { 'https://postern.dev/plan': 'gold' }, disabled: false,
+    grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', introspects: [], organization: null, claims: { 'https://postern.dev/plan': 'gold' }, disabled: false,
   });
+  await expectWorkloads();
   expect((await root('GET', 'postern/data/tenants/globex'))['data'].data).toMatchObject({ organization: 'org_globex', default_api: null, claims: {} });
   expect((await root('GET', 'postern-tokens/config'))['data']).toMatchObject({ max_versions: 1, delete_version_after: '25h0m0s' });
   expect((await root('GET', 'transit/keys/postern'))['data']).toMatchObject({ type: 'rsa-2048', exportable: false, allow_plaintext_backup: false });
@@ -145,6 +157,20 @@ test('apply provisions Vault, and what it makes works', async () => {
   await root('POST', 'postern/data/upstream/auth0', { data: { client_id: 'shared', client_secret: upstreamSecret } });
   await root('POST', 'postern/data/state/epoch', { data: { epoch: 1, disabled: ['globex'], recent: [] } });
 });
+
+/** Whose workloads and keys are whose, as the broker and Vault read it. */
+async function expectWorkloads(): Promise<void> {
+  const { acme, globex } = outputs['tenants'];
+  expect((await root('GET', `postern/data/assertions/${acme.role_id}`))['data'].data).toEqual({ tenant: 'acme', keys: [{ kid: 'one', pem: assertionKeys[0]?.pem }, { kid: null, pem: assertionKeys[1]?.pem }] });
+  expect((await root('GET', 'auth/postern-assertion/acme/role/acme'))['data']).toMatchObject({
+    role_type: 'jwt', bound_subject: acme.role_id, bound_audiences: [issuer, `${issuer}oauth/token`], token_type: 'batch', token_policies: [], token_no_default_policy: true, user_claim: 'sub',
+  });
+  expect((await root('GET', 'auth/postern-assertion/acme/config'))['data']).toMatchObject({ bound_issuer: acme.role_id, jwt_supported_algs: ['RS256', 'RS384', 'PS256', 'ES256'] });
+  const entity = (await root('GET', 'identity/entity/name/postern.globex.deploy'))['data'];
+  expect(entity).toMatchObject({ metadata: { postern_tenant: 'globex', postern_client_id: globex.role_id }, policies: ['postern-workload'], aliases: [{ name: 'globex-deploy', mount_path: 'auth/workloads/' }] });
+  expect((await root('GET', 'identity/entity/name/postern.acme..assertion'))['data']).toMatchObject({ metadata: { postern_tenant: 'acme' }, aliases: [{ name: acme.role_id }] });
+  expect((await root('GET', 'postern-replay/config'))['data']).toMatchObject({ cas_required: true, max_versions: 1 });
+}
 
 test.each(['approle', 'approle-broker'])('wrong secret_ids lock nobody out on %s', async (mount) => {
   const [roleId, role] = mount === 'approle' ? [outputs['tenants'].acme.role_id, 'acme'] : [outputs['broker_role_id'], 'broker'];
@@ -230,6 +256,10 @@ test('what is changed by hand is found by plan, each thing by its address, and m
     'vault_quota_rate_limit.approle': () => root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 1_000_000 }),
     'vault_jwt_auth_backend_role.people["operator"]': () =>
       root('POST', 'auth/oidc/role/operator', { role_type: 'oidc', user_claim: 'sub', allowed_redirect_uris: [callback], bound_claims: {}, token_policies: ['postern-operator'] }),
+    'vault_generic_endpoint.replay_config': () => root('POST', 'postern-replay/config', { cas_required: false, max_versions: 1 }),
+    'module.tenant["acme"].vault_generic_endpoint.assertion_config["acme"]': () => root('POST', 'auth/postern-assertion/acme/config', { jwt_validation_pubkeys: [publicKey()], bound_issuer: '' }),
+    'module.tenant["acme"].vault_generic_secret.assertion["acme"]': () => root('POST', `postern/data/assertions/${outputs['tenants'].acme.role_id}`, { data: { tenant: 'globex', keys: [] } }),
+    'module.tenant["globex"].vault_identity_entity.workload["deploy"]': () => root('POST', 'identity/entity/name/postern.globex.deploy', { metadata: { postern_tenant: 'acme' } }),
     'vault_audit.postern': () => root('DELETE', 'sys/audit/postern'),
   };
   for (const change of Object.values(changes)) await change();

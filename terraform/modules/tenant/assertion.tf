@@ -28,7 +28,8 @@ resource "vault_generic_endpoint" "assertion_config" {
   ignore_absent_fields = true
 
   data_json = jsonencode({
-    jwt_validation_pubkeys = each.value[*].pem
+    # Vault keeps them without white space at the ends; with it, each plan would find a difference.
+    jwt_validation_pubkeys = [for key in each.value : trimspace(key.pem)]
     jwt_supported_algs     = ["RS256", "RS384", "PS256", "ES256"]
     bound_issuer           = vault_approle_auth_backend_role.tenant.role_id
   })
