@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
+import { documentOf, storedOf, tokenDocument } from '#broker/token/document.ts';
+import type { TokenDocument } from '#broker/token/document.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
-import { Token } from '#broker/token/token.ts';
+import type { Token } from '#broker/token/token.ts';
 import { VaultFault } from './fault.ts';
 import type { Kv, KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
@@ -11,19 +12,6 @@ import { asUnavailable, unavailable } from './unavailable.ts';
 
 /** Each lost race means that somebody else wrote the place; what it says now is looked at again. */
 const DISCARD_ATTEMPTS = 10;
-
-/** `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
-const document = z.object({
-  /** The digest of the grant's key: a token of another grant at this place is no answer. */
-  grant: z.string(),
-  access_token: z.string().optional(),
-  token_type: z.literal('Bearer').optional(),
-  scope: z.string().optional(),
-  /** Seconds since 1970. */
-  issued_at: z.number().optional(),
-  expires_at: z.number().optional(),
-  lease: z.object({ holder: z.string(), until: z.number(), paused: z.boolean() }).optional(),
-});
 
 /** The replicas' shared cache in KV v2. The tenant's own token reads, the broker's writes. */
 export class VaultTokens implements TokenStore {
@@ -36,24 +24,17 @@ export class VaultTokens implements TokenStore {
   }
 
   async read(grant: AuthorizedGrant, as: VaultToken, forwardedFor: string | undefined): Promise<StoredToken> {
-    return storedOf(await this.#read(pathOf(grant), as, forwardedFor), grant);
+    return forGrant(await this.#read(pathOf(grant), as, forwardedFor), grant);
   }
 
   async readEarly(tenant: string, api: string, identity: Identity): EarlyReading {
     const found = await this.#read(`${tenant}/${api}`, identity.token, identity.forwardedFor);
-    return (grant) => storedOf(found, grant);
+    return (grant) => forGrant(found, grant);
   }
 
   async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
-    const data: z.infer<typeof document> = {
-      grant: grant.digest,
-      ...(token === undefined
-        ? {}
-        : { access_token: token.reveal(), token_type: 'Bearer', scope: token.scope, issued_at: token.issuedAt, expires_at: token.expiresAt }),
-      ...(lease === undefined ? {} : { lease }),
-    };
     try {
-      return await this.#session.use((own) => this.#kv.write(pathOf(grant), data, version, { token: own }));
+      return await this.#session.use((own) => this.#kv.write(pathOf(grant), documentOf(grant, token, lease), version, { token: own }));
     } catch (error) {
       if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
       throw asUnavailable(error);
@@ -69,10 +50,10 @@ export class VaultTokens implements TokenStore {
   async #discardAt(path: string, sha256: string, identity: Identity): Promise<boolean> {
     for (let attempt = 1; attempt <= DISCARD_ATTEMPTS; attempt++) {
       const found = await this.#read(path, identity.token, identity.forwardedFor);
-      const { data } = document.safeParse(found.data);
+      const { data } = tokenDocument.safeParse(found.data);
       if (data?.access_token === undefined || createHash('sha256').update(data.access_token).digest('hex') !== sha256) return false;
       // The lease of somebody who is fetching the next one already stays.
-      const left: z.infer<typeof document> = { grant: data.grant, ...(data.lease === undefined ? {} : { lease: data.lease }) };
+      const left: TokenDocument = { grant: data.grant, ...(data.lease === undefined ? {} : { lease: data.lease }) };
       try {
         await this.#session.use((own) => this.#kv.write(path, left, found.version, { token: own }));
         return true;
@@ -90,15 +71,12 @@ export class VaultTokens implements TokenStore {
   }
 }
 
+/** `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
 function pathOf(grant: AuthorizedGrant): string {
   return grant.whole ? `${grant.tenant}/${grant.api}` : `${grant.tenant}/${grant.api}/${grant.digest}`;
 }
 
-function storedOf(found: KvDocument, grant: AuthorizedGrant): StoredToken {
-  const { data, success } = document.safeParse(found.data);
-  // Something else lies here: an older claims version, say. It is overwritten by its version.
-  if (!success || data.grant !== grant.digest) return { token: undefined, lease: undefined, version: found.version };
-  const { access_token: accessToken, scope, issued_at: issuedAt, expires_at: expiresAt } = data;
-  const whole = accessToken !== undefined && scope !== undefined && issuedAt !== undefined && expiresAt !== undefined;
-  return { token: whole ? new Token(accessToken, scope, issuedAt, expiresAt) : undefined, lease: data.lease, version: found.version };
+/** Something else may lie there: another version's document, say. It is overwritten by its version. */
+function forGrant({ data, version }: KvDocument, grant: AuthorizedGrant): StoredToken {
+  return storedOf(tokenDocument.safeParse(data).data, version, grant);
 }
