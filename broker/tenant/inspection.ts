@@ -4,6 +4,7 @@ import { failed, ok, skipped, warning } from './check.ts';
 import type { Check } from './check.ts';
 import { inspectApis, inspectEpoch, inspectTenants, inspectUpstream } from './inventory.ts';
 import { whoIs } from './operator.ts';
+import { inspectPlugin } from './plugin-inspection.ts';
 
 export interface InspectionOptions {
   /** The policies as they should be, by name, with `${…}` where Terraform fills in names; undefined: their text is not compared. */
@@ -61,6 +62,7 @@ export async function inspectVault(access: VaultAccess, options: InspectionOptio
     () => look('broker: role', () => inspectBrokerRole(access)),
     () => look('transit: signing key', () => inspectKey(access)),
     () => look('cached tokens: clean-up', () => inspectTokensMount(access)),
+    () => look('plugin', () => inspectPlugin(access)),
     () => look('audit', () => inspectAudit(access)),
     () => look('apis', () => inspectApis(access)),
     () => look('tenants', () => inspectTenants(access)),

@@ -202,6 +202,29 @@ describe('upgrade', () => {
   });
 });
 
+describe('doctor', () => {
+  const look = async (as: string): Promise<Record<string, any> | undefined> => {
+    const { json } = await postern(['doctor', '--json'], { env: { VAULT_ADDR: vault.address, VAULT_TOKEN: as } });
+    return json['checks'].find(({ name }: { name: string }) => name === 'plugin: auth0/');
+  };
+
+  it('a mount that runs what is pinned and registered; one that was pinned and not reloaded', async () => {
+    expect(await look(vault.rootToken)).toMatchObject({ status: 'ok', seen: 'v0.2.0, as pinned and registered' });
+    await vault.root('POST', 'sys/mounts/auth0/tune', { plugin_version: 'v0.1.0' });
+    expect(await look(vault.rootToken)).toMatchObject({ status: 'failed', seen: 'is pinned to v0.1.0 and runs v0.2.0', remedy: expect.stringContaining('postern plugin upgrade --to v0.1.0') });
+    await vault.root('POST', 'sys/mounts/auth0/tune', { plugin_version: 'v0.2.0' });
+  });
+
+  it('other bytes registered under the version that runs; a token that may not see the catalogue', async () => {
+    await vault.register({ command: 'postern-auth0-v0.2.0', sha256: '0'.repeat(64), version: 'v0.2.0' });
+    expect(await look(vault.rootToken)).toMatchObject({ status: 'failed', seen: 'runs another executable than is registered as v0.2.0' });
+    await vault.root('POST', 'sys/policies/acl/looker', { policy: 'path "sys/mounts" { capabilities = ["read"] }' });
+    const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['looker'], ttl: '10m' });
+    registerSecret('Vault token', auth.client_token);
+    expect(await look(auth.client_token)).toMatchObject({ status: 'ok', seen: expect.stringContaining('not compared with the catalogue') });
+  });
+});
+
 describe('a Vault without a plugin directory', () => {
   it('is told', async () => {
     await using bare = await startPluginVault({ pluginDirectory: false });
