@@ -114,6 +114,14 @@ const POSTERN = /^x[-_]postern[-_](tenant|scope)$/;
 const KEY = /^x[-_]api[-_]key$/;
 const USER = /^(forwarded|remote-user|x-(forwarded-(user|email|groups|preferred-username|access-token)|auth-request-(user|email|groups|access-token)|authenticated-user|remote-user|user|http-method-override|original-ur[il]|rewrite-url))$/;
 
+it('nginx that refuses by itself says so, and neither challenges nor promises anything', async () => {
+  await using gateway = await startGateway('nginx', { postern: brokerAddress(), service: service.address, change: (text) => text.replace('auth_request /_postern;', 'deny all; auth_request /_postern;') });
+  const before = service.seen.length;
+  const reply = await ask(gateway.port, { lines: [`X-API-Key: ${keys.acme}`] });
+  expect([reply.status, reply.headers['www-authenticate'], reply.headers['retry-after']]).toEqual([403, undefined, undefined]);
+  expect(service.seen.length).toBe(before);
+});
+
 describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => {
   let gateway: Gateway | undefined;
   beforeAll(async () => {
