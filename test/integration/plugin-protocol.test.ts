@@ -108,6 +108,14 @@ describe('an engine in TypeScript under Vault', () => {
     await vault.root('DELETE', 'echo/entries/large');
   });
 
+  it('an entry that Vault\'s storage refuses is an error, and what was there stays', async () => {
+    await vault.root('POST', 'echo/entries/small', { n: 1 });
+    const refused = await vault.call('POST', 'echo/entries/small', { one: 'y'.repeat(600_000), two: 'y'.repeat(600_000) });
+    expect(refused).toEqual({ status: 500, json: { errors: ['1 error occurred:\n\t* the storage of Vault failed\n\n'] } });
+    expect((await read('echo/entries/small')).json['data']).toEqual({ n: 1, by: 'create' });
+    expect(await vault.logs()).toMatch(/\[ERROR\] .*storage failed: .*operation=put/);
+  });
+
   it("its log lines are in Vault's log at their level, and below Vault's level not", async () => {
     await vault.root('POST', 'echo/log/mark');
     const lines = (await vault.logs()).split('\n').filter((line) => line.includes('a line at') && line.includes('mark=mark'));

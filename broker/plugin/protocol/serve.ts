@@ -56,6 +56,9 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
     return refuse(log, 'the certificate that Vault has sent is none');
   }
 
+  // Node can't; an engine in Go would lock its memory here.
+  if (env['VAULT_PLUGIN_MLOCK_ENABLED'] === 'true') log.warn('Vault locks its memory, and this plugin can not lock its own: keep swap off, or encrypted');
+
   const certificate = createCertificate();
   const ending = Promise.withResolvers<number>();
   const release = holdProcess({ log, streams: [stdout, stderr], onEnd: ending.resolve });

@@ -1,10 +1,16 @@
-import type { ServiceError } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
+import type { CallOptions, ServiceError } from '@grpc/grpc-js';
 import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog, Storage } from '#broker/plugin/backend.ts';
 import type { StorageClient } from '#broker/plugin/proto/generated/storage.ts';
 
 /** What Vault's storage says on a node that may not write; there is no code for it on the wire. */
 const READ_ONLY = new ReadOnly().message;
+
+/** ms. A call that never ended would hold up whoever waits for its token for ever. Vault's own limit for a request is 90 s. */
+const PATIENCE = 60_000;
+
+const NO_METADATA = new Metadata();
 
 type Callback<Reply> = (error: ServiceError | null, reply: Reply) => void;
 
@@ -20,33 +26,33 @@ export class VaultStorage implements Storage {
   }
 
   async list(prefix: string): Promise<readonly string[]> {
-    return (await this.#call<{ keys: string[]; err: string }>('list', (done) => this.#client.list({ prefix }, done))).keys;
+    return (await this.#call<{ keys: string[]; err: string }>('list', (options, done) => this.#client.list({ prefix }, NO_METADATA, options, done))).keys;
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    return (await this.#call<{ entry?: { value: Buffer } | undefined; err: string }>('get', (done) => this.#client.get({ key }, done))).entry?.value;
+    return (await this.#call<{ entry?: { value: Buffer } | undefined; err: string }>('get', (options, done) => this.#client.get({ key }, NO_METADATA, options, done))).entry?.value;
   }
 
   async put(key: string, value: Uint8Array, sealWrap = false): Promise<void> {
     const entry = { key, value: Buffer.from(value.buffer, value.byteOffset, value.byteLength), sealWrap };
-    await this.#call<{ err: string }>('put', (done) => this.#client.put({ entry }, done));
+    await this.#call<{ err: string }>('put', (options, done) => this.#client.put({ entry }, NO_METADATA, options, done));
   }
 
   async delete(key: string): Promise<void> {
-    await this.#call<{ err: string }>('delete', (done) => this.#client.delete({ key }, done));
+    await this.#call<{ err: string }>('delete', (options, done) => this.#client.delete({ key }, NO_METADATA, options, done));
   }
 
   close(): void {
     this.#closed = true;
   }
 
-  #call<Reply extends { err: string }>(operation: string, send: (done: Callback<Reply>) => void): Promise<Reply> {
+  #call<Reply extends { err: string }>(operation: string, send: (options: CallOptions, done: Callback<Reply>) => void): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(failure());
         return;
       }
-      send((error, reply) => {
+      send({ deadline: Date.now() + PATIENCE }, (error, reply) => {
         if (error === null && reply.err === '') resolve(reply);
         else if (error === null && reply.err.includes(READ_ONLY)) reject(new ReadOnly());
         else {

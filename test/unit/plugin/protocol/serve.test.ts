@@ -116,6 +116,12 @@ describe('what a host asks first', () => {
   });
 });
 
+it('a Vault that locks its memory is told that the plugin does not', async () => {
+  expect((await start({ env: { VAULT_PLUGIN_MLOCK_ENABLED: 'true' } })).played.log).toEqual([expect.objectContaining({ '@level': 'warn', '@message': expect.stringContaining('swap') as unknown })]);
+  await host?.stop();
+  expect((await start({ env: { VAULT_PLUGIN_MLOCK_ENABLED: 'false' } })).played.log).toEqual([]);
+});
+
 describe('only that Vault is let in', () => {
   it('no certificate, another, and one that Vault itself has signed are cut off; Vault goes on', async () => {
     const running = await start();
