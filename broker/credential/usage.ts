@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 /** Minutes since 1970, by key id: when each key was last used. */
 export type LastUse = ReadonlyMap<string, number>;
 
@@ -24,7 +26,7 @@ export interface KeyUsageOptions {
 export class KeyUsage {
   readonly #options: KeyUsageOptions;
   readonly #now: () => number;
-  #used = new Map<string, number>();
+  readonly #used: LRUCache<string, number>;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #stopped = false;
@@ -32,13 +34,11 @@ export class KeyUsage {
   constructor(options: KeyUsageOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#used = new LRUCache({ max: options.max ?? 100_000 });
   }
 
   record(keyId: string): void {
-    // Newest last.
-    this.#used.delete(keyId);
     this.#used.set(keyId, Math.floor(this.#now() / 60_000));
-    if (this.#used.size > (this.#options.max ?? 100_000)) this.#used.delete(this.#used.keys().next().value!);
   }
 
   /** Hands on every interval until {@link stop}. The first time comes at random within it, so that replicas do not write all at once. */
@@ -64,9 +64,8 @@ export class KeyUsage {
   }
 
   async #flush(): Promise<void> {
-    const used = this.#used;
-    if (used.size === 0) return;
-    this.#used = new Map();
+    if (this.#used.size === 0) return;
+    const used = this.#take();
     try {
       const left = await this.#options.store.merge(used);
       this.#takeBack(used, (keyId) => left.has(keyId));
@@ -76,10 +75,18 @@ export class KeyUsage {
     }
   }
 
-  /** Older than what came meanwhile: it goes before it, and falls off first. */
+  /** What is remembered, the oldest first; it is remembered no more. */
+  #take(): Map<string, number> {
+    const used = new Map<string, number>();
+    for (const [keyId, minute] of this.#used.rentries()) used.set(keyId, minute);
+    this.#used.clear();
+    return used;
+  }
+
+  /** Older than what came meanwhile: it goes before it, and is forgotten first. */
   #takeBack(used: LastUse, which: (keyId: string) => boolean): void {
-    const newer = this.#used;
-    this.#used = new Map([...used].filter(([keyId]) => which(keyId) && !newer.has(keyId)).slice(-Math.max(0, (this.#options.max ?? 100_000) - newer.size)));
+    const newer = this.#take();
+    for (const [keyId, minute] of used) if (which(keyId)) this.#used.set(keyId, minute);
     for (const [keyId, minute] of newer) this.#used.set(keyId, minute);
   }
 
