@@ -78,6 +78,7 @@ const schema = z.object({
   POSTERN_ADMIN_AUDIENCE: z.string().regex(/^\S{1,600}$/, 'must be the identifier of an Auth0 API, without spaces').optional(),
   POSTERN_ADMIN_MOUNT: mount('postern-admin'),
   POSTERN_ADMIN_RATE: count(600, 1, 1_000_000),
+  POSTERN_SCOPE_SETS: count(32, 1, 10_000),
   POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   POSTERN_AUDIT_FILE: z.string().optional(),

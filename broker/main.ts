@@ -154,6 +154,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     store,
     sources: { transit, auth0 },
     revocations,
+    scopeSets: config.POSTERN_SCOPE_SETS,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
     onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),

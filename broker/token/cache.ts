@@ -5,6 +5,7 @@ import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Revocations } from './revocation.ts';
+import { ScopeSets } from './scope-sets.ts';
 import type { TokenSource } from './source.ts';
 import type { EarlyReading, StoredToken, TokenStore } from './store.ts';
 import type { Token } from './token.ts';
@@ -26,6 +27,8 @@ export interface TokenCacheOptions {
   minRemaining?: number;
   /** Most tokens in memory. Default 100,000. */
   max?: number;
+  /** Most tokens for fewer than all scopes that a tenant may hold at one API. Default 32. */
+  scopeSets?: number;
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
   leaseMs?: number;
   now?: () => number;
@@ -57,6 +60,7 @@ export class TokenCache {
   /** When a key may be refreshed again after a failure, ms since 1970. */
   readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
   readonly #holder = randomUUID();
+  readonly #scopeSets: ScopeSets;
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -65,6 +69,7 @@ export class TokenCache {
     this.#now = options.now ?? Date.now;
     this.#memory = new LRUCache({ max: options.max ?? 100_000 });
     this.#whole = new LRUCache({ max: options.max ?? 100_000 });
+    this.#scopeSets = new ScopeSets(options.scopeSets ?? 32, options.max ?? 100_000);
   }
 
   /**
@@ -128,6 +133,7 @@ export class TokenCache {
       .then((served) => {
         this.#memory.set(grant.key, { token: served.token, from: 'memory' });
         if (grant.whole) this.#whole.set(`${grant.tenant}/${grant.api}`, grant.key);
+        this.#scopeSets.hold(grant, served.token.expiresAt);
         return served;
       })
       .catch((error: unknown) => {
@@ -157,6 +163,7 @@ export class TokenCache {
       // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
       const free = stored.lease === undefined || stored.lease.until <= now || (!patient && stored.version === first);
       if (free) {
+        this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
         const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
         if (version !== undefined) {

@@ -145,6 +145,7 @@ describe('a tenant by options', () => {
 
   test('tells what is not named from what is to be cleared', () => {
     expect(specification({})).toEqual({});
+    expect([specification({ introspect: ['orders', 'reports'] }), specification({ introspect: false })]).toEqual([{ introspects: ['orders', 'reports'] }, { introspects: [] }]);
     expect(specification({ grant: false, claim: false, cidr: false, defaultApi: false, organization: false })).toEqual({ grants: [], claims: {}, cidrs: [], defaultApi: null, organization: null });
   });
 

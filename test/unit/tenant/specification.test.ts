@@ -11,6 +11,7 @@ test('what may be', () => {
   const spec: TenantSpecification = {
     grants: [{ api: 'orders', scopes: ['read:orders'] }],
     defaultApi: 'orders',
+    introspects: ['orders'],
     organization: 'org_abc123',
     claims: { 'https://example.com/plan': 'gold' },
     tokenTtl: 300,
@@ -29,6 +30,8 @@ test.each<[TenantSpecification, RegExp]>([
   [{ grants: [{ api: 'orders', scopes: ['steal'] }] }, /no scope "steal"; it has read:orders/],
   [{ grants: [{ api: 'orders', scopes: [] }, { api: 'orders', scopes: [] }] }, /two grants/],
   [{ grants: [], defaultApi: 'orders' }, /not among its grants/],
+  [{ introspects: ['orders', 'nope'] }, /no API "nope" to introspect/],
+  [{ introspects: ['broken'] }, /no API "broken" to introspect/],
   [{ organization: 'acme' }, /organization/],
   [{ claims: { plan: 'gold' } }, /URI/],
   [{ claims: { 'https://postern.dev/tenant': 'globex' } }, /can't be set by hand/],

@@ -11,6 +11,7 @@ import { identityOf } from '#test/unit/credential/identity.ts';
 import { MemoryStore } from './memory-store.ts';
 
 const ACME = identityOf();
+const LENT = identityOf({ lent: true });
 let serial = 0;
 
 interface Stage {
@@ -197,6 +198,34 @@ describe('ahead of the end', () => {
     const young = cache.get(grant, ACME) as Served;
     expect(young.token).not.toBe(old.token);
     expect(young.token.expiresAt).toBe(old.token.expiresAt + 2700);
+  });
+
+  test('a lent Vault token is used only while its request waits: that request waits for the refresh', async () => {
+    const { asked, cache, clock, store } = stage();
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    clock.advance(2700_000 - 1);
+    expect(cache.get(grant, LENT)).toMatchObject({ token: old.token });
+    clock.advance(1);
+    const waiting = cache.get(grant, LENT);
+    expect(waiting).toBeInstanceOf(Promise);
+    // Who comes meanwhile has the old one, and begins nothing of its own.
+    expect((await cache.get(grant, LENT)).token).toBe(old.token);
+    expect((await waiting).token).not.toBe(old.token);
+    expect(asked).toHaveLength(2);
+    const reads = store.reads;
+    await settle();
+    expect(store.reads).toBe(reads);
+  });
+
+  test('and where the refresh fails, it gets the old one', async () => {
+    const { asked, cache, clock, source } = stage();
+    const grant = await grantOf();
+    const old = await get(cache, grant);
+    clock.advance(2800_000);
+    source.issue = () => Promise.reject(new PosternError('temporarily_unavailable', 'away'));
+    for (let i = 0; i < 5; i++) expect((await cache.get(grant, LENT)).token).toBe(old.token);
+    expect(asked).toHaveLength(1);
   });
 
   test('another replica\'s newer token is taken, without a call to the source', async () => {
@@ -634,5 +663,59 @@ describe('a revoked token is served from nowhere', () => {
     await get(cache, grant);
     revoked.add(only.sha256);
     expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');
+  });
+});
+
+describe('a tenant may hold only so many tokens for fewer than all its scopes', () => {
+  const NAMES = ['a', 'b', 'c', 'd', 'e'];
+  const subset = (...scopes: string[]) =>
+    grantOf({ apis: [apiOf('orders', { scopes: NAMES })], tenant: tenantOf({ grants: [{ api: 'orders', scopes: NAMES }] }), request: { scope: scopes.join(' ') } });
+
+  test('then it is told so, and no source is asked; what it holds, and the whole, goes on', async () => {
+    const { asked, cache, store } = stage({ scopeSets: 3 });
+    for (const name of ['a', 'b', 'c']) await get(cache, await subset(name));
+    const { writes } = store;
+    const refused = get(cache, await subset('d'));
+    await expect(refused).rejects.toMatchObject({ code: 'too_many_requests', status: 429, retryAfter: 3600 });
+    expect([asked.length, store.writes]).toEqual([3, writes]);
+    expect((await get(cache, await subset('a'))).from).toBe('memory');
+    expect((await get(cache, await subset(...NAMES))).from).toBe('source');
+  });
+
+  test('though they are asked for all at once', async () => {
+    const { asked, cache } = stage({ scopeSets: 3 });
+    const codes = await Promise.all(NAMES.map(async (name) => codeOf(get(cache, await subset(name)))));
+    expect(codes.filter((code) => code === 'ok')).toHaveLength(3);
+    expect(asked).toHaveLength(3);
+  });
+
+  test('until one of them ends', async () => {
+    const { cache, clock } = stage({ scopeSets: 2 });
+    await get(cache, await subset('a'));
+    clock.advance(1800_000);
+    await get(cache, await subset('b'));
+    expect(await codeOf(get(cache, await subset('c')))).toBe('too_many_requests');
+    clock.advance(1800_000);
+    expect(await codeOf(get(cache, await subset('c')))).toBe('ok');
+    expect(await codeOf(get(cache, await subset('a')))).toBe('too_many_requests');
+  });
+
+  test('one whose fetch failed gives its place back soon', async () => {
+    const { cache, clock, source } = stage({ scopeSets: 1 });
+    const issue = source.issue;
+    source.issue = () => Promise.reject(away());
+    expect(await codeOf(get(cache, await subset('a')))).toBe('temporarily_unavailable');
+    source.issue = issue;
+    expect(await codeOf(get(cache, await subset('b')))).toBe('too_many_requests');
+    clock.advance(10_000);
+    expect(await codeOf(get(cache, await subset('b')))).toBe('ok');
+  });
+
+  test('what another replica fetched counts where it is served', async () => {
+    const { replica } = stage({ scopeSets: 2 });
+    const [one, other] = [replica(), replica()];
+    for (const name of ['a', 'b']) await get(one, await subset(name));
+    for (const name of ['a', 'b']) expect((await get(other, await subset(name))).from).toBe('store');
+    expect(await codeOf(get(other, await subset('c')))).toBe('too_many_requests');
   });
 });
