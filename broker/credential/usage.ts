@@ -78,7 +78,7 @@ export class KeyUsage {
   /** What is remembered, the oldest first; it is remembered no more. */
   #take(): Map<string, number> {
     const used = new Map<string, number>();
-    for (const [keyId, minute] of this.#used.rentries()) used.set(keyId, minute);
+    for (const keyId of this.#used.rkeys()) used.set(keyId, this.#used.peek(keyId)!);
     this.#used.clear();
     return used;
   }
