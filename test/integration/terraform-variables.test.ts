@@ -90,8 +90,9 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ],
   [
     'grants of what there is not',
-    { tenants: { acme: { grants: [{ api: 'billing' }] }, globex: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] } } },
+    { tenants: { acme: { grants: [{ api: 'billing' }] }, globex: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] }, hooli: { introspects: ['orders', 'billing'] } } },
     [
+      `Tenant hooli introspects an API that isn't among the apis: billing.`,
       `Tenant acme is granted an API that isn't among the apis: billing.`,
       `Tenant globex is granted scopes that the API doesn't have: write:orders on orders.`,
     ],
