@@ -39,6 +39,7 @@ import { VaultAssertionLogin } from './vault/assertion-login.ts';
 import { VaultApis } from './vault/apis.ts';
 import { VaultClientKeys } from './vault/client-keys.ts';
 import { VaultClient } from './vault/client.ts';
+import { EngineTokenPlaces } from './vault/engine.ts';
 import { VaultEpoch } from './vault/epoch.ts';
 import { VaultGrants } from './vault/grants.ts';
 import { Kv } from './vault/kv.ts';
@@ -149,7 +150,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     form: `${config.POSTERN_AUTH0_BINDING} ${config.POSTERN_TENANT_CLAIM}`,
     isDisabled: (tenant) => epoch.isDisabled(tenant),
   });
-  const store = new VaultTokens(new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
+  const store = new VaultTokens(config.TOKEN_STORE === 'plugin' ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
   const cache = new TokenCache({
     store,
     sources: { transit, auth0 },

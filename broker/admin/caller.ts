@@ -66,7 +66,7 @@ export class Callers {
   async identify(headers: IncomingHttpHeaders, need: Need): Promise<Caller> {
     const { authorization } = headers;
     const vaultToken = headers['x-vault-token'];
-    if (authorization !== undefined && vaultToken !== undefined) throw new Problem('malformed-request', 'Send one credential: Authorization or X-Vault-Token');
+    if (authorization !== undefined && vaultToken !== undefined) throw new Problem('invalid-token', 'Send one credential: Authorization or X-Vault-Token');
     if (typeof vaultToken === 'string') return this.#byVaultToken(vaultToken);
     if (authorization === undefined) throw new Problem('invalid-token', NO_CREDENTIAL);
     const jwt = /^bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];

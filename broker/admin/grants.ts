@@ -44,7 +44,7 @@ export const grantOperations: readonly Operation[] = [
     async handle({ caller, params, body }) {
       // A tenant that is there in part is completed by `createTenant`; one that is not there must not appear by its grants.
       await showTenant(caller.access, params.tenant);
-      return { status: 200, headers: {}, body: viewOf(await createTenant(caller.access, params.tenant, { grants: body.grants, defaultApi: body.default_api }, { update: true })) };
+      return { status: 200, headers: {}, body: viewOf(await createTenant(caller.access, params.tenant, { grants: body.grants, defaultApi: body.default_api, introspects: body.introspects }, { update: true })) };
     },
   }),
   operation({
@@ -70,8 +70,8 @@ export const grantOperations: readonly Operation[] = [
   }),
 ];
 
-function viewOf({ tenant, grants, default_api }: TenantView): z.output<typeof grantsView> {
-  return { tenant, grants, default_api };
+function viewOf({ tenant, grants, default_api, introspects }: TenantView): z.output<typeof grantsView> {
+  return { tenant, grants, default_api, introspects };
 }
 
 /** Those that are valid: no broker serves another. */

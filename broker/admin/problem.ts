@@ -122,7 +122,7 @@ const FRAMEWORK: Record<string, readonly [Slug, string]> = {
   FST_ERR_CTP_EMPTY_TYPE: ['unsupported-media-type', 'Content-Type must be application/json'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['malformed-request', 'The body is empty'],
   FST_ERR_CTP_INVALID_JSON_BODY: ['malformed-request', 'The body is not valid JSON'],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['payload-too-large', 'The body is larger than 65536 bytes'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['payload-too-large', 'The body is larger than 262144 bytes'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed-request', 'The body has another length than its Content-Length tells'],
   FST_ERR_BAD_URL: ['malformed-request', 'The request target holds a malformed escape'],
   FST_ERR_MAX_PARAM_LENGTH: ['uri-too-long', 'A part of the path is too long'],

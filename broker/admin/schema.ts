@@ -2,13 +2,18 @@ import { z } from 'zod';
 import { SCOPE_TOKEN } from '#broker/authorization/grant.ts';
 import { ENVIRONMENT } from '#broker/credential/api-key.ts';
 import { NAME } from '#broker/credential/identity.ts';
-import { KEY_ID } from '#broker/tenant/key.ts';
+import type { IssuedKey } from '#broker/tenant/key-issue.ts';
 import { MAX_OVERLAP } from '#broker/tenant/key-rotation.ts';
+import type { RotatedKey } from '#broker/tenant/key-rotation.ts';
+import { KEY_ID } from '#broker/tenant/key.ts';
+import type { KeyView } from '#broker/tenant/key.ts';
+import type { TenantView } from '#broker/tenant/tenant.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
 /*
  * The forms of what goes in and out. What JSON Schema can't say (is there such an API?) the domain checks. Patterns are written so that
- * every implementation of JSON Schema reads them alike: ASCII classes, no \p, no look-ahead.
+ * every implementation of JSON Schema reads them alike: ASCII classes, no \p, no look-ahead. What goes out is compared with the domain's
+ * own types (`satisfies`): a field that the domain gains does not compile until it is described here.
  */
 
 const H16 = '[0-9a-fA-F]{1,4}';
@@ -23,8 +28,9 @@ const IPV6 = [
 export const CIDR = new RegExp(`^(${IPV4}/(3[0-2]|[12]?[0-9])|(${IPV6})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$`);
 
 const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
-/** Anything on one line: no control character, no half of a surrogate pair. */
-const ONE_LINE = /^[\u0020-\u007e\u00a0-\ud7ff\ue000-\u{10ffff}]{1,128}$/u;
+/** Anything on one line. Made of text, since a control character in a literal looks like a slip. */
+const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029';
+const ONE_LINE = new RegExp(`^[^${CONTROLS}]{1,128}$`, 'u');
 
 export const tenantId = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Id of a tenant.', examples: ['acme'] });
 export const apiName = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Name of an API.', examples: ['orders'] });
@@ -44,6 +50,7 @@ export const newTenant = z.strictObject({
   tenant: tenantId,
   grants: z.array(grant).max(200).default([]).meta({ description: 'What it may ask for; APIs that exist, with scopes that they have, each API once.' }),
   default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
+  introspects: z.array(apiName).max(200).default([]).meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
   organization: organization.nullable().default(null).meta({ description: 'Auth0 organization.' }),
   claims: claims.default({}).meta({ description: 'Further claims of its tokens; names are URIs.' }),
   token_ttl: z.int().min(30).max(3600).default(300).meta({ description: 'Seconds that the Vault token behind one login lives.' }),
@@ -58,14 +65,16 @@ export const tenantView = z.strictObject({
   role_id: z.string().nullable().meta({ description: 'Its client_id.' }),
   grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
   default_api: z.string().nullable(),
+  introspects: z.array(z.string()),
   organization: z.string().nullable(),
   claims: z.record(z.string(), z.unknown()),
   token_ttl: z.number(),
   secret_id_ttl: z.number(),
   secret_id_num_uses: z.number(),
   cidrs: z.array(z.string()),
+  lives_on: z.array(z.strictObject({ api: z.string(), seconds: z.number() })).meta({ description: 'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.' }),
   problems: z.array(z.string()).meta({ description: 'What is not as it should be, in words.' }),
-});
+}) satisfies z.ZodType<TenantView>;
 
 const nextCursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
 export const tenantPage = z.strictObject({ tenants: z.array(tenantView), next_cursor: nextCursor });
@@ -73,8 +82,9 @@ export const tenantPage = z.strictObject({ tenants: z.array(tenantView), next_cu
 export const grants = z.strictObject({
   grants: z.array(grant).max(200).meta({ description: 'Everything it may ask for from now on; APIs that exist, with scopes that they have, each API once.' }),
   default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
+  introspects: z.array(apiName).max(200).default([]).meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
 });
-export const grantsView = z.strictObject({ tenant: z.string(), grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })), default_api: z.string().nullable() });
+export const grantsView = z.strictObject({ tenant: z.string(), grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })), default_api: z.string().nullable(), introspects: z.array(z.string()) });
 
 export const keyId = z.string().regex(KEY_ID, 'is no key id such as key_0f1e2d3c4b5a69788796a5b4').meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
 
@@ -109,7 +119,7 @@ export const keyView = z.strictObject({
   state: z.enum(['active', 'ending', 'ended', 'unconfirmed']).meta({ description: '`ending`: replaced, and good until expires_at; `ended`: refused; `unconfirmed`: of a rotation that broke off.' }),
   replaces: z.string().nullable(),
   replaced_by: z.string().nullable(),
-});
+}) satisfies z.ZodType<KeyView>;
 export const keyPage = z.strictObject({ keys: z.array(keyView), next_cursor: nextCursor });
 
 export const issuedKey = z.strictObject({
@@ -119,14 +129,14 @@ export const issuedKey = z.strictObject({
   environment: z.string(),
   issued_by: z.string(),
   warnings: z.array(z.string()),
-});
+}) satisfies z.ZodType<IssuedKey>;
 
 export const rotatedKey = z.strictObject({
   ...issuedKey.shape,
   replaces: z.string().regex(KEY_ID).meta({ description: 'The old key.' }),
   replaces_until: z.iso.datetime().meta({ description: 'When the old key ends; until then both are good.' }),
   abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
-});
+}) satisfies z.ZodType<RotatedKey>;
 
 export const apiView = z.strictObject({ api: z.string(), audience: z.string(), source: z.enum(['auth0', 'transit']), scopes: z.array(z.string()), lifetime: z.number().meta({ description: 'Seconds.' }), dialect: z.string() });
 export const apiPage = z.strictObject({ apis: z.array(apiView), next_cursor: nextCursor });

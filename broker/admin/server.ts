@@ -36,7 +36,7 @@ export interface AdminServerOptions {
 
 export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations];
 
-const MAX_BODY = 64 * 1024;
+const MAX_BODY = 256 * 1024;
 /** As on the main listener: Node's own are minutes. */
 const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 1_000 };
 const MAX_HEADERS = 16 * 1024;

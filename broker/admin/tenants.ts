@@ -46,10 +46,11 @@ export const tenantOperations: readonly Operation[] = [
     success: { status: 201, description: 'It is made.', body: view, headers: LOCATION },
     refusals: ['conflict', 'unprocessable'],
     async handle({ caller, body }) {
-      const { tenant, grants, default_api, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs } = body;
+      const { tenant, grants, default_api, introspects, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs } = body;
       const made = await createTenant(caller.access, tenant, {
         grants,
         defaultApi: default_api,
+        introspects,
         organization,
         claims,
         tokenTtl: token_ttl,

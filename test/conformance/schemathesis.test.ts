@@ -1,0 +1,103 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PERMISSIONS } from '#broker/admin/caller.ts';
+import { backEndToken } from '#test/fixture/admin.ts';
+import { startHouse } from '#test/fixture/broker.ts';
+import type { House, LocalReplica } from '#test/fixture/broker.ts';
+import { virtualEnvironment } from './virtual-environment.ts';
+
+/*
+ * Both OpenAPI documents held against the running servers by schemathesis: what the documents allow is accepted, what they don't is
+ * refused, and every answer is one that they tell of. The same cases each time: a fixed seed, a bounded number.
+ */
+
+const SEED = 20_261_124;
+const EXAMPLES = 20;
+
+interface Report {
+  complete: boolean;
+  operations: { total: number; tested: number; errored: number; skipped: number };
+  test_cases: { generated: number; unique_failures: number; errored: number };
+  failures: { title: string; operations: unknown[] }[];
+  errors: unknown[];
+  warnings: { unsupported_regex: unknown[]; missing_auth: unknown[] };
+  /** By operation and phase: how many cases of each were accepted. */
+  valid_rates: Record<string, Record<string, { accepted: number; conflicts: number }>>;
+}
+
+let house: House;
+let replica: LocalReplica;
+let program: string;
+let folder: string;
+let missing: string | undefined;
+
+beforeAll(async () => {
+  const environment = await virtualEnvironment(fileURLToPath(new URL('schemathesis/requirements.txt', import.meta.url)));
+  if ('missing' in environment) {
+    missing = environment.missing;
+    return;
+  }
+  program = join(environment.bin, 'schemathesis');
+  folder = await mkdtemp(join(tmpdir(), 'postern-schemathesis-'));
+  house = await startHouse({ admin: true });
+  // What is tried here are the forms; limits have tests of their own.
+  const many = '1000000';
+  replica = await house.startReplica({ env: { POSTERN_ADMIN_RATE: many, POSTERN_THROTTLE_CLIENT: many, POSTERN_THROTTLE_ADDRESS: many } });
+}, 300_000);
+
+afterAll(async () => {
+  await house?.stop();
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+});
+
+async function run(name: 'admin' | 'oauth', address: string, authorization: string): Promise<{ report: Report; said: string }> {
+  const path = join(folder, `${name}.json`);
+  const config = fileURLToPath(new URL(`schemathesis/${name}.toml`, import.meta.url));
+  const options = ['--checks=all', `--max-examples=${EXAMPLES}`, `--seed=${SEED}`, '--continue-on-failure', '--no-color', '--report=json', `--report-json-path=${path}`];
+  const { all } = await execa(program, ['--config-file', config, 'run', `${address}openapi.json`, ...options], {
+    cwd: folder,
+    // Nothing of the user's own settings: proxies are for the registry, not for loopback.
+    env: { PATH: process.env['PATH'] ?? '', HOME: folder, POSTERN_AUTHORIZATION: authorization },
+    extendEnv: false,
+    reject: false,
+    all: true,
+    timeout: 200_000,
+  });
+  const report = await readFile(path, 'utf8').catch(() => undefined);
+  if (report === undefined) throw new Error(`schemathesis made no report:\n${all.slice(-2000)}`);
+  return { report: JSON.parse(report) as Report, said: all };
+}
+
+/** @param accepted operations of which at least one case must have gone well: a server that refuses everything would pass as well */
+function expectNoFailure({ report, said }: { report: Report; said: string }, operations: number, accepted: readonly string[]): void {
+  expect(report.failures, said.slice(0, 6000)).toEqual([]);
+  expect(report.errors).toEqual([]);
+  expect({ complete: report.complete, ...report.operations, failures: report.test_cases.unique_failures, errored: report.test_cases.errored }).toMatchObject({ complete: true, total: operations, tested: operations, skipped: 0, failures: 0, errored: 0 });
+  expect(report.warnings.unsupported_regex).toEqual([]);
+  expect(report.test_cases.generated).toBeGreaterThan(operations * EXAMPLES);
+  const refusedAlways = accepted.filter((operation) => !Object.values(report.valid_rates[operation] ?? {}).some((rate) => rate.accepted > 0));
+  expect(refusedAlways).toEqual([]);
+  // oxlint-disable-next-line no-console -- the number that the README names
+  console.log(`schemathesis: ${report.test_cases.generated} cases of ${operations} operations, ${report.test_cases.unique_failures} failures`);
+}
+
+describe('schemathesis', () => {
+  // First: the other one disables tenants.
+  test('the OAuth endpoints', { timeout: 240_000 }, async (context) => {
+    if (missing !== undefined) return context.skip(missing);
+    const { client_id, client_secret } = await house.issueSecret('acme');
+    const outcome = await run('oauth', replica.issuer, `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`);
+    expectNoFailure(outcome, 16, ['POST /oauth/token', 'POST /oauth/introspect', 'POST /oauth/revoke', 'GET /verify', 'POST /verify', 'GET /.well-known/jwks.json', 'GET /readyz']);
+  });
+
+  test('the admin API', { timeout: 240_000 }, async (context) => {
+    if (missing !== undefined) return context.skip(missing);
+    const jwt = await backEndToken(house, Object.keys(PERMISSIONS));
+    const outcome = await run('admin', replica.admin, `Bearer ${jwt}`);
+    expectNoFailure(outcome, 14, ['GET /v1/tenants', 'POST /v1/tenants', 'GET /v1/tenants/{tenant}', 'GET /v1/apis', 'PUT /v1/tenants/{tenant}/grants', 'GET /v1/tenants/{tenant}/keys', 'POST /v1/tenants/{tenant}/keys', 'POST /v1/tenants/{tenant}/disable']);
+  });
+});
