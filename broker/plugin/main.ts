@@ -1,17 +1,14 @@
 import { Auth0Source } from '#broker/auth0/source.ts';
 import { Engine } from './engine/engine.ts';
+import type { RotateSecret } from './engine/path/rotate.ts';
 import { servePlugin } from './protocol/serve.ts';
-import type { EngineOptions } from './engine/engine.ts';
 
 /** Put in by `make plugin`; from the sources there is none. */
 declare const POSTERN_PLUGIN_VERSION: string | undefined;
 const version = typeof POSTERN_PLUGIN_VERSION === 'string' ? POSTERN_PLUGIN_VERSION : 'v0.0.0-dev';
 
-/** Auth0's Management client is 20 MB of memory that few rotations need. */
-const rotate: EngineOptions['rotate'] = async (...args) => {
-  const { rotateClientSecret } = await import('#broker/auth0/rotation.ts');
-  return rotateClientSecret(...args);
-};
+/** Auth0's Management client takes as much memory as all the rest, and is wanted once in a while. */
+const rotate: RotateSecret = async (application) => (await import('#broker/auth0/rotation.ts')).rotateClientSecret(application);
 
 /** The composition root of the plugin: Vault starts it, speaks to it over a socket, and ends it. */
 async function main(): Promise<number> {
