@@ -2,14 +2,14 @@ import { readFile } from 'node:fs/promises';
 
 /**
  * Requests that Vault has answered so far, by its own audit device, which writes before Vault
- * answers. Left out: the broker's look at `state/epoch`, which comes each second whether anybody
+ * answers. Left out: the broker's look at `state/epoch` and `state/revocations`, which comes each second whether anybody
  * asks for a token or not, and the renewal of its own token.
  */
 export async function vaultRequests(auditFile: string): Promise<number> {
   const lines = (await readFile(auditFile, 'utf8')).split('\n').filter(Boolean);
   return lines
     .map((line) => JSON.parse(line) as { type: string; request?: { path?: string } })
-    .filter(({ type, request }) => type === 'request' && !/^(postern\/data\/state\/epoch|auth\/token\/renew-self)$/.test(request?.path ?? '')).length;
+    .filter(({ type, request }) => type === 'request' && !/^(postern\/data\/state\/(epoch|revocations)|auth\/token\/renew-self)$/.test(request?.path ?? '')).length;
 }
 
 /** An event of the broker's audit log. */

@@ -77,7 +77,7 @@ function faultOf({ status, headers, body }: WireReply, head: boolean): string | 
 
 /**
  * Requests that Vault has answered, by its audit device. A marker of our own is awaited first: the log comes by pipes.
- * The broker's look at state/epoch and the renewal of its own token go on whatever clients do.
+ * The broker's look at state/epoch and state/revocations and the renewal of its own token go on whatever clients do.
  */
 async function vaultRequests(): Promise<string[]> {
   const marker = `postern/data/marker-${Math.random().toString(36).slice(2)}`;
@@ -85,7 +85,7 @@ async function vaultRequests(): Promise<string[]> {
   for (let tries = 0; ; tries += 1) {
     const log = await house.vault.logs();
     const paths = log.split('\n').flatMap((line) => (line.startsWith('{') && line.includes('"type":"request"') ? [(JSON.parse(line) as { request: { path: string } }).request.path] : []));
-    if (paths.includes(marker)) return paths.filter((path) => !/^postern\/data\/(marker-|state\/epoch$)|^auth\/token\/renew-self$/.test(path));
+    if (paths.includes(marker)) return paths.filter((path) => !/^postern\/data\/(marker-|state\/(epoch|revocations)$)|^auth\/token\/renew-self$/.test(path));
     if (tries > 200) throw new Error('Vault\'s audit log does not come');
     await sleep(25);
   }
