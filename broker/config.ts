@@ -57,6 +57,9 @@ const schema = z.object({
   POSTERN_TOKENS_MOUNT: mount('postern-tokens'),
   POSTERN_ASSERTION_MOUNT: mount('postern-assertion'),
   POSTERN_REPLAY_MOUNT: mount('postern-replay'),
+  /** Where replicas share tokens: KV v2, or the secrets plugin, which managed Vault offers refuse. */
+  TOKEN_STORE: z.enum(['kv', 'plugin']).default('kv'),
+  POSTERN_PLUGIN_MOUNT: mount('auth0'),
   POSTERN_TRANSIT_MOUNT: mount('transit'),
   POSTERN_TRANSIT_KEY: mount('postern'),
   POSTERN_AUTH0_ISSUER: secureIssuer.optional(),

@@ -10,7 +10,7 @@ import { isRunning } from '#tools/process/running.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
 /** Projects whose tests need the real parts. */
-const REAL = ['integration', 'conformance', 'e2e'];
+const REAL = ['integration', 'plugin-store', 'conformance', 'e2e'];
 
 /**
  * Vitest's global set-up, once a run, before any worker: a private folder for logs and the ledger of secrets, and

@@ -40,6 +40,7 @@ export function reasonOfStatus(status: number, messages: readonly string[]): Vau
   // Vault says why. What says nothing is not Vault: a proxy, or a TLS listener that is spoken to in plain http.
   if (status === 400 && messages.length === 0) return 'unavailable';
   if (status === 400) return messages.some((m) => m.includes('check-and-set parameter did not match')) ? 'conflict' : 'invalid';
+  if (status === 409) return 'conflict';
   if (status === 403) return 'denied';
   if (status === 404) return 'not_found';
   if (status === 429) return 'throttled';

@@ -5,21 +5,30 @@ import { documentOf, storedOf, tokenDocument } from '#broker/token/document.ts';
 import type { TokenDocument } from '#broker/token/document.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
 import type { Token } from '#broker/token/token.ts';
+import type { CallOptions } from './client.ts';
 import { VaultFault } from './fault.ts';
-import type { Kv, KvDocument } from './kv.ts';
+import type { KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 /** Each lost race means that somebody else wrote the place; what it says now is looked at again. */
 const DISCARD_ATTEMPTS = 10;
 
-/** The replicas' shared cache in KV v2. The tenant's own token reads, the broker's writes. */
+/** Where tokens lie in Vault, with check-and-set: KV v2, or our own secrets plugin. Both throw a {@link VaultFault}, `conflict` for a lost race. */
+export interface TokenPlaces {
+  /** @param path `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
+  read(path: string, options: CallOptions): Promise<KvDocument>;
+  /** @returns the version written */
+  write(path: string, data: Record<string, unknown>, cas: number, options: CallOptions): Promise<number>;
+}
+
+/** The replicas' shared cache in Vault. The tenant's own token reads, the broker's writes. */
 export class VaultTokens implements TokenStore {
-  readonly #kv: Kv;
+  readonly #places: TokenPlaces;
   readonly #session: VaultSession;
 
-  constructor(kv: Kv, session: VaultSession) {
-    this.#kv = kv;
+  constructor(places: TokenPlaces, session: VaultSession) {
+    this.#places = places;
     this.#session = session;
   }
 
@@ -34,7 +43,7 @@ export class VaultTokens implements TokenStore {
 
   async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
     try {
-      return await this.#session.use((own) => this.#kv.write(pathOf(grant), documentOf(grant, token, lease), version, { token: own }));
+      return await this.#session.use((own) => this.#places.write(pathOf(grant), documentOf(grant, token, lease), version, { token: own }));
     } catch (error) {
       if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
       throw asUnavailable(error);
@@ -55,7 +64,7 @@ export class VaultTokens implements TokenStore {
       // The lease of somebody who is fetching the next one already stays.
       const left: TokenDocument = { grant: data.grant, ...(data.lease === undefined ? {} : { lease: data.lease }) };
       try {
-        await this.#session.use((own) => this.#kv.write(path, left, found.version, { token: own }));
+        await this.#session.use((own) => this.#places.write(path, left, found.version, { token: own }));
         return true;
       } catch (error) {
         if (!(error instanceof VaultFault && error.reason === 'conflict')) throw asUnavailable(error);
@@ -65,7 +74,7 @@ export class VaultTokens implements TokenStore {
   }
 
   #read(path: string, as: VaultToken, forwardedFor: string | undefined): Promise<KvDocument> {
-    return this.#kv.read(path, { token: as.reveal(), forwardedFor }).catch((error: unknown) => {
+    return this.#places.read(path, { token: as.reveal(), forwardedFor }).catch((error: unknown) => {
       throw asUnavailable(error);
     });
   }

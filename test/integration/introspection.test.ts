@@ -139,8 +139,7 @@ describe.each(SOURCES)('a token of source %s', (source) => {
 
   test('leaves the shared store, in which only the next one lies then', async () => {
     const token = await tokenOf(acme, audience);
-    const place = `postern-tokens/data/acme/${source === 'transit' ? 'reports' : 'orders'}`;
-    const stored = async () => ((await house.root.read(place))?.data?.['data'] as Record<string, unknown> | undefined)?.['access_token'];
+    const stored = async () => (await house.stored('acme', source === 'transit' ? 'reports' : 'orders'))?.['access_token'];
     expect(await stored()).toBe(token);
     await revoke(token);
     expect(await stored()).toBeUndefined();
