@@ -61,7 +61,7 @@ interface Agent {
 }
 
 /** What docs/plugin.md shows. */
-async function agent(name: string, removeSecretId: boolean | undefined): Promise<Agent> {
+async function agent(name: string, removeSecretId: boolean | undefined, query = ''): Promise<Agent> {
   const { vault } = stage;
   const path = (file: string): string => join(vault.folder, `${name}-${file}`);
   const { data } = await vault.root('POST', 'auth/approle/role/acme/secret-id');
@@ -84,7 +84,7 @@ auto_auth {
   }
 }
 template {
-  contents    = "{{ with secret \\"auth0/creds/acme\\" }}{{ .Data.access_token }}{{ end }}"
+  contents    = "{{ with secret \\"auth0/creds/acme${query}\\" }}{{ .Data.access_token }}{{ end }}"
   destination = "${path('token')}"
   perms       = "0600"
 }
@@ -143,8 +143,8 @@ test('a fresh token file before the old one expires, three times and more', asyn
   expect((await stat(one.tokenFile)).mode & 0o777).toBe(0o600);
 });
 
-test('an Agent that keeps its secret_id file is as good as before after a restart', async () => {
-  const one = await agent('kept', false);
+test('an Agent that names audience and scope, and keeps its secret_id file, is as good as before after a restart', async () => {
+  const one = await agent('kept', false, `?audience=${ORDERS}&scope=read:orders`);
   await appears(one);
   await one.child.stop();
   await rm(one.tokenFile);
@@ -152,6 +152,7 @@ test('an Agent that keeps its secret_id file is as good as before after a restar
   await appears(one);
   const token = await tokenIn(one);
   expect((decodeJwt(token ?? '').exp ?? 0) * 1_000).toBeGreaterThan(Date.now());
+  expect(decodeJwt(token ?? '')).toMatchObject({ aud: ORDERS, scope: 'read:orders' });
   expect(await readFile(one.secretIdFile, 'utf8')).not.toBe('');
 });
 

@@ -35,7 +35,7 @@ beforeAll(async () => {
   await vault.root('POST', 'sys/policies/acl/platform', { policy: POLICY });
   token = (await vault.root('POST', 'auth/token/create', { policies: ['platform'], ttl: '1h' }))['auth'].client_token;
   registerSecret('Vault token', token);
-});
+}, 240_000);
 afterAll(() => vault?.stop());
 
 const run = (args: readonly string[], as = token) => postern(['plugin', ...args, '--json'], { env: { VAULT_ADDR: vault.address, VAULT_TOKEN: as } });

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   [first, second, stage] = await Promise.all([
     builtPlugin('v0.1.0'),
     builtPlugin('v0.2.0'),
-    startPluginStage({ env: { NODE_OPTIONS: '--no-such-flag --require /nowhere.js', NODE_TLS_REJECT_UNAUTHORIZED: '0', GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' } }),
+    startPluginStage({ logLevel: 'debug', env: { NODE_DEBUG: 'http,http2,net,tls,undici,fetch', NODE_OPTIONS: '--no-such-flag --require /nowhere.js', NODE_TLS_REJECT_UNAUTHORIZED: '0', GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' } }),
   ]);
 }, 240_000);
 afterAll(() => stage?.stop());
@@ -127,6 +127,20 @@ test('a Vault that is stopped and started keeps configuration and tokens, and so
   expect((await stage.vault.root('GET', 'auth0/info'))['data']).toMatchObject({ version: 'v0.2.0', configured: true });
 });
 
+test('a node that comes up without the file serves all but the mount; restarted with the file, it has lost nothing', async () => {
+  const { vault } = stage;
+  const file = join(vault.pluginDirectory, 'postern-auth0-v0.2.0');
+  await rename(file, `${file}.away`);
+  await vault.restart();
+  expect((await vault.call('GET', 'sys/mounts')).status).toBe(200);
+  expect((await vault.call('GET', 'auth0/creds/acme')).status).toBeGreaterThanOrEqual(400);
+  await rename(`${file}.away`, file);
+  // A reload would bring back reads only: Vault leaves the storage of a mount that failed at its setup read-only.
+  await vault.restart();
+  await nothingIsLost();
+  await vault.root('POST', 'auth0/roles/acme', { grants: { orders: ['read:orders'] } });
+});
+
 test('what the executable needs of memory', async () => {
   const [plugin] = await stage.vault.plugins();
   const status = await readFile(`/proc/${plugin}/status`, 'utf8').catch(() => '');
@@ -147,8 +161,9 @@ test('disable: the storage is gone, and a mount made anew finds nothing', async 
   expect((await vault.call('GET', 'auth0/creds/acme')).status).toBe(404);
 });
 
-test("Vault's log holds what the plugin said, at its level, and nothing of Node's or gRPC's debugging", async () => {
-  const log = await stage.vault.logs();
+test("Vault's log holds what the plugin said, at its level; of Node's and gRPC's debugging nothing above level debug", async () => {
+  // The leak search at the end of the run reads all of it.
+  const log = (await stage.vault.logs()).split('\n').filter((line) => !line.includes('[DEBUG]')).join('\n');
   expect(log).not.toMatch(/transport_|resolving_load_balancer|no-such-flag|HTTP2 \d/);
   expect(log).toMatch(/postern-auth0/);
 });
