@@ -1,11 +1,12 @@
 import { findDocker } from './part/docker.ts';
+import { findGateway } from './part/gateway.ts';
 import { findProviders, findTerraform } from './part/terraform.ts';
 import { findVault } from './part/vault.ts';
 
 /**
  * `make bootstrap`: finds or makes every real part, all at the same time, and says which version of each is used,
  * from where, and how long that took. Ends with 1 when a part that Postern can't do without is missing; Docker is
- * not one, since the tests then run on the plain Vault.
+ * not one, since the tests then run on the plain Vault, nor are the gateways, which only tests and the bench start.
  */
 type Row = [part: string, version: string, from: string, path: string];
 
@@ -41,6 +42,12 @@ const table = [
         const { parts } = await findProviders();
         return parts.map(({ name, version, origin, path }) => [`provider ${name}`, version, origin, path]);
       }),
+      ...(['nginx', 'caddy', 'envoy', 'traefik'] as const).map((gateway) =>
+        timed(`${gateway} (tests only)`, async () => {
+          const found = await findGateway(gateway).catch((error: Error) => void console.error(error.message));
+          return [[`${gateway} (tests only)`, found?.version ?? '-', found?.origin ?? 'not here', found?.path ?? '-']];
+        }),
+      ),
       timed('docker (tests only)', async () => {
         const docker = await findDocker();
         await docker?.stop();
