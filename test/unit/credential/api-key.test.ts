@@ -148,6 +148,6 @@ test('parsing costs next to nothing beside an exchange', () => {
     for (const key of keys) ApiKey.parse(key);
     best = Math.min(best, (performance.now() - start) / keys.length);
   }
-  // Measured 2 µs; the limit leaves room for a busy machine.
+  // Measured 1.4 µs; the limit leaves room for a busy machine.
   expect(best * 1000).toBeLessThan(20);
 });
