@@ -127,7 +127,7 @@ describe('only that Vault is let in', () => {
     const running = await start();
     const signed = await signedBy(running.vault);
     expect(new X509Certificate(signed.pem).verify(new X509Certificate(running.vault.pem).publicKey)).toBe(true);
-    for (const stranger of [undefined, createCertificate(), signed]) expect(await knock(running.socket, stranger)).not.toBe('open');
+    for (const stranger of [undefined, createCertificate(), signed]) expect(['open', 'silent']).not.toContain(await knock(running.socket, stranger));
     // The plugin's own certificate is in the handshake line for everybody to read, but its key is not.
     expect(await knock(running.socket, running.vault)).toBe('open');
     expect(await ask((done) => running.health.check({ service: 'plugin' }, done))).toEqual({ status: 1 });
@@ -449,7 +449,7 @@ describe('the end', () => {
     probe.cleanup = () => new Promise(() => {});
     const at = Date.now();
     await running.stop();
-    expect(Date.now() - at).toBeLessThan(2_000);
+    expect(Date.now() - at).toBeLessThan(4_000);
   });
 
   it('takes its signal handlers along', async () => {
