@@ -172,3 +172,54 @@ describe('the audit', () => {
     expect((await s.post(form(good))).status).toBe(200);
   });
 });
+
+describe('a token exchange (RFC 8693)', () => {
+  const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+  const subject = { grant_type: EXCHANGE, subject_token: 'hvs.canary-subject', subject_token_type: 'urn:postern:params:oauth:token-type:vault-token', audience: good.audience };
+
+  test('hands the subject token on, and names the type of what is issued', async () => {
+    const s = await stage();
+    const reply = await s.post(form(subject));
+    expect(JSON.parse(reply.body)).toEqual({ access_token: JWT, scope: 'read:all', token_type: 'Bearer', expires_in: 3600, issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' });
+    expect(reply.headers.get('content-length')).toBe(String(reply.body.length));
+    const [credential, request] = s.run.mock.calls[0] ?? [];
+    expect([credential?.clientId, credential?.reveal(), String(credential), JSON.stringify(credential)]).toEqual([undefined, 'hvs.canary-subject', 'Vault token [redacted]', '"Vault token [redacted]"']);
+    expect(request).toEqual({ audience: good.audience, scope: undefined, organization: undefined });
+    expect(s.events()).toEqual([expect.objectContaining({ door: 'exchange', outcome: 'granted' })]);
+    expect(s.lines.join()).not.toContain('canary');
+  });
+
+  test('another client_id than the tenant\'s is a mistake that is told; without a tenant there is none', async () => {
+    const s = await stage((_credential, _request, _address, trace) => {
+      trace.identity = identityOf();
+      return served;
+    });
+    expect((await s.post(form({ ...subject, client_id: 'acme-role-id' }))).status).toBe(200);
+    expect(JSON.parse((await s.post(form({ ...subject, client_id: 'globex-role-id' }))).body)).toMatchObject({ error: 'invalid_request' });
+  });
+
+  test.each([
+    ['access_denied', 400, 'invalid_target'],
+    ['invalid_scope', 400, 'invalid_scope'],
+    ['invalid_request', 400, 'invalid_request'],
+    ['unauthorized_client', 403, 'unauthorized_client'],
+    ['too_many_requests', 429, 'too_many_requests'],
+    ['temporarily_unavailable', 503, 'temporarily_unavailable'],
+  ] as const)('%s becomes %d %s', async (code, status, error) => {
+    const s = await stage(() => Promise.reject(new PosternError(code, 'no')));
+    const reply = await s.post(form(subject));
+    expect([reply.status, (JSON.parse(reply.body) as { error: string }).error]).toEqual([status, error]);
+    expect(s.events()).toEqual([expect.objectContaining({ door: 'exchange', outcome: 'refused', error: error === 'invalid_target' ? 'invalid_target' : code })]);
+    expect(s.lines.join() + reply.body).not.toContain('canary');
+  });
+
+  test.each(['subject_token', 'subject_token_type', 'actor_token', 'requested_token_type', 'resource'])('%s that is no string in JSON, or repeated', async (name) => {
+    const s = await stage();
+    for (const value of [7, ['x'], { a: 1 }, true]) {
+      const reply = await s.post(JSON.stringify({ ...subject, [name]: value }), { 'Content-Type': 'application/json' });
+      expect([reply.status, (JSON.parse(reply.body) as { error: string }).error]).toEqual([400, 'invalid_request']);
+    }
+    expect((await s.post(`${form(subject)}&${name}=a&${name}=b`)).status).toBe(400);
+    expect(s.run).not.toHaveBeenCalled();
+  });
+});
