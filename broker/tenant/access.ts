@@ -17,6 +17,8 @@ export interface Mounts {
   readonly tokens: string;
   readonly transit: string;
   readonly transitKey: string;
+  /** KV v2 with the jti of assertions that were used. */
+  readonly replay: string;
   /** The secrets plugin. */
   readonly plugin: string;
   /** Beginning of the policies' names. */
@@ -32,6 +34,7 @@ export const DEFAULT_MOUNTS: Mounts = {
   tokens: 'postern-tokens',
   transit: 'transit',
   transitKey: 'postern',
+  replay: 'postern-replay',
   plugin: 'auth0',
   policyPrefix: 'postern-',
 };

@@ -46,13 +46,14 @@ export async function inspectVault(access: VaultAccess, options: InspectionOptio
   if (token.some(({ status }) => status === 'failed')) return checks;
   const auth = await mountTable(access, 'sys/auth');
   const engines = await mountTable(access, 'sys/mounts');
-  const { approle, brokerApprole, oidc, kv, tokens, transit } = access.mounts;
+  const { approle, brokerApprole, oidc, kv, tokens, replay, transit } = access.mounts;
   const parts: (() => Promise<Check[]>)[] = [
     () => look('mounts', async () => [
       mounted(auth, `auth/${approle}`, approle, 'approle'),
       mounted(auth, `auth/${brokerApprole}`, brokerApprole, 'approle'),
       mounted(engines, kv, kv, 'kv', '2'),
       mounted(engines, tokens, tokens, 'kv', '2'),
+      mounted(engines, replay, replay, 'kv', '2'),
       mounted(engines, transit, transit, 'transit'),
       people(auth, oidc),
     ]),
@@ -202,6 +203,7 @@ function render(template: string, access: VaultAccess, auth: MountTable | undefi
     tokens: m.tokens,
     transit: m.transit,
     transit_key: m.transitKey,
+    replay: m.replay,
     plugin: m.plugin,
     policy_prefix: m.policyPrefix,
     tenant_policy: `${m.policyPrefix}tenant`,

@@ -24,6 +24,7 @@ export interface GlobalOptions {
   tokensMount: string;
   transitMount: string;
   transitKey: string;
+  replayMount: string;
   pluginMount: string;
 }
 
@@ -49,6 +50,7 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
   option('--tokens-mount <path>', 'POSTERN_TOKENS_MOUNT', 'mount of the cached tokens', DEFAULT_MOUNTS.tokens);
   option('--transit-mount <path>', 'POSTERN_TRANSIT_MOUNT', 'mount of the signing key', DEFAULT_MOUNTS.transit);
   option('--transit-key <name>', 'POSTERN_TRANSIT_KEY', 'name of the signing key', DEFAULT_MOUNTS.transitKey);
+  option('--replay-mount <path>', 'POSTERN_REPLAY_MOUNT', 'mount of what client assertions were used', DEFAULT_MOUNTS.replay);
   option('--plugin-mount <path>', 'POSTERN_PLUGIN_MOUNT', 'mount of the secrets plugin', DEFAULT_MOUNTS.plugin);
 }
 
@@ -77,6 +79,7 @@ export function mountsOf(options: GlobalOptions): Mounts {
     tokens: options.tokensMount,
     transit: options.transitMount,
     transitKey: options.transitKey,
+    replay: options.replayMount,
     plugin: options.pluginMount,
   };
   const wrong = Object.entries(mounts).find(([, path]) => !MOUNT.test(path));
