@@ -22,6 +22,8 @@ variable "tenants" {
     Customers, by tenant id, which is also the name of the AppRole role. `grants` lists what each may ask for; `introspects` names
     APIs that it serves itself, so that it may ask at /oauth/introspect about every tenant's tokens for them. `cidrs` limits where
     a credential may be used from (behind a broker, Vault sees the broker's address unless it forwards the client's).
+    `vault_cidrs` limits where the Vault tokens of its logins may be used from: with the brokers' addresses, who logs in at Vault itself with
+    its credential can do nothing there (not with POSTERN_FORWARD_CLIENT_ADDRESS, where brokers use them in the client's name).
     `token_ttl` is the life of the Vault token behind one login; `secret_id_ttl` 0 means until revoked; both in seconds.
     `disabled` is for a tenant that is to stay off; the CLI's `tenant disable` works at once and is kept in a
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
@@ -37,6 +39,7 @@ variable "tenants" {
     claims             = optional(map(string))
     disabled           = optional(bool)
     cidrs              = optional(list(string))
+    vault_cidrs        = optional(list(string))
     token_ttl          = optional(number)
     secret_id_ttl      = optional(number)
     secret_id_num_uses = optional(number)

@@ -34,6 +34,9 @@ beforeAll(async () => {
     tenants: {
       acme: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }, { api: 'reports', scopes: ['read:reports'] }] },
       globex: { grants: [{ api: 'orders', scopes: ['read:orders'] }] },
+      // Where the brokers of these tests are, in a container network too; and where nobody is.
+      near: { grants: [{ api: 'orders', scopes: ['read:orders'] }], vault_cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] },
+      far: { grants: [{ api: 'orders', scopes: ['read:orders'] }], vault_cidrs: ['192.0.2.0/24'] },
     },
   });
   replicas = await Promise.all([house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE })]);
@@ -182,6 +185,21 @@ describe('a key', () => {
       const reply = await exchange(replicas[0]!, { client_id: house.roleIds['acme'] ?? '', client_secret }, ORDERS);
       expect([reply.status, reply.body['error']]).toEqual([503, 'temporarily_unavailable']);
     }
+  });
+
+  test('opens nothing at Vault itself where the tenant\'s Vault tokens are bound to the brokers\' addresses; else it does, unnarrowed', async () => {
+    const atVault = async (tenant: string): Promise<number> => {
+      const { key } = await issue(tenant, '--scope', 'read:orders');
+      const { credential } = ApiKey.parse(key)!;
+      const { auth } = await house.root.write('auth/approle/login', { role_id: credential.clientId, secret_id: credential.reveal() });
+      const token = String(auth?.['client_token']);
+      registerSecret('Vault token', token);
+      return (await fetch(`${house.vault.address}/v1/postern/data/tenants/${tenant}`, { headers: { 'X-Vault-Token': token } })).status;
+    };
+    expect([await atVault('acme'), await atVault('near'), await atVault('far')]).toEqual([200, 200, 403]);
+    expect((await atVerify(replicas[0]!, (await issue('near')).key)).status).toBe(200);
+    // Brokers that are not where the tenant's tokens may be used from can't serve it: an operator's mistake, no wrong key.
+    expect((await atVerify(replicas[0]!, (await issue('far')).key)).status).toBe(503);
   });
 
   test('stops within 2 s on three replicas when it is revoked, by key id or by accessor, and its neighbours go on', async () => {

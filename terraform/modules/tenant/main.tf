@@ -19,6 +19,7 @@ resource "vault_approle_auth_backend_role" "tenant" {
   token_max_ttl           = var.tenant.token_ttl
   token_policies          = [var.policy]
   token_no_default_policy = true
+  token_bound_cidrs       = length(var.tenant.vault_cidrs) == 0 ? null : var.tenant.vault_cidrs
 
   secret_id_ttl         = var.tenant.secret_id_ttl
   secret_id_num_uses    = var.tenant.secret_id_num_uses

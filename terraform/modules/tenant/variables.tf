@@ -9,6 +9,7 @@ variable "tenant" {
     claims             = optional(map(string), {})
     disabled           = optional(bool, false)
     cidrs              = optional(list(string), [])
+    vault_cidrs        = optional(list(string), [])
     token_ttl          = optional(number, 300)
     secret_id_ttl      = optional(number, 0)
     secret_id_num_uses = optional(number, 0)
@@ -58,6 +59,11 @@ variable "tenant" {
   validation {
     condition     = alltrue([for cidr in var.tenant.cidrs : can(cidrhost(cidr, 0))])
     error_message = "Tenant ${var.tenant.id}: cidrs are blocks of addresses, such as 203.0.113.0/24."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.tenant.vault_cidrs : can(cidrhost(cidr, 0))])
+    error_message = "Tenant ${var.tenant.id}: vault_cidrs are blocks of addresses, such as 10.20.0.0/16."
   }
 
   # A batch token can't be revoked, so it must end soon by itself.
