@@ -7,6 +7,8 @@ import { checkout } from '#tools/part/version.ts';
 import type { Report } from '#tools/part/part.ts';
 import { bundlePlugin, shellHead } from './bundle.ts';
 import { makeExecutable } from './executable.ts';
+import { bundledPackages, notice } from './notice.ts';
+import type { BundledPackage } from './notice.ts';
 
 /** The name in Vault's catalogue, and of the executable. */
 export const PLUGIN_NAME = 'postern-auth0';
@@ -46,7 +48,7 @@ export interface PluginBuild {
   /** Of the Node inside. */
   node: string;
   /** Packages in the script. */
-  packages: string[];
+  packages: BundledPackage[];
   files: PluginFile[];
 }
 
@@ -61,7 +63,7 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
   if (!/^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) throw new Error(`${version} is no version of the form v1.2.3`);
   await mkdir(folder, { recursive: true });
   const script = join(folder, `${PLUGIN_NAME}.cjs`);
-  const { packages } = await bundlePlugin({ entry, file: script, version, head: shellHead(options.node ?? 'node') });
+  const { folders } = await bundlePlugin({ entry, file: script, version, head: shellHead(options.node ?? 'node') });
   const files = [await described('script', script)];
   if (options.executable !== false) {
     const inner = join(folder, `.${PLUGIN_NAME}.${process.pid}.cjs`);
@@ -73,6 +75,9 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
     }
     files.unshift(await described('executable', join(folder, PLUGIN_NAME)));
   }
+  const parts = await bundledPackages(folders);
+  await writeFile(join(folder, `${PLUGIN_NAME}.notice.txt`), await notice(parts, process.versions.node));
+  const packages = parts.map(({ name, version: packaged, license }) => ({ name, version: packaged, license }));
   const made: PluginBuild = { name: PLUGIN_NAME, version, platform: process.platform, architecture: process.arch, node: process.versions.node, packages, files };
   await writeFile(join(folder, `${PLUGIN_NAME}.json`), `${JSON.stringify({ ...made, files: files.map((file) => ({ ...file, file: file.file.slice(folder.length + 1) })) }, null, 2)}\n`);
   return made;

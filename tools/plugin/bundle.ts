@@ -28,10 +28,10 @@ export interface BundleOptions {
 /**
  * One CommonJS script with all that the entry imports but Node's own modules. CommonJS, since a single executable of
  * Node 24 takes nothing else. The same sources give the same bytes, wherever the checkout lies.
- * @returns the packages in it
+ * @returns the folders of the packages in it, below the checkout
  * @throws Error with esbuild's messages
  */
-export async function bundlePlugin({ entry, file, version, head = '' }: BundleOptions): Promise<{ packages: string[] }> {
+export async function bundlePlugin({ entry, file, version, head = '' }: BundleOptions): Promise<{ folders: string[] }> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: checkout,
     entryPoints: [entry],
@@ -61,8 +61,8 @@ export async function bundlePlugin({ entry, file, version, head = '' }: BundleOp
   } finally {
     await rm(temporary, { force: true });
   }
-  const packages = Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
-  return { packages: [...new Set(packages)].sort() };
+  const folders = Object.keys(metafile.inputs).flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
+  return { folders: [...new Set(folders)].sort() };
 }
 
 /**

@@ -42,7 +42,8 @@ it('a script that is executed by itself, with its limits and without what the en
 
 it('what is written beside it is true', async () => {
   const manifest = JSON.parse(await readFile(join(folder, 'one/postern-auth0.json'), 'utf8'));
-  expect(manifest).toMatchObject({ name: 'postern-auth0', version: 'v1.2.3', packages: ['lru-cache'], files: [{ kind: 'script', file: 'postern-auth0.cjs', bytes: built.files[0]!.bytes, sha256: built.files[0]!.sha256 }] });
+  expect(manifest).toMatchObject({ name: 'postern-auth0', version: 'v1.2.3', packages: [{ name: 'lru-cache', version: expect.stringMatching(/^\d/), license: expect.any(String) }], files: [{ kind: 'script', file: 'postern-auth0.cjs', bytes: built.files[0]!.bytes, sha256: built.files[0]!.sha256 }] });
+  expect(await readFile(join(folder, 'one/postern-auth0.notice.txt'), 'utf8')).toMatch(/lru-cache \d[\s\S]*Permission|lru-cache \d[\s\S]*Blue Oak/i);
   const { stdout } = await execa('sha256sum', [built.files[0]!.file]).catch(() => execa('shasum', ['-a', '256', built.files[0]!.file]));
   expect(stdout.split(' ')[0]).toBe(built.files[0]!.sha256);
 });
