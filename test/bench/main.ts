@@ -44,7 +44,7 @@ await findWrk(report);
 await using stack = await startStack({ report, signal: abort.signal });
 const pinned = (await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)])).every(Boolean);
 if (!pinned) report('no taskset here: server and load share the cores, so the ratios are rougher');
-const lines = [...(await throughput(stack)), ...(await measureVerify(stack, { rounds, seconds, report, signal: abort.signal })).map(told), ...(await firstExchange(stack)), ...(await thousandAtOnce(stack))];
+const lines = [...(await throughput(stack)), ...(await firstExchange(stack)), ...(await thousandAtOnce(stack)), ...(await measureVerify(stack, { rounds, seconds, report, signal: abort.signal })).map(told)];
 if (values.json) process.stdout.write(`${JSON.stringify({ pinned, rounds, seconds, lines }, null, 2)}\n`);
 else {
   const width = Math.max(...lines.map(({ what }) => what.length));

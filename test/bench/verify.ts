@@ -6,7 +6,7 @@ import type { Stack } from '#cli/dev/stack.ts';
 import { startGateway } from '#test/fixture/gateway.ts';
 import type { Gateway } from '#test/fixture/gateway.ts';
 import { startServer } from './child.ts';
-import { SERVER_CORE, pin } from './cores.ts';
+import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { median } from './first-exchange.ts';
 import { get } from './wrk.ts';
 import type { Load } from './wrk.ts';
@@ -37,6 +37,7 @@ const DEMAND = `audience=${encodeURIComponent(APIS.orders.audience)}&scope=read%
  */
 export async function measureVerify(stack: Stack, { rounds, seconds, report, signal }: VerifyOptions): Promise<Compared[]> {
   await using undo = new AsyncDisposableStack();
+  await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)]);
   const broker = new URL(stack.broker.issuer).host;
   const { token, headers } = await answerOf(stack, await issueKey(stack));
   const bare = await startServer('./verify-bare.ts', { BARE_HEADERS: JSON.stringify(headers) });
