@@ -10,7 +10,7 @@ import { readSecret } from './secret-input.ts';
 import { mountsOf, vaultClient } from './settings.ts';
 import type { GlobalOptions } from './settings.ts';
 import { exchange } from './token/exchange.ts';
-import type { Exchanged } from './token/exchange.ts';
+import type { CustomerCredential, Exchanged } from './token/exchange.ts';
 import type { DecodedToken } from './token/verify.ts';
 
 interface Options {
@@ -20,6 +20,9 @@ interface Options {
   url?: string;
   secretFile?: string;
   wrapped?: boolean;
+  keyFile?: string;
+  kid?: string;
+  vaultTokenFile?: string;
   raw?: boolean;
 }
 
@@ -28,11 +31,15 @@ export function tokenCommand(context: Context): Command {
     .command('token', 'play the customer: exchange a credential at the broker, and show and verify what comes back', [
       ['postern token --client-id <role_id> --audience https://orders.example.com', 'asks for the secret_id'],
       ['postern token --client-id <role_id> --wrapped < wrapping-token', 'opens a wrapping token (once!) and uses what is in it'],
+      ['postern token --client-id <role_id> --key-file key.pem --audience https://orders.example.com', 'authenticates by its own key'],
       ['curl -H "Authorization: Bearer $(postern token --raw --client-id <role_id> --secret-file secret)" …', 'the token alone'],
     ])
     .option('--client-id <id>', "the tenant's role_id [$POSTERN_CLIENT_ID]")
     .option('--secret-file <file>', 'the secret_id; else $POSTERN_CLIENT_SECRET, else stdin, else it is asked for')
     .option('--wrapped', 'what is given is a wrapping token of `secret issue`: open it at Vault first')
+    .option('--key-file <file>', 'authenticate by the private key in this PEM file (private_key_jwt) in place of a secret')
+    .option('--kid <id>', 'which of the registered keys it is; left out, any')
+    .option('--vault-token-file <file>', 'exchange the Vault token in this file (RFC 8693); needs no client id')
     .option('--audience <uri>', 'the API (default: the tenant\'s default API)')
     .option('--scope <scopes>', 'fewer scopes than granted, separated by spaces')
     .option('--url <url>', 'the broker [$POSTERN_URL] (default: http://127.0.0.1:8080)')
@@ -42,12 +49,8 @@ export function tokenCommand(context: Context): Command {
 
 async function play({ options, output, terminal, end }: Call<Options>): Promise<void> {
   const { env, signal } = terminal;
-  const clientId = options.clientId ?? env['POSTERN_CLIENT_ID'];
-  if (!clientId) throw new PosternError('invalid_request', 'Whose token?', { detail: 'Name the role_id with --client-id: postern tenant show <tenant> tells it.' });
   const url = brokerUrl(options.url ?? env['POSTERN_URL']);
-  const given = await credential(options, output, terminal);
-  const clientSecret = options.wrapped === true ? await unwrap(options, output, given) : given;
-  const exchanged = await exchange({ url, clientId, clientSecret, audience: options.audience, scope: options.scope, signal });
+  const exchanged = await exchange({ url, credential: await credentialOf(options, output, terminal), audience: options.audience, scope: options.scope, signal });
   if (options.raw === true && !output.json) {
     output.result(undefined, exchanged.accessToken);
     return;
@@ -58,6 +61,19 @@ async function play({ options, output, terminal, end }: Call<Options>): Promise<
   if (decoded.fault === undefined) return;
   output.warn(`services would refuse this token: ${decoded.fault}`);
   end(6);
+}
+
+async function credentialOf(options: Options & GlobalOptions, output: Output, terminal: Call['terminal']): Promise<CustomerCredential> {
+  const { secretFile, wrapped, keyFile, kid, vaultTokenFile } = options;
+  if ([secretFile ?? wrapped, keyFile, vaultTokenFile].filter((way) => way !== undefined).length > 1 || (kid !== undefined && keyFile === undefined)) {
+    throw new PosternError('invalid_request', 'More than one way to authenticate', { detail: 'Choose one of --secret-file or --wrapped, --key-file (with --kid), --vault-token-file.' });
+  }
+  if (vaultTokenFile !== undefined) return { vaultToken: await readSecret(terminal, output, 'Vault token', vaultTokenFile) };
+  const clientId = options.clientId ?? terminal.env['POSTERN_CLIENT_ID'];
+  if (!clientId) throw new PosternError('invalid_request', 'Whose token?', { detail: 'Name the role_id with --client-id: postern tenant show <tenant> tells it.' });
+  if (keyFile !== undefined) return { clientId, privateKey: await readSecret(terminal, output, 'private key', keyFile), kid };
+  const given = await credential(options, output, terminal);
+  return { clientId, clientSecret: wrapped === true ? await unwrap(options, output, given) : given };
 }
 
 async function credential(options: Options, output: Output, terminal: Call['terminal']): Promise<string> {

@@ -1,5 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
@@ -12,6 +15,7 @@ import type { Credential, House, LocalReplica, Reply } from '#test/fixture/broke
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { assertionOf, forge, forgeries, goodClaims } from './assertion.forgeries.ts';
 import type { ClientSigner } from './assertion.forgeries.ts';
+import { postern } from './cli-run.ts';
 
 /* private_key_jwt (RFC 7523) with three replicas on the real Vault, provisioned by Terraform. */
 
@@ -210,6 +214,32 @@ describe('refused', () => {
     for (let i = 0; i < 10; i++) expect((await present(assertionOf(rsa, ISSUER), ORDERS, strict)).status).toBe(200);
     await strict.stop();
   });
+});
+
+test('postern token plays such a customer, and one that exchanges a Vault token', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'postern-key-'));
+  const file = async (name: string, text: string): Promise<string> => {
+    registerSecret(name, text.trim());
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const pemOfPrivate = (key: KeyObject): string => key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const env = { POSTERN_URL: at(0).issuer };
+  const play = (...args: string[]) => postern(['token', '--json', '--raw', '--audience', APIS.orders.audience, ...args], { env });
+  const byKey = await play('--client-id', acme.client_id, '--key-file', await file('rsa.pem', pemOfPrivate(rsa.privateKey)), '--kid', 'first');
+  expect(byKey.stderr).toBe('');
+  expect(byKey.json).toMatchObject({ claims: { 'https://postern.dev/tenant': 'acme' }, verified: true });
+  const ecFile = await file('ec.pem', pemOfPrivate(ec.privateKey));
+  expect((await play('--client-id', acme.client_id, '--key-file', ecFile)).json).toMatchObject({ verified: true });
+  expect(await play('--client-id', globex.clientId, '--key-file', ecFile)).toMatchObject({ code: 3, stdout: '' });
+  expect(await play('--client-id', acme.client_id, '--key-file', await file('weak.pem', pemOfPrivate(generateKeyPairSync('ed25519').privateKey)))).toMatchObject({ code: 2 });
+  expect(await play('--client-id', acme.client_id, '--key-file', ecFile, '--secret-file', ecFile)).toMatchObject({ code: 2 });
+  expect(await play('--client-id', acme.client_id, '--kid', 'first')).toMatchObject({ code: 2 });
+
+  const { auth } = await house.root.write('auth/approle/login', { role_id: acme.client_id, secret_id: acme.client_secret });
+  expect((await play('--vault-token-file', await file('vault-token', `${String(auth?.['client_token'])}\n`))).json).toMatchObject({ claims: { 'https://postern.dev/tenant': 'acme' } });
+  expect(await play('--vault-token-file', await file('root-token', house.vault.rootToken))).toMatchObject({ code: 2, stdout: '' });
+  await rm(folder, { recursive: true });
 });
 
 describe('Vault decides', () => {

@@ -1,11 +1,19 @@
 import { PosternError } from '#broker/error.ts';
 import type { ErrorCode } from '#broker/error.ts';
+import { ASSERTION_TYPE } from '#broker/credential/assertion.ts';
+import { VAULT_TOKEN_TYPE } from '#broker/credential/subject-token.ts';
+import { signAssertion } from './assertion.ts';
+
+/** By what the customer is known: its secret, its own key (RFC 7523), or a Vault token (RFC 8693). */
+export type CustomerCredential =
+  | { clientId: string; clientSecret: string }
+  | { clientId: string; privateKey: string; kid: string | undefined }
+  | { vaultToken: string };
 
 export interface ExchangeOptions {
   /** Of the broker, with its slash. */
   url: string;
-  clientId: string;
-  clientSecret: string;
+  credential: CustomerCredential;
   audience?: string | undefined;
   scope?: string | undefined;
   signal: AbortSignal;
@@ -21,10 +29,11 @@ export interface Exchanged {
 }
 
 const TIMEOUT_MS = 15_000;
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
-/** What a customer's process does: OAuth client_credentials (RFC 6749 §4.4), plain. @throws {PosternError} */
+/** What a customer's process does: OAuth client_credentials (RFC 6749 §4.4) or token exchange (RFC 8693), plain. @throws {PosternError} */
 export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
-  const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: options.clientId, client_secret: options.clientSecret });
+  const form = new URLSearchParams(await parametersOf(options));
   if (options.audience !== undefined) form.set('audience', options.audience);
   if (options.scope !== undefined) form.set('scope', options.scope);
   const start = performance.now();
@@ -51,6 +60,24 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
   const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, scope } = body;
   if (typeof accessToken !== 'string' || typeof expiresIn !== 'number') throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, { detail: 'Set --url or POSTERN_URL to the broker.' });
   return { accessToken, tokenType: String(tokenType), expiresIn, scope: typeof scope === 'string' ? scope : undefined, milliseconds };
+}
+
+async function parametersOf({ credential, url, signal }: ExchangeOptions): Promise<Record<string, string>> {
+  if ('vaultToken' in credential) return { grant_type: TOKEN_EXCHANGE, subject_token: credential.vaultToken, subject_token_type: VAULT_TOKEN_TYPE };
+  if ('clientSecret' in credential) return { grant_type: 'client_credentials', client_id: credential.clientId, client_secret: credential.clientSecret };
+  return { grant_type: 'client_credentials', client_assertion_type: ASSERTION_TYPE, client_assertion: await signAssertion(credential, await issuerAt(url, signal)) };
+}
+
+/** A load balancer's or a container's address is not what the broker calls itself. @throws {PosternError} temporarily_unavailable */
+async function issuerAt(url: string, signal: AbortSignal): Promise<string> {
+  try {
+    const response = await fetch(new URL('.well-known/oauth-authorization-server', url), { redirect: 'error', signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    const { issuer } = (await response.json()) as { issuer?: unknown };
+    if (typeof issuer === 'string') return issuer;
+  } catch {
+    signal.throwIfAborted();
+  }
+  throw new PosternError('temporarily_unavailable', `The broker's metadata cannot be read at ${url}`, { detail: 'An assertion names the issuer, which stands there. Set --url or POSTERN_URL.' });
 }
 
 const REMEDIES: Readonly<Record<number, string>> = {
