@@ -138,7 +138,7 @@ describe('bad input', () => {
     // The broker itself asks Vault for state/epoch each second, and now and then for its other documents.
     expect(replica.calls().vault - before.vault).toBeLessThanOrEqual(Math.ceil(quietRate * seconds) + 10);
     expect(replica.calls().auth0).toBe(before.auth0);
-  });
+  }, 180_000);
 
   /** One connection, its requests sent without waiting, 500 at a time. @returns the statuses, one after the other */
   async function pipelined(keys: readonly string[]): Promise<string> {
