@@ -60,6 +60,8 @@ describe('doctor, of Vault and the broker', () => {
     // Operators have nothing on the broker's own role.
     expect(named(ran, 'broker: role')?.status).toBe('skipped');
     expect(named(ran, 'audit')).toMatchObject({ status: 'warning', remedy: expect.stringContaining('second') as string });
+    // From the lifetimes as Terraform wrote them, the longest first.
+    expect(named(ran, 'revocation: worst case')).toMatchObject({ status: 'ok', seen: expect.stringContaining('orders 86400 s, payroll 3600 s, reports 3600 s') as string });
 
     const { auth } = await house.root.write('auth/token/create', { policies: ['postern-auditor'], ttl: '1h' });
     registerSecret('auditor token', String(auth?.['client_token']));

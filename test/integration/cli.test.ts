@@ -85,6 +85,23 @@ describe('tenants', () => {
     expect(got.status, got.text).toBe(200);
   });
 
+  test('tell how long a token lives on that nobody can take back any more', async () => {
+    expect((await cli('tenant show acme --json')).json['lives_on']).toEqual([{ api: 'orders', seconds: 86_400 }, { api: 'reports', seconds: 3_600 }]);
+    expect((await cli('tenant show acme')).stdout).toMatch(/a token lives on +orders: up to 1 day after a revocation/);
+  });
+
+  test('that serve an API may introspect the tokens for it, until that is taken back', async () => {
+    expect((await cli(['tenant', 'create', 'orders-service', '--json', '--introspect', 'reports'])).json).toMatchObject({ introspects: ['reports'], grants: [], state: 'active' });
+    const token = String((await exchange(replica, await issue('acme'), { audience: 'https://reports.example.com' })).body['access_token']);
+    const { client_id, client_secret } = await issue('orders-service');
+    const ask = async () => (await fetch(`${replica.issuer}oauth/introspect`, { method: 'POST', body: new URLSearchParams({ client_id, client_secret, token }) })).json() as Promise<{ active: boolean }>;
+    expect(await ask()).toMatchObject({ active: true, 'https://postern.dev/tenant': 'acme' });
+    expect((await cli('tenant create orders-service --update --no-introspect --json')).json).toMatchObject({ introspects: [] });
+    await expect.poll(ask, { timeout: 2_000, interval: 50 }).toEqual({ active: false });
+    expect((await cli(['tenant', 'create', 'wrong', '--introspect', 'nope'])).stderr).toContain('no API "nope" to introspect');
+    expect((await cli('tenant delete orders-service --yes')).code).toBe(0);
+  });
+
   test('that exist are not overwritten, unless it is said', async () => {
     const again = await cli(['tenant', 'create', 'acme', ...REPORTER]);
     expect(again.code).toBe(4);
