@@ -214,6 +214,19 @@ describe('a key', () => {
     expect(again.json['epoch']).toBe(json['epoch'] + 1);
   });
 
+  test('goes with all others by --all, while plain secret_ids go on', async () => {
+    const keys = [await issue('near'), await issue('near')];
+    const plain = await house.issueSecret('near');
+    const unasked = await cli(['revoke', 'near', '--all']);
+    expect([unasked.code, unasked.stdout]).toEqual([2, '']);
+    const { code, json } = await cli(['revoke', 'near', '--all', '--yes', '--json']);
+    expect(code).toBe(0);
+    expect(json['revoked']).toEqual(expect.arrayContaining(keys.map(({ key_id: keyId }) => keyId)));
+    for (const { key } of keys) expect(await untilRefused(key, 10_000)).toBeLessThan(2000);
+    expect((await exchange(replicas[0]!, plain, ORDERS)).status).toBe(200);
+    expect((await cli(['revoke', 'near', '--all', '--yes', '--json'])).json).toEqual({ tenant: 'near', revoked: [], missing: [], epoch: null });
+  });
+
   test('ends at its own time, though its verification is remembered', async () => {
     // The CLI's shortest life is a minute, so this one is made as the CLI makes them, for 3 s.
     const metadata = { key_id: 'key_00000000000000000000000a', scopes: 'read:orders', expires_at: String(Math.floor(Date.now() / 1000) + 3) };
