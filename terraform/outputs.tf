@@ -24,7 +24,7 @@ output "transit_key" {
 }
 
 output "policies" {
-  description = "Names of the four policies."
+  description = "Names of the policies."
   value       = module.vault.policies
 }
 

@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT, decodeJwt, exportSPKI, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -78,10 +81,10 @@ async function logInByAppRole({ client_id: role_id, client_secret: secret_id }: 
   return remembered(auth?.['client_token']);
 }
 
-const ask = (subject: string, parameters: Record<string, string> = {}, at: LocalReplica = replica): Promise<Reply> =>
+const ask = (subject: string, parameters: Record<string, string> = {}, at: Pick<LocalReplica, 'issuer'> = replica): Promise<Reply> =>
   post({ grant_type: GRANT, subject_token: subject, subject_token_type: VAULT_TOKEN, ...parameters }, {}, at);
 
-async function post(parameters: Record<string, string> | string, headers: Record<string, string> = {}, at: LocalReplica = replica): Promise<Reply> {
+async function post(parameters: Record<string, string> | string, headers: Record<string, string> = {}, at: Pick<LocalReplica, 'issuer'> = replica): Promise<Reply> {
   const response = await fetch(`${at.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(parameters), headers, redirect: 'error' });
   const text = await response.text();
   const body = JSON.parse(text) as Record<string, unknown>;
@@ -309,6 +312,32 @@ describe('refused by what Vault says', () => {
   });
 });
 
+test('nothing of the subject token is left in the heap of the broker, nor in Vault\'s documents', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'postern-heap-'));
+  const broker = await house.startReplicaProcess({ env: { NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}` } });
+  const subject = await logInAs('repo:acme/deploy');
+  const dead = 'hvs.never-was-a-token-of-this-vault';
+  for (let i = 0; i < 20; i++) expect((await ask(subject, i % 2 ? ORDERS : REPORTS, broker)).status).toBe(200);
+  expect((await ask(dead, ORDERS, broker)).status).toBe(400);
+  expect((await ask(subject, PAYROLL, broker)).status).toBe(400);
+  process.kill(broker.child.pid, 'SIGUSR2');
+  const snapshot = async (): Promise<string> => {
+    const [name] = (await readdir(folder)).filter((file) => file.endsWith('.heapsnapshot'));
+    const text = name === undefined ? '' : await readFile(join(folder, name), 'utf8');
+    return text.trimEnd().endsWith('}') ? text : '';
+  };
+  await expect.poll(async () => (await snapshot()) !== '', { timeout: 30_000, interval: 250 }).toBe(true);
+  const heap = await snapshot();
+  // It shows what the broker does keep.
+  expect(heap.includes(broker.issuer)).toBe(true);
+  expect([heap.includes(subject), heap.includes(dead)]).toEqual([false, false]);
+  await broker.stop();
+  await rm(folder, { recursive: true });
+  const stored = await documentsOf('postern');
+  expect(stored.length).toBeGreaterThan(5);
+  for (const text of [...stored, ...(await documentsOf('postern-tokens'))]) expect(text.includes(subject)).toBe(false);
+});
+
 test('a sealed Vault is a 503, never a word about the token', async () => {
   const subject = await logInAs('repo:acme/deploy');
   expect((await ask(subject, ORDERS)).status).toBe(200);
@@ -321,6 +350,18 @@ test('a sealed Vault is a 503, never a word about the token', async () => {
   await fetch(`${house.vault.address}/v1/sys/unseal`, { method: 'POST', body: JSON.stringify({ key: Buffer.from(house.vault.unsealKey, 'base64').toString('hex') }) });
   await expect.poll(async () => (await ask(subject, ORDERS)).status, { timeout: 15_000 }).toBe(200);
 });
+
+/** The text of every document of a KV mount. */
+async function documentsOf(mount: string, folder = ''): Promise<string[]> {
+  const names = await house.root.list(`${mount}/metadata${folder === '' ? '' : `/${folder}`}`);
+  const texts = await Promise.all(
+    names.map(async (name) => {
+      const path = folder === '' ? name : `${folder}/${name}`;
+      return name.endsWith('/') ? documentsOf(mount, path.slice(0, -1)) : [JSON.stringify(await house.root.read(`${mount}/data/${path}`))];
+    }),
+  );
+  return texts.flat();
+}
 
 /** A role called `acme` on a mount that is not the tenants'. */
 async function logInElsewhere(): Promise<string> {
