@@ -10,10 +10,9 @@ export class Token {
   readonly expiresAt: number;
   /** From when on the next one is fetched in the background; ms since 1970. */
   readonly refreshAt: number;
-  /** The reply up to the remaining life, which is all that changes. */
-  readonly replyHead: string;
   /** SHA-256 in hexadecimal: the only form in which a token is logged. */
   readonly sha256: string;
+  #replyHead: string | undefined;
 
   /** @param jitter 0 to 1: replicas and tokens refresh at different times, between 75 % and 85 % of a token's life. */
   constructor(accessToken: string, scope: string, issuedAt: number, expiresAt: number, jitter: number = Math.random()) {
@@ -22,13 +21,16 @@ export class Token {
     this.issuedAt = issuedAt;
     this.expiresAt = expiresAt;
     this.refreshAt = (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
-    const scopePart = scope === '' ? '' : `"scope":${JSON.stringify(scope)},`;
-    this.replyHead = `{"access_token":${JSON.stringify(accessToken)},${scopePart}"token_type":"Bearer","expires_in":`;
     this.sha256 = createHash('sha256').update(accessToken).digest('hex');
   }
 
   reveal(): string {
     return this.#accessToken;
+  }
+
+  /** The reply up to the remaining life, which is all that changes. Made when it is wanted first: it is as large as the token. */
+  get replyHead(): string {
+    return (this.#replyHead ??= headOf(this.#accessToken, this.scope));
   }
 
   /** Seconds of life left, rounded down. */
@@ -47,4 +49,9 @@ export class Token {
   [inspect.custom](): string {
     return this.toJSON();
   }
+}
+
+function headOf(accessToken: string, scope: string): string {
+  const scopePart = scope === '' ? '' : `"scope":${JSON.stringify(scope)},`;
+  return `{"access_token":${JSON.stringify(accessToken)},${scopePart}"token_type":"Bearer","expires_in":`;
 }

@@ -93,7 +93,9 @@ export class Roles implements GrantReader {
     const role = await this.stored(name);
     if (role === undefined) return undefined;
     const identity = identityOf(name);
-    this.#grants.set(identity, tenantDocument.parse({ ...role, default_api: role.default_api ?? onlyApi(role) }));
+    const { grants, organization, claims, disabled } = role;
+    // What brokers may do for a tenant beside is none of this door's.
+    this.#grants.set(identity, { grants, organization, claims, disabled, default_api: role.default_api ?? onlyApi(role), introspects: [] });
     return { identity, role };
   }
 }
