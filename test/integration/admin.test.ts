@@ -1,3 +1,7 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
 import { SignJWT, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
@@ -356,4 +360,29 @@ test('each change is in the audit, with who, what, tenant and accessor, and with
   ]);
   expect(JSON.stringify(lines)).not.toContain(key);
   expect(JSON.stringify(lines)).not.toContain(ApiKey.parse(key)!.credential.reveal());
+});
+
+test('the commands of docs/admin-api.md, in their order', async () => {
+  const text = await readFile(new URL('../../docs/admin-api.md', import.meta.url), 'utf8');
+  const commands = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, command = '']) => command);
+  expect(commands.length).toBeGreaterThan(7);
+  const cwd = await mkdtemp(join(tmpdir(), 'postern-admin-docs-'));
+  let keyId = '';
+  try {
+    for (const [at, command] of commands.entries()) {
+      const { stdout, exitCode } = await execa('bash', ['-euo', 'pipefail', '-c', command], {
+        cwd,
+        env: { PATH: process.env['PATH'] ?? '', ADMIN: replica.admin.slice(0, -1), TOKEN: backEnd.jwt, KEY_ID: keyId, REQUEST_ID: `docs-request-number-${at}` },
+        extendEnv: false,
+        reject: false,
+      });
+      const answer = (stdout === '' ? {} : JSON.parse(stdout)) as { key?: string; key_id?: string; detail?: string };
+      if (answer.key !== undefined) registerSecret('API key', answer.key);
+      expect(exitCode, `${command}${answer.detail}`).toBe(0);
+      // What the reader would take over by hand.
+      keyId ||= answer.key_id ?? '';
+    }
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
+  }
 });
