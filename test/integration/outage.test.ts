@@ -55,7 +55,7 @@ describe('Vault', () => {
     expect((await exchange(replica, unseen, REPORTS)).status).toBe(200);
   });
 
-  test('20 times sealed and unsealed under load: not one credential is called wrong', async () => {
+  test('20 times sealed and unsealed under load: not one credential is called wrong', { timeout: 180_000 }, async () => {
     const replica = await house.startReplica({ env: { POSTERN_VERIFY_TTL: '0' } });
     const credential = await house.issueSecret('acme');
     const seen: number[] = [];
