@@ -197,6 +197,16 @@ describe('upgrade', () => {
     expect((await stat(join(vault.pluginDirectory, 'postern-auth0-v0.2.0'))).size).toBe(script.script.bytes);
   });
 
+  it('a version that ran on trial and not on the mount: the mount goes back to the one before', async () => {
+    // It starts twice, for the registration and for the trial, and then no more.
+    const [starts, flaky] = [join(vault.folder, 'starts'), join(vault.folder, 'flaky')];
+    await writeFile(flaky, `#!/bin/sh\necho >> '${starts}'\n[ "$(wc -l < '${starts}')" -le 2 ] || exit 1\nexec '${first.executable.file}'\n`, { mode: 0o755 });
+    const before = await mount();
+    expect(await refused(['upgrade', '--executable', flaky, '--plugin-version', 'v0.1.0', '--replace', ...here()])).toMatchObject({ code: 6, message: 'The upgrade failed (Vault cannot start the plugin); auth0/ runs v0.2.0 as before' });
+    expect(await mount()).toEqual(before);
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ version: 'v0.2.0' });
+  });
+
   it('nothing half is left in the plugin directory', async () => {
     expect((await readdir(vault.pluginDirectory)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
