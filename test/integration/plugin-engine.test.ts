@@ -96,6 +96,12 @@ describe('set up', () => {
     expect((await vault.root('GET', 'auth0/roles/acme'))['data']).toMatchObject({ disabled: false, grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] });
   });
 
+  test('a rotation that Auth0 does not allow names what is missing, and changes nothing', async () => {
+    const { status, json } = await vault.call('POST', 'auth0/config/rotate');
+    expect({ status, said: json['errors'][0] }).toEqual({ status: 400, said: expect.stringMatching(/nothing has changed: [\s\S]*client grant for the audience \S+\/api\/v2\/ with the scope update:client_keys/) });
+    expect((await vault.root('GET', 'auth0/config'))['data']).toMatchObject({ client_secret_rotated_at: null, previous_client_secret_until: null });
+  });
+
   test('path-help teaches: the root lists the paths, each path its fields; Vault takes the OpenAPI document', async () => {
     const root = await vault.root('GET', 'auth0?help=1');
     for (const path of ['config', 'config/rotate', 'apis/<api>', 'roles/<tenant>', 'creds/<tenant>', 'revoke/<tenant>', 'tokens/<tenant>/<api>', 'info']) expect(root['help']).toContain(`    ${path}\n`);
@@ -113,7 +119,7 @@ describe('creds', () => {
     expect(new Set(found.map(({ access_token: token }) => token)).size).toBe(1);
     expect(tokenCalls() - before).toBe(1);
     expect(decodeJwt(found[0]?.access_token ?? '')).toMatchObject({ aud: ORDERS, [TENANT_CLAIM]: 'acme', scope: 'read:orders write:orders' });
-    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ upstream_calls: 1 });
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ upstream_calls: 1, config_unsaved: false });
   });
 
   test('audience and scope by the query, as `vault read` sends them', async () => {

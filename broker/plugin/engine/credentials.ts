@@ -117,7 +117,7 @@ export class Credentials {
 
   /** The tenant's role is another now: what was granted by the old one is refreshed no more. */
   forgetTenant(tenant: string): void {
-    for (const [key, recent] of this.#recents.entries()) if (recent.grant.tenant === tenant) this.#recents.delete(key);
+    for (const [key, recent] of this.#all()) if (recent.grant.tenant === tenant) this.#recents.delete(key);
   }
 
   /**
@@ -134,13 +134,13 @@ export class Credentials {
       await records.delete(place);
       if (token) this.#drop(token);
     }
-    for (const [key, recent] of this.#recents.entries()) if (recent.grant.tenant === tenant) this.#forget(key, recent);
+    for (const [key, recent] of this.#all()) if (recent.grant.tenant === tenant) this.#forget(key, recent);
     return places.length;
   }
 
   /** Another node wrote or removed what lies there: it is read again. */
   invalidate({ tenant, api }: Place): void {
-    for (const [key, recent] of this.#recents.entries()) if (recent.grant.tenant === tenant && recent.grant.api === api) this.#forget(key, recent);
+    for (const [key, recent] of this.#all()) if (recent.grant.tenant === tenant && recent.grant.api === api) this.#forget(key, recent);
   }
 
   /**
@@ -152,7 +152,7 @@ export class Credentials {
     for (const [sha256, ends] of this.#dropped) if (ends < now) this.#dropped.delete(sha256);
     const made = this.#made;
     let begun = 0;
-    for (const [key, recent] of this.#recents.entries()) {
+    for (const [key, recent] of this.#all()) {
       if (recent.unmarked && !recent.ahead) {
         recent.unmarked = false;
         await this.#options.records.markAsked(placeOf(recent.grant));
@@ -216,6 +216,11 @@ export class Credentials {
   #next(token: Token, least: number): number {
     const at = Math.min(token.refreshAt, token.expiresAt * 1000 - least);
     return Math.max(1, Math.ceil((at - this.#options.now()) / 1000));
+  }
+
+  /** As they are now: the map itself may change while one goes through it. */
+  #all(): readonly [string, Recent][] {
+    return [...this.#recents.entries()];
   }
 
   #forget(key: string, { served }: Recent): void {
