@@ -6,6 +6,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { adminLine } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { NAME } from '#broker/credential/identity.ts';
+import { KEY_ID } from '#broker/tenant/key.ts';
+import { ACCESSOR } from '#broker/tenant/name.ts';
 import type { Caller, Callers } from './caller.ts';
 import { grantOperations } from './grants.ts';
 import { IDEMPOTENCY_KEY, Idempotency } from './idempotency.ts';
@@ -130,7 +133,7 @@ export class AdminServer {
     const begin = performance.now();
     const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
       if (!operation.need.changes) return;
-      const { tenant, key_id, accessor } = { ...(request.params as Record<string, string>), ...namesIn(more.answer?.body) };
+      const { tenant, key_id, accessor } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
       this.#options.audit.write(
         adminLine({
           time: new Date().toISOString(),
@@ -140,8 +143,8 @@ export class AdminServer {
           by: caller.by,
           address: request.ip,
           ms: Math.round(performance.now() - begin),
-          tenant: tenant?.slice(0, 80),
-          key_id: key_id?.slice(0, 80),
+          tenant,
+          key_id,
           accessor,
           error: more.error === undefined ? undefined : problemOf(more.error).slug,
         }),
@@ -219,10 +222,11 @@ function faultOf(where: InputFault['in'], issue: z.core.$ZodIssue): InputFault {
   return { in: where, at: at.slice(0, 200), detail: issue.code === 'unrecognized_keys' ? 'is not known here' : issue.message.slice(0, 200) };
 }
 
-/** What an answer names, for the audit. */
-function namesIn(body: unknown): { tenant?: string; key_id?: string; accessor?: string } {
-  const { tenant, key_id, accessor } = (body ?? {}) as Record<string, unknown>;
-  return { ...(typeof tenant === 'string' ? { tenant } : {}), ...(typeof key_id === 'string' ? { key_id } : {}), ...(typeof accessor === 'string' ? { accessor } : {}) };
+/** What a request or an answer names, for the audit. Only what is a name: anything else may be a secret in the wrong place. */
+function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?: string } {
+  const forms = Object.entries({ tenant: NAME, key_id: KEY_ID, accessor: ACCESSOR });
+  const found = (value ?? {}) as Record<string, unknown>;
+  return Object.fromEntries(forms.flatMap(([name, form]) => (typeof found[name] === 'string' && form.test(found[name]) ? [[name, found[name]]] : [])));
 }
 
 function pathOf(request: FastifyRequest): string {

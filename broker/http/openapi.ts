@@ -177,7 +177,7 @@ function revocationOperation(): Json {
 }
 
 function verifyOperation(method: string): Json {
-  const refusal = (description: string): Json => error(description, CHALLENGE(true, 'RFC 6750 §3.'));
+  const refusal = (description: string, always = true): Json => error(description, CHALLENGE(always, 'RFC 6750 §3.'));
   return {
     operationId: `verify_${method}`,
     tags: ['Gateways'],
@@ -199,10 +199,10 @@ function verifyOperation(method: string): Json {
         },
       },
       ...ANYWHERE,
-      400: refusal('The gateway\'s address or the Authorization header is malformed.'),
+      // What is no HTTP gets no challenge.
+      400: refusal('The gateway\'s address or the Authorization header is malformed.', false),
       401: refusal('No key, or one that is not valid.'),
       403: refusal('The key lacks the API or a scope.'),
-      413: error('The body is larger than 16 kB.'),
       429: error('Too many wrong keys came from this address.', RETRY_AFTER),
       ...AWAY,
     },

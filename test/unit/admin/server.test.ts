@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { get as httpsGet } from 'node:https';
+import type { RequestOptions } from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -6,6 +9,7 @@ import { AdminServer, OPERATIONS } from '#broker/admin/server.ts';
 import type { AdminServerOptions } from '#broker/admin/server.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/tenant/access.ts';
+import { makeCertificates } from '#test/conformance/certificate.ts';
 
 const CANARY = 'canary-7f3e';
 const servers: AdminServer[] = [];
@@ -94,6 +98,35 @@ test("Vault's refusal is told in our own words, and the change is audited as ref
   expect(reply.status).toBe(403);
   expect(text).not.toContain(CANARY);
   expect(audit).toMatchObject([{ event: 'admin.disableTenant', outcome: 'refused', caller: 'olivia', by: 'vault_token', tenant: 'acme', error: 'access-denied' }]);
+});
+
+test('the audit names what is a name, and nothing else that was sent', async () => {
+  const { base, audit } = await start(() => {
+    throw new PosternError('access_denied', 'no');
+  });
+  const send = (path: string, body: unknown): Promise<Response> => fetch(`${base}${path}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+  await send('/v1/tenants', { tenant: 'initech' });
+  await send('/v1/tenants', { tenant: `postern_live_${CANARY}` });
+  await send(`/v1/tenants/postern_live_${CANARY}/keys`, { name: CANARY });
+  await send(`/v1/tenants/acme/keys/postern_live_${CANARY}/rotate`, {});
+  expect(audit.map(({ tenant, error }) => [tenant, error])).toEqual([['initech', 'access-denied'], [undefined, 'malformed-request'], [undefined, 'malformed-request'], ['acme', 'malformed-request']]);
+  expect(JSON.stringify(audit)).not.toContain(CANARY);
+});
+
+test('TLS 1.2 and up, with its own certificate', async () => {
+  await using certificates = await makeCertificates();
+  const [cert, key, ca] = await Promise.all([certificates.certFile, certificates.keyFile, certificates.caFile].map((file) => readFile(file, 'utf8')));
+  const { port } = await start(() => undefined, { tls: { cert: cert!, key: key! } });
+  const status = (options: RequestOptions): Promise<number | string> =>
+    new Promise((resolve) => {
+      httpsGet({ host: '127.0.0.1', servername: 'localhost', port, path: '/openapi.json', agent: false, ...options }, (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      }).on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    });
+  expect(await status({ ca: ca! })).toBe(200);
+  expect(await status({})).toMatch(/UNABLE_TO_VERIFY|SELF_SIGNED|UNABLE_TO_GET/);
+  expect(await status({ ca: ca!, minVersion: 'TLSv1', maxVersion: 'TLSv1.1' })).not.toBe(200);
 });
 
 test('what is under way is finished while it closes, and nothing new is taken', async () => {
