@@ -209,7 +209,7 @@ path "sys/audit" {
   capabilities = ["read", "sudo"]
 }
 
-# Are the four policies what Terraform wrote?
+# Are the policies what Terraform wrote?
 path "sys/policies/acl/${policy_prefix}*" {
   capabilities = ["read"]
 }

@@ -177,7 +177,7 @@ async function inspectQuota(access: VaultAccess): Promise<Check[]> {
 async function inspectPolicies(access: VaultAccess, auth: MountTable | undefined, expected: InspectionOptions['policies']): Promise<Check[]> {
   const { policyPrefix } = access.mounts;
   const checks: Check[] = [];
-  for (const kind of ['tenant', 'broker', 'operator', 'auditor']) {
+  for (const kind of ['tenant', 'workload', 'broker', 'operator', 'auditor']) {
     const policy = `${policyPrefix}${kind}`;
     const title = `policy: ${policy}`;
     const found = await access.call('read the policies', ({ client, as }) => client.read(`sys/policies/acl/${policy}`, as));

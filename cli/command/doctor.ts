@@ -89,7 +89,7 @@ function bindingOf(text: string | undefined): BindingMode {
 /** The text that Terraform writes, where this is run from a checkout. */
 async function policies(): Promise<Record<string, string> | undefined> {
   const folder = new URL('../../vault-policies/', import.meta.url);
-  const kinds = ['tenant', 'broker', 'operator', 'auditor'];
+  const kinds = ['tenant', 'workload', 'broker', 'operator', 'auditor'];
   try {
     return Object.fromEntries(await Promise.all(kinds.map(async (kind) => [kind, await readFile(new URL(`${kind}.hcl`, folder), 'utf8')] as const)));
   } catch {

@@ -54,7 +54,7 @@ describe('doctor, of Vault and the broker', () => {
     expect(failedOf(ran)).toEqual([]);
     expect(ran.code).toBe(0);
     expect(ran.stderr).toBe('');
-    for (const name of ['mount: auth/approle', 'mount: postern', 'lockout: auth/approle', 'policy: postern-tenant', 'policy: postern-operator', 'transit: signing key', 'cached tokens: clean-up', 'upstream credential', 'broker: ready', 'broker: discovery', 'broker: JWKS']) {
+    for (const name of ['mount: auth/approle', 'mount: postern', 'lockout: auth/approle', 'policy: postern-tenant', 'policy: postern-workload', 'policy: postern-operator', 'transit: signing key', 'cached tokens: clean-up', 'upstream credential', 'broker: ready', 'broker: discovery', 'broker: JWKS']) {
       expect(named(ran, name)?.status, name).toBe('ok');
     }
     // Operators have nothing on the broker's own role.
