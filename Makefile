@@ -32,8 +32,8 @@ test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrow
 plugin: $(READY) ## Build Vault's secrets plugin into dist/: one executable, and one script (ARGS='--version v1.2.3')
 	@$(NODE) tools/plugin/main.ts $(ARGS)
 
-bench: $(READY) ## Measure, side by side with the alternatives
-	@$(NODE) test/bench/main.ts
+bench: $(READY) ## Measure, side by side with the alternatives (ARGS='--only verify' narrows it)
+	@$(NODE) test/bench/main.ts $(ARGS)
 
 lint: $(READY) ## Check style, the import law, types and the form of Terraform files
 	@node_modules/.bin/oxlint --deny-warnings

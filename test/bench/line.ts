@@ -8,8 +8,18 @@ export interface Line {
   reached: boolean;
 }
 
-/** Rates of one thing and of what it is held against, a pair a round: the median of the rounds' ratios. */
-export function compared({ what, goal, sign, ours, other }: { what: string; goal: number; sign: '' | '×'; ours: readonly number[]; other: readonly number[] }): Line {
+/** Rates of one thing and of what it is held against, a pair a round. */
+export interface Comparison {
+  what: string;
+  /** The least ratio. */
+  goal: number;
+  sign: '' | '×';
+  ours: number[];
+  other: number[];
+}
+
+/** The median of the rounds' ratios. */
+export function compared({ what, goal, sign, ours, other }: Comparison): Line {
   const ratios = ours.map((rate, i) => rate / other[i]!);
   const ratio = median(ratios);
   return {

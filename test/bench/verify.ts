@@ -7,7 +7,8 @@ import { startGateway } from '#test/fixture/gateway.ts';
 import type { Gateway } from '#test/fixture/gateway.ts';
 import { startServer } from './child.ts';
 import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
-import { median } from './first-exchange.ts';
+import { compared } from './line.ts';
+import type { Comparison, Line } from './line.ts';
 import { get } from './wrk.ts';
 import type { Load } from './wrk.ts';
 
@@ -19,14 +20,6 @@ export interface VerifyOptions {
   signal: AbortSignal;
 }
 
-/** Rates of one thing and of what it is held against, a pair a round. */
-export interface Compared {
-  what: string;
-  goal: number;
-  ours: number[];
-  other: number[];
-}
-
 /** What examples/gateway/ demands. */
 const DEMAND = `audience=${encodeURIComponent(APIS.orders.audience)}&scope=read%3Aorders`;
 
@@ -35,7 +28,7 @@ const DEMAND = `audience=${encodeURIComponent(APIS.orders.audience)}&scope=read%
  * before the same service: once one that verifies tokens as real ones do, once one that does nothing. Turn by turn; broker, nginx
  * and service together on the servers' core.
  */
-export async function measureVerify(stack: Stack, { rounds, seconds, report, signal }: VerifyOptions): Promise<Compared[]> {
+export async function measureVerify(stack: Stack, { rounds, seconds, report, signal }: VerifyOptions): Promise<Line[]> {
   await using undo = new AsyncDisposableStack();
   await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)]);
   const broker = new URL(stack.broker.issuer).host;
@@ -54,10 +47,10 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
   const asking = { verifying: await gateway(verifying.port), idle: await gateway(idle.port) };
   const plain = { verifying: await gateway(verifying.port, withoutPostern), idle: await gateway(idle.port, withoutPostern) };
 
-  const results: Record<'verify' | 'verifying' | 'idle', Compared> = {
-    verify: { what: '/verify hit over a bare node:http 200 that reads the same headers', goal: 0.8, ours: [], other: [] },
-    verifying: { what: 'nginx + /verify over nginx alone, to a service that verifies the token', goal: 0.35, ours: [], other: [] },
-    idle: { what: 'nginx + /verify over nginx alone, to a service that does nothing', goal: 0.35, ours: [], other: [] },
+  const results: Record<'verify' | 'verifying' | 'idle', Comparison> = {
+    verify: { what: '/verify hit over a bare node:http 200 that reads the same headers', goal: 0.8, sign: '', ours: [], other: [] },
+    verifying: { what: 'nginx + /verify over nginx alone, to a service that verifies the token', goal: 0.35, sign: '', ours: [], other: [] },
+    idle: { what: 'nginx + /verify over nginx alone, to a service that does nothing', goal: 0.35, sign: '', ours: [], other: [] },
   };
   let errors = 0;
   const rate = async (load: Promise<Load>): Promise<number> => {
@@ -73,7 +66,7 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
     const bearer = { Authorization: `Bearer ${token}` };
     const url = `${stack.broker.issuer}verify?${DEMAND}`;
     await get(url, key, 1);
-    const pair = async (into: Compared, ours: () => Promise<Load>, other: () => Promise<Load>): Promise<void> => {
+    const pair = async (into: Comparison, ours: () => Promise<Load>, other: () => Promise<Load>): Promise<void> => {
       const [first, second] = [await rate(ours()), await rate(other())];
       if (round === 0) return;
       into.ours.push(first);
@@ -89,19 +82,7 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
     }
   }
   if (errors > 0) throw new Error(`${errors} requests failed under load`);
-  return Object.values(results);
-}
-
-/** The line of a comparison, for a person. */
-export function told({ what, goal, ours, other }: Compared): { what: string; goal: string; measured: string; reached: boolean } {
-  const ratios = ours.map((rate, i) => rate / other[i]!);
-  const ratio = median(ratios);
-  return {
-    what,
-    goal: `≥ ${goal}`,
-    measured: `${ratio.toFixed(2)} (${Math.round(median(ours))}/s over ${Math.round(median(other))}/s; rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
-    reached: ratio >= goal,
-  };
+  return Object.values(results).map(compared);
 }
 
 async function issueKey(stack: Stack): Promise<string> {
