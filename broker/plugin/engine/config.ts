@@ -56,9 +56,9 @@ export class Configuration {
     return this.#known;
   }
 
-  /** As it is stored now, whatever memory says. */
+  /** As it is stored now, or would be if storage had taken it: a change is made to this, and must not lose a rotated secret. */
   stored(): Promise<Config | undefined> {
-    return this.#records.read(CONFIG_KEY, configDocument);
+    return this.#unsaved === undefined ? this.#records.read(CONFIG_KEY, configDocument) : Promise.resolve(this.#unsaved);
   }
 
   /** @throws {ReadOnly}, {BackendError} 503 */

@@ -60,6 +60,10 @@ interface Recent {
   unmarked: boolean;
 }
 
+/** From when a token is due until the next one surely lies ready, ms: a round of upkeep and a call to Auth0. */
+const READY_AFTER = 10_000;
+/** Longest pause of a reader whose token is overdue, ms. */
+const OVERDUE_MAX = 30_000;
 /** Most tokens in memory; 10,000 and more of one mount fit into 160 MB. */
 const MAX = 25_000;
 
@@ -212,10 +216,14 @@ export class Credentials {
     return recent;
   }
 
-  /** Seconds until a reader does well to read again: the next token is there by then, or about to be. */
+  /** Seconds until a reader does well to read again: the next token is there by then, or is fetched then. */
   #next(token: Token, least: number): number {
-    const at = Math.min(token.refreshAt, token.expiresAt * 1000 - least);
-    return Math.max(1, Math.ceil((at - this.#options.now()) / 1000));
+    const now = this.#options.now();
+    const end = token.expiresAt * 1000 - least;
+    const ready = Math.min(token.refreshAt + READY_AFTER, end);
+    // Overdue, since Auth0 is away: many readers wait for the same.
+    const wait = ready > now ? ready - now : Math.min(OVERDUE_MAX, (end - now) / 4);
+    return Math.max(1, Math.ceil(wait / 1000));
   }
 
   /** As they are now: the map itself may change while one goes through it. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
 import { tokenDocument } from '#broker/token/document.ts';
 import type { TokenDocument } from '#broker/token/document.ts';
 import type { Records } from './records.ts';
@@ -45,8 +46,14 @@ export class TokenRecords {
     this.#now = now;
   }
 
+  /** What is no record of this version is none: a token can be had anew. */
   async read(place: Place): Promise<TokenRecord | undefined> {
-    return this.#records.read(this.#keyOf(place), record);
+    try {
+      return await this.#records.read(this.#keyOf(place), record);
+    } catch (error) {
+      if (error instanceof PosternError && error.code === 'misconfigured') return undefined;
+      throw error;
+    }
   }
 
   /**

@@ -148,7 +148,7 @@ describe('config/rotate', () => {
     expect(asked).toBe(0);
   });
 
-  test('where storage fails just after Auth0 has rotated, the secret is not lost', async () => {
+  test.each(['upkeep', 'the next write'])('where storage fails just after Auth0 has rotated, the secret is not lost, and stored by %s', async (by) => {
     await using s = await stage(key, {
       rotate: async () => {
         s.storage.failing = /^put config/;
@@ -164,8 +164,10 @@ describe('config/rotate', () => {
     expect(await s.read('info')).toMatchObject({ config_unsaved: true });
     await s.engine.upkeep();
     expect(s.storage.json('config')['client_secret']).toBe(SECRET);
+    expect((await refusal(() => s.write('config', { timeout: 7 }))).status).toBe(503);
     s.storage.failing = undefined;
-    await s.engine.upkeep();
+    if (by === 'upkeep') await s.engine.upkeep();
+    else await s.write('config', { timeout: 7 });
     expect(s.storage.json('config')['client_secret']).toBe(NEW);
     expect(await s.read('info')).toMatchObject({ config_unsaved: false });
     await s.restart();
