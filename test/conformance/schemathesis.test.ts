@@ -19,6 +19,8 @@ import { virtualEnvironment } from './virtual-environment.ts';
 const SEED = 20_261_124;
 const EXAMPLES = 20;
 
+const HOOKS = fileURLToPath(new URL('schemathesis/hooks.py', import.meta.url));
+
 interface Report {
   complete: boolean;
   operations: { total: number; tested: number; errored: number; skipped: number };
@@ -63,7 +65,7 @@ async function run(name: 'admin' | 'oauth', address: string, authorization: stri
   const { all } = await execa(program, ['--config-file', config, 'run', `${address}openapi.json`, ...options], {
     cwd: folder,
     // Nothing of the user's own settings: proxies are for the registry, not for loopback.
-    env: { PATH: process.env['PATH'] ?? '', HOME: folder, POSTERN_AUTHORIZATION: authorization },
+    env: { PATH: process.env['PATH'] ?? '', HOME: folder, POSTERN_AUTHORIZATION: authorization, SCHEMATHESIS_HOOKS: HOOKS, PYTHONDONTWRITEBYTECODE: '1' },
     extendEnv: false,
     reject: false,
     all: true,
