@@ -30,6 +30,11 @@ export class Apis implements ApiCatalog {
     return this.#catalog === undefined ? this.#read().then(({ byName }) => byName.get(name)) : this.#catalog.byName.get(name);
   }
 
+  /** One after the other, whichever API: no two may have one audience. */
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#records.alone(PREFIX, work);
+  }
+
   async names(): Promise<readonly string[]> {
     return (await this.#records.list(PREFIX)).filter((name) => NAME.test(name));
   }

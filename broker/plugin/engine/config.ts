@@ -56,6 +56,11 @@ export class Configuration {
     return this.#known;
   }
 
+  /** One after the other: what reads {@link stored} and writes accordingly. */
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#records.alone(CONFIG_KEY, work);
+  }
+
   /** As it is stored now, or would be if storage had taken it: a change is made to this, and must not lose a rotated secret. */
   stored(): Promise<Config | undefined> {
     return this.#unsaved === undefined ? this.#records.read(CONFIG_KEY, configDocument) : Promise.resolve(this.#unsaved);
@@ -97,7 +102,7 @@ export class Configuration {
 
   /** @throws {ReadOnly}, {BackendError} 503 */
   async save(): Promise<void> {
-    if (this.#unsaved !== undefined) await this.write(this.#unsaved);
+    if (this.unsaved) await this.alone(async () => (this.#unsaved === undefined ? undefined : this.write(this.#unsaved)));
   }
 
   /** Newest first. @throws {PosternError} misconfigured */

@@ -9,6 +9,7 @@ const encoder = new TextEncoder();
 /** JSON documents in the engine's part of Vault's storage. Each is written whole, so none is ever half there. */
 export class Records {
   readonly #storage: Storage;
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(storage: Storage) {
     this.#storage = storage;
@@ -35,6 +36,22 @@ export class Records {
   /** @throws {ReadOnly}, {BackendError} 503 */
   async delete(key: string): Promise<void> {
     await this.#storage.delete(key).catch(away);
+  }
+
+  /**
+   * One after the other for each key: what reads and then writes, so that of two changes none is lost. Vault's storage can't
+   * do it; but only one node of a cluster writes, and in it only this process. Work in a turn must not ask for the same again.
+   */
+  async alone<Result>(key: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(work);
+    const settled = turn.catch(() => {});
+    this.#turns.set(key, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === settled) this.#turns.delete(key);
+    }
   }
 
   /** Names directly below a prefix, a deeper level's without its slash; each once. @throws {BackendError} 503 */

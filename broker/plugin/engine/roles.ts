@@ -9,7 +9,7 @@ import type { Records } from './records.ts';
 
 const PREFIX = 'roles/';
 /** Most roles in memory. */
-const MAX = 50_000;
+const MAX = 15_000;
 
 /** `roles/<tenant>`: the broker's document of a tenant, and how long a token must at least live on for it. */
 export const roleDocument = tenantDocument.pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true }).extend({
@@ -54,6 +54,11 @@ export class Roles implements GrantReader {
       },
     );
     return reading;
+  }
+
+  /** One after the other for each role: what reads {@link stored} and writes accordingly. */
+  alone<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    return this.#records.alone(PREFIX + name, work);
   }
 
   /** As it is stored now. */

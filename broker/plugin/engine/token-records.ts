@@ -30,15 +30,11 @@ export interface Place {
 /** How long a record outlives its token, ms: a broker whose clock is behind may still look at it. */
 const KEPT = 60_000;
 
-/**
- * Tokens below one prefix of storage, seal-wrapped, with check-and-set. Vault's storage has none; but only one node of a
- * cluster writes, and in it only this process, so that a lock here is enough.
- */
+/** Tokens below one prefix of storage, seal-wrapped, with check-and-set. */
 export class TokenRecords {
   readonly #records: Records;
   readonly prefix: string;
   readonly #now: () => number;
-  readonly #locks = new Map<string, Promise<unknown>>();
 
   constructor(records: Records, prefix: string, now: () => number) {
     this.#records = records;
@@ -129,17 +125,7 @@ export class TokenRecords {
     return `${this.prefix}${tenant}/${api}/${digest}`;
   }
 
-  /** One after the other at each place. */
-  async #alone<Result>(place: Place, work: () => Promise<Result>): Promise<Result> {
-    const key = this.#keyOf(place);
-    const before = this.#locks.get(key) ?? Promise.resolve();
-    const turn = before.then(work, work);
-    const settled = turn.catch(() => {});
-    this.#locks.set(key, settled);
-    try {
-      return await turn;
-    } finally {
-      if (this.#locks.get(key) === settled) this.#locks.delete(key);
-    }
+  #alone<Result>(place: Place, work: () => Promise<Result>): Promise<Result> {
+    return this.#records.alone(this.#keyOf(place), work);
   }
 }

@@ -40,7 +40,7 @@ export function apiPaths(apis: Apis): readonly Path[] {
         write: operation({
           summary: 'Creates or changes it.',
           fields,
-          handle: async ({ names, values }) => {
+          handle: ({ names, values }) => apis.alone(async () => {
             const called = names.api ?? '';
             const before = await apis.byName(called);
             const audience = values.audience ?? before?.audience;
@@ -50,14 +50,14 @@ export function apiPaths(apis: Apis): readonly Path[] {
             const scopes = values.scopes === null ? [] : (values.scopes ?? before?.scopes ?? []);
             await apis.write({ ...(before ?? { lifetime: 86_400, dialect: 'access_token' as const }), name: called, audience, source: 'auth0', scopes: [...scopes] });
             return undefined;
-          },
+          }),
         }),
         delete: operation({
           summary: 'Removes it.',
-          handle: async ({ names }) => {
+          handle: ({ names }) => apis.alone(async () => {
             await apis.delete(names.api ?? '');
             return undefined;
-          },
+          }),
         }),
       },
     },

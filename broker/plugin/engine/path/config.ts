@@ -38,7 +38,7 @@ export function configPath(configuration: Configuration, now: () => number): Pat
       write: operation({
         summary: 'Creates or changes it.',
         fields,
-        handle: async ({ values }) => {
+        handle: ({ values }) => configuration.alone(async () => {
           const before = await configuration.stored();
           const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
           if (typeof values.issuer === 'string' && issuer === undefined) throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
@@ -61,14 +61,14 @@ export function configPath(configuration: Configuration, now: () => number): Pat
           };
           await configuration.write(before === undefined || before.issuer !== issuer ? withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now() }) : withSecret(base, clientId, clientSecret, now()));
           return undefined;
-        },
+        }),
       }),
       delete: operation({
         summary: 'Forgets it, the secret too.',
-        handle: async () => {
+        handle: () => configuration.alone(async () => {
           await configuration.delete();
           return undefined;
-        },
+        }),
       }),
     },
   };

@@ -52,7 +52,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
         write: operation({
           summary: 'Creates or changes it.',
           fields,
-          handle: async ({ names, values }) => {
+          handle: ({ names, values }) => roles.alone(names.tenant ?? '', async () => {
             const called = names.tenant ?? '';
             const before = await roles.stored(called);
             const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
@@ -66,16 +66,16 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
             credentials.forgetTenant(called);
             const warnings = Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
             return warnings.length > 0 ? { warnings } : undefined;
-          },
+          }),
         }),
         delete: operation({
           summary: 'Removes it and its cached tokens.',
-          handle: async ({ names }) => {
+          handle: ({ names }) => roles.alone(names.tenant ?? '', async () => {
             const called = names.tenant ?? '';
             await roles.delete(called);
             await credentials.drop(called);
             return undefined;
-          },
+          }),
         }),
       },
     },

@@ -56,10 +56,13 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
 
 async function rotateOnce(configuration: Configuration, rotate: RotateSecret, domain: string | undefined, now: () => number): Promise<Config> {
   await configuration.save();
-  const before = await configuration.stored();
-  if (before === undefined) throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
-  // A node that may not write, or a storage that can't, shows itself while nothing is lost.
-  await configuration.write(before);
+  const before = await configuration.alone(async () => {
+    const stored = await configuration.stored();
+    if (stored === undefined) throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+    // A node that may not write, or a storage that can't, shows itself while nothing is lost.
+    await configuration.write(stored);
+    return stored;
+  });
   let secret: string;
   try {
     const { clientId, clientSecrets } = await configuration.credential(now());
@@ -67,15 +70,20 @@ async function rotateOnce(configuration: Configuration, rotate: RotateSecret, do
   } catch (error) {
     throw explained(error);
   }
-  // Somebody may have written other settings meanwhile; they stay.
-  const latest = (await configuration.stored().catch(() => before)) ?? before;
-  const after: Config = { ...withSecret(latest, before.client_id, secret, now()), rotated_at: now() };
-  try {
-    await configuration.write(after);
-  } catch {
-    configuration.hold(after);
-  }
-  return after;
+  return configuration.alone(async () => {
+    // Somebody may have written other settings meanwhile; they stay.
+    const latest = (await configuration.stored().catch(() => before)) ?? before;
+    if (latest.client_id !== before.client_id || latest.issuer !== before.issuer) {
+      throw new BackendError(409, `Auth0 has rotated the secret of ${before.client_id}, but config names another application by now, which stays: the new secret is in the Auth0 dashboard alone`);
+    }
+    const after: Config = { ...withSecret(latest, before.client_id, secret, now()), rotated_at: now() };
+    try {
+      await configuration.write(after);
+    } catch {
+      configuration.hold(after);
+    }
+    return after;
+  });
 }
 
 /** The caller is the operator who can mend it: what is missing is said here, too. */
