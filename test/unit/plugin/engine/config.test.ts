@@ -174,6 +174,33 @@ describe('config/rotate', () => {
     await s.read('creds/globex');
   });
 
+  test.each(['before', 'after'])('somebody who writes config just %s Auth0 has answered loses neither the new secret nor what they wrote', async (when) => {
+    let writing: Promise<unknown> = Promise.resolve();
+    await using s = await stage(key, {
+      rotate: async () => {
+        writing = when === 'before' ? s.call('update', 'config', { timeout: 7 }) : new Promise((resolve) => setImmediate(resolve)).then(() => s.call('update', 'config', { timeout: 7 }));
+        return NEW;
+      },
+    });
+    await s.setUp();
+    s.storage.delayMs = 5;
+    await s.call('update', 'config/rotate');
+    await writing;
+    expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, timeout: 7 });
+  });
+
+  test('an application that took the place of the rotated one meanwhile stays, and its secret goes to nobody else', async () => {
+    await using s = await stage(key, {
+      rotate: async () => {
+        await s.write('config', { client_id: 'another', client_secret: 'canary-another-secret' });
+        return NEW;
+      },
+    });
+    await s.setUp();
+    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({ status: 409, message: expect.stringContaining('config names another application by now') });
+    expect(s.storage.json('config')).toMatchObject({ client_id: 'another', client_secret: 'canary-another-secret' });
+  });
+
   test('two at once are one', async () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });

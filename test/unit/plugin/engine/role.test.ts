@@ -111,6 +111,22 @@ describe('roles', () => {
     await s.read('creds/acme');
   });
 
+  test('two who change it at once both have their way: nobody is enabled again by who widens its grants', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    s.storage.delayMs = 5;
+    await Promise.all([s.write('roles/globex', { disabled: true }), s.write('roles/globex', { grants: { orders: ['read:orders', 'write:orders'] } }), s.write('roles/globex', { min_remaining: 90 })]);
+    expect(s.storage.json('roles/globex')).toMatchObject({ disabled: true, grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }], min_remaining: 90 });
+  });
+
+  test('of two APIs that are written with one audience at once, one is refused', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    s.storage.delayMs = 5;
+    const written = await Promise.allSettled(['one', 'two'].map((name) => s.write(`apis/${name}`, { audience: 'https://same.example.com' })));
+    expect(written.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
   test('reading while it is written never keeps the old one', async () => {
     await using s = await stage(key);
     await s.setUp();
