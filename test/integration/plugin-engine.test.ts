@@ -207,7 +207,7 @@ describe('what ends, and comes back', () => {
     process.kill(pid ?? 0, 'SIGKILL');
     await Promise.all(readers);
     expect(await vault.plugins()).not.toContain(pid);
-    expect(statuses[200] ?? 0).toBeGreaterThan(100);
+    expect(statuses[200] ?? 0).toBeGreaterThan(20);
     expect((await creds('acme')).access_token).toBe(acme.access_token);
     expect(tokenCalls()).toBe(calls);
     console.info(`kill -9: ${JSON.stringify(statuses)}`);
