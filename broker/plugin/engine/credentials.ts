@@ -4,7 +4,7 @@ import { Authorization } from '#broker/authorization/policy.ts';
 import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { BackendError } from '#broker/plugin/backend.ts';
+import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog } from '#broker/plugin/backend.ts';
 import { TokenCache } from '#broker/token/cache.ts';
 import type { Served } from '#broker/token/cache.ts';
@@ -73,6 +73,8 @@ export class Credentials {
   readonly #recents = new LRUCache<string, Recent>({ max: MAX });
   /** SHA-256 of tokens that were dropped -> when they end by themselves, ms since 1970. */
   readonly #dropped = new Map<string, number>();
+  /** The same of tokens whose record another node has touched: not served until storage was read and has them still. */
+  readonly #doubted = new Map<string, number>();
   #made: Made | undefined;
   #making: Promise<Made> | undefined;
   #earlierCalls = 0;
@@ -144,7 +146,17 @@ export class Credentials {
 
   /** Another node wrote or removed what lies there: it is read again. */
   invalidate({ tenant, api }: Place): void {
-    for (const [key, recent] of this.#all()) if (recent.grant.tenant === tenant && recent.grant.api === api) this.#forget(key, recent);
+    for (const [key, { grant, served }] of this.#all()) {
+      if (grant.tenant !== tenant || grant.api !== api) continue;
+      this.#recents.delete(key);
+      if (served) this.#doubted.set(served.sha256, served.expiresAt * 1000);
+    }
+  }
+
+  /** Forgets of tokens that have ended that they were not to be served. */
+  sweep(): void {
+    const now = this.#options.now();
+    for (const tokens of [this.#dropped, this.#doubted]) for (const [sha256, ends] of tokens) if (ends < now) tokens.delete(sha256);
   }
 
   /**
@@ -153,7 +165,6 @@ export class Credentials {
    */
   async refresh(most: number): Promise<void> {
     const now = this.#options.now();
-    for (const [sha256, ends] of this.#dropped) if (ends < now) this.#dropped.delete(sha256);
     const made = this.#made;
     let begun = 0;
     for (const [key, recent] of this.#all()) {
@@ -267,19 +278,25 @@ export class Credentials {
       timeoutMs: config.timeout * 1000,
       upstream: { readUpstream: () => configuration.credential(now()) },
     });
-    const store = new StorageTokens(records, (grant) => {
-      const recent = this.#recents.peek(grant.key);
-      if (recent) recent.unmarked = recent.ahead;
-      return recent?.ahead !== true;
+    const store = new StorageTokens(records, {
+      asked: (grant) => {
+        const recent = this.#recents.peek(grant.key);
+        if (recent) recent.unmarked = recent.ahead;
+        return recent?.ahead !== true;
+      },
+      found: ({ sha256 }) => this.#doubted.delete(sha256),
     });
     const cache = new TokenCache({
       store,
       sources: { auth0: source, transit: undefined },
-      revocations: { has: (sha256) => this.#dropped.size > 0 && this.#dropped.has(sha256) },
+      revocations: { has: (sha256) => (this.#dropped.size > 0 && this.#dropped.has(sha256)) || (this.#doubted.size > 0 && this.#doubted.has(sha256)) },
       minRemaining: config.min_remaining,
       max: MAX,
       now,
-      onRefreshError: (grant, error) => log.warn('a token could not be refreshed or stored; the one at hand is served while it lives', { tenant: grant.tenant, api: grant.api, reason: reasonOf(error) }),
+      onRefreshError: (grant, error) => {
+        // A standby leaves it to the active node.
+        if (!(error instanceof ReadOnly)) log.warn('a token could not be refreshed or stored; the one at hand is served while it lives', { tenant: grant.tenant, api: grant.api, reason: reasonOf(error) });
+      },
     });
     const authorization = new Authorization({
       grants: roles,

@@ -5,28 +5,34 @@ import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token
 import type { Token } from '#broker/token/token.ts';
 import type { Place, TokenRecord, TokenRecords } from './token-records.ts';
 
+export interface StorageTokensOptions {
+  /** Whether somebody waits for this grant's token, or it is only fetched ahead. */
+  readonly asked: (grant: AuthorizedGrant) => boolean;
+  /** Told each token that storage has. */
+  readonly found: (token: Token) => void;
+}
+
 /** The token cache's shared store in Vault's own storage, which outlives this process and this node. */
 export class StorageTokens implements TokenStore {
   readonly #records: TokenRecords;
-  readonly #asked: (grant: AuthorizedGrant) => boolean;
+  readonly #options: StorageTokensOptions;
 
-  /** @param asked whether somebody waits for this grant's token, or it is only fetched ahead */
-  constructor(records: TokenRecords, asked: (grant: AuthorizedGrant) => boolean) {
+  constructor(records: TokenRecords, options: StorageTokensOptions) {
     this.#records = records;
-    this.#asked = asked;
+    this.#options = options;
   }
 
   async read(grant: AuthorizedGrant): Promise<StoredToken> {
-    return forGrant(await this.#records.read(placeOf(grant)), grant);
+    return this.#forGrant(await this.#records.read(placeOf(grant)), grant);
   }
 
   async readEarly(tenant: string, api: string): EarlyReading {
     const found = await this.#records.read({ tenant, api, digest: undefined });
-    return (grant) => forGrant(found, grant);
+    return (grant) => this.#forGrant(found, grant);
   }
 
   write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
-    return this.#records.write(placeOf(grant), documentOf(grant, token, lease), version, this.#asked(grant));
+    return this.#records.write(placeOf(grant), documentOf(grant, token, lease), version, this.#options.asked(grant));
   }
 
   async discard(sha256: string, { api, digests }: { readonly api: string; readonly digests: readonly string[] }, { tenant }: Identity): Promise<number> {
@@ -41,14 +47,15 @@ export class StorageTokens implements TokenStore {
     );
     return found.filter(Boolean).length;
   }
+
+  #forGrant(found: TokenRecord | undefined, grant: AuthorizedGrant): StoredToken {
+    const stored = storedOf(found, found?.version ?? 0, grant);
+    if (stored.token) this.#options.found(stored.token);
+    // A lease here is of a process that has ended: in this one nobody asks for what is being fetched already.
+    return stored.lease?.paused === true ? stored : { ...stored, lease: undefined };
+  }
 }
 
 export function placeOf({ tenant, api, digest, whole }: AuthorizedGrant): Place {
   return { tenant, api, digest: whole ? undefined : digest };
-}
-
-function forGrant(found: TokenRecord | undefined, grant: AuthorizedGrant): StoredToken {
-  const stored = storedOf(found, found?.version ?? 0, grant);
-  // A lease here is of a process that has ended: in this one nobody asks for what is being fetched already.
-  return stored.lease?.paused === true ? stored : { ...stored, lease: undefined };
 }

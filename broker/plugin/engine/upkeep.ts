@@ -59,6 +59,7 @@ export class Upkeep {
   async #round(): Promise<void> {
     const { credentials, configuration, log } = this.#options;
     try {
+      credentials.sweep();
       if (!(await this.#mayWrite())) return;
       if (configuration.unsaved) await configuration.save();
       await credentials.refresh(REFRESHES);

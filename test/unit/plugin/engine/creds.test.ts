@@ -243,6 +243,23 @@ describe('storage', () => {
     expect(s.auth0.exchanges).toHaveLength(1);
   });
 
+  test('a standby on which the active node only notes that a token was asked for serves it on; one that is due is its affair', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    const acme = await s.read('creds/acme');
+    s.storage.readOnly = true;
+    s.engine.invalidateKey('cache/acme/orders/whole');
+    s.storage.calls.length = 0;
+    expect((await s.read('creds/acme'))['access_token']).toBe(acme['access_token']);
+    expect((await s.read('creds/acme'))['access_token']).toBe(acme['access_token']);
+    expect(s.storage.calls).toEqual(['get cache/acme/orders/whole']);
+    s.clock.offset = 0.9 * 86_400_000;
+    expect((await s.read('creds/acme'))['access_token']).toBe(acme['access_token']);
+    await expect.poll(() => s.storage.calls).toContain('put cache/acme/orders/whole');
+    expect(s.log.text).toBe('');
+    expect(s.auth0.exchanges).toHaveLength(1);
+  });
+
   test('what another node wrote is read again', async () => {
     await using s = await stage(key);
     await s.setUp();

@@ -1,9 +1,13 @@
+import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { ConnInfo } from '#broker/plugin/proto/generated/process.ts';
 import { createCertificate } from '#broker/plugin/protocol/certificate.ts';
 import { DialBack } from '#broker/plugin/protocol/dialback.ts';
 import { Peer } from '#broker/plugin/protocol/peer.ts';
+import { VaultSystemView } from '#broker/plugin/protocol/system.ts';
+import { VaultStorage } from '#broker/plugin/protocol/storage.ts';
+import { HclogLines } from '#broker/plugin/protocol/log.ts';
 import { COOKIE, play } from './host.ts';
 
 /** How long the plugin waits for a Vault that does not come. */
@@ -53,6 +57,21 @@ it('Vault is gone once, with the last of its streams', () => {
   expect(one.gone()).toBe(0);
   for (const end of ends) end();
   expect(one.gone()).toBe(1);
+});
+
+it.each([
+  ['about storage', 60_000, (client: object) => new VaultStorage(client as never, new HclogLines(new PassThrough())), ['get', 'list', 'put', 'delete']],
+  ['about the node', 10_000, (client: object) => new VaultSystemView(client as never), ['replicationState', 'localMount', 'defaultLeaseTtl', 'maxLeaseTtl']],
+] as const)('each call %s has a deadline of %d ms', async (_, patience, make, calls) => {
+  const deadlines: number[] = [];
+  // Of grpc-js itself: (request, metadata, options, callback).
+  const client = new Proxy({}, { get: () => (_request: object, _metadata: object, { deadline }: { deadline: number }, done: (error: null, reply: object) => void) => (deadlines.push(deadline), done(null, { err: '', keys: [], TTL: 0n, state: 0 })) });
+  const begin = Date.now();
+  const door = make(client) as unknown as Record<string, (key: string, value: Uint8Array) => Promise<unknown>>;
+  for (const call of calls) await door[call]?.('k', new Uint8Array());
+  expect(deadlines).toHaveLength(calls.length);
+  for (const deadline of deadlines) expect(deadline - begin - patience).toBeGreaterThanOrEqual(0);
+  for (const deadline of deadlines) expect(deadline - begin - patience).toBeLessThan(5_000);
 });
 
 it('a Vault that never connects is waited for a minute, then the process ends with 1', async () => {
