@@ -14,7 +14,10 @@ export interface Registration {
   readonly keys: readonly ClientKey[];
 }
 
-/** A key that is not among the remembered ones may be new: they are read again, but a client's no more often than this, ms. */
+/**
+ * A key that is not among the remembered ones may be new: they are read again, but a client's no more often than this, ms. An unknown
+ * client is looked for as often, so that no wait for Vault tells the two apart.
+ */
 const COOLDOWN = 5_000;
 
 /** The port to where clients' public keys lie. */
@@ -48,7 +51,7 @@ export interface AssertionsOptions {
   throttle: Throttle;
   /** What `aud` may name: the issuer and the token endpoint. */
   audiences: readonly string[];
-  /** How long a client's keys, or that there are none, are remembered, ms. Default 30,000. */
+  /** How long a client's keys are remembered, ms. Default 30,000. */
   rememberMs?: number;
   /** Most clients remembered. Default 10,000. */
   max?: number;
@@ -115,7 +118,7 @@ export class Assertions {
   /** Whether a newer key made it. @throws what was found before, where nothing is newer */
   async #checkAgain(before: Registration | undefined, assertion: ClientAssertion, found: PosternError): Promise<{ registration: Registration; claims: AssertionClaims }> {
     const now = await this.#registrationOf(assertion.clientId, COOLDOWN);
-    if (now === before) throw found;
+    if (now === before || haveSameKeys(now, before)) throw found;
     return this.#checkBy(now, assertion);
   }
 
@@ -133,7 +136,8 @@ export class Assertions {
 
   #registrationOf(clientId: string, maxAge = this.#rememberMs): Promise<Registration | undefined> {
     const known = this.#known.get(clientId);
-    if (this.#isFresh(known?.readAt ?? this.#unknown.get(clientId), maxAge)) return Promise.resolve(known?.registration);
+    const fresh = known === undefined ? this.#isFresh(this.#unknown.get(clientId), COOLDOWN) : this.#isFresh(known.readAt, maxAge);
+    if (fresh) return Promise.resolve(known?.registration);
     let reading = this.#readings.get(clientId);
     if (reading === undefined) {
       const readAt = this.#now();
@@ -157,6 +161,11 @@ export class Assertions {
     const age = readAt === undefined ? -1 : this.#now() - readAt;
     return age >= 0 && age < maxAge;
   }
+}
+
+function haveSameKeys(one: Registration | undefined, other: Registration | undefined): boolean {
+  const [keys, others] = [one?.keys ?? [], other?.keys ?? []];
+  return keys.length === others.length && keys.every(({ kid, key }, at) => kid === others[at]?.kid && key.equals(others[at]!.key));
 }
 
 /** All that names an assertion, as a file name: a client's jti is its own to choose, and no other client's. */
