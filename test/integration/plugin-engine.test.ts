@@ -189,30 +189,6 @@ describe('the store that brokers share', () => {
 });
 
 describe('what ends, and comes back', () => {
-  test('kill -9 of the plugin under load: Vault starts it again, nobody gets a neighbour\'s token, and Auth0 is not asked', async () => {
-    const calls = tokenCalls();
-    const [acme, globex] = [await creds('acme'), await creds('globex')];
-    const stopAt = Date.now() + 3_000;
-    const statuses: Record<number, number> = {};
-    const reader = async (tenant: string, token: string): Promise<void> => {
-      while (Date.now() < stopAt) {
-        const { status, json } = await vault.call('GET', `auth0/creds/${tenant}`);
-        statuses[status] = (statuses[status] ?? 0) + 1;
-        if (status === 200) expect(json['data'].access_token).toBe(token);
-      }
-    };
-    const readers = [1, 2, 3, 4].flatMap(() => [reader('acme', acme.access_token), reader('globex', globex.access_token)]);
-    await sleep(500);
-    const [pid] = await vault.plugins();
-    process.kill(pid ?? 0, 'SIGKILL');
-    await Promise.all(readers);
-    expect(await vault.plugins()).not.toContain(pid);
-    expect(statuses[200] ?? 0).toBeGreaterThan(20);
-    expect((await creds('acme')).access_token).toBe(acme.access_token);
-    expect(tokenCalls()).toBe(calls);
-    console.info(`kill -9: ${JSON.stringify(statuses)}`);
-  });
-
   test('a restart of Vault on its storage keeps configuration and tokens', async () => {
     const calls = tokenCalls();
     const first = await creds('acme');
