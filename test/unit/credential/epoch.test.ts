@@ -112,8 +112,7 @@ describe('looking', () => {
     const readEpoch = vi.fn(async () => NO_EPOCH);
     const watch = new EpochWatch({ reader: { readEpoch }, verified: { forget: () => {}, forgetAll: () => {} }, intervalMs: 5 });
     await watch.start();
-    await sleep(60);
-    expect(readEpoch.mock.calls.length).toBeGreaterThan(3);
+    await expect.poll(() => readEpoch.mock.calls.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(3);
     watch.stop();
     await sleep(10);
     const stopped = readEpoch.mock.calls.length;

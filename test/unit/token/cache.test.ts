@@ -341,10 +341,10 @@ describe('among replicas', () => {
     const good = source.issue;
     const grant = await grantOf();
     source.issue = () => new Promise(() => {});
-    void get(replica(), grant);
-    await sleep(10);
-    source.issue = good;
     const begun = Date.now();
+    void get(replica(), grant);
+    await expect.poll(() => asked.length, { interval: 1 }).toBe(1);
+    source.issue = good;
     const served = await Promise.all([get(replica(), grant), get(replica(), grant)]);
     expect(Date.now() - begun).toBeGreaterThan(300);
     expect(asked).toHaveLength(2);
@@ -400,17 +400,20 @@ describe('among replicas', () => {
   });
 
   test('a token issued after the lease ran out does not overwrite the one of who took over, and is served', async () => {
-    const { replica, source, store } = stage({ now: Date.now, leaseMs: 100 });
+    const { asked, clock, replica, source, store } = stage({ leaseMs: 100 });
     const good = source.issue;
     const grant = await grantOf();
+    const gate = deferred<void>();
     source.issue = async (g) => {
-      await sleep(300);
+      await gate.promise;
       return good(g);
     };
     const slow = get(replica(), grant);
-    await sleep(120);
+    await expect.poll(() => asked.length, { interval: 1 }).toBe(1);
     source.issue = good;
+    clock.advance(120);
     const quick = await get(replica(), grant);
+    gate.resolve();
     const late = await slow;
     expect(late.token.reveal()).not.toBe(quick.token.reveal());
     expect(store.entries.get('acme/orders')?.token?.accessToken).toBe(quick.token.reveal());
@@ -466,7 +469,7 @@ describe('a store with faults', () => {
     };
     const begun = Date.now();
     await expect(get(cache, await grantOf())).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 1 });
-    expect(Date.now() - begun).toBeLessThan(1000);
+    expect(Date.now() - begun).toBeLessThan(10_000);
     expect(store.writes).toBeLessThan(40);
     expect(asked).toHaveLength(0);
   });
@@ -519,11 +522,17 @@ describe('an early reading', () => {
 });
 
 test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no foreign token', async () => {
-  const { clock, replica, source } = stage({ lifetime: 600 });
+  const { clock, replica, source, store } = stage({ lifetime: 600 });
   const good = source.issue;
   source.issue = async (grant) => {
     await new Promise((resolve) => setImmediate(resolve));
     return good(grant);
+  };
+  let calledAt = 0;
+  store.before = () => void (calledAt = performance.now());
+  /** Whoever waits for another's lease looks at the store every 150 ms at the latest. */
+  const backgroundEnded = async () => {
+    while (performance.now() - calledAt < 200) await sleep(20);
   };
   const names = ['a', 'b', 'c', 'd', 'e'];
   const apis = names.map((name) => apiOf(name, { scopes: ['read:all', 'write:all'] }));
@@ -548,12 +557,13 @@ test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no for
           served++;
           if (!token.reveal().startsWith(`${want.grant.key} #`)) foreign++;
         } catch (error) {
-          // The clock jumps while refreshes of the round before are under way: to whoever joins one, the wait has been too long.
+          // The clock may jump while a refresh of the round before is still under way: to whoever joins it, the wait has been too long.
           expect(error).toMatchObject({ code: 'temporarily_unavailable' });
           late++;
         }
       }),
     );
+    await backgroundEnded();
     clock.advance(90_000);
   }
   expect([foreign, served + late]).toEqual([0, 30_000]);

@@ -29,7 +29,7 @@ const pem = (type: 'ec' | 'rsa' | 'weak' | 'p384' | 'ed' | 'private'): string =>
 describe('login', () => {
   async function logIn(answer: Answer, forwardAddress = false): Promise<{ outcome: unknown; received: Loopback['received'] }> {
     await using server = await Loopback.start(answer);
-    const client = new VaultClient({ address: server.origin, timeoutMs: 300 });
+    const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
     const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress, now: () => 1_000_000 });
     const outcome = await login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7').catch((error: unknown) => error);
     await client.close();
@@ -62,6 +62,14 @@ describe('login', () => {
     expect(outcome).toBeInstanceOf(PosternError);
     expect(outcome).toMatchObject({ code });
   });
+});
+
+test('an address that is not the tenant\'s is told so, where Vault is told the address', async () => {
+  await using server = await Loopback.start(() => [403, { errors: ['permission denied'] }]);
+  const client = new VaultClient({ address: server.origin, timeoutMs: 300 });
+  const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress: true });
+  await expect(login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')).rejects.toMatchObject({ code: 'access_denied', message: 'Client is not allowed from this address' });
+  await client.close();
 });
 
 describe('registered keys', () => {

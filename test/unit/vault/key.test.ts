@@ -56,7 +56,7 @@ async function stage(metadata: Record<string, string>, document: [number, unknow
       : document,
   );
   const clock = new Clock();
-  const client = new VaultClient({ address: server.origin, timeoutMs: 300 });
+  const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
   const login = new AppRoleLogin({ client, mount: 'approle', forwardAddress: options.forwardAddress ?? false, ends: new KeyEnds(new Kv(client, 'postern')), now: clock.now });
   return {
     server,

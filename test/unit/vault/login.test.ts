@@ -15,7 +15,7 @@ const batch = { client_token: 'hvb.canary', token_type: 'batch', lease_duration:
 async function stage(answer: Answer, options: { forwardAddress?: boolean; address?: string } = {}) {
   const server = await Loopback.start(answer);
   const clock = new Clock();
-  const client = new VaultClient({ address: options.address ?? server.origin, timeoutMs: 300 });
+  const client = new VaultClient({ address: options.address ?? server.origin, timeoutMs: 10_000 });
   const login = new AppRoleLogin({ client, mount: 'approle', forwardAddress: options.forwardAddress ?? false, ends: { of: async () => undefined }, now: clock.now });
   return {
     server,

@@ -29,7 +29,7 @@ async function lookUp(vault: Vault): Promise<{ outcome: unknown; received: Loopb
     const fault = Object.entries(vault.fault ?? {}).find(([end]) => url.endsWith(end))?.[1];
     return fault ?? [200, { data: url.endsWith('lookup-self') ? (vault.self ?? jwtToken) : (vault.entity ?? jwtEntity) }];
   });
-  const client = new VaultClient({ address: vault.address ?? server.origin, timeoutMs: 300, ...(vault.namespace ? { namespace: vault.namespace } : {}) });
+  const client = new VaultClient({ address: vault.address ?? server.origin, timeoutMs: 10_000, ...(vault.namespace ? { namespace: vault.namespace } : {}) });
   const subjects = new VaultSubjects({ client, approle: 'approle', namespace: vault.namespace, forwardAddress: vault.forwardAddress ?? false, ends: { of: async () => undefined }, now: () => 1_000_000 });
   const outcome = await subjects.lookUp(SUBJECT, '192.0.2.7').catch((error: unknown) => error);
   await client.close();

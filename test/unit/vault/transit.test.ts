@@ -45,7 +45,7 @@ class FakeTransit {
 async function stage() {
   const transit = new FakeTransit();
   const server = await Loopback.start(transit.answer);
-  const client = new VaultClient({ address: server.origin, timeoutMs: 1000 });
+  const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
   const session = new VaultSession({ client, mount: 'approle-broker', roleId: 'r', secretId: { value: 's', wrapped: false } });
   const keys = new TransitKeys({ client, session, mount: 'transit', key: 'postern', jwksMaxAgeMs: 300_000 });
   const source = new TransitSource({ client, session, keys, mount: 'transit', key: 'postern', tenantClaim: 'https://postern.dev/tenant' });
