@@ -1,20 +1,36 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '#broker/config.ts';
 import { createLog } from '#broker/log.ts';
 import { startBroker } from '#broker/main.ts';
+import { TENANTS } from '#cli/dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
-import type { House } from '#test/fixture/broker.ts';
+import type { House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 
 const ORDERS = { audience: 'https://orders.example.com' };
 const REPORTS = { audience: 'https://reports.example.com' };
 
+/** One house for all tests, since the start of one takes longer than most of them: each test starts replicas and takes tenants that no test before has seen. */
 let house: House;
-beforeEach(async () => {
-  house = await startHouse();
+const unseen = Array.from({ length: 16 }, (_, n) => `customer-${n}`);
+beforeAll(async () => {
+  house = await startHouse({ tenants: Object.fromEntries(unseen.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) });
 });
-afterEach(() => house.stop());
+afterAll(() => house.stop());
+
+const replicas: LocalReplica[] = [];
+async function startReplica(options?: ReplicaOptions): Promise<LocalReplica> {
+  const replica = await house.startReplica(options);
+  replicas.push(replica);
+  return replica;
+}
+afterEach(async () => {
+  house.auth0.faults.clear();
+  await Promise.all(replicas.splice(0).map((replica) => replica.stop()));
+});
+
+const newTenant = (): string => unseen.pop()!;
 
 const seal = (): Promise<unknown> => house.root.write('sys/seal');
 const unseal = (): Promise<unknown> => house.root.write('sys/unseal', { key: house.vault.unsealKey });
@@ -36,14 +52,15 @@ async function until(what: () => Promise<boolean>, limitMs: number): Promise<num
 
 describe('Vault', () => {
   test('is sealed: hits go on, an unseen credential gets 503 with Retry-After and never "wrong credential"; all is well soon after', async () => {
-    const replica = await house.startReplica();
-    const known = await house.issueSecret('acme');
-    const unseen = await house.issueSecret('acme');
-    const cold = await house.issueSecret('globex');
+    const replica = await startReplica();
+    const tenant = newTenant();
+    const known = await house.issueSecret(tenant);
+    const other = await house.issueSecret(tenant);
+    const cold = await house.issueSecret(newTenant());
     expect((await exchange(replica, known, REPORTS)).status).toBe(200);
     await seal();
     for (let i = 0; i < 50; i++) expect((await exchange(replica, known, REPORTS)).status).toBe(200);
-    for (const credential of [unseen, cold]) {
+    for (const credential of [other, cold]) {
       const reply = await exchange(replica, credential, REPORTS);
       expect(reply.status).toBe(503);
       expect(reply.body['error']).toBe('temporarily_unavailable');
@@ -52,12 +69,12 @@ describe('Vault', () => {
     expect(await readyz(replica.issuer)).toBe(200);
     await unseal();
     expect(await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000)).toBeLessThan(5000);
-    expect((await exchange(replica, unseen, REPORTS)).status).toBe(200);
+    expect((await exchange(replica, other, REPORTS)).status).toBe(200);
   });
 
   test('20 times sealed and unsealed under load: not one credential is called wrong', { timeout: 180_000 }, async () => {
-    const replica = await house.startReplica({ env: { POSTERN_VERIFY_TTL: '0' } });
-    const credential = await house.issueSecret('acme');
+    const replica = await startReplica({ env: { POSTERN_VERIFY_TTL: '0' } });
+    const credential = await house.issueSecret(newTenant());
     const seen: number[] = [];
     let going = true;
     const load = Promise.all(
@@ -83,7 +100,7 @@ describe('Vault', () => {
     const made = await house.root.write('auth/approle-broker/role/broker/secret-id');
     const secretId = String(made.data?.['secret_id']);
     registerSecret('broker secret_id', secretId);
-    const credential = await house.issueSecret('acme');
+    const credential = await house.issueSecret(newTenant());
     await seal();
     const broker = await startBroker(
       readConfig({
@@ -110,7 +127,8 @@ describe('Vault', () => {
   });
 
   test('forgets the broker\'s token: the broker logs in again, once, and its clients notice nothing', async () => {
-    const replica = await house.startReplica();
+    const replica = await startReplica();
+    const tenants = [newTenant(), newTenant()];
     for (let round = 0; round < 5; round++) {
       const accessors = await house.root.list('auth/token/accessors');
       for (const accessor of accessors) {
@@ -118,8 +136,9 @@ describe('Vault', () => {
         if ((data?.['policies'] as string[] | undefined)?.includes('postern-broker')) await house.root.write('auth/token/revoke-accessor', { accessor });
       }
       // Each round another scope set or tenant, so that the broker must write with its own token.
-      const credential = await house.issueSecret(round % 2 ? 'globex' : 'acme');
-      await house.root.write(`postern/data/tenants/${round % 2 ? 'globex' : 'acme'}`, { data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } } });
+      const tenant = tenants[round % 2]!;
+      const credential = await house.issueSecret(tenant);
+      await house.root.write(`postern/data/tenants/${tenant}`, { data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } } });
       const replies = await Promise.all(Array.from({ length: 20 }, () => exchange(replica, credential, REPORTS)));
       expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
     }
@@ -128,71 +147,78 @@ describe('Vault', () => {
 
 describe('Auth0', () => {
   test('is away: cached tokens are served, a cold exchange gets 503 with Retry-After, and Auth0 is not hammered', async () => {
-    const replica = await house.startReplica();
-    const acme = await house.issueSecret('acme');
-    const globex = await house.issueSecret('globex');
-    expect((await exchange(replica, acme, ORDERS)).status).toBe(200);
+    const replica = await startReplica();
+    const cached = await house.issueSecret(newTenant());
+    const cold = await house.issueSecret(newTenant());
+    expect((await exchange(replica, cached, ORDERS)).status).toBe(200);
     house.auth0.faults.set({ kind: 'status', status: 503 });
-    for (let i = 0; i < 20; i++) expect((await exchange(replica, acme, ORDERS)).status).toBe(200);
+    for (let i = 0; i < 20; i++) expect((await exchange(replica, cached, ORDERS)).status).toBe(200);
     const before = house.auth0.calls.token;
-    const replies = await Promise.all(Array.from({ length: 50 }, () => exchange(replica, globex, ORDERS)));
+    const replies = await Promise.all(Array.from({ length: 50 }, () => exchange(replica, cold, ORDERS)));
     for (const reply of replies) {
       expect(reply.status).toBe(503);
       expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
     }
     expect(house.auth0.calls.token - before).toBeLessThanOrEqual(2);
     house.auth0.faults.clear();
-    await until(async () => (await exchange(replica, globex, ORDERS)).status === 200, 10_000);
+    await until(async () => (await exchange(replica, cold, ORDERS)).status === 200, 10_000);
   });
 
   test('says 429: its Retry-After holds for every replica and tenant of it', async () => {
-    const [first, second] = [await house.startReplica(), await house.startReplica()];
-    const acme = await house.issueSecret('acme');
+    const [first, second] = [await startReplica(), await startReplica()];
+    const customer = await house.issueSecret(newTenant());
     house.auth0.faults.set({ kind: 'rate_limit', retryAfter: 4 });
-    const refused = await exchange(first, acme, ORDERS);
+    const refused = await exchange(first, customer, ORDERS);
     expect(refused.status).toBe(503);
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(3);
     house.auth0.faults.clear();
     const before = house.auth0.calls.token;
-    expect((await exchange(second, acme, ORDERS)).status).toBe(503);
-    expect((await exchange(first, await house.issueSecret('globex'), ORDERS)).status).toBe(503);
+    expect((await exchange(second, customer, ORDERS)).status).toBe(503);
+    expect((await exchange(first, await house.issueSecret(newTenant()), ORDERS)).status).toBe(503);
     expect(house.auth0.calls.token).toBe(before);
-    expect(await until(async () => (await exchange(second, acme, ORDERS)).status === 200, 10_000)).toBeGreaterThan(2000);
+    expect(await until(async () => (await exchange(second, customer, ORDERS)).status === 200, 10_000)).toBeGreaterThan(2000);
   });
 
   test('hangs: the deadline ends the wait', async () => {
-    const replica = await house.startReplica({ env: { POSTERN_AUTH0_TIMEOUT: '1' } });
+    const replica = await startReplica({ env: { POSTERN_AUTH0_TIMEOUT: '1' } });
     house.auth0.faults.set({ kind: 'hang' });
+    const credential = await house.issueSecret(newTenant());
     const start = performance.now();
-    expect((await exchange(replica, await house.issueSecret('acme'), ORDERS)).status).toBe(503);
+    expect((await exchange(replica, credential, ORDERS)).status).toBe(503);
     expect(performance.now() - start).toBeLessThan(4000);
-    house.auth0.faults.clear();
   });
 
   test('gives a token that is not bound to the tenant: it is neither cached nor served', async () => {
-    const replica = await house.startReplica();
+    const replica = await startReplica();
+    const tenant = newTenant();
+    const { account } = house.auth0;
+    const action = account.action!;
     // As if the Action had been taken off its trigger.
-    delete house.auth0.account.action;
-    const reply = await exchange(replica, await house.issueSecret('acme'), ORDERS);
-    expect(reply.status).toBe(503);
-    expect(reply.body['access_token']).toBeUndefined();
-    expect(JSON.stringify((await house.stored('acme', 'orders')) ?? {})).not.toContain('access_token');
+    delete account.action;
+    try {
+      const reply = await exchange(replica, await house.issueSecret(tenant), ORDERS);
+      expect(reply.status).toBe(503);
+      expect(reply.body['access_token']).toBeUndefined();
+    } finally {
+      account.action = action;
+    }
+    expect(JSON.stringify((await house.stored(tenant, 'orders')) ?? {})).not.toContain('access_token');
   });
 
   test('does not know a rotated secret yet, or no longer the old one: the broker tries both, though nobody carried the old one over', async () => {
-    const replica = await house.startReplica();
+    const replica = await startReplica();
     const [shared] = house.auth0.account.clients;
     const old = shared!.secrets[0]!;
     const rotated = `rotated-${crypto.randomUUID()}`;
     registerSecret('auth0 client_secret', rotated);
     // As an operator may: write without reading.
     await house.root.write('postern/data/upstream/auth0', { data: { client_id: shared!.id, client_secret: rotated } });
-    expect((await exchange(replica, await house.issueSecret('acme'), ORDERS)).status).toBe(200);
+    expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
     shared!.secrets = [rotated];
-    expect((await exchange(replica, await house.issueSecret('globex'), ORDERS)).status).toBe(200);
-    await house.apply({ tenants: { acme: { grants: [{ api: 'orders', scopes: ['write:orders'] }] } } });
-    house.auth0.account.clients[0]!.secrets = ['neither'];
-    const refused = await exchange(replica, await house.issueSecret('acme'), ORDERS);
+    expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
+    // The last test of this file: from here on no broker can ask Auth0.
+    shared!.secrets = ['neither'];
+    const refused = await exchange(replica, await house.issueSecret(newTenant()), ORDERS);
     expect(refused.status).toBe(503);
     expect(refused.text).not.toContain(old);
   });
