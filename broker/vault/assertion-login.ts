@@ -30,7 +30,7 @@ export class VaultAssertionLogin implements AssertionLogin {
     const forwardedFor = this.#options.forwardAddress ? address : undefined;
     const path = `auth/${mount}/${tenant}`;
     const answer = await client.write(`${path}/login`, { role: tenant, jwt: assertion.reveal() }, { forwardedFor }).catch((error: unknown) => {
-      throw loginError(error, path);
+      throw loginError(error, path, forwardedFor !== undefined);
     });
     const { client_token: token, lease_duration: ttl, token_type: type } = answer.auth ?? {};
     if (typeof token !== 'string' || typeof ttl !== 'number') throw unavailable('Vault answered a login without a token or a life');
@@ -43,12 +43,15 @@ export class VaultAssertionLogin implements AssertionLogin {
   }
 }
 
-function loginError(error: unknown, path: string): unknown {
+function loginError(error: unknown, path: string, addressForwarded: boolean): unknown {
   if (!(error instanceof VaultFault)) return error;
   // Vault judged it by the keys that it holds, and they differ from the registered ones, or its clock does from ours.
   if (error.reason === 'invalid' && error.status === 400) return new PosternError('invalid_client', 'Unauthorized', { detail: `client_assertion: good by the registered keys, and ${error.message}` });
   if (error.reason === 'denied' || error.reason === 'not_found') {
-    return new PosternError('misconfigured', 'Client is not set up', { detail: `${error.message}: is ${path} there, as terraform apply makes it for a tenant with assertion_keys?`, retryAfter: 1 });
+    const detail = `${error.message}: is ${path} there, as terraform apply makes it for a tenant with assertion_keys, and are its cidrs those that Vault sees?`;
+    // As at the AppRole door.
+    if (error.reason === 'denied' && addressForwarded) return new PosternError('access_denied', 'Client is not allowed from this address', { detail });
+    return new PosternError('misconfigured', 'Client is not set up', { detail, retryAfter: 1 });
   }
   return unavailable(error.message, error.retryAfter);
 }

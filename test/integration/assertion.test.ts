@@ -35,12 +35,19 @@ let globex: ClientSigner;
 
 const pemOf = ({ publicKey }: { publicKey: KeyObject }): string => publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const ecPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const pairs = { rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }), ec: ecPair(), globex: ecPair(), next: ecPair() };
+const pairs = { rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }), ec: ecPair(), globex: ecPair(), next: ecPair(), bound: ecPair() };
 
 const tenants = (acmeKeys: readonly { pem: string; kid?: string }[]) => ({
   acme: { ...TENANTS.acme, assertion_keys: acmeKeys },
   globex: { ...TENANTS.globex, assertion_keys: [{ pem: pemOf(pairs.globex) }] },
   initech: { grants: [{ api: 'reports', scopes: ['read:reports'] }] },
+  // Bound to addresses: one that is not ours, by either list, and one that is.
+  ...Object.fromEntries(
+    Object.entries({ elsewhere: { cidrs: ['10.0.0.0/8'] }, walled: { vault_cidrs: ['10.0.0.0/8'] }, here: { cidrs: ['127.0.0.0/8'] } }).map(([tenant, bound]) => [
+      tenant,
+      { grants: [{ api: 'reports', scopes: ['read:reports'] }], assertion_keys: [{ pem: pemOf(pairs.bound) }], ...bound },
+    ]),
+  ),
 });
 
 beforeAll(async () => {
@@ -243,6 +250,17 @@ test('postern token plays such a customer, and one that exchanges a Vault token'
 });
 
 describe('Vault decides', () => {
+  test("an assertion is good from where its tenant's secrets are, and from nowhere else", async () => {
+    const from = async (tenant: string): Promise<Reply> => present(assertionOf({ clientId: house.roleIds[tenant] ?? '', ...pairs.bound }, ISSUER), REPORTS);
+    expect((await from('here')).status).toBe(200);
+    for (const tenant of ['elsewhere', 'walled']) {
+      const reply = await from(tenant);
+      expect([tenant, reply.status], reply.text).toEqual([tenant, 503]);
+      expect(reply.body).not.toHaveProperty('access_token');
+    }
+    expect((await exchange(at(0), await house.issueSecret('elsewhere'), REPORTS)).status).toBe(401);
+  });
+
   test('the broker alone makes nobody a tenant: with a planted key, Vault refuses', async () => {
     const document = (await house.root.read(`postern/data/assertions/${acme.client_id}`))?.data?.['data'];
     const planted = ecPair();

@@ -24,8 +24,8 @@ const issuer = 'https://tokens.example.com/';
 
 const orders = { api: 'orders', scopes: ['read:orders'] };
 const tenants = {
-  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0'], assertion_keys: assertionKeys },
-  globex: { grants: [orders], organization: 'org_globex', token_ttl: 60 },
+  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0', '192.0.2.7/32'], assertion_keys: assertionKeys },
+  globex: { grants: [orders], organization: 'org_globex', token_ttl: 60, vault_cidrs: ['0.0.0.0/0', '192.0.2.7/32', '2001:db8::/32', '2001:db8::7/128'] },
 };
 /** Once its accessor is known. */
 const workloads = { deploy: { accessor: '', alias: 'globex-deploy' } };
@@ -163,7 +163,7 @@ async function expectWorkloads(): Promise<void> {
   const { acme, globex } = outputs['tenants'];
   expect((await root('GET', `postern/data/assertions/${acme.role_id}`))['data'].data).toEqual({ tenant: 'acme', keys: [{ kid: 'one', pem: assertionKeys[0]?.pem }, { kid: null, pem: assertionKeys[1]?.pem }] });
   expect((await root('GET', 'auth/postern-assertion/acme/role/acme'))['data']).toMatchObject({
-    role_type: 'jwt', bound_subject: acme.role_id, bound_audiences: [issuer, `${issuer}oauth/token`], token_type: 'batch', token_policies: [], token_no_default_policy: true, user_claim: 'sub',
+    role_type: 'jwt', bound_subject: acme.role_id, bound_audiences: [issuer, `${issuer}oauth/token`], token_type: 'batch', token_policies: [], token_no_default_policy: true, user_claim: 'sub', token_bound_cidrs: ['0.0.0.0/0', '192.0.2.7'],
   });
   expect((await root('GET', 'auth/postern-assertion/acme/config'))['data']).toMatchObject({ bound_issuer: acme.role_id, jwt_supported_algs: ['RS256', 'RS384', 'PS256', 'ES256'] });
   const entity = (await root('GET', 'identity/entity/name/postern.globex.deploy'))['data'];

@@ -1,6 +1,8 @@
 # private_key_jwt (RFC 7523): the tenant proves itself by its own key. The broker verifies an assertion by the registered keys,
 # and Vault by the same keys on a mount for this tenant alone, so that the broker can't become a tenant on its own say-so.
 locals {
+  assertion_cidrs = [for cidr in concat(var.tenant.cidrs, var.tenant.vault_cidrs) : local.token_cidr[cidr]]
+
   asserts = length(var.tenant.assertion_keys) > 0 ? { (var.tenant.id) = var.tenant.assertion_keys } : {}
 }
 
@@ -56,7 +58,17 @@ resource "vault_jwt_auth_backend_role" "assertion" {
   token_max_ttl           = var.tenant.token_ttl
   token_no_default_policy = true
 
+  # Where the tenant's secrets are good, and its Vault tokens. Vault has one list here for the login and for the token after it.
+  token_bound_cidrs = length(local.assertion_cidrs) == 0 ? null : local.assertion_cidrs
+
   depends_on = [vault_generic_endpoint.assertion_config]
+
+  lifecycle {
+    precondition {
+      condition     = length(var.tenant.cidrs) == 0 || length(var.tenant.vault_cidrs) == 0
+      error_message = "Tenant ${var.tenant.id} has assertion_keys, so it can have cidrs or vault_cidrs, not both: Vault knows one list for assertions."
+    }
+  }
 }
 
 resource "vault_identity_entity" "assertion" {

@@ -1,4 +1,7 @@
 locals {
+  # Of a token's blocks Vault tells one of a single address without its length; written with it, each plan would find a difference.
+  token_cidr = { for cidr in distinct(concat(var.tenant.cidrs, var.tenant.vault_cidrs)) : cidr => replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "") }
+
   granted_apis_unknown = [for grant in var.tenant.grants : grant.api if !contains(keys(var.apis), grant.api)]
 
   granted_scopes_unknown = flatten([
@@ -19,7 +22,7 @@ resource "vault_approle_auth_backend_role" "tenant" {
   token_max_ttl           = var.tenant.token_ttl
   token_policies          = [var.policy]
   token_no_default_policy = true
-  token_bound_cidrs       = length(var.tenant.vault_cidrs) == 0 ? null : var.tenant.vault_cidrs
+  token_bound_cidrs       = length(var.tenant.vault_cidrs) == 0 ? null : [for cidr in var.tenant.vault_cidrs : local.token_cidr[cidr]]
 
   secret_id_ttl         = var.tenant.secret_id_ttl
   secret_id_num_uses    = var.tenant.secret_id_num_uses
