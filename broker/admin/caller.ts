@@ -24,8 +24,16 @@ export interface Caller {
   /** For the audit: the JWT's subject, or the Vault token's display name. */
   readonly name: string;
   readonly by: 'jwt' | 'vault_token';
+  /** Of a JWT. Undefined: Vault alone says what this caller may do. */
+  readonly permissions?: readonly string[] | undefined;
   /** Vault, as the caller. */
   readonly access: VaultAccess;
+}
+
+/** @throws {Problem} insufficient-scope where the caller's JWT lacks it */
+export function requirePermission({ permissions }: Pick<Caller, 'permissions'>, permission: Permission): void {
+  if (permissions === undefined || permissions.includes(permission)) return;
+  throw new Problem('insufficient-scope', `The access token lacks the permission ${permission}`, { permission });
 }
 
 /** The port to Vault's JWT auth method. @throws {PosternError} access_denied, temporarily_unavailable */
@@ -90,11 +98,9 @@ export class Callers {
     const { bearer, accessOf } = this.#options;
     if (bearer === undefined) throw new Problem('invalid-token', 'This broker takes no JWTs here: send X-Vault-Token');
     const verified = await bearer.verify(jwt);
-    if (!verified.permissions.includes(need.permission)) {
-      throw new Problem('insufficient-scope', `The access token lacks the permission ${need.permission}`, { permission: need.permission });
-    }
+    requirePermission(verified, need.permission);
     const token = await this.#tokenOf(verified, need.changes ? 'write' : 'read');
-    return { id: `jwt ${verified.subject}`, name: verified.subject, by: 'jwt', access: accessOf(token) };
+    return { id: `jwt ${verified.subject}`, name: verified.subject, by: 'jwt', permissions: verified.permissions, access: accessOf(token) };
   }
 
   async #tokenOf({ jwt, expiresAt }: VerifiedBearer, role: 'read' | 'write'): Promise<VaultToken> {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { createTenant, disableTenant, enableTenant, pageTenants, showTenant } from '#broker/tenant/tenant.ts';
+import { requirePermission } from './caller.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
@@ -38,7 +39,7 @@ export const tenantOperations: readonly Operation[] = [
     path: '/v1/tenants',
     tag,
     summary: 'Makes a tenant',
-    description: 'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed.',
+    description: 'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
     need: { permission: 'manage:tenants', changes: true },
     params: none,
     query: none,
@@ -47,6 +48,8 @@ export const tenantOperations: readonly Operation[] = [
     refusals: ['conflict', 'unprocessable'],
     async handle({ caller, body }) {
       const { tenant, grants, default_api, introspects, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs } = body;
+      // Else who may only make tenants could make one that may have everything.
+      if (grants.length > 0 || introspects.length > 0) requirePermission(caller, 'manage:grants');
       const made = await createTenant(caller.access, tenant, {
         grants,
         defaultApi: default_api,

@@ -250,6 +250,20 @@ describe('tenants and grants', () => {
     expectProblem(await call(backEnd, 'GET', '/v1/tenants/nobody-here'), 404, 'not-found');
   });
 
+  test('whoever may make tenants, and not set grants, makes none with grants', async () => {
+    const maker = { jwt: await backEndToken(house, ['manage:tenants', 'manage:keys', 'read:tenants']) };
+    const both = { jwt: await backEndToken(house, ['manage:tenants', 'manage:grants']) };
+    const gifts = { grants: { grants: [{ api: 'reports', scopes: ['read:reports'] }] }, introspects: { introspects: ['reports'] } };
+    for (const [tenant, gift] of Object.entries(gifts)) {
+      const refused = await call(maker, 'POST', '/v1/tenants', { tenant: `made-${tenant}`, ...gift });
+      expectProblem(refused, 403, 'insufficient-scope');
+      expect(refused.headers['www-authenticate']).toContain('scope="manage:grants"');
+      expectProblem(await call(maker, 'GET', `/v1/tenants/made-${tenant}`), 404, 'not-found');
+      expect((await call(both, 'POST', '/v1/tenants', { tenant: `made-${tenant}`, ...gift })).status).toBe(201);
+    }
+    expect((await call(maker, 'POST', '/v1/tenants', { tenant: 'made-bare' })).status).toBe(201);
+  });
+
   test('made once; disabled and enabled', async () => {
     const { tenant } = await aTenant();
     expectProblem(await call(backEnd, 'POST', '/v1/tenants', { tenant }), 409, 'conflict');
