@@ -1,14 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { NO_EPOCH } from '#broker/credential/epoch.ts';
 import type { Epoch } from '#broker/credential/epoch.ts';
 import { PosternError } from '#broker/error.ts';
 import { EPOCH_PATH, epochDocument } from '#broker/vault/epoch.ts';
 import type { VaultAccess } from './access.ts';
+import { checkAndSet } from './check-and-set.ts';
 
 /** Announcements kept in the document; a broker that missed more forgets all that it remembers. */
 const RECENT = 64;
-/** Each lost race means that somebody else's announcement went through. */
-const ATTEMPTS = 50;
 
 /** What an announcement says beside "this tenant changed". */
 export type Change = 'changed' | 'disable' | 'enable';
@@ -24,18 +22,15 @@ export async function readEpoch(access: VaultAccess): Promise<Epoch> {
  * @returns the epoch as written
  * @throws {PosternError} conflict after 50 lost races
  */
-export async function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Epoch> {
-  for (let attempt = 1; ; attempt += 1) {
+export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Epoch> {
+  return checkAndSet(async () => {
     const { epoch: before, version } = await readVersion(access);
     const after = nextEpoch(before, tenant, change);
-    try {
+    return async () => {
       await access.call(`announce the change of ${tenant}`, ({ documents, as }) => documents.write(EPOCH_PATH, { ...after }, version, as));
       return after;
-    } catch (error) {
-      if (!(error instanceof PosternError && error.code === 'conflict') || attempt === ATTEMPTS) throw error;
-      await sleep(Math.random() * 20 * Math.min(attempt, 10));
-    }
-  }
+    };
+  });
 }
 
 export function nextEpoch(before: Epoch, tenant: string, change: Change): Epoch {

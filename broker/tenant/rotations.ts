@@ -1,11 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import { rotationsDocument, rotationsPath } from '#broker/vault/rotations.ts';
 import type { Rotations } from '#broker/vault/rotations.ts';
 import type { VaultAccess } from './access.ts';
-
-/** Each lost race means that somebody else's change went through. */
-const ATTEMPTS = 50;
+import { checkAndSet } from './check-and-set.ts';
 
 /** The keys of a tenant that are being replaced. @throws {PosternError} misconfigured where the document is not valid */
 export async function readRotations(access: VaultAccess, tenant: string): Promise<{ rotations: Rotations; version: number }> {
@@ -24,16 +21,10 @@ export async function readRotations(access: VaultAccess, tenant: string): Promis
  * @throws {PosternError} conflict after 50 lost races
  */
 export async function changeRotations(access: VaultAccess, tenant: string, edit: (rotations: Rotations) => Rotations | undefined): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
+  await checkAndSet(async () => {
     const { rotations, version } = await readRotations(access, tenant);
     const edited = edit(rotations);
-    if (edited === undefined) return;
-    try {
-      await access.call(`note a rotation of ${tenant}`, ({ documents, as }) => documents.write(rotationsPath(tenant), { rotations: edited }, version, as));
-      return;
-    } catch (error) {
-      if (!(error instanceof PosternError && error.code === 'conflict') || attempt === ATTEMPTS) throw error;
-      await sleep(Math.random() * 20 * Math.min(attempt, 10));
-    }
-  }
+    if (edited === undefined) return () => Promise.resolve();
+    return async () => void await access.call(`note a rotation of ${tenant}`, ({ documents, as }) => documents.write(rotationsPath(tenant), { rotations: edited }, version, as));
+  });
 }

@@ -34,6 +34,11 @@ export class VaultFault extends Error {
   }
 }
 
+/** Whether a check-and-set write was refused because somebody else wrote first. */
+export function lostRace(error: unknown): boolean {
+  return error instanceof VaultFault && error.reason === 'conflict';
+}
+
 /** Vault's status -> reason (Vault API, "HTTP status codes"; 412 is an eventually consistent read). */
 export function reasonOfStatus(status: number, messages: readonly string[]): VaultFaultReason {
   if (status >= 300 && status < 400) return 'redirected';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UsedAssertions } from '#broker/credential/assertions.ts';
 import type { VaultClient } from './client.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault, lostRace } from './fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -53,7 +53,7 @@ export class VaultReplay implements UsedAssertions {
       await this.#options.session.use((token) => this.#options.kv.write(path, { until }, 0, { token }));
       return true;
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'conflict') return false;
+      if (lostRace(error)) return false;
       if (error instanceof VaultFault && (error.reason === 'denied' || error.reason === 'not_found')) {
         throw unavailable(`${error.message}: is the mount ${this.#options.kv.mount} there, and may the broker write to it (terraform apply)?`);
       }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { hasEnded, isRevokedToken } from '#broker/token/revocation.ts';
 import type { RecentRevocations, RevocationLog, RevokedToken } from '#broker/token/revocation.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault, lostRace } from './fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -108,7 +108,7 @@ export class VaultRevocations implements RevocationLog {
     try {
       return await this.#session.use((token) => this.#kv.write(path, data, version, { token }));
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
+      if (lostRace(error)) return undefined;
       throw explained(error);
     }
   }

@@ -6,7 +6,7 @@ import type { TokenDocument } from '#broker/token/document.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
 import type { Token } from '#broker/token/token.ts';
 import type { CallOptions } from './client.ts';
-import { VaultFault } from './fault.ts';
+import { lostRace } from './fault.ts';
 import type { KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -45,7 +45,7 @@ export class VaultTokens implements TokenStore {
     try {
       return await this.#session.use((own) => this.#places.write(pathOf(grant), documentOf(grant, token, lease), version, { token: own }));
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'conflict') return undefined;
+      if (lostRace(error)) return undefined;
       throw asUnavailable(error);
     }
   }
@@ -67,7 +67,7 @@ export class VaultTokens implements TokenStore {
         await this.#session.use((own) => this.#places.write(path, left, found.version, { token: own }));
         return true;
       } catch (error) {
-        if (!(error instanceof VaultFault && error.reason === 'conflict')) throw asUnavailable(error);
+        if (!lostRace(error)) throw asUnavailable(error);
       }
     }
     throw unavailable('too many replicas write the place of a revoked token at once');

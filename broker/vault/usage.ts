@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { LastUse, UsageStore } from '#broker/credential/usage.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault, lostRace } from './fault.ts';
 import { KEY_ID } from './key.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
@@ -72,7 +72,7 @@ export class VaultUsage implements UsageStore {
         await session.use((token) => kv.write(path, { used: merged }, version, { token }));
         return;
       } catch (error) {
-        if (!(error instanceof VaultFault && error.reason === 'conflict') || attempt === ATTEMPTS) throw error;
+        if (!lostRace(error) || attempt === ATTEMPTS) throw error;
       }
     }
   }
