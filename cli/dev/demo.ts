@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { auditEvents, vaultRequests } from './count.ts';
 import { Customer, sha256, statusOfReading } from './customer.ts';
+import { verify } from './gateway.ts';
 import { Interrupted, abortable, watchInterrupt } from './interrupt.ts';
 import { Operator } from './operator.ts';
 import { APIS } from './scenario.ts';
@@ -120,7 +121,26 @@ async function keepApart({ stack, story, customers: { acme, globex } }: Play): P
   });
 }
 
-/** Chapter 4: a revoked credential stops, its owner gets a new one, nobody else notices. */
+/** Chapter 4: one string in a header; the gateway asks, and the service gets a token as ever. */
+async function sendKey({ stack, story, operator }: Play): Promise<void> {
+  story.chapter('With an API key');
+  const { audience, scopes } = APIS.orders;
+  await story.step('globex sends one API key; its gateway asks Postern, and hands on a token', async () => {
+    const answer = await verify(stack.broker.issuer, { audience, scope: scopes[0], key: await operator.issueKey('globex') });
+    check(answer.status === 200 && answer.token !== '', `/verify answered ${answer.status} ${answer.error}`);
+    const verified = await verifiedBy(stack, 'orders', answer.token);
+    check(verified['https://postern.dev/tenant'] === 'globex', 'the token behind the key is not bound to globex');
+    return { seen: '/verify 200, GET /orders 200', value: undefined };
+  });
+  await story.step('a key of its own that is narrowed to reports opens no orders', async () => {
+    const key = await operator.issueKey('globex', { scopes: APIS.reports.scopes });
+    const answer = await verify(stack.broker.issuer, { audience, scope: scopes[0], key });
+    check(answer.status === 403 && answer.error === 'insufficient_scope' && answer.token === '', `/verify answered ${answer.status} ${answer.error}`);
+    return { seen: '/verify 403 insufficient_scope', value: undefined };
+  });
+}
+
+/** Chapter 5: a revoked credential stops, its owner gets a new one, nobody else notices. */
 async function revoke({ story, operator, customers: { acme, globex } }: Play): Promise<void> {
   story.chapter('Revoked');
   await story.step("acme's secret_id is revoked, and refused by the broker", async () => {
@@ -202,6 +222,7 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
       await becomeCustomer(play, play.customers.globex);
       await askAgain(play);
       await keepApart(play);
+      await sendKey(play);
       await revoke(play);
     });
   } catch (error) {
@@ -220,7 +241,7 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
         '',
         '  make dev',
         '',
-        'It prints addresses, credentials and lines to paste, such as this token for acme:',
+        'It prints addresses, credentials, API keys and lines to paste, such as this token for acme:',
         '',
         "  curl -s http://127.0.0.1:8080/oauth/token -d @.postern/dev/acme.form -d audience=https://orders.example.com",
         '',

@@ -13,6 +13,7 @@ import type { Stack } from './stack.ts';
 
 /** Ports that people remember; others where these are taken. */
 const BROKER_PORT = 8080;
+const ADMIN_PORT = 8081;
 const SERVICE_PORT = 3000;
 
 export interface DevOptions {
@@ -40,7 +41,7 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
-      ports: { broker: await freePort(BROKER_PORT), service: await freePort(SERVICE_PORT) },
+      ports: { broker: await freePort(BROKER_PORT), admin: await freePort(ADMIN_PORT), service: await freePort(SERVICE_PORT) },
     });
     const tenants = await settle(stack);
     process.stdout.write(options.json ? `${JSON.stringify(addresses(stack, tenants))}\n` : text(stack, tenants));
@@ -75,11 +76,14 @@ interface SettledTenant {
   name: string;
   roleId: string;
   secretId: string;
+  key: string;
   /** Form fields for curl, so that the secret is on no command line. */
   formFile: string;
+  /** A header line for curl with the API key, for the same reason. */
+  keyFile: string;
 }
 
-/** A secret_id for each customer, unwrapped, shown and kept in a file (0600) that goes away with the stack. */
+/** A secret_id and an API key for each customer, shown and kept in files (0600) that go away with the stack. */
 async function settle(stack: Stack): Promise<SettledTenant[]> {
   const { operator } = await Operator.login(stack);
   const settled: SettledTenant[] = [];
@@ -90,20 +94,29 @@ async function settle(stack: Stack): Promise<SettledTenant[]> {
     const formFile = join(stack.files.folder, `${name}.form`);
     const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: customer.roleId, client_secret: secretId });
     await writeFile(formFile, form.toString(), { mode: 0o600 });
-    settled.push({ name, roleId: customer.roleId, secretId, formFile });
+    const key = await operator.issueKey(name, { name: 'make dev', environment: 'dev' });
+    const keyFile = join(stack.files.folder, `${name}.key`);
+    await writeFile(keyFile, `X-API-Key: ${key}\n`, { mode: 0o600 });
+    settled.push({ name, roleId: customer.roleId, secretId, key, formFile, keyFile });
   }
+  await writeFile(operatorFile(stack), `X-Vault-Token: ${operator.revealToken()}\n`, { mode: 0o600 });
   await writeFile(join(stack.files.folder, 'root-token'), stack.vault.rootToken, { mode: 0o600 });
   return settled;
 }
 
+/** A header line for curl: Olivia's credential at the admin API. */
+const operatorFile = (stack: Stack): string => join(stack.files.folder, 'operator');
+
 function addresses(stack: Stack, tenants: SettledTenant[]): object {
   return {
     broker: stack.broker.issuer,
+    admin: stack.admin,
     service: stack.service.address,
     vault: stack.vault.address,
     auth0: stack.auth0.issuer,
     rootTokenFile: join(stack.files.folder, 'root-token'),
-    tenants: Object.fromEntries(tenants.map(({ name, roleId, formFile }) => [name, { client_id: roleId, form_file: formFile }])),
+    operator_file: operatorFile(stack),
+    tenants: Object.fromEntries(tenants.map(({ name, roleId, formFile, keyFile }) => [name, { client_id: roleId, form_file: formFile, key_file: keyFile }])),
     logs: { broker: stack.files.brokerLog, vault_audit: stack.files.vaultAudit },
     pids: { vault: stack.vault.pid, broker: stack.broker.child.pid },
   };
@@ -121,18 +134,25 @@ function text(stack: Stack, tenants: SettledTenant[]): string {
 Postern is up. Ctrl-C stops it and removes what it made.
 
   broker      ${stack.broker.issuer}
+  admin API   ${stack.admin}/openapi.json
   sample API  ${stack.service.address}/${Object.keys(APIS).join(', /')}
   Vault       ${stack.vault.address}
   Auth0       ${stack.auth0.issuer} (stand-in)
   logs        ${short(stack.files.brokerLog)}, ${short(stack.files.vaultAudit)}
 
 Customers, with credentials for local play only; they are shown this once
-${tenants.map(({ name, roleId, secretId }) => `  ${name.padEnd(10)}  client_id ${roleId}  client_secret ${secretId}`).join('\n')}
+${tenants.map(({ name, roleId, secretId, key }) => `  ${name.padEnd(10)}  client_id ${roleId}  client_secret ${secretId}\n${' '.repeat(14)}API key ${key}`).join('\n')}
 
 A token for ${first?.name}, and the API called with it
   ${exchange(APIS.orders.audience)}
   TOKEN=$(${exchange(APIS.orders.audience)} | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -s ${stack.service.address}/orders -H "Authorization: Bearer $TOKEN"
+
+Its API key, asked about as a gateway does (docs/gateway.md): the token comes back in a header
+  curl -si '${stack.broker.issuer}verify?${new URLSearchParams({ audience: APIS.orders.audience, scope: APIS.orders.scopes[0] }).toString()}' -H @${short(first?.keyFile ?? '')}
+
+The admin API (docs/admin-api.md), with an operator's Vault token, which lasts an hour
+  curl -s ${stack.admin}/v1/tenants -H @${short(operatorFile(stack))}
 
 Log in to Vault as an operator, through the stand-in, which asks for no password
   export VAULT_ADDR=${stack.vault.address}

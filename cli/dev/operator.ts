@@ -1,8 +1,10 @@
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultAccess } from '#broker/tenant/access.ts';
 import { issueSecretId } from '#broker/tenant/issue.ts';
+import { issueKey } from '#broker/tenant/key-issue.ts';
 import { revokeSecretId } from '#broker/tenant/revoke.ts';
 import type { IssuedSecretId } from '#broker/tenant/issue.ts';
+import type { IssueKeyOptions } from '#broker/tenant/key-issue.ts';
 import type { Revocation } from '#broker/tenant/revoke.ts';
 import { OIDC_CALLBACK } from './scenario.ts';
 import { noteSecret } from './secret.ts';
@@ -14,9 +16,11 @@ const WRAP = 120;
 /** Olivia, who looks after the customers: what the CLI does for a person, with that person's own token and policy. */
 export class Operator {
   readonly #access: VaultAccess;
+  readonly #token: string;
 
-  private constructor(access: VaultAccess) {
+  private constructor(access: VaultAccess, token: string) {
     this.#access = access;
+    this.#token = token;
   }
 
   /**
@@ -34,12 +38,22 @@ export class Operator {
     const { auth } = (await response.json()) as { auth?: { client_token: string; policies: string[] } };
     if (!auth) throw new Error(`Vault refused the login: ${response.status}`);
     const token = new VaultToken(noteSecret('operator vault token', auth.client_token));
-    return { operator: new Operator(new VaultAccess({ client, token })), policies: auth.policies };
+    return { operator: new Operator(new VaultAccess({ client, token }), auth.client_token), policies: auth.policies };
   }
 
   async issueSecret(tenant: string): Promise<IssuedSecretId & { wrapping_token: string }> {
     const issued = await issueSecretId(this.#access, { tenant, wrap: WRAP });
     return { ...issued, wrapping_token: noteSecret('wrapping token', issued.wrapping_token ?? '') };
+  }
+
+  /** @returns the key itself */
+  async issueKey(tenant: string, options: Omit<IssueKeyOptions, 'tenant'> = {}): Promise<string> {
+    return noteSecret('api key', (await issueKey(this.#access, { ...options, tenant })).key);
+  }
+
+  /** For what is shown on purpose: local play. Vault's default life of a login, an hour. */
+  revealToken(): string {
+    return this.#token;
   }
 
   /** All of the tenant's, announced to every broker. */

@@ -33,7 +33,7 @@ export interface StackOptions {
   /** Where children's logs go besides going away with the stack; the tests' POSTERN_TEST_LOGS. */
   logFolder?: string | undefined;
   /** Ports on 127.0.0.1 for what people type; default any free ones. */
-  ports?: { broker?: number; service?: number };
+  ports?: { broker?: number; service?: number; admin?: number };
 }
 
 /** The embedded default, running. */
@@ -44,6 +44,8 @@ export interface Stack {
   auth0: Auth0StandIn;
   broker: BrokerProcess;
   service: SampleService;
+  /** `http://127.0.0.1:PORT` of the admin API, where a port was named for it. */
+  admin: string | undefined;
   roleIds: Record<TenantName, string>;
   /** `folder` holds what goes away with the stack. */
   files: { folder: string; brokerLog: string; vaultAudit: string };
@@ -156,6 +158,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLevel: testing ? 'trace' : 'info',
       reaper,
       ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
+      ...(options.ports?.admin === undefined ? {} : { env: { POSTERN_ADMIN_LISTEN: `127.0.0.1:${options.ports.admin}` } }),
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
@@ -183,6 +186,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     auth0,
     broker,
     service,
+    admin: options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`,
     roleIds,
     files: { folder, brokerLog: logFile('broker'), vaultAudit },
     programs: { vault: vaultPart.path },

@@ -32,6 +32,8 @@ const STORY = [
   ['Kept apart', 'can not get payroll', '403 access_denied; globex can'],
   ['Kept apart', 'opens no other API', 'GET /reports 401'],
   ['Kept apart', "can not read globex's tokens", 'Vault answers 403'],
+  ['With an API key', 'its gateway asks Postern', '/verify 200, GET /orders 200'],
+  ['With an API key', 'opens no orders', '/verify 403 insufficient_scope'],
   ['Revoked', 'revoked, and refused by the broker', '(promised: 2 s)'],
   ['Revoked', 'gets a new secret_id and is back', ''],
 ];

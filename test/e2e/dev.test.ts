@@ -14,13 +14,22 @@ test('postern dev stays up, what it prints works when pasted, and Ctrl-C leaves 
   expect(text).not.toContain('\u001B');
 
   // Pasted as printed. The credential comes from a file that only its owner can read, so it is on no command line.
-  const [exchange, keep, call] = text.split('\n').filter((line) => line.includes('curl -s'));
+  const [exchange, keep, call, verify, admin] = text.split('\n').filter((line) => line.includes('curl -s'));
   expect(text).toMatch(/@\.postern\/dev\/acme\.form/);
-  for (const file of ['acme.form', 'globex.form', 'root-token']) expect(statSync(`.postern/dev/${file}`).mode & 0o777).toBe(0o600);
+  for (const file of ['acme.form', 'globex.form', 'acme.key', 'globex.key', 'operator', 'root-token']) expect(statSync(`.postern/dev/${file}`).mode & 0o777).toBe(0o600);
   const answer = JSON.parse((await execa('sh', ['-c', exchange!])).stdout) as { token_type: string };
   expect(answer.token_type).toBe('Bearer');
   const { stdout } = await execa('sh', ['-c', `${keep}\n${call}`]);
   expect(JSON.parse(stdout)).toMatchObject({ api: 'orders', verified: { 'https://postern.dev/tenant': 'acme' } });
+
+  const verified = (await execa('sh', ['-c', verify!])).stdout;
+  expect(verified).toMatch(/^HTTP\/1\.1 200 /);
+  expect(verified).toMatch(/^authorization: Bearer \S+\r?$/im);
+  expect(verified).toMatch(/^x-postern-tenant: acme\r?$/im);
+  // The credentials are in files for these as well.
+  expect(verify).not.toContain('postern_');
+  const { stdout: listed } = await execa('sh', ['-c', admin!]);
+  expect((JSON.parse(listed) as { tenants: { tenant: string }[] }).tenants.map(({ tenant }) => tenant)).toEqual(['acme', 'globex']);
 
   // A second one would take the first one's files.
   await using second = run(['cli/main.ts', 'dev'], { stack: 'none' });
@@ -40,6 +49,7 @@ test('postern dev ends when a part of it does, and leaves nothing', async () => 
   const { pids, tenants } = JSON.parse(dev.out()) as { pids: { vault: number }; tenants: Record<string, { form_file: string }> };
   expect(Object.keys(tenants)).toEqual(['acme', 'globex']);
   expect(dev.out()).not.toContain('client_secret');
+  expect(dev.out()).not.toContain('postern_dev_');
   process.kill(pids.vault, 'SIGKILL');
   expect((await dev.ended).code).toBe(1);
   expect(dev.err()).toContain('Vault ended by itself (signal SIGKILL)');

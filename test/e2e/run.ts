@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { cacheDirectory } from '#tools/part/cache.ts';
@@ -72,7 +72,8 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
       // The reaper and init need a moment after the end.
       for (let i = 0; ; i += 1) {
         const left = [
-          ...(await processesOf(`.postern/${stack}`)),
+          // Of this checkout: somebody may have `make dev` running in another.
+          ...(await processesOf(resolve('.postern', stack))),
           ...(existsSync(join('.postern', stack)) ? [`.postern/${stack}`] : []),
           ...[home, temporary].flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name)))),
         ];
@@ -98,7 +99,7 @@ async function processesOf(folder: string): Promise<string[]> {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const [line, environment] = [readFileSync(`/proc/${pid}/cmdline`, 'utf8'), readFileSync(`/proc/${pid}/environ`, 'utf8')];
-      if (`${line}\0${environment}\0`.match(new RegExp(`${folder.replaceAll('.', '\\.')}[/\\0]`))) found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
+      if ([`${folder}/`, `${folder}\0`].some((text) => `${line}\0${environment}\0`.includes(text))) found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
     } catch {
       // It has gone, or is not ours to look at.
     }
