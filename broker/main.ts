@@ -278,7 +278,7 @@ function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Pr
   return {
     async listen() {
       const port = await server.listen(admin.host, admin.port);
-      log.info({ host: admin.host, port, jwt: audience !== undefined }, 'the admin API listens');
+      log.info({ host: admin.host, port, takes: audience === undefined ? 'Vault tokens' : 'Auth0 JWTs and Vault tokens' }, 'the admin API listens');
       return port;
     },
     async close() {

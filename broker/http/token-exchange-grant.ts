@@ -63,7 +63,7 @@ function subjectOf(parameters: Parameters): SubjectToken {
   if (type === undefined) throw new PosternError('invalid_request', 'Missing required parameter: subject_token_type');
   if (type !== VAULT_TOKEN_TYPE) throw new PosternError('invalid_request', `Unsupported subject_token_type: use ${VAULT_TOKEN_TYPE}`);
   const subject = SubjectToken.of(token);
-  if (subject === undefined) throw badSubject('The subject_token is no Vault token');
+  if (subject === undefined) throw badSubject('The subject_token is no Vault token: it may hold no spaces and no line break');
   return subject;
 }
 

@@ -15,7 +15,8 @@ import { upstreamCommand } from './upstream.ts';
 
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
 These commands are for operators; all but token and dev act on Vault with your own Vault token
-(VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator.`;
+(VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator;
+plugin needs more: see docs/plugin.md.`;
 
 const AFTER = `
 A first customer:
@@ -24,6 +25,8 @@ A first customer:
   postern tenant create acme --grant orders=read:orders,write:orders
   postern secret issue acme --name "nightly job" --ttl 90d
   postern token --client-id <role_id> --wrapped --audience https://orders.example.com
+or, where a gateway asks /verify (docs/gateway.md), one string in place of both:
+  (umask 077; postern key issue acme --name "web shop" --ttl 90d > key)
 
 Exit codes:
   0  done

@@ -5,6 +5,7 @@
 #   POSTERN_ISSUER=https://tokens.example.com POSTERN_CLIENT_ID=... POSTERN_CLIENT_SECRET=... \
 #       POSTERN_AUDIENCE=https://orders.example.com ./workload.sh https://orders.example.com/orders
 set -euo pipefail
+: "${1:?the address to call is missing}"
 
 token=$(curl --silent --show-error --fail-with-body --max-time 10 \
   --config <(printf 'user = "%s:%s"\n' "$POSTERN_CLIENT_ID" "$POSTERN_CLIENT_SECRET") \

@@ -12,6 +12,8 @@ from authlib.integrations.requests_client import OAuth2Session
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("the address to call is missing")
     session = OAuth2Session(
         client_id=os.environ["POSTERN_CLIENT_ID"],
         client_secret=os.environ["POSTERN_CLIENT_SECRET"],

@@ -238,7 +238,9 @@ test('postern token plays such a customer, and one that exchanges a Vault token'
   expect(byKey.json).toMatchObject({ claims: { 'https://postern.dev/tenant': 'acme' }, verified: true });
   const ecFile = await file('ec.pem', pemOfPrivate(ec.privateKey));
   expect((await play('--client-id', acme.client_id, '--key-file', ecFile)).json).toMatchObject({ verified: true });
-  expect(await play('--client-id', globex.clientId, '--key-file', ecFile)).toMatchObject({ code: 3, stdout: '' });
+  const foreign = await play('--client-id', globex.clientId, '--key-file', ecFile);
+  expect(foreign).toMatchObject({ code: 3, stdout: '' });
+  expect(foreign.stderr).toContain('this key (with this --kid) is not among the assertion_keys');
   expect(await play('--client-id', acme.client_id, '--key-file', await file('weak.pem', pemOfPrivate(generateKeyPairSync('ed25519').privateKey)))).toMatchObject({ code: 2 });
   expect(await play('--client-id', acme.client_id, '--key-file', ecFile, '--secret-file', ecFile)).toMatchObject({ code: 2 });
   expect(await play('--client-id', acme.client_id, '--kid', 'first')).toMatchObject({ code: 2 });

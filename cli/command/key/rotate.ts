@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { rotateKey } from '#broker/tenant/key-rotation.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -18,7 +19,7 @@ export function rotateCommand(context: Context): Command {
     ])
     .argument('<tenant>')
     .argument('<key>', 'key id or accessor')
-    .option('--overlap <duration>', 'for how long the old key goes on beside the new one, up to 30d', seconds, seconds(DEFAULT_OVERLAP))
+    .addOption(new Option('--overlap <duration>', 'for how long the old key goes on beside the new one, up to 30d').argParser(seconds).default(seconds(DEFAULT_OVERLAP), DEFAULT_OVERLAP))
     .addHelpText(
       'after',
       `

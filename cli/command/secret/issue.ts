@@ -1,10 +1,11 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { DEFAULT_WRAP_TTL, issueSecretId } from '#broker/tenant/issue.ts';
 import type { IssuedSecretId } from '#broker/tenant/issue.ts';
 import { showTenant } from '#broker/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
-import { count, moment, seconds } from '#cli/command/duration.ts';
+import { count, inWords, moment, seconds } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';
 
 interface Options {
@@ -31,7 +32,7 @@ export function issueCommand(context: Context): Command {
     .option('--num-uses <number>', "logins that it is good for; 0: no limit (default: the tenant's)", count)
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--name <text>', 'what it is for: shown by `secret list`')
-    .option('--wrap <duration>', 'how long the wrapping token can be opened', seconds, DEFAULT_WRAP_TTL)
+    .addOption(new Option('--wrap <duration>', 'how long the wrapping token can be opened').argParser(seconds).default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL)))
     .option('--no-wrap', 'print the secret_id itself on stdout')
     .addHelpText(
       'after',

@@ -56,7 +56,7 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
     });
   }
   const milliseconds = performance.now() - start;
-  if (!response.ok) throw refused(response, body);
+  if (!response.ok) throw refused(response, body, options.credential);
   const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, scope } = body;
   if (typeof accessToken !== 'string' || typeof expiresIn !== 'number') throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, { detail: 'Set --url or POSTERN_URL to the broker.' });
   return { accessToken, tokenType: String(tokenType), expiresIn, scope: typeof scope === 'string' ? scope : undefined, milliseconds };
@@ -87,13 +87,18 @@ const REMEDIES: Readonly<Record<number, string>> = {
   503: 'See postern doctor, and the log of the broker, which says why.',
 };
 
+function remedyOf(status: number, credential: CustomerCredential): string {
+  if (status === 401 && 'privateKey' in credential) return 'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: docs/workload-identity.md.';
+  return REMEDIES[status] ?? (status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.');
+}
+
 /** The broker's OAuth error, as an exit code and a remedy. */
-function refused(response: Response, body: Record<string, unknown>): PosternError {
+function refused(response: Response, body: Record<string, unknown>, credential: CustomerCredential): PosternError {
   const { error, error_description: description } = body;
   const said = typeof error === 'string' ? `${error}${typeof description === 'string' ? `: ${description}` : ''}` : `HTTP ${response.status}`;
   const retryAfter = Number(response.headers.get('retry-after'));
   return new PosternError(codeOf(response.status, error), `The broker refuses (${response.status} ${said.slice(0, 500)})`, {
-    detail: REMEDIES[response.status] ?? (response.status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.'),
+    detail: remedyOf(response.status, credential),
     ...(Number.isFinite(retryAfter) && retryAfter > 0 ? { retryAfter } : {}),
   });
 }

@@ -37,7 +37,7 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
       parameters: { tenant },
       operations: {
         read: operation({
-          summary: 'The token: access_token, token_type, expires_in, scope, audience, expires_at, ttl, rotation_period.',
+          summary: 'The token: access_token, token_type, expires_in, scope, expires_at, ttl, rotation_period.',
           fields,
           handle: async ({ names, values }) => {
             const found = roles.find(names.tenant ?? '');
