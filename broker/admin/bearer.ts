@@ -1,5 +1,5 @@
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
-import type { JWTPayload } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, jwtVerify } from 'jose';
+import type { FetchImplementation, JWTPayload } from 'jose';
 import { PosternError } from '#broker/error.ts';
 import { Problem } from './problem.ts';
 
@@ -9,6 +9,7 @@ export interface BearerOptions {
   audience: string;
   /** Of one fetch of the issuer's keys, ms. Default 5000. */
   timeoutMs?: number;
+  now?: () => number;
 }
 
 /** An Auth0 access token that is what it claims to be. */
@@ -22,6 +23,8 @@ export interface VerifiedBearer {
 
 /** Seconds by which Auth0's clock and ours may differ. */
 const CLOCK_TOLERANCE = 5;
+/** After a failed fetch of the keys, ms: jose itself would make one for each token that somebody made up. */
+const PAUSE = 5_000;
 /** Longer ones are nobody's access token, and Vault would not take them. */
 const MAX_LENGTH = 6144;
 
@@ -29,10 +32,17 @@ const MAX_LENGTH = 6144;
 export class BearerVerifier {
   readonly #options: BearerOptions;
   readonly #keys: ReturnType<typeof createRemoteJWKSet>;
+  readonly #now: () => number;
+  #pausedUntil = 0;
 
   constructor(options: BearerOptions) {
     this.#options = options;
-    this.#keys = createRemoteJWKSet(new URL('.well-known/jwks.json', options.issuer), { timeoutDuration: options.timeoutMs ?? 5000, cooldownDuration: 30_000 });
+    this.#now = options.now ?? Date.now;
+    this.#keys = createRemoteJWKSet(new URL('.well-known/jwks.json', options.issuer), {
+      timeoutDuration: options.timeoutMs ?? 5000,
+      cooldownDuration: 30_000,
+      [customFetch]: (...request: Parameters<FetchImplementation>) => this.#fetch(...request),
+    });
   }
 
   /** @throws {Problem} invalid-token; {PosternError} temporarily_unavailable where the issuer's keys can't be fetched */
@@ -45,6 +55,15 @@ export class BearerVerifier {
     if ([payload.aud].flat().length !== 1) throw invalid('is for further audiences too');
     if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string')) throw invalid('has permissions of another form than Auth0 gives them');
     return { jwt, subject: sub, permissions, expiresAt: exp * 1000 };
+  }
+
+  async #fetch(...[url, options]: Parameters<FetchImplementation>): Promise<Response> {
+    if (this.#now() < this.#pausedUntil) throw away();
+    const response = await fetch(url, options).catch(() => undefined);
+    if (response?.status === 200) return response;
+    await response?.body?.cancel();
+    this.#pausedUntil = this.#now() + PAUSE;
+    throw away();
   }
 
   async #payload(jwt: string): Promise<JWTPayload> {
@@ -66,6 +85,10 @@ function refusalOf(error: unknown): Problem | PosternError {
   if (error instanceof errors.JOSEAlgNotAllowed) return invalid('is not signed with RS256');
   if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed) return invalid("is not signed by this issuer's key");
   if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported) return invalid('is no signed JWT');
+  return away();
+}
+
+function away(): PosternError {
   return new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: "Auth0's keys cannot be fetched (POSTERN_AUTH0_ISSUER)", retryAfter: 2 });
 }
 

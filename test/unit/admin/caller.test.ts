@@ -113,7 +113,9 @@ describe('verification', () => {
   let issuer = '';
   let mode: 'keys' | 'broken' = 'keys';
   let key: Awaited<ReturnType<typeof generateKeyPair>>;
+  let fetches = 0;
   const server = createServer((_request, response) => {
+    fetches += 1;
     if (mode === 'broken') return void response.writeHead(502).end('<html>');
     void exportJWK(key.publicKey).then((jwk) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: [{ ...jwk, kid: 'k', alg: 'RS256', use: 'sig' }] })));
   });
@@ -161,5 +163,18 @@ describe('verification', () => {
     mode = 'broken';
     expect(await slugOf(verifier().verify(await sign({})))).toBe('temporarily_unavailable');
     mode = 'keys';
+  });
+
+  test('and are not fetched once for each token that somebody made up, for Auth0 counts that', async () => {
+    let now = Date.now();
+    const patient = new BearerVerifier({ issuer, audience: 'admin', now: () => now });
+    mode = 'broken';
+    fetches = 0;
+    for (let i = 0; i < 20; i++) expect(await slugOf(patient.verify(await sign({}, { kid: `made-up-${i}` })))).toBe('temporarily_unavailable');
+    expect(fetches).toBe(1);
+    mode = 'keys';
+    now += 5_000;
+    expect(await patient.verify(await sign({}))).toMatchObject({ subject: 'b@clients' });
+    expect(fetches).toBe(2);
   });
 });
