@@ -11,11 +11,12 @@ import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultAccess } from '#broker/tenant/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { backEndToken, callAdmin, vaultToken } from '#test/fixture/admin.ts';
+import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminReply } from '#test/fixture/admin.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 
 /*
  * Requests that are repeated: at two replicas, at once, with one of them killed, and with Vault away.

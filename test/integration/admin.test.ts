@@ -8,11 +8,12 @@ import { PERMISSIONS } from '#broker/admin/caller.ts';
 import type { Permission } from '#broker/admin/caller.ts';
 import { OPERATIONS } from '#broker/admin/server.ts';
 import { ApiKey } from '#broker/credential/api-key.ts';
-import { backEndToken, callAdmin, vaultToken } from '#test/fixture/admin.ts';
+import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminCredential, AdminReply } from '#test/fixture/admin.ts';
 import { ADMIN_AUDIENCE, exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 
 /*
  * The admin API on a real Vault: every operation by an Auth0 JWT and by a Vault token, allowed and denied, and what nobody may.

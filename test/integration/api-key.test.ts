@@ -7,6 +7,8 @@ import { usagePath } from '#broker/vault/usage.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { untilAll } from '#test/fixture/until.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 import { postern } from './cli-run.ts';
 import type { Ran } from './cli-run.ts';
 
@@ -40,16 +42,9 @@ beforeAll(async () => {
     },
   });
   replicas = await Promise.all([house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE })]);
-  [operator, auditor] = await Promise.all([tokenWith('postern-operator'), tokenWith('postern-auditor')]);
+  [operator, auditor] = await Promise.all([vaultToken(house, 'postern-operator', { display_name: 'olivia' }), vaultToken(house, 'postern-auditor', { display_name: 'olivia' })]);
 });
 afterAll(() => house?.stop());
-
-async function tokenWith(policy: string): Promise<string> {
-  const { auth } = await house.root.write('auth/token/create', { policies: [policy], display_name: 'olivia', ttl: '1h' });
-  const token = String(auth?.['client_token']);
-  registerSecret(`${policy} token`, token);
-  return token;
-}
 
 const cli = (args: readonly string[], token = operator): Promise<Ran> => postern(['key', ...args], { env: { VAULT_ADDR: house.vault.address, VAULT_TOKEN: token } });
 
@@ -94,15 +89,7 @@ const statuses = (key: string): Promise<number[]> =>
 
 const ALL = (status: number): number[] => Array.from({ length: 6 }, () => status);
 
-async function untilRefused(key: string, limitMs: number): Promise<number> {
-  const start = performance.now();
-  for (;;) {
-    const seen = await statuses(key);
-    if (seen.every((status) => status === 401)) return performance.now() - start;
-    if (performance.now() - start > limitMs) throw new Error(`after ${limitMs} ms they still answer ${seen.join(', ')}`);
-    await sleep(20);
-  }
-}
+const untilRefused = (key: string, limitMs: number): Promise<number> => untilAll(401, () => statuses(key), limitMs);
 
 const listed = async (tenant: string, token = operator): Promise<Record<string, any>[]> => (await cli(['list', tenant, '--json'], token)).json['keys'];
 const one = async (keyId: string, token = operator) => (await listed('acme', token)).find(({ key_id: id }) => id === keyId)!;

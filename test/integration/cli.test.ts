@@ -9,6 +9,7 @@ import { VaultClient } from '#broker/vault/client.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 import { postern } from './cli-run.ts';
 import type { Ran, RunOptions } from './cli-run.ts';
 
@@ -30,19 +31,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-cli-'));
   house = await startHouse();
   replica = await house.startReplica();
-  operator = await tokenWith('postern-operator');
+  operator = await vaultToken(house, 'postern-operator', { display_name: 'olivia' });
 });
 afterAll(async () => {
   await house?.stop();
   await rm(folder, { recursive: true, force: true });
 });
-
-async function tokenWith(policy: string): Promise<string> {
-  const { auth } = await house.root.write('auth/token/create', { policies: [policy], display_name: 'olivia', ttl: '1h' });
-  const token = String(auth?.['client_token']);
-  registerSecret(`${policy} token`, token);
-  return token;
-}
 
 const env = (): Record<string, string> => ({ VAULT_ADDR: house.vault.address, VAULT_TOKEN: operator });
 
@@ -463,7 +457,7 @@ describe('what goes wrong says what to do', () => {
   });
 
   test("an auditor's token looks and changes nothing", async () => {
-    const auditor = { VAULT_TOKEN: await tokenWith('postern-auditor') };
+    const auditor = { VAULT_TOKEN: await vaultToken(house, 'postern-auditor', { display_name: 'olivia' }) };
     expect((await cli('tenant list --json', { env: auditor })).json['tenants']).toHaveLength(2);
     expect((await cli('secret list acme', { env: auditor })).code).toBe(0);
     for (const line of ['tenant disable acme', 'secret issue acme', 'secret revoke acme --all --yes', 'tenant delete acme --yes']) {

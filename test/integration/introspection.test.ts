@@ -8,7 +8,7 @@ import { VaultClient } from '#broker/vault/client.ts';
 import { APIS, TENANTS } from '#cli/dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica, Reply } from '#test/fixture/broker.ts';
-import { registerSecret } from '#test/fixture/ledger.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 
 /** One of each source. */
 const AUDIENCES = { transit: APIS.reports.audience, auth0: APIS.orders.audience } as const;
@@ -34,10 +34,7 @@ beforeAll(async () => {
   first = replicas[0]!;
   [acme, globex, service] = await Promise.all([house.issueSecret('acme'), house.issueSecret('globex'), house.issueSecret('reports-service')]);
   client = new VaultClient({ address: house.vault.address });
-  const { auth } = await house.root.write('auth/token/create', { policies: ['postern-operator'], ttl: '1h' });
-  const token = String(auth?.['client_token']);
-  registerSecret('operator token', token);
-  operator = new VaultAccess({ client, token: new VaultToken(token) });
+  operator = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
 });
 afterAll(async () => {
   await client.close();

@@ -11,6 +11,8 @@ import { VaultClient } from '#broker/vault/client.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { untilAll } from '#test/fixture/until.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 import { log, postern, spawnPostern } from './cli-run.ts';
 import type { Ran } from './cli-run.ts';
 import { startRelay } from './relay.ts';
@@ -41,7 +43,7 @@ beforeAll(async () => {
   });
   replicas = await Promise.all([house.startReplica(), house.startReplica(), house.startReplica()]);
   client = new VaultClient({ address: house.vault.address, timeoutMs: 10_000 });
-  [operator, auditor] = await Promise.all([tokenWith('postern-operator'), tokenWith('postern-auditor')]);
+  [operator, auditor] = await Promise.all([vaultToken(house, 'postern-operator'), vaultToken(house, 'postern-auditor')]);
 });
 afterAll(async () => {
   await client?.close();
@@ -51,13 +53,6 @@ beforeEach(async () => {
   relay = await startRelay(house.vault.address);
 });
 afterEach(() => relay.stop());
-
-async function tokenWith(policy: string): Promise<string> {
-  const { auth } = await house.root.write('auth/token/create', { policies: [policy], ttl: '1h' });
-  const token = String(auth?.['client_token']);
-  registerSecret(`${policy} token`, token);
-  return token;
-}
 
 const env = (token = operator): Record<string, string> => ({ VAULT_ADDR: relay.address, VAULT_TOKEN: token });
 const cli = (args: readonly string[], token = operator): Promise<Ran> => postern(['key', ...args], { env: env(token) });
@@ -94,15 +89,7 @@ const statuses = (key: string): Promise<number[]> => {
   return Promise.all(replicas.map(async (replica) => (await exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, REPORTS)).status));
 };
 
-async function untilRefused(key: string, limitMs: number): Promise<number> {
-  const start = performance.now();
-  for (;;) {
-    const seen = await statuses(key);
-    if (seen.every((status) => status === 401)) return performance.now() - start;
-    if (performance.now() - start > limitMs) throw new Error(`after ${limitMs} ms they still answer ${seen.join(', ')}`);
-    await sleep(20);
-  }
-}
+const untilRefused = (key: string, limitMs: number): Promise<number> => untilAll(401, () => statuses(key), limitMs);
 
 const access = (token: string): VaultAccess => new VaultAccess({ client, token: new VaultToken(token) });
 const listed = (tenant: string, token = operator): Promise<KeyView[]> => listKeys(access(token), tenant);
