@@ -37,14 +37,14 @@ export const apiName = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9
 const scope = z.string().regex(SCOPE_TOKEN, 'is no OAuth scope (RFC 6749 §3.3)');
 export const scopes = z.array(scope).max(500);
 export const cidrs = z.array(z.string().regex(CIDR, 'is no block of addresses such as 203.0.113.0/24')).max(100);
-export const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line');
+const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line');
 
 const grant = z.strictObject({ api: apiName, scopes });
 const claims = z.record(z.string().regex(CLAIM_NAME, 'is no URI such as https://example.com/plan'), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]));
 const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is no Auth0 organization id such as org_abc123');
 /** 0, or from a minimum up: what 0 means is each field's own. */
 const secondsOrZero = (min: number, max: number) => z.union([z.literal(0), z.int().min(min).max(max)]);
-export const keyLife = secondsOrZero(60, 31_536_000);
+const keyLife = secondsOrZero(60, 31_536_000);
 
 export const newTenant = z.strictObject({
   tenant: tenantId,
@@ -138,7 +138,7 @@ export const rotatedKey = z.strictObject({
   abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
 }) satisfies z.ZodType<RotatedKey>;
 
-export const apiView = z.strictObject({ api: z.string(), audience: z.string(), source: z.enum(['auth0', 'transit']), scopes: z.array(z.string()), lifetime: z.number().meta({ description: 'Seconds.' }), dialect: z.string() });
+const apiView = z.strictObject({ api: z.string(), audience: z.string(), source: z.enum(['auth0', 'transit']), scopes: z.array(z.string()), lifetime: z.number().meta({ description: 'Seconds.' }), dialect: z.string() });
 export const apiPage = z.strictObject({ apis: z.array(apiView), next_cursor: nextCursor });
 
 export const problem = z.strictObject({

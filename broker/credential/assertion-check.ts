@@ -11,7 +11,7 @@ const KEY_TYPES = { RS256: 'rsa', RS384: 'rsa', PS256: 'rsa', ES256: 'ec' } as c
 export const ASSERTION_ALGORITHMS = Object.keys(KEY_TYPES) as readonly (keyof typeof KEY_TYPES)[];
 
 /** Longest time from now to an assertion's end, seconds; Auth0's too. */
-export const ASSERTION_LIFE = 300;
+const ASSERTION_LIFE = 300;
 /** How far a client's clock may be off, seconds. */
 export const ASSERTION_SKEW = 30;
 const MAX_JTI = 255;

@@ -83,7 +83,7 @@ export class IssuedTokens {
 }
 
 /** @returns hexadecimal */
-export function sha256Of(accessToken: string): string {
+function sha256Of(accessToken: string): string {
   return createHash('sha256').update(accessToken).digest('hex');
 }
 

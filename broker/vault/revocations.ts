@@ -6,7 +6,7 @@ import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
-export const REVOCATIONS_PATH = 'state/revocations';
+const REVOCATIONS_PATH = 'state/revocations';
 
 /** Revocations that every replica reads each second, at most; the older half is then moved to the archive. */
 const MAX_RECENT = 128;

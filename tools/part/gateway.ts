@@ -1,6 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
 import { openPromise } from 'yauzl';
@@ -9,7 +9,7 @@ import { goPlatform } from './download.ts';
 import { firstOf, toStderr } from './part.ts';
 import type { Origin, Part, Report, Way } from './part.ts';
 import { withProgress } from './progress.ts';
-import { executable, onPath } from './program.ts';
+import { executable, fromEnvironment, onPath } from './program.ts';
 import { checkout, compareVersions, versionIn, versions } from './version.ts';
 
 export type GatewayName = keyof typeof versions.gateways;
@@ -61,16 +61,7 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
     alone(cache, name, report, async () => (await fromCache()) ?? checked(await place(cache, home, make), origin));
 
   const ways: Way[] = [
-    {
-      origin: 'environment',
-      where: variable,
-      async find() {
-        const path = env[variable];
-        if (!path) return undefined;
-        if (!(await executable(resolve(path)))) throw new Error(`${path} is not an executable file`);
-        return checked(resolve(path), 'environment');
-      },
-    },
+    fromEnvironment(variable, env, checked),
     {
       origin: 'PATH',
       where: 'PATH',

@@ -18,6 +18,20 @@ export interface Program {
   tags?: string;
 }
 
+/** The copy that a person names explicitly. @param checked the part at a path; throws for what is none */
+export function fromEnvironment(variable: string, env: NodeJS.ProcessEnv, checked: (path: string, origin: Origin) => Promise<Part>): Way {
+  return {
+    origin: 'environment',
+    where: variable,
+    async find() {
+      const path = env[variable];
+      if (!path) return undefined;
+      if (!(await executable(resolve(path)))) throw new Error(`${path} is not an executable file`);
+      return checked(resolve(path), 'environment');
+    },
+  };
+}
+
 /** The places where a program may be, in the order of the house. */
 export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Report): Way[] {
   const { file, pin } = program;
@@ -57,16 +71,7 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
   }
 
   return [
-    {
-      origin: 'environment',
-      where: program.variable,
-      async find() {
-        const path = env[program.variable];
-        if (!path) return undefined;
-        if (!(await executable(resolve(path)))) throw new Error(`${path} is not an executable file`);
-        return checked(resolve(path), 'environment');
-      },
-    },
+    fromEnvironment(program.variable, env, checked),
     {
       origin: 'PATH',
       where: 'PATH',

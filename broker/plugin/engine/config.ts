@@ -8,7 +8,7 @@ export const CONFIG_KEY = 'config';
 /** Auth0 may take so long until each of its servers knows a rotated secret, ms; until then the one before is tried too. */
 export const OVERLAP = 30_000;
 
-export const configDocument = z.object({
+const configDocument = z.object({
   /** With its trailing slash. */
   issuer: z.string().refine(isIssuer),
   client_id: z.string().min(1),

@@ -2,7 +2,7 @@ import type { ProtoError } from '#broker/plugin/proto/generated/backend.ts';
 import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 
 /** Kinds of `pb.ProtoError`: Vault makes the Go error of that kind of it. */
-export const KIND = { unknown: 0, internal: 2, coded: 3, unsupportedOperation: 5, unsupportedPath: 6 } as const;
+const KIND = { unknown: 0, internal: 2, coded: 3, unsupportedOperation: 5, unsupportedPath: 6 } as const;
 
 /** What Vault's rollback manager and its HTTP door know an operation by that an engine does not have. */
 const UNSUPPORTED = 'unsupported operation';

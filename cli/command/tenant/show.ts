@@ -18,7 +18,7 @@ export function showCommand(context: Context): Command {
     );
 }
 
-export function stateText(output: Output, state: TenantView['state']): string {
+function stateText(output: Output, state: TenantView['state']): string {
   return output.style(state === 'active' ? 'green' : state === 'disabled' ? 'yellow' : 'red', state);
 }
 

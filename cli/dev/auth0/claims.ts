@@ -3,7 +3,7 @@ import type { Auth0Api, TokenDialect } from './account.ts';
 import type { Exchange } from './grant.ts';
 
 /** Auth0's default for an API that sets none, in seconds. */
-export const DEFAULT_LIFETIME = 86_400;
+const DEFAULT_LIFETIME = 86_400;
 
 export const lifetimeOf = (api: Auth0Api): number => api.lifetime ?? DEFAULT_LIFETIME;
 
