@@ -130,7 +130,9 @@ export class Authorization {
     const whole = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
     const granted = withinLimit(whole, identity, api);
     const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
-    const authorized = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === whole.length);
+    const made = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === whole.length);
+    // Whichever way it is asked for, it is one: it is kept as long as its token.
+    const authorized = memo.authorized.values().find(({ key, api: name }) => key === made.key && name === made.api) ?? made;
     if (asked.length <= MEMO_TEXT) {
       if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
       memo.authorized.set(asked, authorized);

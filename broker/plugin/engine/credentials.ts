@@ -64,8 +64,10 @@ interface Recent {
 const READY_AFTER = 10_000;
 /** Longest pause of a reader whose token is overdue, ms. */
 const OVERDUE_MAX = 30_000;
-/** Most tokens in memory: with their roles some 5 kB each, well within the heap of 96 MB that the plugin is given. */
+/** Most tokens in memory. */
 const MAX = 12_000;
+/** Most memory for them, bytes: 10,000 of 1 kB, so that V8's limit for this process (tools/plugin/bundle.ts) stays out of reach however long they are. */
+const MAX_BYTES = 40_000_000;
 
 /** Credentials of tenants: who may have which token, from memory, storage or Auth0. The broker's own rooms decide and cache. */
 export class Credentials {
@@ -189,9 +191,10 @@ export class Credentials {
   /** Takes a stored token into memory that was asked for before this process began. */
   async adopt(place: Place, record: TokenRecord): Promise<void> {
     const token = tokenOf(record);
-    if (token === undefined || record.asked !== true || this.#recents.size >= MAX) return;
+    if (token === undefined || record.asked !== true) return;
     if ((await this.#options.configuration.read()) === undefined) return;
     const made = this.#made ?? (await this.#make());
+    if (made.cache.full) return;
     if (token.expiresAt * 1000 - this.#options.now() < leastLife(token, made.config.min_remaining)) return;
     const [tenant, api] = await Promise.all([this.#options.roles.find(place.tenant), this.#options.apis.byName(place.api)]);
     if (tenant === undefined || tenant.role.disabled || api === undefined) return;
@@ -292,6 +295,8 @@ export class Credentials {
       revocations: { has: (sha256) => (this.#dropped.size > 0 && this.#dropped.has(sha256)) || (this.#doubted.size > 0 && this.#doubted.has(sha256)) },
       minRemaining: config.min_remaining,
       max: MAX,
+      maxBytes: MAX_BYTES,
+      onEvict: (evicted) => this.#recents.delete(evicted),
       now,
       onRefreshError: (grant, error) => {
         // A standby leaves it to the active node.

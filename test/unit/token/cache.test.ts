@@ -97,6 +97,22 @@ describe('from memory', () => {
     expect(cache.get(grants[0] as AuthorizedGrant, ACME)).toBeInstanceOf(Promise);
   });
 
+  test('no more memory than may be, however long tokens are; whom others pushed out is told', async () => {
+    const evicted: string[] = [];
+    const { cache, source, clock } = stage({ maxBytes: 100_000, onEvict: (key) => evicted.push(key) });
+    source.issue = async (grant) => new Token('x'.repeat(20_000), grant.scope, clock.now() / 1000, clock.now() / 1000 + 3600);
+    const grants = await Promise.all(Array.from({ length: 6 }, (_, i) => grantOf({ identity: { clientId: `c${i}` } })));
+    const full: boolean[] = [];
+    for (const grant of grants) {
+      await get(cache, grant);
+      full.push(cache.full);
+    }
+    expect(evicted).toEqual(grants.slice(0, 2).map(({ key }) => key));
+    expect(full).toEqual([false, false, false, true, true, true]);
+    expect(cache.get(grants[2] as AuthorizedGrant, ACME)).not.toBeInstanceOf(Promise);
+    expect(cache.get(grants[0] as AuthorizedGrant, ACME)).toBeInstanceOf(Promise);
+  });
+
   test('tells whether it holds the whole token, and not a narrower one', async () => {
     const { cache, clock } = stage();
     await get(cache, await grantOf({ request: { scope: 'read:all' } }));
