@@ -42,6 +42,7 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
       signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
       ports: { broker: await freePort(BROKER_PORT), admin: await freePort(ADMIN_PORT), service: await freePort(SERVICE_PORT) },
+      plugins: true,
     });
     const tenants = await settle(stack);
     process.stdout.write(options.json ? `${JSON.stringify(addresses(stack, tenants))}\n` : text(stack, tenants));
@@ -99,10 +100,14 @@ async function settle(stack: Stack): Promise<SettledTenant[]> {
     await writeFile(keyFile, `X-API-Key: ${key}\n`, { mode: 0o600 });
     settled.push({ name, roleId: customer.roleId, secretId, key, formFile, keyFile });
   }
+  await writeFile(upstreamFile(stack), stack.m2m.clientSecret, { mode: 0o600 });
   await writeFile(operatorFile(stack), `X-Vault-Token: ${operator.revealToken()}\n`, { mode: 0o600 });
   await writeFile(join(stack.files.folder, 'root-token'), stack.vault.rootToken, { mode: 0o600 });
   return settled;
 }
+
+/** The shared Auth0 application's secret, for the plugin, as `vault write` takes it. */
+const upstreamFile = (stack: Stack): string => join(stack.files.folder, 'auth0-secret');
 
 /** A header line for curl: Olivia's credential at the admin API. */
 const operatorFile = (stack: Stack): string => join(stack.files.folder, 'operator');
@@ -116,6 +121,7 @@ function addresses(stack: Stack, tenants: SettledTenant[]): object {
     auth0: stack.auth0.issuer,
     rootTokenFile: join(stack.files.folder, 'root-token'),
     operator_file: operatorFile(stack),
+    plugin_directory: stack.files.plugins,
     tenants: Object.fromEntries(tenants.map(({ name, roleId, formFile, keyFile }) => [name, { client_id: roleId, form_file: formFile, key_file: keyFile }])),
     logs: { broker: stack.files.brokerLog, vault_audit: stack.files.vaultAudit },
     pids: { vault: stack.vault.pid, broker: stack.broker.child.pid },
@@ -161,6 +167,13 @@ or be root
   export VAULT_ADDR=${stack.vault.address} VAULT_TOKEN=$(cat ${short(join(stack.files.folder, 'root-token'))})
 and then, for example
   node_modules/.bin/node cli/main.ts tenant list
+
+The secrets plugin (docs/plugin.md), as root of Vault
+  make plugin && node_modules/.bin/node cli/main.ts plugin install --plugin-directory ${short(stack.files.plugins ?? '')}
+  ${short(stack.programs.vault)} write auth0/config issuer=${stack.auth0.issuer} client_id=${stack.m2m.clientId} client_secret=@${short(upstreamFile(stack))}
+  ${short(stack.programs.vault)} write auth0/apis/orders audience=${APIS.orders.audience} scopes=${APIS.orders.scopes.join(',')}
+  ${short(stack.programs.vault)} write auth0/roles/${first?.name} grants=orders=${APIS.orders.scopes[0]}
+  ${short(stack.programs.vault)} read auth0/creds/${first?.name}
 
 `;
 }

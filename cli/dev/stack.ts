@@ -34,6 +34,8 @@ export interface StackOptions {
   logFolder?: string | undefined;
   /** Ports on 127.0.0.1 for what people type; default any free ones. */
   ports?: { broker?: number; service?: number; admin?: number };
+  /** A plugin directory for Vault, in the stack's folder. Default: none. */
+  plugins?: boolean;
 }
 
 /** The embedded default, running. */
@@ -48,7 +50,9 @@ export interface Stack {
   admin: string | undefined;
   roleIds: Record<TenantName, string>;
   /** `folder` holds what goes away with the stack. */
-  files: { folder: string; brokerLog: string; vaultAudit: string };
+  files: { folder: string; brokerLog: string; vaultAudit: string; /** Vault's plugin_directory, where the stack has one. */ plugins: string | undefined };
+  /** The shared Auth0 application, for whoever sets up the plugin by hand. */
+  m2m: { clientId: string; clientSecret: string };
   /** The programs that were found. */
   programs: { vault: string };
   /** Ends all, in order, and removes its folder. Twice is harmless. */
@@ -94,9 +98,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { account, m2mSecret, operatorsSecret } = auth0Account(action);
   noteSecret('auth0 client_secret', m2mSecret);
   noteSecret('oidc client_secret', operatorsSecret);
-  const [vault, auth0] = await timed(`starting Vault ${vaultPart.version} and the stand-in for Auth0`, () =>
+  const plugins = options.plugins === true ? join(folder, 'plugins') : undefined;
+  const [vault, auth0] = await timed(`starting Vault ${vaultPart.version} and the stand-in for Auth0`, async () =>
     both(
-      startDevVault({ binary: vaultPart.path, folder, logFile: logFile('vault'), logLevel: testing ? 'trace' : 'info', reaper, ...(signal ? { signal } : {}) }).then((started) => {
+      startDevVault({
+        binary: vaultPart.path,
+        folder,
+        logFile: logFile('vault'),
+        logLevel: testing ? 'trace' : 'info',
+        reaper,
+        ...(plugins === undefined ? {} : { args: [`-config=${await pluginConfiguration(folder, plugins)}`] }),
+        ...(signal ? { signal } : {}),
+      }).then((started) => {
         undo.defer(() => started.stop());
         return started;
       }),
@@ -188,11 +201,20 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     service,
     admin: options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`,
     roleIds,
-    files: { folder, brokerLog: logFile('broker'), vaultAudit },
+    files: { folder, brokerLog: logFile('broker'), vaultAudit, plugins },
+    m2m: { clientId: M2M_CLIENT, clientSecret: m2mSecret },
     programs: { vault: vaultPart.path },
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** @returns a configuration file for Vault beside what `-dev` sets */
+async function pluginConfiguration(folder: string, plugins: string): Promise<string> {
+  await mkdir(plugins, { mode: 0o755 });
+  const file = join(folder, 'vault.json');
+  await writeFile(file, JSON.stringify({ plugin_directory: plugins }));
+  return file;
 }
 
 /**
