@@ -71,105 +71,17 @@ export interface Broker {
 
 /** The composition root: every part is made and wired here, and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
-  const client = new VaultClient({
-    address: config.VAULT_ADDR,
-    namespace: config.VAULT_NAMESPACE,
-    caFile: config.VAULT_CACERT,
-    timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
-  });
-  const session = new VaultSession({
-    client,
-    mount: config.POSTERN_BROKER_APPROLE_MOUNT,
-    roleId: config.POSTERN_ROLE_ID,
-    secretId: config.secretId,
-    onEvent: (event) => (event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session')),
-  });
-  const documents = new Kv(client, config.POSTERN_KV_MOUNT);
-  const apis = new VaultApis({
-    kv: documents,
-    session,
-    onError: (err) => log.warn({ err }, 'the APIs could not be read again'),
-    onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
-  });
-  const keys = new TransitKeys({
-    client,
-    session,
-    mount: config.POSTERN_TRANSIT_MOUNT,
-    key: config.POSTERN_TRANSIT_KEY,
-    jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
-    onError: (err) => log.warn({ err }, 'the transit keys could not be read again'),
-  });
-  const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
-  const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
-  const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
-  const usage = new KeyUsage({
-    store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
-    intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
-    onError: usageFailed,
-  });
-  const ends = new KeyEnds(documents);
-  const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
-  const verified = new VerifiedCredentials({
-    onVerified: ({ keyId }) => {
-      if (keyId !== undefined) usage.record(keyId);
-    },
-    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS, ends }),
-    rememberMs: config.POSTERN_VERIFY_TTL * 1000,
-    max: config.POSTERN_CACHE_CREDENTIALS,
-    byAddress: config.POSTERN_FORWARD_CLIENT_ADDRESS,
-    throttle,
-  });
-  const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
-  const replay = new VaultReplay({ client, kv: new Kv(client, config.POSTERN_REPLAY_MOUNT), session, onError: (err) => log.warn({ err }, 'used assertions could not be tidied up') });
-  const verifier = new Verifiers({
-    secrets: verified,
-    assertions: new Assertions({
-      keys: new VaultClientKeys(documents, session),
-      login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress }),
-      used: replay,
-      throttle,
-      audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
-      max: config.POSTERN_CACHE_CREDENTIALS,
-    }),
-    subjects: new SubjectTokens(
-      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
-      new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
-    ),
-  });
-  const revocations = new Revocations({ log: new VaultRevocations(documents, session), perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE });
+  const vault = connectVault(config, log);
+  const { client, session, apis, keys } = vault;
+  const { verified, verifier, usage, replay } = verification(config, log, vault);
+  const revocations = new Revocations({ log: new VaultRevocations(vault.documents, session), perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE });
   const epoch = new EpochWatch({
-    reader: new VaultEpoch(documents, session),
+    reader: new VaultEpoch(vault.documents, session),
     revocations,
     verified,
     onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),
   });
-  const authorization = new Authorization({
-    grants: new VaultGrants(documents),
-    apis,
-    issuers: { transit: config.POSTERN_ISSUER, auth0: config.POSTERN_AUTH0_ISSUER },
-    form: `${config.POSTERN_AUTH0_BINDING} ${config.POSTERN_TENANT_CLAIM}`,
-    isDisabled: (tenant) => epoch.isDisabled(tenant),
-  });
-  const store = new VaultTokens(config.TOKEN_STORE === 'plugin' ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
-  const cache = new TokenCache({
-    store,
-    sources: { transit, auth0 },
-    revocations,
-    scopeSets: config.POSTERN_SCOPE_SETS,
-    minRemaining: config.POSTERN_MIN_REMAINING,
-    max: config.POSTERN_CACHE_TOKENS,
-    onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),
-  });
-
-  const issued = new IssuedTokens({
-    judges: [
-      new TransitJudge({ issuer: config.POSTERN_ISSUER, keys }),
-      ...(auth0 === undefined ? [] : [new Auth0Judge({ issuer: auth0.issuer, clientId: () => auth0.clientId(), timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 })]),
-    ],
-    tenantClaim: config.POSTERN_TENANT_CLAIM,
-  });
-  const introspection = new Introspection({ authorization, apis, issued, revocations, isDisabled: (tenant) => epoch.isDisabled(tenant) });
-  const withdrawal = new Withdrawal({ authorization, apis, issued, revocations, store });
+  const { auth0, exchange, introspection, withdrawal } = issuance(config, log, vault, { verifier, revocations, isDisabled: (tenant) => epoch.isDisabled(tenant) });
 
   let draining = false;
   let closing: Promise<void> | undefined;
@@ -197,7 +109,6 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     return now;
   };
 
-  const exchange = new Exchange({ verified: verifier, authorization, cache, apis, store });
   const server = new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit }),
@@ -233,6 +144,127 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     missing,
     close: () => (closing ??= close()),
   };
+}
+
+interface Vault {
+  client: VaultClient;
+  /** The broker's own login. */
+  session: VaultSession;
+  documents: Kv;
+  apis: VaultApis;
+  keys: TransitKeys;
+}
+
+/** Vault, and what the broker reads there with its own token whoever asks. */
+function connectVault(config: Config, log: Logger): Vault {
+  const client = new VaultClient({
+    address: config.VAULT_ADDR,
+    namespace: config.VAULT_NAMESPACE,
+    caFile: config.VAULT_CACERT,
+    timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
+  });
+  const session = new VaultSession({
+    client,
+    mount: config.POSTERN_BROKER_APPROLE_MOUNT,
+    roleId: config.POSTERN_ROLE_ID,
+    secretId: config.secretId,
+    onEvent: (event) => (event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session')),
+  });
+  const documents = new Kv(client, config.POSTERN_KV_MOUNT);
+  const apis = new VaultApis({
+    kv: documents,
+    session,
+    onError: (err) => log.warn({ err }, 'the APIs could not be read again'),
+    onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
+  });
+  const keys = new TransitKeys({
+    client,
+    session,
+    mount: config.POSTERN_TRANSIT_MOUNT,
+    key: config.POSTERN_TRANSIT_KEY,
+    jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
+    onError: (err) => log.warn({ err }, 'the transit keys could not be read again'),
+  });
+  return { client, session, documents, apis, keys };
+}
+
+/** WHO: every way in which a client proves itself. */
+function verification(config: Config, log: Logger, { client, session, documents }: Vault) {
+  const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
+  const usage = new KeyUsage({
+    store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
+    intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
+    onError: usageFailed,
+  });
+  const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
+  const ends = new KeyEnds(documents);
+  const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
+  const verified = new VerifiedCredentials({
+    onVerified: ({ keyId }) => {
+      if (keyId !== undefined) usage.record(keyId);
+    },
+    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress, ends }),
+    rememberMs: config.POSTERN_VERIFY_TTL * 1000,
+    max: config.POSTERN_CACHE_CREDENTIALS,
+    byAddress: forwardAddress,
+    throttle,
+  });
+  const replay = new VaultReplay({ client, kv: new Kv(client, config.POSTERN_REPLAY_MOUNT), session, onError: (err) => log.warn({ err }, 'used assertions could not be tidied up') });
+  const verifier = new Verifiers({
+    secrets: verified,
+    assertions: new Assertions({
+      keys: new VaultClientKeys(documents, session),
+      login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress }),
+      used: replay,
+      throttle,
+      audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
+      max: config.POSTERN_CACHE_CREDENTIALS,
+    }),
+    subjects: new SubjectTokens(
+      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
+      new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+    ),
+  });
+  return { verified, verifier, usage, replay };
+}
+
+interface Gates {
+  verifier: Verifiers;
+  revocations: Revocations;
+  isDisabled: (tenant: string) => boolean;
+}
+
+/** WHAT and HOW: what a tenant may have, tokens and where they come from, and what becomes of them. */
+function issuance(config: Config, log: Logger, { client, session, documents, apis, keys }: Vault, { verifier, revocations, isDisabled }: Gates) {
+  const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
+  const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
+  const authorization = new Authorization({
+    grants: new VaultGrants(documents),
+    apis,
+    issuers: { transit: config.POSTERN_ISSUER, auth0: config.POSTERN_AUTH0_ISSUER },
+    form: `${config.POSTERN_AUTH0_BINDING} ${config.POSTERN_TENANT_CLAIM}`,
+    isDisabled,
+  });
+  const store = new VaultTokens(config.TOKEN_STORE === 'plugin' ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
+  const cache = new TokenCache({
+    store,
+    sources: { transit, auth0 },
+    revocations,
+    scopeSets: config.POSTERN_SCOPE_SETS,
+    minRemaining: config.POSTERN_MIN_REMAINING,
+    max: config.POSTERN_CACHE_TOKENS,
+    onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),
+  });
+  const issued = new IssuedTokens({
+    judges: [
+      new TransitJudge({ issuer: config.POSTERN_ISSUER, keys }),
+      ...(auth0 === undefined ? [] : [new Auth0Judge({ issuer: auth0.issuer, clientId: () => auth0.clientId(), timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 })]),
+    ],
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+  });
+  const introspection = new Introspection({ authorization, apis, issued, revocations, isDisabled });
+  const withdrawal = new Withdrawal({ authorization, apis, issued, revocations, store });
+  return { auth0, exchange: new Exchange({ verified: verifier, authorization, cache, apis, store }), introspection, withdrawal };
 }
 
 function auth0Source(config: Config, issuer: string, upstream: VaultUpstream): Auth0Source {
