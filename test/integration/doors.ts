@@ -74,18 +74,19 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
   const many = '1000000';
   const env = { POSTERN_ISSUER: ISSUER, POSTERN_THROTTLE_ADDRESS: many, POSTERN_THROTTLE_CLIENT: many };
   const replicas = await Promise.all([house.startReplica({ env }), house.startReplica({ env })]);
-  const tenants: Tenant[] = [];
-  for (let index = 0; index < SIZE; index++) {
-    const name = nameOf('t', index);
-    const credential = await house.issueSecret(name);
-    const login = await house.root.write('auth/approle/login', { role_id: credential.client_id, secret_id: credential.client_secret });
-    const vaultToken = String(login.auth?.['client_token']);
-    const key = ApiKey.format('test', credential.client_id, credential.client_secret);
-    registerSecret('Vault token', vaultToken);
-    registerSecret('API key', key);
-    const pair = pairs[index];
-    tenants.push({ name, credential, key, vaultToken, signer: pair && { clientId: credential.client_id, ...pair, kid: 'one' } });
-  }
+  const tenants: Tenant[] = await Promise.all(
+    Array.from({ length: SIZE }, async (_, index) => {
+      const name = nameOf('t', index);
+      const credential = await house.issueSecret(name);
+      const login = await house.root.write('auth/approle/login', { role_id: credential.client_id, secret_id: credential.client_secret });
+      const vaultToken = String(login.auth?.['client_token']);
+      const key = ApiKey.format('test', credential.client_id, credential.client_secret);
+      registerSecret('Vault token', vaultToken);
+      registerSecret('API key', key);
+      const pair = pairs[index];
+      return { name, credential, key, vaultToken, signer: pair && { clientId: credential.client_id, ...pair, kid: 'one' } };
+    }),
+  );
 
   report(`doors: ${requests} requests, ${atOnce} at once`);
   const agent = new Agent({ connections: atOnce });
