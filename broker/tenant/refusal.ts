@@ -4,7 +4,7 @@ import { VaultFault } from '#broker/vault/fault.ts';
 /** A Vault fault in an operator's words, with the remedy in `detail`; anything else passes. */
 export function explain(error: unknown, doing: string, address: string): unknown {
   if (!(error instanceof VaultFault)) return error;
-  switch (error.reason) {
+  switch (error.isOfNoNamespace ? 'denied' : error.reason) {
     case 'unreachable':
     case 'timeout':
       return new PosternError('temporarily_unavailable', `${error.message} at ${address}`, {

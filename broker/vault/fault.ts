@@ -28,8 +28,17 @@ export class VaultFault extends Error {
     this.retryAfter = more.retryAfter;
   }
 
+  /**
+   * A 500 about the namespace that the end of the token names: Vault's judgement of that token. Only its words tell it from Vault's
+   * real ones; should they change, it is taken for an outage, which blames nobody.
+   */
+  get isOfNoNamespace(): boolean {
+    return this.status === 500 && this.message.includes('failed to look up namespace from the token');
+  }
+
   /** Whether the same call may succeed a little later, without anybody changing anything. */
   get transient(): boolean {
+    if (this.isOfNoNamespace) return false;
     return this.reason === 'unreachable' || this.reason === 'timeout' || this.reason === 'unavailable' || this.reason === 'throttled';
   }
 }

@@ -95,7 +95,7 @@ export class VaultSubjects implements SubjectLookup {
     try {
       return (await this.#options.client.read(path, call))?.data ?? undefined;
     } catch (error) {
-      throw error instanceof VaultFault && (error.reason === 'denied' || isOfNoNamespace(error)) ? judged() : asUnavailable(error);
+      throw error instanceof VaultFault && (error.reason === 'denied' || error.isOfNoNamespace) ? judged() : asUnavailable(error);
     }
   }
 
@@ -109,11 +109,6 @@ export class VaultSubjects implements SubjectLookup {
     if (self.path === `auth/${approle}/login`) return checked(role, alias?.name);
     return checked(mapped, metadata?.[CLIENT]);
   }
-}
-
-/** Only its words tell this 500 from Vault's real ones; should they change, the answer is a 503, which blames nobody. */
-function isOfNoNamespace({ status, message }: VaultFault): boolean {
-  return status === 500 && message.includes('failed to look up namespace from the token');
 }
 
 function checked(tenant: string | undefined, clientId: string | undefined): { tenant: string; clientId: string } {

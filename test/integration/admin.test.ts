@@ -99,7 +99,8 @@ describe.each(OPERATIONS.map((one) => [one.id, one] as const))('%s', (id, { need
     expectProblem(lacking, 403, 'insufficient-scope');
     expect(lacking.headers['www-authenticate']).toMatch(new RegExp(`^Bearer realm="postern-admin", error="insufficient_scope", .*scope="${need.permission}"$`));
 
-    expectProblem(await call({ vault: 'hvs.not-a-token' }, method, path, body), 401, 'invalid-token');
+    // The last three name a namespace that is not there, to which Vault says 500.
+    for (const vault of ['hvs.not-a-token', 'hvb.AAAA', '..', 'hvr.AAAA', 'hvs.x.y', 'root.ns']) expectProblem(await call({ vault }, method, path, body), 401, 'invalid-token');
     if (need.changes) expectProblem(await call(auditor, method, path, body), 403, 'access-denied');
     expectProblem(await call({ vault: await vaultToken(house, 'default') }, method, path, body), 403, 'access-denied');
   });
@@ -263,6 +264,11 @@ describe('tenants and grants', () => {
       expect((await call(both, 'POST', '/v1/tenants', { tenant: `made-${tenant}`, ...gift })).status).toBe(201);
     }
     expect((await call(maker, 'POST', '/v1/tenants', { tenant: 'made-bare' })).status).toBe(201);
+  });
+
+  test('half a character is refused before Vault would', async () => {
+    for (const claim of ['"\\ud800"', '["\\udc00"]']) expectProblem(await call(backEnd, 'POST', '/v1/tenants', `{"tenant":"half","claims":{"https://example.com/x":${claim}}}`), 400, 'malformed-request');
+    expectProblem(await call(backEnd, 'POST', '/v1/tenants/acme/keys', '{"name":"\\ud800"}'), 400, 'malformed-request');
   });
 
   test('made once; disabled and enabled', async () => {
