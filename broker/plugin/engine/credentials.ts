@@ -67,7 +67,7 @@ const OVERDUE_MAX = 30_000;
 /** Most tokens in memory. */
 const MAX = 12_000;
 /** Most memory for them, bytes: 10,000 of 1 kB, so that V8's limit for this process (tools/plugin/bundle.ts) stays out of reach however long they are. */
-const MAX_BYTES = 40_000_000;
+const MAX_BYTES = 36_000_000;
 
 /** Credentials of tenants: who may have which token, from memory, storage or Auth0. The broker's own rooms decide and cache. */
 export class Credentials {

@@ -9,7 +9,7 @@ import type { Records } from './records.ts';
 
 const PREFIX = 'roles/';
 /** Most roles in memory. */
-const MAX = 15_000;
+const MAX = 12_000;
 
 /** `roles/<tenant>`: the broker's document of a tenant, and how long a token must at least live on for it. */
 export const roleDocument = tenantDocument.pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true }).extend({
