@@ -1,7 +1,11 @@
 import { decodeJwt } from 'jose';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { VaultAccess } from '#broker/tenant/access.ts';
+import { deleteTenant } from '#broker/tenant/tenant.ts';
 import { VaultClient } from '#broker/vault/client.ts';
+import { TENANTS } from '#cli/dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -208,4 +212,19 @@ describe('one life of a token, one call to its source', () => {
     expect(fresh.auth0.calls.token).toBe(2);
     expect((await only.events()).filter(({ source }) => source === 'auth0')).toHaveLength(1);
   });
+});
+
+test('a tenant that is deleted leaves no cached token behind, of whichever scopes', async () => {
+  await house.apply({ tenants: { ...TENANTS, leaver: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] } } });
+  const leaver = await house.issueSecret('leaver');
+  expect((await exchange(replica, leaver, ORDERS)).status).toBe(200);
+  expect((await exchange(replica, leaver, { ...ORDERS, scope: 'read:orders' })).status).toBe(200);
+  expect(await house.stored('leaver', 'orders')).toHaveProperty('access_token');
+  const client = new VaultClient({ address: house.vault.address });
+  const access = new VaultAccess({ client, token: new VaultToken(house.vault.rootToken) });
+  await deleteTenant(access, 'leaver');
+  await client.close();
+  expect(await house.stored('leaver', 'orders')).toBeUndefined();
+  const [folder] = house.tokenPath('leaver', '').replace('/data/', '/metadata/').split(/\/$/);
+  expect(await house.root.list(String(folder))).toEqual([]);
 });

@@ -72,7 +72,17 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
       synopsis: 'APIs that a tenant has shared tokens of.',
       description: 'Lists their names.',
       parameters: { tenant },
-      operations: { list: operation({ summary: 'Lists their names.', handle: async ({ names }) => listed(await records.apis(names['tenant'] ?? '')) }) },
+      operations: {
+        list: operation({ summary: 'Lists their names.', handle: async ({ names }) => listed(await records.apis(names['tenant'] ?? '')) }),
+        delete: operation({
+          summary: 'Removes all of them, when the tenant goes.',
+          handle: async ({ names }) => {
+            const places = await records.places(names['tenant'] ?? '');
+            await Promise.all(places.map((place) => records.delete(place)));
+            return undefined;
+          },
+        }),
+      },
     },
     { pattern: 'tokens/:tenant/:api', synopsis: "The shared token for all of a tenant's scopes at an API.", description, parameters: { tenant, api }, exists, operations },
     { pattern: 'tokens/:tenant/:api/:digest', synopsis: 'The same for fewer scopes.', description, parameters: { tenant, api, digest }, exists, operations },
