@@ -43,7 +43,8 @@ const tenants = (acmeKeys: readonly { pem: string; kid?: string }[]) => ({
   initech: { grants: [{ api: 'reports', scopes: ['read:reports'] }] },
   // Bound to addresses: one that is not ours, by either list, and one that is.
   ...Object.fromEntries(
-    Object.entries({ elsewhere: { cidrs: ['10.0.0.0/8'] }, walled: { vault_cidrs: ['10.0.0.0/8'] }, here: { cidrs: ['127.0.0.0/8'] } }).map(([tenant, bound]) => [
+    // A Vault in a container sees its network's gateway, not loopback.
+    Object.entries({ elsewhere: { cidrs: ['192.0.2.0/24'] }, walled: { vault_cidrs: ['192.0.2.0/24'] }, here: { cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] } }).map(([tenant, bound]) => [
       tenant,
       { grants: [{ api: 'reports', scopes: ['read:reports'] }], assertion_keys: [{ pem: pemOf(pairs.bound) }], ...bound },
     ]),

@@ -106,11 +106,13 @@ const OVERLAP = ['--overlap', '1h'];
 
 describe('a rotation', () => {
   test('gives a key like the old one; both are good until the old one ends, on every replica and to the second', async () => {
-    const old = await issue('acme', { name: 'web shop', scopes: ['read:reports'], cidrs: ['127.0.0.0/8'], ttl: 7200, environment: 'prod' });
+    // A Vault in a container sees its network's gateway, not loopback.
+    const cidrs = ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
+    const old = await issue('acme', { name: 'web shop', scopes: ['read:reports'], cidrs, ttl: 7200, environment: 'prod' });
     expect(await statuses(old.key)).toEqual([200, 200, 200]);
     const start = Date.now();
     const fresh = await rotate('acme', old.key_id, '--overlap', '4');
-    expect(fresh).toMatchObject({ name: 'web shop', scopes: ['read:reports'], cidrs: ['127.0.0.0/8'], environment: 'prod', replaces: old.key_id, abandoned: [] });
+    expect(fresh).toMatchObject({ name: 'web shop', scopes: ['read:reports'], cidrs, environment: 'prod', replaces: old.key_id, abandoned: [] });
     expect(fresh.key).toMatch(/^postern_prod_/);
     // As long a life as the old one had, counted from now.
     expect(Math.abs(Date.parse(fresh.expires_at!) - (start + 7_200_000))).toBeLessThan(10_000);
