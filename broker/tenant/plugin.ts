@@ -6,6 +6,8 @@ import type { VaultAccess, VaultCall } from './access.ts';
 
 /** The plugin's name in Vault's catalogue, and so the type of its mounts. */
 export const PLUGIN = 'postern-auth0';
+/** One arena for malloc: each thread of Node would keep one, and with it a tenth of the memory. Only the environment says so, and only at the start. */
+export const PLUGIN_ENVIRONMENT: readonly string[] = ['MALLOC_ARENA_MAX=1'];
 const CATALOGUE = `sys/plugins/catalog/secret/${PLUGIN}`;
 
 /** Where a new version is tried: below one path, so that a policy can name it. */
@@ -149,7 +151,7 @@ async function register(access: VaultAccess, options: InstallOptions): Promise<P
     if (replace !== true) throw new PosternError('conflict', `${version} is registered with another executable (sha256 ${found.sha256.slice(0, 12)}…)`, { detail: 'Give the new one a version of its own, or say --replace: no mount runs the old one.' });
   }
   onStep?.(`registering ${version}`);
-  await call(access, 'register the plugin', ({ client, as }) => client.write(CATALOGUE, { version, sha256, command }, as));
+  await call(access, 'register the plugin', ({ client, as }) => client.write(CATALOGUE, { version, sha256, command, env: PLUGIN_ENVIRONMENT }, as));
   return found === undefined ? 'registered' : 'replaced';
 }
 

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import { PLUGIN_ENVIRONMENT } from '#broker/tenant/plugin.ts';
 import { ORDERS, startPluginStage } from '#test/integration/plugin-stage.ts';
 import type { PluginStage } from '#test/integration/plugin-stage.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
@@ -37,7 +38,7 @@ export async function measurePlugin({ rounds, seconds, soak, report, signal }: P
   const stage = await startPluginStage({ logLevel: 'warn' });
   undo.defer(() => stage.stop());
   const { vault } = stage;
-  await vault.register({ ...(await vault.install(executable.file)), version });
+  await vault.register({ ...(await vault.install(executable.file)), version, env: PLUGIN_ENVIRONMENT });
   await vault.enable({ version });
   await stage.configure();
   await vault.register({ ...(await vault.install(kv, 'kv-external')), name: 'kv-external' });

@@ -19,6 +19,8 @@ resource "vault_generic_endpoint" "plugin_version" {
     version = var.plugin.version
     sha256  = var.plugin.sha256
     command = coalesce(var.plugin.command, "${local.plugin_name}-${var.plugin.version}")
+    # One arena for malloc: each thread of Node would keep one, and with it a tenth of the memory.
+    env = ["MALLOC_ARENA_MAX=1"]
   })
 
   depends_on = [vault_audit.postern]
