@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
+import type { VaultAnswer } from '#broker/vault/client.ts';
 import { VaultFault } from '#broker/vault/fault.ts';
 import type { VaultAccess, VaultCall } from './access.ts';
 
@@ -250,8 +251,26 @@ async function findMount(access: VaultAccess, path: string): Promise<PluginMount
 
 type Json = Record<string, unknown>;
 
-async function mounts(access: VaultAccess): Promise<{ path: string; type: string; mount: Json }[]> {
-  const answer = await call(access, 'list its mounts', ({ client, as }) => client.read('sys/mounts', as));
+async function mounts(access: VaultAccess): Promise<Mount[]> {
+  return mountsIn(await call(access, 'list its mounts', readMounts));
+}
+
+/** Whether the mount of the secrets plugin is one: somebody else's engine may lie at that path. */
+export async function hasPlugin(access: VaultAccess): Promise<boolean> {
+  const all = mountsIn(await access.call('list its mounts', readMounts));
+  return all.some(({ path, type }) => path === access.mounts.plugin && type === PLUGIN);
+}
+
+const readMounts = ({ client, as }: VaultCall): Promise<VaultAnswer | undefined> => client.read('sys/mounts', as);
+
+interface Mount {
+  /** Without slashes at the ends. */
+  path: string;
+  type: string;
+  mount: Json;
+}
+
+function mountsIn(answer: VaultAnswer | undefined): Mount[] {
   return Object.entries(answer?.data ?? {}).flatMap(([name, value]) => {
     const mount = (value ?? {}) as Json;
     return typeof mount['type'] === 'string' ? [{ path: name.replace(/\/$/, ''), type: mount['type'], mount }] : [];

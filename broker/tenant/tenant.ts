@@ -10,7 +10,7 @@ import { announce, readEpoch } from './epoch.ts';
 import { readRoleId } from './issue.ts';
 import { checkTenantId } from './name.ts';
 import { inParallel } from './parallel.ts';
-import { PLUGIN } from './plugin.ts';
+import { hasPlugin } from './plugin.ts';
 import { WIDTH } from './secret-id.ts';
 import type { Progress } from './secret-id.ts';
 import { checkSpecification } from './specification.ts';
@@ -153,25 +153,26 @@ export interface Deletion {
 export async function deleteTenant(access: VaultAccess, tenant: string): Promise<Deletion> {
   checkTenantId(tenant);
   const { approle } = access.mounts;
-  const [{ disabled }, cached] = await Promise.all([readEpoch(access), cachedTokens(access, tenant)]);
+  const withPlugin = await hasPlugin(access);
+  const [{ disabled }, cached] = await Promise.all([readEpoch(access), cachedTokens(access, tenant, withPlugin)]);
   if (!disabled.includes(tenant) && cached.length === 0) await showTenant(access, tenant);
   await announce(access, tenant, 'disable');
   await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
   await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));
   // Listed again: a broker may have cached one before it heard.
-  const left = await cachedTokens(access, tenant);
+  const left = await cachedTokens(access, tenant, withPlugin);
   await inParallel(left, WIDTH, (remove) => remove());
   const { epoch } = await announce(access, tenant, 'enable');
   return { tenant, cached_tokens: left.length, epoch };
 }
 
 /** One removal for each of a tenant's cached tokens, in KV and in the secrets plugin: brokers may have used either. Never a token. */
-async function cachedTokens(access: VaultAccess, tenant: string): Promise<(() => Promise<void>)[]> {
+async function cachedTokens(access: VaultAccess, tenant: string, withPlugin: boolean): Promise<(() => Promise<void>)[]> {
   const doing = `cached tokens of ${tenant}`;
   const { plugin } = access.mounts;
   const inKv = await kvPaths(access, tenant);
-  const inPlugin = (await hasPlugin(access)) ? await access.call(`list ${doing}`, ({ client, as }) => client.list(`${plugin}/tokens/${tenant}`, as)) : [];
+  const inPlugin = withPlugin ? await access.call(`list ${doing}`, ({ client, as }) => client.list(`${plugin}/tokens/${tenant}`, as)) : [];
   return [
     ...inKv.map((path) => () => access.call(`delete ${doing}`, ({ tokens, as }) => tokens.remove(path, as))),
     // Those of all APIs and scopes go at once.
@@ -186,12 +187,6 @@ async function kvPaths(access: VaultAccess, tenant: string): Promise<string[]> {
   const folders = entries.filter((entry) => entry.endsWith('/')).map((entry) => entry.slice(0, -1));
   const deeper = await inParallel(folders, WIDTH, async (folder) => (await list(`${tenant}/${folder}`)).map((digest) => `${folder}/${digest}`));
   return [...entries.filter((entry) => !entry.endsWith('/')), ...deeper.flat()].map((entry) => `${tenant}/${entry}`);
-}
-
-/** Somebody else's engine may lie at that path; nothing of it is touched. */
-async function hasPlugin(access: VaultAccess): Promise<boolean> {
-  const mounts = (await access.call('list its mounts', ({ client, as }) => client.read('sys/mounts', as)))?.data;
-  return (mounts?.[`${access.mounts.plugin}/`] as { type?: unknown } | undefined)?.type === PLUGIN;
 }
 
 async function find(access: VaultAccess, tenant: string): Promise<Found> {
