@@ -14,11 +14,11 @@ READY := node_modules/.package-lock.json
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-bootstrap: $(READY) ## Find or make Vault, Terraform, its providers and Docker, and say where each comes from
+bootstrap: $(READY) ## Find or make Vault, Terraform and its providers, and say where each comes from
 	@$(NODE) tools/bootstrap.ts
 
 demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0, then clean up
-	@$(NODE) cli/dev/demo.ts
+	@$(NODE) dev/demo.ts
 
 dev: $(READY) ## Keep the same stack running and print its addresses
 	@$(NODE) cli/main.ts dev

@@ -21,7 +21,13 @@ export default defineConfig({
       project('unit', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       project('integration', real),
       // The same tests once more, with the replicas' tokens in the secrets plugin in place of KV.
-      project('plugin-store', { ...real, include: ['exchange', 'revocation', 'outage', 'rotation', 'shutdown', 'introspection'].map((name) => `test/integration/${name}.test.ts`), env: { POSTERN_TEST_TOKEN_STORE: 'plugin' } }),
+      project('plugin-store', {
+        ...real,
+        include: ['exchange', 'revocation', 'outage', 'rotation', 'shutdown', 'introspection'].map(
+          (name) => `test/integration/${name}.test.ts`,
+        ),
+        env: { POSTERN_TEST_TOKEN_STORE: 'plugin' },
+      }),
       project('conformance', real),
       project('e2e', real),
       // Searches what all the others have written, so it runs after them.

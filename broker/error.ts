@@ -40,7 +40,13 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 
-export class PosternError extends Error {
+/** An error of our own making. Only of these is a log told what they say: errors of other packages carry requests. */
+export abstract class OwnError extends Error {
+  /** What of it may stand in a log; never a secret. */
+  abstract describe(): Record<string, unknown>;
+}
+
+export class PosternError extends OwnError {
   override readonly name = 'PosternError';
   readonly code: ErrorCode;
   /** What an operator needs to know and a client must not. Never a secret. */
@@ -53,6 +59,10 @@ export class PosternError extends Error {
     this.code = code;
     this.detail = more.detail;
     this.retryAfter = more.retryAfter;
+  }
+
+  override describe(): Record<string, unknown> {
+    return { code: this.code, message: this.message, detail: this.detail };
   }
 
   get oauthError(): string {

@@ -2,60 +2,60 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { BearerVerifier } from './admin/bearer.ts';
 import { Callers } from './admin/caller.ts';
-import { AdminServer } from './admin/server.ts';
+import { AdminServer } from './admin/admin-server.ts';
 import type { AuditLog } from './audit/exchange-event.ts';
 import { Auth0Judge } from './auth0/judge.ts';
 import { Auth0Source } from './auth0/source.ts';
-import { Authorization } from './authorization/policy.ts';
+import { Authorization } from './authorization/authorization.ts';
 import { readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { Assertions } from './credential/assertions.ts';
-import { EpochWatch } from './credential/epoch.ts';
-import { VerifiedCredentials } from './credential/login.ts';
+import { EpochWatch } from './credential/announcements.ts';
+import { VerifiedCredentials } from './credential/verified-credentials.ts';
 import { SubjectTokens } from './credential/subject-tokens.ts';
 import { Throttle } from './credential/throttle.ts';
-import { KeyUsage } from './credential/usage.ts';
-import { Verifiers } from './credential/verifier.ts';
+import { KeyUsage } from './credential/key-usage.ts';
+import { Verifiers } from './credential/verifiers.ts';
 import { PosternError } from './error.ts';
 import { healthRoutes } from './http/health.ts';
-import { introspectionEndpoint } from './http/introspect.ts';
+import { introspectionEndpoint } from './http/introspection-endpoint.ts';
 import { metadataRoutes, tokenEndpointOf } from './http/metadata.ts';
 import { openApiRoute } from './http/openapi.ts';
-import { revocationEndpoint } from './http/revoke.ts';
-import { HttpServer } from './http/server.ts';
-import { tokenEndpoint } from './http/token.ts';
+import { revocationEndpoint } from './http/revocation-endpoint.ts';
+import { HttpServer } from './http/http-server.ts';
+import { tokenEndpoint } from './http/token-endpoint.ts';
 import { verifyRoutes } from './http/verify.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { BatchedLines, createDestination, createLog } from './log.ts';
 import type { Logger } from './log.ts';
-import { VaultAccess } from './tenant/access.ts';
+import { VaultAccess } from './operator/access.ts';
 import { TokenCache } from './token/cache.ts';
 import { Exchange } from './token/exchange.ts';
 import { Introspection } from './token/introspection.ts';
-import { IssuedTokens } from './token/issued.ts';
-import { Revocations } from './token/revocation.ts';
+import { IssuedTokens } from './token/issued-tokens.ts';
+import { Revocations } from './token/revocations.ts';
 import { Withdrawal } from './token/withdrawal.ts';
 import { VaultAssertionLogin } from './vault/assertion-login.ts';
 import { VaultApis } from './vault/apis.ts';
 import { VaultClientKeys } from './vault/client-keys.ts';
 import { VaultClient } from './vault/client.ts';
-import { EngineTokenPlaces } from './vault/engine.ts';
-import { VaultEpoch } from './vault/epoch.ts';
+import { EngineTokenPlaces } from './vault/plugin-tokens.ts';
+import { VaultEpoch } from './vault/announcements.ts';
 import { VaultGrants } from './vault/grants.ts';
 import { Kv } from './vault/kv.ts';
-import { AppRoleLogin } from './vault/login.ts';
-import { KeyEnds } from './vault/rotations.ts';
+import { AppRoleLogin } from './vault/approle-login.ts';
+import { KeyEnds } from './vault/key-ends.ts';
 import { VaultRevocations } from './vault/revocations.ts';
 import { OperatorLogin } from './vault/operator-login.ts';
 import { VaultReplay } from './vault/replay.ts';
 import { VaultSession } from './vault/session.ts';
-import { VaultSubjects } from './vault/subject.ts';
+import { VaultSubjects } from './vault/subject-lookup.ts';
 import { VaultTokens } from './vault/tokens.ts';
-import { TransitJudge } from './vault/transit-judge.ts';
-import { TransitKeys } from './vault/transit-keys.ts';
-import { TransitSource } from './vault/transit.ts';
-import { VaultUpstream } from './vault/upstream.ts';
-import { VaultUsage } from './vault/usage.ts';
+import { TransitJudge } from './transit/judge.ts';
+import { TransitKeys } from './transit/keys.ts';
+import { TransitSource } from './transit/source.ts';
+import { VaultUpstream } from './vault/upstream-credential.ts';
+import { VaultUsage } from './vault/key-usage.ts';
 
 /** A broker that listens. */
 export interface Broker {
@@ -74,14 +74,21 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const vault = connectVault(config, log);
   const { client, session, apis, keys } = vault;
   const { verified, verifier, usage, replay } = verification(config, log, vault);
-  const revocations = new Revocations({ log: new VaultRevocations(vault.documents, session), perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE });
+  const revocations = new Revocations({
+    log: new VaultRevocations(vault.documents, session),
+    perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
+  });
   const epoch = new EpochWatch({
     reader: new VaultEpoch(vault.documents, session),
     revocations,
     verified,
     onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),
   });
-  const { auth0, exchange, introspection, withdrawal } = issuance(config, log, vault, { verifier, revocations, isDisabled: (tenant) => epoch.isDisabled(tenant) });
+  const { auth0, exchange, introspection, withdrawal } = issuance(config, log, vault, {
+    verifier,
+    revocations,
+    isDisabled: (tenant) => epoch.isDisabled(tenant),
+  });
 
   let draining = false;
   let closing: Promise<void> | undefined;
@@ -123,7 +130,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     tls: config.tls,
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
     onUntrustedProxy: (address) =>
-      log.warn({ address }, 'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: until then all behind it share one allowance of wrong credentials'),
+      log.warn(
+        { address },
+        'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: until then all behind it share one allowance of wrong credentials',
+      ),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
   });
@@ -168,7 +178,8 @@ function connectVault(config: Config, log: Logger): Vault {
     mount: config.POSTERN_BROKER_APPROLE_MOUNT,
     roleId: config.POSTERN_ROLE_ID,
     secretId: config.secretId,
-    onEvent: (event) => (event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session')),
+    onEvent: (event) =>
+      event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session'),
   });
   const documents = new Kv(client, config.POSTERN_KV_MOUNT);
   const apis = new VaultApis({
@@ -209,7 +220,12 @@ function verification(config: Config, log: Logger, { client, session, documents 
     byAddress: forwardAddress,
     throttle,
   });
-  const replay = new VaultReplay({ client, kv: new Kv(client, config.POSTERN_REPLAY_MOUNT), session, onError: (err) => log.warn({ err }, 'used assertions could not be tidied up') });
+  const replay = new VaultReplay({
+    client,
+    kv: new Kv(client, config.POSTERN_REPLAY_MOUNT),
+    session,
+    onError: (err) => log.warn({ err }, 'used assertions could not be tidied up'),
+  });
   const verifier = new Verifiers({
     secrets: verified,
     assertions: new Assertions({
@@ -235,9 +251,24 @@ interface Gates {
 }
 
 /** WHAT and HOW: what a tenant may have, tokens and where they come from, and what becomes of them. */
-function issuance(config: Config, log: Logger, { client, session, documents, apis, keys }: Vault, { verifier, revocations, isDisabled }: Gates) {
-  const auth0 = config.POSTERN_AUTH0_ISSUER === undefined ? undefined : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
-  const transit = new TransitSource({ client, session, keys, mount: config.POSTERN_TRANSIT_MOUNT, key: config.POSTERN_TRANSIT_KEY, tenantClaim: config.POSTERN_TENANT_CLAIM });
+function issuance(
+  config: Config,
+  log: Logger,
+  { client, session, documents, apis, keys }: Vault,
+  { verifier, revocations, isDisabled }: Gates,
+) {
+  const auth0 =
+    config.POSTERN_AUTH0_ISSUER === undefined
+      ? undefined
+      : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
+  const transit = new TransitSource({
+    client,
+    session,
+    keys,
+    mount: config.POSTERN_TRANSIT_MOUNT,
+    key: config.POSTERN_TRANSIT_KEY,
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+  });
   const authorization = new Authorization({
     grants: new VaultGrants(documents),
     apis,
@@ -245,7 +276,12 @@ function issuance(config: Config, log: Logger, { client, session, documents, api
     form: `${config.POSTERN_AUTH0_BINDING} ${config.POSTERN_TENANT_CLAIM}`,
     isDisabled,
   });
-  const store = new VaultTokens(config.TOKEN_STORE === 'plugin' ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT), session);
+  const store = new VaultTokens(
+    config.TOKEN_STORE === 'plugin'
+      ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT)
+      : new Kv(client, config.POSTERN_TOKENS_MOUNT),
+    session,
+  );
   const cache = new TokenCache({
     store,
     sources: { transit, auth0 },
@@ -253,12 +289,18 @@ function issuance(config: Config, log: Logger, { client, session, documents, api
     scopeSets: config.POSTERN_SCOPE_SETS,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
-    onRefreshError: (grant, err) => log.warn({ err, tenant: grant.tenant, api: grant.api }, 'a token could not be refreshed or stored; the one at hand is served while it lives'),
+    onRefreshError: (grant, err) =>
+      log.warn(
+        { err, tenant: grant.tenant, api: grant.api },
+        'a token could not be refreshed or stored; the one at hand is served while it lives',
+      ),
   });
   const issued = new IssuedTokens({
     judges: [
       new TransitJudge({ issuer: config.POSTERN_ISSUER, keys }),
-      ...(auth0 === undefined ? [] : [new Auth0Judge({ issuer: auth0.issuer, clientId: () => auth0.clientId(), timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 })]),
+      ...(auth0 === undefined
+        ? []
+        : [new Auth0Judge({ issuer: auth0.issuer, clientId: () => auth0.clientId(), timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 })]),
     ],
     tenantClaim: config.POSTERN_TENANT_CLAIM,
   });
@@ -283,7 +325,13 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Promise<number>; close(): Promise<void> } | undefined {
   const { admin } = config;
   if (admin === undefined) return undefined;
-  const client = new VaultClient({ address: config.VAULT_ADDR, namespace: config.VAULT_NAMESPACE, caFile: config.VAULT_CACERT, timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000, connections: 16 });
+  const client = new VaultClient({
+    address: config.VAULT_ADDR,
+    namespace: config.VAULT_NAMESPACE,
+    caFile: config.VAULT_CACERT,
+    timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
+    connections: 16,
+  });
   const mounts = {
     approle: config.POSTERN_APPROLE_MOUNT,
     brokerApprole: config.POSTERN_BROKER_APPROLE_MOUNT,
@@ -295,7 +343,10 @@ function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Pr
   const { POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer } = config;
   const server = new AdminServer({
     callers: new Callers({
-      bearer: audience === undefined || issuer === undefined ? undefined : new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
+      bearer:
+        audience === undefined || issuer === undefined
+          ? undefined
+          : new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
       login: new OperatorLogin({ client, mount: config.POSTERN_ADMIN_MOUNT }),
       accessOf: (token) => new VaultAccess({ client, token, mounts }),
     }),
@@ -305,12 +356,19 @@ function adminDoor(config: Config, log: Logger, audit: AuditLog): { listen(): Pr
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
     rate: config.POSTERN_ADMIN_RATE,
     // What Vault refuses may be a fault of the set-up; what is wrong with a request is told to its sender.
-    onError: (err, request) => log[request.status >= 500 ? levelOf(err) : request.problem === 'access-denied' ? 'warn' : 'debug']({ err, ...request }, 'a request to the admin API ended with an error'),
+    onError: (err, request) =>
+      log[request.status >= 500 ? levelOf(err) : request.problem === 'access-denied' ? 'warn' : 'debug'](
+        { err, ...request },
+        'a request to the admin API ended with an error',
+      ),
   });
   return {
     async listen() {
       const port = await server.listen(admin.host, admin.port);
-      log.info({ host: admin.host, port, takes: audience === undefined ? 'Vault tokens' : 'Auth0 JWTs and Vault tokens' }, 'the admin API listens');
+      log.info(
+        { host: admin.host, port, takes: audience === undefined ? 'Vault tokens' : 'Auth0 JWTs and Vault tokens' },
+        'the admin API listens',
+      );
       return port;
     },
     async close() {
@@ -358,7 +416,9 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const logDestination = createDestination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
-  const audit = new BatchedLines(createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')));
+  const audit = new BatchedLines(
+    createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')),
+  );
   if (!httpsOrLoopback(new URL(config.VAULT_ADDR))) {
     log.warn({ vault: config.VAULT_ADDR }, 'Vault is reached without TLS: every credential goes over the network in the clear');
   }
@@ -382,7 +442,9 @@ async function main(): Promise<void> {
 if (import.meta.main) {
   main().catch((error: unknown) => {
     const known = error instanceof PosternError;
-    process.stderr.write(`${known ? error.message : `postern could not start: ${(error as NodeJS.ErrnoException).code ?? (error as Error).name}`}\n`);
+    process.stderr.write(
+      `${known ? error.message : `postern could not start: ${(error as NodeJS.ErrnoException).code ?? (error as Error).name}`}\n`,
+    );
     process.exit(known ? error.exitCode : 1);
   });
 }

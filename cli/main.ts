@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './command/program.ts';
-import { watchInterrupt } from './dev/interrupt.ts';
+import { watchInterrupt } from './interrupt.ts';
 
 /** A command that was interrupted gets so long to leave things in order, ms: a revocation is announced first. */
 const GRACE_MS = 15_000;
@@ -20,7 +20,9 @@ for (const stream of [process.stdout, process.stderr]) {
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 const interrupt = watchInterrupt();
 const { stdin, stdout, stderr, env } = process;
-const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal }, version).catch(() => interrupt.exitCode || 1);
+const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal }, version).catch(
+  () => interrupt.exitCode || 1,
+);
 const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));
 const late = interrupted.then(() => sleep(GRACE_MS, undefined, { ref: false })).then(() => interrupt.exitCode);
 process.exitCode = await Promise.race([running, late]);

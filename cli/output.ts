@@ -76,7 +76,9 @@ export class Output {
       this.#terminal.stderr.write(`${JSON.stringify({ error: code, message, ...(remedy === undefined ? {} : { remedy }) })}\n`);
       return;
     }
-    this.#terminal.stderr.write(`${this.style('red', 'error:', 'stderr')} ${message}\n${remedy === undefined ? '' : `${indent(remedy)}\n`}`);
+    this.#terminal.stderr.write(
+      `${this.style('red', 'error:', 'stderr')} ${message}\n${remedy === undefined ? '' : `${indent(remedy)}\n`}`,
+    );
   }
 
   style(style: Style, text: string, stream: 'stdout' | 'stderr' = 'stdout'): string {
@@ -87,7 +89,11 @@ export class Output {
   table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
     if (this.#terminal.stdout.isTTY !== true) return rows.map((row) => row.join('\t')).join('\n');
     const widths = columns.map((column, at) => Math.max(column.length, ...rows.map((row) => row[at]?.length ?? 0)));
-    const line = (cells: readonly string[]): string => cells.map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  ').trimEnd();
+    const line = (cells: readonly string[]): string =>
+      cells
+        .map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0)))
+        .join('  ')
+        .trimEnd();
     return [this.style('bold', line(columns)), ...rows.map(line)].join('\n');
   }
 
@@ -116,7 +122,14 @@ export function exitCodeOf(error: unknown): number {
 function described(error: unknown, debug: boolean): { code: string; message: string; remedy: string | undefined } {
   if (error instanceof PosternError) return { code: error.code, message: error.message, remedy: error.detail };
   const name = error instanceof Error ? error.name : typeof error;
-  const place = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)).slice(0, 8).map((line) => line.trim()) : [];
+  const place =
+    error instanceof Error
+      ? (error.stack ?? '')
+          .split('\n')
+          .filter((line) => /^\s+at /.test(line))
+          .slice(0, 8)
+          .map((line) => line.trim())
+      : [];
   return {
     code: 'internal',
     message: `Something unforeseen happened in postern itself (${name}).`,
@@ -125,5 +138,8 @@ function described(error: unknown, debug: boolean): { code: string; message: str
 }
 
 function indent(text: string): string {
-  return text.split('\n').map((line) => `  ${line}`).join('\n');
+  return text
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n');
 }

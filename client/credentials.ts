@@ -63,7 +63,10 @@ export class CredentialsError extends Error {
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
 
-  constructor(message: string, { status, error, retryAfter }: { status?: number | undefined; error?: string | undefined; retryAfter?: number | undefined } = {}) {
+  constructor(
+    message: string,
+    { status, error, retryAfter }: { status?: number | undefined; error?: string | undefined; retryAfter?: number | undefined } = {},
+  ) {
     super(message);
     this.status = status;
     this.error = error;
@@ -121,7 +124,8 @@ export function credentials(options: Target & Proof): Credentials {
     token,
     async fetch(input, init) {
       const request = input instanceof Request ? new Request(input, init) : new Request(new URL(input, service), init);
-      if (new URL(request.url).origin !== service.origin) throw new TypeError(`This token is for ${service.origin} only, not for ${new URL(request.url).origin}`);
+      if (new URL(request.url).origin !== service.origin)
+        throw new TypeError(`This token is for ${service.origin} only, not for ${new URL(request.url).origin}`);
       // A body that is a stream can be read once; a copy of it would have to be held in memory.
       const body = init?.body ?? (input instanceof Request ? input.body : null);
       const again = body instanceof ReadableStream ? undefined : request.clone();
@@ -144,9 +148,13 @@ function withToken(request: Request, token: string): Request {
 function issuerOf(options: Target & Proof): () => Promise<Held> {
   const issuer = new URL(options.issuer);
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(issuer.hostname);
-  if (issuer.protocol !== 'https:' && !(issuer.protocol === 'http:' && loopback)) throw new TypeError('issuer: https, or http on loopback: credentials would go over the network in the clear');
+  if (issuer.protocol !== 'https:' && !(issuer.protocol === 'http:' && loopback))
+    throw new TypeError('issuer: https, or http on loopback: credentials would go over the network in the clear');
   const timeout = options.timeout ?? 10;
-  const parameters = { ...(options.audience === undefined ? {} : { audience: options.audience }), ...(options.scope === undefined ? {} : { scope: options.scope }) };
+  const parameters = {
+    ...(options.audience === undefined ? {} : { audience: options.audience }),
+    ...(options.scope === undefined ? {} : { scope: options.scope }),
+  };
   let server: oauth.ServerMetadata | undefined;
 
   const configure = async (proof: oauth.ClientAuth, clientId: string): Promise<oauth.Configuration> => {
@@ -171,7 +179,10 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
       // The Vault token is the whole credential: no client authentication goes along.
       return async () => oauth.genericGrantRequest(await configure(() => {}, 'vault'), TOKEN_EXCHANGE, exchange);
     }
-    const proof = 'privateKey' in options ? oauth.PrivateKeyJwt(options.kid === undefined ? options.privateKey : { key: options.privateKey, kid: options.kid }) : oauth.ClientSecretBasic(await valueOf(options.clientSecret));
+    const proof =
+      'privateKey' in options
+        ? oauth.PrivateKeyJwt(options.kid === undefined ? options.privateKey : { key: options.privateKey, kid: options.kid })
+        : oauth.ClientSecretBasic(await valueOf(options.clientSecret));
     return async () => oauth.clientCredentialsGrant(await configure(proof, options.clientId), parameters);
   };
 
@@ -204,11 +215,14 @@ async function toldBy(raw: unknown): Promise<unknown> {
   const body = raw instanceof oauth.ResponseBodyError ? raw.cause : await response.json().catch(() => ({}));
   const { error, error_description: description } = body as { error?: unknown; error_description?: unknown };
   const after = Number(response.headers.get('retry-after') ?? Number.NaN);
-  return new CredentialsError(`Postern answered ${status}${typeof error === 'string' ? ` ${error}` : ''}${typeof description === 'string' ? `: ${description}` : ''}`, {
-    status,
-    error: typeof error === 'string' ? error : undefined,
-    retryAfter: Number.isFinite(after) && after >= 0 ? after : undefined,
-  });
+  return new CredentialsError(
+    `Postern answered ${status}${typeof error === 'string' ? ` ${error}` : ''}${typeof description === 'string' ? `: ${description}` : ''}`,
+    {
+      status,
+      error: typeof error === 'string' ? error : undefined,
+      retryAfter: Number.isFinite(after) && after >= 0 ? after : undefined,
+    },
+  );
 }
 
 function responseOf(raw: Error): Response | undefined {

@@ -53,7 +53,8 @@ export class BearerVerifier {
     if (typeof sub !== 'string' || sub === '' || exp === undefined) throw invalid('has no subject or no end');
     // An ID token names the application as its audience; an access token for several APIs opens them all.
     if ([payload.aud].flat().length !== 1) throw invalid('is for further audiences too');
-    if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string')) throw invalid('has permissions of another form than Auth0 gives them');
+    if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string'))
+      throw invalid('has permissions of another form than Auth0 gives them');
     return { jwt, subject: sub, permissions, expiresAt: exp * 1000 };
   }
 
@@ -69,8 +70,15 @@ export class BearerVerifier {
   async #payload(jwt: string): Promise<JWTPayload> {
     const { issuer, audience } = this.#options;
     try {
-      const { payload, protectedHeader } = await jwtVerify(jwt, this.#keys, { issuer, audience, algorithms: ['RS256'], clockTolerance: CLOCK_TOLERANCE, requiredClaims: ['exp', 'iat', 'sub'] });
-      if (protectedHeader.typ !== undefined && !/^(application\/)?(at\+)?jwt$/i.test(protectedHeader.typ)) throw invalid("has a typ that is no access token's");
+      const { payload, protectedHeader } = await jwtVerify(jwt, this.#keys, {
+        issuer,
+        audience,
+        algorithms: ['RS256'],
+        clockTolerance: CLOCK_TOLERANCE,
+        requiredClaims: ['exp', 'iat', 'sub'],
+      });
+      if (protectedHeader.typ !== undefined && !/^(application\/)?(at\+)?jwt$/i.test(protectedHeader.typ))
+        throw invalid("has a typ that is no access token's");
       return payload;
     } catch (error) {
       if (error instanceof Problem) throw error;
@@ -81,15 +89,21 @@ export class BearerVerifier {
 
 function refusalOf(error: unknown): Problem | PosternError {
   if (error instanceof errors.JWTExpired) return invalid('has ended');
-  if (error instanceof errors.JWTClaimValidationFailed) return invalid(CLAIMS[error.claim] ?? 'lacks a claim, or has one that is not right');
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return invalid(CLAIMS[error.claim] ?? 'lacks a claim, or has one that is not right');
   if (error instanceof errors.JOSEAlgNotAllowed) return invalid('is not signed with RS256');
-  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed) return invalid("is not signed by this issuer's key");
-  if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported) return invalid('is no signed JWT');
+  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed)
+    return invalid("is not signed by this issuer's key");
+  if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported)
+    return invalid('is no signed JWT');
   return away();
 }
 
 function away(): PosternError {
-  return new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: "Auth0's keys cannot be fetched (POSTERN_AUTH0_ISSUER)", retryAfter: 2 });
+  return new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+    detail: "Auth0's keys cannot be fetched (POSTERN_AUTH0_ISSUER)",
+    retryAfter: 2,
+  });
 }
 
 const CLAIMS: Record<string, string> = {

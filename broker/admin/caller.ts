@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import type { VaultAccess } from '#broker/tenant/access.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
 import type { VerifiedBearer } from './bearer.ts';
 import { NO_CREDENTIAL, Problem } from './problem.ts';
 
@@ -74,7 +74,8 @@ export class Callers {
   async identify(headers: IncomingHttpHeaders, need: Need): Promise<Caller> {
     const { authorization } = headers;
     const vaultToken = headers['x-vault-token'];
-    if (authorization !== undefined && vaultToken !== undefined) throw new Problem('invalid-token', 'Send one credential: Authorization or X-Vault-Token');
+    if (authorization !== undefined && vaultToken !== undefined)
+      throw new Problem('invalid-token', 'Send one credential: Authorization or X-Vault-Token');
     if (typeof vaultToken === 'string') return this.#byVaultToken(vaultToken);
     if (authorization === undefined) throw new Problem('invalid-token', NO_CREDENTIAL);
     const jwt = /^bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];
@@ -85,10 +86,12 @@ export class Callers {
   async #byVaultToken(text: string): Promise<Caller> {
     if (!/^[\x21-\x2b\x2d-\x7e]{1,4096}$/.test(text)) throw new Problem('invalid-token', 'X-Vault-Token holds no Vault token');
     const access = this.#options.accessOf(new VaultToken(text));
-    const answer = await access.call('tell whose token this is', ({ client, as }) => client.read('auth/token/lookup-self', as)).catch((error: unknown) => {
-      if (!(error instanceof PosternError && error.code === 'access_denied')) throw error;
-      throw new Problem('invalid-token', "Vault does not know this token, it has ended, or it lacks Vault's policy `default`");
-    });
+    const answer = await access
+      .call('tell whose token this is', ({ client, as }) => client.read('auth/token/lookup-self', as))
+      .catch((error: unknown) => {
+        if (!(error instanceof PosternError && error.code === 'access_denied')) throw error;
+        throw new Problem('invalid-token', "Vault does not know this token, it has ended, or it lacks Vault's policy `default`");
+      });
     const { display_name: name, entity_id: entity, accessor } = answer?.data ?? {};
     const texts = [entity, accessor, name].map((one) => (typeof one === 'string' ? one : ''));
     return { id: `vault ${texts.find((one) => one !== '') ?? 'unknown'}`, name: texts[2] || 'unknown', by: 'vault_token', access };

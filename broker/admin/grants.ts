@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { VaultAccess } from '#broker/tenant/access.ts';
-import { readApis } from '#broker/tenant/api.ts';
-import { createTenant, showTenant } from '#broker/tenant/tenant.ts';
-import type { TenantView } from '#broker/tenant/tenant.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { createTenant, showTenant } from '#broker/operator/tenant/tenant.ts';
+import type { TenantView } from '#broker/operator/tenant/tenant.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
@@ -34,7 +34,8 @@ export const grantOperations: readonly Operation[] = [
     path: '/v1/tenants/{tenant}/grants',
     tag,
     summary: 'Sets all that a tenant may have',
-    description: 'What is not named is taken away, on every broker within 2 s. Tokens that were issued before live on. All else of the tenant stays.',
+    description:
+      'What is not named is taken away, on every broker within 2 s. Tokens that were issued before live on. All else of the tenant stays.',
     need: { permission: 'manage:grants', changes: true },
     params: ofTenant,
     query: none,
@@ -44,7 +45,18 @@ export const grantOperations: readonly Operation[] = [
     async handle({ caller, params, body }) {
       // A tenant that is there in part is completed by `createTenant`; one that is not there must not appear by its grants.
       await showTenant(caller.access, params.tenant);
-      return { status: 200, headers: {}, body: viewOf(await createTenant(caller.access, params.tenant, { grants: body.grants, defaultApi: body.default_api, introspects: body.introspects }, { update: true })) };
+      return {
+        status: 200,
+        headers: {},
+        body: viewOf(
+          await createTenant(
+            caller.access,
+            params.tenant,
+            { grants: body.grants, defaultApi: body.default_api, introspects: body.introspects },
+            { update: true },
+          ),
+        ),
+      };
     },
   }),
   operation({
@@ -65,7 +77,11 @@ export const grantOperations: readonly Operation[] = [
       const apis = left.slice(0, page.limit);
       const last = left.length > apis.length ? apis.at(-1) : undefined;
       const cursor = last === undefined ? null : cursorOf(last.api);
-      return { status: 200, headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) }, body: { apis, next_cursor: cursor } };
+      return {
+        status: 200,
+        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) },
+        body: { apis, next_cursor: cursor },
+      };
     },
   }),
 ];
@@ -77,5 +93,7 @@ function viewOf({ tenant, grants, default_api, introspects }: TenantView): z.out
 /** Those that are valid: no broker serves another. */
 async function apisOf(access: VaultAccess): Promise<z.output<typeof apiPage>['apis']> {
   const apis = [...(await readApis(access)).values()].filter((api) => api !== undefined);
-  return apis.map(({ name, audience, source, scopes, lifetime, dialect }) => ({ api: name, audience, source, scopes, lifetime, dialect })).sort((a, b) => (a.api < b.api ? -1 : 1));
+  return apis
+    .map(({ name, audience, source, scopes, lifetime, dialect }) => ({ api: name, audience, source, scopes, lifetime, dialect }))
+    .sort((a, b) => (a.api < b.api ? -1 : 1));
 }

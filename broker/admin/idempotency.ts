@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, ra
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
-import type { VaultAccess } from '#broker/tenant/access.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
 import { Problem } from './problem.ts';
 
 /** As the IETF draft "The Idempotency-Key HTTP Header Field" has it; so long that it can't be guessed, since answers are encrypted under it. */
@@ -103,10 +103,12 @@ export class Idempotency {
     const begun = await this.#begin(access, keys);
     if ('answer' in begun) return { answer: keys.decrypt(begun.answer), replayed: true };
     const { owner, before } = begun;
-    const record = (more: Partial<Entry>): Promise<boolean> => this.#change(access, keys, owner, (entry) => ({ ...entry, at: this.#now(), ...more }));
+    const record = (more: Partial<Entry>): Promise<boolean> =>
+      this.#change(access, keys, owner, (entry) => ({ ...entry, at: this.#now(), ...more }));
     let answer: RepeatableAnswer | undefined;
     try {
-      if (before !== undefined) answer = await work.recover?.(keys.marker, before.draft === undefined ? undefined : keys.decrypt(before.draft));
+      if (before !== undefined)
+        answer = await work.recover?.(keys.marker, before.draft === undefined ? undefined : keys.decrypt(before.draft));
       answer ??= await work.run(keys.marker, async (draft) => {
         if (!(await record({ draft: keys.encrypt(draft) }))) throw inProgress();
       });
@@ -123,17 +125,19 @@ export class Idempotency {
   async #begin(access: VaultAccess, keys: DerivedKeys): Promise<{ answer: string } | { owner: string; before: Entry | undefined }> {
     const owner = randomUUID();
     const deadline = performance.now() + this.#patienceMs;
-    for (let lost = 0; lost < ATTEMPTS; ) {
+    for (let lost = 0; lost < ATTEMPTS;) {
       const shard = await this.#read(access, keys);
       const entry = shard.entries[keys.id];
-      if (entry !== undefined && entry.print !== keys.print) throw new Problem('idempotency-key-reused', 'This Idempotency-Key was used for another request; each needs its own');
+      if (entry !== undefined && entry.print !== keys.print)
+        throw new Problem('idempotency-key-reused', 'This Idempotency-Key was used for another request; each needs its own');
       if (entry?.answer !== undefined) return { answer: entry.answer };
       if (entry !== undefined && entry.broken !== true && entry.at + this.#leaseMs > this.#now()) {
         if (performance.now() > deadline) throw inProgress();
         await sleep(100 + Math.random() * 100);
         continue;
       }
-      if (entry === undefined && Object.keys(shard.entries).length >= MAX_ENTRIES) throw new Problem('too-many-requests', 'Too many Idempotency-Keys were used within a day', { retryAfter: 3600 });
+      if (entry === undefined && Object.keys(shard.entries).length >= MAX_ENTRIES)
+        throw new Problem('too-many-requests', 'Too many Idempotency-Keys were used within a day', { retryAfter: 3600 });
       // A draft stays until it is used: this attempt may break off as well.
       const begun = { print: keys.print, at: this.#now(), owner, ...(entry?.draft === undefined ? {} : { draft: entry.draft }) };
       if (await this.#write(access, keys, shard, begun)) return { owner, before: entry };
@@ -144,7 +148,9 @@ export class Idempotency {
 
   /** What was refused left nothing behind, so its key is free again; what broke may have, so the next attempt begins by undoing it. */
   async #giveUp(access: VaultAccess, keys: DerivedKeys, owner: string, refused: boolean): Promise<void> {
-    await this.#change(access, keys, owner, (entry) => (refused && entry.draft === undefined ? undefined : { ...entry, at: this.#now(), broken: true }));
+    await this.#change(access, keys, owner, (entry) =>
+      refused && entry.draft === undefined ? undefined : { ...entry, at: this.#now(), broken: true },
+    );
   }
 
   /** @returns false where another attempt has taken over */
@@ -155,13 +161,18 @@ export class Idempotency {
       if (entry?.owner !== owner) return false;
       if (await this.#write(access, keys, shard, edit(entry))) return true;
     }
-    throw new PosternError('temporarily_unavailable', 'The answer could not be recorded', { detail: 'Each write lost the race against another request' });
+    throw new PosternError('temporarily_unavailable', 'The answer could not be recorded', {
+      detail: 'Each write lost the race against another request',
+    });
   }
 
   async #read(access: VaultAccess, { path }: DerivedKeys): Promise<Shard> {
     const { data, version } = await access.call('look up the Idempotency-Key', ({ documents, as }) => documents.read(path, as));
     const parsed = documentSchema.safeParse(data ?? {});
-    if (!parsed.success) throw new PosternError('misconfigured', 'The record of Idempotency-Keys is not valid', { detail: `Delete ${access.mounts.kv}/${path} in Vault: requests made with a key before may then be carried out again` });
+    if (!parsed.success)
+      throw new PosternError('misconfigured', 'The record of Idempotency-Keys is not valid', {
+        detail: `Delete ${access.mounts.kv}/${path} in Vault: requests made with a key before may then be carried out again`,
+      });
     const oldest = this.#now() - this.#keepMs;
     const entries = Object.entries(parsed.data.entries).filter(([, { at }]) => at > oldest);
     return { entries: Object.fromEntries(entries), version };
@@ -195,7 +206,9 @@ class DerivedKeys {
     this.id = derive('id').toString('base64url');
     this.path = `state/idempotency/${derive('shard').subarray(0, 1).toString('hex')}`;
     this.marker = derive('marker').toString('hex').slice(0, 24);
-    this.print = createHmac('sha256', derive('print')).update(`${operation}\0${canonical(input)}`).digest('base64url');
+    this.print = createHmac('sha256', derive('print'))
+      .update(`${operation}\0${canonical(input)}`)
+      .digest('base64url');
     this.#secret = derive('answer');
   }
 
@@ -209,10 +222,14 @@ class DerivedKeys {
   decrypt(text: string): RepeatableAnswer {
     try {
       const all = Buffer.from(text, 'base64url');
-      const decipher = createDecipheriv('aes-256-gcm', this.#secret, all.subarray(0, 12)).setAAD(Buffer.from(this.id)).setAuthTag(all.subarray(-16));
+      const decipher = createDecipheriv('aes-256-gcm', this.#secret, all.subarray(0, 12))
+        .setAAD(Buffer.from(this.id))
+        .setAuthTag(all.subarray(-16));
       return JSON.parse(Buffer.concat([decipher.update(all.subarray(12, -16)), decipher.final()]).toString('utf8')) as RepeatableAnswer;
     } catch {
-      throw new PosternError('misconfigured', 'The recorded answer cannot be read', { detail: 'An entry under state/idempotency in Vault was changed by something else' });
+      throw new PosternError('misconfigured', 'The recorded answer cannot be read', {
+        detail: 'An entry under state/idempotency in Vault was changed by something else',
+      });
     }
   }
 }
@@ -221,7 +238,9 @@ class DerivedKeys {
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
-  const members = Object.entries(value).filter(([, one]) => one !== undefined).sort(([a], [b]) => (a < b ? -1 : 1));
+  const members = Object.entries(value)
+    .filter(([, one]) => one !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${members.map(([name, one]) => `${JSON.stringify(name)}:${canonical(one)}`).join(',')}}`;
 }
 
@@ -231,5 +250,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 function inProgress(): Problem {
-  return new Problem('idempotency-in-progress', 'A request with this Idempotency-Key is under way, or has just broken off; repeat it', { retryAfter: 2 });
+  return new Problem('idempotency-in-progress', 'A request with this Idempotency-Key is under way, or has just broken off; repeat it', {
+    retryAfter: 2,
+  });
 }

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
-import { issueKey } from '#broker/tenant/key-issue.ts';
-import type { IssuedKey } from '#broker/tenant/key-issue.ts';
-import { revokeKeys } from '#broker/tenant/key-revoke.ts';
-import { rotateKey } from '#broker/tenant/key-rotation.ts';
-import type { RotatedKey } from '#broker/tenant/key-rotation.ts';
-import { listKeys, pickKey } from '#broker/tenant/key.ts';
-import type { KeyView } from '#broker/tenant/key.ts';
+import { issueKey } from '#broker/operator/key/issue.ts';
+import type { IssuedKey } from '#broker/operator/key/issue.ts';
+import { revokeKeys } from '#broker/operator/key/revoke.ts';
+import { rotateKey } from '#broker/operator/key/rotate.ts';
+import type { RotatedKey } from '#broker/operator/key/rotate.ts';
+import { listKeys, pickKey } from '#broker/operator/key/list.ts';
+import type { KeyView } from '#broker/operator/key/list.ts';
 import type { RepeatableAnswer } from './idempotency.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
@@ -38,7 +38,11 @@ export const keyOperations: readonly Operation[] = [
       const wanted = left.slice(0, page.limit);
       const last = left.length > wanted.length ? wanted.at(-1) : undefined;
       const cursor = last === undefined ? null : cursorOf(positionOf(last));
-      return { status: 200, headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) }, body: { keys: wanted, next_cursor: cursor } };
+      return {
+        status: 200,
+        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) },
+        body: { keys: wanted, next_cursor: cursor },
+      };
     },
   }),
   operation({
@@ -47,7 +51,8 @@ export const keyOperations: readonly Operation[] = [
     path: '/v1/tenants/{tenant}/keys',
     tag,
     summary: 'Issues one more API key; the others go on',
-    description: 'The answer holds the key, which is told nowhere else. Send an Idempotency-Key, such as a random UUID, so that the request can be repeated when its answer was lost.',
+    description:
+      'The answer holds the key, which is told nowhere else. Send an Idempotency-Key, such as a random UUID, so that the request can be repeated when its answer was lost.',
     need: { permission: 'manage:keys', changes: true },
     params: ofTenant,
     query: none,
@@ -91,7 +96,11 @@ export const keyOperations: readonly Operation[] = [
     query: none,
     success: { status: 200, description: 'As Vault has it.', body: { name: 'Key', schema: keyView } },
     refusals: ['not-found', 'unprocessable'],
-    handle: async ({ caller, params }) => ({ status: 200, headers: {}, body: pickKey(await listKeys(caller.access, params.tenant), params.tenant, params.key_id) }),
+    handle: async ({ caller, params }) => ({
+      status: 200,
+      headers: {},
+      body: pickKey(await listKeys(caller.access, params.tenant), params.tenant, params.key_id),
+    }),
   }),
   operation({
     id: 'revokeKey',
@@ -99,7 +108,8 @@ export const keyOperations: readonly Operation[] = [
     path: '/v1/tenants/{tenant}/keys/{key_id}',
     tag,
     summary: 'Ends an API key on every broker within 2 s',
-    description: 'Access tokens that were issued for it before live on. A second time the key is not there any more, and its end is announced again.',
+    description:
+      'Access tokens that were issued for it before live on. A second time the key is not there any more, and its end is announced again.',
     need: { permission: 'manage:keys', changes: true },
     params: ofKey,
     query: none,
@@ -117,7 +127,8 @@ export const keyOperations: readonly Operation[] = [
     path: '/v1/tenants/{tenant}/keys/{key_id}/rotate',
     tag,
     summary: 'Issues a key in place of another, which ends after an overlap',
-    description: 'The new key has the name, scopes, blocks and life of the old one. A conflict where the old key is replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
+    description:
+      'The new key has the name, scopes, blocks and life of the old one. A conflict where the old key is replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
     need: { permission: 'manage:keys', changes: true },
     params: ofKey,
     query: none,
@@ -145,7 +156,9 @@ export const keyOperations: readonly Operation[] = [
       const issued = draft.body as RotatedKey;
       const keys = await listKeys(caller.access, params.tenant);
       const old = keys.find((key) => key.key_id === params.key_id);
-      const done = keys.some((key) => key.key_id === issued.key_id && key.state === 'active') && (old === undefined || old.replaced_by === issued.key_id);
+      const done =
+        keys.some((key) => key.key_id === issued.key_id && key.state === 'active') &&
+        (old === undefined || old.replaced_by === issued.key_id);
       return done ? draft : undefined;
     },
   }),

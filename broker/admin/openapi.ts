@@ -9,7 +9,17 @@ import { problem } from './schema.ts';
 type Json = Record<string, unknown>;
 
 /** What can happen to any request, whatever it asks for. */
-const EVERYWHERE: readonly Slug[] = ['malformed-request', 'invalid-token', 'insufficient-scope', 'access-denied', 'request-timeout', 'uri-too-long', 'header-fields-too-large', 'too-many-requests', 'temporarily-unavailable'];
+const EVERYWHERE: readonly Slug[] = [
+  'malformed-request',
+  'invalid-token',
+  'insufficient-scope',
+  'access-denied',
+  'request-timeout',
+  'uri-too-long',
+  'header-fields-too-large',
+  'too-many-requests',
+  'temporarily-unavailable',
+];
 const WITH_BODY: readonly Slug[] = ['payload-too-large', 'unsupported-media-type'];
 
 const text = { type: 'string' };
@@ -20,7 +30,9 @@ const HEADERS: Record<number, Json> = {
   429: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
   503: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
 };
-const NO_STORE = { 'Cache-Control': { description: 'Never kept by a cache.', required: true, schema: { type: 'string', const: 'no-store' } } };
+const NO_STORE = {
+  'Cache-Control': { description: 'Never kept by a cache.', required: true, schema: { type: 'string', const: 'no-store' } },
+};
 
 /** The OpenAPI 3.1 document of the admin API, made of the very definitions by which it is served. */
 export function openApiDocument(operations: readonly Operation[], version: string): Json {
@@ -31,7 +43,14 @@ export function openApiDocument(operations: readonly Operation[], version: strin
         tags: ['This document'],
         summary: 'This document',
         security: [],
-        responses: { 200: { description: 'OpenAPI 3.1.', headers: NO_STORE, content: { 'application/json': { schema: { type: 'object', required: ['openapi'] } } } }, ...responsesOf(['malformed-request', 'request-timeout', 'header-fields-too-large']) },
+        responses: {
+          200: {
+            description: 'OpenAPI 3.1.',
+            headers: NO_STORE,
+            content: { 'application/json': { schema: { type: 'object', required: ['openapi'] } } },
+          },
+          ...responsesOf(['malformed-request', 'request-timeout', 'header-fields-too-large']),
+        },
       },
     },
   };
@@ -41,7 +60,8 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     info: {
       title: 'Postern admin API',
       version,
-      description: 'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.',
+      description:
+        'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -50,8 +70,21 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     components: {
       schemas: schemasOf(operations),
       securitySchemes: {
-        auth0: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: `An Auth0 access token whose \`permissions\` hold what the operation needs. ${Object.entries(PERMISSIONS).map(([name, what]) => `\`${name}\`: ${what}.`).join(' ')}` },
-        vault: { type: 'apiKey', in: 'header', name: 'X-Vault-Token', description: 'A Vault token with the policy postern-operator, or postern-auditor for what only reads; and with the policy default.' },
+        auth0: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: `An Auth0 access token whose \`permissions\` hold what the operation needs. ${Object.entries(PERMISSIONS)
+            .map(([name, what]) => `\`${name}\`: ${what}.`)
+            .join(' ')}`,
+        },
+        vault: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-Vault-Token',
+          description:
+            'A Vault token with the policy postern-operator, or postern-auditor for what only reads; and with the policy default.',
+        },
       },
     },
   };
@@ -66,14 +99,34 @@ function operationOf({ id, tag, summary, description, need, params, query, body,
     description: description === undefined ? said : `${description}\n\n${said}`,
     security: [{ auth0: [need.permission] }, { vault: [] }],
     parameters: [...parametersOf('path', params), ...parametersOf('query', query), ...(repeatable ? [IDEMPOTENCY_PARAMETER] : [])],
-    ...(body === undefined ? {} : { requestBody: { required: true, content: { 'application/json': { schema: { $ref: `#/components/schemas/${body.name}` } } } } }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: true, content: { 'application/json': { schema: { $ref: `#/components/schemas/${body.name}` } } } } }),
     responses: {
       [success.status]: {
         description: success.description,
-        headers: { ...NO_STORE, ...success.headers, ...(repeatable ? { 'Idempotency-Replayed': { description: 'Present where an earlier answer is repeated.', schema: { type: 'string', const: 'true' } } } : {}) },
-        ...(success.body === undefined ? {} : { content: { 'application/json': { schema: { $ref: `#/components/schemas/${success.body.name}` } } } }),
+        headers: {
+          ...NO_STORE,
+          ...success.headers,
+          ...(repeatable
+            ? {
+                'Idempotency-Replayed': {
+                  description: 'Present where an earlier answer is repeated.',
+                  schema: { type: 'string', const: 'true' },
+                },
+              }
+            : {}),
+        },
+        ...(success.body === undefined
+          ? {}
+          : { content: { 'application/json': { schema: { $ref: `#/components/schemas/${success.body.name}` } } } }),
       },
-      ...responsesOf([...EVERYWHERE, ...refusals, ...(body === undefined ? [] : WITH_BODY), ...(repeatable ? (['idempotency-in-progress', 'idempotency-key-reused'] as const) : [])]),
+      ...responsesOf([
+        ...EVERYWHERE,
+        ...refusals,
+        ...(body === undefined ? [] : WITH_BODY),
+        ...(repeatable ? (['idempotency-in-progress', 'idempotency-key-reused'] as const) : []),
+      ]),
     },
   };
 }
@@ -82,14 +135,24 @@ const IDEMPOTENCY_PARAMETER = {
   name: 'Idempotency-Key',
   in: 'header',
   required: false,
-  description: 'Names this request for 24 hours: the same key and the same request get the same answer. Random, such as a UUID; secrets in the kept answer are encrypted under it.',
+  description:
+    'Names this request for 24 hours: the same key and the same request get the same answer. Random, such as a UUID; secrets in the kept answer are encrypted under it.',
   schema: { type: 'string', pattern: IDEMPOTENCY_KEY.source },
 };
 
 /** A parameter comes as text; `wire` in its metadata is what that text stands for. */
 function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
-  const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12' }) as { properties?: Record<string, Json>; required?: string[] };
-  return Object.entries(properties).map(([name, { description, wire, ...rest }]) => ({ name, in: where, required: required.includes(name), ...(description === undefined ? {} : { description }), schema: wire ?? rest }));
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12' }) as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, wire, ...rest }]) => ({
+    name,
+    in: where,
+    required: required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema: wire ?? rest,
+  }));
 }
 
 /** One response a status: several problems may share it. */
@@ -99,7 +162,14 @@ function responsesOf(slugs: readonly Slug[]): Json {
     statuses.map((status) => {
       const titles = [...new Set(slugs.filter((slug) => PROBLEMS[slug][0] === status).map((slug) => PROBLEMS[slug][1]))];
       // What the parser of HTTP refuses is answered before there is a request: see unparsable() in server.ts.
-      return [status, { description: `${titles.join('; or: ')}.`, headers: { ...NO_STORE, ...HEADERS[status] }, content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } }];
+      return [
+        status,
+        {
+          description: `${titles.join('; or: ')}.`,
+          headers: { ...NO_STORE, ...HEADERS[status] },
+          content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        },
+      ];
     }),
   );
 }
@@ -115,5 +185,10 @@ function schemasOf(operations: readonly Operation[]): Json {
   const uri = (id: string): string => `#/components/schemas/${id}`;
   const all = { ...z.toJSONSchema(input, { io: 'input', uri }).schemas, ...z.toJSONSchema(output, { io: 'output', uri }).schemas };
   // In the document each stands at its own address: it needs no name and no dialect of its own.
-  return Object.fromEntries(Object.entries(all).map(([name, schema]) => [name, Object.fromEntries(Object.entries(schema).filter(([keyword]) => keyword !== '$schema' && keyword !== '$id'))]));
+  return Object.fromEntries(
+    Object.entries(all).map(([name, schema]) => [
+      name,
+      Object.fromEntries(Object.entries(schema).filter(([keyword]) => keyword !== '$schema' && keyword !== '$id')),
+    ]),
+  );
 }

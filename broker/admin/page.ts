@@ -24,7 +24,10 @@ export interface Page {
 
 /** A cursor is a position: whatever it holds is compared with the items' names, and never becomes a part of a path. */
 export function pageOf(query: z.output<typeof pageQuery>): Page {
-  return { limit: Number(query.limit), after: query.cursor === undefined ? undefined : Buffer.from(query.cursor, 'base64url').toString('utf8') };
+  return {
+    limit: Number(query.limit),
+    after: query.cursor === undefined ? undefined : Buffer.from(query.cursor, 'base64url').toString('utf8'),
+  };
 }
 
 export function cursorOf(last: string): string {

@@ -135,8 +135,12 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof PosternError) {
     const slug = SLUGS[error.code];
     // Vault's address and state are the operator's to read, in the log.
-    const detail = slug === 'temporarily-unavailable' ? 'Vault cannot answer now; try again later' : error.message.replaceAll(/\s*\n\s*/g, ' ');
-    return new Problem(slug, detail, { retryAfter: error.retryAfter ?? (slug === 'temporarily-unavailable' || slug === 'too-many-requests' ? 1 : undefined), cause: error });
+    const detail =
+      slug === 'temporarily-unavailable' ? 'Vault cannot answer now; try again later' : error.message.replaceAll(/\s*\n\s*/g, ' ');
+    return new Problem(slug, detail, {
+      retryAfter: error.retryAfter ?? (slug === 'temporarily-unavailable' || slug === 'too-many-requests' ? 1 : undefined),
+      cause: error,
+    });
   }
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const known = typeof code === 'string' ? FRAMEWORK[code] : undefined;

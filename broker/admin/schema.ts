@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { SCOPE_TOKEN } from '#broker/authorization/grant.ts';
+import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ENVIRONMENT } from '#broker/credential/api-key.ts';
 import { NAME } from '#broker/credential/identity.ts';
-import type { IssuedKey } from '#broker/tenant/key-issue.ts';
-import { MAX_OVERLAP } from '#broker/tenant/key-rotation.ts';
-import type { RotatedKey } from '#broker/tenant/key-rotation.ts';
-import { KEY_ID } from '#broker/tenant/key.ts';
-import type { KeyView } from '#broker/tenant/key.ts';
-import type { TenantView } from '#broker/tenant/tenant.ts';
+import type { IssuedKey } from '#broker/operator/key/issue.ts';
+import { MAX_OVERLAP } from '#broker/operator/key/rotate.ts';
+import type { RotatedKey } from '#broker/operator/key/rotate.ts';
+import { KEY_ID } from '#broker/operator/key/list.ts';
+import type { KeyView } from '#broker/operator/key/list.ts';
+import type { TenantView } from '#broker/operator/tenant/tenant.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
 /*
@@ -36,15 +36,24 @@ const ONE_LINE = new RegExp(`^[^${CONTROLS}]{1,128}$`, 'u');
 const isUnicode = (text: string): boolean => text.isWellFormed();
 const unicode = z.string().refine(isUnicode, 'is no Unicode text');
 
-export const tenantId = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Id of a tenant.', examples: ['acme'] });
-export const apiName = z.string().regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends').meta({ description: 'Name of an API.', examples: ['orders'] });
+export const tenantId = z
+  .string()
+  .regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends')
+  .meta({ description: 'Id of a tenant.', examples: ['acme'] });
+export const apiName = z
+  .string()
+  .regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends')
+  .meta({ description: 'Name of an API.', examples: ['orders'] });
 const scope = z.string().regex(SCOPE_TOKEN, 'is no OAuth scope (RFC 6749 §3.3)');
 export const scopes = z.array(scope).max(500);
 export const cidrs = z.array(z.string().regex(CIDR, 'is no block of addresses such as 203.0.113.0/24')).max(100);
 const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is no Unicode text');
 
 const grant = z.strictObject({ api: apiName, scopes });
-const claims = z.record(z.string().regex(CLAIM_NAME, 'is no URI such as https://example.com/plan'), z.union([unicode, z.number(), z.boolean(), z.array(unicode)]));
+const claims = z.record(
+  z.string().regex(CLAIM_NAME, 'is no URI such as https://example.com/plan'),
+  z.union([unicode, z.number(), z.boolean(), z.array(unicode)]),
+);
 const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is no Auth0 organization id such as org_abc123');
 /** 0, or from a minimum up: what 0 means is each field's own. */
 const secondsOrZero = (min: number, max: number) => z.union([z.literal(0), z.int().min(min).max(max)]);
@@ -52,9 +61,17 @@ const keyLife = secondsOrZero(60, 31_536_000);
 
 export const newTenant = z.strictObject({
   tenant: tenantId,
-  grants: z.array(grant).max(200).default([]).meta({ description: 'What it may ask for; APIs that exist, with scopes that they have, each API once.' }),
+  grants: z
+    .array(grant)
+    .max(200)
+    .default([])
+    .meta({ description: 'What it may ask for; APIs that exist, with scopes that they have, each API once.' }),
   default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
-  introspects: z.array(apiName).max(200).default([]).meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
+  introspects: z
+    .array(apiName)
+    .max(200)
+    .default([])
+    .meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
   organization: organization.nullable().default(null).meta({ description: 'Auth0 organization.' }),
   claims: claims.default({}).meta({ description: 'Further claims of its tokens; names are URIs.' }),
   token_ttl: z.int().min(30).max(3600).default(300).meta({ description: 'Seconds that the Vault token behind one login lives.' }),
@@ -65,7 +82,9 @@ export const newTenant = z.strictObject({
 
 export const tenantView = z.strictObject({
   tenant: z.string(),
-  state: z.enum(['active', 'disabled', 'incomplete']).meta({ description: '`incomplete`: a role without a document or the reverse; nothing is issued to it.' }),
+  state: z
+    .enum(['active', 'disabled', 'incomplete'])
+    .meta({ description: '`incomplete`: a role without a document or the reverse; nothing is issued to it.' }),
   role_id: z.string().nullable().meta({ description: 'Its client_id.' }),
   grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
   default_api: z.string().nullable(),
@@ -76,7 +95,12 @@ export const tenantView = z.strictObject({
   secret_id_ttl: z.number(),
   secret_id_num_uses: z.number(),
   cidrs: z.array(z.string()),
-  lives_on: z.array(z.strictObject({ api: z.string(), seconds: z.number() })).meta({ description: 'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.' }),
+  lives_on: z
+    .array(z.strictObject({ api: z.string(), seconds: z.number() }))
+    .meta({
+      description:
+        'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.',
+    }),
   problems: z.array(z.string()).meta({ description: 'What is not as it should be, in words.' }),
 }) satisfies z.ZodType<TenantView>;
 
@@ -84,24 +108,53 @@ const nextCursor = z.string().nullable().meta({ description: 'For the next page;
 export const tenantPage = z.strictObject({ tenants: z.array(tenantView), next_cursor: nextCursor });
 
 export const grants = z.strictObject({
-  grants: z.array(grant).max(200).meta({ description: 'Everything it may ask for from now on; APIs that exist, with scopes that they have, each API once.' }),
+  grants: z
+    .array(grant)
+    .max(200)
+    .meta({ description: 'Everything it may ask for from now on; APIs that exist, with scopes that they have, each API once.' }),
   default_api: apiName.nullable().default(null).meta({ description: 'The API where a request names no audience; one of its grants.' }),
-  introspects: z.array(apiName).max(200).default([]).meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
+  introspects: z
+    .array(apiName)
+    .max(200)
+    .default([])
+    .meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
 });
-export const grantsView = z.strictObject({ tenant: z.string(), grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })), default_api: z.string().nullable(), introspects: z.array(z.string()) });
+export const grantsView = z.strictObject({
+  tenant: z.string(),
+  grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
+  default_api: z.string().nullable(),
+  introspects: z.array(z.string()),
+});
 
-export const keyId = z.string().regex(KEY_ID, 'is no key id such as key_0f1e2d3c4b5a69788796a5b4').meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
+export const keyId = z
+  .string()
+  .regex(KEY_ID, 'is no key id such as key_0f1e2d3c4b5a69788796a5b4')
+  .meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
 
 export const newKey = z.strictObject({
   name: oneLine.optional().meta({ description: 'For people: what it is for.' }),
-  ttl: keyLife.optional().meta({ description: 'Seconds until it ends; 0: until revoked. Without it the tenant\'s `secret_id_ttl`.' }),
-  cidrs: cidrs.optional().meta({ description: 'Where it may be used from, within the tenant\'s own blocks. Without it those.' }),
-  scopes: z.array(scope).min(1).max(100).optional().meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Without it all that the tenant has, now and later.' }),
-  environment: z.string().regex(ENVIRONMENT, 'is 1 to 16 characters of a-z and 0-9').default('live').meta({ description: 'A part of the key\'s text, for people and secret scanners.' }),
+  ttl: keyLife.optional().meta({ description: "Seconds until it ends; 0: until revoked. Without it the tenant's `secret_id_ttl`." }),
+  cidrs: cidrs.optional().meta({ description: "Where it may be used from, within the tenant's own blocks. Without it those." }),
+  scopes: z
+    .array(scope)
+    .min(1)
+    .max(100)
+    .optional()
+    .meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Without it all that the tenant has, now and later.' }),
+  environment: z
+    .string()
+    .regex(ENVIRONMENT, 'is 1 to 16 characters of a-z and 0-9')
+    .default('live')
+    .meta({ description: "A part of the key's text, for people and secret scanners." }),
 });
 
 export const rotation = z.strictObject({
-  overlap: z.int().min(0).max(MAX_OVERLAP).default(86_400).meta({ description: 'Seconds for which the old key goes on beside the new one; 0: it ends at once.' }),
+  overlap: z
+    .int()
+    .min(0)
+    .max(MAX_OVERLAP)
+    .default(86_400)
+    .meta({ description: 'Seconds for which the old key goes on beside the new one; 0: it ends at once.' }),
 });
 
 const keyFields = {
@@ -120,7 +173,9 @@ export const keyView = z.strictObject({
   environment: z.string().nullable(),
   issued_at: z.iso.datetime().nullable(),
   last_used_at: z.iso.datetime().nullable().meta({ description: 'To the minute, and known some minutes late.' }),
-  state: z.enum(['active', 'ending', 'ended', 'unconfirmed']).meta({ description: '`ending`: replaced, and good until expires_at; `ended`: refused; `unconfirmed`: of a rotation that broke off.' }),
+  state: z
+    .enum(['active', 'ending', 'ended', 'unconfirmed'])
+    .meta({ description: '`ending`: replaced, and good until expires_at; `ended`: refused; `unconfirmed`: of a rotation that broke off.' }),
   replaces: z.string().nullable(),
   replaced_by: z.string().nullable(),
 }) satisfies z.ZodType<KeyView>;
@@ -128,7 +183,9 @@ export const keyPage = z.strictObject({ keys: z.array(keyView), next_cursor: nex
 
 export const issuedKey = z.strictObject({
   ...keyFields,
-  key: z.string().meta({ description: 'The key itself: told here only, and in answers to the same request with the same Idempotency-Key within 24 h.' }),
+  key: z
+    .string()
+    .meta({ description: 'The key itself: told here only, and in answers to the same request with the same Idempotency-Key within 24 h.' }),
   accessor: z.string().nullable(),
   environment: z.string(),
   issued_by: z.string(),
@@ -142,7 +199,14 @@ export const rotatedKey = z.strictObject({
   abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
 }) satisfies z.ZodType<RotatedKey>;
 
-const apiView = z.strictObject({ api: z.string(), audience: z.string(), source: z.enum(['auth0', 'transit']), scopes: z.array(z.string()), lifetime: z.number().meta({ description: 'Seconds.' }), dialect: z.string() });
+const apiView = z.strictObject({
+  api: z.string(),
+  audience: z.string(),
+  source: z.enum(['auth0', 'transit']),
+  scopes: z.array(z.string()),
+  lifetime: z.number().meta({ description: 'Seconds.' }),
+  dialect: z.string(),
+});
 export const apiPage = z.strictObject({ apis: z.array(apiView), next_cursor: nextCursor });
 
 export const problem = z.strictObject({
@@ -152,6 +216,12 @@ export const problem = z.strictObject({
   detail: z.string(),
   instance: z.string().meta({ description: 'This occurrence; the log of the broker names it too.' }),
   errors: z
-    .array(z.strictObject({ in: z.enum(['body', 'path', 'query', 'header']), at: z.string().meta({ description: 'JSON Pointer into the body, or name of the parameter.' }), detail: z.string() }))
+    .array(
+      z.strictObject({
+        in: z.enum(['body', 'path', 'query', 'header']),
+        at: z.string().meta({ description: 'JSON Pointer into the body, or name of the parameter.' }),
+        detail: z.string(),
+      }),
+    )
     .optional(),
 });

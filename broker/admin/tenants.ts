@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { createTenant, disableTenant, enableTenant, pageTenants, showTenant } from '#broker/tenant/tenant.ts';
+import { createTenant, disableTenant, enableTenant, pageTenants, showTenant } from '#broker/operator/tenant/tenant.ts';
 import { requirePermission } from './caller.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
@@ -11,8 +11,12 @@ const none = z.strictObject({});
 const ofTenant = z.strictObject({ tenant: tenantId });
 const view = { name: 'Tenant', schema: tenantView };
 
-export const LINK = { Link: { description: 'The next page, `rel="next"` (RFC 8288); absent on the last one.', schema: { type: 'string' }, required: false } };
-export const LOCATION = { Location: { description: 'Where it is now.', schema: { type: 'string', format: 'uri-reference' }, required: true } };
+export const LINK = {
+  Link: { description: 'The next page, `rel="next"` (RFC 8288); absent on the last one.', schema: { type: 'string' }, required: false },
+};
+export const LOCATION = {
+  Location: { description: 'Where it is now.', schema: { type: 'string', format: 'uri-reference' }, required: true },
+};
 
 export const tenantOperations: readonly Operation[] = [
   operation({
@@ -30,7 +34,11 @@ export const tenantOperations: readonly Operation[] = [
       const page = pageOf(query);
       const { tenants, next } = await pageTenants(caller.access, page);
       const cursor = next === undefined ? null : cursorOf(next);
-      return { status: 200, headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) }, body: { tenants, next_cursor: cursor } };
+      return {
+        status: 200,
+        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) },
+        body: { tenants, next_cursor: cursor },
+      };
     },
   }),
   operation({
@@ -39,7 +47,8 @@ export const tenantOperations: readonly Operation[] = [
     path: '/v1/tenants',
     tag,
     summary: 'Makes a tenant',
-    description: 'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
+    description:
+      'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
     need: { permission: 'manage:tenants', changes: true },
     params: none,
     query: none,

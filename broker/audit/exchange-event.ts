@@ -112,7 +112,8 @@ export function refused(attempt: Attempt, error: unknown): string {
     address: attempt.address,
     ms: elapsed(attempt),
     client_id: identity?.clientId,
-    client_id_sha256: identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
+    client_id_sha256:
+      identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
     key_id: identity?.keyId,
     tenant: identity?.tenant,
     api: grant?.api,

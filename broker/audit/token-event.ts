@@ -39,7 +39,10 @@ export interface PresentedAttempt {
 }
 
 /** @param end what became of it, or the error that it ended with. */
-export function tokenEvent(attempt: PresentedAttempt, end: { outcome: Exclude<TokenEvent['outcome'], 'refused'> } | { error: unknown }): string {
+export function tokenEvent(
+  attempt: PresentedAttempt,
+  end: { outcome: Exclude<TokenEvent['outcome'], 'refused'> } | { error: unknown },
+): string {
   const { identity, token, api } = attempt.trace;
   const line: TokenEvent = {
     time: new Date().toISOString(),

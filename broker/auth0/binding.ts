@@ -1,4 +1,4 @@
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VerifiedClaims } from './verifier.ts';
 
@@ -23,24 +23,33 @@ export const BINDINGS: Readonly<Record<BindingMode, Binding>> = {
   organization: {
     parameters: (grant) => ({ organization: organizationOf(grant) }),
     check: (claims, grant) => {
-      if (claims.all['org_id'] !== organizationOf(grant)) throw unbound('its org_id is not the tenant\'s organization');
+      if (claims.all['org_id'] !== organizationOf(grant)) throw unbound("its org_id is not the tenant's organization");
     },
   },
   action: {
     parameters: (grant) => ({ [TENANT_PARAMETER]: grant.tenant }),
     check: (claims, grant, tenantClaim) => {
-      if (claims.all[tenantClaim] !== grant.tenant) throw unbound(`its claim ${tenantClaim} does not name the tenant: is the Action deployed and bound to the Credentials Exchange trigger?`);
+      if (claims.all[tenantClaim] !== grant.tenant)
+        throw unbound(
+          `its claim ${tenantClaim} does not name the tenant: is the Action deployed and bound to the Credentials Exchange trigger?`,
+        );
     },
   },
 };
 
 function organizationOf(grant: AuthorizedGrant): string {
   if (grant.organization === undefined) {
-    throw new PosternError('misconfigured', 'Client is not set up', { detail: `tenant ${grant.tenant} has no organization, which POSTERN_AUTH0_BINDING=organization needs`, retryAfter: 10 });
+    throw new PosternError('misconfigured', 'Client is not set up', {
+      detail: `tenant ${grant.tenant} has no organization, which POSTERN_AUTH0_BINDING=organization needs`,
+      retryAfter: 10,
+    });
   }
   return grant.organization;
 }
 
 function unbound(why: string): PosternError {
-  return new PosternError('misconfigured', 'Service temporarily unavailable', { detail: `The token from Auth0 is refused: ${why}`, retryAfter: 10 });
+  return new PosternError('misconfigured', 'Service temporarily unavailable', {
+    detail: `The token from Auth0 is refused: ${why}`,
+    retryAfter: 10,
+  });
 }

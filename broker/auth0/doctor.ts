@@ -1,8 +1,8 @@
 import type { ManagementClient } from 'auth0';
-import type { Api } from '#broker/authorization/grant.ts';
+import type { Api } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
-import { failed, ok, skipped, warning } from '#broker/tenant/check.ts';
-import type { Check } from '#broker/tenant/check.ts';
+import { failed, ok, skipped, warning } from '#broker/doctor/check.ts';
+import type { Check } from '#broker/doctor/check.ts';
 import { findSharedApplication } from './application.ts';
 import type { SharedApplication } from './application.ts';
 import { TENANT_PARAMETER } from './binding.ts';
@@ -64,7 +64,8 @@ function applicationCheck({ clientId, name, grantTypes, organizationUsage }: Sha
 async function apiCheck(management: ManagementClient, api: Api): Promise<Check> {
   const title = `auth0: API ${api.name}`;
   const found = await (async () => {
-    for await (const one of await management.resourceServers.list({ identifiers: [api.audience], per_page: 100, include_totals: true })) if (one.identifier === api.audience) return one;
+    for await (const one of await management.resourceServers.list({ identifiers: [api.audience], per_page: 100, include_totals: true }))
+      if (one.identifier === api.audience) return one;
     return undefined;
   })().catch((error: unknown) => {
     throw explainManagement(error, `find the API ${api.audience}`, 'read:resource_servers');
@@ -72,12 +73,18 @@ async function apiCheck(management: ManagementClient, api: Api): Promise<Check> 
   if (found === undefined) return failed(title, `Auth0 has no API with the identifier ${api.audience}`, APPLY);
   const scopes = (found.scopes ?? []).map(({ value }) => value);
   const missing = api.scopes.filter((scope) => !scopes.includes(scope));
-  if (missing.length > 0) return failed(title, `Auth0 does not know its scope${missing.length === 1 ? '' : 's'} ${missing.join(', ')}`, APPLY);
-  if (found.signing_alg !== undefined && found.signing_alg !== 'RS256') return failed(title, `is signed with ${found.signing_alg}; brokers take RS256 only`, APPLY);
+  if (missing.length > 0)
+    return failed(title, `Auth0 does not know its scope${missing.length === 1 ? '' : 's'} ${missing.join(', ')}`, APPLY);
+  if (found.signing_alg !== undefined && found.signing_alg !== 'RS256')
+    return failed(title, `is signed with ${found.signing_alg}; brokers take RS256 only`, APPLY);
   const differs: string[] = [];
-  if (found.token_lifetime !== undefined && found.token_lifetime !== api.lifetime) differs.push(`tokens live ${found.token_lifetime} s, Vault says ${api.lifetime} s`);
-  if (found.token_dialect !== undefined && found.token_dialect !== api.dialect) differs.push(`the dialect is ${found.token_dialect}, Vault says ${api.dialect}`);
-  return differs.length > 0 ? warning(title, differs.join('; '), APPLY) : ok(title, `${api.audience}: ${api.scopes.join(', ') || 'no scopes'}`);
+  if (found.token_lifetime !== undefined && found.token_lifetime !== api.lifetime)
+    differs.push(`tokens live ${found.token_lifetime} s, Vault says ${api.lifetime} s`);
+  if (found.token_dialect !== undefined && found.token_dialect !== api.dialect)
+    differs.push(`the dialect is ${found.token_dialect}, Vault says ${api.dialect}`);
+  return differs.length > 0
+    ? warning(title, differs.join('; '), APPLY)
+    : ok(title, `${api.audience}: ${api.scopes.join(', ') || 'no scopes'}`);
 }
 
 async function grantChecks({ management, apis, binding }: Auth0InspectionOptions, { clientId }: SharedApplication): Promise<Check[]> {
@@ -85,7 +92,12 @@ async function grantChecks({ management, apis, binding }: Auth0InspectionOptions
   try {
     for await (const grant of await management.clientGrants.list({ client_id: clientId, take: 100 })) {
       if (grant.audience === undefined) continue;
-      grants.set(grant.audience, { scope: grant.scope ?? [], all: grant.allow_all_scopes === true, organization: grant.organization_usage, any: grant.allow_any_organization === true });
+      grants.set(grant.audience, {
+        scope: grant.scope ?? [],
+        all: grant.allow_all_scopes === true,
+        organization: grant.organization_usage,
+        any: grant.allow_any_organization === true,
+      });
     }
   } catch (error) {
     throw explainManagement(error, 'list the client grants', 'read:client_grants');
@@ -97,9 +109,18 @@ async function grantChecks({ management, apis, binding }: Auth0InspectionOptions
     const missing = grant.all ? [] : api.scopes.filter((scope) => !grant.scope.includes(scope));
     if (missing.length > 0) return failed(title, `lacks ${missing.join(', ')}`, APPLY);
     if (binding === 'organization' && !['allow', 'require'].includes(grant.organization ?? '')) {
-      return failed(title, 'takes no organization, which the binding needs', 'Set organization_usage = "allow" and allow_any_organization = true on this client grant (terraform-provider-auth0 1.1 or later, or the dashboard).');
+      return failed(
+        title,
+        'takes no organization, which the binding needs',
+        'Set organization_usage = "allow" and allow_any_organization = true on this client grant (terraform-provider-auth0 1.1 or later, or the dashboard).',
+      );
     }
-    if (binding === 'organization' && !grant.any) return warning(title, 'takes only organizations that are named on it', 'Set allow_any_organization = true, or grant it to each tenant\'s organization.');
+    if (binding === 'organization' && !grant.any)
+      return warning(
+        title,
+        'takes only organizations that are named on it',
+        "Set allow_any_organization = true, or grant it to each tenant's organization.",
+      );
     return ok(title, grant.all ? 'all scopes' : grant.scope.join(', ') || 'no scopes');
   });
 }
@@ -110,21 +131,33 @@ async function actionCheck(management: ManagementClient): Promise<Check> {
   const isOurs = (code: string | undefined): boolean => code?.includes(TENANT_PARAMETER) === true;
   try {
     const bound: string[] = [];
-    for await (const { action } of await management.actions.triggers.bindings.list(TRIGGER, { per_page: 50 })) if (action?.id !== undefined) bound.push(action.id);
+    for await (const { action } of await management.actions.triggers.bindings.list(TRIGGER, { per_page: 50 }))
+      if (action?.id !== undefined) bound.push(action.id);
     for (const id of bound) {
       const action = await management.actions.get(id);
       if (!isOurs(action.code) && !isOurs(action.deployed_version?.code)) continue;
-      if (action.deployed_version === undefined || !isOurs(action.deployed_version.code ?? action.code)) return failed(title, `"${action.name}" is bound to ${TRIGGER}, but not deployed`, `Deploy it. ${APPLY}`);
-      if (action.all_changes_deployed === false) return warning(title, `"${action.name}" is deployed and bound, and has changes that are not deployed`, 'Deploy or drop them.');
+      if (action.deployed_version === undefined || !isOurs(action.deployed_version.code ?? action.code))
+        return failed(title, `"${action.name}" is bound to ${TRIGGER}, but not deployed`, `Deploy it. ${APPLY}`);
+      if (action.all_changes_deployed === false)
+        return warning(title, `"${action.name}" is deployed and bound, and has changes that are not deployed`, 'Deploy or drop them.');
       return ok(title, `"${action.name}" is deployed and bound to ${TRIGGER}`);
     }
     for await (const action of await management.actions.list({ triggerId: TRIGGER, per_page: 50 })) {
-      if (isOurs(action.code)) return failed(title, `"${action.name}" exists, but is not bound to ${TRIGGER}: no token would be bound to its tenant, and brokers refuse all`, `${APPLY} (manage_trigger = true), or bind it by hand.`);
+      if (isOurs(action.code))
+        return failed(
+          title,
+          `"${action.name}" exists, but is not bound to ${TRIGGER}: no token would be bound to its tenant, and brokers refuse all`,
+          `${APPLY} (manage_trigger = true), or bind it by hand.`,
+        );
     }
   } catch (error) {
     throw explainManagement(error, 'look at the Actions', 'read:actions');
   }
-  return failed(title, `no Action on ${TRIGGER} reads ${TENANT_PARAMETER}: no token would be bound to its tenant, and brokers refuse all`, APPLY);
+  return failed(
+    title,
+    `no Action on ${TRIGGER} reads ${TENANT_PARAMETER}: no token would be bound to its tenant, and brokers refuse all`,
+    APPLY,
+  );
 }
 
 async function organizationChecks({ management, tenants, binding }: Auth0InspectionOptions): Promise<Check[]> {
@@ -132,7 +165,13 @@ async function organizationChecks({ management, tenants, binding }: Auth0Inspect
   const checks: Check[] = [];
   const without = tenants.filter(({ organization }) => organization === null).map(({ tenant }) => tenant);
   if (binding === 'organization' && without.length > 0) {
-    checks.push(failed(title, `no organization: ${without.slice(0, 20).join(', ')}${without.length > 20 ? ` and ${without.length - 20} more` : ''}`, 'postern tenant create … --update --organization org_…, or Terraform.'));
+    checks.push(
+      failed(
+        title,
+        `no organization: ${without.slice(0, 20).join(', ')}${without.length > 20 ? ` and ${without.length - 20} more` : ''}`,
+        'postern tenant create … --update --organization org_…, or Terraform.',
+      ),
+    );
   }
   const named = tenants.flatMap(({ tenant, organization }) => (organization === null ? [] : [{ tenant, organization }]));
   if (named.length === 0) return checks.length > 0 ? checks : [skipped(title, 'no tenant has one')];

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import type { FetchImplementation, JWTPayload } from 'jose';
 import { PosternError } from '#broker/error.ts';
-import type { TokenJudge } from '#broker/token/issued.ts';
+import type { TokenJudge } from '#broker/token/issued-tokens.ts';
 
 export interface Auth0JudgeOptions {
   /** e.g. `https://acme.eu.auth0.com/`, with its trailing slash. */
@@ -56,7 +56,11 @@ export class Auth0Judge implements TokenJudge {
 
   async #verified(accessToken: string): Promise<JWTPayload | undefined> {
     try {
-      const { payload, protectedHeader } = await jwtVerify(accessToken, this.#keys, { issuer: this.issuer, algorithms: ['RS256'], currentDate: new Date(this.#now()) });
+      const { payload, protectedHeader } = await jwtVerify(accessToken, this.#keys, {
+        issuer: this.issuer,
+        algorithms: ['RS256'],
+        currentDate: new Date(this.#now()),
+      });
       return protectedHeader.typ === undefined || ACCESS_TOKEN_TYP.test(protectedHeader.typ) ? payload : undefined;
     } catch (error) {
       if (error instanceof PosternError) throw error;
@@ -80,6 +84,9 @@ export class Auth0Judge implements TokenJudge {
   }
 
   #away(): PosternError {
-    return new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: "Auth0's keys cannot be fetched", retryAfter: 5 });
+    return new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+      detail: "Auth0's keys cannot be fetched",
+      retryAfter: 5,
+    });
   }
 }

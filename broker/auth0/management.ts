@@ -24,7 +24,11 @@ export function createManagement(options: ManagementOptions): ManagementClient {
     maxRetries: 1,
     telemetry: false,
     // A redirect would take the token along.
-    fetch: (input, init) => fetch(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, { ...init, redirect: 'error' }),
+    fetch: (input, init) =>
+      fetch(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
+        ...init,
+        redirect: 'error',
+      }),
   });
 }
 
@@ -32,7 +36,9 @@ export function createManagement(options: ManagementOptions): ManagementClient {
 function hostOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);
   if (url === null || url.protocol !== 'https:' || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
-    throw new PosternError('invalid_request', 'AUTH0_DOMAIN is no Auth0 domain', { detail: 'It is like your-tenant.eu.auth0.com, without a path.' });
+    throw new PosternError('invalid_request', 'AUTH0_DOMAIN is no Auth0 domain', {
+      detail: 'It is like your-tenant.eu.auth0.com, without a path.',
+    });
   }
   return url.host;
 }
@@ -42,7 +48,10 @@ function hostOf(domain: string): string {
  * @param scope that the call needs, e.g. `read:clients`
  */
 export function explainManagement(error: unknown, doing: string, scope: string): unknown {
-  if (error instanceof ManagementTimeoutError) return new PosternError('temporarily_unavailable', `Auth0's Management API did not answer in time to ${doing}`, { detail: 'Is AUTH0_DOMAIN right?' });
+  if (error instanceof ManagementTimeoutError)
+    return new PosternError('temporarily_unavailable', `Auth0's Management API did not answer in time to ${doing}`, {
+      detail: 'Is AUTH0_DOMAIN right?',
+    });
   if (!(error instanceof ManagementError)) return error;
   switch (error.statusCode) {
     case 401:
@@ -56,7 +65,9 @@ export function explainManagement(error: unknown, doing: string, scope: string):
     case 429:
       return new PosternError('too_many_requests', `Auth0 allows no more requests for now`, { detail: 'Try again in a minute.' });
     case undefined:
-      return new PosternError('temporarily_unavailable', `Auth0's Management API cannot be reached`, { detail: 'Is AUTH0_DOMAIN right, and can this machine reach it?' });
+      return new PosternError('temporarily_unavailable', `Auth0's Management API cannot be reached`, {
+        detail: 'Is AUTH0_DOMAIN right, and can this machine reach it?',
+      });
     default:
       return new PosternError('temporarily_unavailable', `Auth0 answered ${error.statusCode} when asked to ${doing}`);
   }

@@ -43,7 +43,12 @@ export async function rotateClientSecret(options: RotationOptions): Promise<stri
 async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: RotationOptions, audience: string): Promise<string> {
   let last: unknown;
   for (const secret of clientSecrets) {
-    const configuration = new oauth.Configuration({ issuer, token_endpoint: new URL('oauth/token', issuer).href }, clientId, undefined, oauth.ClientSecretPost(secret));
+    const configuration = new oauth.Configuration(
+      { issuer, token_endpoint: new URL('oauth/token', issuer).href },
+      clientId,
+      undefined,
+      oauth.ClientSecretPost(secret),
+    );
     configuration.timeout = timeoutMs / 1000;
     if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
     try {
@@ -54,12 +59,22 @@ async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: R
     }
   }
   const status = statusOf(last);
-  if (status === 401) throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", { detail: 'Write the current client_secret to config' });
-  if (status === 429) throw new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
+  if (status === 401)
+    throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", {
+      detail: 'Write the current client_secret to config',
+    });
+  if (status === 429)
+    throw new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
   if (status !== undefined && status < 500) {
-    throw new PosternError('access_denied', `Auth0 gives the shared application no token for its Management API`, { detail: `It needs a client grant for the audience ${audience} with the scope ${SCOPE}` });
+    throw new PosternError('access_denied', `Auth0 gives the shared application no token for its Management API`, {
+      detail: `It needs a client grant for the audience ${audience} with the scope ${SCOPE}`,
+    });
   }
-  throw new PosternError('temporarily_unavailable', status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`, { detail: 'Nothing has changed. Try again' });
+  throw new PosternError(
+    'temporarily_unavailable',
+    status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`,
+    { detail: 'Nothing has changed. Try again' },
+  );
 }
 
 function refusalOf(error: unknown, audience: string): PosternError {
@@ -67,15 +82,23 @@ function refusalOf(error: unknown, audience: string): PosternError {
   switch (status) {
     case 401:
     case 403:
-      return new PosternError('access_denied', `Auth0 refuses to rotate the secret`, { detail: `The application's client grant for ${audience} needs the scope ${SCOPE}` });
+      return new PosternError('access_denied', `Auth0 refuses to rotate the secret`, {
+        detail: `The application's client grant for ${audience} needs the scope ${SCOPE}`,
+      });
     case 404:
-      return new PosternError('access_denied', 'Auth0 does not know this application', { detail: 'client_id in config must be that of an application of this Auth0 tenant' });
+      return new PosternError('access_denied', 'Auth0 does not know this application', {
+        detail: 'client_id in config must be that of an application of this Auth0 tenant',
+      });
     case 429:
       return new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
     case undefined:
       return unknownOutcome('Auth0 did not answer');
     default:
-      return status >= 500 ? unknownOutcome(`Auth0 answered ${status}`) : new PosternError('access_denied', `Auth0 answered ${status} when asked to rotate the secret`, { detail: "The application must authenticate by a client secret" });
+      return status >= 500
+        ? unknownOutcome(`Auth0 answered ${status}`)
+        : new PosternError('access_denied', `Auth0 answered ${status} when asked to rotate the secret`, {
+            detail: 'The application must authenticate by a client secret',
+          });
   }
 }
 

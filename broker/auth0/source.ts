@@ -1,5 +1,5 @@
 import * as oauth from 'openid-client';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import type { TokenSource } from '#broker/token/source.ts';
 import { Token } from '#broker/token/token.ts';
@@ -145,7 +145,10 @@ export class Auth0Source implements TokenSource {
 class WrongUpstreamSecret extends Error {}
 
 function away(detail: string, seconds: number): PosternError {
-  return new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail, retryAfter: Math.max(1, Math.ceil(seconds)) });
+  return new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+    detail,
+    retryAfter: Math.max(1, Math.ceil(seconds)),
+  });
 }
 
 function responseOf(error: unknown): Response | undefined {

@@ -106,7 +106,7 @@ export class ApiKey {
 function limbsOf(text: string, from: number): Uint16Array | undefined {
   const limbs = new Uint16Array(LIMBS);
   let used = 0;
-  for (let at = from; at < from + BODY; ) {
+  for (let at = from; at < from + BODY;) {
     const to = at === from ? at + (BODY % CHUNK) : at + CHUNK;
     let carry = numberOf(text, at, to);
     at = to;

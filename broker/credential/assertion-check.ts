@@ -49,9 +49,16 @@ let decoys: readonly ClientKey[] | undefined;
  * @param nowMs ms since 1970
  * @throws {BadAssertion}
  */
-export async function checkAssertion(assertion: ClientAssertion, keys: readonly ClientKey[], audiences: readonly string[], nowMs: number): Promise<AssertionClaims> {
+export async function checkAssertion(
+  assertion: ClientAssertion,
+  keys: readonly ClientKey[],
+  audiences: readonly string[],
+  nowMs: number,
+): Promise<AssertionClaims> {
   const { alg, kid } = headerOf(assertion);
-  const fitting = keys.filter((candidate) => fits(candidate.key, alg) && (candidate.kid === undefined || kid === undefined || candidate.kid === kid));
+  const fitting = keys.filter(
+    (candidate) => fits(candidate.key, alg) && (candidate.kid === undefined || kid === undefined || candidate.kid === kid),
+  );
   decoys ??= makeDecoys();
   const candidates = fitting.length > 0 ? fitting : decoys.filter(({ key }) => fits(key, alg));
   const options = {

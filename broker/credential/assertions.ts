@@ -116,13 +116,20 @@ export class Assertions {
   }
 
   /** Whether a newer key made it. @throws what was found before, where nothing is newer */
-  async #checkAgain(before: Registration | undefined, assertion: ClientAssertion, found: PosternError): Promise<{ registration: Registration; claims: AssertionClaims }> {
+  async #checkAgain(
+    before: Registration | undefined,
+    assertion: ClientAssertion,
+    found: PosternError,
+  ): Promise<{ registration: Registration; claims: AssertionClaims }> {
     const now = await this.#registrationOf(assertion.clientId, COOLDOWN);
     if (now === before || haveSameKeys(now, before)) throw found;
     return this.#checkBy(now, assertion);
   }
 
-  async #checkBy(registration: Registration | undefined, assertion: ClientAssertion): Promise<{ registration: Registration; claims: AssertionClaims }> {
+  async #checkBy(
+    registration: Registration | undefined,
+    assertion: ClientAssertion,
+  ): Promise<{ registration: Registration; claims: AssertionClaims }> {
     try {
       const claims = await checkAssertion(assertion, registration?.keys ?? [], this.#options.audiences, this.#now());
       if (registration !== undefined) return { registration, claims };

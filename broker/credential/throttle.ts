@@ -100,7 +100,10 @@ export class Throttle {
       }
       if (now - since > this.#patienceMs) {
         allowance.waiting.shift()?.();
-        throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'too many logins of one address wait for Vault', retryAfter: 1 });
+        throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
+          detail: 'too many logins of one address wait for Vault',
+          retryAfter: 1,
+        });
       }
       if (allowance.left - allowance.pending >= 1) {
         allowance.pending++;
@@ -132,9 +135,15 @@ function networkOf(address: string): string {
   const zeros = address.includes('::') ? Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => 0) : [];
   const groups = [...left, ...zeros, ...right];
   if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
-    return groups.slice(6).flatMap((group) => [group >> 8, group & 255]).join('.');
+    return groups
+      .slice(6)
+      .flatMap((group) => [group >> 8, group & 255])
+      .join('.');
   }
-  return groups.slice(0, 4).map((group) => group.toString(16)).join(':');
+  return groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':');
 }
 
 /** 16 bits each; a dotted quad at the end is two of them. */

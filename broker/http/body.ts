@@ -121,7 +121,24 @@ function parseJsonObject(text: string): Parameters {
   return parameters;
 }
 
-const KNOWN: ReadonlySet<string> = new Set(['grant_type', 'client_id', 'client_secret', 'audience', 'scope', 'organization', 'client_assertion', 'client_assertion_type', 'token', 'token_type_hint', 'resource', 'subject_token', 'subject_token_type', 'requested_token_type', 'actor_token', 'actor_token_type']);
+const KNOWN: ReadonlySet<string> = new Set([
+  'grant_type',
+  'client_id',
+  'client_secret',
+  'audience',
+  'scope',
+  'organization',
+  'client_assertion',
+  'client_assertion_type',
+  'token',
+  'token_type_hint',
+  'resource',
+  'subject_token',
+  'subject_token_type',
+  'requested_token_type',
+  'actor_token',
+  'actor_token_type',
+]);
 
 /** How many names the outermost object of a valid JSON text has, repeated ones counted each time. */
 function topLevelNames(text: string): number {

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
 import { ASSERTION_TYPE, ClientAssertion } from '#broker/credential/assertion.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import { wrongCredential } from '#broker/credential/login.ts';
-import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifier.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
+import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import { decodeFormComponent } from './body.ts';
 import type { Parameters } from './body.ts';
@@ -31,7 +31,8 @@ export function clientCredential(request: IncomingMessage, parameters: Parameter
   const assertion = parameters.get('client_assertion') ?? '';
   const assertionType = parameters.get('client_assertion_type') ?? '';
   if (assertion !== '' || assertionType !== '') {
-    if (secret !== '' || header !== undefined) throw new PosternError('invalid_request', 'More than one client authentication method was used');
+    if (secret !== '' || header !== undefined)
+      throw new PosternError('invalid_request', 'More than one client authentication method was used');
     return assertionOf(assertionType, assertion, id);
   }
   if (header === undefined) {

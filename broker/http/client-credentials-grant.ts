@@ -11,7 +11,11 @@ export const clientCredentialsGrant: TokenGrant = {
     run.clientId = credential.clientId;
     return run.exchange.run(
       credential,
-      { audience: optional(parameters, 'audience'), scope: optional(parameters, 'scope'), organization: optional(parameters, 'organization') },
+      {
+        audience: optional(parameters, 'audience'),
+        scope: optional(parameters, 'scope'),
+        organization: optional(parameters, 'organization'),
+      },
       address,
       run.trace,
     );

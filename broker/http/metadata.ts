@@ -3,7 +3,7 @@ import type { KeySet } from '#broker/token/keyset.ts';
 import { CLIENT_AUTHENTICATION_METHODS } from './client-authentication.ts';
 import { replyJson } from './reply.ts';
 import type { Route } from './route.ts';
-import { GRANT_TYPES } from './token.ts';
+import { GRANT_TYPES } from './token-endpoint.ts';
 
 export interface MetadataOptions {
   /** With its trailing slash. */

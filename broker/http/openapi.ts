@@ -28,13 +28,24 @@ const required = (description: string, more: Json = {}): Json => ({ type: 'strin
 const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: Json): Json => ({ 'application/json': { schema } });
 /** Every endpoint that reads parameters takes both; JSON as Auth0's does. */
-const parameters = (schema: Json): Json => ({ required: true, content: { 'application/x-www-form-urlencoded': { schema }, 'application/json': { schema } } });
+const parameters = (schema: Json): Json => ({
+  required: true,
+  content: { 'application/x-www-form-urlencoded': { schema }, 'application/json': { schema } },
+});
 
-const NO_STORE: Json = { 'Cache-Control': { required: true, description: 'Never kept by a cache.', schema: { type: 'string', const: 'no-store' } } };
+const NO_STORE: Json = {
+  'Cache-Control': { required: true, description: 'Never kept by a cache.', schema: { type: 'string', const: 'no-store' } },
+};
 const RETRY_AFTER: Json = { 'Retry-After': { description: 'Seconds.', schema: { type: 'string', pattern: '^[0-9]+$' } } };
-const CHALLENGE = (mustBe: boolean, description: string): Json => ({ 'WWW-Authenticate': { required: mustBe, description, schema: { type: 'string' } } });
+const CHALLENGE = (mustBe: boolean, description: string): Json => ({
+  'WWW-Authenticate': { required: mustBe, description, schema: { type: 'string' } },
+});
 
-const error = (description: string, headers: Json = {}): Json => ({ description, headers: { ...NO_STORE, ...headers }, content: json(ref('Error')) });
+const error = (description: string, headers: Json = {}): Json => ({
+  description,
+  headers: { ...NO_STORE, ...headers },
+  content: json(ref('Error')),
+});
 
 /** What can happen to any request, whatever it asks for. */
 const ANYWHERE: Json = {
@@ -47,7 +58,10 @@ const AWAY: Json = { 503: error('Vault or Auth0 cannot answer now.', RETRY_AFTER
 /** Of an endpoint at which a client authenticates. */
 const OF_CLIENTS: Json = {
   ...ANYWHERE,
-  401: error('Unknown client or wrong secret: which of them is not told.', CHALLENGE(false, 'Where the client used the Authorization header (RFC 6749 §5.2).')),
+  401: error(
+    'Unknown client or wrong secret: which of them is not told.',
+    CHALLENGE(false, 'Where the client used the Authorization header (RFC 6749 §5.2).'),
+  ),
   403: error('The client may not have this.'),
   413: error('The body is larger than 16 kB.'),
   415: error('Neither a form nor JSON.'),
@@ -65,16 +79,29 @@ const CLIENT: Json = {
 const BY_CLIENT: readonly Json[] = [{ clientSecretBasic: [] }, {}];
 
 function openApiDocument({ version, maxAge }: OpenApiOptions): Json {
-  const cached: Json = { 'Cache-Control': { required: true, description: 'How long it may be kept.', schema: { type: 'string', const: `public, max-age=${maxAge}` } } };
+  const cached: Json = {
+    'Cache-Control': {
+      required: true,
+      description: 'How long it may be kept.',
+      schema: { type: 'string', const: `public, max-age=${maxAge}` },
+    },
+  };
   const document = (operationId: string, summary: string, schema: Json, more: Json = {}): Json => ({
-    get: { operationId, tags: ['Metadata'], summary, security: [], responses: { 200: { description: 'The document.', headers: cached, content: json(schema) }, ...ANYWHERE, ...more } },
+    get: {
+      operationId,
+      tags: ['Metadata'],
+      summary,
+      security: [],
+      responses: { 200: { description: 'The document.', headers: cached, content: json(schema) }, ...ANYWHERE, ...more },
+    },
   });
   return {
     openapi: '3.1.0',
     info: {
       title: 'Postern',
       version,
-      description: 'OAuth endpoints of the Postern broker: a Vault AppRole credential, or an API key, for an Auth0-compatible access token.',
+      description:
+        'OAuth endpoints of the Postern broker: a Vault AppRole credential, or an API key, for an Auth0-compatible access token.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -83,13 +110,21 @@ function openApiDocument({ version, maxAge }: OpenApiOptions): Json {
       '/oauth/token': { post: tokenOperation() },
       '/oauth/introspect': { post: introspectionOperation() },
       '/oauth/revoke': { post: revocationOperation() },
-      '/verify': Object.fromEntries(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'].map((method) => [method, verifyOperation(method)])),
+      '/verify': Object.fromEntries(
+        ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'].map((method) => [method, verifyOperation(method)]),
+      ),
       '/.well-known/openid-configuration': document('openidConfiguration', 'OpenID Connect Discovery 1.0', ref('Metadata')),
       '/.well-known/oauth-authorization-server': document('authorizationServerMetadata', 'RFC 8414', ref('Metadata')),
-      '/.well-known/jwks.json': document('keySet', "The keys of `transit` tokens (RFC 7517)", ref('KeySet'), AWAY),
+      '/.well-known/jwks.json': document('keySet', 'The keys of `transit` tokens (RFC 7517)', ref('KeySet'), AWAY),
       '/openapi.json': document('openApi', 'This document', { type: 'object', required: ['openapi'] }),
       '/livez': {
-        get: { operationId: 'livez', tags: ['Health'], summary: 'The process answers', security: [], responses: { 200: { description: 'It does.', headers: NO_STORE, content: json(health('alive')) }, ...ANYWHERE } },
+        get: {
+          operationId: 'livez',
+          tags: ['Health'],
+          summary: 'The process answers',
+          security: [],
+          responses: { 200: { description: 'It does.', headers: NO_STORE, content: json(health('alive')) }, ...ANYWHERE },
+        },
       },
       '/readyz': {
         get: {
@@ -100,7 +135,15 @@ function openApiDocument({ version, maxAge }: OpenApiOptions): Json {
           responses: {
             200: { description: 'It can.', headers: NO_STORE, content: json(health('ready')) },
             ...ANYWHERE,
-            503: { description: 'Not yet, or not any more.', headers: NO_STORE, content: json({ type: 'object', required: ['status', 'missing'], properties: { status: { const: 'not ready' }, missing: { type: 'array', items: { type: 'string' } } } }) },
+            503: {
+              description: 'Not yet, or not any more.',
+              headers: NO_STORE,
+              content: json({
+                type: 'object',
+                required: ['status', 'missing'],
+                properties: { status: { const: 'not ready' }, missing: { type: 'array', items: { type: 'string' } } },
+              }),
+            },
           },
         },
       },
@@ -114,7 +157,8 @@ function tokenOperation(): Json {
     operationId: 'token',
     tags: ['OAuth'],
     summary: 'An access token (RFC 6749 §3.2)',
-    description: 'Grant types `client_credentials` (RFC 6749 §4.4) and token exchange (RFC 8693). Parameters that are not known are ignored.',
+    description:
+      'Grant types `client_credentials` (RFC 6749 §4.4) and token exchange (RFC 8693). Parameters that are not known are ignored.',
     security: BY_CLIENT,
     requestBody: parameters({
       oneOf: [
@@ -122,7 +166,13 @@ function tokenOperation(): Json {
           title: 'client_credentials',
           type: 'object',
           required: ['grant_type'],
-          properties: { grant_type: { const: 'client_credentials' }, audience: text('Identifier of the API; left out, the default one of the tenant.', { examples: [AUDIENCE] }), scope: text('Scopes with spaces between; left out, all that are granted.', { examples: ['read:orders'] }), organization: text('Auth0 organization.'), ...CLIENT },
+          properties: {
+            grant_type: { const: 'client_credentials' },
+            audience: text('Identifier of the API; left out, the default one of the tenant.', { examples: [AUDIENCE] }),
+            scope: text('Scopes with spaces between; left out, all that are granted.', { examples: ['read:orders'] }),
+            organization: text('Auth0 organization.'),
+            ...CLIENT,
+          },
         },
         {
           title: 'Token exchange',
@@ -169,7 +219,7 @@ function revocationOperation(): Json {
     operationId: 'revoke',
     tags: ['OAuth'],
     summary: 'Takes back a token of ones own (RFC 7009)',
-    description: 'The same answer for a token that was revoked, is somebody else\'s, or is none.',
+    description: "The same answer for a token that was revoked, is somebody else's, or is none.",
     security: BY_CLIENT,
     requestBody: parameters(PRESENTED),
     responses: { 200: { description: 'Done, or nothing to do.', headers: NO_STORE }, ...OF_CLIENTS },
@@ -182,25 +232,42 @@ function verifyOperation(method: string): Json {
     operationId: `verify_${method}`,
     tags: ['Gateways'],
     summary: 'Whether a gateway may let a request through',
-    description: 'Takes every method, since gateways ask with that of their client. Audience and scope stand in the gateway\'s configuration. Envoy asks at `/verify/audience/<audience>/scope/<scopes>/-/…`.',
+    description:
+      "Takes every method, since gateways ask with that of their client. Audience and scope stand in the gateway's configuration. Envoy asks at `/verify/audience/<audience>/scope/<scopes>/-/…`.",
     security: [{ apiKeyBearer: [] }, { apiKeyHeader: [] }, { clientSecretBasic: [] }],
     parameters: [
-      { name: 'audience', in: 'query', required: true, description: 'Identifier of the API behind the gateway.', schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,1024}$', examples: [AUDIENCE] } },
-      { name: 'scope', in: 'query', required: false, description: 'Scopes that the key must have, with spaces between.', schema: { type: 'string', pattern: `^${SCOPE}( ${SCOPE}){0,99}$`, examples: ['read:orders'] } },
+      {
+        name: 'audience',
+        in: 'query',
+        required: true,
+        description: 'Identifier of the API behind the gateway.',
+        schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,1024}$', examples: [AUDIENCE] },
+      },
+      {
+        name: 'scope',
+        in: 'query',
+        required: false,
+        description: 'Scopes that the key must have, with spaces between.',
+        schema: { type: 'string', pattern: `^${SCOPE}( ${SCOPE}){0,99}$`, examples: ['read:orders'] },
+      },
     ],
     responses: {
       200: {
         description: 'Let it through, with these headers.',
         headers: {
           ...NO_STORE,
-          Authorization: { required: true, description: 'The access token for the service behind.', schema: { type: 'string', pattern: '^Bearer ' } },
+          Authorization: {
+            required: true,
+            description: 'The access token for the service behind.',
+            schema: { type: 'string', pattern: '^Bearer ' },
+          },
           'X-Postern-Tenant': { required: true, description: 'Whose key it is.', schema: { type: 'string' } },
           'X-Postern-Scope': { required: true, description: 'What the token holds.', schema: { type: 'string' } },
         },
       },
       ...ANYWHERE,
       // What is no HTTP gets no challenge.
-      400: refusal('The gateway\'s address or the Authorization header is malformed.', false),
+      400: refusal("The gateway's address or the Authorization header is malformed.", false),
       401: refusal('No key, or one that is not valid.'),
       403: refusal('The key lacks the API or a scope.'),
       429: error('Too many wrong keys came from this address.', RETRY_AFTER),
@@ -228,25 +295,60 @@ function schemas(): Json {
       description: 'RFC 6749 §5.1.',
       type: 'object',
       required: ['access_token', 'token_type', 'expires_in'],
-      properties: { access_token: { type: 'string' }, token_type: { const: 'Bearer' }, expires_in: { type: 'integer', minimum: 0, description: 'Seconds.' }, scope: { type: 'string' }, issued_token_type: { type: 'string', description: 'Of a token exchange (RFC 8693 §2.2.1).' } },
+      properties: {
+        access_token: { type: 'string' },
+        token_type: { const: 'Bearer' },
+        expires_in: { type: 'integer', minimum: 0, description: 'Seconds.' },
+        scope: { type: 'string' },
+        issued_token_type: { type: 'string', description: 'Of a token exchange (RFC 8693 §2.2.1).' },
+      },
       additionalProperties: false,
     },
     Introspection: {
       description: 'RFC 7662 §2.2.',
       oneOf: [
         { type: 'object', required: ['active'], properties: { active: { const: false } }, additionalProperties: false },
-        { type: 'object', required: ['active', 'client_id', 'token_type', 'exp', 'iat', 'aud', 'iss'], properties: { active: { const: true }, token_type: { const: 'Bearer' }, exp: { type: 'integer' }, iat: { type: 'integer' } } },
+        {
+          type: 'object',
+          required: ['active', 'client_id', 'token_type', 'exp', 'iat', 'aud', 'iss'],
+          properties: { active: { const: true }, token_type: { const: 'Bearer' }, exp: { type: 'integer' }, iat: { type: 'integer' } },
+        },
       ],
     },
     Metadata: {
       type: 'object',
-      required: ['issuer', 'token_endpoint', 'jwks_uri', 'introspection_endpoint', 'revocation_endpoint', 'grant_types_supported', 'token_endpoint_auth_methods_supported'],
-      properties: { issuer: url, token_endpoint: url, jwks_uri: url, introspection_endpoint: url, revocation_endpoint: url, grant_types_supported: names, token_endpoint_auth_methods_supported: { type: 'array', items: { enum: [...CLIENT_AUTHENTICATION_METHODS, 'none'] } } },
+      required: [
+        'issuer',
+        'token_endpoint',
+        'jwks_uri',
+        'introspection_endpoint',
+        'revocation_endpoint',
+        'grant_types_supported',
+        'token_endpoint_auth_methods_supported',
+      ],
+      properties: {
+        issuer: url,
+        token_endpoint: url,
+        jwks_uri: url,
+        introspection_endpoint: url,
+        revocation_endpoint: url,
+        grant_types_supported: names,
+        token_endpoint_auth_methods_supported: { type: 'array', items: { enum: [...CLIENT_AUTHENTICATION_METHODS, 'none'] } },
+      },
     },
     KeySet: {
       type: 'object',
       required: ['keys'],
-      properties: { keys: { type: 'array', items: { type: 'object', required: ['kty', 'kid', 'alg', 'use', 'n', 'e'], properties: { kty: { const: 'RSA' }, alg: { const: 'RS256' }, use: { const: 'sig' } } } } },
+      properties: {
+        keys: {
+          type: 'array',
+          items: {
+            type: 'object',
+            required: ['kty', 'kid', 'alg', 'use', 'n', 'e'],
+            properties: { kty: { const: 'RSA' }, alg: { const: 'RS256' }, use: { const: 'sig' } },
+          },
+        },
+      },
     },
   };
 }
@@ -256,6 +358,10 @@ function securitySchemes(): Json {
     clientSecretBasic: { type: 'http', scheme: 'basic', description: '`role_id` and `secret_id` (RFC 6749 §2.3.1).' },
     apiKeyBearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
     apiKeyHeader: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key.' },
-    clientCredentials: { type: 'oauth2', description: 'What this server issues, for other APIs.', flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes: {} } } },
+    clientCredentials: {
+      type: 'oauth2',
+      description: 'What this server issues, for other APIs.',
+      flows: { clientCredentials: { tokenUrl: '/oauth/token', scopes: {} } },
+    },
   };
 }

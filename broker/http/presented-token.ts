@@ -2,7 +2,7 @@ import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { tokenEvent } from '#broker/audit/token-event.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { CredentialVerifier } from '#broker/credential/verifier.ts';
+import type { CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import type { TokenTrace } from '#broker/token/introspection.ts';
 import { parseBody, readBody } from './body.ts';
@@ -38,7 +38,14 @@ export function presentedTokenRoute(
       const startedAt = performance.now();
       const trace: TokenTrace = {};
       let parameters: Parameters | undefined;
-      const attempt = () => ({ event, address: call.address, startedAt, clientId: parameters?.get('client_id'), presented: parameters?.get('token'), trace });
+      const attempt = () => ({
+        event,
+        address: call.address,
+        startedAt,
+        clientId: parameters?.get('client_id'),
+        presented: parameters?.get('token'),
+        trace,
+      });
       try {
         refuseQuery(call);
         parameters = parseBody(call.request.headers['content-type'], await readBody(call.request));

@@ -43,7 +43,11 @@ function writeTurn(): void {
  */
 export function replyToken(response: ServerResponse, head: string, expiresIn: number, more = ''): void {
   const body = `${head}${expiresIn}${more}}`;
-  replyInTurn(response, ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)], body);
+  replyInTurn(
+    response,
+    ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)],
+    body,
+  );
 }
 
 export function replyError(request: IncomingMessage, response: ServerResponse, error: PosternError, dialect: ErrorDialect): void {
@@ -54,7 +58,8 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
   const headers = [...NO_STORE];
   if (error.retryAfter !== undefined) headers.push('Retry-After', String(error.retryAfter));
   // RFC 6749 §5.2: a client that used the Authorization header is told the scheme.
-  if (error.status === 401 && request.headers.authorization !== undefined) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
+  if (error.status === 401 && request.headers.authorization !== undefined)
+    headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
   // What is left of the body is not read, so the connection can't be used again.
   if (bodyIsLeft(request)) headers.push('Connection', 'close');
   replyJson(response, error.status, errorBody(error, dialect), headers);

@@ -28,19 +28,33 @@ export const tokenExchangeGrant: TokenGrant = {
   members: (parameters) => `,"issued_token_type":"${issuedType(parameters)}"`,
 };
 
-async function exchanged(subject: SubjectToken, audience: string | undefined, { address }: Call, parameters: Parameters, run: GrantRun): Promise<Served> {
+async function exchanged(
+  subject: SubjectToken,
+  audience: string | undefined,
+  { address }: Call,
+  parameters: Parameters,
+  run: GrantRun,
+): Promise<Served> {
   try {
-    return await run.exchange.run(subject, { audience, scope: optional(parameters, 'scope'), organization: optional(parameters, 'organization') }, address, run.trace);
+    return await run.exchange.run(
+      subject,
+      { audience, scope: optional(parameters, 'scope'), organization: optional(parameters, 'organization') },
+      address,
+      run.trace,
+    );
   } catch (error) {
     // RFC 8693 §2.2.2 has a word of its own for a target that this subject gets no token for.
-    if (error instanceof PosternError && error.code === 'access_denied') throw new PosternError('invalid_target', error.message, error.detail === undefined ? {} : { detail: error.detail });
+    if (error instanceof PosternError && error.code === 'access_denied')
+      throw new PosternError('invalid_target', error.message, error.detail === undefined ? {} : { detail: error.detail });
     throw error;
   }
 }
 
 /** The subject token is the whole credential; another beside it would be taken for one that was checked. */
 function refuseClientAuthentication({ request }: Call, parameters: Parameters): void {
-  const more = request.headers.authorization !== undefined || ['client_secret', 'client_assertion', 'client_assertion_type'].some((name) => optional(parameters, name) !== undefined);
+  const more =
+    request.headers.authorization !== undefined ||
+    ['client_secret', 'client_assertion', 'client_assertion_type'].some((name) => optional(parameters, name) !== undefined);
   if (more) throw new PosternError('invalid_request', 'The subject_token is the credential: send no client authentication beside it');
 }
 
@@ -73,13 +87,16 @@ function targetOf(parameters: Parameters): string | undefined {
   const resource = optional(parameters, 'resource');
   if (resource === undefined) return audience;
   // RFC 8693 §2.1: an absolute URI without a fragment.
-  if (!URL.canParse(resource) || resource.includes('#')) throw new PosternError('invalid_target', 'The resource is no absolute URI without a fragment');
-  if (audience !== undefined && audience !== resource) throw new PosternError('invalid_target', 'A token is issued for one target: audience and resource differ');
+  if (!URL.canParse(resource) || resource.includes('#'))
+    throw new PosternError('invalid_target', 'The resource is no absolute URI without a fragment');
+  if (audience !== undefined && audience !== resource)
+    throw new PosternError('invalid_target', 'A token is issued for one target: audience and resource differ');
   return resource;
 }
 
 /** A client_id decides nothing here; one that is wrong tells of a mistake that is better seen. */
 function requireSameClient(parameters: Parameters, { trace }: GrantRun): void {
   const id = optional(parameters, 'client_id');
-  if (id !== undefined && id !== trace.identity?.clientId) throw new PosternError('invalid_request', "client_id is not that of the subject_token's tenant: leave it out");
+  if (id !== undefined && id !== trace.identity?.clientId)
+    throw new PosternError('invalid_request', "client_id is not that of the subject_token's tenant: leave it out");
 }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
-import { wrongCredential } from '#broker/credential/login.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 
 /** No credential was sent, or one by a scheme that is not ours: RFC 6750 §3.1 wants no error code then. */

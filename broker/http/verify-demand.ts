@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { SCOPE_TOKEN } from '#broker/authorization/grant.ts';
-import type { GrantRequest } from '#broker/authorization/grant.ts';
+import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
+import type { GrantRequest } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { parseForm } from './body.ts';
 import { originForm } from './target.ts';
@@ -59,7 +59,8 @@ function fromQuery(written: string): Demand {
   } catch {
     throw malformed('has a malformed query');
   }
-  for (const name of parameters.keys()) if (name !== 'audience' && name !== 'scope') throw malformed('has a parameter that is neither audience nor scope');
+  for (const name of parameters.keys())
+    if (name !== 'audience' && name !== 'scope') throw malformed('has a parameter that is neither audience nor scope');
   return demandOf(parameters.get('audience'), parameters.get('scope'));
 }
 

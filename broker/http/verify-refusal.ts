@@ -15,7 +15,11 @@ interface Refusal {
 /** One wording for an unknown, a wrong, an expired and a mistyped key: whoever guesses learns nothing from it. */
 const WRONG: Refusal = { status: 401, error: 'invalid_token', description: 'The API key is not valid' };
 /** Whatever the tenant lacks: a grant for the API, a scope, or its whole account. */
-const MAY_NOT: Refusal = { status: 403, error: 'insufficient_scope', description: 'The API key does not have the rights that this service requires' };
+const MAY_NOT: Refusal = {
+  status: 403,
+  error: 'insufficient_scope',
+  description: 'The API key does not have the rights that this service requires',
+};
 
 const REFUSALS: Partial<Record<ErrorCode, Refusal>> = {
   invalid_client: WRONG,
@@ -35,7 +39,9 @@ const RETRY_AFTER = 5;
  * `Retry-After` with 429, and with 503 where nobody can know now.
  */
 export function refuseKey({ request, response }: Call, error: PosternError, demand: Demand | undefined): void {
-  const refusal = REFUSALS[error.code] ?? (error.status === 400 ? ({ status: 400, error: 'invalid_request', description: error.message } as const) : undefined);
+  const refusal =
+    REFUSALS[error.code] ??
+    (error.status === 400 ? ({ status: 400, error: 'invalid_request', description: error.message } as const) : undefined);
   const headers = ['Cache-Control', 'no-store', 'Content-Type', 'application/json'];
   // What is left of the body is not read, so the connection can't be used again.
   if (bodyIsLeft(request)) headers.push('Connection', 'close');
@@ -45,7 +51,9 @@ export function refuseKey({ request, response }: Call, error: PosternError, dema
   }
   const nothingSent = error instanceof NoCredential;
   headers.push('WWW-Authenticate', challenge(nothingSent ? undefined : refusal, demand));
-  const body = nothingSent ? { error: 'unauthorized', error_description: error.message } : { error: refusal.error, error_description: refusal.description };
+  const body = nothingSent
+    ? { error: 'unauthorized', error_description: error.message }
+    : { error: refusal.error, error_description: refusal.description };
   replyJson(response, refusal.status, JSON.stringify(body), headers);
 }
 

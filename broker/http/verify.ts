@@ -37,7 +37,14 @@ export function verifyRoutes(options: VerifyEndpointOptions): Route[] {
     const trace: Trace = {};
     let demand: Demand | undefined;
     let credential: AppRoleCredential | undefined;
-    const attempt = () => ({ door: 'verify' as const, clientId: credential?.clientId, audience: demand?.audience, trace, address: call.address, startedAt });
+    const attempt = () => ({
+      door: 'verify' as const,
+      clientId: credential?.clientId,
+      audience: demand?.audience,
+      trace,
+      address: call.address,
+      startedAt,
+    });
     const allow = (demand: Demand, served: Served): void => {
       const allowed = allowedBy(served, trace);
       requireScopes(demand, allowed);
@@ -89,15 +96,23 @@ function allowedBy(served: Served, trace: Trace): Allowed {
   if (known === undefined) {
     const { token } = served;
     // Replies of one turn are written one after the other: a header that Node refuses would hold up all behind it.
-    if (!PRINTABLE.test(token.reveal() + token.scope)) throw new PosternError('misconfigured', 'Service temporarily unavailable', { detail: `the stored token of ${trace.grant?.tenant} for ${trace.grant?.api} is none: delete it from the token cache` });
+    if (!PRINTABLE.test(token.reveal() + token.scope))
+      throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail: `the stored token of ${trace.grant?.tenant} for ${trace.grant?.api} is none: delete it from the token cache`,
+      });
     known = {
       scopes: new Set(token.scope.split(' ')),
       headers: [
-        'Authorization', `Bearer ${token.reveal()}`,
-        'X-Postern-Tenant', trace.grant?.tenant ?? '',
-        'X-Postern-Scope', token.scope,
-        'Cache-Control', 'no-store',
-        'Content-Length', '0',
+        'Authorization',
+        `Bearer ${token.reveal()}`,
+        'X-Postern-Tenant',
+        trace.grant?.tenant ?? '',
+        'X-Postern-Scope',
+        token.scope,
+        'Cache-Control',
+        'no-store',
+        'Content-Length',
+        '0',
       ],
     };
     allowed.set(served, known);

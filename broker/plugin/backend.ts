@@ -4,7 +4,20 @@
  */
 
 /** `logical.Operation`. */
-export type Operation = 'create' | 'read' | 'update' | 'patch' | 'delete' | 'list' | 'help' | 'alias-lookahead' | 'resolve-role' | 'revoke' | 'renew' | 'rollback' | 'header';
+export type Operation =
+  | 'create'
+  | 'read'
+  | 'update'
+  | 'patch'
+  | 'delete'
+  | 'list'
+  | 'help'
+  | 'alias-lookahead'
+  | 'resolve-role'
+  | 'revoke'
+  | 'renew'
+  | 'rollback'
+  | 'header';
 
 /** The engine's own part of Vault's storage: below the mount, encrypted by Vault's barrier. */
 export interface Storage {
@@ -96,7 +109,11 @@ export interface Backend {
   cleanup(): Promise<void>;
 }
 
-export type BackendFactory = (options: { readonly config: Readonly<Record<string, string>>; readonly backendUuid: string; readonly log: PluginLog }) => Backend;
+export type BackendFactory = (options: {
+  readonly config: Readonly<Record<string, string>>;
+  readonly backendUuid: string;
+  readonly log: PluginLog;
+}) => Backend;
 
 /** hclog's levels: Vault's log shows each line at its own. Fields are never secrets. */
 export interface PluginLog {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Revocations } from './revocation.ts';
+import type { Revocations } from './revocations.ts';
 import { ScopeSets } from './scope-sets.ts';
 import type { TokenSource } from './source.ts';
 import type { EarlyReading, StoredToken, TokenStore } from './store.ts';
@@ -77,7 +77,9 @@ export class TokenCache {
     this.#memory = new LRUCache({
       max: options.max ?? 100_000,
       ...(maxBytes === undefined ? {} : { maxSize: maxBytes, sizeCalculation: ({ token }: Served) => token.reveal().length + BESIDE }),
-      ...(onEvict === undefined ? {} : { dispose: (_served: Served, key: string, reason: string) => (reason === 'evict' ? onEvict(key) : undefined) }),
+      ...(onEvict === undefined
+        ? {}
+        : { dispose: (_served: Served, key: string, reason: string) => (reason === 'evict' ? onEvict(key) : undefined) }),
     });
     this.#whole = new LRUCache({ max: options.max ?? 100_000 });
     this.#scopeSets = new ScopeSets(options.scopeSets ?? 32, options.max ?? 100_000);
@@ -175,7 +177,9 @@ export class TokenCache {
         return { token: stored.token, from: 'store' };
       }
       if (stored.lease?.paused && stored.lease.until > now) {
-        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { retryAfter: Math.ceil((stored.lease.until - now) / 1000) });
+        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+          retryAfter: Math.ceil((stored.lease.until - now) / 1000),
+        });
       }
       // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
       const free = stored.lease === undefined || stored.lease.until <= now || (!patient && stored.version === first);
@@ -203,18 +207,28 @@ export class TokenCache {
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
     try {
       const source = this.#options.sources[grant.source];
-      if (source === undefined) throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
+      if (source === undefined)
+        throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
       let token = await source.issue(grant);
       if (this.#isRevoked(token)) {
         await sleep(NEXT_SECOND);
         token = await source.issue(grant);
       }
-      if (this.#isRevoked(token)) throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: `source ${grant.source} gives a revoked token again`, retryAfter: 1 });
+      if (this.#isRevoked(token))
+        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+          detail: `source ${grant.source} gives a revoked token again`,
+          retryAfter: 1,
+        });
       if (!this.#good(token, this.#now())) {
-        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', { detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`, retryAfter: 10 });
+        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+          detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
+          retryAfter: 10,
+        });
       }
       // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
-      await this.#options.store.write(grant, token, undefined, version).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+      await this.#options.store
+        .write(grant, token, undefined, version)
+        .catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
       return token;
     } catch (error) {
       // A source that names a pause is left alone by all replicas until then; else the next may try at once.

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Lease, StoredToken } from './store.ts';
 import { Token } from './token.ts';
 
@@ -21,12 +21,19 @@ export type TokenDocument = z.infer<typeof tokenDocument>;
 export function documentOf(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined): TokenDocument {
   return {
     grant: grant.digest,
-    ...(token === undefined ? {} : { access_token: token.reveal(), token_type: 'Bearer', scope: token.scope, issued_at: token.issuedAt, expires_at: token.expiresAt }),
+    ...(token === undefined
+      ? {}
+      : { access_token: token.reveal(), token_type: 'Bearer', scope: token.scope, issued_at: token.issuedAt, expires_at: token.expiresAt }),
     ...(lease === undefined ? {} : { lease }),
   };
 }
 
-export function tokenOf({ access_token: accessToken, scope, issued_at: issuedAt, expires_at: expiresAt }: TokenDocument): Token | undefined {
+export function tokenOf({
+  access_token: accessToken,
+  scope,
+  issued_at: issuedAt,
+  expires_at: expiresAt,
+}: TokenDocument): Token | undefined {
   const whole = accessToken !== undefined && scope !== undefined && issuedAt !== undefined && expiresAt !== undefined;
   return whole ? new Token(accessToken, scope, issuedAt, expiresAt) : undefined;
 }

@@ -1,7 +1,7 @@
-import type { ApiCatalog, GrantRequest } from '#broker/authorization/grant.ts';
-import type { Authorization, AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { ApiCatalog, GrantRequest } from '#broker/authorization/documents.ts';
+import type { Authorization, AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { Credential, CredentialVerifier } from '#broker/credential/verifier.ts';
+import type { Credential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import type { Served, TokenCache } from './cache.ts';
 import type { EarlyReading, TokenStore } from './store.ts';
 

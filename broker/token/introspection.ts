@@ -1,9 +1,9 @@
 import type { JWTPayload } from 'jose';
-import type { ApiCatalog, TenantGrants } from '#broker/authorization/grant.ts';
-import type { Authorization } from '#broker/authorization/policy.ts';
+import type { ApiCatalog, TenantGrants } from '#broker/authorization/documents.ts';
+import type { Authorization } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { IssuedToken, IssuedTokens } from './issued.ts';
-import type { Revocations } from './revocation.ts';
+import type { IssuedToken, IssuedTokens } from './issued-tokens.ts';
+import type { Revocations } from './revocations.ts';
 
 export interface IntrospectionOptions {
   authorization: Pick<Authorization, 'tenantOf'>;

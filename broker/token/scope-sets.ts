@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 
 /**
@@ -28,9 +28,13 @@ export class ScopeSets {
     for (const [scope, end] of held) if (end <= now) held.delete(scope);
     if (held.has(grant.scope)) return;
     if (held.size >= this.#most) {
-      throw new PosternError('too_many_requests', `Too many different sets of scopes are in use at this API (${this.#most}): ask for one of those, or leave scope out to get all that is granted`, {
-        retryAfter: Math.min(3600, Math.max(1, Math.ceil(Math.min(...held.values()) - now))),
-      });
+      throw new PosternError(
+        'too_many_requests',
+        `Too many different sets of scopes are in use at this API (${this.#most}): ask for one of those, or leave scope out to get all that is granted`,
+        {
+          retryAfter: Math.min(3600, Math.max(1, Math.ceil(Math.min(...held.values()) - now))),
+        },
+      );
     }
     held.set(grant.scope, until);
   }

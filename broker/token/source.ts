@@ -1,4 +1,4 @@
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Token } from './token.ts';
 
 /** FROM WHERE: the port to an issuer. What it returns is verified: issuer, audience, signature, scopes, and bound to the grant's tenant. */

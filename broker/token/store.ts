@@ -1,4 +1,4 @@
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
 import type { Token } from './token.ts';
 

@@ -1,12 +1,12 @@
-import type { ApiCatalog } from '#broker/authorization/grant.ts';
-import type { Authorization } from '#broker/authorization/policy.ts';
+import type { ApiCatalog } from '#broker/authorization/documents.ts';
+import type { Authorization } from '#broker/authorization/authorization.ts';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { isOwn } from './introspection.ts';
 import type { TokenTrace } from './introspection.ts';
-import type { IssuedToken, IssuedTokens } from './issued.ts';
-import type { Revocations } from './revocation.ts';
+import type { IssuedToken, IssuedTokens } from './issued-tokens.ts';
+import type { Revocations } from './revocations.ts';
 import type { TokenStore } from './store.ts';
 
 export interface WithdrawalOptions {
@@ -76,6 +76,10 @@ export class Withdrawal {
  * a 200 for its revocation.
  */
 function refuseOtherSecrets(text: string): void {
-  if (ApiKey.parse(text) !== undefined) throw new PosternError('unsupported_token_type', 'This is an API key, not an access token: an operator ends it with `postern key revoke`');
+  if (ApiKey.parse(text) !== undefined)
+    throw new PosternError(
+      'unsupported_token_type',
+      'This is an API key, not an access token: an operator ends it with `postern key revoke`',
+    );
   if (VAULT_TOKEN.test(text)) throw new PosternError('unsupported_token_type', 'This is no access token of this issuer');
 }

@@ -1,5 +1,5 @@
-import { apiDocument } from '#broker/authorization/grant.ts';
-import type { Api, ApiCatalog } from '#broker/authorization/grant.ts';
+import { apiDocument } from '#broker/authorization/documents.ts';
+import type { Api, ApiCatalog } from '#broker/authorization/documents.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';

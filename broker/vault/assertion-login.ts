@@ -4,7 +4,7 @@ import { VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { unavailable } from './unavailable.ts';
 
 export interface AssertionLoginOptions {
@@ -29,15 +29,19 @@ export class VaultAssertionLogin implements AssertionLogin {
     const now = (this.#options.now ?? Date.now)();
     const forwardedFor = this.#options.forwardAddress ? address : undefined;
     const path = `auth/${mount}/${tenant}`;
-    const answer = await client.write(`${path}/login`, { role: tenant, jwt: assertion.reveal() }, { forwardedFor }).catch((error: unknown) => {
-      throw loginError(error, path, forwardedFor !== undefined);
-    });
+    const answer = await client
+      .write(`${path}/login`, { role: tenant, jwt: assertion.reveal() }, { forwardedFor })
+      .catch((error: unknown) => {
+        throw loginError(error, path, forwardedFor !== undefined);
+      });
     const { client_token: token, lease_duration: ttl, token_type: type } = answer.auth ?? {};
     if (typeof token !== 'string' || typeof ttl !== 'number') throw unavailable('Vault answered a login without a token or a life');
     if (type !== 'batch') {
       // As at the AppRole door: each login with a service token would leave a lease behind.
       void client.write('auth/token/revoke-self', {}, { token }).catch(() => {});
-      throw new PosternError('misconfigured', 'Client is not set up', { detail: `${path}/role/${tenant} gives ${String(type)} tokens: terraform apply sets token_type=batch` });
+      throw new PosternError('misconfigured', 'Client is not set up', {
+        detail: `${path}/role/${tenant} gives ${String(type)} tokens: terraform apply sets token_type=batch`,
+      });
     }
     return { tenant, clientId, token: new VaultToken(token), forwardedFor, expiresAt: now + ttl * 1000 - Math.min(5000, ttl * 100) };
   }
@@ -46,11 +50,15 @@ export class VaultAssertionLogin implements AssertionLogin {
 function loginError(error: unknown, path: string, addressForwarded: boolean): unknown {
   if (!(error instanceof VaultFault)) return error;
   // Vault judged it by the keys that it holds, and they differ from the registered ones, or its clock does from ours.
-  if (error.reason === 'invalid' && error.status === 400) return new PosternError('invalid_client', 'Unauthorized', { detail: `client_assertion: good by the registered keys, and ${error.message}` });
+  if (error.reason === 'invalid' && error.status === 400)
+    return new PosternError('invalid_client', 'Unauthorized', {
+      detail: `client_assertion: good by the registered keys, and ${error.message}`,
+    });
   if (error.reason === 'denied' || error.reason === 'not_found') {
     const detail = `${error.message}: is ${path} there, as terraform apply makes it for a tenant with assertion_keys, and are its cidrs those that Vault sees?`;
     // As at the AppRole door.
-    if (error.reason === 'denied' && addressForwarded) return new PosternError('access_denied', 'Client is not allowed from this address', { detail });
+    if (error.reason === 'denied' && addressForwarded)
+      return new PosternError('access_denied', 'Client is not allowed from this address', { detail });
     return new PosternError('misconfigured', 'Client is not set up', { detail, retryAfter: 1 });
   }
   return unavailable(error.message, error.retryAfter);

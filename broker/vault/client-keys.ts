@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ClientKeys, Registration } from '#broker/credential/assertions.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
@@ -12,7 +12,10 @@ import { asUnavailable } from './unavailable.ts';
 /** `assertions/<client_id>`, as Terraform writes it. PEM rather than JWK: Vault's JWT method takes PEM, and both must hold the same keys. */
 const document = z.object({
   tenant: z.string().regex(NAME),
-  keys: z.array(z.object({ kid: z.string().min(1).max(255).nullish(), pem: z.string().max(8192) })).min(1).max(10),
+  keys: z
+    .array(z.object({ kid: z.string().min(1).max(255).nullish(), pem: z.string().max(8192) }))
+    .min(1)
+    .max(10),
 });
 
 /** Clients' public keys, read with the broker's own token: they are public, and no tenant has logged in yet. */
@@ -31,7 +34,11 @@ export class VaultClientKeys implements ClientKeys {
     const parsed = document.safeParse(data);
     if (!parsed.success) throw misconfigured(clientId, `${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`);
     const { tenant, keys } = parsed.data;
-    return { clientId, tenant, keys: keys.map(({ kid, pem }, index) => ({ kid: kid ?? undefined, key: keyOf(pem) ?? notTaken(clientId, index) })) };
+    return {
+      clientId,
+      tenant,
+      keys: keys.map(({ kid, pem }, index) => ({ kid: kid ?? undefined, key: keyOf(pem) ?? notTaken(clientId, index) })),
+    };
   }
 
   async #read(path: string): Promise<Record<string, unknown> | undefined> {

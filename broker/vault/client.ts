@@ -1,5 +1,5 @@
 import nodeVault from 'node-vault';
-import { VaultFault, reasonOfStatus } from './fault.ts';
+import { VaultFault, reasonOfStatus } from '#broker/vault-fault.ts';
 import { Transport } from './transport.ts';
 import type { NodeVaultRequest, NodeVaultResponse } from './transport.ts';
 
@@ -158,7 +158,8 @@ export class VaultClient {
       } catch (error) {
         const fault = error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
         // A timeout has already used up the caller's patience; the rest is worth another attempt.
-        const again = attempt < attempts && fault.transient && fault.reason !== 'timeout' && fault.reason !== 'throttled' && !options.signal?.aborted;
+        const again =
+          attempt < attempts && fault.transient && fault.reason !== 'timeout' && fault.reason !== 'throttled' && !options.signal?.aborted;
         if (!again) throw fault;
         await new Promise((resolve) => setTimeout(resolve, 50 * attempt * (0.5 + Math.random())));
       }
@@ -171,13 +172,17 @@ export class VaultClient {
       // node-vault keeps only status and body of an error answer.
       // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
       if (reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer | undefined)?.data) reply.statusCode = 200;
-      if (reply.statusCode === 429 && reply.retryAfter !== undefined) reply.body = { ...(reply.body as object), retryAfter: reply.retryAfter };
+      if (reply.statusCode === 429 && reply.retryAfter !== undefined)
+        reply.body = { ...(reply.body as object), retryAfter: reply.retryAfter };
       return reply;
     });
   }
 
   #faultOf(error: unknown, path: string, json: unknown, options: CallOptions): VaultFault {
-    const { statusCode: status, body } = (error as { response?: { statusCode: number; body: unknown } }).response ?? { statusCode: 0, body: undefined };
+    const { statusCode: status, body } = (error as { response?: { statusCode: number; body: unknown } }).response ?? {
+      statusCode: 0,
+      body: undefined,
+    };
     if (status === 0) return new VaultFault('unreachable', 'Vault cannot be reached');
     const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
     const messages = Array.isArray(errors) ? errors.filter((e): e is string => typeof e === 'string') : [];

@@ -1,9 +1,9 @@
-import { tenantDocument } from '#broker/authorization/grant.ts';
-import type { TenantGrants } from '#broker/authorization/grant.ts';
-import type { GrantReader } from '#broker/authorization/policy.ts';
+import { tenantDocument } from '#broker/authorization/documents.ts';
+import type { TenantGrants } from '#broker/authorization/documents.ts';
+import type { GrantReader } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
@@ -17,16 +17,22 @@ export class VaultGrants implements GrantReader {
 
   async readGrants(identity: Identity): Promise<TenantGrants | undefined> {
     const path = `tenants/${identity.tenant}`;
-    const { data } = await this.#kv.read(path, { token: identity.token.reveal(), forwardedFor: identity.forwardedFor }).catch((error: unknown) => {
-      if (error instanceof VaultFault && error.reason === 'denied') {
-        throw unavailable(`${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that policy written for this AppRole mount's accessor?`);
-      }
-      throw asUnavailable(error);
-    });
+    const { data } = await this.#kv
+      .read(path, { token: identity.token.reveal(), forwardedFor: identity.forwardedFor })
+      .catch((error: unknown) => {
+        if (error instanceof VaultFault && error.reason === 'denied') {
+          throw unavailable(
+            `${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that policy written for this AppRole mount's accessor?`,
+          );
+        }
+        throw asUnavailable(error);
+      });
     if (data === undefined) return undefined;
     const parsed = tenantDocument.safeParse(data);
     if (parsed.success) return parsed.data;
     const issue = parsed.error.issues[0];
-    throw new PosternError('misconfigured', 'Client is not set up', { detail: `${path} in Vault is not valid: ${issue?.path.join('.')} ${issue?.message}` });
+    throw new PosternError('misconfigured', 'Client is not set up', {
+      detail: `${path} in Vault is not valid: ${issue?.path.join('.')} ${issue?.message}`,
+    });
   }
 }

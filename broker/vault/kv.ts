@@ -33,7 +33,11 @@ export class Kv {
    * @throws {VaultFault} `conflict` when somebody else was faster.
    */
   async write(path: string, data: Record<string, unknown>, cas: number | undefined, options: CallOptions): Promise<number> {
-    const answer = await this.#client.write(`${this.mount}/data/${path}`, { data, ...(cas === undefined ? {} : { options: { cas } }) }, options);
+    const answer = await this.#client.write(
+      `${this.mount}/data/${path}`,
+      { data, ...(cas === undefined ? {} : { options: { cas } }) },
+      options,
+    );
     return versionOf(answer.data);
   }
 

@@ -1,7 +1,7 @@
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 export interface OperatorLoginOptions {
@@ -34,7 +34,8 @@ export class OperatorLogin {
     const { client, mount, now = Date.now } = this.#options;
     const begin = now();
     const answer = await client.write(`auth/${mount}/login`, { role, jwt }).catch((error: unknown) => {
-      if (!(error instanceof VaultFault) || (error.reason !== 'invalid' && error.reason !== 'denied' && error.reason !== 'not_found')) throw asUnavailable(error);
+      if (!(error instanceof VaultFault) || (error.reason !== 'invalid' && error.reason !== 'denied' && error.reason !== 'not_found'))
+        throw asUnavailable(error);
       throw new PosternError('access_denied', `Vault does not accept this token for its role "${role}"`, {
         detail: `${error.message}. Is auth/${mount} set up for this issuer, audience and permission (Terraform variable admin_api)?`,
       });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UsedAssertions } from '#broker/credential/assertions.ts';
 import type { VaultClient } from './client.ts';
-import { VaultFault, lostRace } from './fault.ts';
+import { VaultFault, lostRace } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -55,7 +55,9 @@ export class VaultReplay implements UsedAssertions {
     } catch (error) {
       if (lostRace(error)) return false;
       if (error instanceof VaultFault && (error.reason === 'denied' || error.reason === 'not_found')) {
-        throw unavailable(`${error.message}: is the mount ${this.#options.kv.mount} there, and may the broker write to it (terraform apply)?`);
+        throw unavailable(
+          `${error.message}: is the mount ${this.#options.kv.mount} there, and may the broker write to it (terraform apply)?`,
+        );
       }
       throw asUnavailable(error);
     }

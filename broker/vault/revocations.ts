@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { hasEnded, isRevokedToken } from '#broker/token/revocation.ts';
-import type { RecentRevocations, RevocationLog, RevokedToken } from '#broker/token/revocation.ts';
-import { VaultFault, lostRace } from './fault.ts';
+import { hasEnded, isRevokedToken } from '#broker/token/revocations.ts';
+import type { RecentRevocations, RevocationLog, RevokedToken } from '#broker/token/revocations.ts';
+import { VaultFault, lostRace } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -70,10 +70,14 @@ export class VaultRevocations implements RevocationLog {
     for (let attempt = 1; attempt <= CAS_ATTEMPTS; attempt++) {
       const found = await this.#readShard(shard);
       const revoked: Record<string, string> = {};
-      for (const { sha256, exp, tenant } of [...found.tokens, ...tokens]) if (!hasEnded(exp, this.#now())) revoked[sha256] = `${exp} ${tenant}`;
+      for (const { sha256, exp, tenant } of [...found.tokens, ...tokens])
+        if (!hasEnded(exp, this.#now())) revoked[sha256] = `${exp} ${tenant}`;
       // None is thrown out to make room: it would be good again.
       if (Object.keys(revoked).length > MAX_IN_SHARD) {
-        throw unavailable(`${REVOCATIONS_PATH}/${shard} is full: ${MAX_IN_SHARD} revoked tokens in it have not ended yet. Disable the tenants that revoke so many, or shorten the lifetimes of their APIs`, 60);
+        throw unavailable(
+          `${REVOCATIONS_PATH}/${shard} is full: ${MAX_IN_SHARD} revoked tokens in it have not ended yet. Disable the tenants that revoke so many, or shorten the lifetimes of their APIs`,
+          60,
+        );
       }
       if ((await this.#write(`${REVOCATIONS_PATH}/${shard}`, { revoked }, found.version)) !== undefined) return;
     }
@@ -119,6 +123,7 @@ function invalid(path: string): Error {
 }
 
 function explained(error: unknown): unknown {
-  if (error instanceof VaultFault && error.reason === 'denied') return unavailable(`${error.message}: does the broker's policy know ${REVOCATIONS_PATH}? Run terraform apply`, 5);
+  if (error instanceof VaultFault && error.reason === 'denied')
+    return unavailable(`${error.message}: does the broker's policy know ${REVOCATIONS_PATH}? Run terraform apply`, 5);
   return asUnavailable(error);
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import type { VaultAnswer, VaultClient } from './client.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 
 export interface SessionOptions {
   client: VaultClient;
@@ -128,7 +128,8 @@ export class VaultSession {
       if (!(error instanceof VaultFault) || error.transient) throw error;
     }
     throw new PosternError('misconfigured', 'The wrapped secret_id of the broker cannot be unwrapped', {
-      detail: 'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, somebody else did: destroy that secret_id.',
+      detail:
+        'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, somebody else did: destroy that secret_id.',
     });
   }
 

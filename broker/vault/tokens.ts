@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
 import { documentOf, storedOf, tokenDocument } from '#broker/token/document.ts';
 import type { TokenDocument } from '#broker/token/document.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
 import type { Token } from '#broker/token/token.ts';
 import type { CallOptions } from './client.ts';
-import { lostRace } from './fault.ts';
+import { lostRace } from '#broker/vault-fault.ts';
 import type { KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
@@ -52,7 +52,9 @@ export class VaultTokens implements TokenStore {
 
   async discard(sha256: string, { api, digests }: { api: string; digests: readonly string[] }, identity: Identity): Promise<number> {
     const whole = `${identity.tenant}/${api}`;
-    const found = await Promise.all([whole, ...digests.map((digest) => `${whole}/${digest}`)].map((path) => this.#discardAt(path, sha256, identity)));
+    const found = await Promise.all(
+      [whole, ...digests.map((digest) => `${whole}/${digest}`)].map((path) => this.#discardAt(path, sha256, identity)),
+    );
     return found.filter(Boolean).length;
   }
 

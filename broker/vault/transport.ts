@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Pool } from 'undici';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 
 /** What node-vault hands to its transport. */
 export interface NodeVaultRequest {
@@ -98,7 +98,13 @@ function parseJson(text: string): unknown {
 /** Only the error's code is taken over. */
 function faultOf(error: unknown): VaultFault {
   const { name, code } = error as { name?: string; code?: string };
-  if (name === 'TimeoutError' || name === 'AbortError' || code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' || code === 'UND_ERR_CONNECT_TIMEOUT') {
+  if (
+    name === 'TimeoutError' ||
+    name === 'AbortError' ||
+    code === 'UND_ERR_HEADERS_TIMEOUT' ||
+    code === 'UND_ERR_BODY_TIMEOUT' ||
+    code === 'UND_ERR_CONNECT_TIMEOUT'
+  ) {
     return new VaultFault('timeout', 'Vault did not answer in time');
   }
   return new VaultFault('unreachable', `Vault cannot be reached (${typeof code === 'string' ? code : 'connection failed'})`);

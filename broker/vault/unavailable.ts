@@ -1,5 +1,5 @@
 import { PosternError } from '#broker/error.ts';
-import { VaultFault } from './fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 
 /** A 503: Vault can't answer, which says nothing about the client. */
 export function unavailable(detail: string, retryAfter = 1): PosternError {

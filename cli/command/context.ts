@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { VaultAccess } from '#broker/tenant/access.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
 import { Output } from '#cli/output.ts';
 import type { Terminal } from '#cli/output.ts';
 import { vaultAccess } from './settings.ts';
@@ -35,7 +35,10 @@ export class Context {
     const command = new Command(name).description(description);
     if (examples.length === 0) return command;
     const lines = examples.map(([line, comment]) => `  # ${comment}\n  ${line}`);
-    return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}\n\nOptions of every command (--json, --vault-addr, …) and exit codes: postern --help`);
+    return command.addHelpText(
+      'after',
+      `\nExamples:\n${lines.join('\n')}\n\nOptions of every command (--json, --vault-addr, …) and exit codes: postern --help`,
+    );
   }
 
   /** Turns work into commander's action. The arguments come after the call. */
@@ -44,12 +47,17 @@ export class Context {
       const command = all.at(-1) as Command;
       const options = command.optsWithGlobals<Options & GlobalOptions>();
       const output = new Output(this.terminal, options.json === true);
-      await work({ options, output, terminal: this.terminal, end: (code) => (this.exitCode = code) }, ...(all.slice(0, -2) as unknown as Arguments));
+      await work(
+        { options, output, terminal: this.terminal, end: (code) => (this.exitCode = code) },
+        ...(all.slice(0, -2) as unknown as Arguments),
+      );
     };
   }
 
   /** The same with the operator's way into Vault, closed afterwards. */
-  vaultAction<Options, Arguments extends unknown[] = []>(work: (call: VaultCall<Options>, ...args: Arguments) => Promise<void>): Action<Arguments> {
+  vaultAction<Options, Arguments extends unknown[] = []>(
+    work: (call: VaultCall<Options>, ...args: Arguments) => Promise<void>,
+  ): Action<Arguments> {
     return this.action<Options, Arguments>(async (call, ...args) => {
       const { access, client } = vaultAccess(call.options, call.terminal);
       try {

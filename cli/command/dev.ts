@@ -10,7 +10,7 @@ export function devCommand(context: Context): Command {
     .action(
       context.action(async ({ options, end }) => {
         // Loaded only here: no other command needs Vault's program, Terraform or the stand-in.
-        const { runDev } = await import('#cli/dev/dev.ts');
+        const { runDev } = await import('#dev/dev.ts');
         end(await runDev({ json: options.json === true }));
       }),
     );

@@ -3,15 +3,15 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { BindingMode } from '#broker/auth0/binding.ts';
 import { PosternError } from '#broker/error.ts';
-import { readApis } from '#broker/tenant/api.ts';
-import { skipped } from '#broker/tenant/check.ts';
-import type { Check } from '#broker/tenant/check.ts';
-import { inspectVault } from '#broker/tenant/inspection.ts';
-import { listTenants } from '#broker/tenant/tenant.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { skipped } from '#broker/doctor/check.ts';
+import type { Check } from '#broker/doctor/check.ts';
+import { inspectVault } from '#broker/doctor/vault.ts';
+import { listTenants } from '#broker/operator/tenant/tenant.ts';
 import type { Output } from '#cli/output.ts';
 import { managementIfSet } from './auth0.ts';
 import type { Context, VaultCall } from './context.ts';
-import { inspectBroker } from './doctor/broker.ts';
+import { inspectBroker } from '#broker/doctor/broker.ts';
 import { brokerUrl } from './token.ts';
 
 interface Options {
@@ -26,12 +26,20 @@ export function doctorCommand(context: Context): Command {
       ['postern doctor', 'Vault'],
       ['postern doctor --url https://login.example.com', 'and the broker'],
       ['AUTH0_DOMAIN=acme.eu.auth0.com postern doctor', 'and Auth0; AUTH0_MGMT_TOKEN is in the environment'],
-      ["postern doctor --json | jq '.checks[] | select(.status == \"failed\")'", 'what must be mended'],
+      ['postern doctor --json | jq \'.checks[] | select(.status == "failed")\'', 'what must be mended'],
     ])
     .option('--url <url>', 'the broker [$POSTERN_URL]; unset: it is not looked at')
-    .addOption(new Option('--binding <mode>', 'how tokens are bound to tenants [$POSTERN_AUTH0_BINDING] (default: action)').choices(['action', 'organization']))
+    .addOption(
+      new Option('--binding <mode>', 'how tokens are bound to tenants [$POSTERN_AUTH0_BINDING] (default: action)').choices([
+        'action',
+        'organization',
+      ]),
+    )
     .option('--client-id <id>', 'of the shared Auth0 application (default: the one that terraform/modules/auth0 made)')
-    .addHelpText('after', '\nThe Management token needs read:clients, read:resource_servers, read:client_grants, read:actions, read:organizations.\nExit code 6: something failed; warnings alone are 0.')
+    .addHelpText(
+      'after',
+      '\nThe Management token needs read:clients, read:resource_servers, read:client_grants, read:actions, read:organizations.\nExit code 6: something failed; warnings alone are 0.',
+    )
     .action(context.vaultAction<Options>(examine));
 }
 
@@ -91,7 +99,9 @@ async function policies(): Promise<Record<string, string> | undefined> {
   const folder = new URL('../../vault-policies/', import.meta.url);
   const kinds = ['tenant', 'workload', 'broker', 'operator', 'auditor'];
   try {
-    return Object.fromEntries(await Promise.all(kinds.map(async (kind) => [kind, await readFile(new URL(`${kind}.hcl`, folder), 'utf8')] as const)));
+    return Object.fromEntries(
+      await Promise.all(kinds.map(async (kind) => [kind, await readFile(new URL(`${kind}.hcl`, folder), 'utf8')] as const)),
+    );
   } catch {
     return undefined;
   }

@@ -9,7 +9,8 @@ const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800, y: 31_536_000 } as
 export function seconds(text: string): number {
   if (/^\d{1,10}$/.test(text)) return Number(text);
   const parts = [...text.matchAll(/(\d{1,10})([smhdwy])/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) throw new InvalidArgumentError('It is a number of seconds, or like 90s, 15m, 12h, 30d, 1y.');
+  if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text)
+    throw new InvalidArgumentError('It is a number of seconds, or like 90s, 15m, 12h, 30d, 1y.');
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * UNITS[unit as keyof typeof UNITS], 0);
 }
 
@@ -24,7 +25,12 @@ export function inWords(total: number): string {
   if (total < 1) return '0 seconds';
   let rest = Math.floor(total);
   const words: string[] = [];
-  for (const [unit, size] of [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]] as const) {
+  for (const [unit, size] of [
+    ['day', 86_400],
+    ['hour', 3_600],
+    ['minute', 60],
+    ['second', 1],
+  ] as const) {
     const number = Math.floor(rest / size);
     rest %= size;
     if (number > 0) words.push(`${number} ${unit}${number === 1 ? '' : 's'}`);

@@ -46,7 +46,8 @@ export function buildProgram(context: Context, version: string): Command {
   const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
   addGlobalOptions(program, terminal.env);
   program.addHelpText('after', AFTER);
-  for (const command of [tenantCommand, secretCommand, keyCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand]) program.addCommand(command(context));
+  for (const command of [tenantCommand, secretCommand, keyCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand])
+    program.addCommand(command(context));
   settle(program, terminal);
   return program;
 }
@@ -90,7 +91,9 @@ export async function run(args: readonly string[], terminal: Terminal, version: 
 function usage(error: CommanderError): PosternError {
   // Its message repeats what was typed, which may be a secret.
   if (error.code === 'commander.excessArguments') {
-    return new PosternError('invalid_request', 'There are more arguments than this command takes', { detail: 'See its --help. Secrets are never arguments: pipe them in, or name a file.' });
+    return new PosternError('invalid_request', 'There are more arguments than this command takes', {
+      detail: 'See its --help. Secrets are never arguments: pipe them in, or name a file.',
+    });
   }
   return new PosternError('invalid_request', error.message.replace(/^error: /, '').replaceAll('\n', ' '), { detail: 'See --help.' });
 }

@@ -15,7 +15,10 @@ const MAX = 16 * 1024;
 export async function readSecret(terminal: Terminal, output: Output, what: string, file?: string): Promise<string> {
   const text = file === undefined || file === '-' ? await fromStdin(terminal, what) : await fromFile(output, what, file);
   const secret = text.trim();
-  if (secret === '') throw new PosternError('invalid_request', `No ${what} was given`, { detail: 'Pipe it in (… < file), name a file, or type it when asked.' });
+  if (secret === '')
+    throw new PosternError('invalid_request', `No ${what} was given`, {
+      detail: 'Pipe it in (… < file), name a file, or type it when asked.',
+    });
   return secret;
 }
 
@@ -82,7 +85,10 @@ async function interrupt(signal: AbortSignal): Promise<never> {
 
 /** @returns whether the person typed `yes` or `y`. @throws {PosternError} invalid_request where nobody can be asked */
 export async function confirm({ stdin, stderr }: Terminal, question: string): Promise<boolean> {
-  if (!stdin.isTTY) throw new PosternError('invalid_request', 'This needs a confirmation, and there is no terminal to ask on', { detail: 'Repeat it with --yes if you mean it.' });
+  if (!stdin.isTTY)
+    throw new PosternError('invalid_request', 'This needs a confirmation, and there is no terminal to ask on', {
+      detail: 'Repeat it with --yes if you mean it.',
+    });
   stderr.write(`${question} [y/N] `);
   stdin.setEncoding('utf8').resume();
   for await (const line of stdin.iterator({ destroyOnReturn: false })) {

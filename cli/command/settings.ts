@@ -4,8 +4,8 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { DEFAULT_MOUNTS, VaultAccess } from '#broker/tenant/access.ts';
-import type { Mounts } from '#broker/tenant/access.ts';
+import { DEFAULT_MOUNTS, VaultAccess } from '#broker/operator/access.ts';
+import type { Mounts } from '#broker/operator/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import type { Terminal } from '#cli/output.ts';
 
@@ -58,10 +58,17 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
 export function vaultClient(options: GlobalOptions): VaultClient {
   const url = URL.parse(options.vaultAddr);
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
-    throw new PosternError('invalid_request', 'The address of Vault is no http or https URL', { detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200' });
+    throw new PosternError('invalid_request', 'The address of Vault is no http or https URL', {
+      detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200',
+    });
   }
   try {
-    return new VaultClient({ address: options.vaultAddr.replace(/\/+$/, ''), namespace: options.namespace, caFile: options.cacert, timeoutMs: TIMEOUT_MS });
+    return new VaultClient({
+      address: options.vaultAddr.replace(/\/+$/, ''),
+      namespace: options.namespace,
+      caFile: options.cacert,
+      timeoutMs: TIMEOUT_MS,
+    });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (typeof code !== 'string') throw error;
@@ -83,7 +90,10 @@ export function mountsOf(options: GlobalOptions): Mounts {
     plugin: options.pluginMount,
   };
   const wrong = Object.entries(mounts).find(([, path]) => !MOUNT.test(path));
-  if (wrong !== undefined) throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, { detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.' });
+  if (wrong !== undefined)
+    throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, {
+      detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.',
+    });
   return mounts;
 }
 
@@ -98,10 +108,15 @@ export function vaultAccess(options: GlobalOptions, terminal: Terminal): { acces
 function vaultToken(env: Terminal['env']): VaultToken {
   const given = (env['VAULT_TOKEN'] ?? '').trim() || fromFile(env['HOME']);
   if (given === undefined || given === '') {
-    throw new PosternError('access_denied', 'There is no Vault token', { detail: 'Log in with `vault login -method=oidc role=operator`, or set VAULT_TOKEN.' });
+    throw new PosternError('access_denied', 'There is no Vault token', {
+      detail: 'Log in with `vault login -method=oidc role=operator`, or set VAULT_TOKEN.',
+    });
   }
   // Anything else would not fit into a header.
-  if (!/^[\x21-\x7e]+$/.test(given)) throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something that is no token', { detail: 'Log in again: vault login -method=oidc role=operator' });
+  if (!/^[\x21-\x7e]+$/.test(given))
+    throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something that is no token', {
+      detail: 'Log in again: vault login -method=oidc role=operator',
+    });
   return new VaultToken(given);
 }
 

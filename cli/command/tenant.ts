@@ -9,6 +9,7 @@ import { showCommand } from './tenant/show.ts';
 
 export function tenantCommand(context: Context): Command {
   const group = context.command('tenant', 'customers: one AppRole role and one document of grants each');
-  for (const command of [createCommand, listCommand, showCommand, disableCommand, enableCommand, deleteCommand]) group.addCommand(command(context));
+  for (const command of [createCommand, listCommand, showCommand, disableCommand, enableCommand, deleteCommand])
+    group.addCommand(command(context));
   return group;
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
-import { explain } from '#broker/tenant/refusal.ts';
+import { explain } from '#broker/operator/refusal.ts';
 import type { Output } from '#cli/output.ts';
 import type { Call, Context } from './context.ts';
 import { inWords } from './duration.ts';
@@ -40,7 +40,7 @@ export function tokenCommand(context: Context): Command {
     .option('--key-file <file>', 'authenticate by the private key in this PEM file (private_key_jwt) in place of a secret')
     .option('--kid <id>', 'which of the registered keys it is; left out, any')
     .option('--vault-token-file <file>', 'exchange the Vault token in this file (RFC 8693); needs no client id')
-    .option('--audience <uri>', 'the API (default: the tenant\'s default API)')
+    .option('--audience <uri>', "the API (default: the tenant's default API)")
     .option('--scope <scopes>', 'fewer scopes than granted, separated by spaces')
     .option('--url <url>', 'the broker [$POSTERN_URL] (default: http://127.0.0.1:8080)')
     .option('--raw', 'the token alone on stdout; with --json, as access_token')
@@ -50,7 +50,13 @@ export function tokenCommand(context: Context): Command {
 async function play({ options, output, terminal, end }: Call<Options>): Promise<void> {
   const { env, signal } = terminal;
   const url = brokerUrl(options.url ?? env['POSTERN_URL']);
-  const exchanged = await exchange({ url, credential: await credentialOf(options, output, terminal), audience: options.audience, scope: options.scope, signal });
+  const exchanged = await exchange({
+    url,
+    credential: await credentialOf(options, output, terminal),
+    audience: options.audience,
+    scope: options.scope,
+    signal,
+  });
   if (options.raw === true && !output.json) {
     output.result(undefined, exchanged.accessToken);
     return;
@@ -65,12 +71,20 @@ async function play({ options, output, terminal, end }: Call<Options>): Promise<
 
 async function credentialOf(options: Options & GlobalOptions, output: Output, terminal: Call['terminal']): Promise<CustomerCredential> {
   const { secretFile, wrapped, keyFile, kid, vaultTokenFile } = options;
-  if ([secretFile ?? wrapped, keyFile, vaultTokenFile].filter((way) => way !== undefined).length > 1 || (kid !== undefined && keyFile === undefined)) {
-    throw new PosternError('invalid_request', 'More than one way to authenticate', { detail: 'Choose one of --secret-file or --wrapped, --key-file (with --kid), --vault-token-file.' });
+  if (
+    [secretFile ?? wrapped, keyFile, vaultTokenFile].filter((way) => way !== undefined).length > 1 ||
+    (kid !== undefined && keyFile === undefined)
+  ) {
+    throw new PosternError('invalid_request', 'More than one way to authenticate', {
+      detail: 'Choose one of --secret-file or --wrapped, --key-file (with --kid), --vault-token-file.',
+    });
   }
   if (vaultTokenFile !== undefined) return { vaultToken: await readSecret(terminal, output, 'Vault token', vaultTokenFile) };
   const clientId = options.clientId ?? terminal.env['POSTERN_CLIENT_ID'];
-  if (!clientId) throw new PosternError('invalid_request', 'Whose token?', { detail: 'Name the role_id with --client-id: postern tenant show <tenant> tells it.' });
+  if (!clientId)
+    throw new PosternError('invalid_request', 'Whose token?', {
+      detail: 'Name the role_id with --client-id: postern tenant show <tenant> tells it.',
+    });
   if (keyFile !== undefined) return { clientId, privateKey: await readSecret(terminal, output, 'private key', keyFile), kid };
   const given = await credential(options, output, terminal);
   return { clientId, clientSecret: wrapped === true ? await unwrap(options, output, given) : given };
@@ -92,7 +106,9 @@ async function unwrap(options: Options & GlobalOptions, output: Output, wrapping
     const answer = await client.write('sys/wrapping/unwrap', {}, { token: wrapping });
     const secret = answer.data?.['secret_id'];
     if (typeof secret !== 'string') throw new PosternError('access_denied', 'The wrapping token holds no secret_id');
-    output.note('The wrapping token is opened, and with that used up: the secret_id in it was read by this command alone, and is not kept.');
+    output.note(
+      'The wrapping token is opened, and with that used up: the secret_id in it was read by this command alone, and is not kept.',
+    );
     return secret;
   } catch (error) {
     if (error instanceof VaultFault && (error.reason === 'invalid' || error.reason === 'denied')) throw used();
@@ -107,7 +123,9 @@ async function checkOrigin(client: VaultClient, wrapping: string, approle: strin
   const answer = await client.write('sys/wrapping/lookup', { token: wrapping });
   const path = answer.data?.['creation_path'];
   if (typeof path !== 'string' || !(path.startsWith(`auth/${approle}/role/`) && path.endsWith('/secret-id'))) {
-    throw new PosternError('access_denied', 'The wrapping token was not made by `postern secret issue`: it is not opened', { detail: 'Ask whoever gave it to you.' });
+    throw new PosternError('access_denied', 'The wrapping token was not made by `postern secret issue`: it is not opened', {
+      detail: 'Ask whoever gave it to you.',
+    });
   }
 }
 
@@ -121,7 +139,9 @@ function used(): PosternError {
 export function brokerUrl(given: string | undefined): string {
   const url = URL.parse(given || 'http://127.0.0.1:8080');
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '') {
-    throw new PosternError('invalid_request', 'The address of the broker is no plain http or https URL', { detail: 'Set --url or POSTERN_URL, e.g. https://login.example.com' });
+    throw new PosternError('invalid_request', 'The address of the broker is no plain http or https URL', {
+      detail: 'Set --url or POSTERN_URL, e.g. https://login.example.com',
+    });
   }
   return url.href.endsWith('/') ? url.href : `${url.href}/`;
 }

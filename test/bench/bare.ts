@@ -6,7 +6,16 @@ import { parse } from 'node:querystring';
  * cached exchange, and does nothing else. Its reply comes from the environment.
  */
 const body = process.env['BARE_BODY'] ?? '';
-const headers = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(Buffer.byteLength(body))];
+const headers = [
+  'Cache-Control',
+  'no-store',
+  'Pragma',
+  'no-cache',
+  'Content-Type',
+  'application/json',
+  'Content-Length',
+  String(Buffer.byteLength(body)),
+];
 
 const server = createServer((request, response) => {
   const chunks: Buffer[] = [];

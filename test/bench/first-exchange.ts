@@ -2,11 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { startBrokerProcess } from '#cli/dev/broker.ts';
-import { startReaper } from '#cli/dev/reaper.ts';
-import { APIS } from '#cli/dev/scenario.ts';
-import { noteSecret } from '#cli/dev/secret.ts';
-import type { Stack } from '#cli/dev/stack.ts';
+import { startBrokerProcess } from '#dev/broker.ts';
+import { startReaper } from '#dev/reaper.ts';
+import { APIS } from '#dev/scenario.ts';
+import { noteSecret } from '#dev/secret.ts';
+import type { Stack } from '#dev/stack.ts';
 import { VaultDirect } from './vault-direct.ts';
 
 const WARM_UP = 600;
@@ -33,10 +33,15 @@ export async function measureFirstExchange(stack: Stack): Promise<FirstExchange>
   const credentials = new Map<string, { roleId: string; warm: string; unseen: string; raw: string }>();
   for (const tenant of tenants) {
     const role = `auth/approle/role/${tenant}`;
-    await stack.client.write(role, { token_type: 'batch', token_policies: ['postern-tenant'], token_ttl: '300s', token_no_default_policy: true }, root);
+    await stack.client.write(
+      role,
+      { token_type: 'batch', token_policies: ['postern-tenant'], token_ttl: '300s', token_no_default_policy: true },
+      root,
+    );
     await stack.client.write(`postern/data/tenants/${tenant}`, { data: { grants: [{ api: 'reports', scopes: api.scopes }] } }, root);
     const roleId = (await stack.client.read(`${role}/role-id`, root))?.data?.['role_id'] as string;
-    const secret = async () => noteSecret('secret_id', (await stack.client.write(`${role}/secret-id`, {}, root)).data?.['secret_id'] as string);
+    const secret = async () =>
+      noteSecret('secret_id', (await stack.client.write(`${role}/secret-id`, {}, root)).data?.['secret_id'] as string);
     credentials.set(tenant, { roleId, warm: await secret(), unseen: await secret(), raw: await secret() });
   }
   const exchange = async (pool: Pool, clientId: string, clientSecret: string): Promise<void> => {
@@ -44,7 +49,12 @@ export async function measureFirstExchange(stack: Stack): Promise<FirstExchange>
       method: 'POST',
       path: '/oauth/token',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams({ grant_type: 'client_credentials', client_id: clientId, client_secret: clientSecret, audience: api.audience }).toString(),
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: clientId,
+        client_secret: clientSecret,
+        audience: api.audience,
+      }).toString(),
     });
     const body = (await reply.body.json()) as { access_token?: string };
     if (reply.statusCode !== 200 || !body.access_token) throw new Error(`the exchange was answered ${reply.statusCode}`);

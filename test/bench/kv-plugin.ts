@@ -17,5 +17,7 @@ export async function findKvPlugin(report: (line: string) => void): Promise<stri
   const home = join(cache, 'bin', file, versions.vault.goVersion, file);
   if (await executable(home)) return home;
   const pin = { ...versions.vault, goPackage: `github.com/hashicorp/${file}/cmd/${file}` };
-  return alone(cache, file, report, async () => ((await executable(home)) ? home : place(cache, home, (into) => buildFromGoModule({ pin, name: file, into, file }, process.env, report))));
+  return alone(cache, file, report, async () =>
+    (await executable(home)) ? home : place(cache, home, (into) => buildFromGoModule({ pin, name: file, into, file }, process.env, report)),
+  );
 }

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import { APIS } from '#cli/dev/scenario.ts';
-import { noteSecret } from '#cli/dev/secret.ts';
-import { vaultRequests } from '#cli/dev/count.ts';
-import { startStack } from '#cli/dev/stack.ts';
-import type { Stack } from '#cli/dev/stack.ts';
+import { APIS } from '#dev/scenario.ts';
+import { noteSecret } from '#dev/secret.ts';
+import { vaultRequests } from '#dev/count.ts';
+import { startStack } from '#dev/stack.ts';
+import type { Stack } from '#dev/stack.ts';
 import { tryDoors } from '#test/integration/doors.ts';
 import { startServer } from './child.ts';
 import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
@@ -52,7 +52,8 @@ if (values.help) {
   process.exit(0);
 }
 const only = new Set(values.only.split(','));
-for (const part of only) if (!(PARTS as readonly string[]).includes(part)) throw new Error(`--only: there is no ${part}; there are ${PARTS.join(', ')}`);
+for (const part of only)
+  if (!(PARTS as readonly string[]).includes(part)) throw new Error(`--only: there is no ${part}; there are ${PARTS.join(', ')}`);
 const [rounds, seconds, soak] = [values.rounds, values.seconds, values.soak].map(Number) as [number, number, number];
 const report = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -78,7 +79,8 @@ if (only.has('schemathesis')) lines.push(await measureSchemathesis(report));
 if (values.json) process.stdout.write(`${JSON.stringify({ pinned, rounds, seconds, soak, lines }, null, 2)}\n`);
 else {
   const width = Math.max(...lines.map(({ what }) => what.length));
-  for (const { what, goal, measured, reached } of lines) process.stdout.write(`${reached ? 'ok  ' : 'MISS'} ${what.padEnd(width)}  ${goal.padEnd(8)} ${measured}\n`);
+  for (const { what, goal, measured, reached } of lines)
+    process.stdout.write(`${reached ? 'ok  ' : 'MISS'} ${what.padEnd(width)}  ${goal.padEnd(8)} ${measured}\n`);
 }
 
 async function acmeSecret(on: Stack): Promise<string> {
@@ -88,7 +90,12 @@ async function acmeSecret(on: Stack): Promise<string> {
 
 async function throughput(on: Stack): Promise<Line[]> {
   const secretId = await acmeSecret(on);
-  const credential = { grant_type: 'client_credentials', client_id: on.roleIds.acme, client_secret: secretId, audience: APIS.reports.audience };
+  const credential = {
+    grant_type: 'client_credentials',
+    client_id: on.roleIds.acme,
+    client_secret: secretId,
+    audience: APIS.reports.audience,
+  };
   const first = await fetch(`${on.broker.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(credential) });
   const reply = await first.text();
   if (first.status !== 200) throw new Error(`the broker answered ${first.status}`);
@@ -137,7 +144,13 @@ async function throughput(on: Stack): Promise<Line[]> {
   if (errors > 0) throw new Error(`${errors} requests failed under load`);
   return [
     compared({ what: 'cached exchange over a bare node:http handler', goal: 0.8, sign: '', ours: rates.broker, other: rates.bare }),
-    compared({ what: 'cached exchange over AppRole login + KV read at Vault', goal: 8, sign: '×', ours: rates.broker, other: rates.direct }),
+    compared({
+      what: 'cached exchange over AppRole login + KV read at Vault',
+      goal: 8,
+      sign: '×',
+      ours: rates.broker,
+      other: rates.direct,
+    }),
     compared({ what: 'cached exchange over oidc-provider minting the JWT', goal: 6, sign: '×', ours: rates.broker, other: rates.provider }),
     { what: 'Vault and Auth0 calls on a memory hit', goal: '0', measured: `${callsOnHits} in ${hits} hits`, reached: callsOnHits === 0 },
   ];
@@ -162,10 +175,23 @@ async function thousandAtOnce(on: Stack): Promise<Line[]> {
   const secretId = await acmeSecret(on);
   const before = on.auth0.calls.token;
   const form = { grant_type: 'client_credentials', client_id: on.roleIds.acme, client_secret: secretId, audience: APIS.orders.audience };
-  const replies = await Promise.all(Array.from({ length: 1000 }, () => fetch(`${on.broker.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(form) }).then(async (r) => (await r.text(), r.status))));
+  const replies = await Promise.all(
+    Array.from({ length: 1000 }, () =>
+      fetch(`${on.broker.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(form) }).then(
+        async (r) => (await r.text(), r.status),
+      ),
+    ),
+  );
   const good = replies.filter((status) => status === 200).length;
   const calls = on.auth0.calls.token - before;
-  return [{ what: '1,000 simultaneous first requests of one tenant', goal: '1 call', measured: `${calls} upstream call, ${good} answered 200`, reached: calls === 1 && good === 1000 }];
+  return [
+    {
+      what: '1,000 simultaneous first requests of one tenant',
+      goal: '1 call',
+      measured: `${calls} upstream call, ${good} answered 200`,
+      reached: calls === 1 && good === 1000,
+    },
+  ];
 }
 
 async function measureDoors(): Promise<Line> {

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { PLUGIN_ENVIRONMENT } from '#broker/tenant/plugin.ts';
+import { PLUGIN_ENVIRONMENT } from '#broker/operator/plugin/plugin.ts';
 import { ORDERS, startPluginStage } from '#test/integration/plugin-stage.ts';
 import type { PluginStage } from '#test/integration/plugin-stage.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
@@ -55,14 +55,24 @@ export async function measurePlugin({ rounds, seconds, soak, report, signal }: P
   for (let round = 0; round <= rounds; round++) {
     signal.throwIfAborted();
     report(round === 0 ? 'the secrets plugin: warming up' : `the secrets plugin: round ${round} of ${rounds}`);
-    for (const [name, path] of [['ours', 'auth0/creds/acme'], ['external', 'kv-external/token'], ['builtIn', 'kv2/data/token']] as const) {
+    for (const [name, path] of [
+      ['ours', 'auth0/creds/acme'],
+      ['external', 'kv-external/token'],
+      ['builtIn', 'kv2/data/token'],
+    ] as const) {
       const { rate, errors } = await get(`${vault.address}/v1/${path}`, headers, seconds);
       if (errors > 0) throw new Error(`${errors} reads of ${path} failed`);
       if (round > 0) rates[name].push(rate);
     }
   }
   return [
-    compared({ what: "cached creds read over HashiCorp's Go kv as an external plugin", goal: 1.8, sign: '×', ours: rates.ours, other: rates.external }),
+    compared({
+      what: "cached creds read over HashiCorp's Go kv as an external plugin",
+      goal: 1.8,
+      sign: '×',
+      ours: rates.ours,
+      other: rates.external,
+    }),
     compared({ what: 'cached creds read over the built-in KV v2', goal: 0.45, sign: '', ours: rates.ours, other: rates.builtIn }),
     first,
     await startToAnswer(stage, rounds),
@@ -85,7 +95,10 @@ async function thousandFirstReads({ vault, auth0 }: PluginStage): Promise<Line> 
   try {
     const answers = await Promise.all(
       Array.from({ length: 1_000 }, async () => {
-        const { statusCode, body } = await request(`${vault.address}/v1/auth0/creds/acme`, { headers: { 'X-Vault-Token': vault.rootToken }, dispatcher: agent });
+        const { statusCode, body } = await request(`${vault.address}/v1/auth0/creds/acme`, {
+          headers: { 'X-Vault-Token': vault.rootToken },
+          dispatcher: agent,
+        });
         const { data } = (await body.json()) as { data?: { access_token?: string } };
         return { statusCode, token: data?.access_token };
       }),
@@ -93,7 +106,12 @@ async function thousandFirstReads({ vault, auth0 }: PluginStage): Promise<Line> 
     const calls = auth0.calls.token - before;
     const good = answers.filter(({ statusCode }) => statusCode === 200).length;
     const tokens = new Set(answers.map(({ token }) => token)).size;
-    return { what: '1,000 concurrent first reads of creds', goal: '1 call', measured: `${calls} upstream call, ${good} answered 200 with ${tokens} token`, reached: calls === 1 && good === 1_000 && tokens === 1 };
+    return {
+      what: '1,000 concurrent first reads of creds',
+      goal: '1 call',
+      measured: `${calls} upstream call, ${good} answered 200 with ${tokens} token`,
+      reached: calls === 1 && good === 1_000 && tokens === 1,
+    };
   } finally {
     await agent.close();
   }
@@ -110,7 +128,12 @@ async function startToAnswer({ vault }: PluginStage, rounds: number): Promise<Li
     took.push(performance.now() - start);
   }
   const seconds = median(took) / 1000;
-  return { what: 'plugin killed to the next answer, its start included', goal: '≤ 1 s', measured: `${seconds.toFixed(2)} s (${rounds} times, at most ${(Math.max(...took) / 1000).toFixed(2)} s)`, reached: Math.max(...took) <= 1_000 };
+  return {
+    what: 'plugin killed to the next answer, its start included',
+    goal: '≤ 1 s',
+    measured: `${seconds.toFixed(2)} s (${rounds} times, at most ${(Math.max(...took) / 1000).toFixed(2)} s)`,
+    reached: Math.max(...took) <= 1_000,
+  };
 }
 
 async function memory({ vault, auth0 }: PluginStage, soak: number, report: (line: string) => void, signal: AbortSignal): Promise<Line> {
@@ -118,7 +141,12 @@ async function memory({ vault, auth0 }: PluginStage, soak: number, report: (line
   const agent = new Agent({ connections: 16 });
   const headers = { 'X-Vault-Token': vault.rootToken };
   const call = async (method: 'GET' | 'POST', path: string, json?: object): Promise<void> => {
-    const { statusCode, body } = await request(`${vault.address}/v1/${path}`, { method, headers, dispatcher: agent, ...(json ? { body: JSON.stringify(json) } : {}) });
+    const { statusCode, body } = await request(`${vault.address}/v1/${path}`, {
+      method,
+      headers,
+      dispatcher: agent,
+      ...(json ? { body: JSON.stringify(json) } : {}),
+    });
     await body.dump();
     if (statusCode >= 300) throw new Error(`Vault answered ${statusCode} to ${method} ${path}`);
   };
@@ -133,13 +161,22 @@ async function memory({ vault, auth0 }: PluginStage, soak: number, report: (line
   };
   try {
     let made = 0;
-    await each(() => made >= TENANTS, async (tenant) => (made++, call('POST', `auth0/roles/${tenant}`, { grants: { orders: ['read:orders'] } })));
+    await each(
+      () => made >= TENANTS,
+      async (tenant) => (made++, call('POST', `auth0/roles/${tenant}`, { grants: { orders: ['read:orders'] } })),
+    );
     made = 0;
     const before = auth0.calls.token;
-    await each(() => made >= TENANTS, async (tenant) => (made++, call('GET', `auth0/creds/${tenant}`)));
+    await each(
+      () => made >= TENANTS,
+      async (tenant) => (made++, call('GET', `auth0/creds/${tenant}`)),
+    );
     const issued = auth0.calls.token - before;
     const end = performance.now() + soak * 1000;
-    const reads = await each(() => performance.now() > end, (tenant) => call('GET', `auth0/creds/${tenant}?audience=${encodeURIComponent(ORDERS)}`));
+    const reads = await each(
+      () => performance.now() > end,
+      (tenant) => call('GET', `auth0/creds/${tenant}?audience=${encodeURIComponent(ORDERS)}`),
+    );
     signal.throwIfAborted();
     const status = await readFile(`/proc/${await pluginPid(vault)}/status`, 'utf8');
     const megabytes = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
@@ -161,6 +198,7 @@ function size(bytes: number): Line {
 
 /** Ours among Vault's children. */
 async function pluginPid(vault: PluginStage['vault']): Promise<number> {
-  for (const pid of await vault.plugins()) if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('postern-auth0')) return pid;
+  for (const pid of await vault.plugins())
+    if ((await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('postern-auth0')) return pid;
   throw new Error('the plugin does not run');
 }

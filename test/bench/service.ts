@@ -1,5 +1,5 @@
-import { startService } from '#cli/dev/service.ts';
-import type { ServiceRoute } from '#cli/dev/service.ts';
+import { startService } from '#dev/service.ts';
+import type { ServiceRoute } from '#dev/service.ts';
 
 /** The sample service in a process of its own: Express with Auth0's `express-oauth2-jwt-bearer`. Its routes come from the environment. */
 const service = await startService(JSON.parse(process.env['SERVICE_ROUTES'] ?? '[]') as ServiceRoute[]);

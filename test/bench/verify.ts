@@ -1,8 +1,8 @@
 import { request } from 'undici';
 import { ApiKey } from '#broker/credential/api-key.ts';
-import { APIS } from '#cli/dev/scenario.ts';
-import { noteSecret } from '#cli/dev/secret.ts';
-import type { Stack } from '#cli/dev/stack.ts';
+import { APIS } from '#dev/scenario.ts';
+import { noteSecret } from '#dev/secret.ts';
+import type { Stack } from '#dev/stack.ts';
 import { startGateway } from '#test/fixture/gateway.ts';
 import type { Gateway } from '#test/fixture/gateway.ts';
 import { startServer } from './child.ts';
@@ -35,12 +35,18 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
   const { token, headers } = await answerOf(stack, await issueKey(stack));
   const bare = await startServer('./verify-bare.ts', { BARE_HEADERS: JSON.stringify(headers) });
   undo.defer(() => bare.stop());
-  const idle = await startServer('./verify-bare.ts', { BARE_HEADERS: JSON.stringify(['Content-Type', 'text/plain', 'Content-Length', '0']) });
+  const idle = await startServer('./verify-bare.ts', {
+    BARE_HEADERS: JSON.stringify(['Content-Type', 'text/plain', 'Content-Length', '0']),
+  });
   undo.defer(() => idle.stop());
-  const verifying = await startServer('./service.ts', { SERVICE_ROUTES: JSON.stringify([{ name: 'orders', issuer: stack.auth0.issuer, audience: APIS.orders.audience, scope: 'read:orders' }]) });
+  const verifying = await startServer('./service.ts', {
+    SERVICE_ROUTES: JSON.stringify([{ name: 'orders', issuer: stack.auth0.issuer, audience: APIS.orders.audience, scope: 'read:orders' }]),
+  });
   undo.defer(() => verifying.stop());
   const gateway = async (service: number, change?: (text: string) => string): Promise<Gateway> => {
-    const started = undo.use(await startGateway('nginx', { postern: broker, service: `127.0.0.1:${service}`, ...(change ? { change } : {}) }));
+    const started = undo.use(
+      await startGateway('nginx', { postern: broker, service: `127.0.0.1:${service}`, ...(change ? { change } : {}) }),
+    );
     await Promise.all((await started.pids()).map((pid) => pin(pid, SERVER_CORE)));
     return started;
   };
@@ -49,7 +55,13 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
 
   const results: Record<'verify' | 'verifying' | 'idle', Comparison> = {
     verify: { what: '/verify hit over a bare node:http 200 that reads the same headers', goal: 0.8, sign: '', ours: [], other: [] },
-    verifying: { what: 'nginx + /verify over nginx alone, to a service that verifies the token', goal: 0.35, sign: '', ours: [], other: [] },
+    verifying: {
+      what: 'nginx + /verify over nginx alone, to a service that verifies the token',
+      goal: 0.35,
+      sign: '',
+      ours: [],
+      other: [],
+    },
     idle: { what: 'nginx + /verify over nginx alone, to a service that does nothing', goal: 0.35, sign: '', ours: [], other: [] },
   };
   let errors = 0;
@@ -72,7 +84,11 @@ export async function measureVerify(stack: Stack, { rounds, seconds, report, sig
       into.ours.push(first);
       into.other.push(second);
     };
-    await pair(results.verify, () => get(url, key, seconds), () => get(`http://127.0.0.1:${bare.port}/verify?${DEMAND}`, key, seconds));
+    await pair(
+      results.verify,
+      () => get(url, key, seconds),
+      () => get(`http://127.0.0.1:${bare.port}/verify?${DEMAND}`, key, seconds),
+    );
     for (const service of ['verifying', 'idle'] as const) {
       await pair(
         results[service],
@@ -95,7 +111,10 @@ async function answerOf(stack: Stack, key: string): Promise<{ token: string; hea
   const { statusCode, headers, body } = await request(`${stack.broker.issuer}verify?${DEMAND}`, { headers: { 'x-api-key': key } });
   await body.dump();
   if (statusCode !== 200) throw new Error(`/verify answered ${statusCode}`);
-  const sent = ['authorization', 'x-postern-tenant', 'x-postern-scope', 'cache-control', 'content-length'].flatMap((name) => [name, String(headers[name])]);
+  const sent = ['authorization', 'x-postern-tenant', 'x-postern-scope', 'cache-control', 'content-length'].flatMap((name) => [
+    name,
+    String(headers[name]),
+  ]);
   return { token: noteSecret('access token', String(headers['authorization']).replace('Bearer ', '')), headers: sent };
 }
 
@@ -103,5 +122,8 @@ async function answerOf(stack: Stack, key: string): Promise<{ token: string; hea
 function withoutPostern(text: string): string {
   return text
     .replace(/^ *auth_request \/_postern;$/m, '')
-    .replace(/auth_request_set (\$\w+) \$\w+;/g, (_line, name: string) => `set ${name} ${name === '$postern_authorization' ? '$http_authorization' : '""'};`);
+    .replace(
+      /auth_request_set (\$\w+) \$\w+;/g,
+      (_line, name: string) => `set ${name} ${name === '$postern_authorization' ? '$http_authorization' : '""'};`,
+    );
 }

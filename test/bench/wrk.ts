@@ -16,7 +16,7 @@ export interface Load {
 export async function findWrk(report: (line: string) => void): Promise<void> {
   if (!(await execa('wrk', ['-v'], { reject: false })).failed || (await which('wrk'))) return;
   if (process.getuid?.() === 0 && (await which('apt-get'))) {
-    report('installing wrk from Debian\'s packages');
+    report("installing wrk from Debian's packages");
     await execa('apt-get', ['update', '-qq'], { reject: false });
     await execa('apt-get', ['install', '-y', '-qq', 'wrk'], { reject: false, env: { DEBIAN_FRONTEND: 'noninteractive' } });
     if (await which('wrk')) return;
@@ -41,7 +41,13 @@ wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"`,
 
 /** GETs one address over and over, likewise. */
 export function get(url: string, headers: Record<string, string>, seconds: number): Promise<Load> {
-  return run(url, Object.entries(headers).map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`).join('\n'), seconds);
+  return run(
+    url,
+    Object.entries(headers)
+      .map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
+      .join('\n'),
+    seconds,
+  );
 }
 
 /** The request holds a secret, so it goes by a file of our own, not by argument. */

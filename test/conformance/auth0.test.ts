@@ -21,7 +21,8 @@ function expectToken(api: (typeof sources)[number], token: string): void {
 }
 
 describe('@auth0/auth0-auth-js, with nothing but its domain changed', () => {
-  const client = (clientSecret = stage.acme.client_secret) => new AuthClient({ domain: stage.domain, clientId: stage.acme.client_id, clientSecret });
+  const client = (clientSecret = stage.acme.client_secret) =>
+    new AuthClient({ domain: stage.domain, clientId: stage.acme.client_id, clientSecret });
 
   it.each(sources)('gets a token for %s', async (api) => {
     const answer = await client().getTokenByClientCredentials({ audience: APIS[api].audience });
@@ -36,20 +37,32 @@ describe('@auth0/auth0-auth-js, with nothing but its domain changed', () => {
   });
 
   it('tells a wrong secret as its own error', async () => {
-    const refused = await client('wrong-secret').getTokenByClientCredentials({ audience: APIS.orders.audience }).catch((error: unknown) => error);
+    const refused = await client('wrong-secret')
+      .getTokenByClientCredentials({ audience: APIS.orders.audience })
+      .catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(TokenByClientCredentialsError);
-    expect(refused).toMatchObject({ code: 'token_by_client_credentials_error', statusCode: 401, cause: { error: 'access_denied', error_description: 'Unauthorized' } });
+    expect(refused).toMatchObject({
+      code: 'token_by_client_credentials_error',
+      statusCode: 401,
+      cause: { error: 'access_denied', error_description: 'Unauthorized' },
+    });
   });
 
   it('tells an unknown audience as its own error', async () => {
-    const refused = await client().getTokenByClientCredentials({ audience: UNKNOWN_AUDIENCE }).catch((error: unknown) => error);
+    const refused = await client()
+      .getTokenByClientCredentials({ audience: UNKNOWN_AUDIENCE })
+      .catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(TokenByClientCredentialsError);
-    expect(refused).toMatchObject({ statusCode: 403, cause: { error: 'access_denied', error_description: `Service not enabled within domain: ${UNKNOWN_AUDIENCE}` } });
+    expect(refused).toMatchObject({
+      statusCode: 403,
+      cause: { error: 'access_denied', error_description: `Service not enabled within domain: ${UNKNOWN_AUDIENCE}` },
+    });
   });
 });
 
 describe('AuthenticationClient of auth0/legacy, with nothing but its domain changed', () => {
-  const client = (clientSecret = stage.acme.client_secret) => new AuthenticationClient({ domain: stage.domain, clientId: stage.acme.client_id, clientSecret }).oauth;
+  const client = (clientSecret = stage.acme.client_secret) =>
+    new AuthenticationClient({ domain: stage.domain, clientId: stage.acme.client_id, clientSecret }).oauth;
 
   it.each(sources)('gets a token for %s', async (api) => {
     const { data, status } = await client().clientCredentialsGrant({ audience: APIS[api].audience });
@@ -60,28 +73,50 @@ describe('AuthenticationClient of auth0/legacy, with nothing but its domain chan
   });
 
   it('gets fewer scopes where it asks for fewer', async () => {
-    const { data } = await client().clientCredentialsGrant({ audience: APIS.reports.audience, scope: 'read:reports' } as { audience: string });
+    const { data } = await client().clientCredentialsGrant({ audience: APIS.reports.audience, scope: 'read:reports' } as {
+      audience: string;
+    });
     expectToken('reports', data.access_token);
     expect(decodeJwt(data.access_token)['scope']).toBe('read:reports');
   });
 
   it.each([
-    { fault: 'a wrong secret', secret: 'wrong-secret', audience: APIS.orders.audience, expected: { statusCode: 401, error: 'access_denied', error_description: 'Unauthorized' } },
+    {
+      fault: 'a wrong secret',
+      secret: 'wrong-secret',
+      audience: APIS.orders.audience,
+      expected: { statusCode: 401, error: 'access_denied', error_description: 'Unauthorized' },
+    },
     { fault: 'an unknown audience', audience: UNKNOWN_AUDIENCE, expected: { statusCode: 403, error: 'access_denied' } },
     { fault: 'an API without a grant', audience: APIS.payroll.audience, expected: { statusCode: 403, error: 'access_denied' } },
-    { fault: 'an unknown scope', audience: APIS.orders.audience, scope: 'drop:orders', expected: { statusCode: 400, error: 'invalid_scope', error_description: 'Client has not been granted scopes: drop:orders' } },
+    {
+      fault: 'an unknown scope',
+      audience: APIS.orders.audience,
+      scope: 'drop:orders',
+      expected: { statusCode: 400, error: 'invalid_scope', error_description: 'Client has not been granted scopes: drop:orders' },
+    },
   ])('tells $fault as its own error', async ({ secret, audience, scope, expected }) => {
-    const refused = await client(secret).clientCredentialsGrant({ audience, ...(scope ? { scope } : {}) } as { audience: string }).catch((error: unknown) => error);
+    const refused = await client(secret)
+      .clientCredentialsGrant({ audience, ...(scope ? { scope } : {}) } as { audience: string })
+      .catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(AuthApiError);
     expect(refused).toMatchObject(expected);
   });
 });
 
-describe('plain HTTP as in Auth0\'s documentation', () => {
-  const parameters = (audience: string) => ({ client_id: stage.acme.client_id, client_secret: stage.acme.client_secret, audience, grant_type: 'client_credentials' });
+describe("plain HTTP as in Auth0's documentation", () => {
+  const parameters = (audience: string) => ({
+    client_id: stage.acme.client_id,
+    client_secret: stage.acme.client_secret,
+    audience,
+    grant_type: 'client_credentials',
+  });
   const bodies = {
     JSON: (audience: string) => ({ headers: { 'content-type': 'application/json' }, body: JSON.stringify(parameters(audience)) }),
-    form: (audience: string) => ({ headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams(parameters(audience)).toString() }),
+    form: (audience: string) => ({
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(parameters(audience)).toString(),
+    }),
   };
   const ways = (['JSON', 'form'] as const).flatMap((body) => sources.map((api) => ({ body, api })));
 

@@ -38,7 +38,10 @@ export async function makeCertificates(): Promise<Certificates> {
     serialNumber: '01',
     keys: authority,
     signingAlgorithm: ALGORITHM,
-    extensions: [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
   });
   const cert = await X509CertificateGenerator.create({
     ...validity,
@@ -52,7 +55,10 @@ export async function makeCertificates(): Promise<Certificates> {
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      new SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }, { type: 'ip', value: '127.0.0.1' }]),
+      new SubjectAlternativeNameExtension([
+        { type: 'dns', value: 'localhost' },
+        { type: 'ip', value: '127.0.0.1' },
+      ]),
     ],
   });
   const folder = await mkdtemp(join(tmpdir(), 'postern-tls-'));
@@ -64,7 +70,10 @@ export async function makeCertificates(): Promise<Certificates> {
   return {
     caFile: await file('ca.pem', pem(ca)),
     certFile: await file('cert.pem', pem(cert)),
-    keyFile: await file('key.pem', PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', server.privateKey), PemConverter.PrivateKeyTag)),
+    keyFile: await file(
+      'key.pem',
+      PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', server.privateKey), PemConverter.PrivateKeyTag),
+    ),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
@@ -77,5 +86,6 @@ export function trustHere(caPem: string): void {
   setDefaultCACertificates([...getCACertificates('default'), caPem]);
 }
 
-const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+const newKeys = (): Promise<webcrypto.CryptoKeyPair> =>
+  webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
 const pem = (certificate: X509Certificate): string => certificate.toString('pem');

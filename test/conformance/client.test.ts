@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startService } from '#cli/dev/service.ts';
-import type { SampleService } from '#cli/dev/service.ts';
+import { startService } from '#dev/service.ts';
+import type { SampleService } from '#dev/service.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -34,13 +34,22 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-client-'));
   // The version of the compiler that this repository pins, and its folder of packages for what the client depends on.
-  const { stdout } = await execa('npm', ['pack', '--json', '--pack-destination', folder], { cwd: join(REPOSITORY, 'client'), env: { PATH: `${REPOSITORY}node_modules/.bin:${process.env['PATH']}` } });
+  const { stdout } = await execa('npm', ['pack', '--json', '--pack-destination', folder], {
+    cwd: join(REPOSITORY, 'client'),
+    env: { PATH: `${REPOSITORY}node_modules/.bin:${process.env['PATH']}` },
+  });
   const packed = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string; files: { path: string }[] }];
-  expect(packed[0].files.map(({ path }) => path).sort()).toEqual(['README.md', 'dist/credentials.d.ts', 'dist/credentials.js', 'package.json']);
+  expect(packed[0].files.map(({ path }) => path).sort()).toEqual([
+    'README.md',
+    'dist/credentials.d.ts',
+    'dist/credentials.js',
+    'package.json',
+  ]);
   const home = join(folder, 'node_modules', '@postern', 'client');
   await mkdir(home, { recursive: true });
   await execa('tar', ['-xzf', join(folder, packed[0].filename), '-C', home, '--strip-components=1']);
-  for (const name of ['openid-client', 'oauth4webapi', 'jose']) await symlink(join(REPOSITORY, 'node_modules', name), join(folder, 'node_modules', name));
+  for (const name of ['openid-client', 'oauth4webapi', 'jose'])
+    await symlink(join(REPOSITORY, 'node_modules', name), join(folder, 'node_modules', name));
   await writeFile(join(folder, 'program.mjs'), PROGRAM);
   house = await startHouse();
   replica = await house.startReplica();
@@ -54,7 +63,12 @@ afterAll(async () => {
 
 async function run(proof: object): Promise<unknown> {
   const settings = { issuer: replica.issuer, service: service.address, audience: AUDIENCE, proof };
-  const { stdout } = await execa('node', ['program.mjs'], { cwd: folder, env: { PATH: `${REPOSITORY}node_modules/.bin:${process.env['PATH']}`, SETTINGS: JSON.stringify(settings) }, extendEnv: false, timeout: 30_000 });
+  const { stdout } = await execa('node', ['program.mjs'], {
+    cwd: folder,
+    env: { PATH: `${REPOSITORY}node_modules/.bin:${process.env['PATH']}`, SETTINGS: JSON.stringify(settings) },
+    extendEnv: false,
+    timeout: 30_000,
+  });
   return JSON.parse(stdout);
 }
 
@@ -76,5 +90,10 @@ it('the packed client gets a Vault token through to the service', async () => {
 it('the packed client tells a refusal as its own error, without the secret', async () => {
   const { client_id: clientId } = await house.issueSecret('acme');
   const told = await run({ clientId, clientSecret: 'wrong-secret' });
-  expect(told).toEqual({ name: 'CredentialsError', status: 401, error: 'access_denied', message: 'Postern answered 401 access_denied: Unauthorized' });
+  expect(told).toEqual({
+    name: 'CredentialsError',
+    status: 401,
+    error: 'access_denied',
+    message: 'Postern answered 401 access_denied: Unauthorized',
+  });
 });

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestContext } from 'vitest';
-import { startService } from '#cli/dev/service.ts';
-import type { SampleService } from '#cli/dev/service.ts';
+import { startService } from '#dev/service.ts';
+import type { SampleService } from '#dev/service.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { virtualEnvironment } from './virtual-environment.ts';
@@ -17,7 +17,8 @@ const AUDIENCE = 'https://orders.example.com';
 /** A command that runs the example, the address to call at its end; or why it can't be had here. */
 type Ready = readonly [string, ...string[]] | { missing: string };
 
-const UNREACHABLE = /dial tcp|no such host|i\/o timeout|connection refused|GOPROXY=off|Unknown host|Could not transfer|Connection timed out/;
+const UNREACHABLE =
+  /dial tcp|no such host|i\/o timeout|connection refused|GOPROXY=off|Unknown host|Could not transfer|Connection timed out/;
 
 const EXAMPLES: Readonly<Record<string, (folder: string) => Promise<Ready>>> = {
   async curl() {
@@ -30,7 +31,12 @@ const EXAMPLES: Readonly<Record<string, (folder: string) => Promise<Ready>>> = {
   async go(folder) {
     if (!(await there('go', 'version'))) return { missing: 'there is no go' };
     const program = join(folder, 'workload');
-    const built = await execa('go', ['build', '-trimpath', '-o', program, '.'], { cwd: at('go'), env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' }, reject: false, timeout: 200_000 });
+    const built = await execa('go', ['build', '-trimpath', '-o', program, '.'], {
+      cwd: at('go'),
+      env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' },
+      reject: false,
+      timeout: 200_000,
+    });
     return afterBuild('Go', built, [program]);
   },
   async java(folder) {
@@ -38,7 +44,12 @@ const EXAMPLES: Readonly<Record<string, (folder: string) => Promise<Ready>>> = {
     const project = join(folder, 'java');
     await cp(at('java'), project, { recursive: true });
     const built = await execa('mvn', ['-q', '-B', 'package'], { cwd: project, reject: false, timeout: 200_000, all: true });
-    return afterBuild('Java', { failed: built.failed, stderr: built.all }, ['java', '-cp', `${project}/target/*:${project}/target/libs/*`, 'Workload']);
+    return afterBuild('Java', { failed: built.failed, stderr: built.all }, [
+      'java',
+      '-cp',
+      `${project}/target/*:${project}/target/libs/*`,
+      'Workload',
+    ]);
   },
 };
 
@@ -90,7 +101,10 @@ describe.each(Object.keys(EXAMPLES))('the example in %s', (name) => {
   it('gets through to the service', async (context) => {
     const { stdout, stderr, exitCode } = await run(context, acme);
     expect(exitCode, stderr).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ api: 'orders', verified: { iss: house.auth0.issuer, aud: AUDIENCE, 'https://postern.dev/tenant': 'acme' } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      api: 'orders',
+      verified: { iss: house.auth0.issuer, aud: AUDIENCE, 'https://postern.dev/tenant': 'acme' },
+    });
   });
 
   it('fails with a wrong secret, and shows none', async (context) => {
@@ -103,10 +117,15 @@ describe.each(Object.keys(EXAMPLES))('the example in %s', (name) => {
   });
 });
 
-function afterBuild(language: string, { failed, stderr }: { failed: boolean; stderr: string }, command: readonly [string, ...string[]]): Ready {
+function afterBuild(
+  language: string,
+  { failed, stderr }: { failed: boolean; stderr: string },
+  command: readonly [string, ...string[]],
+): Ready {
   if (!failed) return command;
   if (UNREACHABLE.test(stderr)) return { missing: `the package registry of ${language} can't be reached` };
   throw new Error(`the example in ${language} does not build: ${stderr}`);
 }
 
-const there = async (program: string, argument = '--version'): Promise<boolean> => (await execa(program, [argument], { reject: false })).code !== 'ENOENT';
+const there = async (program: string, argument = '--version'): Promise<boolean> =>
+  (await execa(program, [argument], { reject: false })).code !== 'ENOENT';

@@ -17,7 +17,7 @@ import { identityHeaders, seeded } from '#test/fixture/identity-headers.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 import type { WireReply } from '#test/fixture/wire.ts';
-import { findGateway } from '#tools/part/gateway.ts';
+import { findGateway } from '#test/part/gateway.ts';
 
 const NAMES = ['nginx', 'caddy', 'envoy', 'traefik'] as const;
 type Name = (typeof NAMES)[number];
@@ -39,12 +39,14 @@ const missing: Partial<Record<Name, string>> = {};
 beforeAll(async () => {
   // nginx must be there: a machine without it fails, with the remedy in the error. The others come out of a package registry.
   await findGateway('nginx');
-  await Promise.all(NAMES.slice(1).map(async (name) => {
-    await findGateway(name).catch((error: Error) => {
-      missing[name] = error.message;
-      process.stderr.write(`conformance: ${name} is skipped: ${error.message}\n`);
-    });
-  }));
+  await Promise.all(
+    NAMES.slice(1).map(async (name) => {
+      await findGateway(name).catch((error: Error) => {
+        missing[name] = error.message;
+        process.stderr.write(`conformance: ${name} is skipped: ${error.message}\n`);
+      });
+    }),
+  );
   house = await startHouse();
   replica = await house.startReplica();
   service = await startService(house.auth0.issuer);
@@ -68,21 +70,34 @@ afterAll(async () => {
 async function startService(issuer: string): Promise<Service> {
   const seen: Service['seen'] = [];
   const refuse: ErrorRequestHandler = (error: { status?: number; headers?: Record<string, string> }, _request, response, _next) => {
-    response.set(error.headers ?? {}).status(error.status ?? 500).json({ by: 'service' });
+    response
+      .set(error.headers ?? {})
+      .status(error.status ?? 500)
+      .json({ by: 'service' });
   };
   const app = express();
   const seenOf = new WeakMap<express.Request, Service['seen'][number]>();
   app.use(express.text({ type: () => true }), (request, _response, next) => {
     const pairs = request.rawHeaders.flatMap((name, i, all) => (i % 2 ? [] : [[name.toLowerCase(), all[i + 1]!] as [string, string]]));
-    const entry = { method: request.method, url: request.url, headers: pairs, body: typeof request.body === 'string' ? request.body : '', claims: undefined };
+    const entry = {
+      method: request.method,
+      url: request.url,
+      headers: pairs,
+      body: typeof request.body === 'string' ? request.body : '',
+      claims: undefined,
+    };
     seen.push(entry);
     seenOf.set(request, entry);
     next();
   });
-  app.use(auth({ issuerBaseURL: issuer, audience: 'https://orders.example.com', tokenSigningAlg: 'RS256' }), requiredScopes('read:orders'), (request, response) => {
-    seenOf.get(request)!.claims = request.auth?.payload as Record<string, unknown>;
-    response.json({ tenant: request.auth?.payload['https://postern.dev/tenant'] });
-  });
+  app.use(
+    auth({ issuerBaseURL: issuer, audience: 'https://orders.example.com', tokenSigningAlg: 'RS256' }),
+    requiredScopes('read:orders'),
+    (request, response) => {
+      seenOf.get(request)!.claims = request.auth?.payload as Record<string, unknown>;
+      response.json({ tenant: request.auth?.payload['https://postern.dev/tenant'] });
+    },
+  );
   app.use(refuse);
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -101,21 +116,29 @@ interface Asked {
 /** As bytes, since no HTTP client would send some of these headers. */
 async function ask(port: number, { method = 'GET', target = '/orders?page=2', lines = [], body = '' }: Asked = {}): Promise<WireReply> {
   const length = body === '' ? [] : [`Content-Length: ${Buffer.byteLength(body)}`];
-  const request = [`${method} ${target} HTTP/1.1`, 'Host: api.example.com', 'Connection: close', ...lines, ...length, '', body].join('\r\n');
+  const request = [`${method} ${target} HTTP/1.1`, 'Host: api.example.com', 'Connection: close', ...lines, ...length, '', body].join(
+    '\r\n',
+  );
   const { replies, hung } = await sendBytes(port, Buffer.from(request, 'latin1'), { patience: 15_000, head: method === 'HEAD' });
   const reply = replies.at(-1);
   if (hung || reply === undefined) throw new Error(`no answer to ${JSON.stringify(request.slice(0, 300))}`);
   return reply;
 }
 
-const valuesOf = (headers: readonly [string, string][], name: RegExp): string[] => headers.filter(([header]) => name.test(header)).map(([, value]) => value);
+const valuesOf = (headers: readonly [string, string][], name: RegExp): string[] =>
+  headers.filter(([header]) => name.test(header)).map(([, value]) => value);
 /** As frameworks do that make `HTTP_X_POSTERN_TENANT` of it. */
 const POSTERN = /^x[-_]postern[-_](tenant|scope)$/;
 const KEY = /^x[-_]api[-_]key$/;
-const USER = /^(forwarded|remote-user|x-(forwarded-(user|email|groups|preferred-username|access-token)|auth-request-(user|email|groups|access-token)|authenticated-user|remote-user|user|http-method-override|original-ur[il]|rewrite-url))$/;
+const USER =
+  /^(forwarded|remote-user|x-(forwarded-(user|email|groups|preferred-username|access-token)|auth-request-(user|email|groups|access-token)|authenticated-user|remote-user|user|http-method-override|original-ur[il]|rewrite-url))$/;
 
 it('nginx that refuses by itself says so, and neither challenges nor promises anything', async () => {
-  await using gateway = await startGateway('nginx', { postern: brokerAddress(), service: service.address, change: (text) => text.replace('auth_request /_postern;', 'deny all; auth_request /_postern;') });
+  await using gateway = await startGateway('nginx', {
+    postern: brokerAddress(),
+    service: service.address,
+    change: (text) => text.replace('auth_request /_postern;', 'deny all; auth_request /_postern;'),
+  });
   const before = service.seen.length;
   const reply = await ask(gateway.port, { lines: [`X-API-Key: ${keys.acme}`] });
   expect([reply.status, reply.headers['www-authenticate'], reply.headers['retry-after']]).toEqual([403, undefined, undefined]);
@@ -141,7 +164,11 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
     const { headers, url, method } = service.seen.at(-1)!;
     expect([method, url]).toEqual(['GET', '/orders?page=2']);
     expect(valuesOf(headers, /^authorization$/)).toEqual([expect.stringMatching(/^Bearer eyJ/)]);
-    expect([valuesOf(headers, /^x-postern-tenant$/), valuesOf(headers, /^x-postern-scope$/), valuesOf(headers, KEY)]).toEqual([['acme'], ['read:orders write:orders'], []]);
+    expect([valuesOf(headers, /^x-postern-tenant$/), valuesOf(headers, /^x-postern-scope$/), valuesOf(headers, KEY)]).toEqual([
+      ['acme'],
+      ['read:orders write:orders'],
+      [],
+    ]);
     expect(JSON.stringify(headers)).not.toContain(keys.acme);
   });
 
@@ -159,7 +186,7 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
     ['another scheme', () => ['Authorization: Digest username="x"'], 401, undefined],
     ['a mistyped key', () => [`Authorization: Bearer ${keys.acme.slice(0, -1)}_`], 401, 'invalid_token'],
     ['an unknown key', () => [`X-API-Key: ${ApiKey.format('test', crypto.randomUUID(), crypto.randomUUID())}`], 401, 'invalid_token'],
-    ['somebody\'s token in place of a key', () => [`Authorization: ${foreign}`], 401, 'invalid_token'],
+    ["somebody's token in place of a key", () => [`Authorization: ${foreign}`], 401, 'invalid_token'],
     ['two keys', () => [`Authorization: Bearer ${keys.acme}`, `X-API-Key: ${keys.globex}`], 400, 'invalid_request'],
   ])('refuses %s, with the challenge', async ([, lines, status, error], context) => {
     const { port } = running(context);
@@ -179,7 +206,13 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
     const trusting = await house.startReplica({ env: { POSTERN_TRUSTED_PROXIES: '127.0.0.1' } });
     stop.defer(() => trusting.stop());
     const { port } = stop.use(await startGateway(name, { postern: new URL(trusting.issuer).host, service: service.address }));
-    for (const header of ['X-Forwarded-For: 198.51.100.7', 'X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 198.51.100.8', 'X-Real-IP: 198.51.100.7', 'Forwarded: for=198.51.100.7', 'True-Client-IP: 198.51.100.7']) {
+    for (const header of [
+      'X-Forwarded-For: 198.51.100.7',
+      'X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-For: 198.51.100.8',
+      'X-Real-IP: 198.51.100.7',
+      'Forwarded: for=198.51.100.7',
+      'True-Client-IP: 198.51.100.7',
+    ]) {
       expect((await ask(port, { lines: [`X-API-Key: ${keys.acme}`, header] })).status).toBe(200);
       expect((await trusting.events()).at(-1)).toMatchObject({ outcome: 'granted', address: expect.not.stringContaining('198.51.100') });
     }
@@ -187,16 +220,33 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
 
   it('refuses a key that lacks the scope: 403', async (context) => {
     running(context);
-    await using strict = await startGateway(name, { postern: brokerAddress(), service: service.address, change: (text) => text.replaceAll('read%3Aorders', 'write%3Aorders') });
+    await using strict = await startGateway(name, {
+      postern: brokerAddress(),
+      service: service.address,
+      change: (text) => text.replaceAll('read%3Aorders', 'write%3Aorders'),
+    });
     const before = service.seen.length;
     const reply = await ask(strict.port, { lines: [`X-API-Key: ${keys.globex}`] });
-    expect([reply.status, reply.headers['www-authenticate']]).toEqual([403, expect.stringContaining('scope="write:orders", error="insufficient_scope"')]);
+    expect([reply.status, reply.headers['www-authenticate']]).toEqual([
+      403,
+      expect.stringContaining('scope="write:orders", error="insufficient_scope"'),
+    ]);
     expect(service.seen.length).toBe(before);
     expect((await ask(strict.port, { lines: [`X-API-Key: ${keys.acme}`] })).status).toBe(200);
   });
 
   // The demand is the gateway's; the client's path goes behind it in Envoy, and nowhere in the others.
-  it.for(['/../../../verify/audience/https%3A%2F%2Fpayroll.example.com/-/', '//audience/x/-/', '/-/?audience=x&scope=', '/%2e%2e/%2e%2e/scope/read:none/-/', '/..%2f..%2f', '/?audience=https://payroll.example.com', '/verify', '/_postern', '/verify?audience=x'])('a client at %s changes nothing of what is demanded', async (target, context) => {
+  it.for([
+    '/../../../verify/audience/https%3A%2F%2Fpayroll.example.com/-/',
+    '//audience/x/-/',
+    '/-/?audience=x&scope=',
+    '/%2e%2e/%2e%2e/scope/read:none/-/',
+    '/..%2f..%2f',
+    '/?audience=https://payroll.example.com',
+    '/verify',
+    '/_postern',
+    '/verify?audience=x',
+  ])('a client at %s changes nothing of what is demanded', async (target, context) => {
     const { port } = running(context);
     const [before, events] = [service.seen.length, (await replica.events()).length];
     expect([400, 401, 404]).toContain((await ask(port, { target })).status);
@@ -204,28 +254,48 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
     const reply = await ask(port, { target, lines: [`X-API-Key: ${keys.globex}`] });
     // A proxy may refuse such a path itself, or resolve it.
     expect([200, 307, 308, 400, 404]).toContain(reply.status);
-    for (const event of (await replica.events()).slice(events)) if (event['outcome'] === 'granted') expect(event).toMatchObject({ tenant: 'globex', audience: 'https://orders.example.com' });
+    for (const event of (await replica.events()).slice(events))
+      if (event['outcome'] === 'granted') expect(event).toMatchObject({ tenant: 'globex', audience: 'https://orders.example.com' });
   });
 
   it(`${name === 'nginx' ? '2,000' : '400'} permutations of forwarded and identity headers: nobody is let in by them, and none reaches the service as identity`, async (context) => {
     const { port } = running(context);
     const total = name === 'nginx' ? 2_000 : 400;
     const canaries = ['canary-globex', 'canary-admin', `canary ${keys.globex}`];
-    const claims = [...canaries, 'globex', `Bearer ${keys.globex}`, keys.globex, foreign, '127.0.0.1', 'for=127.0.0.1', '/verify?audience=https://payroll.example.com', 'GET', 'true', '*'];
+    const claims = [
+      ...canaries,
+      'globex',
+      `Bearer ${keys.globex}`,
+      keys.globex,
+      foreign,
+      '127.0.0.1',
+      'for=127.0.0.1',
+      '/verify?audience=https://payroll.example.com',
+      'GET',
+      'true',
+      '*',
+    ];
     const random = seeded(NAMES.indexOf(name) + 1);
     const wrong: string[] = [];
     const before = service.seen.length;
     let good = 0;
     for (let done = 0; done < total; done += 50) {
-      await Promise.all(Array.from({ length: 50 }, async (_, i) => {
-        const withKey = i % 4 === 0;
-        if (withKey) good++;
-        const lines = [...identityHeaders(random, claims), ...(withKey ? [random() < 0.5 ? `X-API-Key: ${keys.acme}` : `Authorization: Bearer ${keys.acme}`] : [])].sort(() => random() - 0.5);
-        const reply = await ask(port, { lines });
-        // What a proxy refuses by itself, such as a path in a header that it believes in, lets nobody in either.
-        const right = withKey ? reply.status === 200 && reply.body.includes('"tenant":"acme"') : reply.status >= 400 && reply.status < 500;
-        if (!right) wrong.push(JSON.stringify({ lines, status: reply.status, body: reply.body }));
-      }));
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          const withKey = i % 4 === 0;
+          if (withKey) good++;
+          const lines = [
+            ...identityHeaders(random, claims),
+            ...(withKey ? [random() < 0.5 ? `X-API-Key: ${keys.acme}` : `Authorization: Bearer ${keys.acme}`] : []),
+          ].sort(() => random() - 0.5);
+          const reply = await ask(port, { lines });
+          // What a proxy refuses by itself, such as a path in a header that it believes in, lets nobody in either.
+          const right = withKey
+            ? reply.status === 200 && reply.body.includes('"tenant":"acme"')
+            : reply.status >= 400 && reply.status < 500;
+          if (!right) wrong.push(JSON.stringify({ lines, status: reply.status, body: reply.body }));
+        }),
+      );
     }
     expect(wrong).toEqual([]);
     const reached = service.seen.slice(before);
@@ -250,7 +320,8 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       says = (_request, response) => void response.writeHead(401).end();
       stub = createServer((request, response) => says(request, response)).listen(0, '127.0.0.1');
       await once(stub, 'listening');
-      if (missing[name] === undefined) before = await startGateway(name, { postern: `127.0.0.1:${(stub.address() as AddressInfo).port}`, service: service.address });
+      if (missing[name] === undefined)
+        before = await startGateway(name, { postern: `127.0.0.1:${(stub.address() as AddressInfo).port}`, service: service.address });
     }, 120_000);
     afterAll(async () => {
       stub.closeAllConnections();
@@ -258,9 +329,13 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       await before?.stop();
     });
 
-    it.for([[429, '7'], [503, '3']] as const)('%i reaches the client, with Retry-After', async ([status, seconds], context) => {
+    it.for([
+      [429, '7'],
+      [503, '3'],
+    ] as const)('%i reaches the client, with Retry-After', async ([status, seconds], context) => {
       running(context);
-      says = (_request, response) => void response.writeHead(status, { 'Retry-After': seconds, 'Content-Type': 'application/json' }).end('{}');
+      says = (_request, response) =>
+        void response.writeHead(status, { 'Retry-After': seconds, 'Content-Type': 'application/json' }).end('{}');
       const seen = service.seen.length;
       const reply = await ask(before!.port, { lines: ['X-API-Key: x'] });
       expect(reply.status).toBe(status);
@@ -275,7 +350,10 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       ['a redirect', (_request, response) => void response.writeHead(302, { Location: '/' }).end()],
       ['nothing, and closes', (request) => void request.socket.destroy()],
       ['what is no HTTP', (request) => void request.socket.end('garbage\r\n\r\n')],
-      ['headers beyond all measure', (_request, response) => void response.writeHead(200, { Authorization: `Bearer ${'x'.repeat(100_000)}` }).end()],
+      [
+        'headers beyond all measure',
+        (_request, response) => void response.writeHead(200, { Authorization: `Bearer ${'x'.repeat(100_000)}` }).end(),
+      ],
     ])('%s: nobody gets in', async ([what, answer], context) => {
       running(context);
       says = answer;
@@ -287,12 +365,13 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       expect(status === 302 || status >= 400).toBe(true);
     });
 
-    it('200 without a token: the client\'s own Authorization does not get through', async (context) => {
+    it("200 without a token: the client's own Authorization does not get through", async (context) => {
       running(context);
       says = (_request, response) => void response.writeHead(200).end();
       const seen = service.seen.length;
       const reply = await ask(before!.port, { lines: [`Authorization: ${foreign}`, 'X-Postern-Tenant: globex'] });
-      for (const { headers } of service.seen.slice(seen)) expect([valuesOf(headers, /^authorization$/), valuesOf(headers, POSTERN)]).toEqual([[], []]);
+      for (const { headers } of service.seen.slice(seen))
+        expect([valuesOf(headers, /^authorization$/), valuesOf(headers, POSTERN)]).toEqual([[], []]);
       // The service refuses what has no token; Envoy does not even ask it.
       expect(reply.status).toBe(name === 'envoy' ? 403 : 401);
     });

@@ -30,14 +30,25 @@ async function prepare(): Promise<Program> {
   if (version.code === 'ENOENT') return { missing: 'there is no go' };
   folder = await mkdtemp(join(tmpdir(), 'postern-go-'));
   const program = join(folder, 'client');
-  const built = await execa('go', ['build', '-trimpath', '-o', program, '.'], { cwd: MODULE, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' }, reject: false, timeout: 200_000 });
+  const built = await execa('go', ['build', '-trimpath', '-o', program, '.'], {
+    cwd: MODULE,
+    env: { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' },
+    reject: false,
+    timeout: 200_000,
+  });
   if (built.failed) {
-    if (/dial tcp|no such host|i\/o timeout|connection refused|GOPROXY=off|toolchain not available/.test(built.stderr)) return { missing: 'the Go module proxy can\'t be reached' };
+    if (/dial tcp|no such host|i\/o timeout|connection refused|GOPROXY=off|toolchain not available/.test(built.stderr))
+      return { missing: "the Go module proxy can't be reached" };
     throw new Error(`the Go client does not build: ${built.stderr}`);
   }
   return {
     async run(task) {
-      const { stdout } = await execa(program, { input: JSON.stringify(task), env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false, timeout: 60_000 });
+      const { stdout } = await execa(program, {
+        input: JSON.stringify(task),
+        env: { PATH: process.env['PATH'] ?? '' },
+        extendEnv: false,
+        timeout: 60_000,
+      });
       return JSON.parse(stdout) as Outcome;
     },
   };

@@ -25,7 +25,12 @@ describe.each(Object.keys(methods) as (keyof typeof methods)[])('openid-client b
       const configuration = await discover(method, undefined, algorithm);
       const answer = await client.clientCredentialsGrant(configuration, { audience: APIS[api].audience, scope: APIS[api].scopes[0] });
       registerSecret('access token', answer.access_token);
-      expect(decodeJwt(answer.access_token)).toMatchObject({ iss: stage.issuerOf(api), aud: APIS[api].audience, scope: APIS[api].scopes[0], 'https://postern.dev/tenant': 'acme' });
+      expect(decodeJwt(answer.access_token)).toMatchObject({
+        iss: stage.issuerOf(api),
+        aud: APIS[api].audience,
+        scope: APIS[api].scopes[0],
+        'https://postern.dev/tenant': 'acme',
+      });
       expect(answer.scope).toBe(APIS[api].scopes[0]);
       expect(answer.token_type).toBe('bearer');
       expect(answer.expiresIn()).toBeGreaterThan(3_000);
@@ -33,13 +38,25 @@ describe.each(Object.keys(methods) as (keyof typeof methods)[])('openid-client b
   );
 
   it.each([
-    { fault: 'a wrong secret', secret: 'wrong-secret', audience: APIS.orders.audience, expected: { status: 401, error: 'access_denied', error_description: 'Unauthorized' } },
+    {
+      fault: 'a wrong secret',
+      secret: 'wrong-secret',
+      audience: APIS.orders.audience,
+      expected: { status: 401, error: 'access_denied', error_description: 'Unauthorized' },
+    },
     { fault: 'an unknown audience', audience: UNKNOWN_AUDIENCE, expected: { status: 403, error: 'access_denied' } },
     { fault: 'an API without a grant', audience: APIS.payroll.audience, expected: { status: 403, error: 'access_denied' } },
-    { fault: 'an unknown scope', audience: APIS.reports.audience, scope: 'drop:reports', expected: { status: 400, error: 'invalid_scope' } },
+    {
+      fault: 'an unknown scope',
+      audience: APIS.reports.audience,
+      scope: 'drop:reports',
+      expected: { status: 400, error: 'invalid_scope' },
+    },
   ])('tells $fault as its own error', async ({ secret, audience, scope, expected }) => {
     const configuration = await discover(method, secret);
-    const refused = await client.clientCredentialsGrant(configuration, { audience, ...(scope ? { scope } : {}) }).catch((error: unknown) => error);
+    const refused = await client
+      .clientCredentialsGrant(configuration, { audience, ...(scope ? { scope } : {}) })
+      .catch((error: unknown) => error);
     // A 401 with a WWW-Authenticate header, which answers Basic only, is a class of its own here.
     const challenged = method === 'client_secret_basic' && expected.status === 401;
     expect(refused).toBeInstanceOf(challenged ? client.WWWAuthenticateChallengeError : client.ResponseBodyError);
@@ -49,7 +66,9 @@ describe.each(Object.keys(methods) as (keyof typeof methods)[])('openid-client b
 
   it('encodes what a form must encode, and is understood', async () => {
     // RFC 6749 §2.3.1: Basic carries form-encoded parts. A secret that needs it is wrong here, yet well-formed.
-    const refused = await client.clientCredentialsGrant(await discover(method, 'a+b/c=d%e:f'), { audience: APIS.orders.audience }).catch((error: unknown) => error);
+    const refused = await client
+      .clientCredentialsGrant(await discover(method, 'a+b/c=d%e:f'), { audience: APIS.orders.audience })
+      .catch((error: unknown) => error);
     expect(refused).toMatchObject({ status: 401 });
   });
 });
@@ -66,9 +85,17 @@ describe('the discovery documents', () => {
   it.each(paths)('%s names what the standards require, at the issuer itself', async (path) => {
     const { issuer } = stage.replica;
     const document = await documentAt(path);
-    expect(document).toMatchObject({ issuer, token_endpoint: `${issuer}oauth/token`, jwks_uri: `${issuer}.well-known/jwks.json`, grant_types_supported: expect.arrayContaining(['client_credentials']) });
-    for (const required of ['response_types_supported', 'subject_types_supported', 'id_token_signing_alg_values_supported']) expect(document[required], required).toBeInstanceOf(Array);
-    expect(document['token_endpoint_auth_methods_supported']).toEqual(expect.arrayContaining(['client_secret_post', 'client_secret_basic']));
+    expect(document).toMatchObject({
+      issuer,
+      token_endpoint: `${issuer}oauth/token`,
+      jwks_uri: `${issuer}.well-known/jwks.json`,
+      grant_types_supported: expect.arrayContaining(['client_credentials']),
+    });
+    for (const required of ['response_types_supported', 'subject_types_supported', 'id_token_signing_alg_values_supported'])
+      expect(document[required], required).toBeInstanceOf(Array);
+    expect(document['token_endpoint_auth_methods_supported']).toEqual(
+      expect.arrayContaining(['client_secret_post', 'client_secret_basic']),
+    );
   });
 
   it('are the same, as at Auth0', async () => {
@@ -80,7 +107,14 @@ describe('the discovery documents', () => {
     const { keys } = (await response.json()) as { keys: Record<string, unknown>[] };
     expect(keys.length).toBeGreaterThan(0);
     for (const key of keys) {
-      expect(key).toMatchObject({ kty: 'RSA', use: 'sig', alg: 'RS256', kid: expect.stringMatching(/^[\w-]{16,}$/), n: expect.any(String), e: 'AQAB' });
+      expect(key).toMatchObject({
+        kty: 'RSA',
+        use: 'sig',
+        alg: 'RS256',
+        kid: expect.stringMatching(/^[\w-]{16,}$/),
+        n: expect.any(String),
+        e: 'AQAB',
+      });
       for (const part of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']) expect(key, part).not.toHaveProperty(part);
     }
     expect(new Set(keys.map(({ kid }) => kid)).size).toBe(keys.length);

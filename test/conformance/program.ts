@@ -15,7 +15,10 @@ export interface Task {
 
 /** What it writes: by the names of the cases, and of the tokens and verifiers. */
 export interface Outcome {
-  asked: Record<string, { token?: string; scope?: string; expires_in?: number; error?: string; code?: string; description?: string; status?: number }>;
+  asked: Record<
+    string,
+    { token?: string; scope?: string; expires_in?: number; error?: string; code?: string; description?: string; status?: number }
+  >;
   verified: Record<string, Record<string, { claims?: Record<string, unknown>; error?: string }>>;
 }
 
@@ -38,10 +41,30 @@ export interface ProgramOptions {
 }
 
 const refusals = [
-  { fault: 'a wrong secret', secret: 'wrong-secret', audience: APIS.orders.audience, status: 401, code: 'access_denied', description: 'Unauthorized' },
-  { fault: 'an unknown audience', audience: UNKNOWN_AUDIENCE, status: 403, code: 'access_denied', description: `Service not enabled within domain: ${UNKNOWN_AUDIENCE}` },
+  {
+    fault: 'a wrong secret',
+    secret: 'wrong-secret',
+    audience: APIS.orders.audience,
+    status: 401,
+    code: 'access_denied',
+    description: 'Unauthorized',
+  },
+  {
+    fault: 'an unknown audience',
+    audience: UNKNOWN_AUDIENCE,
+    status: 403,
+    code: 'access_denied',
+    description: `Service not enabled within domain: ${UNKNOWN_AUDIENCE}`,
+  },
   { fault: 'an API without a grant', audience: APIS.payroll.audience, status: 403, code: 'access_denied' },
-  { fault: 'an unknown scope', audience: APIS.reports.audience, scope: 'drop:reports', status: 400, code: 'invalid_scope', description: 'Client has not been granted scopes: drop:reports' },
+  {
+    fault: 'an unknown scope',
+    audience: APIS.reports.audience,
+    scope: 'drop:reports',
+    status: 400,
+    code: 'invalid_scope',
+    description: 'Client has not been granted scopes: drop:reports',
+  },
 ];
 const sources = ['orders', 'reports'] as const;
 const tokens = ['orders', 'reports', 'billing', 'stock'] as const satisfies ApiName[];
@@ -76,7 +99,11 @@ export function describeProgram({ client, prepare, methods, errorClass, tellsSta
       const asked = outcome.asked[`${method} ${api}`];
       expect(asked).toMatchObject({ token: expect.any(String), scope: APIS[api].scopes.join(' ') });
       expect(asked?.expires_in).toBeGreaterThan(3_000);
-      expect(decodeJwt(asked?.token ?? '')).toMatchObject({ iss: stage.issuerOf(api), aud: APIS[api].audience, 'https://postern.dev/tenant': 'acme' });
+      expect(decodeJwt(asked?.token ?? '')).toMatchObject({
+        iss: stage.issuerOf(api),
+        aud: APIS[api].audience,
+        'https://postern.dev/tenant': 'acme',
+      });
     });
 
     it('gets fewer scopes where it asks for fewer', (context) => {
@@ -118,7 +145,13 @@ async function taskFor(stage: Stage, methods: readonly string[]): Promise<Task> 
   const { acme } = stage;
   const credential = { client_id: acme.client_id, client_secret: acme.client_secret };
   const issued = await Promise.all(
-    tokens.map(async (api) => ({ name: api as string, token: await stage.tokenFor(api), issuer: stage.issuerOf(api), audience: APIS[api].audience as string, scope: APIS[api].scopes[0] as string })),
+    tokens.map(async (api) => ({
+      name: api as string,
+      token: await stage.tokenFor(api),
+      issuer: stage.issuerOf(api),
+      audience: APIS[api].audience as string,
+      scope: APIS[api].scopes[0] as string,
+    })),
   );
   const [reports] = issued.filter(({ name }) => name === 'reports');
   if (!reports) throw new Error('no token for reports');

@@ -28,7 +28,12 @@ async function prepare(): Promise<Program> {
   return {
     async run(task) {
       // Nothing of the user's own Python settings: proxies are for the registry, not for loopback.
-      const { stdout } = await execa(join(environment.bin, 'python'), ['-I', CLIENT], { input: JSON.stringify(task), env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false, timeout: 60_000 });
+      const { stdout } = await execa(join(environment.bin, 'python'), ['-I', CLIENT], {
+        input: JSON.stringify(task),
+        env: { PATH: process.env['PATH'] ?? '' },
+        extendEnv: false,
+        timeout: 60_000,
+      });
       return JSON.parse(stdout) as Outcome;
     },
   };

@@ -51,10 +51,19 @@ describe.each(METHODS)('openid-client by %s', (method) => {
   });
 
   it('is told when its own secret is wrong, or what it sends is no token at all', async () => {
-    const wrong = await client.discovery(new URL(stage.replica.issuer), stage.acme.client_id, undefined, client.ClientSecretPost('wrong-secret'), { algorithm: 'oauth2' });
+    const wrong = await client.discovery(
+      new URL(stage.replica.issuer),
+      stage.acme.client_id,
+      undefined,
+      client.ClientSecretPost('wrong-secret'),
+      { algorithm: 'oauth2' },
+    );
     await expect(client.tokenIntrospection(wrong, 'x')).rejects.toMatchObject({ status: 401 });
     await expect(client.tokenRevocation(wrong, 'x')).rejects.toMatchObject({ status: 401 });
-    await expect(client.tokenRevocation(await discover(), `hvs.${'x'.repeat(24)}`)).rejects.toMatchObject({ status: 400, error: 'unsupported_token_type' });
+    await expect(client.tokenRevocation(await discover(), `hvs.${'x'.repeat(24)}`)).rejects.toMatchObject({
+      status: 400,
+      error: 'unsupported_token_type',
+    });
   });
 });
 
@@ -70,10 +79,25 @@ describe('Authlib', () => {
     }
     const { client_id, client_secret } = stage.acme;
     const run = async (method: (typeof METHODS)[number]) => {
-      const cases = await Promise.all(SOURCES.map(async (api) => ({ name: `${method} ${api}`, method, client_id, client_secret, token: await stage.tokenFor(api) })));
-      const task = { introspection_endpoint: `${stage.replica.issuer}oauth/introspect`, revocation_endpoint: `${stage.replica.issuer}oauth/revoke`, ca_file: stage.caFile, cases };
-      const { stdout } = await execa(join(environment.bin, 'python'), ['-I', CLIENT], { input: JSON.stringify(task), env: { PATH: process.env['PATH'] ?? '' }, extendEnv: false, timeout: 60_000 });
-      return JSON.parse(stdout) as Record<string, { before: { status: number; body: unknown }; revoked: { status: number; body: string }; after: { status: number; body: unknown } }>;
+      const cases = await Promise.all(
+        SOURCES.map(async (api) => ({ name: `${method} ${api}`, method, client_id, client_secret, token: await stage.tokenFor(api) })),
+      );
+      const task = {
+        introspection_endpoint: `${stage.replica.issuer}oauth/introspect`,
+        revocation_endpoint: `${stage.replica.issuer}oauth/revoke`,
+        ca_file: stage.caFile,
+        cases,
+      };
+      const { stdout } = await execa(join(environment.bin, 'python'), ['-I', CLIENT], {
+        input: JSON.stringify(task),
+        env: { PATH: process.env['PATH'] ?? '' },
+        extendEnv: false,
+        timeout: 60_000,
+      });
+      return JSON.parse(stdout) as Record<
+        string,
+        { before: { status: number; body: unknown }; revoked: { status: number; body: string }; after: { status: number; body: unknown } }
+      >;
     };
     for (const method of METHODS) {
       const outcome = await run(method);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
-import { OPERATIONS } from '#broker/admin/server.ts';
+import { OPERATIONS } from '#broker/admin/admin-server.ts';
 import { backEndToken } from '#test/fixture/admin.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
@@ -61,11 +61,24 @@ async function run(name: 'admin' | 'oauth', address: string, authorization: stri
   const path = join(folder, `${name}.json`);
   const config = fileURLToPath(new URL(`schemathesis/${name}.toml`, import.meta.url));
   // All checks are on; naming them here would overrule what the file says of one operation.
-  const options = [`--max-examples=${EXAMPLES}`, `--seed=${SEED}`, '--continue-on-failure', '--no-color', '--report=json', `--report-json-path=${path}`];
+  const options = [
+    `--max-examples=${EXAMPLES}`,
+    `--seed=${SEED}`,
+    '--continue-on-failure',
+    '--no-color',
+    '--report=json',
+    `--report-json-path=${path}`,
+  ];
   const { all } = await execa(program, ['--config-file', config, 'run', `${address}openapi.json`, ...options], {
     cwd: folder,
     // Nothing of the user's own settings: proxies are for the registry, not for loopback.
-    env: { PATH: process.env['PATH'] ?? '', HOME: folder, POSTERN_AUTHORIZATION: authorization, SCHEMATHESIS_HOOKS: HOOKS, PYTHONDONTWRITEBYTECODE: '1' },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      HOME: folder,
+      POSTERN_AUTHORIZATION: authorization,
+      SCHEMATHESIS_HOOKS: HOOKS,
+      PYTHONDONTWRITEBYTECODE: '1',
+    },
     extendEnv: false,
     reject: false,
     all: true,
@@ -80,13 +93,22 @@ async function run(name: 'admin' | 'oauth', address: string, authorization: stri
 function expectNoFailure({ report, said }: { report: Report; said: string }, operations: number, accepted: readonly string[]): void {
   expect(report.failures, said.slice(0, 6000)).toEqual([]);
   expect(report.errors).toEqual([]);
-  expect({ complete: report.complete, ...report.operations, failures: report.test_cases.unique_failures, errored: report.test_cases.errored }).toMatchObject({ complete: true, total: operations, tested: operations, skipped: 0, failures: 0, errored: 0 });
+  expect({
+    complete: report.complete,
+    ...report.operations,
+    failures: report.test_cases.unique_failures,
+    errored: report.test_cases.errored,
+  }).toMatchObject({ complete: true, total: operations, tested: operations, skipped: 0, failures: 0, errored: 0 });
   expect(report.warnings.unsupported_regex).toEqual([]);
   expect(report.test_cases.generated).toBeGreaterThan(operations * EXAMPLES);
-  const refusedAlways = accepted.filter((operation) => !Object.values(report.valid_rates[operation] ?? {}).some((rate) => rate.accepted > 0));
+  const refusedAlways = accepted.filter(
+    (operation) => !Object.values(report.valid_rates[operation] ?? {}).some((rate) => rate.accepted > 0),
+  );
   expect(refusedAlways).toEqual([]);
   // oxlint-disable-next-line no-console -- the number that the README names
-  console.log(`schemathesis: ${report.test_cases.generated} cases of ${operations} operations, ${report.test_cases.unique_failures} failures`);
+  console.log(
+    `schemathesis: ${report.test_cases.generated} cases of ${operations} operations, ${report.test_cases.unique_failures} failures`,
+  );
 }
 
 describe('schemathesis', () => {
@@ -96,13 +118,30 @@ describe('schemathesis', () => {
     const { client_id, client_secret } = await house.issueSecret('acme');
     const outcome = await run('oauth', replica.issuer, `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`);
     // The document itself is not counted.
-    expectNoFailure(outcome, 16, ['POST /oauth/token', 'POST /oauth/introspect', 'POST /oauth/revoke', 'GET /verify', 'POST /verify', 'GET /.well-known/jwks.json', 'GET /readyz']);
+    expectNoFailure(outcome, 16, [
+      'POST /oauth/token',
+      'POST /oauth/introspect',
+      'POST /oauth/revoke',
+      'GET /verify',
+      'POST /verify',
+      'GET /.well-known/jwks.json',
+      'GET /readyz',
+    ]);
   });
 
   test('the admin API', { timeout: 240_000 }, async (context) => {
     if (missing !== undefined) return context.skip(missing);
     const jwt = await backEndToken(house, Object.keys(PERMISSIONS));
     const outcome = await run('admin', replica.admin, `Bearer ${jwt}`);
-    expectNoFailure(outcome, OPERATIONS.length, ['GET /v1/tenants', 'POST /v1/tenants', 'GET /v1/tenants/{tenant}', 'GET /v1/apis', 'PUT /v1/tenants/{tenant}/grants', 'GET /v1/tenants/{tenant}/keys', 'POST /v1/tenants/{tenant}/keys', 'POST /v1/tenants/{tenant}/disable']);
+    expectNoFailure(outcome, OPERATIONS.length, [
+      'GET /v1/tenants',
+      'POST /v1/tenants',
+      'GET /v1/tenants/{tenant}',
+      'GET /v1/apis',
+      'PUT /v1/tenants/{tenant}/grants',
+      'GET /v1/tenants/{tenant}/keys',
+      'POST /v1/tenants/{tenant}/keys',
+      'POST /v1/tenants/{tenant}/disable',
+    ]);
   });
 });

@@ -9,8 +9,20 @@ export const APIS = {
   reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports', 'write:reports'], lifetime: 3_600 },
   billing: { audience: 'https://billing.example.com', source: 'auth0', scopes: ['read:billing'], dialect: 'rfc9068_profile' },
   stock: { audience: 'https://stock.example.com', source: 'transit', scopes: ['read:stock'], lifetime: 3_600, dialect: 'rfc9068_profile' },
-  stockAuthz: { audience: 'https://stock-authz.example.com', source: 'transit', scopes: ['read:stock'], lifetime: 3_600, dialect: 'rfc9068_profile_authz' },
-  reportsAuthz: { audience: 'https://reports-authz.example.com', source: 'transit', scopes: ['read:reports'], lifetime: 3_600, dialect: 'access_token_authz' },
+  stockAuthz: {
+    audience: 'https://stock-authz.example.com',
+    source: 'transit',
+    scopes: ['read:stock'],
+    lifetime: 3_600,
+    dialect: 'rfc9068_profile_authz',
+  },
+  reportsAuthz: {
+    audience: 'https://reports-authz.example.com',
+    source: 'transit',
+    scopes: ['read:reports'],
+    lifetime: 3_600,
+    dialect: 'access_token_authz',
+  },
   /** Nobody has a grant for it. */
   payroll: { audience: 'https://payroll.example.com', source: 'transit', scopes: ['read:payroll'], lifetime: 3_600 },
 } as const;

@@ -21,11 +21,25 @@ const granted = (Object.keys(APIS) as ApiName[]).filter((api) => api !== 'payrol
 const dialectOf = (api: ApiName): string => (APIS[api] as ApiVariables).dialect ?? 'access_token';
 
 /** What a service answers that runs Auth0's verifier, when it is shown a token. */
-async function shown(token: string | undefined, options: AuthOptions, ...checks: express.Handler[]): Promise<{ status: number; code?: string; payload?: Record<string, unknown>; challenge: string | null }> {
-  const refuse: ErrorRequestHandler = (error: { status?: number; code?: string; headers?: Record<string, string> }, _request, response, _next) => {
-    response.set(error.headers ?? {}).status(error.status ?? 500).json({ code: error.code });
+async function shown(
+  token: string | undefined,
+  options: AuthOptions,
+  ...checks: express.Handler[]
+): Promise<{ status: number; code?: string; payload?: Record<string, unknown>; challenge: string | null }> {
+  const refuse: ErrorRequestHandler = (
+    error: { status?: number; code?: string; headers?: Record<string, string> },
+    _request,
+    response,
+    _next,
+  ) => {
+    response
+      .set(error.headers ?? {})
+      .status(error.status ?? 500)
+      .json({ code: error.code });
   };
-  const app = express().use(auth(options), ...checks, (request, response) => void response.json({ payload: request.auth?.payload })).use(refuse);
+  const app = express()
+    .use(auth(options), ...checks, (request, response) => void response.json({ payload: request.auth?.payload }))
+    .use(refuse);
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
@@ -38,32 +52,38 @@ async function shown(token: string | undefined, options: AuthOptions, ...checks:
   }
 }
 
-describe('express-oauth2-jwt-bearer, Auth0\'s own verifier', () => {
+describe("express-oauth2-jwt-bearer, Auth0's own verifier", () => {
   const plain = (api: ApiName): AuthOptions => ({ issuerBaseURL: stage.issuerOf(api), audience: APIS[api].audience });
 
-  it.each(granted.map((api) => ({ api, source: APIS[api].source, dialect: dialectOf(api) })))('takes a token by $source in $dialect ($api), with its scopes and the claim of its tenant', async ({ api }) => {
-    const answer = await shown(
-      await stage.tokenFor(api),
-      { ...plain(api), tokenSigningAlg: 'RS256' },
-      requiredScopes([...APIS[api].scopes]),
-      claimEquals('https://postern.dev/tenant', 'acme'),
-    );
-    expect(answer.status).toBe(200);
-  });
+  it.each(granted.map((api) => ({ api, source: APIS[api].source, dialect: dialectOf(api) })))(
+    'takes a token by $source in $dialect ($api), with its scopes and the claim of its tenant',
+    async ({ api }) => {
+      const answer = await shown(
+        await stage.tokenFor(api),
+        { ...plain(api), tokenSigningAlg: 'RS256' },
+        requiredScopes([...APIS[api].scopes]),
+        claimEquals('https://postern.dev/tenant', 'acme'),
+      );
+      expect(answer.status).toBe(200);
+    },
+  );
 
-  it.each(granted.filter((api) => dialectOf(api).startsWith('rfc9068')).map((api) => ({ api, dialect: dialectOf(api) })))('takes $api ($dialect) in its strict mode', async ({ api }) => {
-    const answer = await shown(await stage.tokenFor(api), { ...plain(api), strict: true }, requiredScopes([...APIS[api].scopes]));
-    expect(answer.status).toBe(200);
-    expect(answer.payload).toMatchObject({ jti: expect.any(String), client_id: expect.any(String) });
-    expect(answer.payload).not.toHaveProperty('gty');
-  });
+  it.each(granted.filter((api) => dialectOf(api).startsWith('rfc9068')).map((api) => ({ api, dialect: dialectOf(api) })))(
+    'takes $api ($dialect) in its strict mode',
+    async ({ api }) => {
+      const answer = await shown(await stage.tokenFor(api), { ...plain(api), strict: true }, requiredScopes([...APIS[api].scopes]));
+      expect(answer.status).toBe(200);
+      expect(answer.payload).toMatchObject({ jti: expect.any(String), client_id: expect.any(String) });
+      expect(answer.payload).not.toHaveProperty('gty');
+    },
+  );
 
   it.each(granted.filter((api) => dialectOf(api).endsWith('_authz')))('finds the permissions of %s', async (api) => {
     const answer = await shown(await stage.tokenFor(api), plain(api), claimIncludes('permissions', ...APIS[api].scopes));
     expect(answer.status).toBe(200);
   });
 
-  it('finds a tenant\'s own claims', async () => {
+  it("finds a tenant's own claims", async () => {
     const [[claim, value]] = Object.entries(PLAN) as [[string, string]];
     expect((await shown(await stage.tokenFor('reports'), plain('reports'), claimEquals(claim, value))).status).toBe(200);
     expect((await shown(await stage.tokenFor('reports'), plain('reports'), claimEquals(claim, 'silver'))).status).toBe(401);
@@ -75,11 +95,15 @@ describe('express-oauth2-jwt-bearer, Auth0\'s own verifier', () => {
   });
 
   it('refuses a scope that the token does not have', async () => {
-    const answer = await shown(await stage.tokenFor('reports', { scope: 'read:reports' }), plain('reports'), requiredScopes('write:reports'));
+    const answer = await shown(
+      await stage.tokenFor('reports', { scope: 'read:reports' }),
+      plain('reports'),
+      requiredScopes('write:reports'),
+    );
     expect(answer).toMatchObject({ status: 403, code: 'insufficient_scope' });
   });
 
-  it('refuses a token of the default dialect in its strict mode, as it does Auth0\'s', async () => {
+  it("refuses a token of the default dialect in its strict mode, as it does Auth0's", async () => {
     expect((await shown(await stage.tokenFor('reports'), { ...plain('reports'), strict: true })).status).toBe(401);
   });
 
@@ -105,7 +129,12 @@ describe('jose, by discovery and createRemoteJWKSet', () => {
     const token = await stage.tokenFor(api);
     const issuer = stage.issuerOf(api);
     const rfc9068 = dialectOf(api).startsWith('rfc9068');
-    const { payload, protectedHeader } = await jwtVerify(token, await keysOf(issuer), { issuer, audience: APIS[api].audience, algorithms: ['RS256'], typ: rfc9068 ? 'at+jwt' : 'JWT' });
+    const { payload, protectedHeader } = await jwtVerify(token, await keysOf(issuer), {
+      issuer,
+      audience: APIS[api].audience,
+      algorithms: ['RS256'],
+      typ: rfc9068 ? 'at+jwt' : 'JWT',
+    });
     expect(protectedHeader.kid).toBeTypeOf('string');
     expect(payload['scope']).toBe(APIS[api].scopes.join(' '));
     expect(payload.sub).toMatch(/@clients$/);

@@ -25,20 +25,36 @@ export async function virtualEnvironment(requirements: string): Promise<{ bin: s
   const home = join(cache, 'conformance', `python-${digest}`);
   const bin = join(home, 'bin');
   const complete = join(home, 'complete');
-  const unreachable = await alone(cache, `conformance-python-${digest}`, () => {}, async () => {
-    if (await readFile(complete).then(() => true, () => false)) return undefined;
-    await rm(home, { recursive: true, force: true });
-    await mkdir(dirname(home), { recursive: true });
-    const made = await execa('python3', ['-m', 'venv', home], { reject: false, timeout: 60_000 });
-    if (made.failed) return `python3 makes no virtual environment: ${lastLine(made.stderr || made.stdout)}`;
-    const installed = await execa(join(bin, 'python'), ['-m', 'pip', 'install', '--quiet', '--require-hashes', '--only-binary=:all:', '--retries=1', '-r', requirements], { reject: false, timeout: 180_000 });
-    if (!installed.failed) {
-      await writeFile(complete, '');
-      return undefined;
-    }
-    if (/connection broken|ConnectionError|ConnectTimeout|name resolution|timed out/i.test(installed.stderr)) return 'the package registry of Python can\'t be reached';
-    throw new Error(`the Python packages can't be installed: ${lastLine(installed.stderr)}`);
-  });
+  const unreachable = await alone(
+    cache,
+    `conformance-python-${digest}`,
+    () => {},
+    async () => {
+      if (
+        await readFile(complete).then(
+          () => true,
+          () => false,
+        )
+      )
+        return undefined;
+      await rm(home, { recursive: true, force: true });
+      await mkdir(dirname(home), { recursive: true });
+      const made = await execa('python3', ['-m', 'venv', home], { reject: false, timeout: 60_000 });
+      if (made.failed) return `python3 makes no virtual environment: ${lastLine(made.stderr || made.stdout)}`;
+      const installed = await execa(
+        join(bin, 'python'),
+        ['-m', 'pip', 'install', '--quiet', '--require-hashes', '--only-binary=:all:', '--retries=1', '-r', requirements],
+        { reject: false, timeout: 180_000 },
+      );
+      if (!installed.failed) {
+        await writeFile(complete, '');
+        return undefined;
+      }
+      if (/connection broken|ConnectionError|ConnectTimeout|name resolution|timed out/i.test(installed.stderr))
+        return "the package registry of Python can't be reached";
+      throw new Error(`the Python packages can't be installed: ${lastLine(installed.stderr)}`);
+    },
+  );
   return unreachable === undefined ? { bin } : { missing: unreachable };
 }
 

@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { decodeJwt } from 'jose';
 import * as client from 'openid-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { APIS, TENANTS } from '#cli/dev/scenario.ts';
+import { APIS, TENANTS } from '#dev/scenario.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -49,7 +49,10 @@ beforeAll(async () => {
       acme: {
         ...TENANTS.acme,
         workloads: { ci: { accessor: mounts['workloads/']?.accessor ?? '', alias: 'acme-ci' } },
-        assertion_keys: [{ pem: pemOf(rsa.publicKey), kid: 'rsa' }, { pem: pemOf(ec.publicKey), kid: 'ec' }],
+        assertion_keys: [
+          { pem: pemOf(rsa.publicKey), kid: 'rsa' },
+          { pem: pemOf(ec.publicKey), kid: 'ec' },
+        ],
       },
     },
   });
@@ -69,12 +72,14 @@ function claimsOf(token: string): unknown {
 }
 
 describe('openid-client', () => {
-  const keyOf = (pair: typeof rsa, algorithm: Parameters<typeof crypto.subtle.importKey>[2]) => crypto.subtle.importKey('pkcs8', pair.privateKey.export({ type: 'pkcs8', format: 'der' }), algorithm, false, ['sign']);
+  const keyOf = (pair: typeof rsa, algorithm: Parameters<typeof crypto.subtle.importKey>[2]) =>
+    crypto.subtle.importKey('pkcs8', pair.privateKey.export({ type: 'pkcs8', format: 'der' }), algorithm, false, ['sign']);
   const RS256 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
   const RS384 = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-384' };
   const PS256 = { name: 'RSA-PSS', hash: 'SHA-256' };
   const ES256 = { name: 'ECDSA', namedCurve: 'P-256' };
-  const discover = (key: Parameters<typeof client.PrivateKeyJwt>[0]) => client.discovery(new URL(replica.issuer), acme, undefined, client.PrivateKeyJwt(key));
+  const discover = (key: Parameters<typeof client.PrivateKeyJwt>[0]) =>
+    client.discovery(new URL(replica.issuer), acme, undefined, client.PrivateKeyJwt(key));
 
   it.each([
     { alg: 'RS256', pair: rsa, kid: 'rsa', algorithm: RS256 },
@@ -110,8 +115,17 @@ describe('openid-client', () => {
 
   it('exchanges a Vault token (RFC 8693)', async () => {
     const configuration = await client.discovery(new URL(replica.issuer), acme, undefined, client.None());
-    const answer = await client.genericGrantRequest(configuration, EXCHANGE, { subject_token: await logIn(), subject_token_type: VAULT_TOKEN, audience: APIS.orders.audience, scope: 'read:orders' });
-    expect(answer).toMatchObject({ issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', token_type: 'bearer', scope: 'read:orders' });
+    const answer = await client.genericGrantRequest(configuration, EXCHANGE, {
+      subject_token: await logIn(),
+      subject_token_type: VAULT_TOKEN,
+      audience: APIS.orders.audience,
+      scope: 'read:orders',
+    });
+    expect(answer).toMatchObject({
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'bearer',
+      scope: 'read:orders',
+    });
     expect(claimsOf(answer.access_token)).toMatchObject({ aud: APIS.orders.audience, 'https://postern.dev/tenant': 'acme' });
   });
 
@@ -121,7 +135,9 @@ describe('openid-client', () => {
     { fault: 'a wider scope', parameters: { audience: APIS.orders.audience, scope: 'drop:orders' }, error: 'invalid_scope' },
   ])('is told of $fault', async ({ parameters, error }) => {
     const configuration = await client.discovery(new URL(replica.issuer), acme, undefined, client.None());
-    const refused = await client.genericGrantRequest(configuration, EXCHANGE, { subject_token: await logIn(), subject_token_type: VAULT_TOKEN, ...parameters }).catch((e: unknown) => e);
+    const refused = await client
+      .genericGrantRequest(configuration, EXCHANGE, { subject_token: await logIn(), subject_token_type: VAULT_TOKEN, ...parameters })
+      .catch((e: unknown) => e);
     expect(refused).toBeInstanceOf(client.ResponseBodyError);
     expect(refused).toMatchObject({ status: 400, error });
   });
@@ -133,15 +149,31 @@ describe('Python', () => {
   it('Authlib authenticates by its key, and requests exchanges a Vault token', async ({ skip }) => {
     const environment = await virtualEnvironment(at('requirements.txt'));
     if ('missing' in environment) return skip(environment.missing);
-    const by = (alg: string, { privateKey }: typeof rsa, more: object = { life: 60 }): object => ({ client_id: acme, alg, private_key: pemOf(privateKey), audience: APIS.orders.audience, ...more });
-    const cases = [by('RS256', rsa), by('ES256', ec), by('PS256', rsa), by('RS256', rsa, {}), by('ES256', stranger), { subject_token: await logIn(), audience: APIS.reports.audience }, { subject_token: 'hvs.dead', audience: APIS.reports.audience }];
+    const by = (alg: string, { privateKey }: typeof rsa, more: object = { life: 60 }): object => ({
+      client_id: acme,
+      alg,
+      private_key: pemOf(privateKey),
+      audience: APIS.orders.audience,
+      ...more,
+    });
+    const cases = [
+      by('RS256', rsa),
+      by('ES256', ec),
+      by('PS256', rsa),
+      by('RS256', rsa, {}),
+      by('ES256', stranger),
+      { subject_token: await logIn(), audience: APIS.reports.audience },
+      { subject_token: 'hvs.dead', audience: APIS.reports.audience },
+    ];
     const { stdout } = await execa(join(environment.bin, 'python'), ['-I', at('assertion.py')], {
       input: JSON.stringify({ token_endpoint: `${replica.issuer}oauth/token`, ca_file: caFile, cases }),
       env: { PATH: process.env['PATH'] ?? '' },
       extendEnv: false,
       timeout: 60_000,
     });
-    const outcomes = (JSON.parse(stdout) as { token?: string; code?: string }[]).map(({ token, code }) => (token === undefined ? code : (claimsOf(token) as Record<string, unknown>)['https://postern.dev/tenant']));
+    const outcomes = (JSON.parse(stdout) as { token?: string; code?: string }[]).map(({ token, code }) =>
+      token === undefined ? code : (claimsOf(token) as Record<string, unknown>)['https://postern.dev/tenant'],
+    );
     // The fourth has Authlib's own life of an hour, which is longer than five minutes.
     expect(outcomes).toEqual(['acme', 'acme', 'acme', 'access_denied', 'access_denied', 'acme', 'invalid_request']);
   });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { run } from './run.ts';
 
-const DEMO = 'cli/dev/demo.ts';
+const DEMO = 'dev/demo.ts';
 const NOTHING: string[] = [];
 
 interface Told {
@@ -60,7 +60,14 @@ describe('the demo', () => {
     await using demo = run([DEMO]);
     expect((await demo.ended).code, demo.err()).toBe(0);
     expect(demo.out().split('\n').length).toBeLessThanOrEqual(60);
-    expect(Math.max(...demo.out().split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+    expect(
+      Math.max(
+        ...demo
+          .out()
+          .split('\n')
+          .map((line) => line.length),
+      ),
+    ).toBeLessThanOrEqual(120);
     expect(demo.out()).not.toContain('\u001B');
     expect(demo.out()).toContain('make dev');
     expect(demo.out()).toMatch(/curl -s http:\/\/127\.0\.0\.1:\d+\/oauth\/token/);

@@ -17,7 +17,8 @@ test('postern dev stays up, what it prints works when pasted, and Ctrl-C leaves 
   // Pasted as printed. The credential comes from a file that only its owner can read, so it is on no command line.
   const [exchange, keep, call, verify, admin] = text.split('\n').filter((line) => line.includes('curl -s'));
   expect(text).toMatch(/@\.postern\/dev\/acme\.form/);
-  for (const file of ['acme.form', 'globex.form', 'acme.key', 'globex.key', 'operator', 'auth0-secret', 'root-token']) expect(statSync(`.postern/dev/${file}`).mode & 0o777).toBe(0o600);
+  for (const file of ['acme.form', 'globex.form', 'acme.key', 'globex.key', 'operator', 'auth0-secret', 'root-token'])
+    expect(statSync(`.postern/dev/${file}`).mode & 0o777).toBe(0o600);
   const answer = JSON.parse((await execa('sh', ['-c', exchange!])).stdout) as { token_type: string };
   expect(answer.token_type).toBe('Bearer');
   const { stdout } = await execa('sh', ['-c', `${keep}\n${call}`]);
@@ -35,7 +36,9 @@ test('postern dev stays up, what it prints works when pasted, and Ctrl-C leaves 
   // The plugin can be installed there.
   expect(text).toContain('plugin install --plugin-directory .postern/dev/plugins');
   const vault = /^ {2}Vault +(\S+)$/m.exec(text)?.[1];
-  const state = await fetch(`${vault}/v1/sys/config/state/sanitized`, { headers: { 'X-Vault-Token': readFileSync('.postern/dev/root-token', 'utf8') } });
+  const state = await fetch(`${vault}/v1/sys/config/state/sanitized`, {
+    headers: { 'X-Vault-Token': readFileSync('.postern/dev/root-token', 'utf8') },
+  });
   expect(((await state.json()) as { data: { plugin_directory: string } }).data.plugin_directory).toBe(resolve('.postern/dev/plugins'));
   expect(statSync('.postern/dev/plugins').isDirectory()).toBe(true);
 

@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startAuth0 } from '#cli/dev/auth0.ts';
-import { OIDC_CALLBACK, OPERATORS_CLIENT, auth0Account } from '#cli/dev/scenario.ts';
-import { applyTerraform } from '#cli/dev/terraform.ts';
-import type { Auth0StandIn } from '#cli/dev/auth0.ts';
+import { startAuth0 } from '#dev/auth0.ts';
+import { OIDC_CALLBACK, OPERATORS_CLIENT, auth0Account } from '#dev/scenario.ts';
+import { applyTerraform } from '#dev/terraform.ts';
+import type { Auth0StandIn } from '#dev/auth0.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
@@ -86,7 +86,9 @@ describe('an operator', () => {
     expect((await call('POST', 'auth/approle/role/by-an-operator', token, role)).status).toBe(204);
     expect((await call('GET', 'postern-tokens/data/acme/orders', token)).status).toBe(403);
     expect((await call('GET', 'postern/data/upstream/auth0', token)).status).toBe(403);
-    expect((await call('POST', 'sys/policies/acl/postern-operator', token, { policy: 'path "*" { capabilities = ["sudo"] }' })).status).toBe(403);
+    expect(
+      (await call('POST', 'sys/policies/acl/postern-operator', token, { policy: 'path "*" { capabilities = ["sudo"] }' })).status,
+    ).toBe(403);
   });
 });
 

@@ -99,7 +99,8 @@ async function processesOf(folder: string): Promise<string[]> {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const [line, environment] = [readFileSync(`/proc/${pid}/cmdline`, 'utf8'), readFileSync(`/proc/${pid}/environ`, 'utf8')];
-      if ([`${folder}/`, `${folder}\0`].some((text) => `${line}\0${environment}\0`.includes(text))) found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
+      if ([`${folder}/`, `${folder}\0`].some((text) => `${line}\0${environment}\0`.includes(text)))
+        found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
     } catch {
       // It has gone, or is not ours to look at.
     }

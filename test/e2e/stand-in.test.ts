@@ -19,13 +19,18 @@ test('the stand-in for Auth0 runs as a server of its own, with its faults set fr
     }),
     { mode: 0o600 },
   );
-  await using server = run(['cli/dev/auth0/main.ts', file], { stack: 'none' });
+  await using server = run(['dev/auth0/main.ts', file], { stack: 'none' });
   await server.until('\n');
   const { issuer, control } = JSON.parse(server.out()) as { issuer: string; control: string };
   const exchange = () =>
     fetch(`${issuer}oauth/token`, {
       method: 'POST',
-      body: new URLSearchParams({ grant_type: 'client_credentials', client_id: 'shared', client_secret: secret, audience: 'https://orders.example.com' }),
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: 'shared',
+        client_secret: secret,
+        audience: 'https://orders.example.com',
+      }),
     });
   const good = await exchange();
   expect(good.status).toBe(200);

@@ -5,11 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
 import { Idempotency } from '#broker/admin/idempotency.ts';
 import type { RepeatableAnswer } from '#broker/admin/idempotency.ts';
-import { OPERATIONS } from '#broker/admin/server.ts';
+import { OPERATIONS } from '#broker/admin/admin-server.ts';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminReply } from '#test/fixture/admin.ts';
@@ -36,7 +36,8 @@ beforeAll(async () => {
 afterAll(() => house?.stop());
 
 const ISSUE = '/v1/tenants/acme/keys';
-const call = (base: string, path: string, body: unknown, key?: string): Promise<AdminReply> => callAdmin(base, credential, 'POST', path, body, key === undefined ? {} : { 'Idempotency-Key': key });
+const call = (base: string, path: string, body: unknown, key?: string): Promise<AdminReply> =>
+  callAdmin(base, credential, 'POST', path, body, key === undefined ? {} : { 'Idempotency-Key': key });
 const keyIds = async (tenant = 'acme'): Promise<string[]> => {
   const { body } = await callAdmin(one.admin, credential, 'GET', `/v1/tenants/${tenant}/keys?limit=100`);
   return (body['keys'] as { key_id: string }[]).map(({ key_id: keyId }) => keyId);
@@ -44,11 +45,14 @@ const keyIds = async (tenant = 'acme'): Promise<string[]> => {
 async function works(text: string): Promise<number> {
   const { credential: made } = ApiKey.parse(text)!;
   registerSecret('secret_id', made.reveal());
-  return (await exchange(one, { client_id: made.clientId, client_secret: made.reveal() }, { audience: 'https://reports.example.com' })).status;
+  return (await exchange(one, { client_id: made.clientId, client_secret: made.reveal() }, { audience: 'https://reports.example.com' }))
+    .status;
 }
 async function stored(): Promise<string> {
   const shards = await house.root.list('postern/metadata/state/idempotency');
-  return JSON.stringify(await Promise.all(shards.map(async (shard) => (await house.root.read(`postern/data/state/idempotency/${shard}`))?.data?.['data'])));
+  return JSON.stringify(
+    await Promise.all(shards.map(async (shard) => (await house.root.read(`postern/data/state/idempotency/${shard}`))?.data?.['data'])),
+  );
 }
 
 test('the same request at the other replica gets the same key, and another is refused', async () => {
@@ -58,7 +62,12 @@ test('the same request at the other replica gets the same key, and another is re
   expect(first.status, first.text).toBe(201);
   expect(first.headers['idempotency-replayed']).toBeUndefined();
   const again = await call(two.admin, ISSUE, { name: 'repeated' }, key);
-  expect({ status: again.status, body: again.body, replayed: again.headers['idempotency-replayed'], location: again.headers['location'] }).toEqual({ status: 201, body: first.body, replayed: 'true', location: first.headers['location'] });
+  expect({
+    status: again.status,
+    body: again.body,
+    replayed: again.headers['idempotency-replayed'],
+    location: again.headers['location'],
+  }).toEqual({ status: 201, body: first.body, replayed: 'true', location: first.headers['location'] });
   const other = await call(two.admin, ISSUE, { name: 'other' }, key);
   expect([other.status, other.body['type']]).toEqual([422, 'https://postern.dev/problems/idempotency-key-reused']);
   expect(await keyIds()).toEqual([...before, first.body['key_id']]);
@@ -66,11 +75,19 @@ test('the same request at the other replica gets the same key, and another is re
 
   // Whoever reads the storage, as root even, reads neither.
   const text = await stored();
-  for (const secret of [key, first.body['key'], ApiKey.parse(first.body['key'])!.credential.reveal(), 'repeated']) expect(text).not.toContain(secret);
+  for (const secret of [key, first.body['key'], ApiKey.parse(first.body['key'])!.credential.reveal(), 'repeated'])
+    expect(text).not.toContain(secret);
   expect(text).toContain('"answer"');
 
   // Another caller's key of the same text is another's.
-  const foreign = await callAdmin(one.admin, { jwt: await backEndToken(house, ['manage:keys']) }, 'POST', ISSUE, { name: 'repeated' }, { 'Idempotency-Key': key });
+  const foreign = await callAdmin(
+    one.admin,
+    { jwt: await backEndToken(house, ['manage:keys']) },
+    'POST',
+    ISSUE,
+    { name: 'repeated' },
+    { 'Idempotency-Key': key },
+  );
   expect(foreign.status).toBe(201);
   expect(foreign.body['key_id']).not.toBe(first.body['key_id']);
 });
@@ -78,14 +95,18 @@ test('the same request at the other replica gets the same key, and another is re
 test('twenty at once at both replicas: one key, one answer', async () => {
   const before = await keyIds();
   const key = randomUUID();
-  const replies = await Promise.all(Array.from({ length: 20 }, (_, at) => call((at % 2 === 0 ? one : two).admin, ISSUE, { name: 'at once' }, key)));
+  const replies = await Promise.all(
+    Array.from({ length: 20 }, (_, at) => call((at % 2 === 0 ? one : two).admin, ISSUE, { name: 'at once' }, key)),
+  );
   expect([...new Set(replies.map(({ status }) => status))]).toEqual([201]);
   expect(new Set(replies.map(({ body }) => body['key'])).size).toBe(1);
   expect((await keyIds()).length).toBe(before.length + 1);
 });
 
 test('many different ones at once: none is lost', async () => {
-  const replies = await Promise.all(Array.from({ length: 24 }, (_, at) => call((at % 2 === 0 ? one : two).admin, '/v1/tenants/globex/keys', {}, randomUUID())));
+  const replies = await Promise.all(
+    Array.from({ length: 24 }, (_, at) => call((at % 2 === 0 ? one : two).admin, '/v1/tenants/globex/keys', {}, randomUUID())),
+  );
   expect([...new Set(replies.map(({ status }) => status))]).toEqual([201]);
   expect(new Set(replies.map(({ body }) => body['key'])).size).toBe(24);
 });
@@ -104,7 +125,11 @@ test('a rotation is repeated, not done again', async () => {
 
 describe('a rotation that breaks off', () => {
   /** What a replica would do with this request, up to where it breaks. */
-  async function breakOff(keyId: string, key: string, where: 'after the new key is noted' | 'after the old one has its end'): Promise<{ kept: RepeatableAnswer | undefined }> {
+  async function breakOff(
+    keyId: string,
+    key: string,
+    where: 'after the new key is noted' | 'after the old one has its end',
+  ): Promise<{ kept: RepeatableAnswer | undefined }> {
     const client = new VaultClient({ address: house.vault.address });
     const access = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
     const { sub } = decodeJwt(credential.jwt);
@@ -112,22 +137,26 @@ describe('a rotation that breaks off', () => {
     const input = { params: { tenant: 'acme', key_id: keyId }, query: {}, body: { overlap: 600 } };
     const caller = { id: `jwt ${sub}`, name: String(sub), by: 'jwt' as const, access };
     let kept: RepeatableAnswer | undefined;
-    const broken = new Idempotency().run(access, { caller: caller.id, operation: 'rotateKey', key, input }, {
-      async run(marker, keep) {
-        await rotate.handle({
-          ...input,
-          caller,
-          path: '',
-          marker,
-          async keep(draft) {
-            kept = draft;
-            await keep(draft);
-            if (where === 'after the new key is noted') throw new PosternError('temporarily_unavailable', 'broken');
-          },
-        });
-        throw new PosternError('temporarily_unavailable', 'broken');
+    const broken = new Idempotency().run(
+      access,
+      { caller: caller.id, operation: 'rotateKey', key, input },
+      {
+        async run(marker, keep) {
+          await rotate.handle({
+            ...input,
+            caller,
+            path: '',
+            marker,
+            async keep(draft) {
+              kept = draft;
+              await keep(draft);
+              if (where === 'after the new key is noted') throw new PosternError('temporarily_unavailable', 'broken');
+            },
+          });
+          throw new PosternError('temporarily_unavailable', 'broken');
+        },
       },
-    });
+    );
     await expect(broken).rejects.toThrow('broken');
     await client.close();
     if (kept !== undefined) registerSecret('API key', (kept.body as { key: string }).key);
@@ -164,7 +193,14 @@ test('what was refused may be tried again with the same key', async () => {
 
 test('an auditor can neither issue nor leave a record', async () => {
   const before = await stored();
-  const reply = await callAdmin(one.admin, { vault: await vaultToken(house, 'postern-auditor') }, 'POST', ISSUE, {}, { 'Idempotency-Key': randomUUID() });
+  const reply = await callAdmin(
+    one.admin,
+    { vault: await vaultToken(house, 'postern-auditor') },
+    'POST',
+    ISSUE,
+    {},
+    { 'Idempotency-Key': randomUUID() },
+  );
   expect([reply.status, reply.body['type']]).toEqual([403, 'https://postern.dev/problems/access-denied']);
   expect(await stored()).toBe(before);
 });

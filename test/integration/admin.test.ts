@@ -6,7 +6,7 @@ import { SignJWT, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
 import type { Permission } from '#broker/admin/caller.ts';
-import { OPERATIONS } from '#broker/admin/server.ts';
+import { OPERATIONS } from '#broker/admin/admin-server.ts';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminCredential, AdminReply } from '#test/fixture/admin.ts';
@@ -35,20 +35,35 @@ beforeAll(async () => {
 
 afterAll(() => house?.stop());
 
-const call = (credential: AdminCredential, method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<AdminReply> => callAdmin(replica.admin, credential, method, path, body, headers);
+const call = (
+  credential: AdminCredential,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+): Promise<AdminReply> => callAdmin(replica.admin, credential, method, path, body, headers);
 
 function expectProblem(reply: AdminReply, status: number, slug: string): void {
   expect({ status: reply.status, type: reply.body['type'] }, reply.text).toEqual({ status, type: `https://postern.dev/problems/${slug}` });
   expect(reply.headers['content-type']).toMatch(/^application\/problem\+json/);
   expect(reply.headers['cache-control']).toBe('no-store');
-  expect(reply.body).toMatchObject({ status, title: expect.any(String), detail: expect.any(String), instance: expect.stringMatching(/^urn:uuid:/) });
+  expect(reply.body).toMatchObject({
+    status,
+    title: expect.any(String),
+    detail: expect.any(String),
+    instance: expect.stringMatching(/^urn:uuid:/),
+  });
 }
 
 let names = 0;
 /** A tenant with a key, for one test. */
 async function aTenant(): Promise<{ tenant: string; keyId: string; key: string }> {
   const tenant = `t${(names += 1)}-${Date.now().toString(36)}`;
-  const made = await call(operator, 'POST', '/v1/tenants', { tenant, grants: [{ api: 'reports', scopes: ['read:reports'] }], default_api: 'reports' });
+  const made = await call(operator, 'POST', '/v1/tenants', {
+    tenant,
+    grants: [{ api: 'reports', scopes: ['read:reports'] }],
+    default_api: 'reports',
+  });
   expect(made.status, made.text).toBe(201);
   expect(made.headers['location']).toBe(`/v1/tenants/${tenant}`);
   const issued = await call(operator, 'POST', `/v1/tenants/${tenant}/keys`, { name: 'first' });
@@ -61,20 +76,34 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
   const { tenant, keyId } = await aTenant();
   const at = `/v1/tenants/${tenant}`;
   switch (id) {
-    case 'listTenants': return { method: 'GET', path: '/v1/tenants', status: 200 };
-    case 'createTenant': return { method: 'POST', path: '/v1/tenants', body: { tenant: `${tenant}-2` }, status: 201 };
-    case 'showTenant': return { method: 'GET', path: at, status: 200 };
-    case 'disableTenant': return { method: 'POST', path: `${at}/disable`, status: 200 };
-    case 'enableTenant': return { method: 'POST', path: `${at}/enable`, status: 200 };
-    case 'readGrants': return { method: 'GET', path: `${at}/grants`, status: 200 };
-    case 'setGrants': return { method: 'PUT', path: `${at}/grants`, body: { grants: [] }, status: 200 };
-    case 'listApis': return { method: 'GET', path: '/v1/apis', status: 200 };
-    case 'listKeys': return { method: 'GET', path: `${at}/keys`, status: 200 };
-    case 'issueKey': return { method: 'POST', path: `${at}/keys`, body: {}, status: 201 };
-    case 'showKey': return { method: 'GET', path: `${at}/keys/${keyId}`, status: 200 };
-    case 'revokeKey': return { method: 'DELETE', path: `${at}/keys/${keyId}`, status: 204 };
-    case 'rotateKey': return { method: 'POST', path: `${at}/keys/${keyId}/rotate`, body: { overlap: 3600 }, status: 201 };
-    default: throw new Error(`no request for ${id}`);
+    case 'listTenants':
+      return { method: 'GET', path: '/v1/tenants', status: 200 };
+    case 'createTenant':
+      return { method: 'POST', path: '/v1/tenants', body: { tenant: `${tenant}-2` }, status: 201 };
+    case 'showTenant':
+      return { method: 'GET', path: at, status: 200 };
+    case 'disableTenant':
+      return { method: 'POST', path: `${at}/disable`, status: 200 };
+    case 'enableTenant':
+      return { method: 'POST', path: `${at}/enable`, status: 200 };
+    case 'readGrants':
+      return { method: 'GET', path: `${at}/grants`, status: 200 };
+    case 'setGrants':
+      return { method: 'PUT', path: `${at}/grants`, body: { grants: [] }, status: 200 };
+    case 'listApis':
+      return { method: 'GET', path: '/v1/apis', status: 200 };
+    case 'listKeys':
+      return { method: 'GET', path: `${at}/keys`, status: 200 };
+    case 'issueKey':
+      return { method: 'POST', path: `${at}/keys`, body: {}, status: 201 };
+    case 'showKey':
+      return { method: 'GET', path: `${at}/keys/${keyId}`, status: 200 };
+    case 'revokeKey':
+      return { method: 'DELETE', path: `${at}/keys/${keyId}`, status: 204 };
+    case 'rotateKey':
+      return { method: 'POST', path: `${at}/keys/${keyId}/rotate`, body: { overlap: 3600 }, status: 201 };
+    default:
+      throw new Error(`no request for ${id}`);
   }
 }
 
@@ -97,10 +126,13 @@ describe.each(OPERATIONS.map((one) => [one.id, one] as const))('%s', (id, { need
     const others = Object.keys(PERMISSIONS).filter((one) => one !== need.permission) as Permission[];
     const lacking = await call({ jwt: await backEndToken(house, others) }, method, path, body);
     expectProblem(lacking, 403, 'insufficient-scope');
-    expect(lacking.headers['www-authenticate']).toMatch(new RegExp(`^Bearer realm="postern-admin", error="insufficient_scope", .*scope="${need.permission}"$`));
+    expect(lacking.headers['www-authenticate']).toMatch(
+      new RegExp(`^Bearer realm="postern-admin", error="insufficient_scope", .*scope="${need.permission}"$`),
+    );
 
     // The last three name a namespace that is not there, to which Vault says 500.
-    for (const vault of ['hvs.not-a-token', 'hvb.AAAA', '..', 'hvr.AAAA', 'hvs.x.y', 'root.ns']) expectProblem(await call({ vault }, method, path, body), 401, 'invalid-token');
+    for (const vault of ['hvs.not-a-token', 'hvb.AAAA', '..', 'hvr.AAAA', 'hvs.x.y', 'root.ns'])
+      expectProblem(await call({ vault }, method, path, body), 401, 'invalid-token');
     if (need.changes) expectProblem(await call(auditor, method, path, body), 403, 'access-denied');
     expectProblem(await call({ vault: await vaultToken(house, 'default') }, method, path, body), 403, 'access-denied');
   });
@@ -109,7 +141,10 @@ describe.each(OPERATIONS.map((one) => [one.id, one] as const))('%s', (id, { need
 describe('JWTs that are not for this API', () => {
   const refused = async (jwt: string, why: RegExp): Promise<void> => {
     registerSecret('access token', jwt);
-    for (const [method, path, body] of [['GET', '/v1/tenants'], ['POST', '/v1/tenants/acme/keys', {}]] as const) {
+    for (const [method, path, body] of [
+      ['GET', '/v1/tenants'],
+      ['POST', '/v1/tenants/acme/keys', {}],
+    ] as const) {
       const reply = await call({ jwt }, method, path, body);
       expectProblem(reply, 401, 'invalid-token');
       expect(reply.body['detail']).toMatch(why);
@@ -122,29 +157,46 @@ describe('JWTs that are not for this API', () => {
     await refused(await backEndToken(house, all, {}, 'https://elsewhere.example.com'), /another audience/);
     await refused(await backEndToken(house, all, { aud: [ADMIN_AUDIENCE, 'https://elsewhere.example.com'] }), /further audiences/);
   });
-  test('of another issuer', async () => refused(await backEndToken(house, all, { iss: 'https://elsewhere.example.com/' }), /another issuer/));
+  test('of another issuer', async () =>
+    refused(await backEndToken(house, all, { iss: 'https://elsewhere.example.com/' }), /another issuer/));
   test('that have ended', async () => refused(await backEndToken(house, all, { exp: Math.floor(Date.now() / 1000) - 10 }), /has ended/));
-  test('that are not good yet', async () => refused(await backEndToken(house, all, { nbf: Math.floor(Date.now() / 1000) + 600 }), /not good yet/));
+  test('that are not good yet', async () =>
+    refused(await backEndToken(house, all, { nbf: Math.floor(Date.now() / 1000) + 600 }), /not good yet/));
   test('without a subject', async () => refused(await backEndToken(house, all, { sub: undefined }), /subject/));
 
   test('signed by another key or in another way', async () => {
     const claims = { permissions: all, sub: 'mallory@clients' };
     const now = Math.floor(Date.now() / 1000);
     const sign = (alg: string, key: Parameters<SignJWT['sign']>[0], kid?: string): Promise<string> =>
-      new SignJWT(claims).setProtectedHeader({ alg, ...(kid === undefined ? {} : { kid }) }).setIssuer(house.auth0.issuer).setAudience(ADMIN_AUDIENCE).setIssuedAt(now).setExpirationTime(now + 600).sign(key);
+      new SignJWT(claims)
+        .setProtectedHeader({ alg, ...(kid === undefined ? {} : { kid }) })
+        .setIssuer(house.auth0.issuer)
+        .setAudience(ADMIN_AUDIENCE)
+        .setIssuedAt(now)
+        .setExpirationTime(now + 600)
+        .sign(key);
     const good = await backEndToken(house, all);
     const [header = '', payload = '', signature = ''] = good.split('.');
     const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid: string };
-    for (const alg of ['RS256', 'PS256', 'ES256'] as const) await refused(await sign(alg, (await generateKeyPair(alg)).privateKey, kid), /not signed|no signed JWT/);
+    for (const alg of ['RS256', 'PS256', 'ES256'] as const)
+      await refused(await sign(alg, (await generateKeyPair(alg)).privateKey, kid), /not signed|no signed JWT/);
     await refused(await sign('HS256', Buffer.from('x'.repeat(32)), kid), /not signed with RS256/);
-    await refused(`${Buffer.from(JSON.stringify({ alg: 'none' })).toString('base64url')}.${payload}.${signature}`, /not signed|no signed JWT/);
-    const more = Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(payload, 'base64url').toString()), sub: 'mallory' })).toString('base64url');
+    await refused(
+      `${Buffer.from(JSON.stringify({ alg: 'none' })).toString('base64url')}.${payload}.${signature}`,
+      /not signed|no signed JWT/,
+    );
+    const more = Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(payload, 'base64url').toString()), sub: 'mallory' })).toString(
+      'base64url',
+    );
     await refused(`${header}.${more}.${signature}`, /not signed/);
   });
 
   test('which Vault refuses too, whatever the broker may think of them', async () => {
     const login = async (jwt: string, role: string): Promise<string> =>
-      house.root.write('auth/postern-admin/login', { jwt, role }).then(({ auth }) => String(auth?.['token_policies']), () => 'refused');
+      house.root.write('auth/postern-admin/login', { jwt, role }).then(
+        ({ auth }) => String(auth?.['token_policies']),
+        () => 'refused',
+      );
     expect(await login(await backEndToken(house, ['manage:keys']), 'write')).toBe('default,postern-operator');
     expect(await login(await backEndToken(house, ['read:keys']), 'read')).toBe('default,postern-auditor');
     expect(await login(await backEndToken(house, ['read:keys', 'read:tenants']), 'write')).toBe('refused');
@@ -169,14 +221,22 @@ describe('credentials', () => {
     const { auth } = await house.root.write('auth/approle/login', { role_id, secret_id });
     const vault = String(auth?.['client_token']);
     registerSecret('Vault token', vault);
-    for (const [method, path, body] of [['GET', '/v1/tenants/acme'], ['GET', '/v1/tenants/globex'], ['POST', '/v1/tenants/globex/keys', {}]] as const) {
+    for (const [method, path, body] of [
+      ['GET', '/v1/tenants/acme'],
+      ['GET', '/v1/tenants/globex'],
+      ['POST', '/v1/tenants/globex/keys', {}],
+    ] as const) {
       // It may look at itself, and no further.
       expectProblem(await call({ vault }, method, path, body), 403, 'access-denied');
     }
   });
 
   test("a token of the broker's own opens nothing here", async () => {
-    expectProblem(await call({ vault: await vaultToken(house, 'postern-broker') }, 'POST', '/v1/tenants/acme/keys', {}), 403, 'access-denied');
+    expectProblem(
+      await call({ vault: await vaultToken(house, 'postern-broker') }, 'POST', '/v1/tenants/acme/keys', {}),
+      403,
+      'access-denied',
+    );
   });
 
   test('a token that is revoked while the broker knows it is refused by Vault at once', async () => {
@@ -193,7 +253,13 @@ describe('the life of a key', () => {
     const works = async (text: string): Promise<number> => {
       const { credential } = ApiKey.parse(text)!;
       registerSecret('secret_id', credential.reveal());
-      return (await exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, { audience: 'https://reports.example.com' })).status;
+      return (
+        await exchange(
+          replica,
+          { client_id: credential.clientId, client_secret: credential.reveal() },
+          { audience: 'https://reports.example.com' },
+        )
+      ).status;
     };
     expect(await works(key)).toBe(200);
     const rotated = await call(backEnd, 'POST', `/v1/tenants/${tenant}/keys/${keyId}/rotate`, { overlap: 3600 });
@@ -205,7 +271,10 @@ describe('the life of a key', () => {
     expectProblem(await call(backEnd, 'POST', `/v1/tenants/${tenant}/keys/${keyId}/rotate`, { overlap: 0 }), 409, 'conflict');
 
     const listed = await call(auditor, 'GET', `/v1/tenants/${tenant}/keys`);
-    expect(listed.body['keys']).toMatchObject([{ key_id: keyId, state: 'ending', replaced_by: rotated.body['key_id'] }, { key_id: rotated.body['key_id'], state: 'active', replaces: keyId }]);
+    expect(listed.body['keys']).toMatchObject([
+      { key_id: keyId, state: 'ending', replaced_by: rotated.body['key_id'] },
+      { key_id: rotated.body['key_id'], state: 'active', replaces: keyId },
+    ]);
     expect(listed.text).not.toContain(key);
     expect(listed.text).not.toContain(rotated.body['key']);
 
@@ -216,18 +285,34 @@ describe('the life of a key', () => {
     expect(await works(rotated.body['key'])).toBe(200);
   });
 
-  test("narrowed and bounded, and never wider than its tenant", async () => {
+  test('narrowed and bounded, and never wider than its tenant', async () => {
     const { tenant } = await aTenant();
     const at = `/v1/tenants/${tenant}/keys`;
-    const narrow = await call(backEnd, 'POST', at, { name: 'ünïcode ✓', ttl: 3600, cidrs: ['10.0.0.0/8', '2001:db8::/32'], scopes: ['read:reports'], environment: 'test' });
+    const narrow = await call(backEnd, 'POST', at, {
+      name: 'ünïcode ✓',
+      ttl: 3600,
+      cidrs: ['10.0.0.0/8', '2001:db8::/32'],
+      scopes: ['read:reports'],
+      environment: 'test',
+    });
     expect(narrow.status, narrow.text).toBe(201);
-    expect(narrow.body).toMatchObject({ name: 'ünïcode ✓', scopes: ['read:reports'], cidrs: ['10.0.0.0/8', '2001:db8::/32'], environment: 'test', key: expect.stringMatching(/^postern_test_/) });
+    expect(narrow.body).toMatchObject({
+      name: 'ünïcode ✓',
+      scopes: ['read:reports'],
+      cidrs: ['10.0.0.0/8', '2001:db8::/32'],
+      environment: 'test',
+      key: expect.stringMatching(/^postern_test_/),
+    });
     expectProblem(await call(backEnd, 'POST', at, { scopes: ['drop:reports'] }), 422, 'unprocessable');
   });
 
   test("a neighbour's key is not there under another tenant", async () => {
     const [one, two] = [await aTenant(), await aTenant()];
-    for (const [method, suffix, body] of [['GET', ''], ['DELETE', ''], ['POST', '/rotate', { overlap: 0 }]] as const) {
+    for (const [method, suffix, body] of [
+      ['GET', ''],
+      ['DELETE', ''],
+      ['POST', '/rotate', { overlap: 0 }],
+    ] as const) {
       expectProblem(await call(backEnd, method, `/v1/tenants/${one.tenant}/keys/${two.keyId}${suffix}`, body), 404, 'not-found');
     }
     expect((await call(backEnd, 'GET', `/v1/tenants/${two.tenant}/keys/${two.keyId}`)).body).toMatchObject({ state: 'active' });
@@ -238,13 +323,35 @@ describe('tenants and grants', () => {
   test('what is granted holds at once, and only what exists can be', async () => {
     const { tenant, key } = await aTenant();
     const { credential } = ApiKey.parse(key)!;
-    const ask = async (): Promise<unknown> => (await exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, { audience: 'https://reports.example.com' })).status;
+    const ask = async (): Promise<unknown> =>
+      (
+        await exchange(
+          replica,
+          { client_id: credential.clientId, client_secret: credential.reveal() },
+          { audience: 'https://reports.example.com' },
+        )
+      ).status;
     expect(await ask()).toBe(200);
-    const set = await call(backEnd, 'PUT', `/v1/tenants/${tenant}/grants`, { grants: [{ api: 'orders', scopes: ['read:orders'] }], default_api: 'orders' });
-    expect(set.body, set.text).toEqual({ tenant, grants: [{ api: 'orders', scopes: ['read:orders'] }], default_api: 'orders', introspects: [] });
+    const set = await call(backEnd, 'PUT', `/v1/tenants/${tenant}/grants`, {
+      grants: [{ api: 'orders', scopes: ['read:orders'] }],
+      default_api: 'orders',
+    });
+    expect(set.body, set.text).toEqual({
+      tenant,
+      grants: [{ api: 'orders', scopes: ['read:orders'] }],
+      default_api: 'orders',
+      introspects: [],
+    });
     expect((await call(backEnd, 'GET', `/v1/tenants/${tenant}/grants`)).body).toEqual(set.body);
     await expect.poll(ask, { timeout: 5000 }).toBe(403);
-    for (const grants of [[{ api: 'nothing', scopes: [] }], [{ api: 'orders', scopes: ['no:scope'] }], [{ api: 'orders', scopes: [] }, { api: 'orders', scopes: [] }]]) {
+    for (const grants of [
+      [{ api: 'nothing', scopes: [] }],
+      [{ api: 'orders', scopes: ['no:scope'] }],
+      [
+        { api: 'orders', scopes: [] },
+        { api: 'orders', scopes: [] },
+      ],
+    ]) {
       expectProblem(await call(backEnd, 'PUT', `/v1/tenants/${tenant}/grants`, { grants }), 422, 'unprocessable');
     }
     expectProblem(await call(backEnd, 'PUT', `/v1/tenants/${tenant}/grants`, { grants: [], default_api: 'orders' }), 422, 'unprocessable');
@@ -267,7 +374,12 @@ describe('tenants and grants', () => {
   });
 
   test('half a character is refused before Vault would', async () => {
-    for (const claim of ['"\\ud800"', '["\\udc00"]']) expectProblem(await call(backEnd, 'POST', '/v1/tenants', `{"tenant":"half","claims":{"https://example.com/x":${claim}}}`), 400, 'malformed-request');
+    for (const claim of ['"\\ud800"', '["\\udc00"]'])
+      expectProblem(
+        await call(backEnd, 'POST', '/v1/tenants', `{"tenant":"half","claims":{"https://example.com/x":${claim}}}`),
+        400,
+        'malformed-request',
+      );
     expectProblem(await call(backEnd, 'POST', '/v1/tenants/acme/keys', '{"name":"\\ud800"}'), 400, 'malformed-request');
   });
 
@@ -283,7 +395,9 @@ describe('tenants and grants', () => {
 describe('pages', () => {
   test('every tenant once, in order, while one comes between', async () => {
     for (let made = 0; made < 3; made += 1) await aTenant();
-    const whole = ((await call(backEnd, 'GET', '/v1/tenants?limit=100')).body['tenants'] as { tenant: string }[]).map(({ tenant }) => tenant);
+    const whole = ((await call(backEnd, 'GET', '/v1/tenants?limit=100')).body['tenants'] as { tenant: string }[]).map(
+      ({ tenant }) => tenant,
+    );
     expect(whole).toEqual([...whole].sort());
     const seen: string[] = [];
     let path: string | undefined = '/v1/tenants?limit=2';
@@ -311,9 +425,12 @@ describe('pages', () => {
     expect(apis.body).toMatchObject({ apis: [{ api: 'orders', audience: 'https://orders.example.com' }], next_cursor: expect.any(String) });
   });
 
-  test.each(['limit=0', 'limit=101', 'limit=01', 'limit=x', 'limit=1&limit=2', 'cursor=', 'cursor=a%20b', 'page=2'])('?%s is refused', async (query) => {
-    expectProblem(await call(backEnd, 'GET', `/v1/tenants?${query}`), 400, 'malformed-request');
-  });
+  test.each(['limit=0', 'limit=101', 'limit=01', 'limit=x', 'limit=1&limit=2', 'cursor=', 'cursor=a%20b', 'page=2'])(
+    '?%s is refused',
+    async (query) => {
+      expectProblem(await call(backEnd, 'GET', `/v1/tenants?${query}`), 400, 'malformed-request');
+    },
+  );
 });
 
 describe('what is malformed', () => {
@@ -336,7 +453,15 @@ describe('what is malformed', () => {
     ['__proto__', 'POST', '/v1/tenants', '{"__proto__":{"tenant":"x"}}', 400, 'malformed-request'],
     ['an unknown field', 'POST', '/v1/tenants', { tenant: 'acme', root: true }, 400, 'malformed-request'],
     ['another type', 'POST', '/v1/tenants', { tenant: 7 }, 400, 'malformed-request'],
-    ['a form', 'POST', '/v1/tenants', 'tenant=acme', 415, 'unsupported-media-type', { 'Content-Type': 'application/x-www-form-urlencoded' }],
+    [
+      'a form',
+      'POST',
+      '/v1/tenants',
+      'tenant=acme',
+      415,
+      'unsupported-media-type',
+      { 'Content-Type': 'application/x-www-form-urlencoded' },
+    ],
     ['plain text', 'POST', '/v1/tenants', '{}', 415, 'unsupported-media-type', { 'Content-Type': 'text/plain' }],
     ['a body that is too large', 'POST', '/v1/tenants', JSON.stringify({ tenant: 'x'.repeat(300_000) }), 413, 'payload-too-large'],
     ['a weak Idempotency-Key', 'POST', '/v1/tenants/acme/keys', {}, 400, 'malformed-request', { 'Idempotency-Key': 'short' }],
@@ -348,7 +473,12 @@ describe('what is malformed', () => {
   });
 
   test('every fault is told at once, at its place, and no value is repeated', async () => {
-    const reply = await call(backEnd, 'POST', '/v1/tenants/ACME/keys?x=1', { ttl: 5, cidrs: ['10.0.0.0/99'], 'canary-name': 1, name: 'canary\nvalue' });
+    const reply = await call(backEnd, 'POST', '/v1/tenants/ACME/keys?x=1', {
+      ttl: 5,
+      cidrs: ['10.0.0.0/99'],
+      'canary-name': 1,
+      name: 'canary\nvalue',
+    });
     expectProblem(reply, 400, 'malformed-request');
     expect(reply.body['errors']).toEqual(
       expect.arrayContaining([
@@ -393,7 +523,13 @@ test('the commands of docs/admin-api.md, in their order', async () => {
     for (const [at, command] of commands.entries()) {
       const { stdout, exitCode } = await execa('bash', ['-euo', 'pipefail', '-c', command], {
         cwd,
-        env: { PATH: process.env['PATH'] ?? '', ADMIN: replica.admin.slice(0, -1), TOKEN: backEnd.jwt, KEY_ID: keyId, REQUEST_ID: `docs-request-number-${at}` },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          ADMIN: replica.admin.slice(0, -1),
+          TOKEN: backEnd.jwt,
+          KEY_ID: keyId,
+          REQUEST_ID: `docs-request-number-${at}`,
+        },
         extendEnv: false,
         reject: false,
       });

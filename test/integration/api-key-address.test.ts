@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import { VerifiedCredentials } from '#broker/credential/login.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { issueKey } from '#broker/tenant/key-issue.ts';
+import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { issueKey } from '#broker/operator/key/issue.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
 import { Kv } from '#broker/vault/kv.ts';
-import { AppRoleLogin } from '#broker/vault/login.ts';
-import { KeyEnds } from '#broker/vault/rotations.ts';
-import { freePort } from '#cli/dev/port.ts';
-import { applyTerraform } from '#cli/dev/terraform.ts';
-import { startDevVault } from '#cli/dev/vault.ts';
-import type { DevVault } from '#cli/dev/vault.ts';
+import { AppRoleLogin } from '#broker/vault/approle-login.ts';
+import { KeyEnds } from '#broker/vault/key-ends.ts';
+import { freePort } from '#dev/port.ts';
+import { applyTerraform } from '#dev/terraform.ts';
+import { startDevVault } from '#dev/vault.ts';
+import type { DevVault } from '#dev/vault.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 
 /*
@@ -32,7 +32,14 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-address-'));
   const port = await freePort();
-  const listener = { tcp: { address: `127.0.0.1:${port}`, tls_disable: true, x_forwarded_for_authorized_addrs: '127.0.0.1/32', x_forwarded_for_reject_not_present: false } };
+  const listener = {
+    tcp: {
+      address: `127.0.0.1:${port}`,
+      tls_disable: true,
+      x_forwarded_for_authorized_addrs: '127.0.0.1/32',
+      x_forwarded_for_reject_not_present: false,
+    },
+  };
   await writeFile(join(folder, 'listener.json'), JSON.stringify({ listener: [listener] }));
   vault = await startDevVault({ args: [`-config=${join(folder, 'listener.json')}`] });
   registerSecret('Vault root token', vault.rootToken);
@@ -61,7 +68,10 @@ test('a key is good from its addresses and nowhere else, also when it was verifi
   const { credential } = ApiKey.parse(key)!;
   registerSecret('secret_id', credential.reveal());
   const documents = new Kv(client, 'postern');
-  const verified = new VerifiedCredentials({ login: new AppRoleLogin({ client, mount: 'approle', forwardAddress: true, ends: new KeyEnds(documents) }), byAddress: true });
+  const verified = new VerifiedCredentials({
+    login: new AppRoleLogin({ client, mount: 'approle', forwardAddress: true, ends: new KeyEnds(documents) }),
+    byAddress: true,
+  });
   const from = async (address: string): Promise<Identity> => verified.verify(credential, address);
   for (const inside of ['198.51.100.7', '198.51.100.255', '2001:db8::9']) {
     const identity = await from(inside);
@@ -69,7 +79,8 @@ test('a key is good from its addresses and nowhere else, also when it was verifi
     expect(await new VaultGrants(documents).readGrants(identity)).toMatchObject({ grants: [{ api: 'reports' }] });
     expect(await from(inside)).toBe(identity);
   }
-  for (const outside of ['198.51.101.7', '203.0.113.7', '127.0.0.1', '2001:db9::1']) await expect(from(outside)).rejects.toMatchObject({ code: expect.stringMatching(/^(invalid_client|access_denied)$/) as string });
+  for (const outside of ['198.51.101.7', '203.0.113.7', '127.0.0.1', '2001:db9::1'])
+    await expect(from(outside)).rejects.toMatchObject({ code: expect.stringMatching(/^(invalid_client|access_denied)$/) as string });
 });
 
 test('to a broker that does not forward addresses such a key is no good from anywhere', async () => {

@@ -3,7 +3,7 @@ import { fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeJwt } from 'jose';
 import { API_KEY, ApiKey } from '#broker/credential/api-key.ts';
-import { usagePath } from '#broker/vault/usage.ts';
+import { usagePath } from '#broker/vault/key-usage.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -34,19 +34,35 @@ beforeAll(async () => {
       reports: { audience: REPORTS.audience, source: 'transit', scopes: ['read:reports'] },
     },
     tenants: {
-      acme: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }, { api: 'reports', scopes: ['read:reports'] }] },
+      acme: {
+        grants: [
+          { api: 'orders', scopes: ['read:orders', 'write:orders'] },
+          { api: 'reports', scopes: ['read:reports'] },
+        ],
+      },
       globex: { grants: [{ api: 'orders', scopes: ['read:orders'] }] },
       // Where the brokers of these tests are, in a container network too; and where nobody is.
-      near: { grants: [{ api: 'orders', scopes: ['read:orders'] }], vault_cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] },
+      near: {
+        grants: [{ api: 'orders', scopes: ['read:orders'] }],
+        vault_cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+      },
       far: { grants: [{ api: 'orders', scopes: ['read:orders'] }], vault_cidrs: ['192.0.2.0/24'] },
     },
   });
-  replicas = await Promise.all([house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE }), house.startReplica({ env: USAGE })]);
-  [operator, auditor] = await Promise.all([vaultToken(house, 'postern-operator', { display_name: 'olivia' }), vaultToken(house, 'postern-auditor', { display_name: 'olivia' })]);
+  replicas = await Promise.all([
+    house.startReplica({ env: USAGE }),
+    house.startReplica({ env: USAGE }),
+    house.startReplica({ env: USAGE }),
+  ]);
+  [operator, auditor] = await Promise.all([
+    vaultToken(house, 'postern-operator', { display_name: 'olivia' }),
+    vaultToken(house, 'postern-auditor', { display_name: 'olivia' }),
+  ]);
 });
 afterAll(() => house?.stop());
 
-const cli = (args: readonly string[], token = operator): Promise<Ran> => postern(['key', ...args], { env: { VAULT_ADDR: house.vault.address, VAULT_TOKEN: token } });
+const cli = (args: readonly string[], token = operator): Promise<Ran> =>
+  postern(['key', ...args], { env: { VAULT_ADDR: house.vault.address, VAULT_TOKEN: token } });
 
 interface Issued {
   key: string;
@@ -70,28 +86,46 @@ function registerHalves(key: string): void {
 }
 
 /** By the two halves of the key. */
-function atToken(replica: LocalReplica, key: string, parameters: Record<string, string>, headers: Record<string, string> = {}): Promise<Reply> {
+function atToken(
+  replica: LocalReplica,
+  key: string,
+  parameters: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
   const { credential } = ApiKey.parse(key)!;
   return exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, parameters, { headers });
 }
 
 /** By the key, as a gateway asks. */
 async function atVerify(replica: LocalReplica, key: string, query: Record<string, string> = ORDERS, headers: Record<string, string> = {}) {
-  const response = await fetch(`${replica.issuer}verify?${new URLSearchParams(query).toString()}`, { headers: { 'X-API-Key': key, ...headers } });
+  const response = await fetch(`${replica.issuer}verify?${new URLSearchParams(query).toString()}`, {
+    headers: { 'X-API-Key': key, ...headers },
+  });
   await response.arrayBuffer();
   const token = response.headers.get('authorization')?.slice('Bearer '.length);
   if (token) registerSecret('access token', token);
-  return { status: response.status, token, scope: response.headers.get('x-postern-scope'), tenant: response.headers.get('x-postern-tenant') };
+  return {
+    status: response.status,
+    token,
+    scope: response.headers.get('x-postern-scope'),
+    tenant: response.headers.get('x-postern-tenant'),
+  };
 }
 
 const statuses = (key: string): Promise<number[]> =>
-  Promise.all(replicas.flatMap((replica) => [atToken(replica, key, ORDERS).then(({ status }) => status), atVerify(replica, key).then(({ status }) => status)]));
+  Promise.all(
+    replicas.flatMap((replica) => [
+      atToken(replica, key, ORDERS).then(({ status }) => status),
+      atVerify(replica, key).then(({ status }) => status),
+    ]),
+  );
 
 const ALL = (status: number): number[] => Array.from({ length: 6 }, () => status);
 
 const untilRefused = (key: string, limitMs: number): Promise<number> => untilAll(401, () => statuses(key), limitMs);
 
-const listed = async (tenant: string, token = operator): Promise<Record<string, any>[]> => (await cli(['list', tenant, '--json'], token)).json['keys'];
+const listed = async (tenant: string, token = operator): Promise<Record<string, any>[]> =>
+  (await cli(['list', tenant, '--json'], token)).json['keys'];
 const one = async (keyId: string, token = operator) => (await listed('acme', token)).find(({ key_id: id }) => id === keyId)!;
 
 describe('a key', () => {
@@ -112,7 +146,21 @@ describe('a key', () => {
   });
 
   test('is listed by what it is, and never itself', async () => {
-    const issued = await issue('acme', '--name', 'nightly', '--ttl', '1h', '--environment', 'test', '--scope', 'write:orders', '--scope', 'read:orders', '--cidr', '127.0.0.0/8');
+    const issued = await issue(
+      'acme',
+      '--name',
+      'nightly',
+      '--ttl',
+      '1h',
+      '--environment',
+      'test',
+      '--scope',
+      'write:orders',
+      '--scope',
+      'read:orders',
+      '--cidr',
+      '127.0.0.0/8',
+    );
     expect(issued.key).toMatch(/^postern_test_/);
     for (const token of [operator, auditor]) {
       expect(await one(issued.key_id, token)).toEqual({
@@ -156,7 +204,10 @@ describe('a key', () => {
         expect([c.scope, d.scope]).toEqual(['read:orders', 'read:orders write:orders']);
         expect(decodeJwt(c.token!)['scope']).toBe('read:orders');
       }
-      expect((await atToken(replica, narrow.key, { ...ORDERS, scope: 'write:orders' })).body).toMatchObject({ error: 'invalid_scope', error_description: 'Client has not been granted scopes: write:orders' });
+      expect((await atToken(replica, narrow.key, { ...ORDERS, scope: 'write:orders' })).body).toMatchObject({
+        error: 'invalid_scope',
+        error_description: 'Client has not been granted scopes: write:orders',
+      });
       expect((await atVerify(replica, narrow.key, { ...ORDERS, scope: 'write:orders' })).status).toBe(403);
       expect((await atToken(replica, narrow.key, REPORTS)).body).toMatchObject({ error: 'access_denied' });
       expect((await atVerify(replica, narrow.key, REPORTS)).status).toBe(403);
@@ -174,7 +225,7 @@ describe('a key', () => {
     }
   });
 
-  test('opens nothing at Vault itself where the tenant\'s Vault tokens are bound to the brokers\' addresses; else it does, unnarrowed', async () => {
+  test("opens nothing at Vault itself where the tenant's Vault tokens are bound to the brokers' addresses; else it does, unnarrowed", async () => {
     const atVault = async (tenant: string): Promise<number> => {
       const { key } = await issue(tenant, '--scope', 'read:orders');
       const { credential } = ApiKey.parse(key)!;
@@ -211,12 +262,21 @@ describe('a key', () => {
     expect(json['revoked']).toEqual(expect.arrayContaining(keys.map(({ key_id: keyId }) => keyId)));
     for (const { key } of keys) expect(await untilRefused(key, 10_000)).toBeLessThan(2000);
     expect((await exchange(replicas[0]!, plain, ORDERS)).status).toBe(200);
-    expect((await cli(['revoke', 'near', '--all', '--yes', '--json'])).json).toEqual({ tenant: 'near', revoked: [], missing: [], epoch: null });
+    expect((await cli(['revoke', 'near', '--all', '--yes', '--json'])).json).toEqual({
+      tenant: 'near',
+      revoked: [],
+      missing: [],
+      epoch: null,
+    });
   });
 
   test('ends at its own time, though its verification is remembered', async () => {
     // The CLI's shortest life is a minute, so this one is made as the CLI makes them, for 3 s.
-    const metadata = { key_id: 'key_00000000000000000000000a', scopes: 'read:orders', expires_at: String(Math.floor(Date.now() / 1000) + 3) };
+    const metadata = {
+      key_id: 'key_00000000000000000000000a',
+      scopes: 'read:orders',
+      expires_at: String(Math.floor(Date.now() / 1000) + 3),
+    };
     const { data } = await house.root.write('auth/approle/role/acme/secret-id', { ttl: '3s', metadata: JSON.stringify(metadata) });
     const key = ApiKey.format('live', house.roleIds['acme']!, String(data?.['secret_id']));
     registerHalves(key);
@@ -236,7 +296,8 @@ describe('issuing', () => {
     ['a block that is none', ['acme', '--cidr', '300.0.0.0/8'], 2, 'cidr'],
     ['no such tenant', ['umbrella'], 4, 'There is no tenant'],
   ])('refuses %s, and leaves nothing behind', async (_what, args, code, said) => {
-    const count = async (): Promise<number> => (await Promise.all(['acme', 'globex'].map((tenant) => house.root.list(`auth/approle/role/${tenant}/secret-id`)))).flat().length;
+    const count = async (): Promise<number> =>
+      (await Promise.all(['acme', 'globex'].map((tenant) => house.root.list(`auth/approle/role/${tenant}/secret-id`)))).flat().length;
     const before = await count();
     const ran = await cli(['issue', ...args]);
     expect([ran.code, ran.stdout]).toEqual([code, '']);
@@ -264,7 +325,9 @@ describe('the last use', () => {
     const issued = await issue('acme', '--name', 'busy');
     const start = Math.floor(Date.now() / 60_000) * 60_000;
     await atVerify(replicas[1]!, issued.key);
-    await expect.poll(() => one(issued.key_id), { timeout: 10_000, interval: 300 }).toMatchObject({ last_used_at: expect.stringMatching(/:00\.000Z$/) as string });
+    await expect
+      .poll(() => one(issued.key_id), { timeout: 10_000, interval: 300 })
+      .toMatchObject({ last_used_at: expect.stringMatching(/:00\.000Z$/) as string });
     const seen = Date.parse((await one(issued.key_id))['last_used_at']);
     expect(seen).toBeGreaterThanOrEqual(start);
     expect(seen).toBeLessThanOrEqual(Date.now());
@@ -276,7 +339,9 @@ describe('the last use', () => {
     const issued = await issue('acme');
     const path = `postern/data/${usagePath(issued.key_id)}`;
     await atVerify(replicas[0]!, issued.key);
-    await expect.poll(async () => (await house.root.read(path))?.data?.['data'], { timeout: 10_000 }).toMatchObject({ used: { [issued.key_id]: expect.any(Number) as number } });
+    await expect
+      .poll(async () => (await house.root.read(path))?.data?.['data'], { timeout: 10_000 })
+      .toMatchObject({ used: { [issued.key_id]: expect.any(Number) as number } });
     const version = async () => ((await house.root.read(path))!.data!['metadata'] as { version: number }).version;
     const [before, calls] = [await version(), replicas[0]!.calls().vault];
     for (let n = 0; n < 500; n++) expect((await atVerify(replicas[0]!, issued.key)).status).toBe(200);

@@ -16,12 +16,28 @@ export type Claims = Record<string, unknown>;
 
 const part = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 
-const HASHES: Record<string, string> = { RS256: 'sha256', RS384: 'sha384', RS512: 'sha512', PS256: 'sha256', ES256: 'sha256', ES384: 'sha384' };
+const HASHES: Record<string, string> = {
+  RS256: 'sha256',
+  RS384: 'sha384',
+  RS512: 'sha512',
+  PS256: 'sha256',
+  ES256: 'sha256',
+  ES384: 'sha384',
+};
 
 /** Signs whatever it is told to, under whatever header. */
-export function forge(header: Record<string, unknown> | string, claims: Claims | string, key: KeyObject, algorithm = String((header as { alg?: unknown }).alg)): string {
+export function forge(
+  header: Record<string, unknown> | string,
+  claims: Claims | string,
+  key: KeyObject,
+  algorithm = String((header as { alg?: unknown }).alg),
+): string {
   const input = `${part(header)}.${part(claims)}`;
-  const options = algorithm.startsWith('PS') ? { key, padding: 6, saltLength: 32 } : algorithm.startsWith('ES') ? { key, dsaEncoding: 'ieee-p1363' as const } : key;
+  const options = algorithm.startsWith('PS')
+    ? { key, padding: 6, saltLength: 32 }
+    : algorithm.startsWith('ES')
+      ? { key, dsaEncoding: 'ieee-p1363' as const }
+      : key;
   return `${input}.${sign(HASHES[algorithm] ?? 'sha256', Buffer.from(input), options).toString('base64url')}`;
 }
 
@@ -59,15 +75,19 @@ export function forgeries(victim: ClientSigner, other: ClientSigner, audience: s
   const without = (name: string): Claims => Object.fromEntries(Object.entries(claims()).filter(([key]) => key !== name));
   const header = headerOf(victim);
   const alg = String(header['alg']);
-  const signed = (more: Claims, headers: Record<string, unknown> = {}): string => forge({ ...header, ...headers }, claims(more), victim.privateKey, alg);
-  const by = (key: KeyObject, algorithm: string, headers: Record<string, unknown> = {}, body: Claims = claims()): string => forge({ ...header, alg: algorithm, ...headers }, body, key);
+  const signed = (more: Claims, headers: Record<string, unknown> = {}): string =>
+    forge({ ...header, ...headers }, claims(more), victim.privateKey, alg);
+  const by = (key: KeyObject, algorithm: string, headers: Record<string, unknown> = {}, body: Claims = claims()): string =>
+    forge({ ...header, alg: algorithm, ...headers }, body, key);
   const good = signed({});
   const [h = '', p = '', s = ''] = good.split('.');
   const pem = victim.publicKey.export({ type: 'spki', format: 'pem' });
   const der = victim.publicKey.export({ type: 'spki', format: 'der' });
   const hmac = (algorithm: string, secret: string | Buffer): string => {
     const input = `${part({ ...header, alg: algorithm })}.${part(claims())}`;
-    return `${input}.${createHmac(`sha${algorithm.slice(2)}`, secret).update(input).digest('base64url')}`;
+    return `${input}.${createHmac(`sha${algorithm.slice(2)}`, secret)
+      .update(input)
+      .digest('base64url')}`;
   };
   const jwk = stranger.publicKey.export({ format: 'jwk' });
 
@@ -93,19 +113,25 @@ export function forgeries(victim: ClientSigner, other: ClientSigner, audience: s
     'another alg named than used': `${part({ ...header, alg: alg === 'RS256' ? 'PS256' : 'RS256' })}.${p}.${s}`,
     'RS384 named, RS256 used': `${part({ ...header, alg: 'RS384' })}.${p}.${s}`,
     'ES256 in DER': `${h}.${p}.${sign('sha256', Buffer.from(`${h}.${p}`), stranger.privateKey).toString('base64url')}`,
-    'EdDSA': forgeEd(header, claims()),
+    EdDSA: forgeEd(header, claims()),
     // Keys.
     "a stranger's key": by(stranger.privateKey, 'ES256'),
     "a stranger's RSA key": by(strangerRsa.privateKey, 'RS256'),
     "a stranger's RSA key, PSS": by(strangerRsa.privateKey, 'PS256'),
     "another tenant's key": forge(headerOf(other), claims(), other.privateKey),
-    "another tenant's key under the victim's kid": forge({ ...headerOf(other), ...(victim.kid === undefined ? {} : { kid: victim.kid }) }, claims(), other.privateKey),
+    "another tenant's key under the victim's kid": forge(
+      { ...headerOf(other), ...(victim.kid === undefined ? {} : { kid: victim.kid }) },
+      claims(),
+      other.privateKey,
+    ),
     'jwk in the header, signed by it': by(stranger.privateKey, 'ES256', { jwk }),
     'jwk in the header, good signature': signed({}, { jwk: victim.publicKey.export({ format: 'jwk' }) }),
     'jku in the header': by(stranger.privateKey, 'ES256', { jku: 'http://127.0.0.1:9/jwks.json' }),
     'jku in the header, good signature': signed({}, { jku: 'http://127.0.0.1:9/jwks.json' }),
     'x5u in the header': by(stranger.privateKey, 'ES256', { x5u: 'http://127.0.0.1:9/cert.pem' }),
-    'x5c in the header': by(strangerRsa.privateKey, 'RS256', { x5c: [strangerRsa.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')] }),
+    'x5c in the header': by(strangerRsa.privateKey, 'RS256', {
+      x5c: [strangerRsa.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')],
+    }),
     'a kid that climbs': by(stranger.privateKey, 'ES256', { kid: '../../../../dev/null' }),
     'a kid that asks a database': by(stranger.privateKey, 'ES256', { kid: "x' UNION SELECT 'key' --" }),
     'a kid that is a path in Vault': by(stranger.privateKey, 'ES256', { kid: 'assertions/../upstream/auth0' }),
@@ -116,7 +142,7 @@ export function forgeries(victim: ClientSigner, other: ClientSigner, audience: s
     'an unknown crit': signed({}, { crit: ['x'], x: 1 }),
     'an empty crit': signed({}, { crit: [] }),
     'b64 false': signed({}, { crit: ['b64'], b64: false }),
-    'zip': signed({}, { crit: ['zip'], zip: 'DEF' }),
+    zip: signed({}, { crit: ['zip'], zip: 'DEF' }),
     // Types.
     'typ at+jwt': signed({}, { typ: 'at+jwt' }),
     'typ dpop+jwt': signed({}, { typ: 'dpop+jwt' }),
@@ -125,7 +151,12 @@ export function forgeries(victim: ClientSigner, other: ClientSigner, audience: s
     'typ a number': signed({}, { typ: 1 }),
     'an access token of ours': accessToken,
     'an access token of ours with the claims of an assertion': `${accessToken.split('.')[0]}.${p}.${accessToken.split('.')[2]}`,
-    'a good signature over an access token of ours': forge(header, accessToken.split('.')[1] ? Buffer.from(String(accessToken.split('.')[1]), 'base64url').toString() : '', victim.privateKey, alg),
+    'a good signature over an access token of ours': forge(
+      header,
+      accessToken.split('.')[1] ? Buffer.from(String(accessToken.split('.')[1]), 'base64url').toString() : '',
+      victim.privateKey,
+      alg,
+    ),
     // Claims.
     'no iss': forge(header, without('iss'), victim.privateKey, alg),
     'no sub': forge(header, without('sub'), victim.privateKey, alg),
@@ -199,9 +230,24 @@ export function forgeries(victim: ClientSigner, other: ClientSigner, audience: s
     'a header that is a list': `${part('[]')}.${p}.${s}`,
     'a huge header': forge({ ...header, x: 'a'.repeat(9000) }, claims(), victim.privateKey, alg),
     'huge claims': signed({ x: 'a'.repeat(9000) }),
-    'deep claims': forge(header, `${JSON.stringify(claims()).slice(0, -1)},"iss":${'['.repeat(900)}${']'.repeat(900)}}`, victim.privateKey, alg),
-    'a second sub, of another': forge(header, `${JSON.stringify(claims()).slice(0, -1)},"sub":"${other.clientId}"}`, victim.privateKey, alg),
-    'a second iss, of another': forge(header, `${JSON.stringify(claims()).slice(0, -1)},"iss":"${other.clientId}"}`, victim.privateKey, alg),
+    'deep claims': forge(
+      header,
+      `${JSON.stringify(claims()).slice(0, -1)},"iss":${'['.repeat(900)}${']'.repeat(900)}}`,
+      victim.privateKey,
+      alg,
+    ),
+    'a second sub, of another': forge(
+      header,
+      `${JSON.stringify(claims()).slice(0, -1)},"sub":"${other.clientId}"}`,
+      victim.privateKey,
+      alg,
+    ),
+    'a second iss, of another': forge(
+      header,
+      `${JSON.stringify(claims()).slice(0, -1)},"iss":"${other.clientId}"}`,
+      victim.privateKey,
+      alg,
+    ),
     'a client_id that is a path': signed({ iss: '..', sub: '..' }),
     'a client_id with a dot in front': signed({ iss: '.hidden', sub: '.hidden' }),
     'a client_id with a tilde': signed({ iss: '~root', sub: '~root' }),

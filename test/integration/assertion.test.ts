@@ -9,7 +9,7 @@ import { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
 import { VaultSession } from '#broker/vault/session.ts';
-import { APIS, TENANTS } from '#cli/dev/scenario.ts';
+import { APIS, TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -44,7 +44,11 @@ const tenants = (acmeKeys: readonly { pem: string; kid?: string }[]) => ({
   // Bound to addresses: one that is not ours, by either list, and one that is.
   ...Object.fromEntries(
     // A Vault in a container sees its network's gateway, not loopback.
-    Object.entries({ elsewhere: { cidrs: ['192.0.2.0/24'] }, walled: { vault_cidrs: ['192.0.2.0/24'] }, here: { cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] } }).map(([tenant, bound]) => [
+    Object.entries({
+      elsewhere: { cidrs: ['192.0.2.0/24'] },
+      walled: { vault_cidrs: ['192.0.2.0/24'] },
+      here: { cidrs: ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'] },
+    }).map(([tenant, bound]) => [
       tenant,
       { grants: [{ api: 'reports', scopes: ['read:reports'] }], assertion_keys: [{ pem: pemOf(pairs.bound) }], ...bound },
     ]),
@@ -52,7 +56,13 @@ const tenants = (acmeKeys: readonly { pem: string; kid?: string }[]) => ({
 });
 
 beforeAll(async () => {
-  house = await startHouse({ variables: { issuer: ISSUER }, tenants: tenants([{ pem: pemOf(pairs.rsa), kid: 'first' }, { pem: pemOf(pairs.ec), kid: 'second' }]) });
+  house = await startHouse({
+    variables: { issuer: ISSUER },
+    tenants: tenants([
+      { pem: pemOf(pairs.rsa), kid: 'first' },
+      { pem: pemOf(pairs.ec), kid: 'second' },
+    ]),
+  });
   const env = { POSTERN_ISSUER: ISSUER, POSTERN_THROTTLE_ADDRESS: '1000000', POSTERN_THROTTLE_CLIENT: '1000000' };
   replicas = await Promise.all([1, 2, 3].map(() => house.startReplica({ env })));
   acme = await house.issueSecret('acme');
@@ -90,30 +100,55 @@ describe('an assertion is as good as a secret', () => {
     ['ES256 without a kid', () => forge({ alg: 'ES256' }, goodClaims(ec, ISSUER), ec.privateKey)],
     ['typ JWT', () => assertionOf(rsa, ISSUER, {}, { typ: 'JWT' })],
     ['typ of the successor of RFC 7523', () => assertionOf(rsa, ISSUER, {}, { typ: 'client-authentication+jwt' })],
-    ['a clock 25 s ahead', () => assertionOf(rsa, ISSUER, { iat: Math.floor(Date.now() / 1000) + 25, nbf: Math.floor(Date.now() / 1000) + 25 })],
-    ['a clock 25 s behind', () => assertionOf(rsa, ISSUER, { iat: Math.floor(Date.now() / 1000) - 85, exp: Math.floor(Date.now() / 1000) - 25 })],
+    [
+      'a clock 25 s ahead',
+      () => assertionOf(rsa, ISSUER, { iat: Math.floor(Date.now() / 1000) + 25, nbf: Math.floor(Date.now() / 1000) + 25 }),
+    ],
+    [
+      'a clock 25 s behind',
+      () => assertionOf(rsa, ISSUER, { iat: Math.floor(Date.now() / 1000) - 85, exp: Math.floor(Date.now() / 1000) - 25 }),
+    ],
     ['without iat', () => assertionOf(rsa, ISSUER, { iat: undefined })],
     ['five minutes long', () => assertionOf(rsa, ISSUER, { exp: Math.floor(Date.now() / 1000) + 300 })],
   ])('%s', async (_what, make) => {
     const reply = await present(make());
     expect(reply.status, reply.text).toBe(200);
-    expect(reply.body).toEqual({ access_token: expect.any(String), scope: 'read:orders write:orders', token_type: 'Bearer', expires_in: expect.any(Number) });
+    expect(reply.body).toEqual({
+      access_token: expect.any(String),
+      scope: 'read:orders write:orders',
+      token_type: 'Bearer',
+      expires_in: expect.any(Number),
+    });
     expect(reply.body['access_token']).toBe((await exchange(at(0), acme, ORDERS)).body['access_token']);
   });
 
   test('with client_id beside it, narrower scopes, and for each its own tenant', async () => {
-    expect((await present(assertionOf(rsa, ISSUER), { ...ORDERS, client_id: acme.client_id, scope: 'read:orders' })).body).toMatchObject({ scope: 'read:orders' });
+    expect((await present(assertionOf(rsa, ISSUER), { ...ORDERS, client_id: acme.client_id, scope: 'read:orders' })).body).toMatchObject({
+      scope: 'read:orders',
+    });
     const theirs = await present(assertionOf(globex, ISSUER), REPORTS);
-    expect(decodeJwt(String(theirs.body['access_token']))).toMatchObject({ iss: ISSUER, sub: `${globex.clientId}@clients`, 'https://postern.dev/tenant': 'globex' });
+    expect(decodeJwt(String(theirs.body['access_token']))).toMatchObject({
+      iss: ISSUER,
+      sub: `${globex.clientId}@clients`,
+      'https://postern.dev/tenant': 'globex',
+    });
     expect((await present(assertionOf(rsa, ISSUER), { ...ORDERS, scope: 'delete:orders' })).body).toMatchObject({ error: 'invalid_scope' });
     expect((await present(assertionOf(rsa, ISSUER), { audience: APIS.payroll.audience })).body).toMatchObject({ error: 'access_denied' });
   });
 
   test('at introspection and revocation too', async () => {
     const token = String((await present(assertionOf(globex, ISSUER), REPORTS)).body['access_token']);
-    const asked = await post({ client_assertion_type: TYPE, client_assertion: assertionOf(globex, ISSUER), token }, at(1), 'oauth/introspect');
+    const asked = await post(
+      { client_assertion_type: TYPE, client_assertion: assertionOf(globex, ISSUER), token },
+      at(1),
+      'oauth/introspect',
+    );
     expect(asked.body, asked.text).toMatchObject({ active: true });
-    const forged = await post({ client_assertion_type: TYPE, client_assertion: assertionOf({ ...globex, privateKey: pairs.next.privateKey }, ISSUER), token }, at(1), 'oauth/introspect');
+    const forged = await post(
+      { client_assertion_type: TYPE, client_assertion: assertionOf({ ...globex, privateKey: pairs.next.privateKey }, ISSUER), token },
+      at(1),
+      'oauth/introspect',
+    );
     expect(forged.status).toBe(401);
   });
 
@@ -143,12 +178,20 @@ describe('a jti is good once', () => {
     await fresh.stop();
   });
 
-  test('under another end, another key, another endpoint; but it is nobody else\'s', async () => {
+  test("under another end, another key, another endpoint; but it is nobody else's", async () => {
     const jti = 'chosen-by-the-client';
     expect((await present(assertionOf(rsa, ISSUER, { jti }))).status).toBe(200);
     expect((await present(assertionOf(rsa, ISSUER, { jti, exp: Math.floor(Date.now() / 1000) + 290 }), ORDERS, at(1))).status).toBe(401);
     expect((await present(assertionOf(ec, ENDPOINT, { jti }), ORDERS, at(2))).status).toBe(401);
-    expect((await post({ client_assertion_type: TYPE, client_assertion: assertionOf(rsa, ISSUER, { jti }), token: 'x' }, at(1), 'oauth/introspect')).status).toBe(401);
+    expect(
+      (
+        await post(
+          { client_assertion_type: TYPE, client_assertion: assertionOf(rsa, ISSUER, { jti }), token: 'x' },
+          at(1),
+          'oauth/introspect',
+        )
+      ).status,
+    ).toBe(401);
     expect((await present(assertionOf(globex, ISSUER, { jti }))).status).toBe(200);
   });
 
@@ -157,10 +200,20 @@ describe('a jti is good once', () => {
     const roleId = String((await house.root.read('auth/approle-broker/role/broker/role-id'))?.data?.['role_id']);
     const made = await house.root.write('auth/approle-broker/role/broker/secret-id');
     registerSecret('broker secret_id', String(made.data?.['secret_id']));
-    const session = new VaultSession({ client, mount: 'approle-broker', roleId, secretId: { value: String(made.data?.['secret_id']), wrapped: false } });
+    const session = new VaultSession({
+      client,
+      mount: 'approle-broker',
+      roleId,
+      secretId: { value: String(made.data?.['secret_id']), wrapped: false },
+    });
     const replay = new VaultReplay({ client, kv: new Kv(client, 'postern-replay'), session });
     const hour = Math.floor(Date.now() / 3_600_000);
-    for (const [bucket, key] of [[hour - 3, 'a'], [hour - 3, 'b'], [hour - 2, 'c']] as const) await house.root.write(`postern-replay/data/${bucket}/${key}`, { data: {}, options: { cas: 0 } });
+    for (const [bucket, key] of [
+      [hour - 3, 'a'],
+      [hour - 3, 'b'],
+      [hour - 2, 'c'],
+    ] as const)
+      await house.root.write(`postern-replay/data/${bucket}/${key}`, { data: {}, options: { cas: 0 } });
     const current = (await house.root.list(`postern-replay/metadata/${hour}`)).length;
     expect(current).toBeGreaterThan(0);
     expect((await house.root.list(`postern-replay/metadata/${hour}`)).every((name) => /^[0-9a-f]{64}$/.test(name))).toBe(true);
@@ -187,7 +240,8 @@ describe('refused', () => {
       const replies = await Promise.all(all.slice(i, i + 50).map(({ jwt }, n) => present(jwt, ORDERS, at(n % 3))));
       replies.forEach((reply, n) => {
         const fault = all[i + n]?.fault ?? '';
-        if (reply.status !== 401 || reply.text !== '{"error":"access_denied","error_description":"Unauthorized"}') wrongs.push(`${fault}: ${reply.status} ${reply.status === 200 ? 'a token' : reply.text.slice(0, 100)}`);
+        if (reply.status !== 401 || reply.text !== '{"error":"access_denied","error_description":"Unauthorized"}')
+          wrongs.push(`${fault}: ${reply.status} ${reply.status === 200 ? 'a token' : reply.text.slice(0, 100)}`);
       });
     }
     expect(all.length).toBeGreaterThanOrEqual(1000);
@@ -204,18 +258,30 @@ describe('refused', () => {
       const registered = await present(assertionOf({ ...ec, ...stranger }, ISSUER), ORDERS, replica);
       const unregistered = await present(assertionOf({ clientId: house.roleIds['initech'] ?? '', ...stranger }, ISSUER), ORDERS, replica);
       const secret = await exchange(replica, { ...acme, client_secret: crypto.randomUUID() }, ORDERS);
-      const shown = ({ status, text, headers }: Reply): unknown => [status, text, Object.entries(headers).filter(([name]) => name !== 'date').sort()];
+      const shown = ({ status, text, headers }: Reply): unknown => [
+        status,
+        text,
+        Object.entries(headers)
+          .filter(([name]) => name !== 'date')
+          .sort(),
+      ];
       for (const other of [registered, unregistered, secret]) expect(shown(other)).toEqual(shown(unknown));
     }
     await book.stop();
   });
 
   test('a flood of forged ones is held back before Vault, and the right ones come through', async () => {
-    const strict = await house.startReplica({ env: { POSTERN_ISSUER: ISSUER, POSTERN_THROTTLE_ADDRESS: '20', POSTERN_THROTTLE_CLIENT: '5' } });
+    const strict = await house.startReplica({
+      env: { POSTERN_ISSUER: ISSUER, POSTERN_THROTTLE_ADDRESS: '20', POSTERN_THROTTLE_CLIENT: '5' },
+    });
     expect((await present(assertionOf(rsa, ISSUER), ORDERS, strict)).status).toBe(200);
     const stranger = ecPair();
     const before = strict.calls().vault;
-    const forged = await Promise.all(Array.from({ length: 300 }, (_, i) => present(assertionOf({ clientId: i % 2 ? acme.client_id : crypto.randomUUID(), ...stranger }, ISSUER), ORDERS, strict)));
+    const forged = await Promise.all(
+      Array.from({ length: 300 }, (_, i) =>
+        present(assertionOf({ clientId: i % 2 ? acme.client_id : crypto.randomUUID(), ...stranger }, ISSUER), ORDERS, strict),
+      ),
+    );
     expect(forged.every(({ status }) => status === 401 || status === 429)).toBe(true);
     expect(forged.filter(({ status }) => status === 401).length).toBeLessThanOrEqual(25);
     expect(strict.calls().vault - before).toBeLessThan(50);
@@ -234,7 +300,14 @@ test('postern token plays such a customer, and one that exchanges a Vault token'
   const pemOfPrivate = (key: KeyObject): string => key.export({ type: 'pkcs8', format: 'pem' }).toString();
   const env = { POSTERN_URL: at(0).issuer };
   const play = (...args: string[]) => postern(['token', '--json', '--raw', '--audience', APIS.orders.audience, ...args], { env });
-  const byKey = await play('--client-id', acme.client_id, '--key-file', await file('rsa.pem', pemOfPrivate(rsa.privateKey)), '--kid', 'first');
+  const byKey = await play(
+    '--client-id',
+    acme.client_id,
+    '--key-file',
+    await file('rsa.pem', pemOfPrivate(rsa.privateKey)),
+    '--kid',
+    'first',
+  );
   expect(byKey.stderr).toBe('');
   expect(byKey.json).toMatchObject({ claims: { 'https://postern.dev/tenant': 'acme' }, verified: true });
   const ecFile = await file('ec.pem', pemOfPrivate(ec.privateKey));
@@ -242,19 +315,29 @@ test('postern token plays such a customer, and one that exchanges a Vault token'
   const foreign = await play('--client-id', globex.clientId, '--key-file', ecFile);
   expect(foreign).toMatchObject({ code: 3, stdout: '' });
   expect(foreign.stderr).toContain('this key (with this --kid) is not among the assertion_keys');
-  expect(await play('--client-id', acme.client_id, '--key-file', await file('weak.pem', pemOfPrivate(generateKeyPairSync('ed25519').privateKey)))).toMatchObject({ code: 2 });
+  expect(
+    await play(
+      '--client-id',
+      acme.client_id,
+      '--key-file',
+      await file('weak.pem', pemOfPrivate(generateKeyPairSync('ed25519').privateKey)),
+    ),
+  ).toMatchObject({ code: 2 });
   expect(await play('--client-id', acme.client_id, '--key-file', ecFile, '--secret-file', ecFile)).toMatchObject({ code: 2 });
   expect(await play('--client-id', acme.client_id, '--kid', 'first')).toMatchObject({ code: 2 });
 
   const { auth } = await house.root.write('auth/approle/login', { role_id: acme.client_id, secret_id: acme.client_secret });
-  expect((await play('--vault-token-file', await file('vault-token', `${String(auth?.['client_token'])}\n`))).json).toMatchObject({ claims: { 'https://postern.dev/tenant': 'acme' } });
+  expect((await play('--vault-token-file', await file('vault-token', `${String(auth?.['client_token'])}\n`))).json).toMatchObject({
+    claims: { 'https://postern.dev/tenant': 'acme' },
+  });
   expect(await play('--vault-token-file', await file('root-token', house.vault.rootToken))).toMatchObject({ code: 2, stdout: '' });
   await rm(folder, { recursive: true });
 });
 
 describe('Vault decides', () => {
   test("an assertion is good from where its tenant's secrets are, and from nowhere else", async () => {
-    const from = async (tenant: string): Promise<Reply> => present(assertionOf({ clientId: house.roleIds[tenant] ?? '', ...pairs.bound }, ISSUER), REPORTS);
+    const from = async (tenant: string): Promise<Reply> =>
+      present(assertionOf({ clientId: house.roleIds[tenant] ?? '', ...pairs.bound }, ISSUER), REPORTS);
     expect((await from('here')).status).toBe(200);
     for (const tenant of ['elsewhere', 'walled']) {
       const reply = await from(tenant);
@@ -274,7 +357,9 @@ describe('Vault decides', () => {
     await house.root.write(`postern/data/assertions/${globex.clientId}`, { data: { tenant: 'acme', keys: [{ pem: pemOf(globex) }] } });
     expect((await present(assertionOf(globex, ISSUER), ORDERS, lonely)).status).toBe(401);
     await house.root.write(`postern/data/assertions/${acme.client_id}`, { data: document });
-    await house.root.write(`postern/data/assertions/${globex.clientId}`, { data: { tenant: 'globex', keys: [{ kid: null, pem: pemOf(globex) }] } });
+    await house.root.write(`postern/data/assertions/${globex.clientId}`, {
+      data: { tenant: 'globex', keys: [{ kid: null, pem: pemOf(globex) }] },
+    });
     await lonely.stop();
   });
 
@@ -282,13 +367,22 @@ describe('Vault decides', () => {
     const mine = crypto.randomUUID();
     await house.root.write(`postern/data/assertions/${mine}`, { data: { tenant: 'acme', keys: [{ pem: 'x' }] } });
     const reply = await present(assertionOf({ clientId: mine, ...pairs.next }, ISSUER));
-    expect([reply.status, reply.body['error'], reply.body['error_description']]).toEqual([503, 'temporarily_unavailable', 'Client is not set up']);
+    expect([reply.status, reply.body['error'], reply.body['error_description']]).toEqual([
+      503,
+      'temporarily_unavailable',
+      'Client is not set up',
+    ]);
     await house.root.delete(`postern/metadata/assertions/${mine}`);
   });
 
   test('a key that is exchanged: the old one ends at once, the new one is known within seconds', async () => {
     expect((await present(assertionOf(ec, ISSUER))).status).toBe(200);
-    await house.apply({ tenants: tenants([{ pem: pemOf(pairs.rsa), kid: 'first' }, { pem: pemOf(pairs.next), kid: 'third' }]) });
+    await house.apply({
+      tenants: tenants([
+        { pem: pemOf(pairs.rsa), kid: 'first' },
+        { pem: pemOf(pairs.next), kid: 'third' },
+      ]),
+    });
     expect((await present(assertionOf(ec, ISSUER))).status).toBe(401);
     expect((await present(assertionOf(rsa, ISSUER))).status).toBe(200);
     const third = { ...ec, ...pairs.next, kid: 'third' };
@@ -299,7 +393,10 @@ describe('Vault decides', () => {
     const jwt = assertionOf(rsa, ISSUER);
     await house.root.write('sys/seal');
     const replies = await Promise.all(Array.from({ length: 10 }, () => present(jwt)));
-    const unseal = await fetch(`${house.vault.address}/v1/sys/unseal`, { method: 'POST', body: JSON.stringify({ key: Buffer.from(house.vault.unsealKey, 'base64').toString('hex') }) });
+    const unseal = await fetch(`${house.vault.address}/v1/sys/unseal`, {
+      method: 'POST',
+      body: JSON.stringify({ key: Buffer.from(house.vault.unsealKey, 'base64').toString('hex') }),
+    });
     expect(unseal.status).toBe(200);
     expect(replies.map(({ status }) => status)).toContain(503);
     await expect.poll(async () => (await present(assertionOf(rsa, ISSUER))).status, { timeout: 15_000 }).toBe(200);

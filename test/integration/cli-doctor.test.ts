@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { applyTerraform } from '#cli/dev/terraform.ts';
-import type { TerraformOptions } from '#cli/dev/terraform.ts';
+import { applyTerraform } from '#dev/terraform.ts';
+import type { TerraformOptions } from '#dev/terraform.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -46,7 +46,8 @@ describe('doctor, of Vault and the broker', () => {
   });
   afterAll(() => house?.stop());
 
-  const doctor = (args: readonly string[] = [], more: Record<string, string> = {}): Promise<Ran> => postern(['doctor', '--json', ...args], { env: { ...env, ...more } });
+  const doctor = (args: readonly string[] = [], more: Record<string, string> = {}): Promise<Ran> =>
+    postern(['doctor', '--json', ...args], { env: { ...env, ...more } });
 
   test('finds nothing wrong in what Terraform made, and says what it could not look at', async () => {
     const replica = await house.startReplica();
@@ -54,14 +55,30 @@ describe('doctor, of Vault and the broker', () => {
     expect(failedOf(ran)).toEqual([]);
     expect(ran.code).toBe(0);
     expect(ran.stderr).toBe('');
-    for (const name of ['mount: auth/approle', 'mount: postern', 'lockout: auth/approle', 'policy: postern-tenant', 'policy: postern-workload', 'policy: postern-operator', 'transit: signing key', 'cached tokens: clean-up', 'upstream credential', 'broker: ready', 'broker: discovery', 'broker: JWKS']) {
+    for (const name of [
+      'mount: auth/approle',
+      'mount: postern',
+      'lockout: auth/approle',
+      'policy: postern-tenant',
+      'policy: postern-workload',
+      'policy: postern-operator',
+      'transit: signing key',
+      'cached tokens: clean-up',
+      'upstream credential',
+      'broker: ready',
+      'broker: discovery',
+      'broker: JWKS',
+    ]) {
       expect(named(ran, name)?.status, name).toBe('ok');
     }
     // Operators have nothing on the broker's own role.
     expect(named(ran, 'broker: role')?.status).toBe('skipped');
     expect(named(ran, 'audit')).toMatchObject({ status: 'warning', remedy: expect.stringContaining('second') as string });
     // From the lifetimes as Terraform wrote them, the longest first.
-    expect(named(ran, 'revocation: worst case')).toMatchObject({ status: 'ok', seen: expect.stringContaining('orders 86400 s, payroll 3600 s, reports 3600 s') as string });
+    expect(named(ran, 'revocation: worst case')).toMatchObject({
+      status: 'ok',
+      seen: expect.stringContaining('orders 86400 s, payroll 3600 s, reports 3600 s') as string,
+    });
 
     const { auth } = await house.root.write('auth/token/create', { policies: ['postern-auditor'], ttl: '1h' });
     registerSecret('auditor token', String(auth?.['client_token']));
@@ -93,7 +110,14 @@ describe('doctor, of Vault and the broker', () => {
     undo.push(() => root.write('sys/policies/acl/postern-tenant', { policy }));
     await root.write('auth/approle/role/legacy', { token_policies: ['default'], token_type: 'service' });
     undo.push(() => root.delete('auth/approle/role/legacy'));
-    await root.write('postern/data/tenants/stray', { data: { grants: [{ api: 'gone', scopes: [] }, { api: 'orders', scopes: ['fly'] }] } });
+    await root.write('postern/data/tenants/stray', {
+      data: {
+        grants: [
+          { api: 'gone', scopes: [] },
+          { api: 'orders', scopes: ['fly'] },
+        ],
+      },
+    });
     undo.push(() => root.delete('postern/metadata/tenants/stray'));
     await root.write('postern/data/apis/twin', { data: { audience: 'https://orders.example.com', source: 'transit' } });
     undo.push(() => root.delete('postern/metadata/apis/twin'));
@@ -110,9 +134,18 @@ describe('doctor, of Vault and the broker', () => {
 
     const ran = await doctor();
     expect(ran.code).toBe(6);
-    expect(named(ran, 'announcements')).toMatchObject({ status: 'warning', remedy: expect.stringContaining('postern tenant delete ghost --yes') as string });
-    expect(named(ran, 'lockout: auth/approle')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('vault auth tune -user-lockout-disable=true approle/') as string });
-    expect(named(ran, 'policy: postern-tenant')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('terraform apply') as string });
+    expect(named(ran, 'announcements')).toMatchObject({
+      status: 'warning',
+      remedy: expect.stringContaining('postern tenant delete ghost --yes') as string,
+    });
+    expect(named(ran, 'lockout: auth/approle')).toMatchObject({
+      status: 'failed',
+      remedy: expect.stringContaining('vault auth tune -user-lockout-disable=true approle/') as string,
+    });
+    expect(named(ran, 'policy: postern-tenant')).toMatchObject({
+      status: 'failed',
+      remedy: expect.stringContaining('terraform apply') as string,
+    });
     expect(named(ran, 'policy: postern-broker')?.status).toBe('ok');
     expect(named(ran, 'tenant: legacy')?.seen).toMatch(/service tokens.*policies default/);
     expect(named(ran, 'tenant: stray')?.seen).toMatch(/no AppRole role.*API gone.*fly/);
@@ -121,7 +154,8 @@ describe('doctor, of Vault and the broker', () => {
     expect(named(ran, 'api: broken')?.status).toBe('failed');
     expect(named(ran, 'cached tokens: clean-up')?.status).toBe('warning');
     expect(named(ran, 'approle: rate limit')?.status).toBe('warning');
-    for (const check of checksOf(ran)) if (check.status === 'failed' || check.status === 'warning') expect(check.remedy, check.name).not.toBe('');
+    for (const check of checksOf(ran))
+      if (check.status === 'failed' || check.status === 'warning') expect(check.remedy, check.name).not.toBe('');
   });
 
   test('tells a Vault that is away, sealed or set up elsewhere', async () => {
@@ -134,7 +168,11 @@ describe('doctor, of Vault and the broker', () => {
     expect(failedOf(elsewhere)).toEqual(expect.arrayContaining(['mount: elsewhere']));
     await house.root.write('sys/seal');
     try {
-      expect(named(await doctor(), 'vault: reachable')).toMatchObject({ status: 'failed', seen: expect.stringContaining('sealed') as string, remedy: expect.stringContaining('unseal') as string });
+      expect(named(await doctor(), 'vault: reachable')).toMatchObject({
+        status: 'failed',
+        seen: expect.stringContaining('sealed') as string,
+        remedy: expect.stringContaining('unseal') as string,
+      });
     } finally {
       await fetch(`${house.vault.address}/v1/sys/unseal`, { method: 'PUT', body: JSON.stringify({ key: house.vault.unsealKey }) });
     }
@@ -187,14 +225,22 @@ describe('doctor and upstream import, of Auth0', () => {
   });
 
   async function root(path: string, data?: object): Promise<Record<string, any>> {
-    const response = await fetch(`${vault.address}/v1/${path}`, { method: data ? 'POST' : 'GET', headers: { 'X-Vault-Token': vault.rootToken }, ...(data ? { body: JSON.stringify(data) } : {}) });
+    const response = await fetch(`${vault.address}/v1/${path}`, {
+      method: data ? 'POST' : 'GET',
+      headers: { 'X-Vault-Token': vault.rootToken },
+      ...(data ? { body: JSON.stringify(data) } : {}),
+    });
     return (await response.json()) as Record<string, any>;
   }
 
-  const cli = (args: readonly string[], more: Record<string, string | undefined> = {}): Promise<Ran> => postern([...args, '--json'], { env: { ...env, ...more } });
+  const cli = (args: readonly string[], more: Record<string, string | undefined> = {}): Promise<Ran> =>
+    postern([...args, '--json'], { env: { ...env, ...more } });
 
   test('import takes the secret from Auth0 to Vault, and nobody sees it', async () => {
-    expect(named(await cli(['doctor']), 'upstream credential')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('postern upstream import') as string });
+    expect(named(await cli(['doctor']), 'upstream credential')).toMatchObject({
+      status: 'failed',
+      remedy: expect.stringContaining('postern upstream import') as string,
+    });
     const ran = await cli(['upstream', 'import']);
     expect(ran.code, ran.stderr).toBe(0);
     expect(ran.json).toMatchObject({ client_id: clientId, version: 1 });
@@ -208,26 +254,64 @@ describe('doctor and upstream import, of Auth0', () => {
     const ran = await cli(['doctor']);
     expect(failedOf(ran)).toEqual([]);
     expect(ran.code).toBe(0);
-    for (const name of ['auth0: shared application', 'auth0: API orders', 'auth0: grant for orders', 'auth0: Action']) expect(named(ran, name)?.status, name).toBe('ok');
+    for (const name of ['auth0: shared application', 'auth0: API orders', 'auth0: grant for orders', 'auth0: Action'])
+      expect(named(ran, name)?.status, name).toBe('ok');
     // Tokens of this API are Postern's own: Auth0 need not know it.
     expect(named(ran, 'auth0: API reports')).toBeUndefined();
     expect(named(ran, 'upstream credential')?.status).toBe('ok');
   });
 
   test.each<[string, (m: ManagementStandIn) => void, string, RegExp, string[]?]>([
-    ['an API that lacks a scope', (m) => Object.assign(m.apis.values().next().value ?? {}, { scopes: [{ value: 'read:orders' }] }), 'auth0: API orders', /write:orders/],
-    ['an API signed with HS256', (m) => Object.assign(m.apis.values().next().value ?? {}, { signing_alg: 'HS256' }), 'auth0: API orders', /HS256/],
+    [
+      'an API that lacks a scope',
+      (m) => Object.assign(m.apis.values().next().value ?? {}, { scopes: [{ value: 'read:orders' }] }),
+      'auth0: API orders',
+      /write:orders/,
+    ],
+    [
+      'an API signed with HS256',
+      (m) => Object.assign(m.apis.values().next().value ?? {}, { signing_alg: 'HS256' }),
+      'auth0: API orders',
+      /HS256/,
+    ],
     ['no such API', (m) => m.apis.clear(), 'auth0: API orders', /no API/],
-    ['a grant that lacks a scope', (m) => Object.assign(m.grants.values().next().value ?? {}, { scope: ['read:orders'] }), 'auth0: grant for orders', /write:orders/],
+    [
+      'a grant that lacks a scope',
+      (m) => Object.assign(m.grants.values().next().value ?? {}, { scope: ['read:orders'] }),
+      'auth0: grant for orders',
+      /write:orders/,
+    ],
     ['no grant', (m) => m.grants.clear(), 'auth0: grant for orders', /no grant/],
-    ['an application without client_credentials', (m) => Object.assign(m.clients.get(clientId) ?? {}, { grant_types: [] }), 'auth0: shared application', /client_credentials/],
+    [
+      'an application without client_credentials',
+      (m) => Object.assign(m.clients.get(clientId) ?? {}, { grant_types: [] }),
+      'auth0: shared application',
+      /client_credentials/,
+    ],
     ['no application', (m) => m.clients.clear(), 'auth0: shared application', /mark/],
     ['an Action that is not bound', (m) => m.bound.splice(0), 'auth0: Action', /no Action|not bound/],
-    ['an Action that is not deployed', (m) => Object.assign(m.actions.values().next().value ?? {}, { deployed_version: undefined }), 'auth0: Action', /not deployed/],
+    [
+      'an Action that is not deployed',
+      (m) => Object.assign(m.actions.values().next().value ?? {}, { deployed_version: undefined }),
+      'auth0: Action',
+      /not deployed/,
+    ],
     ['tenants without an organization', () => {}, 'auth0: organizations', /acme/, ['--binding', 'organization']],
-    ['grants that take no organization', () => {}, 'auth0: grant for orders', /organization/, ['--binding', 'organization', '--client-id', '{client}']],
+    [
+      'grants that take no organization',
+      () => {},
+      'auth0: grant for orders',
+      /organization/,
+      ['--binding', 'organization', '--client-id', '{client}'],
+    ],
   ])('finds %s', async (_, spoil, name, seen, options = []) => {
-    const kept = structuredClone({ clients: management.clients, apis: management.apis, grants: management.grants, actions: management.actions, bound: management.bound });
+    const kept = structuredClone({
+      clients: management.clients,
+      apis: management.apis,
+      grants: management.grants,
+      actions: management.actions,
+      bound: management.bound,
+    });
     spoil(management);
     try {
       // With binding by organization the application itself must take one, too.
@@ -247,7 +331,10 @@ describe('doctor and upstream import, of Auth0', () => {
   });
 
   test('a Management token that Auth0 refuses, an address that is none, no token', async () => {
-    expect(named(await cli(['doctor'], { AUTH0_MGMT_TOKEN: 'wrong' }), 'auth0: shared application')).toMatchObject({ status: 'failed', remedy: expect.stringContaining('/api/v2/') as string });
+    expect(named(await cli(['doctor'], { AUTH0_MGMT_TOKEN: 'wrong' }), 'auth0: shared application')).toMatchObject({
+      status: 'failed',
+      remedy: expect.stringContaining('/api/v2/') as string,
+    });
     expect((await cli(['upstream', 'import'], { AUTH0_MGMT_TOKEN: 'wrong' })).code).toBe(3);
     expect((await cli(['upstream', 'import'], { AUTH0_DOMAIN: 'https://x.auth0.com/api' })).code).toBe(2);
     expect((await cli(['upstream', 'import'], { AUTH0_MGMT_TOKEN: undefined })).code).toBe(2);

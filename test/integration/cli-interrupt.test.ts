@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { applyTerraform } from '#cli/dev/terraform.ts';
+import { applyTerraform } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
@@ -49,7 +49,11 @@ beforeEach(async () => {
 afterEach(() => relay.stop());
 
 async function root(method: string, path: string, body?: object): Promise<Record<string, any>> {
-  const response = await fetch(`${vault.address}/v1/${path}`, { method, headers: { 'X-Vault-Token': vault.rootToken }, ...(body ? { body: JSON.stringify(body) } : {}) });
+  const response = await fetch(`${vault.address}/v1/${path}`, {
+    method,
+    headers: { 'X-Vault-Token': vault.rootToken },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
   return response.status === 204 || response.status === 404 ? {} : ((await response.json()) as Record<string, any>);
 }
 

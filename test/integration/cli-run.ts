@@ -47,7 +47,8 @@ export async function postern(args: readonly string[], options: RunOptions = {})
     stderr,
     get json() {
       const document = JSON.parse(stdout) as Record<string, any>;
-      for (const name of ['secret_id', 'wrapping_token', 'access_token', 'key']) if (typeof document[name] === 'string') registerSecret(name, document[name]);
+      for (const name of ['secret_id', 'wrapping_token', 'access_token', 'key'])
+        if (typeof document[name] === 'string') registerSecret(name, document[name]);
       return document;
     },
   };

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { announce } from '#broker/tenant/epoch.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { announce } from '#broker/operator/announcement.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
@@ -44,7 +44,11 @@ const cli = (line: string | readonly string[], options: RunOptions = {}): Promis
   postern(typeof line === 'string' ? line.split(' ') : line, { ...options, env: { ...env(), ...options.env } });
 
 const epoch = async (): Promise<{ epoch: number; disabled: string[]; recent: object[] }> =>
-  ((await house.root.read('postern/data/state/epoch'))?.data?.['data'] ?? { epoch: 0, disabled: [], recent: [] }) as { epoch: number; disabled: string[]; recent: object[] };
+  ((await house.root.read('postern/data/state/epoch'))?.data?.['data'] ?? { epoch: 0, disabled: [], recent: [] }) as {
+    epoch: number;
+    disabled: string[];
+    recent: object[];
+  };
 
 /** A secret_id issued by the CLI, opened as the customer does. */
 async function issue(tenant: string, ...options: string[]): Promise<{ client_id: string; client_secret: string; accessor: string }> {
@@ -54,7 +58,23 @@ async function issue(tenant: string, ...options: string[]): Promise<{ client_id:
 
 describe('tenants', () => {
   test('are made so that they work at once, and are shown as they are', async () => {
-    const made = await cli(['tenant', 'create', 'initech', '--json', ...REPORTER, '--default-api', 'reports', '--claim', 'https://example.com/plan=gold=1', '--cidr', '0.0.0.0/0', '--token-ttl', '2m', '--secret-ttl', '30d']);
+    const made = await cli([
+      'tenant',
+      'create',
+      'initech',
+      '--json',
+      ...REPORTER,
+      '--default-api',
+      'reports',
+      '--claim',
+      'https://example.com/plan=gold=1',
+      '--cidr',
+      '0.0.0.0/0',
+      '--token-ttl',
+      '2m',
+      '--secret-ttl',
+      '30d',
+    ]);
     expect(made.code).toBe(0);
     expect(made.json).toMatchObject({
       tenant: 'initech',
@@ -68,7 +88,14 @@ describe('tenants', () => {
       problems: [],
     });
     const role = (await house.root.read('auth/approle/role/initech'))?.data;
-    expect(role).toMatchObject({ token_type: 'batch', token_policies: ['postern-tenant'], token_no_default_policy: true, token_ttl: 120, token_max_ttl: 120, bind_secret_id: true });
+    expect(role).toMatchObject({
+      token_type: 'batch',
+      token_policies: ['postern-tenant'],
+      token_no_default_policy: true,
+      token_ttl: 120,
+      token_max_ttl: 120,
+      bind_secret_id: true,
+    });
 
     expect((await cli('tenant show initech --json')).json).toEqual(made.json);
     const shown = await cli('tenant show initech');
@@ -80,15 +107,25 @@ describe('tenants', () => {
   });
 
   test('tell how long a token lives on that nobody can take back any more', async () => {
-    expect((await cli('tenant show acme --json')).json['lives_on']).toEqual([{ api: 'orders', seconds: 86_400 }, { api: 'reports', seconds: 3_600 }]);
+    expect((await cli('tenant show acme --json')).json['lives_on']).toEqual([
+      { api: 'orders', seconds: 86_400 },
+      { api: 'reports', seconds: 3_600 },
+    ]);
     expect((await cli('tenant show acme')).stdout).toMatch(/a token lives on +orders: up to 1 day after a revocation/);
   });
 
   test('that serve an API may introspect the tokens for it, until that is taken back', async () => {
-    expect((await cli(['tenant', 'create', 'orders-service', '--json', '--introspect', 'reports'])).json).toMatchObject({ introspects: ['reports'], grants: [], state: 'active' });
+    expect((await cli(['tenant', 'create', 'orders-service', '--json', '--introspect', 'reports'])).json).toMatchObject({
+      introspects: ['reports'],
+      grants: [],
+      state: 'active',
+    });
     const token = String((await exchange(replica, await issue('acme'), { audience: 'https://reports.example.com' })).body['access_token']);
     const { client_id, client_secret } = await issue('orders-service');
-    const ask = async () => (await fetch(`${replica.issuer}oauth/introspect`, { method: 'POST', body: new URLSearchParams({ client_id, client_secret, token }) })).json() as Promise<{ active: boolean }>;
+    const ask = async () =>
+      (
+        await fetch(`${replica.issuer}oauth/introspect`, { method: 'POST', body: new URLSearchParams({ client_id, client_secret, token }) })
+      ).json() as Promise<{ active: boolean }>;
     expect(await ask()).toMatchObject({ active: true, 'https://postern.dev/tenant': 'acme' });
     expect((await cli('tenant create orders-service --update --no-introspect --json')).json).toMatchObject({ introspects: [] });
     await expect.poll(ask, { timeout: 2_000, interval: 50 }).toEqual({ active: false });
@@ -108,7 +145,10 @@ describe('tenants', () => {
     expect(updated.json).toMatchObject({
       claims: {},
       cidrs: [],
-      grants: [{ api: 'reports', scopes: [] }, { api: 'orders', scopes: ['read:orders'] }],
+      grants: [
+        { api: 'reports', scopes: [] },
+        { api: 'orders', scopes: ['read:orders'] },
+      ],
       // What is not named stays.
       default_api: 'reports',
       token_ttl: 120,
@@ -118,12 +158,39 @@ describe('tenants', () => {
   });
 
   test('are refused with every fault at once, and with what exists', async () => {
-    const bad = await cli(['tenant', 'create', 'umbrella', '--json', '--grant', 'nope=x', '--grant', 'orders=read:orders,steal', '--claim', 'https://postern.dev/tenant=acme', '--organization', 'x', '--token-ttl', '2h', '--cidr', '10.0.0.999/8']);
+    const bad = await cli([
+      'tenant',
+      'create',
+      'umbrella',
+      '--json',
+      '--grant',
+      'nope=x',
+      '--grant',
+      'orders=read:orders,steal',
+      '--claim',
+      'https://postern.dev/tenant=acme',
+      '--organization',
+      'x',
+      '--token-ttl',
+      '2h',
+      '--cidr',
+      '10.0.0.999/8',
+    ]);
     expect(bad.code).toBe(2);
     expect(bad.stdout).toBe('');
     const { error, message } = JSON.parse(bad.stderr) as { error: string; message: string };
     expect(error).toBe('invalid_request');
-    for (const part of ['"nope"', 'orders, payroll, reports', '"steal"', 'read:orders, write:orders', 'https://postern.dev/tenant', '"x"', 'token TTL', '10.0.0.999/8']) expect(message).toContain(part);
+    for (const part of [
+      '"nope"',
+      'orders, payroll, reports',
+      '"steal"',
+      'read:orders, write:orders',
+      'https://postern.dev/tenant',
+      '"x"',
+      'token TTL',
+      '10.0.0.999/8',
+    ])
+      expect(message).toContain(part);
     expect(await house.root.read('auth/approle/role/umbrella')).toBeUndefined();
     expect((await house.root.read('postern/data/tenants/umbrella'))?.data?.['data']).toBeUndefined();
   });
@@ -144,7 +211,9 @@ describe('tenants', () => {
     const disabledAt = performance.now();
     expect(code).toBe(0);
     expect(json['state']).toBe('disabled');
-    await expect.poll(async () => (await exchange(replica, credential, { audience: REPORTS })).status, { timeout: 2_000, interval: 50 }).toBe(403);
+    await expect
+      .poll(async () => (await exchange(replica, credential, { audience: REPORTS })).status, { timeout: 2_000, interval: 50 })
+      .toBe(403);
     expect(performance.now() - disabledAt).toBeLessThan(2_000);
     expect((await epoch()).disabled).toEqual(['globex']);
     // Issuing goes on, with a word about it.
@@ -152,7 +221,9 @@ describe('tenants', () => {
 
     expect((await cli('tenant enable globex --json')).json['state']).toBe('active');
     expect((await epoch()).disabled).toEqual([]);
-    await expect.poll(async () => (await exchange(replica, credential, { audience: REPORTS })).status, { timeout: 2_500, interval: 50 }).toBe(200);
+    await expect
+      .poll(async () => (await exchange(replica, credential, { audience: REPORTS })).status, { timeout: 2_500, interval: 50 })
+      .toBe(200);
   });
 
   test('are deleted with all that is theirs, after a question', async () => {
@@ -191,12 +262,38 @@ describe('tenants', () => {
 
 describe('secret_ids', () => {
   test('are issued wrapped, with who, when and what for, and the wrapping opens once', async () => {
-    const { code, json, stderr } = await cli(['secret', 'issue', 'acme', '--json', '--name', 'nightly job', '--ttl', '2h', '--num-uses', '500', '--cidr', '0.0.0.0/1', '--cidr', '128.0.0.0/1', '--wrap', '5m']);
+    const { code, json, stderr } = await cli([
+      'secret',
+      'issue',
+      'acme',
+      '--json',
+      '--name',
+      'nightly job',
+      '--ttl',
+      '2h',
+      '--num-uses',
+      '500',
+      '--cidr',
+      '0.0.0.0/1',
+      '--cidr',
+      '128.0.0.0/1',
+      '--wrap',
+      '5m',
+    ]);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    expect(json).toMatchObject({ tenant: 'acme', role_id: house.roleIds['acme'], name: 'nightly job', issued_by: 'token-olivia', num_uses: 500, cidrs: ['0.0.0.0/1', '128.0.0.0/1'], warnings: [] });
+    expect(json).toMatchObject({
+      tenant: 'acme',
+      role_id: house.roleIds['acme'],
+      name: 'nightly job',
+      issued_by: 'token-olivia',
+      num_uses: 500,
+      cidrs: ['0.0.0.0/1', '128.0.0.0/1'],
+      warnings: [],
+    });
     expect(json['secret_id']).toBeUndefined();
-    const seen = (await house.root.write('auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: json['accessor'] })).data ?? {};
+    const seen =
+      (await house.root.write('auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: json['accessor'] })).data ?? {};
     const metadata = seen['metadata'] as Record<string, string>;
     expect(metadata).toMatchObject({ issued_by: 'token-olivia', name: 'nightly job' });
     // The broker trusts this, so it must never be later than Vault's own end, and not much sooner.
@@ -206,9 +303,15 @@ describe('secret_ids', () => {
     expect(Math.abs(Date.parse(metadata['issued_at'] ?? '') - Date.now())).toBeLessThan(60_000);
     expect(new Date(json['wrap_expires_at']).getTime() - Date.now()).toBeGreaterThan(200_000);
 
-    const played = await cli(['token', '--json', '--wrapped', '--client-id', json['role_id'], '--audience', REPORTS], { input: `${json['wrapping_token']}\n`, env: { POSTERN_URL: replica.issuer, VAULT_TOKEN: undefined } });
+    const played = await cli(['token', '--json', '--wrapped', '--client-id', json['role_id'], '--audience', REPORTS], {
+      input: `${json['wrapping_token']}\n`,
+      env: { POSTERN_URL: replica.issuer, VAULT_TOKEN: undefined },
+    });
     expect(played.json).toMatchObject({ verified: true, claims: { aud: REPORTS } });
-    const again = await cli(['token', '--wrapped', '--client-id', json['role_id']], { input: json['wrapping_token'], env: { POSTERN_URL: replica.issuer } });
+    const again = await cli(['token', '--wrapped', '--client-id', json['role_id']], {
+      input: json['wrapping_token'],
+      env: { POSTERN_URL: replica.issuer },
+    });
     expect(again.code).toBe(3);
     expect(again.stderr).toContain('somebody else did');
   });
@@ -256,15 +359,25 @@ describe('secret_ids', () => {
   test('are listed by accessor: many, quickly, and never the secret', async () => {
     const secrets: string[] = [];
     for (let n = 0; n < 150; n += 1) {
-      const { data } = await house.root.write('auth/approle/role/globex/secret-id', n === 0 ? { num_uses: 7, metadata: '{"name":"first"}' } : {});
+      const { data } = await house.root.write(
+        'auth/approle/role/globex/secret-id',
+        n === 0 ? { num_uses: 7, metadata: '{"name":"first"}' } : {},
+      );
       secrets.push(String(data?.['secret_id']));
       registerSecret('secret_id', String(data?.['secret_id']));
     }
     const { json, stdout } = await cli('secret list globex --json');
     expect(json['secret_ids'].length).toBeGreaterThanOrEqual(150);
-    expect(json['secret_ids'].find(({ name }: { name: string | null }) => name === 'first')).toMatchObject({ uses_left: 7, expires_at: null, cidrs: [], issued_by: null });
+    expect(json['secret_ids'].find(({ name }: { name: string | null }) => name === 'first')).toMatchObject({
+      uses_left: 7,
+      expires_at: null,
+      cidrs: [],
+      issued_by: null,
+    });
     expect(secrets.some((secret) => stdout.includes(secret))).toBe(false);
-    expect((await cli('secret list globex')).stdout.split('\n').filter((line) => line.split('\t').length === 7).length).toBeGreaterThanOrEqual(150);
+    expect(
+      (await cli('secret list globex')).stdout.split('\n').filter((line) => line.split('\t').length === 7).length,
+    ).toBeGreaterThanOrEqual(150);
   });
 
   test('are revoked by accessor on every broker within 2 s; the others go on', async () => {
@@ -274,7 +387,9 @@ describe('secret_ids', () => {
     const { code, json } = await cli(['secret', 'revoke', 'acme', revoked.accessor, '--json']);
     expect(code).toBe(0);
     expect(json).toEqual({ tenant: 'acme', revoked: [revoked.accessor], missing: [], epoch: before + 1 });
-    await expect.poll(async () => (await exchange(replica, revoked, { audience: REPORTS })).status, { timeout: 2_000, interval: 50 }).toBe(401);
+    await expect
+      .poll(async () => (await exchange(replica, revoked, { audience: REPORTS })).status, { timeout: 2_000, interval: 50 })
+      .toBe(401);
     expect((await exchange(replica, other, { audience: REPORTS })).status).toBe(200);
 
     // Once more: nothing is there, and it is announced all the same, in case the first run did not come so far.
@@ -315,7 +430,9 @@ describe('announcements', () => {
     await Promise.all([cli('tenant disable acme'), ...others]);
     const after = await epoch();
     expect(after.epoch).toBe(before + 21);
-    expect(after.recent.slice(-21).map((one) => (one as { epoch: number }).epoch)).toEqual(Array.from({ length: 21 }, (_, n) => before + 1 + n));
+    expect(after.recent.slice(-21).map((one) => (one as { epoch: number }).epoch)).toEqual(
+      Array.from({ length: 21 }, (_, n) => before + 1 + n),
+    );
     expect(after.disabled).toHaveLength(11);
     await house.root.write('postern/data/state/epoch', { data: { ...after, disabled: ['acme'] } });
     expect((await cli('tenant enable acme')).code).toBe(0);
@@ -360,7 +477,11 @@ describe('the upstream credential', () => {
 
   test('keeps the one before it, by whoever may read it', async () => {
     await cli('upstream set --client-id shared', { input: 'third-secret-1234567890', env: { VAULT_TOKEN: house.vault.rootToken } });
-    expect(await stored()).toEqual({ client_id: 'shared', client_secret: 'third-secret-1234567890', previous_client_secret: 'rotated-secret-1234567890' });
+    expect(await stored()).toEqual({
+      client_id: 'shared',
+      client_secret: 'third-secret-1234567890',
+      previous_client_secret: 'rotated-secret-1234567890',
+    });
   });
 
   test.each([
@@ -374,7 +495,12 @@ describe('the upstream credential', () => {
   });
 
   test('on the command line is refused, and not repeated', async () => {
-    for (const line of [['upstream', 'set', '--client-id', 'x', secret], ['token', '--client-id', 'x', secret], ['token', '--raw', secret], ['upstream', 'set', '--client-secret', secret]]) {
+    for (const line of [
+      ['upstream', 'set', '--client-id', 'x', secret],
+      ['token', '--client-id', 'x', secret],
+      ['token', '--raw', secret],
+      ['upstream', 'set', '--client-secret', secret],
+    ]) {
       const { code, stderr, stdout } = await cli(line);
       expect(code).toBe(2);
       expect(`${stderr}${stdout}`.includes(secret), line[0]).toBe(false);
@@ -383,7 +509,8 @@ describe('the upstream credential', () => {
 });
 
 describe('token plays the customer', () => {
-  const play = (args: readonly string[], options: RunOptions = {}): Promise<Ran> => cli(['token', ...args], { ...options, env: { POSTERN_URL: replica.issuer, VAULT_TOKEN: undefined, ...options.env } });
+  const play = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
+    cli(['token', ...args], { ...options, env: { POSTERN_URL: replica.issuer, VAULT_TOKEN: undefined, ...options.env } });
 
   test('decodes and verifies what comes back, without showing the token', async () => {
     const { client_id: id, client_secret: secret } = await issue('acme');
@@ -402,7 +529,11 @@ describe('token plays the customer', () => {
     await cli(['upstream', 'set', '--client-id', String(account?.id)], { input: String(account?.secrets[0]) });
     const { client_id: id, client_secret: secret } = await issue('acme');
     const { json } = await play(['--json', '--client-id', id, '--audience', ORDERS], { env: { POSTERN_CLIENT_SECRET: secret } });
-    expect(json).toMatchObject({ verified: true, fault: null, claims: { iss: house.auth0.issuer, aud: ORDERS, 'https://postern.dev/tenant': 'acme' } });
+    expect(json).toMatchObject({
+      verified: true,
+      fault: null,
+      claims: { iss: house.auth0.issuer, aud: ORDERS, 'https://postern.dev/tenant': 'acme' },
+    });
     expect(json['access_token']).toBeUndefined();
   });
 
@@ -468,7 +599,7 @@ describe('what goes wrong says what to do', () => {
     expect((await epoch()).disabled).toEqual([]);
   });
 
-  test("the token of `vault login` is used where there is no VAULT_TOKEN", async () => {
+  test('the token of `vault login` is used where there is no VAULT_TOKEN', async () => {
     await writeFile(join(folder, '.vault-token'), operator, { mode: 0o600 });
     expect((await cli('tenant list', { env: { VAULT_TOKEN: undefined, HOME: folder } })).code).toBe(0);
   });

@@ -58,12 +58,19 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
   const pem = (pair: { publicKey: KeyObject }): string => pair.publicKey.export({ type: 'spki', format: 'pem' }).toString();
   await using house = await startHouse({
     variables: { issuer: ISSUER },
-    apis: Object.fromEntries(Array.from({ length: SIZE }, (_, api) => [nameOf('api', api), { audience: audienceOf(api), source: api % 2 === 0 ? ('transit' as const) : ('auth0' as const), scopes: ['read', 'write'] }])),
+    apis: Object.fromEntries(
+      Array.from({ length: SIZE }, (_, api) => [
+        nameOf('api', api),
+        { audience: audienceOf(api), source: api % 2 === 0 ? ('transit' as const) : ('auth0' as const), scopes: ['read', 'write'] },
+      ]),
+    ),
     tenants: Object.fromEntries(
       Array.from({ length: SIZE }, (_, tenant) => [
         nameOf('t', tenant),
         {
-          grants: Array.from({ length: SIZE }, (_, api) => api).filter((api) => granted(tenant, api)).map((api) => ({ api: nameOf('api', api), scopes: ['read', 'write'] })),
+          grants: Array.from({ length: SIZE }, (_, api) => api)
+            .filter((api) => granted(tenant, api))
+            .map((api) => ({ api: nameOf('api', api), scopes: ['read', 'write'] })),
           // A batch token of the workload's own outlives the run.
           token_ttl: 3_600,
           ...(tenant < WITH_KEYS ? { assertion_keys: [{ pem: pem(pairs[tenant]!), kid: 'one' }] } : {}),
@@ -98,12 +105,19 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
   const seen = new Set<string>();
 
   const send = async (replica: LocalReplica, method: 'GET' | 'POST', path: string, headers: Record<string, string>, body?: string) => {
-    const answer = await request(`${replica.issuer}${path}`, { method, headers, dispatcher: agent, ...(body === undefined ? {} : { body }) });
+    const answer = await request(`${replica.issuer}${path}`, {
+      method,
+      headers,
+      dispatcher: agent,
+      ...(body === undefined ? {} : { body }),
+    });
     const text = await answer.body.text();
     return { status: answer.statusCode, headers: answer.headers, text };
   };
   const form = { 'content-type': 'application/x-www-form-urlencoded' };
-  const basic = ({ credential }: Tenant) => ({ authorization: `Basic ${Buffer.from(`${credential.client_id}:${credential.client_secret}`).toString('base64')}` });
+  const basic = ({ credential }: Tenant) => ({
+    authorization: `Basic ${Buffer.from(`${credential.client_id}:${credential.client_secret}`).toString('base64')}`,
+  });
   const encoded = (parameters: Record<string, string>): string => new URLSearchParams(parameters).toString();
   type Door = (tenant: Tenant, audience: string, replica: LocalReplica) => Promise<{ status: number; token: string | undefined }>;
   const posted = async (replica: LocalReplica, parameters: Record<string, string>, headers: Record<string, string> = {}) => {
@@ -116,20 +130,37 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
   };
   const CLIENT = { grant_type: 'client_credentials' };
   const doors: Record<string, Door> = {
-    post: ({ credential: { client_id, client_secret } }, audience, replica) => posted(replica, { ...CLIENT, client_id, client_secret, audience }),
+    post: ({ credential: { client_id, client_secret } }, audience, replica) =>
+      posted(replica, { ...CLIENT, client_id, client_secret, audience }),
     basic: (tenant, audience, replica) => posted(replica, { ...CLIENT, audience }, basic(tenant)),
     narrow: (tenant, audience, replica) => posted(replica, { ...CLIENT, audience, scope: 'read' }, basic(tenant)),
     json: async ({ credential: { client_id, client_secret } }, audience, replica) => {
-      const { status, text } = await send(replica, 'POST', 'oauth/token', { 'content-type': 'application/json' }, JSON.stringify({ ...CLIENT, client_id, client_secret, audience }));
+      const { status, text } = await send(
+        replica,
+        'POST',
+        'oauth/token',
+        { 'content-type': 'application/json' },
+        JSON.stringify({ ...CLIENT, client_id, client_secret, audience }),
+      );
       return { status, token: status === 200 ? (JSON.parse(text) as { access_token: string }).access_token : undefined };
     },
     exchange: ({ vaultToken }, audience, replica) =>
-      posted(replica, { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', subject_token: vaultToken, subject_token_type: 'urn:postern:params:oauth:token-type:vault-token', audience }),
+      posted(replica, {
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: vaultToken,
+        subject_token_type: 'urn:postern:params:oauth:token-type:vault-token',
+        audience,
+      }),
     'key in X-API-Key': ({ key }, audience, replica) => verified(replica, audience, { 'x-api-key': key }),
     'key as Bearer': ({ key }, audience, replica) => verified(replica, audience, { authorization: `Bearer ${key}` }),
     assertion: (tenant, audience, replica) => {
       const signer = tenant.signer ?? tenants[0]!.signer!;
-      return posted(replica, { ...CLIENT, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', client_assertion: assertionOf(signer, ISSUER), audience });
+      return posted(replica, {
+        ...CLIENT,
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: assertionOf(signer, ISSUER),
+        audience,
+      });
     },
   };
   const names = Object.keys(doors);
@@ -157,7 +188,11 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
       if (handedOut.length < 500) handedOut.push({ token, tenant: index, api });
     }
     const claims = decodeJwt(token);
-    const right = may && claims[TENANT_CLAIM] === tenant.name && claims.aud === audienceOf(api) && claims['scope'] === (name === 'narrow' ? 'read' : 'read write');
+    const right =
+      may &&
+      claims[TENANT_CLAIM] === tenant.name &&
+      claims.aud === audienceOf(api) &&
+      claims['scope'] === (name === 'narrow' ? 'read' : 'read write');
     // Auth0's tokens are all of the one shared application; the tenant claim tells them apart.
     const subject = api % 2 === 1 || claims.sub === `${tenant.credential.client_id}@clients`;
     if (!right || !subject) outcome.wrong.push(`${told}, for ${String(claims[TENANT_CLAIM])} at ${String(claims.aud)}`);
@@ -169,7 +204,8 @@ export async function tryDoors({ requests, atOnce = 48, seed = 20_261_124, repor
     outcome.doors['introspection'] = (outcome.doors['introspection'] ?? 0) + 1;
     const { status, text } = await send(replica, 'POST', 'oauth/introspect', { ...form, ...basic(tenants[asker]!) }, encoded({ token }));
     const { active, aud } = JSON.parse(text) as { active?: boolean; aud?: string };
-    if (status !== 200 || active !== (asker === tenant) || (active && aud !== audienceOf(api))) outcome.wrong.push(`introspection: ${nameOf('t', asker)} about a token of ${nameOf('t', tenant)} -> ${status} ${text.slice(0, 100)}`);
+    if (status !== 200 || active !== (asker === tenant) || (active && aud !== audienceOf(api)))
+      outcome.wrong.push(`introspection: ${nameOf('t', asker)} about a token of ${nameOf('t', tenant)} -> ${status} ${text.slice(0, 100)}`);
     if (active) outcome.granted++;
     else outcome.refused++;
   };

@@ -2,10 +2,10 @@ import { decodeJwt } from 'jose';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { deleteTenant } from '#broker/tenant/tenant.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { deleteTenant } from '#broker/operator/tenant/tenant.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { TENANTS } from '#cli/dev/scenario.ts';
+import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -42,7 +42,11 @@ describe('the main job', () => {
     const byAuth0 = await exchange(replica, acme, ORDERS);
     expect(byAuth0.status).toBe(200);
     expect(byAuth0.body).toMatchObject({ token_type: 'Bearer', scope: 'read:orders write:orders' });
-    expect(decodeJwt(String(byAuth0.body['access_token']))).toMatchObject({ iss: house.auth0.issuer, aud: ORDERS.audience, 'https://postern.dev/tenant': 'acme' });
+    expect(decodeJwt(String(byAuth0.body['access_token']))).toMatchObject({
+      iss: house.auth0.issuer,
+      aud: ORDERS.audience,
+      'https://postern.dev/tenant': 'acme',
+    });
 
     const byTransit = await exchange(replica, acme, REPORTS);
     expect(byTransit.status).toBe(200);
@@ -65,7 +69,9 @@ describe('the main job', () => {
       body: JSON.stringify({ grant_type: 'client_credentials', client_id: acme.client_id, client_secret: acme.client_secret, ...REPORTS }),
     });
     expect(json.status).toBe(200);
-    const basic = await exchange(replica, {}, REPORTS, { headers: { authorization: `Basic ${Buffer.from(`${acme.client_id}:${acme.client_secret}`).toString('base64')}` } });
+    const basic = await exchange(replica, {}, REPORTS, {
+      headers: { authorization: `Basic ${Buffer.from(`${acme.client_id}:${acme.client_secret}`).toString('base64')}` },
+    });
     expect(basic.status).toBe(200);
     expect(basic.body['access_token']).toBe(((await json.json()) as Record<string, unknown>)['access_token']);
   });
@@ -110,7 +116,11 @@ describe('the main job', () => {
 
   test('an unknown client, a wrong secret and a malformed one are answered with the same bytes', async () => {
     const wrong = await exchange(replica, { ...acme, client_secret: globex.client_secret }, ORDERS);
-    const unknown = await exchange(replica, { client_id: '00000000-0000-4000-8000-000000000000', client_secret: globex.client_secret }, ORDERS);
+    const unknown = await exchange(
+      replica,
+      { client_id: '00000000-0000-4000-8000-000000000000', client_secret: globex.client_secret },
+      ORDERS,
+    );
     const malformed = await exchange(replica, { client_id: ' padded ', client_secret: 'x y' }, ORDERS);
     expect(wrong.status).toBe(401);
     expect(wrong.body).toEqual({ error: 'access_denied', error_description: 'Unauthorized' });
@@ -118,7 +128,7 @@ describe('the main job', () => {
     expect([unknown.status, malformed.status]).toEqual([401, 401]);
   });
 
-  test('the broker\'s own credential is no tenant\'s', async () => {
+  test("the broker's own credential is no tenant's", async () => {
     const { data } = (await house.root.read('auth/approle-broker/role/broker/role-id')) ?? {};
     const made = await house.root.write('auth/approle-broker/role/broker/secret-id');
     const client_secret = String(made.data?.['secret_id']);
@@ -128,7 +138,7 @@ describe('the main job', () => {
 });
 
 describe('Vault decides, not the broker', () => {
-  test('a tenant\'s Vault token reads its own cached token and no neighbour\'s', async () => {
+  test("a tenant's Vault token reads its own cached token and no neighbour's", async () => {
     await exchange(replica, acme, REPORTS);
     await exchange(replica, globex, REPORTS);
     const client = new VaultClient({ address: house.vault.address });
@@ -201,7 +211,7 @@ describe('one life of a token, one call to its source', () => {
     const credential = await fresh.issueSecret('acme');
     const first = await exchange(only, credential, ORDERS);
     const seen = new Set([first.body['access_token']]);
-    for (const end = Date.now() + 9_500; Date.now() < end; ) {
+    for (const end = Date.now() + 9_500; Date.now() < end;) {
       const reply = await exchange(only, credential, ORDERS);
       expect(reply.status).toBe(200);
       expect(Number(reply.body['expires_in'])).toBeGreaterThanOrEqual(0);

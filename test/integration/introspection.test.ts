@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { disableTenant, enableTenant } from '#broker/tenant/tenant.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/tenant.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { APIS, TENANTS } from '#cli/dev/scenario.ts';
+import { APIS, TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
@@ -29,10 +29,21 @@ let service: Credential;
 
 beforeAll(async () => {
   const reader = { grants: [{ api: 'reports', scopes: ['read:reports'] }] };
-  house = await startHouse({ tenants: { ...TENANTS, 'reports-service': { introspects: ['reports', 'orders'] }, hasty: reader, stopped: { grants: TENANTS.acme.grants } } });
+  house = await startHouse({
+    tenants: {
+      ...TENANTS,
+      'reports-service': { introspects: ['reports', 'orders'] },
+      hasty: reader,
+      stopped: { grants: TENANTS.acme.grants },
+    },
+  });
   replicas = await Promise.all([house.startReplica(FLEET), house.startReplica(FLEET), house.startReplica(FLEET)]);
   first = replicas[0]!;
-  [acme, globex, service] = await Promise.all([house.issueSecret('acme'), house.issueSecret('globex'), house.issueSecret('reports-service')]);
+  [acme, globex, service] = await Promise.all([
+    house.issueSecret('acme'),
+    house.issueSecret('globex'),
+    house.issueSecret('reports-service'),
+  ]);
   client = new VaultClient({ address: house.vault.address });
   operator = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
 });
@@ -41,10 +52,24 @@ afterAll(async () => {
   await house.stop();
 });
 
-async function present(replica: LocalReplica, endpoint: 'introspect' | 'revoke', { client_id, client_secret }: Credential, token: string): Promise<Pick<Reply, 'status' | 'text' | 'body'> & { retryAfter: number }> {
-  const response = await fetch(`${replica.issuer}oauth/${endpoint}`, { method: 'POST', body: new URLSearchParams({ client_id, client_secret, token }), redirect: 'error' });
+async function present(
+  replica: LocalReplica,
+  endpoint: 'introspect' | 'revoke',
+  { client_id, client_secret }: Credential,
+  token: string,
+): Promise<Pick<Reply, 'status' | 'text' | 'body'> & { retryAfter: number }> {
+  const response = await fetch(`${replica.issuer}oauth/${endpoint}`, {
+    method: 'POST',
+    body: new URLSearchParams({ client_id, client_secret, token }),
+    redirect: 'error',
+  });
   const text = await response.text();
-  return { status: response.status, text, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>), retryAfter: Number(response.headers.get('retry-after')) };
+  return {
+    status: response.status,
+    text,
+    body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+    retryAfter: Number(response.headers.get('retry-after')),
+  };
 }
 
 async function tokenOf(credential: Credential, audience: string, replica = first): Promise<string> {
@@ -177,7 +202,9 @@ describe.each(SOURCES)('a token of source %s', (source) => {
     }
     going = false;
     await load;
-    process.stderr.write(`under load a revoked ${source} token was last served ${lasted.map((ms) => ms.toFixed(0)).join(', ')} ms after its revocation\n`);
+    process.stderr.write(
+      `under load a revoked ${source} token was last served ${lasted.map((ms) => ms.toFixed(0)).join(', ')} ms after its revocation\n`,
+    );
     expect(Math.max(...lasted)).toBeLessThan(2_000);
   });
 });
@@ -248,7 +275,7 @@ describe('what is no token', () => {
   });
 });
 
-test('a disabled tenant\'s tokens are inactive on all replicas within 2 s, and active again when it is enabled', async () => {
+test("a disabled tenant's tokens are inactive on all replicas within 2 s, and active again when it is enabled", async () => {
   const stopped = await house.issueSecret('stopped');
   for (const source of SOURCES) {
     const token = await tokenOf(stopped, AUDIENCES[source]);

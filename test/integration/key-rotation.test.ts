@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { issueKey } from '#broker/tenant/key-issue.ts';
-import type { IssueKeyOptions } from '#broker/tenant/key-issue.ts';
-import { listKeys } from '#broker/tenant/key.ts';
-import type { KeyView } from '#broker/tenant/key.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { issueKey } from '#broker/operator/key/issue.ts';
+import type { IssueKeyOptions } from '#broker/operator/key/issue.ts';
+import { listKeys } from '#broker/operator/key/list.ts';
+import type { KeyView } from '#broker/operator/key/list.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
@@ -86,21 +86,31 @@ async function rotate(tenant: string, which: string, ...options: string[]): Prom
 
 const statuses = (key: string): Promise<number[]> => {
   const { credential } = ApiKey.parse(key)!;
-  return Promise.all(replicas.map(async (replica) => (await exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, REPORTS)).status));
+  return Promise.all(
+    replicas.map(
+      async (replica) => (await exchange(replica, { client_id: credential.clientId, client_secret: credential.reveal() }, REPORTS)).status,
+    ),
+  );
 };
 
 const untilRefused = (key: string, limitMs: number): Promise<number> => untilAll(401, () => statuses(key), limitMs);
 
 const access = (token: string): VaultAccess => new VaultAccess({ client, token: new VaultToken(token) });
 const listed = (tenant: string, token = operator): Promise<KeyView[]> => listKeys(access(token), tenant);
-const stateOf = async (tenant: string, keyId: string, token = operator): Promise<string | undefined> => (await listed(tenant, token)).find(({ key_id: id }) => id === keyId)?.state;
+const stateOf = async (tenant: string, keyId: string, token = operator): Promise<string | undefined> =>
+  (await listed(tenant, token)).find(({ key_id: id }) => id === keyId)?.state;
 /** As root, past the CLI: key ids that Vault still has, and whom each replaces. */
 async function inVault(tenant: string): Promise<{ key_id: string; replaces?: string }[]> {
   const accessors = await house.root.list(`auth/approle/role/${tenant}/secret-id`);
-  const found = await Promise.all(accessors.map((secret_id_accessor) => house.root.write(`auth/approle/role/${tenant}/secret-id-accessor/lookup`, { secret_id_accessor })));
+  const found = await Promise.all(
+    accessors.map((secret_id_accessor) =>
+      house.root.write(`auth/approle/role/${tenant}/secret-id-accessor/lookup`, { secret_id_accessor }),
+    ),
+  );
   return found.map(({ data }) => data?.['metadata'] as { key_id: string; replaces?: string }).filter(({ key_id: id }) => id);
 }
-const rotations = async (tenant: string): Promise<Record<string, any>[]> => (((await house.root.read(`postern/data/keys/${tenant}`))?.data?.['data'] ?? {}) as { rotations?: [] }).rotations ?? [];
+const rotations = async (tenant: string): Promise<Record<string, any>[]> =>
+  (((await house.root.read(`postern/data/keys/${tenant}`))?.data?.['data'] ?? {}) as { rotations?: [] }).rotations ?? [];
 
 const OVERLAP = ['--overlap', '1h'];
 
@@ -112,13 +122,23 @@ describe('a rotation', () => {
     expect(await statuses(old.key)).toEqual([200, 200, 200]);
     const start = Date.now();
     const fresh = await rotate('acme', old.key_id, '--overlap', '4');
-    expect(fresh).toMatchObject({ name: 'web shop', scopes: ['read:reports'], cidrs, environment: 'prod', replaces: old.key_id, abandoned: [] });
+    expect(fresh).toMatchObject({
+      name: 'web shop',
+      scopes: ['read:reports'],
+      cidrs,
+      environment: 'prod',
+      replaces: old.key_id,
+      abandoned: [],
+    });
     expect(fresh.key).toMatch(/^postern_prod_/);
     // As long a life as the old one had, counted from now.
     expect(Math.abs(Date.parse(fresh.expires_at!) - (start + 7_200_000))).toBeLessThan(10_000);
     const ends = Date.parse(String(fresh['replaces_until']));
     expect(Math.abs(ends - (start + 4000))).toBeLessThan(4000);
-    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([[200, 200, 200], [200, 200, 200]]);
+    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([
+      [200, 200, 200],
+      [200, 200, 200],
+    ]);
     expect((await listed('acme')).filter(({ key_id: id }) => id === old.key_id || id === fresh.key_id)).toMatchObject([
       { key_id: old.key_id, state: 'ending', replaced_by: fresh.key_id, expires_at: new Date(ends).toISOString() },
       { key_id: fresh.key_id, state: 'active', replaces: old.key_id, replaced_by: null },
@@ -155,7 +175,13 @@ describe('a rotation', () => {
     const lent = String(auth?.['client_token']);
     registerSecret('Vault token', lent);
     const lend = async (more: Record<string, string> = {}): Promise<[number, unknown]> => {
-      const body = new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', subject_token: lent, subject_token_type: 'urn:postern:params:oauth:token-type:vault-token', ...REPORTS, ...more });
+      const body = new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: lent,
+        subject_token_type: 'urn:postern:params:oauth:token-type:vault-token',
+        ...REPORTS,
+        ...more,
+      });
       const response = await fetch(`${replicas[0]!.issuer}oauth/token`, { method: 'POST', body });
       const answer = (await response.json()) as Record<string, unknown>;
       if (typeof answer['access_token'] === 'string') registerSecret('access token', answer['access_token']);
@@ -176,7 +202,11 @@ describe('a rotation', () => {
     expect(again.stderr).toContain(`is replaced already by ${fresh.key_id}`);
     // The new one can be rotated in turn, while the first still ends.
     const third = await rotate('acme', fresh.key_id, ...OVERLAP);
-    expect([await statuses(old.key), await statuses(fresh.key), await statuses(third.key)]).toEqual([[200, 200, 200], [200, 200, 200], [200, 200, 200]]);
+    expect([await statuses(old.key), await statuses(fresh.key), await statuses(third.key)]).toEqual([
+      [200, 200, 200],
+      [200, 200, 200],
+      [200, 200, 200],
+    ]);
     await cli(['revoke', 'acme', old.key_id, fresh.key_id]);
     expect(await rotations('acme')).toEqual([]);
     expect(await statuses(third.key)).toEqual([200, 200, 200]);
@@ -262,8 +292,14 @@ describe('interrupted', () => {
   /** One new key, which was shown, and the old one with its end; both are good. */
   async function expectRotated(old: Key, fresh: Key): Promise<void> {
     expect((await inVault('acme')).filter(({ replaces }) => replaces === old.key_id)).toMatchObject([{ key_id: fresh.key_id }]);
-    expect((await rotations('acme')).find(({ key_id: id }) => id === old.key_id)).toMatchObject({ new_key_id: fresh.key_id, until: expect.any(Number) as number });
-    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([[200, 200, 200], [200, 200, 200]]);
+    expect((await rotations('acme')).find(({ key_id: id }) => id === old.key_id)).toMatchObject({
+      new_key_id: fresh.key_id,
+      until: expect.any(Number) as number,
+    });
+    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([
+      [200, 200, 200],
+      [200, 200, 200],
+    ]);
   }
 
   /** The same command once more. */
@@ -364,7 +400,9 @@ describe('interrupted', () => {
     const old = await issue('acme');
     const { child: slow } = await heldAt(STEPS['after that, before the new key is issued'], old.key_id);
     const other = await startRelay(house.vault.address);
-    const quick = await postern(['key', 'rotate', 'acme', old.key_id, '--json', ...OVERLAP], { env: { ...env(), VAULT_ADDR: other.address } });
+    const quick = await postern(['key', 'rotate', 'acme', old.key_id, '--json', ...OVERLAP], {
+      env: { ...env(), VAULT_ADDR: other.address },
+    });
     await other.stop();
     expect(quick.code).toBe(0);
     const fresh = registered(quick.json);
@@ -373,7 +411,10 @@ describe('interrupted', () => {
     expect([exitCode, stdout]).toEqual([4, '']);
     expect(stderr).toContain('Somebody else rotates');
     expect((await inVault('acme')).filter(({ replaces }) => replaces === old.key_id)).toMatchObject([{ key_id: fresh.key_id }]);
-    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([[200, 200, 200], [200, 200, 200]]);
+    expect([await statuses(old.key), await statuses(fresh.key)]).toEqual([
+      [200, 200, 200],
+      [200, 200, 200],
+    ]);
   });
 
   test('by six at once: one new key lives in the end', async () => {
@@ -397,7 +438,13 @@ test('prune destroys what has ended, of one tenant or of all', async () => {
   await sleep(2500);
   const { code, json } = await cli(['prune', '--json']);
   expect(code).toBe(0);
-  expect(json['destroyed']).toEqual(expect.arrayContaining([{ tenant: 'acme', key_id: a.key_id }, { tenant: 'limited', key_id: b.key_id }]));
+  expect(json['destroyed']).toEqual(
+    expect.arrayContaining([
+      { tenant: 'acme', key_id: a.key_id },
+      { tenant: 'limited', key_id: b.key_id },
+    ]),
+  );
   expect((await cli(['prune', 'acme', '--json'])).json).toEqual({ destroyed: [] });
-  for (const tenant of ['acme', 'limited']) expect((await rotations(tenant)).filter(({ key_id: id }) => [a.key_id, b.key_id].includes(id))).toEqual([]);
+  for (const tenant of ['acme', 'limited'])
+    expect((await rotations(tenant)).filter(({ key_id: id }) => [a.key_id, b.key_id].includes(id))).toEqual([]);
 });

@@ -45,7 +45,14 @@ const good = (): Promise<Reply> => exchange(broker, acme, { audience: AUDIENCE }
 
 async function deliver(attempt: Attempt): Promise<WireOutcome> {
   if (!attempt.ordinary) return sendBytes(port, attempt.bytes, attempt);
-  const { statusCode, headers, body } = await pool.request({ path: '/oauth/token', method: 'POST', headers: attempt.ordinary.headers, body: attempt.ordinary.body, headersTimeout: 5_000, bodyTimeout: 5_000 });
+  const { statusCode, headers, body } = await pool.request({
+    path: '/oauth/token',
+    method: 'POST',
+    headers: attempt.ordinary.headers,
+    body: attempt.ordinary.body,
+    headersTimeout: 5_000,
+    bodyTimeout: 5_000,
+  });
   const text = await body.text();
   return { replies: [{ status: statusCode, headers: headers as Record<string, string>, body: text }], hung: false, garbage: '' };
 }
@@ -56,7 +63,8 @@ function complaint(attempt: Attempt, { replies, hung, garbage }: WireOutcome): s
   if (attempt.complete && replies.length === 0) return `no answer but ${JSON.stringify(garbage.slice(0, 200))}`;
   for (const reply of replies) {
     const fault = faultOf(reply, attempt.head);
-    if (fault !== undefined) return `${fault}: ${reply.status} ${reply.body.includes('access_token') ? '<token>' : reply.body.slice(0, 200)}`;
+    if (fault !== undefined)
+      return `${fault}: ${reply.status} ${reply.body.includes('access_token') ? '<token>' : reply.body.slice(0, 200)}`;
   }
   return undefined;
 }
@@ -84,9 +92,14 @@ async function vaultRequests(): Promise<string[]> {
   await house.root.read(marker);
   for (let tries = 0; ; tries += 1) {
     const log = await house.vault.logs();
-    const paths = log.split('\n').flatMap((line) => (line.startsWith('{') && line.includes('"type":"request"') ? [(JSON.parse(line) as { request: { path: string } }).request.path] : []));
-    if (paths.includes(marker)) return paths.filter((path) => !/^postern\/data\/(marker-|state\/(epoch|revocations)$)|^auth\/token\/renew-self$/.test(path));
-    if (tries > 200) throw new Error('Vault\'s audit log does not come');
+    const paths = log
+      .split('\n')
+      .flatMap((line) =>
+        line.startsWith('{') && line.includes('"type":"request"') ? [(JSON.parse(line) as { request: { path: string } }).request.path] : [],
+      );
+    if (paths.includes(marker))
+      return paths.filter((path) => !/^postern\/data\/(marker-|state\/(epoch|revocations)$)|^auth\/token\/renew-self$/.test(path));
+    if (tries > 200) throw new Error("Vault's audit log does not come");
     await sleep(25);
   }
 }
@@ -103,7 +116,11 @@ async function usage(): Promise<{ memory: number; files: number } | undefined> {
 }
 
 /** Sends what the arbitrary makes, many at once, until the broker answers one wrongly. @returns how often each status came */
-async function tryAll<A extends Attempt>(requests: fc.Arbitrary<A>, count: number, judge: (attempt: A, outcome: WireOutcome) => string | undefined = complaint): Promise<Map<number, number>> {
+async function tryAll<A extends Attempt>(
+  requests: fc.Arbitrary<A>,
+  count: number,
+  judge: (attempt: A, outcome: WireOutcome) => string | undefined = complaint,
+): Promise<Map<number, number>> {
   const seen = new Map<number, number>();
   let wrong: string | undefined;
   const batches = fc.asyncProperty(fc.array(requests, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (batch) => {
@@ -125,7 +142,12 @@ it(`${MALFORMED} malformed requests: no 5xx, no token, no call to Vault, none un
   await tryAll(malformedRequests(acme, AUDIENCE), 500);
   const [vaultBefore, before] = [await vaultRequests(), await usage()];
   const seen = await tryAll(malformedRequests(acme, AUDIENCE), MALFORMED);
-  process.stderr.write(`malformed: seed ${SEED}, ${[...seen].sort().map(([status, times]) => `${times} × ${status}`).join(', ')}\n`);
+  process.stderr.write(
+    `malformed: seed ${SEED}, ${[...seen]
+      .sort()
+      .map(([status, times]) => `${times} × ${status}`)
+      .join(', ')}\n`,
+  );
   expect((await vaultRequests()).slice(vaultBefore.length)).toEqual([]);
   const after = await usage();
   if (before && after) {

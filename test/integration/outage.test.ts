@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '#broker/config.ts';
 import { createLog } from '#broker/log.ts';
 import { startBroker } from '#broker/main.ts';
-import { TENANTS } from '#cli/dev/scenario.ts';
+import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -126,19 +126,22 @@ describe('Vault', () => {
     }
   });
 
-  test('forgets the broker\'s token: the broker logs in again, once, and its clients notice nothing', async () => {
+  test("forgets the broker's token: the broker logs in again, once, and its clients notice nothing", async () => {
     const replica = await startReplica();
     const tenants = [newTenant(), newTenant()];
     for (let round = 0; round < 5; round++) {
       const accessors = await house.root.list('auth/token/accessors');
       for (const accessor of accessors) {
         const { data } = await house.root.write('auth/token/lookup-accessor', { accessor }).catch(() => ({ data: undefined }));
-        if ((data?.['policies'] as string[] | undefined)?.includes('postern-broker')) await house.root.write('auth/token/revoke-accessor', { accessor });
+        if ((data?.['policies'] as string[] | undefined)?.includes('postern-broker'))
+          await house.root.write('auth/token/revoke-accessor', { accessor });
       }
       // Each round another scope set or tenant, so that the broker must write with its own token.
       const tenant = tenants[round % 2]!;
       const credential = await house.issueSecret(tenant);
-      await house.root.write(`postern/data/tenants/${tenant}`, { data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } } });
+      await house.root.write(`postern/data/tenants/${tenant}`, {
+        data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } },
+      });
       const replies = await Promise.all(Array.from({ length: 20 }, () => exchange(replica, credential, REPORTS)));
       expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
     }

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startChild } from '#cli/dev/child.ts';
-import type { Child } from '#cli/dev/child.ts';
-import { startReaper } from '#cli/dev/reaper.ts';
-import { applyTerraform } from '#cli/dev/terraform.ts';
+import { startChild } from '#dev/child.ts';
+import type { Child } from '#dev/child.ts';
+import { startReaper } from '#dev/reaper.ts';
+import { applyTerraform } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import { findVault } from '#tools/part/vault.ts';
@@ -98,7 +98,14 @@ template {
     secretIdFile: path('secret-id'),
     logFile,
     async start() {
-      made.child = await startChild({ name: 'vault agent', command: binary, args: ['agent', `-config=${path('agent.hcl')}`], env: { PATH: process.env['PATH'] ?? '', HOME: vault.folder, SKIP_SETCAP: '1' }, logFile, reaper });
+      made.child = await startChild({
+        name: 'vault agent',
+        command: binary,
+        args: ['agent', `-config=${path('agent.hcl')}`],
+        env: { PATH: process.env['PATH'] ?? '', HOME: vault.folder, SKIP_SETCAP: '1' },
+        logFile,
+        reaper,
+      });
       running.push(made.child);
     },
   };
@@ -133,10 +140,13 @@ test('a fresh token file before the old one expires, three times and more', asyn
     if (!seen.has(token)) seen.set(token, { written: Date.now(), expires: exp * 1_000 });
   }
   const all = [...seen.values()];
-  console.log(`vault agent: ${all.length - 1} renewals of a ${LIFETIME} s token in ${looks} looks; the file never had less than ${(closest / 1_000).toFixed(1)} s left`);
+  console.log(
+    `vault agent: ${all.length - 1} renewals of a ${LIFETIME} s token in ${looks} looks; the file never had less than ${(closest / 1_000).toFixed(1)} s left`,
+  );
   expect(all.length - 1, 'renewals').toBeGreaterThanOrEqual(3);
   expect(closest, 'ms left of the token in the file, at its worst').toBeGreaterThan(0);
-  for (const [at, { written }] of all.slice(1).entries()) expect(written, 'written before the one before ended').toBeLessThan(all[at]?.expires ?? 0);
+  for (const [at, { written }] of all.slice(1).entries())
+    expect(written, 'written before the one before ended').toBeLessThan(all[at]?.expires ?? 0);
   for (const token of seen.keys()) expect(tenantOf(token)).toBe('acme');
   // The Agent asks when it is told to: about one call to Auth0 a renewal, not one a look.
   expect(stage.auth0.calls.token - calls).toBeLessThanOrEqual(all.length + 1);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkout } from '#tools/part/version.ts';
 import { type Definition, differences, leftOut, readDefinition } from '#tools/protocol/definition.ts';
 import { definitions } from '#tools/protocol/generate.ts';
-import { fetchUpstream } from '#tools/protocol/upstream.ts';
+import { fetchUpstream } from '#tools/protocol/fetch.ts';
 
 /** HashiCorp's definitions come out of the Go modules of the pinned Vault: without Go, or a way to them, this fails. */
 describe("our definitions of the plugin protocol and HashiCorp's", () => {
@@ -25,7 +25,8 @@ describe("our definitions of the plugin protocol and HashiCorp's", () => {
 
   it('come from the versions that the pinned Vault is built from', async () => {
     const pinned = await readFile(join(checkout, 'tools/vault/go.mod'), 'utf8');
-    for (const [module, version] of upstream) expect(pinned).toMatch(new RegExp(`^\\s${module.replaceAll('.', '\\.')} ${version.replaceAll('.', '\\.')}( |$)`, 'm'));
+    for (const [module, version] of upstream)
+      expect(pinned).toMatch(new RegExp(`^\\s${module.replaceAll('.', '\\.')} ${version.replaceAll('.', '\\.')}( |$)`, 'm'));
     expect([...upstream.keys()].sort()).toEqual(['github.com/hashicorp/go-plugin', 'github.com/hashicorp/vault/sdk']);
   });
 
@@ -42,7 +43,10 @@ describe("our definitions of the plugin protocol and HashiCorp's", () => {
 
   it('a field or a procedure that Vault gains is seen', () => {
     const grown = new Map([...theirs, ['field pb.Request 99', 'new string'], ['rpc pb.Backend.New', 'pb.Empty -> pb.Empty']]);
-    expect(leftOut(ours, grown).filter((line) => !LEFT_OUT.includes(line))).toEqual(['field pb.Request 99 new string', 'rpc pb.Backend.New pb.Empty -> pb.Empty']);
+    expect(leftOut(ours, grown).filter((line) => !LEFT_OUT.includes(line))).toEqual([
+      'field pb.Request 99 new string',
+      'rpc pb.Backend.New pb.Empty -> pb.Empty',
+    ]);
   });
 });
 

@@ -4,8 +4,8 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { startAuth0 } from '#cli/dev/auth0.ts';
-import type { Auth0StandIn } from '#cli/dev/auth0.ts';
+import { startAuth0 } from '#dev/auth0.ts';
+import type { Auth0StandIn } from '#dev/auth0.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startPluginVault } from '#test/fixture/plugin.ts';
 import type { PluginVault } from '#test/fixture/plugin.ts';
@@ -65,8 +65,14 @@ const tokenCalls = (): number => auth0.calls.token;
 describe('set up', () => {
   test('nothing works before it is configured, and every answer says what to do', async () => {
     expect(await vault.call('GET', 'auth0/config')).toMatchObject({ status: 404 });
-    expect(await vault.call('GET', 'auth0/creds/acme')).toMatchObject({ status: 404, json: { errors: [expect.stringContaining('there is no role acme')] } });
-    expect(await vault.call('POST', 'auth0/roles/acme', { grants: { orders: [] } })).toMatchObject({ status: 400, json: { errors: [expect.stringContaining('write apis/orders first')] } });
+    expect(await vault.call('GET', 'auth0/creds/acme')).toMatchObject({
+      status: 404,
+      json: { errors: [expect.stringContaining('there is no role acme')] },
+    });
+    expect(await vault.call('POST', 'auth0/roles/acme', { grants: { orders: [] } })).toMatchObject({
+      status: 400,
+      json: { errors: [expect.stringContaining('write apis/orders first')] },
+    });
     expect(await vault.call('LIST', 'auth0/roles')).toMatchObject({ status: 404 });
   });
 
@@ -80,7 +86,9 @@ describe('set up', () => {
     expect(JSON.stringify(config)).not.toContain(SECRET);
     expect((await vault.root('LIST', 'auth0/apis'))['data']).toEqual({ keys: ['orders'] });
     expect((await vault.root('LIST', 'auth0/roles'))['data']).toEqual({ keys: ['acme', 'globex'] });
-    expect((await vault.root('GET', 'auth0/roles/acme'))['data'].grants).toEqual([{ api: 'orders', scopes: ['read:orders', 'write:orders'] }]);
+    expect((await vault.root('GET', 'auth0/roles/acme'))['data'].grants).toEqual([
+      { api: 'orders', scopes: ['read:orders', 'write:orders'] },
+    ]);
     expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ configured: true, cached_tokens: 0, upstream_calls: 0 });
   });
 
@@ -93,22 +101,45 @@ describe('set up', () => {
   ])('%s is a 400 with its reason, and changes nothing', async (_, path, body, reason) => {
     const { status, json } = await vault.call('POST', path, body);
     expect({ status, said: json['errors'][0] }).toEqual({ status: 400, said: expect.stringContaining(reason) });
-    expect((await vault.root('GET', 'auth0/roles/acme'))['data']).toMatchObject({ disabled: false, grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] });
+    expect((await vault.root('GET', 'auth0/roles/acme'))['data']).toMatchObject({
+      disabled: false,
+      grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }],
+    });
   });
 
   test('a rotation that Auth0 does not allow names what is missing, and changes nothing', async () => {
     const { status, json } = await vault.call('POST', 'auth0/config/rotate');
-    expect({ status, said: json['errors'][0] }).toEqual({ status: 400, said: expect.stringMatching(/nothing has changed: [\s\S]*client grant for the audience \S+\/api\/v2\/ with the scope update:client_keys/) });
-    expect((await vault.root('GET', 'auth0/config'))['data']).toMatchObject({ client_secret_rotated_at: null, previous_client_secret_until: null });
+    expect({ status, said: json['errors'][0] }).toEqual({
+      status: 400,
+      said: expect.stringMatching(
+        /nothing has changed: [\s\S]*client grant for the audience \S+\/api\/v2\/ with the scope update:client_keys/,
+      ),
+    });
+    expect((await vault.root('GET', 'auth0/config'))['data']).toMatchObject({
+      client_secret_rotated_at: null,
+      previous_client_secret_until: null,
+    });
   });
 
   test('path-help teaches: the root lists the paths, each path its fields; Vault takes the OpenAPI document', async () => {
     const root = await vault.root('GET', 'auth0?help=1');
-    for (const path of ['config', 'config/rotate', 'apis/<api>', 'roles/<tenant>', 'creds/<tenant>', 'revoke/<tenant>', 'tokens/<tenant>/<api>', 'info']) expect(root['help']).toContain(`    ${path}\n`);
+    for (const path of [
+      'config',
+      'config/rotate',
+      'apis/<api>',
+      'roles/<tenant>',
+      'creds/<tenant>',
+      'revoke/<tenant>',
+      'tokens/<tenant>/<api>',
+      'info',
+    ])
+      expect(root['help']).toContain(`    ${path}\n`);
     expect((await vault.root('GET', 'auth0/config?help=1'))['help']).toMatch(/client_secret \(string, required\)[\s\S]*never shown again/);
     expect((await vault.root('GET', 'auth0/creds/acme?help=1'))['help']).toMatch(/audience \(string\)/);
     const openapi = await vault.root('GET', 'sys/internal/specs/openapi');
-    expect(openapi['paths']['/auth0/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['audience', 'scope']));
+    expect(openapi['paths']['/auth0/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual(
+      expect.arrayContaining(['audience', 'scope']),
+    );
   });
 });
 
@@ -118,14 +149,21 @@ describe('creds', () => {
     const found = await Promise.all(Array.from({ length: 1_000 }, () => creds('acme')));
     expect(new Set(found.map(({ access_token: token }) => token)).size).toBe(1);
     expect(tokenCalls() - before).toBe(1);
-    expect(decodeJwt(found[0]?.access_token ?? '')).toMatchObject({ aud: ORDERS, [TENANT_CLAIM]: 'acme', scope: 'read:orders write:orders' });
+    expect(decodeJwt(found[0]?.access_token ?? '')).toMatchObject({
+      aud: ORDERS,
+      [TENANT_CLAIM]: 'acme',
+      scope: 'read:orders write:orders',
+    });
     expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ upstream_calls: 1, config_unsaved: false });
   });
 
   test('audience and scope by the query, as `vault read` sends them', async () => {
     const narrow = await creds('acme', `?audience=${encodeURIComponent(ORDERS)}&scope=read:orders`);
     expect(decodeJwt(narrow.access_token)).toMatchObject({ scope: 'read:orders', [TENANT_CLAIM]: 'acme' });
-    expect(await vault.call('GET', 'auth0/creds/acme?scope=delete:orders')).toMatchObject({ status: 400, json: { errors: [expect.stringContaining('delete:orders')] } });
+    expect(await vault.call('GET', 'auth0/creds/acme?scope=delete:orders')).toMatchObject({
+      status: 400,
+      json: { errors: [expect.stringContaining('delete:orders')] },
+    });
     expect(await vault.call('GET', 'auth0/creds/acme?audience=https://nowhere')).toMatchObject({ status: 400 });
   });
 
@@ -134,7 +172,13 @@ describe('creds', () => {
     const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['only-acme'], no_default_policy: true });
     registerSecret('Vault token', auth.client_token);
     expect(decodeJwt((await creds('acme', '', auth.client_token)).access_token)).toMatchObject({ [TENANT_CLAIM]: 'acme' });
-    for (const path of ['auth0/creds/globex', 'auth0/creds/acme/../globex', 'auth0/config', 'auth0/roles/acme', 'auth0/tokens/acme/orders']) {
+    for (const path of [
+      'auth0/creds/globex',
+      'auth0/creds/acme/../globex',
+      'auth0/config',
+      'auth0/roles/acme',
+      'auth0/tokens/acme/orders',
+    ]) {
       expect((await vault.call('GET', path, undefined, auth.client_token)).status, path).toBe(403);
     }
     expect((await vault.call('DELETE', 'auth0/creds/acme', undefined, auth.client_token)).status).toBe(403);
@@ -146,7 +190,10 @@ describe('creds', () => {
     try {
       expect((await creds('acme')).access_token).toBe(first.access_token);
       const { status, json } = await vault.call('GET', 'auth0/creds/globex');
-      expect({ status, said: json['errors'][0] }).toEqual({ status: 503, said: expect.stringContaining('The token issuer is not available') });
+      expect({ status, said: json['errors'][0] }).toEqual({
+        status: 503,
+        said: expect.stringContaining('The token issuer is not available'),
+      });
     } finally {
       auth0.faults.clear();
     }
@@ -157,7 +204,10 @@ describe('creds', () => {
 
   test('a disabled role is a 403 from the next read on', async () => {
     await vault.root('POST', 'auth0/roles/globex', { disabled: true });
-    expect(await vault.call('GET', 'auth0/creds/globex')).toMatchObject({ status: 403, json: { errors: [expect.stringContaining('disabled')] } });
+    expect(await vault.call('GET', 'auth0/creds/globex')).toMatchObject({
+      status: 403,
+      json: { errors: [expect.stringContaining('disabled')] },
+    });
     await vault.root('POST', 'auth0/roles/globex', { disabled: false });
     await creds('globex');
   });
@@ -176,7 +226,8 @@ describe('the store that brokers share', () => {
 
   test('check-and-set: of two who saw the same, one is told 409', async () => {
     expect((await vault.call('GET', 'auth0/tokens/acme/orders')).status).toBe(404);
-    const write = (cas: number) => vault.call('POST', 'auth0/tokens/acme/orders', { cas, grant, lease: { holder: 'one', until: Date.now() + 60_000, paused: false } });
+    const write = (cas: number) =>
+      vault.call('POST', 'auth0/tokens/acme/orders', { cas, grant, lease: { holder: 'one', until: Date.now() + 60_000, paused: false } });
     const answers = await Promise.all([write(0), write(0), write(0)]);
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409]);
     const { data } = await vault.root('GET', 'auth0/tokens/acme/orders');
@@ -206,13 +257,18 @@ describe('what ends, and comes back', () => {
     expect((await creds('acme')).access_token).toBe(first.access_token);
   });
 
-  test('neither the secret nor a token is in Vault\'s log, in the plugin\'s arguments or in its storage as it is', async () => {
+  test("neither the secret nor a token is in Vault's log, in the plugin's arguments or in its storage as it is", async () => {
     const { access_token: token } = await creds('acme');
     const log = await vault.logs();
     const [pid] = await vault.plugins();
-    const started = (await readFile(`/proc/${pid}/cmdline`, 'utf8')) + (await readFile(`/proc/${pid}/environ`, 'utf8')) + (await readlink(`/proc/${pid}/exe`));
+    const started =
+      (await readFile(`/proc/${pid}/cmdline`, 'utf8')) +
+      (await readFile(`/proc/${pid}/environ`, 'utf8')) +
+      (await readlink(`/proc/${pid}/exe`));
     const files = await readdir(join(vault.folder, 'storage'), { recursive: true, withFileTypes: true });
-    const stored = await Promise.all(files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'latin1')));
+    const stored = await Promise.all(
+      files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'latin1')),
+    );
     for (const secret of [SECRET, token]) {
       expect(log.includes(secret)).toBe(false);
       expect(started.includes(secret)).toBe(false);

@@ -25,7 +25,16 @@ beforeAll(async () => {
   [first, second, stage] = await Promise.all([
     builtPlugin('v0.1.0'),
     builtPlugin('v0.2.0'),
-    startPluginStage({ logLevel: 'debug', env: { NODE_DEBUG: 'http,http2,net,tls,undici,fetch', NODE_OPTIONS: '--no-such-flag --require /nowhere.js', NODE_TLS_REJECT_UNAUTHORIZED: '0', GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' } }),
+    startPluginStage({
+      logLevel: 'debug',
+      env: {
+        NODE_DEBUG: 'http,http2,net,tls,undici,fetch',
+        NODE_OPTIONS: '--no-such-flag --require /nowhere.js',
+        NODE_TLS_REJECT_UNAUTHORIZED: '0',
+        GRPC_TRACE: 'all',
+        GRPC_VERBOSITY: 'DEBUG',
+      },
+    }),
   ]);
 }, 240_000);
 afterAll(() => stage?.stop());
@@ -41,14 +50,25 @@ const mount = async () => (await stage.vault.root('GET', 'sys/mounts'))['data'][
 
 test('one executable of at most 130 MB, the same in every build', async () => {
   expect(first.executable.bytes).toBeLessThanOrEqual(130_000_000);
-  const again = await buildPlugin({ folder: join(stage.vault.folder, 'again'), entry: PLUGIN_ENTRY, version: 'v0.1.0', node: process.execPath, report: () => {} });
-  expect(again.files.map(({ kind, sha256 }) => ({ kind, sha256 }))).toEqual([first.executable, first.script].map(({ kind, sha256 }) => ({ kind, sha256 })));
+  const again = await buildPlugin({
+    folder: join(stage.vault.folder, 'again'),
+    entry: PLUGIN_ENTRY,
+    version: 'v0.1.0',
+    node: process.execPath,
+    report: () => {},
+  });
+  expect(again.files.map(({ kind, sha256 }) => ({ kind, sha256 }))).toEqual(
+    [first.executable, first.script].map(({ kind, sha256 }) => ({ kind, sha256 })),
+  );
 });
 
 test('register, enable, configure, read, list, path-help', async () => {
   const { vault } = stage;
   await vault.register({ ...(await vault.install(first.executable.file)), version: 'v0.1.0' });
-  expect((await vault.root('GET', 'sys/plugins/catalog/secret/postern-auth0?version=v0.1.0'))['data']).toMatchObject({ sha256: first.executable.sha256, builtin: false });
+  expect((await vault.root('GET', 'sys/plugins/catalog/secret/postern-auth0?version=v0.1.0'))['data']).toMatchObject({
+    sha256: first.executable.sha256,
+    builtin: false,
+  });
   await vault.enable({ version: 'v0.1.0' });
   expect(await mount()).toMatchObject({ running_plugin_version: 'v0.1.0', running_sha256: first.executable.sha256 });
   await stage.configure();
@@ -95,11 +115,14 @@ function startReaders(): Load {
     const tenant = TENANTS[n % TENANTS.length] ?? '';
     while (going) {
       const begin = performance.now();
-      const { status, json } = await stage.vault.call('GET', `auth0/creds/${tenant}`).catch((error: unknown) => ({ status: 0, json: { errors: [String(error)] } as Record<string, any> }));
+      const { status, json } = await stage.vault
+        .call('GET', `auth0/creds/${tenant}`)
+        .catch((error: unknown) => ({ status: 0, json: { errors: [String(error)] } as Record<string, any> }));
       const at = performance.now();
       load.slowest = Math.max(load.slowest, at - begin);
       load.requests++;
-      if (status !== 200 || json['data'].access_token !== tokens[tenant]) load.faults.push({ reader: n, status, said: status === 200 ? 'another token' : JSON.stringify(json['errors']), at });
+      if (status !== 200 || json['data'].access_token !== tokens[tenant])
+        load.faults.push({ reader: n, status, said: status === 200 ? 'another token' : JSON.stringify(json['errors']), at });
     }
   };
   const readers = Array.from({ length: READERS }, (_, n) => reader(n));
@@ -111,10 +134,15 @@ test('upgrade in place under load: nobody gets an error or a token of another', 
   const load = startReaders();
   const before = await mount();
   const calls = stage.auth0.calls.token;
-  const { code, json } = await postern(['plugin', 'upgrade', '--executable', second.executable.file, '--plugin-directory', vault.pluginDirectory, '--json'], { env: { VAULT_ADDR: vault.address, VAULT_TOKEN: vault.rootToken } });
+  const { code, json } = await postern(
+    ['plugin', 'upgrade', '--executable', second.executable.file, '--plugin-directory', vault.pluginDirectory, '--json'],
+    { env: { VAULT_ADDR: vault.address, VAULT_TOKEN: vault.rootToken } },
+  );
   await sleep(500);
   await load.stop();
-  process.stderr.write(`upgrade under load: ${load.requests} requests, ${load.faults.length} errors, the slowest took ${Math.round(load.slowest)} ms\n`);
+  process.stderr.write(
+    `upgrade under load: ${load.requests} requests, ${load.faults.length} errors, the slowest took ${Math.round(load.slowest)} ms\n`,
+  );
   expect({ code, mounted: json['mounted'] }).toEqual({ code: 0, mounted: 'upgraded' });
   expect(load.requests).toBeGreaterThan(200);
   expect(load.faults).toEqual([]);
@@ -131,7 +159,9 @@ test('kill -9 under load, five times: Vault starts it again, few readers see an 
   let before = 0;
   for (let kill = 0; kill < 5; kill++) {
     let pids: number[] = [];
-    await expect.poll(async () => (pids = await vault.plugins()), { timeout: 10_000 }).toEqual([expect.not.toSatisfy((pid) => pid === before)]);
+    await expect
+      .poll(async () => (pids = await vault.plugins()), { timeout: 10_000 })
+      .toEqual([expect.not.toSatisfy((pid) => pid === before)]);
     before = pids[0] ?? 0;
     const served = load.requests;
     await expect.poll(() => load.requests, { timeout: 10_000 }).toBeGreaterThan(served + 100);
@@ -202,7 +232,10 @@ test('a node that comes up without the file serves all but the mount; restarted 
     ['GET', 'auth0/creds/late', undefined],
   ] as const;
   for (const [method, path, body] of changes) {
-    expect(await vault.call(method, path, body), `${method} ${path}`).toMatchObject({ status: 503, json: { errors: [expect.stringContaining("Vault's storage did not answer")] } });
+    expect(await vault.call(method, path, body), `${method} ${path}`).toMatchObject({
+      status: 503,
+      json: { errors: [expect.stringContaining("Vault's storage did not answer")] },
+    });
   }
   await nothingIsLost();
   await vault.restart();
@@ -237,7 +270,10 @@ test('disable: the storage is gone, and a mount made anew finds nothing', async 
 
 test("Vault's log holds what the plugin said, at its level; of Node's and gRPC's debugging nothing above level debug", async () => {
   // The leak search at the end of the run reads all of it.
-  const log = (await stage.vault.logs()).split('\n').filter((line) => !line.includes('[DEBUG]')).join('\n');
+  const log = (await stage.vault.logs())
+    .split('\n')
+    .filter((line) => !line.includes('[DEBUG]'))
+    .join('\n');
   expect(log).not.toMatch(/transport_|resolving_load_balancer|no-such-flag|HTTP2 \d/);
   expect(log).toMatch(/postern-auth0/);
 });

@@ -21,7 +21,8 @@ beforeAll(async () => {
 afterAll(() => vault.stop());
 
 const read = (path: string, token?: string): Promise<Answer> => vault.call('GET', path, undefined, token);
-const infoOf = async (mount = 'echo'): Promise<{ pid: number; starts: string; uuid: string; config: Record<string, string> }> => (await vault.root('GET', `${mount}/info`))['data'];
+const infoOf = async (mount = 'echo'): Promise<{ pid: number; starts: string; uuid: string; config: Record<string, string> }> =>
+  (await vault.root('GET', `${mount}/info`))['data'];
 
 /** Asks without a pause until it is told to end. */
 function load(clients: number): { stop: () => Promise<{ answers: number; faults: { status: number; at: number }[]; wrong: number }> } {
@@ -50,7 +51,11 @@ function load(clients: number): { stop: () => Promise<{ answers: number; faults:
 describe('an engine in TypeScript under Vault', () => {
   it('is registered with its version, and knows its mount', async () => {
     const { data } = await vault.root('GET', 'sys/plugins/catalog');
-    expect(data.detailed.find(({ name }: { name: string }) => name === 'echo')).toMatchObject({ type: 'secret', version: 'v0.0.1', builtin: false });
+    expect(data.detailed.find(({ name }: { name: string }) => name === 'echo')).toMatchObject({
+      type: 'secret',
+      version: 'v0.0.1',
+      builtin: false,
+    });
     expect((await vault.root('GET', 'sys/mounts/echo'))['data']).toMatchObject({ type: 'echo', running_plugin_version: 'v0.0.1' });
     expect((await infoOf()).config).toMatchObject({ plugin_name: 'echo', plugin_type: 'secret', plugin_version: 'v0.0.1' });
   });
@@ -69,13 +74,23 @@ describe('an engine in TypeScript under Vault', () => {
 
   it('hears who asks', async () => {
     const { data } = await vault.root('POST', 'echo/echo/some/path', { a: [1] });
-    expect(data).toEqual({ operation: 'update', path: 'echo/some/path', mount: 'echo/', display_name: 'root', entity_id: '', data: { a: [1] } });
+    expect(data).toEqual({
+      operation: 'update',
+      path: 'echo/some/path',
+      mount: 'echo/',
+      display_name: 'root',
+      entity_id: '',
+      data: { a: [1] },
+    });
   });
 
   it('knows its times in seconds, and its node', async () => {
     await vault.root('POST', 'sys/mounts/echo/tune', { default_lease_ttl: '90s', max_lease_ttl: '2h' });
     expect((await vault.root('GET', 'echo/system'))['data']).toEqual({
-      default_ttl: 90, max_ttl: 7_200, local: false, replication: { performanceStandby: false, performanceSecondary: false, drSecondary: false },
+      default_ttl: 90,
+      max_ttl: 7_200,
+      local: false,
+      replication: { performanceStandby: false, performanceSecondary: false, drSecondary: false },
     });
   });
 
@@ -84,7 +99,8 @@ describe('an engine in TypeScript under Vault', () => {
     expect((await read('echo/echo/x', '')).status).toBe(403);
     await vault.root('PUT', 'sys/policies/acl/plain', { policy: 'path "echo/*" { capabilities = ["read"] }' });
     await vault.root('PUT', 'sys/policies/acl/sudo', { policy: 'path "echo/*" { capabilities = ["read", "sudo"] }' });
-    const tokenOf = async (policy: string): Promise<string> => (await vault.root('POST', 'auth/token/create', { policies: [policy] }))['auth'].client_token;
+    const tokenOf = async (policy: string): Promise<string> =>
+      (await vault.root('POST', 'auth/token/create', { policies: [policy] }))['auth'].client_token;
     expect((await read('echo/root/x', await tokenOf('plain'))).status).toBe(403);
     expect((await read('echo/root/x', await tokenOf('sudo'))).status).toBe(200);
   });
@@ -108,7 +124,7 @@ describe('an engine in TypeScript under Vault', () => {
     await vault.root('DELETE', 'echo/entries/large');
   });
 
-  it('an entry that Vault\'s storage refuses is an error, and what was there stays', async () => {
+  it("an entry that Vault's storage refuses is an error, and what was there stays", async () => {
     await vault.root('POST', 'echo/entries/small', { n: 1 });
     const refused = await vault.call('POST', 'echo/entries/small', { one: 'y'.repeat(600_000), two: 'y'.repeat(600_000) });
     expect(refused).toEqual({ status: 500, json: { errors: ['1 error occurred:\n\t* the storage of Vault failed\n\n'] } });
@@ -119,7 +135,12 @@ describe('an engine in TypeScript under Vault', () => {
   it("its log lines are in Vault's log at their level, and below Vault's level not", async () => {
     await vault.root('POST', 'echo/log/mark');
     const lines = (await vault.logs()).split('\n').filter((line) => line.includes('a line at') && line.includes('mark=mark'));
-    expect(lines.map((line) => /\[(\w+)\] .*a line at (\w+)/.exec(line)!.slice(1).join(' '))).toEqual(['DEBUG debug', 'INFO info', 'WARN warn', 'ERROR error']);
+    expect(lines.map((line) => /\[(\w+)\] .*a line at (\w+)/.exec(line)!.slice(1).join(' '))).toEqual([
+      'DEBUG debug',
+      'INFO info',
+      'WARN warn',
+      'ERROR error',
+    ]);
   });
 
   it.each(['now', 'later', 'rejected'])('an engine that crashes (%s) takes nobody along, and its message is not told', async (when) => {
@@ -135,7 +156,14 @@ describe('an engine in TypeScript under Vault', () => {
     const others = load(2);
     for (let round = 0; round < 5; round += 1) {
       const impatient = Array.from({ length: 300 }, () =>
-        fetch(`${vault.address}/v1/echo/slow/3000`, { headers: { 'X-Vault-Token': vault.rootToken }, signal: AbortSignal.timeout(1_000) }).then(() => 'answered', () => 'gave up'));
+        fetch(`${vault.address}/v1/echo/slow/3000`, {
+          headers: { 'X-Vault-Token': vault.rootToken },
+          signal: AbortSignal.timeout(1_000),
+        }).then(
+          () => 'answered',
+          () => 'gave up',
+        ),
+      );
       expect(new Set(await Promise.all(impatient))).toEqual(new Set(['gave up']));
     }
     const { answers, faults, wrong } = await others.stop();
@@ -177,7 +205,13 @@ describe('strangers', () => {
     ['with a wrong one', { VAULT_BACKEND_PLUGIN: '6669da05-b1c8-4f49-97d9-000000000000' }],
     ['with the cookie, but no certificate of a Vault', { VAULT_BACKEND_PLUGIN: '6669da05-b1c8-4f49-97d9-c8e5bed98e20' }],
   ])('who start it %s get nothing on stdout, and exit 1', async (_case, env) => {
-    const { exitCode, stdout, stderr } = await execa(process.execPath, [ENTRY], { env, extendEnv: false, reject: false, stdin: 'ignore', timeout: 20_000 });
+    const { exitCode, stdout, stderr } = await execa(process.execPath, [ENTRY], {
+      env,
+      extendEnv: false,
+      reject: false,
+      stdin: 'ignore',
+      timeout: 20_000,
+    });
     expect([exitCode, stdout]).toEqual([1, '']);
     expect(stderr).not.toBe('');
   });

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { applyTerraform } from '#cli/dev/terraform.ts';
+import { applyTerraform } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import { type Body, document, type Policy } from './policy.rows.ts';
@@ -39,7 +39,11 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     stateDirectory,
     variables: {
       apis: { orders: { audience: 'https://orders.example.com', source: 'transit', scopes: ['read:orders'] } },
-      tenants: { acme: { grants: [orders], workloads: { ci: { accessor, alias: 'acme-ci' } } }, 'acme-2': { grants: [orders] }, globex: { grants: [orders] } },
+      tenants: {
+        acme: { grants: [orders], workloads: { ci: { accessor, alias: 'acme-ci' } } },
+        'acme-2': { grants: [orders] },
+        globex: { grants: [orders] },
+      },
       oidc: {},
     },
   });
@@ -86,8 +90,17 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
       await root('POST', `auth0/tokens/${tenant}/${key}`, { value: 'x' });
     }
   }
-  for (const path of ['config', 'config/rotate', 'info', 'apis/orders', 'roles/acme', 'revoke/acme']) await root('POST', `auth0/${path}`, { value: 'x' });
-  for (const path of ['postern/data/assertions/acme-id', 'postern/data/state/epoch', 'postern/data/keys/acme', 'postern/data/state/usage/0a', 'postern/data/upstream/auth0', 'secret/data/other']) await root('POST', path, document);
+  for (const path of ['config', 'config/rotate', 'info', 'apis/orders', 'roles/acme', 'revoke/acme'])
+    await root('POST', `auth0/${path}`, { value: 'x' });
+  for (const path of [
+    'postern/data/assertions/acme-id',
+    'postern/data/state/epoch',
+    'postern/data/keys/acme',
+    'postern/data/state/usage/0a',
+    'postern/data/upstream/auth0',
+    'secret/data/other',
+  ])
+    await root('POST', path, document);
 
   return {
     address: vault.address,
@@ -113,7 +126,11 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
 /** A userpass mount stands for the auth method that a workload has anyway. @returns its accessor */
 async function mountWorkloads(address: string, rootToken: string): Promise<string> {
   const root = async (method: string, path: string, body?: Body): Promise<Record<string, any>> => {
-    const answer = await fetch(`${address}/v1/${path}`, { method, headers: { 'X-Vault-Token': rootToken }, ...(body ? { body: JSON.stringify(body) } : {}) });
+    const answer = await fetch(`${address}/v1/${path}`, {
+      method,
+      headers: { 'X-Vault-Token': rootToken },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`);
     return answer.status === 204 ? {} : ((await answer.json()) as Record<string, any>);
   };
@@ -127,7 +144,10 @@ const WORKLOAD_PASSWORD = crypto.randomUUID();
 
 async function logInWorkload(address: string, user: string): Promise<string> {
   registerSecret('userpass password', WORKLOAD_PASSWORD);
-  const answer = await fetch(`${address}/v1/auth/workloads/login/${user}`, { method: 'POST', body: JSON.stringify({ password: WORKLOAD_PASSWORD }) });
+  const answer = await fetch(`${address}/v1/auth/workloads/login/${user}`, {
+    method: 'POST',
+    body: JSON.stringify({ password: WORKLOAD_PASSWORD }),
+  });
   const { auth } = (await answer.json()) as { auth: { client_token: string } };
   registerSecret('Vault token', auth.client_token);
   return auth.client_token;

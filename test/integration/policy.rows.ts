@@ -18,7 +18,14 @@ export interface Row {
   note?: string;
 }
 
-export const METHOD: Record<Capability, string> = { create: 'POST', update: 'POST', read: 'GET', delete: 'DELETE', list: 'LIST', patch: 'PATCH' };
+export const METHOD: Record<Capability, string> = {
+  create: 'POST',
+  update: 'POST',
+  read: 'GET',
+  delete: 'DELETE',
+  list: 'LIST',
+  patch: 'PATCH',
+};
 
 type Entry = readonly [Capability, string, (Body | undefined)?, string?];
 
@@ -124,7 +131,11 @@ export const allowed: Row[] = [
     ['delete', 'auth/approle/role/umbrella'],
     ['list', 'auth/approle/role'],
     ['read', 'auth/approle/role/acme/role-id'],
-    ['update', 'auth/approle/role/acme/secret-id', { metadata: '{"by":"test"}', ttl: 600, num_uses: 3, cidr_list: ['127.0.0.0/8'], token_bound_cidrs: [] }],
+    [
+      'update',
+      'auth/approle/role/acme/secret-id',
+      { metadata: '{"by":"test"}', ttl: 600, num_uses: 3, cidr_list: ['127.0.0.0/8'], token_bound_cidrs: [] },
+    ],
     ['list', 'auth/approle/role/acme/secret-id'],
     ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
     ['update', 'auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: '{spare accessor}' }],

@@ -70,12 +70,23 @@ describe('denies', () => {
   test('the escalations left the roles as they were', async () => {
     expect((await vault.call(vault.rootToken, 'GET', 'auth/approle/role/evil')).status).toBe(404);
     const { data } = await vault.root('GET', 'auth/approle/role/acme');
-    expect(data).toMatchObject({ token_policies: ['postern-tenant'], token_type: 'batch', bind_secret_id: true, token_no_default_policy: true, token_ttl: 300 });
+    expect(data).toMatchObject({
+      token_policies: ['postern-tenant'],
+      token_type: 'batch',
+      bind_secret_id: true,
+      token_no_default_policy: true,
+      token_ttl: 300,
+    });
   });
 
   test("a token with the tenants' policy that did not come from the tenants' mount reaches no tenant", async () => {
     const stray = await vault.tokenWith('postern-tenant');
-    for (const path of ['postern/data/tenants/acme', 'postern-tokens/data/acme/orders', 'postern/data/tenants/', 'postern-tokens/data//orders']) {
+    for (const path of [
+      'postern/data/tenants/acme',
+      'postern-tokens/data/acme/orders',
+      'postern/data/tenants/',
+      'postern-tokens/data//orders',
+    ]) {
       const answer = await vault.call(stray, 'GET', path);
       expect(answer.status, path).not.toBe(200);
     }
@@ -94,7 +105,10 @@ describe('allows', () => {
     const made = await vault.call(vault.tokens.operator, 'POST', 'auth/approle/role/hooli', { token_policies: ['postern-tenant'] });
     expect(made.status).toBe(204);
     const token = await vault.logIn('approle', 'hooli');
-    expect((await vault.root('POST', 'auth/token/lookup', { token })).data).toMatchObject({ type: 'batch', policies: ['default', 'postern-tenant'] });
+    expect((await vault.root('POST', 'auth/token/lookup', { token })).data).toMatchObject({
+      type: 'batch',
+      policies: ['default', 'postern-tenant'],
+    });
   });
 
   test('a wrapped secret_id, as the CLI issues it', async () => {
@@ -104,7 +118,10 @@ describe('allows', () => {
     });
     const { wrap_info } = (await response.json()) as { wrap_info: { token: string } };
     registerSecret('wrapping token', wrap_info.token);
-    const unwrapped = await fetch(`${vault.address}/v1/sys/wrapping/unwrap`, { method: 'POST', headers: { 'X-Vault-Token': wrap_info.token } });
+    const unwrapped = await fetch(`${vault.address}/v1/sys/wrapping/unwrap`, {
+      method: 'POST',
+      headers: { 'X-Vault-Token': wrap_info.token },
+    });
     const { data } = (await unwrapped.json()) as { data: { secret_id: string } };
     registerSecret('secret_id', data.secret_id);
     expect(data.secret_id).toMatch(/^[0-9a-f-]{36}$/);
@@ -112,25 +129,31 @@ describe('allows', () => {
 });
 
 describe('covers', () => {
-  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)('each capability of each path in %s.hcl is used by an allowed row', async (policy) => {
-    const stanzas = await stanzasOf(policy);
-    expect(stanzas.length).toBeGreaterThan(1);
-    const unused = stanzas.flatMap(({ path, capabilities }) =>
-      capabilities
-        // Vault asks for sudo beside another capability.
-        .filter((capability) => capability !== 'sudo')
-        .filter((capability) => !allowed.some((row) => row.policy === policy && row.capability === capability && covers(path, row.path)))
-        .map((capability) => `${capability} ${path}`),
-    );
-    expect(unused).toEqual([]);
-  });
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)(
+    'each capability of each path in %s.hcl is used by an allowed row',
+    async (policy) => {
+      const stanzas = await stanzasOf(policy);
+      expect(stanzas.length).toBeGreaterThan(1);
+      const unused = stanzas.flatMap(({ path, capabilities }) =>
+        capabilities
+          // Vault asks for sudo beside another capability.
+          .filter((capability) => capability !== 'sudo')
+          .filter((capability) => !allowed.some((row) => row.policy === policy && row.capability === capability && covers(path, row.path)))
+          .map((capability) => `${capability} ${path}`),
+      );
+      expect(unused).toEqual([]);
+    },
+  );
 
-  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)('%s.hcl isolates nothing by deny and gives sudo only to read', async (policy) => {
-    for (const { path, capabilities } of await stanzasOf(policy)) {
-      expect(capabilities, path).not.toContain('deny');
-      if (capabilities.includes('sudo')) expect(capabilities, path).toEqual(['read', 'sudo']);
-    }
-  });
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)(
+    '%s.hcl isolates nothing by deny and gives sudo only to read',
+    async (policy) => {
+      for (const { path, capabilities } of await stanzasOf(policy)) {
+        expect(capabilities, path).not.toContain('deny');
+        if (capabilities.includes('sudo')) expect(capabilities, path).toEqual(['read', 'sudo']);
+      }
+    },
+  );
 });
 
 interface Stanza {
@@ -157,7 +180,10 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
   // A stanza that is written in another way would be left out unseen.
   expect(stanzas.length).toBe(text.match(/^\s*path\b/gm)?.length);
   return stanzas.map(([, path = '', list = '']) => ({
-    path: path.replaceAll('{{identity.entity.id}}', policy === 'workload' ? '{own workload entity}' : '{own entity}').replaceAll(/\{\{.*?\}\}/g, 'acme').replaceAll(/\$\{(\w+)\}/g, (_, name: string) => names[name] ?? `unknown ${name}`),
+    path: path
+      .replaceAll('{{identity.entity.id}}', policy === 'workload' ? '{own workload entity}' : '{own entity}')
+      .replaceAll(/\{\{.*?\}\}/g, 'acme')
+      .replaceAll(/\$\{(\w+)\}/g, (_, name: string) => names[name] ?? `unknown ${name}`),
     capabilities: [...list.matchAll(/"(\w+)"/g)].map(([, capability = '']) => capability),
   }));
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Revocations } from '#broker/token/revocation.ts';
+import { Revocations } from '#broker/token/revocations.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultRevocations } from '#broker/vault/revocations.ts';
@@ -75,9 +75,13 @@ test('200 revocations by three replicas at once: each is either known to all aft
 
 test('a shard at its fullest is written and read by Vault, and read at the start of a replica', async () => {
   for (const digit of '0123456789abcdef') {
-    const revoked = Object.fromEntries(Array.from({ length: 3_900 }, (_, i) => [`${digit}${sha(`${digit}${i}`).slice(1)}`, `${exp} globex`]));
+    const revoked = Object.fromEntries(
+      Array.from({ length: 3_900 }, (_, i) => [`${digit}${sha(`${digit}${i}`).slice(1)}`, `${exp} globex`]),
+    );
     const { data, version } = await kv.read(`state/revocations/${digit}`, { token: token() });
-    await kv.write(`state/revocations/${digit}`, { revoked: { ...(data?.['revoked'] as object | undefined), ...revoked } }, version, { token: token() });
+    await kv.write(`state/revocations/${digit}`, { revoked: { ...(data?.['revoked'] as object | undefined), ...revoked } }, version, {
+      token: token(),
+    });
   }
   const late = new Revocations({ log: log(), perMinute: 1_000 });
   const begun = performance.now();

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
-import { VaultAccess } from '#broker/tenant/access.ts';
-import { revokeSecretId } from '#broker/tenant/revoke.ts';
-import { disableTenant, enableTenant } from '#broker/tenant/tenant.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/tenant.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { EXPIRY_METADATA } from '#broker/vault/login.ts';
+import { EXPIRY_METADATA } from '#broker/vault/approle-login.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -34,10 +34,11 @@ const statuses = (credential: Credential): Promise<number[]> =>
   Promise.all(replicas.map(async (replica) => (await exchange(replica, credential, REPORTS)).status));
 
 /** Exchanges on every replica until all answer alike. @returns ms it took */
-const untilAnswered = (credential: Credential, status: number, limitMs: number): Promise<number> => untilAll(status, () => statuses(credential), limitMs);
+const untilAnswered = (credential: Credential, status: number, limitMs: number): Promise<number> =>
+  untilAll(status, () => statuses(credential), limitMs);
 
 describe('a credential stops', () => {
-  test('within 2 s on every replica when the CLI\'s code revokes it, and its neighbours go on', async () => {
+  test("within 2 s on every replica when the CLI's code revokes it, and its neighbours go on", async () => {
     const revoked = await house.issueSecret('acme');
     const other = await house.issueSecret('acme');
     const neighbour = await house.issueSecret('globex');
@@ -52,7 +53,8 @@ describe('a credential stops', () => {
     const credentials = await Promise.all(Array.from({ length: 20 }, () => house.issueSecret('acme')));
     for (const credential of credentials) expect(await statuses(credential)).toEqual([200, 200, 200]);
     const destroyed = performance.now();
-    for (const { accessor } of credentials) await house.root.write('auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: accessor });
+    for (const { accessor } of credentials)
+      await house.root.write('auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: accessor });
     expect(await statuses(credentials[0]!)).toEqual([200, 200, 200]);
     await sleep(31_000 - (performance.now() - destroyed));
     const answers = (await Promise.all(credentials.map(statuses))).flat();
@@ -62,7 +64,10 @@ describe('a credential stops', () => {
   test('at its own end when it was issued with a life, though its verification is remembered', async () => {
     // As the CLI issues them, whose shortest life is a minute: Vault ends it, the metadata says when.
     const expires_at = String(Math.floor(Date.now() / 1000) + 3);
-    const { data } = await house.root.write('auth/approle/role/acme/secret-id', { ttl: '3s', metadata: JSON.stringify({ [EXPIRY_METADATA]: expires_at }) });
+    const { data } = await house.root.write('auth/approle/role/acme/secret-id', {
+      ttl: '3s',
+      metadata: JSON.stringify({ [EXPIRY_METADATA]: expires_at }),
+    });
     const client_secret = String(data?.['secret_id']);
     registerSecret('secret_id', client_secret);
     const credential = { client_id: house.roleIds['acme'] ?? '', client_secret, accessor: '' };

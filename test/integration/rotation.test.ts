@@ -16,20 +16,32 @@ beforeAll(async () => {
 afterAll(() => house.stop());
 
 test(`${ROTATIONS} rotations under load: every token verifies, by verifiers that keep the key set as long as they may and never fetch it early`, async () => {
-  const replicas = [await house.startReplica({ env: { POSTERN_JWKS_MAX_AGE: String(MAX_AGE) } }), await house.startReplica({ env: { POSTERN_JWKS_MAX_AGE: String(MAX_AGE) } })];
+  const replicas = [
+    await house.startReplica({ env: { POSTERN_JWKS_MAX_AGE: String(MAX_AGE) } }),
+    await house.startReplica({ env: { POSTERN_JWKS_MAX_AGE: String(MAX_AGE) } }),
+  ];
   const tenant = await house.issueSecret('acme');
   // The harshest verifier: a cooldown as long as the test, so that an unknown kid is not looked for.
-  const verifiers = replicas.map(({ issuer }) => createRemoteJWKSet(new URL('.well-known/jwks.json', issuer), { cacheMaxAge: MAX_AGE * 1000, cooldownDuration: 3_600_000 }));
+  const verifiers = replicas.map(({ issuer }) =>
+    createRemoteJWKSet(new URL('.well-known/jwks.json', issuer), { cacheMaxAge: MAX_AGE * 1000, cooldownDuration: 3_600_000 }),
+  );
   const kids = new Set<string>();
   let verified = 0;
   let going = true;
   const load = replicas.map(async (replica, i) => {
     for (let round = 0; going; round++) {
       // A claim of its own each time, so that each round signs anew.
-      if (i === 0) await house.root.write('postern/data/tenants/acme', { data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } } });
+      if (i === 0)
+        await house.root.write('postern/data/tenants/acme', {
+          data: { grants: [{ api: 'reports', scopes: ['read:reports'] }], claims: { 'https://postern.dev/round': String(round) } },
+        });
       const reply = await exchange(replica, await house.issueSecret('acme'), REPORTS);
       expect(reply.status).toBe(200);
-      const { protectedHeader } = await jwtVerify(String(reply.body['access_token']), verifiers[i]!, { issuer: replica.issuer, audience: REPORTS.audience, algorithms: ['RS256'] });
+      const { protectedHeader } = await jwtVerify(String(reply.body['access_token']), verifiers[i]!, {
+        issuer: replica.issuer,
+        audience: REPORTS.audience,
+        algorithms: ['RS256'],
+      });
       kids.add(String(protectedHeader.kid));
       verified++;
     }
@@ -44,5 +56,8 @@ test(`${ROTATIONS} rotations under load: every token verifies, by verifiers that
   expect(verified).toBeGreaterThan(ROTATIONS * 5);
   // Each version came to sign, and one signed by the first still verifies.
   expect(kids.size).toBeGreaterThanOrEqual(ROTATIONS);
-  await jwtVerify(first, createRemoteJWKSet(new URL('.well-known/jwks.json', replicas[0]!.issuer)), { issuer: replicas[0]!.issuer, audience: REPORTS.audience });
+  await jwtVerify(first, createRemoteJWKSet(new URL('.well-known/jwks.json', replicas[0]!.issuer)), {
+    issuer: replicas[0]!.issuer,
+    audience: REPORTS.audience,
+  });
 }, 120_000);

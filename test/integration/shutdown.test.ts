@@ -13,7 +13,12 @@ test('SIGTERM under load: what is in flight is finished, nothing is torn, the pr
   const replica = await house.startReplicaProcess();
   const { client_id, client_secret } = await house.issueSecret('acme');
   const pool = new Pool(replica.issuer, { connections: 16 });
-  const body = new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret, audience: 'https://reports.example.com' }).toString();
+  const body = new URLSearchParams({
+    grant_type: 'client_credentials',
+    client_id,
+    client_secret,
+    audience: 'https://reports.example.com',
+  }).toString();
   const statuses: number[] = [];
   const failures: string[] = [];
   let stopping = false;
@@ -21,7 +26,12 @@ test('SIGTERM under load: what is in flight is finished, nothing is torn, the pr
     Array.from({ length: 16 }, async () => {
       for (;;) {
         try {
-          const reply = await pool.request({ method: 'POST', path: '/oauth/token', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body });
+          const reply = await pool.request({
+            method: 'POST',
+            path: '/oauth/token',
+            headers: { 'content-type': 'application/x-www-form-urlencoded' },
+            body,
+          });
           const { access_token } = (await reply.body.json()) as { access_token?: string };
           statuses.push(access_token ? reply.statusCode : 0);
         } catch (error) {
@@ -49,9 +59,17 @@ test('SIGTERM under load: what is in flight is finished, nothing is torn, the pr
 test('a replica killed while it asks Auth0 leaves a lease that ends: another one issues the token, and nothing is torn', async () => {
   const [doomed, other] = [await house.startReplicaProcess(), await house.startReplica()];
   const credential = await house.issueSecret('globex');
-  const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: credential.client_id, client_secret: credential.client_secret, audience: 'https://orders.example.com' });
+  const form = new URLSearchParams({
+    grant_type: 'client_credentials',
+    client_id: credential.client_id,
+    client_secret: credential.client_secret,
+    audience: 'https://orders.example.com',
+  });
   house.auth0.faults.set({ kind: 'hang' });
-  const lost = fetch(`${doomed.issuer}oauth/token`, { method: 'POST', body: form }).then((r) => r.status, () => 'cut');
+  const lost = fetch(`${doomed.issuer}oauth/token`, { method: 'POST', body: form }).then(
+    (r) => r.status,
+    () => 'cut',
+  );
   while (house.auth0.calls.token === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   process.kill(doomed.child.pid, 'SIGKILL');
   expect(await lost).toBe('cut');

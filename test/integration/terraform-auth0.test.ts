@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#cli/dev/terraform.ts';
+import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,7 +13,13 @@ import { startManagement } from './terraform-management.ts';
  */
 
 const apis = {
-  orders: { audience: 'https://orders.example.com', source: 'auth0', scopes: ['write:orders', 'read:orders'], lifetime: 7200, dialect: 'access_token_authz' },
+  orders: {
+    audience: 'https://orders.example.com',
+    source: 'auth0',
+    scopes: ['write:orders', 'read:orders'],
+    lifetime: 7200,
+    dialect: 'access_token_authz',
+  },
   plain: { audience: 'https://plain.example.com', source: 'auth0' },
   reports: { audience: 'https://reports.example.com', source: 'transit' },
 };
@@ -40,8 +46,15 @@ async function planned(auth0: object | null): Promise<Record<string, string>> {
     variables: { apis, auth0 },
     environment: auth0 ? { AUTH0_API_TOKEN: 'a-plan-of-new-things-asks-auth0-nothing' } : {},
   });
-  const blocks = text.split(/^ {2}# /m).slice(1).map((block) => [/^(\S+) will be created/.exec(block)?.[1] ?? '', block] as const);
-  return Object.fromEntries(blocks.filter(([address]) => address.startsWith('module.auth0[0].')).map(([address, block]) => [address.slice('module.auth0[0].'.length), block]));
+  const blocks = text
+    .split(/^ {2}# /m)
+    .slice(1)
+    .map((block) => [/^(\S+) will be created/.exec(block)?.[1] ?? '', block] as const);
+  return Object.fromEntries(
+    blocks
+      .filter(([address]) => address.startsWith('module.auth0[0].'))
+      .map(([address, block]) => [address.slice('module.auth0[0].'.length), block]),
+  );
 }
 
 test('an Action binds each token to its tenant, on any plan of Auth0', async () => {
@@ -61,12 +74,18 @@ test('an Action binds each token to its tenant, on any plan of Auth0', async () 
   expect(plan['auth0_client.shared']).toMatch(/"postern" = "broker"/);
   expect(plan['auth0_client.shared']).not.toMatch(/client_secret/);
   expect(plan['auth0_client_grant.shared["orders"]']).toMatch(/"read:orders",\s+\+ "write:orders"/);
-  expect(plan['auth0_resource_server.api["orders"]']).toMatch(/enforce_policies\s+= true[^]*token_dialect\s+= "access_token_authz"[^]*token_lifetime\s+= 7200/);
-  expect(plan['auth0_resource_server.api["plain"]']).toMatch(/enforce_policies\s+= false[^]*token_dialect\s+= "access_token"[^]*token_lifetime\s+= 86400/);
+  expect(plan['auth0_resource_server.api["orders"]']).toMatch(
+    /enforce_policies\s+= true[^]*token_dialect\s+= "access_token_authz"[^]*token_lifetime\s+= 7200/,
+  );
+  expect(plan['auth0_resource_server.api["plain"]']).toMatch(
+    /enforce_policies\s+= false[^]*token_dialect\s+= "access_token"[^]*token_lifetime\s+= 86400/,
+  );
   expect(plan['auth0_action.bind[0]']).toMatch(/deploy\s+= true/);
   expect(plan['auth0_action.bind[0]']).toMatch(/id\s+= "credentials-exchange"\s+\+ version = "v2"/);
   expect(plan['auth0_trigger_actions.bind[0]']).toMatch(/trigger = "credentials-exchange"/);
-  expect(plan['auth0_client.operators']).toMatch(/"http:\/\/localhost:8250\/oidc\/callback",\s+\+ "https:\/\/vault.example.com\/ui\/vault\/auth\/oidc\/oidc\/callback"/);
+  expect(plan['auth0_client.operators']).toMatch(
+    /"http:\/\/localhost:8250\/oidc\/callback",\s+\+ "https:\/\/vault.example.com\/ui\/vault\/auth\/oidc\/oidc\/callback"/,
+  );
 });
 
 test('where other Actions are bound to the trigger, its list is left alone', async () => {
@@ -98,17 +117,34 @@ test('applied to the Management API: made, unchanged by a second apply, mended, 
   try {
     const { outputs } = await applyTerraform(terraform);
     const ids = outputs['auth0'] as { client_id: string; operators_client_id: string };
-    expect(management.clients.get(ids.client_id)).toMatchObject({ app_type: 'non_interactive', grant_types: ['client_credentials'], client_metadata: { postern: 'broker' } });
-    expect(management.clients.get(ids.operators_client_id)).toMatchObject({ app_type: 'regular_web', grant_types: ['authorization_code'], callbacks: ['http://localhost:8250/oidc/callback'] });
+    expect(management.clients.get(ids.client_id)).toMatchObject({
+      app_type: 'non_interactive',
+      grant_types: ['client_credentials'],
+      client_metadata: { postern: 'broker' },
+    });
+    expect(management.clients.get(ids.operators_client_id)).toMatchObject({
+      app_type: 'regular_web',
+      grant_types: ['authorization_code'],
+      callbacks: ['http://localhost:8250/oidc/callback'],
+    });
     expect([...management.grants.values()]).toEqual(
       expect.arrayContaining([
-        expect.objectContaining({ client_id: ids.client_id, audience: 'https://orders.example.com', scope: ['read:orders', 'write:orders'] }),
+        expect.objectContaining({
+          client_id: ids.client_id,
+          audience: 'https://orders.example.com',
+          scope: ['read:orders', 'write:orders'],
+        }),
         expect.objectContaining({ client_id: ids.client_id, audience: 'https://plain.example.com', scope: [] }),
       ]),
     );
-    expect(new Set([...management.apis.values()].map((api) => api['identifier']))).toEqual(new Set(['https://orders.example.com', 'https://plain.example.com']));
+    expect(new Set([...management.apis.values()].map((api) => api['identifier']))).toEqual(
+      new Set(['https://orders.example.com', 'https://plain.example.com']),
+    );
     const [action] = management.actions.values();
-    expect(action).toMatchObject({ code: await readFile(new URL('../../terraform/modules/auth0/action.js', import.meta.url), 'utf8'), all_changes_deployed: true });
+    expect(action).toMatchObject({
+      code: await readFile(new URL('../../terraform/modules/auth0/action.js', import.meta.url), 'utf8'),
+      all_changes_deployed: true,
+    });
     expect(management.bound).toEqual([action?.['id']]);
     // People's login follows Auth0.
     const role = await fetch(`${vault.address}/v1/auth/oidc/role/operator`, { headers: { 'X-Vault-Token': vault.rootToken } });
@@ -134,7 +170,13 @@ test('applied to the Management API: made, unchanged by a second apply, mended, 
     expect(await planTerraform(terraform)).toMatchObject({ changes: false });
 
     await destroyTerraform(terraform);
-    expect([management.clients.size, management.apis.size, management.grants.size, management.actions.size, management.bound.length]).toEqual([0, 0, 0, 0, 0]);
+    expect([
+      management.clients.size,
+      management.apis.size,
+      management.grants.size,
+      management.actions.size,
+      management.bound.length,
+    ]).toEqual([0, 0, 0, 0, 0]);
   } finally {
     await management.stop();
     await rm(folder, { recursive: true, force: true });

@@ -32,7 +32,12 @@ export interface ManagementStandIn {
 export async function startManagement(): Promise<ManagementStandIn> {
   const certificates = await makeCertificates();
   const token = `management-${crypto.randomUUID()}`;
-  const [clients, apis, grants, actions] = [new Map<string, Json>(), new Map<string, Json>(), new Map<string, Json>(), new Map<string, Json>()];
+  const [clients, apis, grants, actions] = [
+    new Map<string, Json>(),
+    new Map<string, Json>(),
+    new Map<string, Json>(),
+    new Map<string, Json>(),
+  ];
   const standIn = { clients, apis, grants, actions, bound: [] as string[], secrets: [] as string[] };
   const secret = (): string => {
     const value = randomBytes(32).toString('base64url');
@@ -42,8 +47,27 @@ export async function startManagement(): Promise<ManagementStandIn> {
   const id = (prefix: string): string => `${prefix}${randomBytes(10).toString('hex')}`;
 
   const collections: Record<string, { map: Map<string, Json>; make(body: Json): Json }> = {
-    clients: { map: clients, make: () => ({ client_id: id('client'), client_secret: secret(), is_first_party: true, token_endpoint_auth_method: 'client_secret_post', custom_login_page_on: true }) },
-    'resource-servers': { map: apis, make: () => ({ id: id('api'), signing_secret: secret(), allow_offline_access: false, skip_consent_for_verifiable_first_party_clients: true, token_lifetime_for_web: 7200, scopes: [] }) },
+    clients: {
+      map: clients,
+      make: () => ({
+        client_id: id('client'),
+        client_secret: secret(),
+        is_first_party: true,
+        token_endpoint_auth_method: 'client_secret_post',
+        custom_login_page_on: true,
+      }),
+    },
+    'resource-servers': {
+      map: apis,
+      make: () => ({
+        id: id('api'),
+        signing_secret: secret(),
+        allow_offline_access: false,
+        skip_consent_for_verifiable_first_party_clients: true,
+        token_lifetime_for_web: 7200,
+        scopes: [],
+      }),
+    },
     'client-grants': { map: grants, make: () => ({ id: id('cgr_') }) },
     'actions/actions': { map: actions, make: () => ({ id: id('act'), status: 'built', all_changes_deployed: false }) },
   };
@@ -54,7 +78,12 @@ export async function startManagement(): Promise<ManagementStandIn> {
       const page = Number(query.get('page') ?? 0);
       // Past the end Auth0 leaves the total out, by which the provider knows that it is through.
       if (page > 0) return [200, { bindings: [], page, per_page: 100 }];
-      const bindings = standIn.bound.map((action) => ({ id: action, trigger_id: 'credentials-exchange', display_name: actions.get(action)?.['name'], action: actions.get(action) }));
+      const bindings = standIn.bound.map((action) => ({
+        id: action,
+        trigger_id: 'credentials-exchange',
+        display_name: actions.get(action)?.['name'],
+        action: actions.get(action),
+      }));
       return [200, { bindings, total: bindings.length, per_page: 100 }];
     }
     const deploy = /^actions\/actions\/(\w+)\/deploy$/.exec(path)?.[1];
@@ -71,7 +100,8 @@ export async function startManagement(): Promise<ManagementStandIn> {
     if (name === 'client-grants' && ['POST', 'PATCH'].includes(method)) {
       const audience = body['audience'] ?? grants.get(key)?.['audience'];
       const known = [...apis.values()].find((api) => api['identifier'] === audience)?.['scopes'].map((scope: Json) => scope['value']) ?? [];
-      if ((body['scope'] as string[]).some((scope) => !known.includes(scope))) return [400, { statusCode: 400, error: 'Bad Request', message: 'Scope does not exist on the API' }];
+      if ((body['scope'] as string[]).some((scope) => !known.includes(scope)))
+        return [400, { statusCode: 400, error: 'Bad Request', message: 'Scope does not exist on the API' }];
     }
     if (key === '') {
       if (method === 'POST') {
@@ -88,23 +118,29 @@ export async function startManagement(): Promise<ManagementStandIn> {
     if (!item) return notFound();
     if (method === 'GET') return [200, item];
     if (method === 'PATCH') return [200, Object.assign(item, body)];
-    if (name === 'actions/actions' && standIn.bound.includes(key)) return [409, { statusCode: 409, error: 'Conflict', message: 'The action is bound to a trigger' }];
+    if (name === 'actions/actions' && standIn.bound.includes(key))
+      return [409, { statusCode: 409, error: 'Conflict', message: 'The action is bound to a trigger' }];
     collection.map.delete(item['id'] ?? item['client_id']);
     return [204];
   };
 
-  const server = createServer({ cert: await readFile(certificates.certFile), key: await readFile(certificates.keyFile) }, (request, response) => {
-    void (async () => {
-      let text = '';
-      for await (const chunk of request) text += chunk;
-      const url = new URL(request.url ?? '/', 'https://localhost');
-      // The raw path: an audience in it keeps its encoded slashes.
-      const path = url.pathname.replace('/api/v2/', '');
-      const allowed = request.headers.authorization === `Bearer ${token}`;
-      const [status, json] = allowed ? answer(request.method ?? '', path, url.searchParams, text ? JSON.parse(text) : {}) : [401, { statusCode: 401, error: 'Unauthorized', message: 'Invalid token' }];
-      response.writeHead(status, { 'Content-Type': 'application/json' }).end(json ? JSON.stringify(json) : undefined);
-    })().catch((error: unknown) => response.writeHead(500).end(String(error)));
-  });
+  const server = createServer(
+    { cert: await readFile(certificates.certFile), key: await readFile(certificates.keyFile) },
+    (request, response) => {
+      void (async () => {
+        let text = '';
+        for await (const chunk of request) text += chunk;
+        const url = new URL(request.url ?? '/', 'https://localhost');
+        // The raw path: an audience in it keeps its encoded slashes.
+        const path = url.pathname.replace('/api/v2/', '');
+        const allowed = request.headers.authorization === `Bearer ${token}`;
+        const [status, json] = allowed
+          ? answer(request.method ?? '', path, url.searchParams, text ? JSON.parse(text) : {})
+          : [401, { statusCode: 401, error: 'Unauthorized', message: 'Invalid token' }];
+        response.writeHead(status, { 'Content-Type': 'application/json' }).end(json ? JSON.stringify(json) : undefined);
+      })().catch((error: unknown) => response.writeHead(500).end(String(error)));
+    },
+  );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return Object.assign(standIn, {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { applyTerraform, destroyTerraform, planTerraform } from '#cli/dev/terraform.ts';
-import type { TerraformOptions } from '#cli/dev/terraform.ts';
+import { applyTerraform, destroyTerraform, planTerraform } from '#dev/terraform.ts';
+import type { TerraformOptions } from '#dev/terraform.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import type { BuiltPlugin } from '#test/fixture/plugin.ts';
 import { startPluginStage } from './plugin-stage.ts';
@@ -25,8 +25,14 @@ afterAll(() => stage?.stop());
 
 function terraform(version: keyof typeof versions | undefined, mounts: Record<string, string> = {}): TerraformOptions {
   const { vault } = stage;
-  const plugin = version === undefined ? {} : { plugin: { version: versions[version].version, sha256: versions[version].executable.sha256 } };
-  return { vaultAddress: vault.address, vaultToken: vault.rootToken, stateDirectory: join(vault.folder, 'terraform'), variables: { ...plugin, mounts } };
+  const plugin =
+    version === undefined ? {} : { plugin: { version: versions[version].version, sha256: versions[version].executable.sha256 } };
+  return {
+    vaultAddress: vault.address,
+    vaultToken: vault.rootToken,
+    stateDirectory: join(vault.folder, 'terraform'),
+    variables: { ...plugin, mounts },
+  };
 }
 
 const mounts = async () => (await stage.vault.root('GET', 'sys/mounts'))['data'] as Record<string, any>;
@@ -39,7 +45,13 @@ test('nothing of it where it is not asked for', async () => {
 
 test('registered, mounted, pinned and seal-wrapped; a second plan has nothing to do', async () => {
   await applyTerraform(terraform('first'));
-  expect((await mounts())['auth0/']).toMatchObject({ type: 'postern-auth0', seal_wrap: true, plugin_version: 'v0.1.0', running_plugin_version: 'v0.1.0', running_sha256: versions.first.executable.sha256 });
+  expect((await mounts())['auth0/']).toMatchObject({
+    type: 'postern-auth0',
+    seal_wrap: true,
+    plugin_version: 'v0.1.0',
+    running_plugin_version: 'v0.1.0',
+    running_sha256: versions.first.executable.sha256,
+  });
   const plan = await planTerraform(terraform('first'));
   expect(plan.changes, plan.text).toBe(false);
   await stage.configure();
@@ -50,7 +62,12 @@ test('another version upgrades in place: storage and tokens are kept', async () 
   const before = await mounts();
   const [token, calls] = [await stage.token('acme'), stage.auth0.calls.token];
   await applyTerraform(terraform('second'));
-  expect((await mounts())['auth0/']).toMatchObject({ uuid: before['auth0/'].uuid, plugin_version: 'v0.2.0', running_plugin_version: 'v0.2.0', running_sha256: versions.second.executable.sha256 });
+  expect((await mounts())['auth0/']).toMatchObject({
+    uuid: before['auth0/'].uuid,
+    plugin_version: 'v0.2.0',
+    running_plugin_version: 'v0.2.0',
+    running_sha256: versions.second.executable.sha256,
+  });
   expect(await stage.token('acme')).toBe(token);
   expect(stage.auth0.calls.token).toBe(calls);
   const plan = await planTerraform(terraform('second'));
@@ -69,7 +86,11 @@ test('a mount that was brought to another version by hand is seen, and put right
 
 test('and back to the version before', async () => {
   await applyTerraform(terraform('first'));
-  expect((await mounts())['auth0/']).toMatchObject({ plugin_version: 'v0.1.0', running_plugin_version: 'v0.1.0', running_sha256: versions.first.executable.sha256 });
+  expect((await mounts())['auth0/']).toMatchObject({
+    plugin_version: 'v0.1.0',
+    running_plugin_version: 'v0.1.0',
+    running_sha256: versions.first.executable.sha256,
+  });
   await stage.token('acme');
 });
 

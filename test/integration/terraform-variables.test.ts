@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { planTerraform } from '#cli/dev/terraform.ts';
+import { planTerraform } from '#dev/terraform.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -29,7 +29,10 @@ const plan = (variables: Record<string, unknown>, more: { environment?: Record<s
 
 /** Terraform's messages as one line of text: it breaks them at the terminal's width. */
 async function refusal(variables: Record<string, unknown>): Promise<string> {
-  const error = await plan({ apis, ...variables }).then(() => undefined, (reason: unknown) => reason);
+  const error = await plan({ apis, ...variables }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   expect(error).toMatchObject({ name: 'PosternError', code: 'misconfigured' });
   return (error as Error).message.replaceAll(/\s+/g, ' ');
 }
@@ -92,7 +95,13 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ],
   [
     'grants of what there is not',
-    { tenants: { acme: { grants: [{ api: 'billing' }] }, globex: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] }, hooli: { introspects: ['orders', 'billing'] } } },
+    {
+      tenants: {
+        acme: { grants: [{ api: 'billing' }] },
+        globex: { grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }] },
+        hooli: { introspects: ['orders', 'billing'] },
+      },
+    },
     [
       `Tenant hooli introspects an API that isn't among the apis: billing.`,
       `Tenant acme is granted an API that isn't among the apis: billing.`,
@@ -119,7 +128,13 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ],
   [
     'mounts and settings',
-    { mounts: { approle: '/x', broker_approle: 'oidc', kv: 'transit' }, login_rate: 0, broker: { token_ttl: 10, cidrs: ['x'] }, audit: { type: 'kafka' }, transit_key: 'a/b' },
+    {
+      mounts: { approle: '/x', broker_approle: 'oidc', kv: 'transit' },
+      login_rate: 0,
+      broker: { token_ttl: 10, cidrs: ['x'] },
+      audit: { type: 'kafka' },
+      transit_key: 'a/b',
+    },
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
       'The auth methods (approle, broker_approle, oidc, admin, assertion) each need a mount path of their own',
@@ -131,16 +146,48 @@ test.each<[string, Record<string, unknown>, string[]]>([
       'transit_key is 1 to 63 lower-case letters',
     ],
   ],
-  ['the plugin', { plugin: { version: '0.1.0', sha256: 'ABC', command: '../postern-auth0' } }, ['plugin.version is a version such as v0.1.0', 'plugin.sha256 is 64 hexadecimal digits', "plugin.command is the name of a file that lies directly in Vault's plugin directory"]],
-  ['a cache that forgets too soon', { cached_token_retention: 100 }, [`cached_token_retention (100 s) is shorter than an API's lifetime (86400 s)`]],
-  ['the OIDC issuer', { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } }, [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl']],
-  ['the admin API', { admin_api: { issuer: 'example.eu.auth0.com', audience: 'a b', read_permissions: ['read:keys,manage:keys'] } }, [`admin_api.issuer is the issuer's URL`, 'admin_api.audience is the identifier', `admin_api's write_permissions and read_permissions`]],
-  ['no permission at all for the admin API', { admin_api: { issuer: 'https://example.eu.auth0.com/', audience: 'a', write_permissions: [] } }, [`admin_api's write_permissions and read_permissions`]],
-  ['an OIDC secret without its client', { oidc: {}, oidc_client_secret: 'not-a-real-secret' }, ['With oidc_client_secret set, oidc.discovery_url and oidc.client_id are needed too']],
+  [
+    'the plugin',
+    { plugin: { version: '0.1.0', sha256: 'ABC', command: '../postern-auth0' } },
+    [
+      'plugin.version is a version such as v0.1.0',
+      'plugin.sha256 is 64 hexadecimal digits',
+      "plugin.command is the name of a file that lies directly in Vault's plugin directory",
+    ],
+  ],
+  [
+    'a cache that forgets too soon',
+    { cached_token_retention: 100 },
+    [`cached_token_retention (100 s) is shorter than an API's lifetime (86400 s)`],
+  ],
+  [
+    'the OIDC issuer',
+    { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } },
+    [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl'],
+  ],
+  [
+    'the admin API',
+    { admin_api: { issuer: 'example.eu.auth0.com', audience: 'a b', read_permissions: ['read:keys,manage:keys'] } },
+    [`admin_api.issuer is the issuer's URL`, 'admin_api.audience is the identifier', `admin_api's write_permissions and read_permissions`],
+  ],
+  [
+    'no permission at all for the admin API',
+    { admin_api: { issuer: 'https://example.eu.auth0.com/', audience: 'a', write_permissions: [] } },
+    [`admin_api's write_permissions and read_permissions`],
+  ],
+  [
+    'an OIDC secret without its client',
+    { oidc: {}, oidc_client_secret: 'not-a-real-secret' },
+    ['With oidc_client_secret set, oidc.discovery_url and oidc.client_id are needed too'],
+  ],
   [
     'Auth0',
     { auth0: { domain: 'https://example.eu.auth0.com/', binding: 'trust', vault_addresses: ['http://vault'] } },
-    ['auth0.domain is a bare domain such as example.eu.auth0.com', 'auth0.binding is action or organization', `auth0.vault_addresses are origins of Vault's UI`],
+    [
+      'auth0.domain is a bare domain such as example.eu.auth0.com',
+      'auth0.binding is action or organization',
+      `auth0.vault_addresses are origins of Vault's UI`,
+    ],
   ],
 ])('%s: each fault is named', async (_, variables, messages) => {
   const text = await refusal(variables);

@@ -2,8 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { generateKeyPairSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Auth0StandIn, startAuth0 } from '#cli/dev/auth0.ts';
-import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#cli/dev/terraform.ts';
+import { type Auth0StandIn, startAuth0 } from '#dev/auth0.ts';
+import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -18,14 +18,27 @@ const callback = 'http://localhost:8250/oidc/callback';
 const oidcSecret = `oidc-${crypto.randomUUID()}`;
 const upstreamSecret = `upstream-${crypto.randomUUID()}`;
 
-const publicKey = (): string => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const publicKey = (): string =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const assertionKeys = [{ pem: publicKey(), kid: 'one' }, { pem: publicKey() }];
 const issuer = 'https://tokens.example.com/';
 
 const orders = { api: 'orders', scopes: ['read:orders'] };
 const tenants = {
-  acme: { grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, secret_id_ttl: 3600, cidrs: ['0.0.0.0/0', '192.0.2.7/32'], assertion_keys: assertionKeys },
-  globex: { grants: [orders], organization: 'org_globex', token_ttl: 60, vault_cidrs: ['0.0.0.0/0', '192.0.2.7/32', '2001:db8::/32', '2001:db8::7/128'] },
+  acme: {
+    grants: [orders, { api: 'billing', scopes: [] }],
+    default_api: 'orders',
+    claims: { 'https://postern.dev/plan': 'gold' },
+    secret_id_ttl: 3600,
+    cidrs: ['0.0.0.0/0', '192.0.2.7/32'],
+    assertion_keys: assertionKeys,
+  },
+  globex: {
+    grants: [orders],
+    organization: 'org_globex',
+    token_ttl: 60,
+    vault_cidrs: ['0.0.0.0/0', '192.0.2.7/32', '2001:db8::/32', '2001:db8::7/128'],
+  },
 };
 /** Once its accessor is known. */
 const workloads = { deploy: { accessor: '', alias: 'globex-deploy' } };
@@ -58,7 +71,13 @@ async function inventory(): Promise<unknown> {
     root('LIST', 'sys/quotas/rate-limit'),
   ]);
   const names = (answer: Record<string, any>) => Object.keys(answer['data']).sort();
-  return { mounts: names(mounts), auth: names(auth), audit: names(audit), policies: policies['data'].keys, quotas: quotas['data']?.keys ?? [] };
+  return {
+    mounts: names(mounts),
+    auth: names(auth),
+    audit: names(audit),
+    policies: policies['data'].keys,
+    quotas: quotas['data']?.keys ?? [],
+  };
 }
 
 async function issueSecretId(mount: string, role: string): Promise<string> {
@@ -125,21 +144,49 @@ test('apply provisions Vault, and what it makes works', async () => {
     broker_role_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
     approle_accessor: expect.stringMatching(/^auth_approle_/),
     tenants: { acme: { role_id: expect.any(String) }, globex: { role_id: expect.any(String) } },
-    mounts: { approle: 'approle', broker_approle: 'approle-broker', oidc: 'oidc', kv: 'postern', tokens: 'postern-tokens', transit: 'transit' },
+    mounts: {
+      approle: 'approle',
+      broker_approle: 'approle-broker',
+      oidc: 'oidc',
+      kv: 'postern',
+      tokens: 'postern-tokens',
+      transit: 'transit',
+    },
   });
 
   // The shapes that the broker reads.
   expect((await root('GET', 'postern/data/apis/orders'))['data'].data).toEqual({
-    audience: 'https://orders.example.com', source: 'auth0', scopes: ['read:orders', 'write:orders'], lifetime: 86_400, dialect: 'access_token',
+    audience: 'https://orders.example.com',
+    source: 'auth0',
+    scopes: ['read:orders', 'write:orders'],
+    lifetime: 86_400,
+    dialect: 'access_token',
   });
-  expect((await root('GET', 'postern/data/apis/billing'))['data'].data).toMatchObject({ source: 'transit', lifetime: 600, dialect: 'rfc9068_profile' });
+  expect((await root('GET', 'postern/data/apis/billing'))['data'].data).toMatchObject({
+    source: 'transit',
+    lifetime: 600,
+    dialect: 'rfc9068_profile',
+  });
   expect((await root('GET', 'postern/data/tenants/acme'))['data'].data).toEqual({
-    grants: [orders, { api: 'billing', scopes: [] }], default_api: 'orders', introspects: [], organization: null, claims: { 'https://postern.dev/plan': 'gold' }, disabled: false,
+    grants: [orders, { api: 'billing', scopes: [] }],
+    default_api: 'orders',
+    introspects: [],
+    organization: null,
+    claims: { 'https://postern.dev/plan': 'gold' },
+    disabled: false,
   });
   await expectWorkloads();
-  expect((await root('GET', 'postern/data/tenants/globex'))['data'].data).toMatchObject({ organization: 'org_globex', default_api: null, claims: {} });
+  expect((await root('GET', 'postern/data/tenants/globex'))['data'].data).toMatchObject({
+    organization: 'org_globex',
+    default_api: null,
+    claims: {},
+  });
   expect((await root('GET', 'postern-tokens/config'))['data']).toMatchObject({ max_versions: 1, delete_version_after: '25h0m0s' });
-  expect((await root('GET', 'transit/keys/postern'))['data']).toMatchObject({ type: 'rsa-2048', exportable: false, allow_plaintext_backup: false });
+  expect((await root('GET', 'transit/keys/postern'))['data']).toMatchObject({
+    type: 'rsa-2048',
+    exportable: false,
+    allow_plaintext_backup: false,
+  });
   expect((await root('GET', 'sys/quotas/rate-limit/postern-approle'))['data']).toMatchObject({ path: 'auth/approle/', rate: 2000 });
   expect((await root('GET', 'sys/audit'))['data']['postern/']).toMatchObject({ type: 'file' });
 
@@ -161,14 +208,37 @@ test('apply provisions Vault, and what it makes works', async () => {
 /** Whose workloads and keys are whose, as the broker and Vault read it. */
 async function expectWorkloads(): Promise<void> {
   const { acme, globex } = outputs['tenants'];
-  expect((await root('GET', `postern/data/assertions/${acme.role_id}`))['data'].data).toEqual({ tenant: 'acme', keys: [{ kid: 'one', pem: assertionKeys[0]?.pem }, { kid: null, pem: assertionKeys[1]?.pem }] });
-  expect((await root('GET', 'auth/postern-assertion/acme/role/acme'))['data']).toMatchObject({
-    role_type: 'jwt', bound_subject: acme.role_id, bound_audiences: [issuer, `${issuer}oauth/token`], token_type: 'batch', token_policies: [], token_no_default_policy: true, user_claim: 'sub', token_bound_cidrs: ['0.0.0.0/0', '192.0.2.7'],
+  expect((await root('GET', `postern/data/assertions/${acme.role_id}`))['data'].data).toEqual({
+    tenant: 'acme',
+    keys: [
+      { kid: 'one', pem: assertionKeys[0]?.pem },
+      { kid: null, pem: assertionKeys[1]?.pem },
+    ],
   });
-  expect((await root('GET', 'auth/postern-assertion/acme/config'))['data']).toMatchObject({ bound_issuer: acme.role_id, jwt_supported_algs: ['RS256', 'RS384', 'PS256', 'ES256'] });
+  expect((await root('GET', 'auth/postern-assertion/acme/role/acme'))['data']).toMatchObject({
+    role_type: 'jwt',
+    bound_subject: acme.role_id,
+    bound_audiences: [issuer, `${issuer}oauth/token`],
+    token_type: 'batch',
+    token_policies: [],
+    token_no_default_policy: true,
+    user_claim: 'sub',
+    token_bound_cidrs: ['0.0.0.0/0', '192.0.2.7'],
+  });
+  expect((await root('GET', 'auth/postern-assertion/acme/config'))['data']).toMatchObject({
+    bound_issuer: acme.role_id,
+    jwt_supported_algs: ['RS256', 'RS384', 'PS256', 'ES256'],
+  });
   const entity = (await root('GET', 'identity/entity/name/postern.globex.deploy'))['data'];
-  expect(entity).toMatchObject({ metadata: { postern_tenant: 'globex', postern_client_id: globex.role_id }, policies: ['postern-workload'], aliases: [{ name: 'globex-deploy', mount_path: 'auth/workloads/' }] });
-  expect((await root('GET', 'identity/entity/name/postern.acme..assertion'))['data']).toMatchObject({ metadata: { postern_tenant: 'acme' }, aliases: [{ name: acme.role_id }] });
+  expect(entity).toMatchObject({
+    metadata: { postern_tenant: 'globex', postern_client_id: globex.role_id },
+    policies: ['postern-workload'],
+    aliases: [{ name: 'globex-deploy', mount_path: 'auth/workloads/' }],
+  });
+  expect((await root('GET', 'identity/entity/name/postern.acme..assertion'))['data']).toMatchObject({
+    metadata: { postern_tenant: 'acme' },
+    aliases: [{ name: acme.role_id }],
+  });
   expect((await root('GET', 'postern-replay/config'))['data']).toMatchObject({ cas_required: true, max_versions: 1 });
 }
 
@@ -191,7 +261,14 @@ test('a second apply changes nothing, nor does a rotated key, a set upstream cre
 test('the state holds no secret', async () => {
   const state = await readFile(join(terraform.stateDirectory, 'terraform.tfstate'), 'utf8');
   const broker = await issueSecretId('approle-broker', 'broker');
-  const secrets = [vault.rootToken, vault.unsealKey, oidcSecret, upstreamSecret, broker, ...Object.values(credentials).map(({ secretId }) => secretId)];
+  const secrets = [
+    vault.rootToken,
+    vault.unsealKey,
+    oidcSecret,
+    upstreamSecret,
+    broker,
+    ...Object.values(credentials).map(({ secretId }) => secretId),
+  ];
   for (const secret of secrets) expect(state.includes(secret)).toBe(false);
   expect(/client_secret|private_key|hv[sb]\./.test(state)).toBe(false);
   // What else lies in the state directory, the copy of the configuration and the variables, holds none either.
@@ -201,7 +278,11 @@ test('the state holds no secret', async () => {
 });
 
 test('without its client secret the OIDC method is there, and is configured by hand once', async () => {
-  expect((await root('GET', 'auth/oidc/role/operator'))['data']).toMatchObject({ role_type: 'oidc', bound_claims: { [roles]: ['operator'] }, token_policies: ['postern-operator'] });
+  expect((await root('GET', 'auth/oidc/role/operator'))['data']).toMatchObject({
+    role_type: 'oidc',
+    bound_claims: { [roles]: ['operator'] },
+    token_policies: ['postern-operator'],
+  });
   expect((await call(vault.rootToken, 'GET', 'auth/oidc/config')).status).toBe(404);
   const byHand = { oidc_discovery_url: auth0.issuer, oidc_client_id: 'operators', oidc_client_secret: oidcSecret, default_role: 'auditor' };
   expect(await call(vault.rootToken, 'POST', 'auth/oidc/config', byHand)).toMatchObject({ status: 204 });
@@ -210,15 +291,26 @@ test('without its client secret the OIDC method is there, and is configured by h
 
 test('operators and auditors log in by OIDC with their own policy, others not at all', async () => {
   const login = async (role: string, email: string) => {
-    const { json } = await call('', 'PUT', 'auth/oidc/oidc/auth_url', { role, redirect_uri: callback, client_nonce: 'nonce-of-this-login' });
+    const { json } = await call('', 'PUT', 'auth/oidc/oidc/auth_url', {
+      role,
+      redirect_uri: callback,
+      client_nonce: 'nonce-of-this-login',
+    });
     const asked = await fetch(`${json['data'].auth_url}&login_hint=${encodeURIComponent(email)}`, { redirect: 'manual' });
     const back = new URL(asked.headers.get('location') as string).searchParams;
-    const query = new URLSearchParams({ state: back.get('state') as string, code: back.get('code') as string, client_nonce: 'nonce-of-this-login' });
+    const query = new URLSearchParams({
+      state: back.get('state') as string,
+      code: back.get('code') as string,
+      client_nonce: 'nonce-of-this-login',
+    });
     const answer = await call('', 'GET', `auth/oidc/oidc/callback?${query}`);
     if (answer.json['auth']) registerSecret('Vault token', answer.json['auth'].client_token);
     return answer;
   };
-  expect((await login('operator', 'olivia@example.com')).json['auth']).toMatchObject({ policies: ['default', 'postern-operator'], lease_duration: 3600 });
+  expect((await login('operator', 'olivia@example.com')).json['auth']).toMatchObject({
+    policies: ['default', 'postern-operator'],
+    lease_duration: 3600,
+  });
   expect((await login('auditor', 'arthur@example.com')).json['auth']).toMatchObject({ policies: ['default', 'postern-auditor'] });
   expect((await login('operator', 'arthur@example.com')).status).toBe(400);
   expect((await login('auditor', 'nobody@example.com')).status).toBe(400);
@@ -227,13 +319,21 @@ test('operators and auditors log in by OIDC with their own policy, others not at
 test('with its client secret set, Terraform configures the OIDC method and keeps that one secret in its state', async () => {
   const withSecret = { ...terraform, variables: { ...terraform.variables, oidc_client_secret: oidcSecret } };
   await applyTerraform(withSecret);
-  expect((await root('GET', 'auth/oidc/config'))['data']).toMatchObject({ oidc_discovery_url: auth0.issuer, oidc_client_id: 'operators', default_role: 'auditor' });
+  expect((await root('GET', 'auth/oidc/config'))['data']).toMatchObject({
+    oidc_discovery_url: auth0.issuer,
+    oidc_client_id: 'operators',
+    default_role: 'auditor',
+  });
   expect(await planTerraform(withSecret)).toMatchObject({ changes: false });
   const state = await readFile(join(terraform.stateDirectory, 'terraform.tfstate'), 'utf8');
   expect(state.split(oidcSecret)).toHaveLength(2);
   expect(await readFile(join(terraform.stateDirectory, 'variables.tfvars.json'), 'utf8')).not.toContain(oidcSecret);
 
-  await root('POST', 'auth/oidc/config', { oidc_discovery_url: auth0.issuer, oidc_client_id: 'somebody-else', oidc_client_secret: oidcSecret });
+  await root('POST', 'auth/oidc/config', {
+    oidc_discovery_url: auth0.issuer,
+    oidc_client_id: 'somebody-else',
+    oidc_client_secret: oidcSecret,
+  });
   const drifted = await planTerraform(withSecret);
   expect(drifted.changes).toBe(true);
   expect(drifted.text).not.toContain(oidcSecret);
@@ -247,25 +347,42 @@ test('with its client secret set, Terraform configures the OIDC method and keeps
 
 test('what is changed by hand is found by plan, each thing by its address, and mended by apply', async () => {
   const changes: Record<string, () => Promise<unknown>> = {
-    'vault_policy.policy["broker"]': () => root('POST', 'sys/policies/acl/postern-broker', { policy: 'path "*" { capabilities = ["read"] }' }),
-    'module.tenant["acme"].vault_generic_secret.tenant': () => root('POST', 'postern/data/tenants/acme', { data: { grants: [{ api: 'orders', scopes: ['write:orders'] }] } }),
-    'module.tenant["acme"].vault_approle_auth_backend_role.tenant': () => root('POST', 'auth/approle/role/acme', { token_policies: ['postern-tenant', 'postern-broker'] }),
+    'vault_policy.policy["broker"]': () =>
+      root('POST', 'sys/policies/acl/postern-broker', { policy: 'path "*" { capabilities = ["read"] }' }),
+    'module.tenant["acme"].vault_generic_secret.tenant': () =>
+      root('POST', 'postern/data/tenants/acme', { data: { grants: [{ api: 'orders', scopes: ['write:orders'] }] } }),
+    'module.tenant["acme"].vault_approle_auth_backend_role.tenant': () =>
+      root('POST', 'auth/approle/role/acme', { token_policies: ['postern-tenant', 'postern-broker'] }),
     'vault_generic_secret.api["orders"]': () => root('DELETE', 'postern/metadata/apis/orders'),
     'vault_approle_auth_backend_role.broker': () => root('POST', 'auth/approle-broker/role/broker', { token_policies: ['root'] }),
     'vault_generic_endpoint.tokens_config': () => root('POST', 'postern-tokens/config', { max_versions: 10 }),
-    'vault_quota_rate_limit.approle': () => root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 1_000_000 }),
+    'vault_quota_rate_limit.approle': () =>
+      root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 1_000_000 }),
     'vault_jwt_auth_backend_role.people["operator"]': () =>
-      root('POST', 'auth/oidc/role/operator', { role_type: 'oidc', user_claim: 'sub', allowed_redirect_uris: [callback], bound_claims: {}, token_policies: ['postern-operator'] }),
+      root('POST', 'auth/oidc/role/operator', {
+        role_type: 'oidc',
+        user_claim: 'sub',
+        allowed_redirect_uris: [callback],
+        bound_claims: {},
+        token_policies: ['postern-operator'],
+      }),
     'vault_generic_endpoint.replay_config': () => root('POST', 'postern-replay/config', { cas_required: false, max_versions: 1 }),
-    'module.tenant["acme"].vault_generic_endpoint.assertion_config["acme"]': () => root('POST', 'auth/postern-assertion/acme/config', { jwt_validation_pubkeys: [publicKey()], bound_issuer: '' }),
-    'module.tenant["acme"].vault_generic_secret.assertion["acme"]': () => root('POST', `postern/data/assertions/${outputs['tenants'].acme.role_id}`, { data: { tenant: 'globex', keys: [] } }),
-    'module.tenant["globex"].vault_identity_entity.workload["deploy"]': () => root('POST', 'identity/entity/name/postern.globex.deploy', { metadata: { postern_tenant: 'acme' } }),
+    'module.tenant["acme"].vault_generic_endpoint.assertion_config["acme"]': () =>
+      root('POST', 'auth/postern-assertion/acme/config', { jwt_validation_pubkeys: [publicKey()], bound_issuer: '' }),
+    'module.tenant["acme"].vault_generic_secret.assertion["acme"]': () =>
+      root('POST', `postern/data/assertions/${outputs['tenants'].acme.role_id}`, { data: { tenant: 'globex', keys: [] } }),
+    'module.tenant["globex"].vault_identity_entity.workload["deploy"]': () =>
+      root('POST', 'identity/entity/name/postern.globex.deploy', { metadata: { postern_tenant: 'acme' } }),
     'vault_audit.postern': () => root('DELETE', 'sys/audit/postern'),
   };
   for (const change of Object.values(changes)) await change();
   const plan = await planTerraform(terraform);
   const planned = plan.text.split('\n').filter((line) => /^ {2}# .* (will|must) be /.test(line));
-  for (const address of Object.keys(changes)) expect(planned.some((line) => line.includes(address)), address).toBe(true);
+  for (const address of Object.keys(changes))
+    expect(
+      planned.some((line) => line.includes(address)),
+      address,
+    ).toBe(true);
   expect(planned).toHaveLength(Object.keys(changes).length);
   await applyTerraform(terraform);
   expect(await planTerraform(terraform)).toMatchObject({ changes: false });

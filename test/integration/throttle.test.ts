@@ -20,7 +20,10 @@ afterAll(async () => {
   await house.stop();
 });
 
-async function ask({ client_id, client_secret }: Pick<Credential, 'client_id' | 'client_secret'>, from: string): Promise<{ status: number; text: string }> {
+async function ask(
+  { client_id, client_secret }: Pick<Credential, 'client_id' | 'client_secret'>,
+  from: string,
+): Promise<{ status: number; text: string }> {
   const { statusCode, body } = await pool.request({
     method: 'POST',
     path: '/oauth/token',
@@ -43,7 +46,7 @@ async function inParallel(count: number, width: number, work: (i: number) => Pro
 const loginsRefused = async (): Promise<number> => (await replica.events()).filter(({ error }) => error === 'invalid_client').length;
 
 describe(`${GUESSES.toLocaleString('en')} wrong secrets for a customer's client_id`, () => {
-  test('from the customer\'s own address: few reach Vault, and the right secret works every time', async () => {
+  test("from the customer's own address: few reach Vault, and the right secret works every time", async () => {
     const right = await house.issueSecret('acme');
     expect((await ask(right, '203.0.113.7')).status).toBe(200);
     const answers = new Map<number, number>();
@@ -77,7 +80,10 @@ test('a throttled guess is answered alike for a known and an unknown client', as
   const { client_id } = await house.issueSecret('acme');
   const from = '192.0.2.55';
   const last: Record<string, { status: number; text: string }> = {};
-  for (const [name, id] of [['known', client_id], ['unknown', randomUUID()]] as const) {
+  for (const [name, id] of [
+    ['known', client_id],
+    ['unknown', randomUUID()],
+  ] as const) {
     for (let i = 0; i < 15; i++) last[name] = await ask({ client_id: id, client_secret: randomUUID() }, from);
   }
   expect(last['known']?.status).toBe(429);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT, decodeJwt, exportSPKI, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { APIS, TENANTS } from '#cli/dev/scenario.ts';
+import { APIS, TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -36,10 +36,21 @@ beforeAll(async () => {
   await house.root.write('sys/auth/ci', { type: 'jwt' });
   await house.root.write('auth/ci/config', { jwt_validation_pubkeys: [await exportSPKI(keys.publicKey)] });
   for (const type of ['service', 'batch']) {
-    await house.root.write(`auth/ci/role/${type}`, { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'], token_type: type, token_no_default_policy: true, token_ttl: 300 });
+    await house.root.write(`auth/ci/role/${type}`, {
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
+      token_type: type,
+      token_no_default_policy: true,
+      token_ttl: 300,
+    });
   }
   await house.root.write('sys/auth/people', { type: 'userpass' });
-  for (const [user, policies] of [['acme-cron', []], ['olivia', ['postern-operator']], ['stranger', ['postern-workload', 'postern-tenant']]] as const) {
+  for (const [user, policies] of [
+    ['acme-cron', []],
+    ['olivia', ['postern-operator']],
+    ['stranger', ['postern-workload', 'postern-tenant']],
+  ] as const) {
     await house.root.write(`auth/people/users/${user}`, { password: PASSWORD, token_policies: policies });
   }
   const mounts = (await house.root.read('sys/auth'))?.data as Record<string, { accessor: string }>;
@@ -49,7 +60,11 @@ beforeAll(async () => {
       ...TENANTS,
       acme: {
         ...TENANTS.acme,
-        workloads: { deploy: { accessor: accessorOf('ci/'), alias: 'repo:acme/deploy' }, test: { accessor: accessorOf('ci/'), alias: 'repo:acme/test' }, cron: { accessor: accessorOf('people/'), alias: 'acme-cron' } },
+        workloads: {
+          deploy: { accessor: accessorOf('ci/'), alias: 'repo:acme/deploy' },
+          test: { accessor: accessorOf('ci/'), alias: 'repo:acme/test' },
+          cron: { accessor: accessorOf('people/'), alias: 'acme-cron' },
+        },
       },
       globex: { ...TENANTS.globex, workloads: { deploy: { accessor: accessorOf('ci/'), alias: 'repo:globex/deploy' } } },
     },
@@ -66,7 +81,12 @@ function remembered(token: unknown): string {
 
 /** Logs in at Vault as who the workload's own platform says that it is. */
 async function logInAs(subject: string, role: 'service' | 'batch' = 'service'): Promise<string> {
-  const jwt = await new SignJWT().setProtectedHeader({ alg: 'ES256' }).setSubject(subject).setAudience('vault').setExpirationTime('2m').sign(signingKey);
+  const jwt = await new SignJWT()
+    .setProtectedHeader({ alg: 'ES256' })
+    .setSubject(subject)
+    .setAudience('vault')
+    .setExpirationTime('2m')
+    .sign(signingKey);
   const { auth } = await house.root.write('auth/ci/login', { role, jwt });
   return remembered(auth?.['client_token']);
 }
@@ -84,8 +104,17 @@ async function logInByAppRole({ client_id: role_id, client_secret: secret_id }: 
 const ask = (subject: string, parameters: Record<string, string> = {}, at: Pick<LocalReplica, 'issuer'> = replica): Promise<Reply> =>
   post({ grant_type: GRANT, subject_token: subject, subject_token_type: VAULT_TOKEN, ...parameters }, {}, at);
 
-async function post(parameters: Record<string, string> | string, headers: Record<string, string> = {}, at: Pick<LocalReplica, 'issuer'> = replica): Promise<Reply> {
-  const response = await fetch(`${at.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(parameters), headers, redirect: 'error' });
+async function post(
+  parameters: Record<string, string> | string,
+  headers: Record<string, string> = {},
+  at: Pick<LocalReplica, 'issuer'> = replica,
+): Promise<Reply> {
+  const response = await fetch(`${at.issuer}oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams(parameters),
+    headers,
+    redirect: 'error',
+  });
   const text = await response.text();
   const body = JSON.parse(text) as Record<string, unknown>;
   if (typeof body['access_token'] === 'string') registerSecret('access token', body['access_token']);
@@ -125,13 +154,21 @@ describe('a tenant gets its token for a Vault token of whichever login', () => {
   test('globex gets its own, at the same moment', async () => {
     const [a, g] = await Promise.all([logInAs('repo:acme/deploy'), logInAs('repo:globex/deploy')]);
     const replies = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(i % 2 ? a : g, i % 4 < 2 ? ORDERS : REPORTS)));
-    replies.forEach(({ body }, i) => expect(decodeJwt(String(body['access_token']))).toMatchObject({ 'https://postern.dev/tenant': i % 2 ? 'acme' : 'globex' }));
+    replies.forEach(({ body }, i) =>
+      expect(decodeJwt(String(body['access_token']))).toMatchObject({ 'https://postern.dev/tenant': i % 2 ? 'acme' : 'globex' }),
+    );
   });
 
   test('narrower scopes, by audience or resource, under either name of the type; never wider', async () => {
     const subject = await logInAs('repo:acme/deploy');
-    expect((await ask(subject, { ...ORDERS, scope: 'read:orders', requested_token_type: JWT })).body).toMatchObject({ scope: 'read:orders', issued_token_type: JWT });
-    expect((await ask(subject, { resource: ORDERS.audience, requested_token_type: ACCESS_TOKEN })).body).toMatchObject({ scope: 'read:orders write:orders', issued_token_type: ACCESS_TOKEN });
+    expect((await ask(subject, { ...ORDERS, scope: 'read:orders', requested_token_type: JWT })).body).toMatchObject({
+      scope: 'read:orders',
+      issued_token_type: JWT,
+    });
+    expect((await ask(subject, { resource: ORDERS.audience, requested_token_type: ACCESS_TOKEN })).body).toMatchObject({
+      scope: 'read:orders write:orders',
+      issued_token_type: ACCESS_TOKEN,
+    });
     expect((await ask(subject, { resource: ORDERS.audience, audience: ORDERS.audience })).status).toBe(200);
     expect(outcome(await ask(subject, { ...ORDERS, scope: 'read:orders delete:orders' }))).toEqual([400, 'invalid_scope']);
     expect(outcome(await ask(await logInAs('repo:globex/deploy'), { ...ORDERS, scope: 'write:orders' }))).toEqual([400, 'invalid_scope']);
@@ -141,7 +178,12 @@ describe('a tenant gets its token for a Vault token of whichever login', () => {
     const response = await fetch(`${replica.issuer}oauth/token`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ grant_type: GRANT, subject_token: await logInAs('repo:acme/deploy'), subject_token_type: VAULT_TOKEN, ...ORDERS }),
+      body: JSON.stringify({
+        grant_type: GRANT,
+        subject_token: await logInAs('repo:acme/deploy'),
+        subject_token_type: VAULT_TOKEN,
+        ...ORDERS,
+      }),
     });
     const body = (await response.json()) as Record<string, unknown>;
     registerSecret('access token', String(body['access_token']));
@@ -198,10 +240,19 @@ describe('refused before Vault is asked', () => {
   test('a header of client authentication, a query, a repeated parameter', async () => {
     const subject = await logInAs('repo:acme/deploy');
     const good = { grant_type: GRANT, subject_token: subject, subject_token_type: VAULT_TOKEN, ...ORDERS };
-    expect(outcome(await post(good, { Authorization: `Basic ${Buffer.from('a:b').toString('base64')}` }))).toEqual([400, 'invalid_request']);
-    const twice = await fetch(`${replica.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams([...Object.entries(good), ['subject_token', subject]]) });
+    expect(outcome(await post(good, { Authorization: `Basic ${Buffer.from('a:b').toString('base64')}` }))).toEqual([
+      400,
+      'invalid_request',
+    ]);
+    const twice = await fetch(`${replica.issuer}oauth/token`, {
+      method: 'POST',
+      body: new URLSearchParams([...Object.entries(good), ['subject_token', subject]]),
+    });
     expect([twice.status, ((await twice.json()) as { error: string }).error]).toEqual([400, 'invalid_request']);
-    const query = await fetch(`${replica.issuer}oauth/token?subject_token=hvs.in-the-uri`, { method: 'POST', body: new URLSearchParams(good) });
+    const query = await fetch(`${replica.issuer}oauth/token?subject_token=hvs.in-the-uri`, {
+      method: 'POST',
+      body: new URLSearchParams(good),
+    });
     expect([query.status, ((await query.json()) as { error: string }).error]).toEqual([400, 'invalid_request']);
   });
 });
@@ -233,7 +284,14 @@ describe('refused by what Vault says', () => {
   });
 
   test('an expired token', async () => {
-    await house.root.write('auth/ci/role/short', { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'], token_type: 'batch', token_no_default_policy: true, token_ttl: 2 });
+    await house.root.write('auth/ci/role/short', {
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
+      token_type: 'batch',
+      token_no_default_policy: true,
+      token_ttl: 2,
+    });
     const subject = await logInAs('repo:acme/deploy', 'short' as 'batch');
     expect((await ask(subject, ORDERS)).status).toBe(200);
     await sleep(3000);
@@ -244,11 +302,25 @@ describe('refused by what Vault says', () => {
     ['root', async () => house.vault.rootToken],
     ["an operator's", () => logInByPassword('olivia')],
     ["a stranger's with both policies and no tenant", () => logInByPassword('stranger')],
-    ['one made by hand with both policies', async () => remembered((await house.root.write('auth/token/create', { policies: ['postern-tenant', 'postern-workload'], ttl: '1h' })).auth?.['client_token'])],
+    [
+      'one made by hand with both policies',
+      async () =>
+        remembered(
+          (await house.root.write('auth/token/create', { policies: ['postern-tenant', 'postern-workload'], ttl: '1h' })).auth?.[
+            'client_token'
+          ],
+        ),
+    ],
     ['one of another AppRole mount, whose role is called as a tenant', () => logInElsewhere()],
     ["the broker's own", () => logInAsBroker()],
-    ['one with a number of uses', async () => remembered((await house.root.write('auth/token/create', { policies: ['postern-workload'], ttl: '1h', num_uses: 9 })).auth?.['client_token'])],
-  ])('a living token that is no tenant\'s: %s', async (_whose, make) => {
+    [
+      'one with a number of uses',
+      async () =>
+        remembered(
+          (await house.root.write('auth/token/create', { policies: ['postern-workload'], ttl: '1h', num_uses: 9 })).auth?.['client_token'],
+        ),
+    ],
+  ])("a living token that is no tenant's: %s", async (_whose, make) => {
     const subject = await make();
     const reply = await ask(subject, ORDERS);
     expect(outcome(reply)).toEqual([400, 'invalid_request']);
@@ -259,9 +331,19 @@ describe('refused by what Vault says', () => {
 
   test("a child of a workload's token is the workload's, and ends with it", async () => {
     await house.root.write('sys/policies/acl/may-have-children', { policy: 'path "auth/token/create" { capabilities = ["update"] }' });
-    await house.root.write('auth/ci/role/parent', { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['vault'], token_policies: ['may-have-children'], token_ttl: 300 });
+    await house.root.write('auth/ci/role/parent', {
+      role_type: 'jwt',
+      user_claim: 'sub',
+      bound_audiences: ['vault'],
+      token_policies: ['may-have-children'],
+      token_ttl: 300,
+    });
     const parent = await logInAs('repo:acme/deploy', 'parent' as 'service');
-    const made = await fetch(`${house.vault.address}/v1/auth/token/create`, { method: 'POST', headers: { 'X-Vault-Token': parent }, body: JSON.stringify({ meta: { role_name: 'globex', postern_tenant: 'globex' } }) });
+    const made = await fetch(`${house.vault.address}/v1/auth/token/create`, {
+      method: 'POST',
+      headers: { 'X-Vault-Token': parent },
+      body: JSON.stringify({ meta: { role_name: 'globex', postern_tenant: 'globex' } }),
+    });
     const child = remembered(((await made.json()) as { auth: { client_token: string } }).auth.client_token);
     const reply = await ask(child, ORDERS);
     expect(decodeJwt(String(reply.body['access_token']))).toMatchObject({ 'https://postern.dev/tenant': 'acme' });
@@ -273,7 +355,9 @@ describe('refused by what Vault says', () => {
     const subject = await logInByAppRole(await house.issueSecret('globex'));
     expect((await ask(subject, ORDERS)).status).toBe(200);
     const entity = (await house.root.write('auth/token/lookup', { token: subject })).data?.['entity_id'];
-    await house.root.write(`identity/entity/id/${String(entity)}`, { metadata: { postern_tenant: 'acme', postern_client_id: house.roleIds['acme'] } });
+    await house.root.write(`identity/entity/id/${String(entity)}`, {
+      metadata: { postern_tenant: 'acme', postern_client_id: house.roleIds['acme'] },
+    });
     expect(outcome(await ask(subject, ORDERS))).toEqual([400, 'invalid_request']);
     await house.root.write(`identity/entity/id/${String(entity)}`, { metadata: {} });
     await house.root.delete(`identity/entity/id/${String(entity)}`);
@@ -289,8 +373,35 @@ describe('refused by what Vault says', () => {
   });
 
   test('what is no token at all: never a 5xx', async () => {
-    const shapes = ['x', '..', '../sys', 'hvs.', 'hvs.abc', 'hvs.abc.def', 'hvs.abc.root', 's.abc', 's.abc.def', 'b.AAAA', 'b.AAAA.def', 'hvb.AAAAAQJ', 'hvb.AAAA.def', 'hvr.abc', 'hvr.abc.def', 'r.abc', 'a.b.c.d', `hvb.${'A'.repeat(5000)}`, '"', '%00', 'null', '{}', 'Bearer x', 'hvs.CAESIA', `hvs.CAES${'A'.repeat(90)}`];
-    for (const shape of shapes) expect([shape, ...(outcome(await ask(shape, ORDERS)) as unknown[])]).toEqual([shape, 400, 'invalid_request']);
+    const shapes = [
+      'x',
+      '..',
+      '../sys',
+      'hvs.',
+      'hvs.abc',
+      'hvs.abc.def',
+      'hvs.abc.root',
+      's.abc',
+      's.abc.def',
+      'b.AAAA',
+      'b.AAAA.def',
+      'hvb.AAAAAQJ',
+      'hvb.AAAA.def',
+      'hvr.abc',
+      'hvr.abc.def',
+      'r.abc',
+      'a.b.c.d',
+      `hvb.${'A'.repeat(5000)}`,
+      '"',
+      '%00',
+      'null',
+      '{}',
+      'Bearer x',
+      'hvs.CAESIA',
+      `hvs.CAES${'A'.repeat(90)}`,
+    ];
+    for (const shape of shapes)
+      expect([shape, ...(outcome(await ask(shape, ORDERS)) as unknown[])]).toEqual([shape, 400, 'invalid_request']);
   });
 
   test('a flood of bad tokens is held back: few reach Vault', async () => {
@@ -312,7 +423,7 @@ describe('refused by what Vault says', () => {
   });
 });
 
-test('nothing of the subject token is left in the heap of the broker, nor in Vault\'s documents', async () => {
+test("nothing of the subject token is left in the heap of the broker, nor in Vault's documents", async () => {
   const folder = await mkdtemp(join(tmpdir(), 'postern-heap-'));
   const broker = await house.startReplicaProcess({ env: { NODE_OPTIONS: `--heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}` } });
   const subject = await logInAs('repo:acme/deploy');
@@ -347,7 +458,10 @@ test('a sealed Vault is a 503, never a word about the token', async () => {
     expect(outcome(reply)).toEqual([503, 'temporarily_unavailable']);
     expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
   }
-  await fetch(`${house.vault.address}/v1/sys/unseal`, { method: 'POST', body: JSON.stringify({ key: Buffer.from(house.vault.unsealKey, 'base64').toString('hex') }) });
+  await fetch(`${house.vault.address}/v1/sys/unseal`, {
+    method: 'POST',
+    body: JSON.stringify({ key: Buffer.from(house.vault.unsealKey, 'base64').toString('hex') }),
+  });
   await expect.poll(async () => (await ask(subject, ORDERS)).status, { timeout: 15_000 }).toBe(200);
 });
 

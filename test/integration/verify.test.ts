@@ -27,7 +27,8 @@ function keyOf({ client_id, client_secret }: Credential): string {
   return key;
 }
 
-const issueKey = async (tenant: string, options?: Parameters<House['issueSecret']>[1]): Promise<string> => keyOf(await house.issueSecret(tenant, options));
+const issueKey = async (tenant: string, options?: Parameters<House['issueSecret']>[1]): Promise<string> =>
+  keyOf(await house.issueSecret(tenant, options));
 
 async function verify(query: string, headers: Record<string, string>, on: Pick<LocalReplica, 'issuer'> = replica, method = 'GET') {
   const response = await fetch(`${on.issuer}verify?${query}`, { headers, method });
@@ -51,17 +52,32 @@ describe('a key', () => {
     const key = await issueKey('acme');
     const first = await verify(ORDERS, bearer(key));
     expect(first.status).toBe(200);
-    expect(decodeJwt(first.token ?? '')).toMatchObject({ iss: house.auth0.issuer, aud: 'https://orders.example.com', scope: 'read:orders write:orders', 'https://postern.dev/tenant': 'acme' });
+    expect(decodeJwt(first.token ?? '')).toMatchObject({
+      iss: house.auth0.issuer,
+      aud: 'https://orders.example.com',
+      scope: 'read:orders write:orders',
+      'https://postern.dev/tenant': 'acme',
+    });
     expect([first.headers.get('x-postern-tenant'), first.headers.get('x-postern-scope')]).toEqual(['acme', 'read:orders write:orders']);
     const calls = replica.calls();
-    for (const headers of [bearer(key), { 'X-API-Key': key }, { Authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` }]) expect((await verify(`${ORDERS}&scope=read:orders`, headers)).token).toBe(first.token);
+    for (const headers of [bearer(key), { 'X-API-Key': key }, { Authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` }])
+      expect((await verify(`${ORDERS}&scope=read:orders`, headers)).token).toBe(first.token);
     expect(replica.calls()).toEqual(calls);
-    expect((await replica.events()).at(-1)).toMatchObject({ event: 'token.exchange', door: 'verify', outcome: 'granted', tenant: 'acme', api: 'orders', source: 'memory' });
+    expect((await replica.events()).at(-1)).toMatchObject({
+      event: 'token.exchange',
+      door: 'verify',
+      outcome: 'granted',
+      tenant: 'acme',
+      api: 'orders',
+      source: 'memory',
+    });
   });
 
   test('role_id and secret_id by Basic are the same credential', async () => {
     const credential = await house.issueSecret('globex');
-    const reply = await verify(PAYROLL, { Authorization: `Basic ${Buffer.from(`${credential.client_id}:${credential.client_secret}`).toString('base64')}` });
+    const reply = await verify(PAYROLL, {
+      Authorization: `Basic ${Buffer.from(`${credential.client_id}:${credential.client_secret}`).toString('base64')}`,
+    });
     expect([reply.status, reply.headers.get('x-postern-tenant')]).toEqual([200, 'globex']);
   });
 
@@ -94,7 +110,7 @@ describe('a key', () => {
   });
 });
 
-describe('the client\'s address', () => {
+describe("the client's address", () => {
   test('of a key bound to addresses is what a trusted gateway says, and nobody else', async () => {
     const key = await issueKey('acme', { cidrs: ['198.51.100.0/24'] });
     const from = (address: string) => ({ ...bearer(key), 'X-Forwarded-For': address });
@@ -134,7 +150,11 @@ describe('bad input', () => {
     const seconds = (performance.now() - begun) / 1000;
     expect(keys.length).toBeGreaterThan(49_990);
     expect(told).toBe('401'.repeat(keys.length));
-    expect((await replica.events()).slice(events).every(({ client_id_sha256, tenant }) => client_id_sha256 === undefined && tenant === undefined)).toBe(true);
+    expect(
+      (await replica.events())
+        .slice(events)
+        .every(({ client_id_sha256, tenant }) => client_id_sha256 === undefined && tenant === undefined),
+    ).toBe(true);
     // The broker itself asks Vault for state/epoch each second, and now and then for its other documents.
     expect(replica.calls().vault - before.vault).toBeLessThanOrEqual(Math.ceil(quietRate * seconds) + 10);
     expect(replica.calls().auth0).toBe(before.auth0);
@@ -153,7 +173,11 @@ describe('bad input', () => {
     });
     for (let from = 0; from < keys.length; from += 500) {
       const batch = keys.slice(from, from + 500);
-      socket.write(batch.map((key, i) => `GET /verify?${ORDERS} HTTP/1.1\r\nHost: x\r\n${i % 2 ? 'X-API-Key: ' : 'Authorization: Bearer '}${key}\r\n\r\n`).join(''));
+      socket.write(
+        batch
+          .map((key, i) => `GET /verify?${ORDERS} HTTP/1.1\r\nHost: x\r\n${i % 2 ? 'X-API-Key: ' : 'Authorization: Bearer '}${key}\r\n\r\n`)
+          .join(''),
+      );
       await expect.poll(() => statuses.length, { timeout: 30_000, interval: 5 }).toBe((from + batch.length) * 3);
     }
     socket.destroy();
@@ -171,46 +195,122 @@ describe('bad input', () => {
     const good = await issueKey('acme');
     const random = seeded(42);
     const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-    const targets = ['/verify', '/verify?', '/verify?audience=', `/verify?${ORDERS}&${ORDERS}`, `/verify?${ORDERS}&tenant=acme`, '/verify?%', '/verify/', '/verify/-/', '/verify/audience/%ff/-/', '/verify/audience/a', '/verify//', '/verify/audience/a/scope//-/x'];
-    const credentials = ['', `Authorization: Bearer ${good}`, 'Authorization: Bearer', 'Authorization: Basic !', `Authorization: Basic ${Buffer.from('nocolon').toString('base64')}`, `Authorization: Bearer ${good}\r\nAuthorization: Bearer ${good}`, `X-API-Key: ${good}\r\nX-API-Key: x`, `Authorization: Bearer "${good}"`, 'X-API-Key: \xff\xfe', `X-API-Key: ${'a'.repeat(5000)}`, `Authorization: Negotiate ${'A'.repeat(2000)}`];
-    const oddities = ['', 'Content-Length: 0', 'Content-Length: 5', 'Transfer-Encoding: chunked', 'Expect: nonsense', 'Host: y', 'Connection: Upgrade\r\nUpgrade: websocket', `Cookie: ${'c'.repeat(9000)}`, 'Content-Length: x'];
+    const targets = [
+      '/verify',
+      '/verify?',
+      '/verify?audience=',
+      `/verify?${ORDERS}&${ORDERS}`,
+      `/verify?${ORDERS}&tenant=acme`,
+      '/verify?%',
+      '/verify/',
+      '/verify/-/',
+      '/verify/audience/%ff/-/',
+      '/verify/audience/a',
+      '/verify//',
+      '/verify/audience/a/scope//-/x',
+    ];
+    const credentials = [
+      '',
+      `Authorization: Bearer ${good}`,
+      'Authorization: Bearer',
+      'Authorization: Basic !',
+      `Authorization: Basic ${Buffer.from('nocolon').toString('base64')}`,
+      `Authorization: Bearer ${good}\r\nAuthorization: Bearer ${good}`,
+      `X-API-Key: ${good}\r\nX-API-Key: x`,
+      `Authorization: Bearer "${good}"`,
+      'X-API-Key: \xff\xfe',
+      `X-API-Key: ${'a'.repeat(5000)}`,
+      `Authorization: Negotiate ${'A'.repeat(2000)}`,
+    ];
+    const oddities = [
+      '',
+      'Content-Length: 0',
+      'Content-Length: 5',
+      'Transfer-Encoding: chunked',
+      'Expect: nonsense',
+      'Host: y',
+      'Connection: Upgrade\r\nUpgrade: websocket',
+      `Cookie: ${'c'.repeat(9000)}`,
+      'Content-Length: x',
+    ];
     const wrong: string[] = [];
     for (let batch = 0; batch < 60; batch++) {
-      await Promise.all(Array.from({ length: 50 }, async () => {
-        const target = random() < 0.7 ? pick(targets) : `/verify?${ORDERS}`;
-        let lines = [pick(credentials), pick(oddities)];
-        // Where the target is good, the credential must not be.
-        if (target === `/verify?${ORDERS}`) lines = [pick(credentials.filter((line) => line !== `Authorization: Bearer ${good}`)), pick(oddities)];
-        const request = [`${pick(['GET', 'POST', 'PUT', 'DELETE', 'FOO', 'get'])} ${target} HTTP/1.1`, 'Host: x', 'Connection: close', ...lines.filter((line) => line !== ''), '', ''].join('\r\n');
-        const { replies, hung, garbage } = await sendBytes(port(), Buffer.from(request, 'latin1'), { patience: 10_000 });
-        const ok = !hung && garbage === '' && replies.length <= 1 && replies.every(({ status, headers }) => status >= 400 && status < 500 && headers['authorization'] === undefined);
-        if (!ok) wrong.push(JSON.stringify({ request, replies, hung, garbage }).slice(0, 500));
-      }));
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const target = random() < 0.7 ? pick(targets) : `/verify?${ORDERS}`;
+          let lines = [pick(credentials), pick(oddities)];
+          // Where the target is good, the credential must not be.
+          if (target === `/verify?${ORDERS}`)
+            lines = [pick(credentials.filter((line) => line !== `Authorization: Bearer ${good}`)), pick(oddities)];
+          const request = [
+            `${pick(['GET', 'POST', 'PUT', 'DELETE', 'FOO', 'get'])} ${target} HTTP/1.1`,
+            'Host: x',
+            'Connection: close',
+            ...lines.filter((line) => line !== ''),
+            '',
+            '',
+          ].join('\r\n');
+          const { replies, hung, garbage } = await sendBytes(port(), Buffer.from(request, 'latin1'), { patience: 10_000 });
+          const ok =
+            !hung &&
+            garbage === '' &&
+            replies.length <= 1 &&
+            replies.every(({ status, headers }) => status >= 400 && status < 500 && headers['authorization'] === undefined);
+          if (!ok) wrong.push(JSON.stringify({ request, replies, hung, garbage }).slice(0, 500));
+        }),
+      );
     }
     expect(wrong).toEqual([]);
   });
 
-  test('2,000 permutations of forwarded and identity headers: nobody is let in by them, and a good key stays its own tenant\'s', async () => {
+  test("2,000 permutations of forwarded and identity headers: nobody is let in by them, and a good key stays its own tenant's", async () => {
     const [acme, globex] = [await issueKey('acme'), await issueKey('globex')];
     const other = await verify(PAYROLL, bearer(globex));
-    const claims = ['globex', 'admin', 'read:payroll', 'https://payroll.example.com', '/verify?audience=https://payroll.example.com', 'POST', '127.0.0.1', 'for=127.0.0.1;by=10.0.0.1', `Bearer ${globex}`, globex, `Bearer ${other.token}`, String(other.token), 'true', '*', ''];
+    const claims = [
+      'globex',
+      'admin',
+      'read:payroll',
+      'https://payroll.example.com',
+      '/verify?audience=https://payroll.example.com',
+      'POST',
+      '127.0.0.1',
+      'for=127.0.0.1;by=10.0.0.1',
+      `Bearer ${globex}`,
+      globex,
+      `Bearer ${other.token}`,
+      String(other.token),
+      'true',
+      '*',
+      '',
+    ];
     const random = seeded(43);
     const wrong: string[] = [];
     const counts = { refused: 0, allowed: 0 };
     for (let batch = 0; batch < 40; batch++) {
-      await Promise.all(Array.from({ length: 50 }, async (_, i) => {
-        const good = i % 4 === 0;
-        const method = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'][Math.floor(random() * 5)];
-        const lines = [...identityHeaders(random, claims), ...(good ? [random() < 0.5 ? `X-API-Key: ${acme}` : `Authorization: Bearer ${acme}`] : [])].sort(() => random() - 0.5);
-        const request = [`${method} /verify?${ORDERS}&scope=read:orders HTTP/1.1`, 'Host: x', 'Connection: close', ...lines, '', ''].join('\r\n');
-        const reply = (await sendBytes(port(), Buffer.from(request), { patience: 10_000 })).replies[0];
-        const token = reply?.headers['authorization']?.replace(/^Bearer /, '');
-        const right = good
-          ? reply?.status === 200 && reply.headers['x-postern-tenant'] === 'acme' && token !== undefined && decodeJwt(token)['https://postern.dev/tenant'] === 'acme' && decodeJwt(token).aud === 'https://orders.example.com'
-          : reply?.status === 401 && token === undefined && reply.headers['x-postern-tenant'] === undefined;
-        counts[good ? 'allowed' : 'refused']++;
-        if (!right) wrong.push(JSON.stringify({ request, reply }));
-      }));
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          const good = i % 4 === 0;
+          const method = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'][Math.floor(random() * 5)];
+          const lines = [
+            ...identityHeaders(random, claims),
+            ...(good ? [random() < 0.5 ? `X-API-Key: ${acme}` : `Authorization: Bearer ${acme}`] : []),
+          ].sort(() => random() - 0.5);
+          const request = [`${method} /verify?${ORDERS}&scope=read:orders HTTP/1.1`, 'Host: x', 'Connection: close', ...lines, '', ''].join(
+            '\r\n',
+          );
+          const reply = (await sendBytes(port(), Buffer.from(request), { patience: 10_000 })).replies[0];
+          const token = reply?.headers['authorization']?.replace(/^Bearer /, '');
+          const right = good
+            ? reply?.status === 200 &&
+              reply.headers['x-postern-tenant'] === 'acme' &&
+              token !== undefined &&
+              decodeJwt(token)['https://postern.dev/tenant'] === 'acme' &&
+              decodeJwt(token).aud === 'https://orders.example.com'
+            : reply?.status === 401 && token === undefined && reply.headers['x-postern-tenant'] === undefined;
+          counts[good ? 'allowed' : 'refused']++;
+          if (!right) wrong.push(JSON.stringify({ request, reply }));
+        }),
+      );
     }
     expect(wrong).toEqual([]);
     expect(counts).toEqual({ refused: 40 * 37, allowed: 40 * 13 });

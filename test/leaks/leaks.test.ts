@@ -12,7 +12,10 @@ it('no secret that any test used stands in any log, in any spelling', () => {
   const logs = files.map((entry) => ({ name: entry.name, text: readFileSync(join(entry.parentPath, entry.name), 'latin1') }));
   // A search that has nothing to look for, or nowhere to look, proves nothing.
   expect(secrets.length, 'secrets in the ledger').toBeGreaterThan(0);
-  expect(logs.reduce((size, log) => size + log.text.length, 0), 'bytes of logs').toBeGreaterThan(0);
+  expect(
+    logs.reduce((size, log) => size + log.text.length, 0),
+    'bytes of logs',
+  ).toBeGreaterThan(0);
   const found = logs.flatMap(({ name, text }) => leaksIn(text, secrets).map((kind) => `${kind} in ${name}`));
   expect(found).toEqual([]);
 });

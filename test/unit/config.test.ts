@@ -73,7 +73,10 @@ describe('the least that works', () => {
   });
 
   test('a misspelt variable is noticed, by its name alone', () => {
-    expect(readConfig({ ...good, POSTERN_VERIFY_TLL: CANARY, POSTERN_: 'x', OTHER: 'x', VAULT_TOKEN: 'x' }).unknown).toEqual(['POSTERN_VERIFY_TLL', 'POSTERN_']);
+    expect(readConfig({ ...good, POSTERN_VERIFY_TLL: CANARY, POSTERN_: 'x', OTHER: 'x', VAULT_TOKEN: 'x' }).unknown).toEqual([
+      'POSTERN_VERIFY_TLL',
+      'POSTERN_',
+    ]);
   });
 
   test('issuers get the trailing slash that verifiers compare', () => {
@@ -113,7 +116,23 @@ describe('refused', () => {
       VAULT_CACERT: `/nowhere/${CANARY}`,
     });
     const named = (name: string) => faults.filter((fault) => fault.startsWith(`${name} `)).length;
-    for (const name of ['POSTERN_ISSUER', 'POSTERN_LISTEN', 'VAULT_ADDR', 'POSTERN_ERROR_DIALECT', 'POSTERN_AUTH0_ISSUER', 'POSTERN_AUTH0_BINDING', 'POSTERN_VERIFY_TTL', 'POSTERN_CACHE_TOKENS', 'POSTERN_KV_MOUNT', 'POSTERN_TENANT_CLAIM', 'POSTERN_LOG_LEVEL', 'POSTERN_FORWARD_CLIENT_ADDRESS', 'POSTERN_TRUSTED_PROXIES', 'POSTERN_ROLE_ID', 'VAULT_CACERT']) {
+    for (const name of [
+      'POSTERN_ISSUER',
+      'POSTERN_LISTEN',
+      'VAULT_ADDR',
+      'POSTERN_ERROR_DIALECT',
+      'POSTERN_AUTH0_ISSUER',
+      'POSTERN_AUTH0_BINDING',
+      'POSTERN_VERIFY_TTL',
+      'POSTERN_CACHE_TOKENS',
+      'POSTERN_KV_MOUNT',
+      'POSTERN_TENANT_CLAIM',
+      'POSTERN_LOG_LEVEL',
+      'POSTERN_FORWARD_CLIENT_ADDRESS',
+      'POSTERN_TRUSTED_PROXIES',
+      'POSTERN_ROLE_ID',
+      'VAULT_CACERT',
+    ]) {
       expect([name, named(name)]).toEqual([name, 1]);
     }
     expect(faults.join('\n')).toContain('not POSTERN_SECRET_ID and POSTERN_WRAPPED_SECRET_ID');
@@ -172,21 +191,30 @@ describe('refused', () => {
     expect(faults[0]).toMatch(new RegExp(`^${name} `));
   });
 
-  test.each(['http://127.0.0.1:3000/', 'http://localhost:3000', 'http://[::1]:3000/', 'https://acme.eu.auth0.com/'])('but not POSTERN_AUTH0_ISSUER=%s', (value) => {
-    expect(faultsOf({ ...good, POSTERN_AUTH0_ISSUER: value })).toEqual([]);
-  });
+  test.each(['http://127.0.0.1:3000/', 'http://localhost:3000', 'http://[::1]:3000/', 'https://acme.eu.auth0.com/'])(
+    'but not POSTERN_AUTH0_ISSUER=%s',
+    (value) => {
+      expect(faultsOf({ ...good, POSTERN_AUTH0_ISSUER: value })).toEqual([]);
+    },
+  );
 
   test.each(['10.0.0.1', '10.0.0.0/8, 2001:db8::/32', 'loopback'])('but not POSTERN_TRUSTED_PROXIES=%s', (value) => {
     expect(faultsOf({ ...good, POSTERN_TRUSTED_PROXIES: value })).toEqual([]);
   });
 });
 
-describe('the broker\'s secret_id', () => {
+describe("the broker's secret_id", () => {
   const { POSTERN_SECRET_ID: _none, ...rest } = good;
 
   test('from a file, without the line end that editors and shells put there', () => {
-    expect(readConfig({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('secret', `${CANARY}\n`) }).secretId).toEqual({ value: CANARY, wrapped: false });
-    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID_FILE: fileOf('wrapped', `  ${CANARY}\r\n`) }).secretId).toEqual({ value: CANARY, wrapped: true });
+    expect(readConfig({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('secret', `${CANARY}\n`) }).secretId).toEqual({
+      value: CANARY,
+      wrapped: false,
+    });
+    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID_FILE: fileOf('wrapped', `  ${CANARY}\r\n`) }).secretId).toEqual({
+      value: CANARY,
+      wrapped: true,
+    });
     expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID: CANARY }).secretId).toEqual({ value: CANARY, wrapped: true });
   });
 
@@ -206,7 +234,9 @@ test('TLS: both files or none, and they must be readable', () => {
   const cert = fileOf('cert.pem', 'CERT');
   expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toEqual({ cert: 'CERT', key: 'CERT' });
   expect(faultsOf({ ...good, POSTERN_TLS_KEY_FILE: cert })).toHaveLength(1);
-  expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual(['POSTERN_TLS_KEY_FILE cannot be read (ENOENT)']);
+  expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual([
+    'POSTERN_TLS_KEY_FILE cannot be read (ENOENT)',
+  ]);
 });
 
 describe('the admin listener', () => {
@@ -215,11 +245,17 @@ describe('the admin listener', () => {
   });
 
   test.each(['127.0.0.1:8081', 'localhost:8081', '[::1]:8081'])('needs no TLS on loopback: %s', (listen) => {
-    expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen }).admin).toEqual({ host: listen.slice(0, -5).replace(/^\[|\]$/g, ''), port: 8081, tls: undefined });
+    expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen }).admin).toEqual({
+      host: listen.slice(0, -5).replace(/^\[|\]$/g, ''),
+      port: 8081,
+      tls: undefined,
+    });
   });
 
   test.each(['0.0.0.0:8081', '10.0.0.1:8081', '[::]:8081', 'admin.example.com:8081', 'a%:8081'])('anywhere else it does: %s', (listen) => {
-    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: listen })).toEqual([expect.stringMatching(/^POSTERN_ADMIN_LISTEN is not on loopback/)]);
+    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: listen })).toEqual([
+      expect.stringMatching(/^POSTERN_ADMIN_LISTEN is not on loopback/),
+    ]);
     expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen, POSTERN_ADMIN_BEHIND_TLS_PROXY: 'true' }).admin?.tls).toBeUndefined();
     const tls = { POSTERN_ADMIN_TLS_CERT_FILE: fileOf('admin.crt', 'cert'), POSTERN_ADMIN_TLS_KEY_FILE: fileOf('admin.key', 'key') };
     expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toEqual({ cert: 'cert', key: 'key' });
@@ -228,7 +264,9 @@ describe('the admin listener', () => {
   test('takes JWTs of a known issuer only', () => {
     const admin = { ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_AUDIENCE: 'https://postern.example.com/admin' };
     expect(faultsOf(admin)).toEqual(['POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it']);
-    expect(readConfig({ ...admin, POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com/' }).POSTERN_ADMIN_AUDIENCE).toBe('https://postern.example.com/admin');
+    expect(readConfig({ ...admin, POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com/' }).POSTERN_ADMIN_AUDIENCE).toBe(
+      'https://postern.example.com/admin',
+    );
   });
 
   test('half of a certificate is a fault', () => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { BatchedLines, createDestination, createLog, describeError } from '#broker/log.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 
 const CANARY = 'canary-7f3e';
 
@@ -16,20 +16,27 @@ function logged(work: (log: ReturnType<typeof createLog>) => void, level = 'trac
 }
 
 describe('redaction, the last net', () => {
-  test.each(['secret_id', 'client_secret', 'access_token', 'token', 'client_token', 'authorization', 'headers', 'body', 'password', 'jwt'])('%s, at the top and one and two levels down', (name) => {
-    const text = logged((log) => {
-      log.info({ [name]: CANARY }, 'a');
-      log.info({ x: { [name]: CANARY } }, 'b');
-      log.info({ x: { y: { [name]: { deep: CANARY } } } }, 'c');
-    });
-    expect(text).not.toContain(CANARY);
-    expect(text.match(/\[redacted\]/g)).toHaveLength(3);
-  });
+  test.each(['secret_id', 'client_secret', 'access_token', 'token', 'client_token', 'authorization', 'headers', 'body', 'password', 'jwt'])(
+    '%s, at the top and one and two levels down',
+    (name) => {
+      const text = logged((log) => {
+        log.info({ [name]: CANARY }, 'a');
+        log.info({ x: { [name]: CANARY } }, 'b');
+        log.info({ x: { y: { [name]: { deep: CANARY } } } }, 'c');
+      });
+      expect(text).not.toContain(CANARY);
+      expect(text.match(/\[redacted\]/g)).toHaveLength(3);
+    },
+  );
 });
 
 describe('an error', () => {
   test('of ours: code, message and detail', () => {
-    expect(describeError(new PosternError('access_denied', 'said aloud', { detail: 'for operators' }))).toEqual({ code: 'access_denied', message: 'said aloud', detail: 'for operators' });
+    expect(describeError(new PosternError('access_denied', 'said aloud', { detail: 'for operators' }))).toEqual({
+      code: 'access_denied',
+      message: 'said aloud',
+      detail: 'for operators',
+    });
     expect(describeError(new VaultFault('denied', 'Vault answered 403'))).toEqual({ code: 'vault_denied', message: 'Vault answered 403' });
   });
 
@@ -40,7 +47,11 @@ describe('an error', () => {
     ['a message and no stack', () => Object.assign(new Error(CANARY), { stack: undefined })],
     ['a stack that is no string', () => Object.assign(new Error(CANARY), { stack: { at: CANARY } })],
     ['a stack of its own making', () => Object.assign(new Error('x'), { stack: `Error: x\n    at f (${CANARY})` })],
-    ['request and response', () => Object.assign(new Error('x'), { config: { headers: { 'X-Vault-Token': CANARY } }, response: { data: CANARY }, request: CANARY })],
+    [
+      'request and response',
+      () =>
+        Object.assign(new Error('x'), { config: { headers: { 'X-Vault-Token': CANARY } }, response: { data: CANARY }, request: CANARY }),
+    ],
     ['a cause', () => new Error('x', { cause: new Error(CANARY) })],
     ['errors', () => new AggregateError([new Error(CANARY)], CANARY)],
     ['a code that is none', () => Object.assign(new Error('x'), { code: `${CANARY} with spaces` })],

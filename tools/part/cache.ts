@@ -97,7 +97,10 @@ async function take(path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const holder = Number(await readFile(path, 'utf8').catch(() => ''));
-  const touched = await stat(path).then((entry) => entry.mtimeMs, () => Date.now());
+  const touched = await stat(path).then(
+    (entry) => entry.mtimeMs,
+    () => Date.now(),
+  );
   // The pid alone is not enough: the cache may be shared by containers that can't see one another's.
   if (Date.now() - touched > STALE_MS || (holder > 0 && !isRunning(holder) && Date.now() - touched > BEAT_MS * 2)) {
     await unlink(path).catch(() => {});

@@ -106,7 +106,10 @@ export async function onPath(name: string, env: NodeJS.ProcessEnv): Promise<stri
 }
 
 export async function executable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(() => true, () => false);
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Asking for a version must not call home, and a broken CLI configuration is no fault of the program. */

@@ -143,7 +143,13 @@ function run(terraform: Part, args: string[], folder: string, env: NodeJS.Proces
   return execa(terraform.path, args, {
     cwd: folder,
     // An offline machine must move on fast; the real download is not bounded by these.
-    env: { ...env, CHECKPOINT_DISABLE: '1', TF_REGISTRY_CLIENT_TIMEOUT: '5', TF_REGISTRY_DISCOVERY_RETRY: '0', TF_DATA_DIR: join(folder, '.terraform') },
+    env: {
+      ...env,
+      CHECKPOINT_DISABLE: '1',
+      TF_REGISTRY_CLIENT_TIMEOUT: '5',
+      TF_REGISTRY_DISCOVERY_RETRY: '0',
+      TF_DATA_DIR: join(folder, '.terraform'),
+    },
     extendEnv: false,
     reject: false,
     stdin: 'ignore',
@@ -153,7 +159,10 @@ function run(terraform: Part, args: string[], folder: string, env: NodeJS.Proces
 
 /** The message of Terraform's first error box, on one line. */
 function firstError(text: string): string | undefined {
-  const plain = text.replaceAll(/^[│╷╵]\s?/gm, '').split('\n\n').find((paragraph) => paragraph.includes('Could not'));
+  const plain = text
+    .replaceAll(/^[│╷╵]\s?/gm, '')
+    .split('\n\n')
+    .find((paragraph) => paragraph.includes('Could not'));
   return plain?.replaceAll(/\s+/g, ' ').trim();
 }
 

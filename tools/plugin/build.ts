@@ -78,8 +78,19 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
   const parts = await bundledPackages(folders);
   await writeFile(join(folder, `${PLUGIN_NAME}.notice.txt`), await notice(parts, process.versions.node));
   const packages = parts.map(({ name, version: packaged, license }) => ({ name, version: packaged, license }));
-  const made: PluginBuild = { name: PLUGIN_NAME, version, platform: process.platform, architecture: process.arch, node: process.versions.node, packages, files };
-  await writeFile(join(folder, `${PLUGIN_NAME}.json`), `${JSON.stringify({ ...made, files: files.map((file) => ({ ...file, file: file.file.slice(folder.length + 1) })) }, null, 2)}\n`);
+  const made: PluginBuild = {
+    name: PLUGIN_NAME,
+    version,
+    platform: process.platform,
+    architecture: process.arch,
+    node: process.versions.node,
+    packages,
+    files,
+  };
+  await writeFile(
+    join(folder, `${PLUGIN_NAME}.json`),
+    `${JSON.stringify({ ...made, files: files.map((file) => ({ ...file, file: file.file.slice(folder.length + 1) })) }, null, 2)}\n`,
+  );
   return made;
 }
 

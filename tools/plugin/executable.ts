@@ -24,7 +24,14 @@ export async function makeExecutable(script: string, file: string, report: Repor
   try {
     // Names without folders: they are written into the executable.
     await copyFile(script, join(scratch, 'postern-auth0.cjs'));
-    const config = { main: 'postern-auth0.cjs', output: 'blob', disableExperimentalSEAWarning: true, useCodeCache: false, execArgv: MEMORY_FLAGS, execArgvExtension: 'none' };
+    const config = {
+      main: 'postern-auth0.cjs',
+      output: 'blob',
+      disableExperimentalSEAWarning: true,
+      useCodeCache: false,
+      execArgv: MEMORY_FLAGS,
+      execArgvExtension: 'none',
+    };
     await writeFile(join(scratch, 'config.json'), JSON.stringify(config));
     await run(process.execPath, ['--experimental-sea-config', 'config.json'], scratch);
     const executable = join(scratch, 'executable');
@@ -42,7 +49,11 @@ export async function makeExecutable(script: string, file: string, report: Repor
 }
 
 async function strip(executable: string, scratch: string, report: Report): Promise<void> {
-  const result = await execa('strip', [process.platform === 'darwin' ? '-x' : '--strip-all', executable], { cwd: scratch, reject: false, stdin: 'ignore' });
+  const result = await execa('strip', [process.platform === 'darwin' ? '-x' : '--strip-all', executable], {
+    cwd: scratch,
+    reject: false,
+    stdin: 'ignore',
+  });
   if (!result.failed) return;
   const why = result.code === 'ENOENT' ? 'strip (binutils) is not installed' : `strip failed: ${result.stderr.slice(0, 200)}`;
   report(`the executable keeps Node's debugging symbols, about 18 MB: ${why}`);
@@ -53,7 +64,19 @@ async function strip(executable: string, scratch: string, report: Report): Promi
 /** A process of its own: postject writes warnings about the sections of Node's file to our output, which mean nothing. */
 async function inject(executable: string, blob: string, scratch: string): Promise<void> {
   const cli = join(dirname(createRequire(import.meta.url).resolve('postject')), 'cli.js');
-  await run(process.execPath, [cli, executable, RESOURCE, blob, '--sentinel-fuse', FUSE, ...(process.platform === 'darwin' ? ['--macho-segment-name', 'NODE_SEA'] : [])], scratch);
+  await run(
+    process.execPath,
+    [
+      cli,
+      executable,
+      RESOURCE,
+      blob,
+      '--sentinel-fuse',
+      FUSE,
+      ...(process.platform === 'darwin' ? ['--macho-segment-name', 'NODE_SEA'] : []),
+    ],
+    scratch,
+  );
   if (!(await readFile(executable)).includes(`${FUSE}:1`)) throw new Error('postject did not put the script into the executable');
 }
 

@@ -18,20 +18,33 @@ const { values } = parseArgs({
 const folder = resolve(values.folder);
 try {
   const made = await withProgress('postern-auth0: building', toStderr, () =>
-    buildPlugin({ folder, report: toStderr, ...(values.version ? { version: values.version } : {}), ...(values.node ? { node: values.node } : {}) }),
+    buildPlugin({
+      folder,
+      report: toStderr,
+      ...(values.version ? { version: values.version } : {}),
+      ...(values.node ? { node: values.node } : {}),
+    }),
   );
   const rows = [
     ['file', 'for', 'version', 'MB', 'sha256'],
     ...made.files.map(({ kind, file, bytes, sha256 }) => [
       relative(process.cwd(), file),
-      kind === 'executable' ? `${made.platform}-${made.architecture}, with Node ${made.node}` : `hosts with ${values.node ?? 'node'} 24 or newer`,
+      kind === 'executable'
+        ? `${made.platform}-${made.architecture}, with Node ${made.node}`
+        : `hosts with ${values.node ?? 'node'} 24 or newer`,
       made.version,
       (bytes / 1e6).toFixed(1),
       sha256,
     ]),
   ];
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of rows) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
 } catch (error) {
   console.error(`error: ${(error as Error).message}`);
   process.exitCode = 1;

@@ -14,7 +14,10 @@ export interface BundledPackage {
 export async function bundledPackages(folders: readonly string[]): Promise<(BundledPackage & { folder: string })[]> {
   const found = await Promise.all(
     folders.map(async (folder) => {
-      const { name, version, license } = JSON.parse(await readFile(join(checkout, folder, 'package.json'), 'utf8')) as Record<string, unknown>;
+      const { name, version, license } = JSON.parse(await readFile(join(checkout, folder, 'package.json'), 'utf8')) as Record<
+        string,
+        unknown
+      >;
       return { folder, name: String(name), version: String(version), license: typeof license === 'string' ? license : 'see its text' };
     }),
   );
@@ -23,7 +26,9 @@ export async function bundledPackages(folders: readonly string[]): Promise<(Bund
 
 /** The licenses' texts, which whoever passes the plugin on must pass on with it. */
 export async function notice(packages: readonly (BundledPackage & { folder: string })[], node: string): Promise<string> {
-  const parts = [`postern-auth0 contains these packages. The executable also contains Node.js ${node}: https://github.com/nodejs/node/blob/v${node}/LICENSE\n`];
+  const parts = [
+    `postern-auth0 contains these packages. The executable also contains Node.js ${node}: https://github.com/nodejs/node/blob/v${node}/LICENSE\n`,
+  ];
   for (const { folder, name, version, license } of packages) {
     const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
     const texts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));

@@ -43,14 +43,22 @@ interface File {
  * @throws Error with what buf wrote when a file is wrong
  */
 export async function readDefinition(folder: string): Promise<Definition> {
-  const { stdout } = await execa(join(checkout, 'node_modules/.bin/buf'), ['build', folder, '--output', '-#format=json'], { preferLocal: true, localDir: checkout, stdin: 'ignore' });
+  const { stdout } = await execa(join(checkout, 'node_modules/.bin/buf'), ['build', folder, '--output', '-#format=json'], {
+    preferLocal: true,
+    localDir: checkout,
+    stdin: 'ignore',
+  });
   const image = JSON.parse(stdout) as { file: File[] };
   const said = new Map<string, string>();
   for (const file of image.file) {
     for (const message of file.messageType ?? []) sayMessage(said, file.package, message);
     for (const of of file.enumType ?? []) sayEnum(said, file.package, of);
     for (const { name, method = [] } of file.service ?? []) {
-      for (const rpc of method) said.set(`rpc ${file.package}.${name}.${rpc.name}`, `${end(rpc.inputType, rpc.clientStreaming)} -> ${end(rpc.outputType, rpc.serverStreaming)}`);
+      for (const rpc of method)
+        said.set(
+          `rpc ${file.package}.${name}.${rpc.name}`,
+          `${end(rpc.inputType, rpc.clientStreaming)} -> ${end(rpc.outputType, rpc.serverStreaming)}`,
+        );
     }
   }
   return said;
@@ -67,7 +75,10 @@ export function differences(ours: Definition, theirs: Definition): string[] {
 /** What `theirs` says besides, of the messages and services that `ours` has: known to us or new, never silent. */
 export function leftOut(ours: Definition, theirs: Definition): string[] {
   const owners = new Set([...ours.keys()].map(ownerOf));
-  return [...theirs].filter(([what]) => owners.has(ownerOf(what)) && !ours.has(what)).map(([what, said]) => `${what} ${said}`).sort();
+  return [...theirs]
+    .filter(([what]) => owners.has(ownerOf(what)) && !ours.has(what))
+    .map(([what, said]) => `${what} ${said}`)
+    .sort();
 }
 
 /** `field pb.Request 5` belongs to `field pb.Request`, `rpc pb.Backend.Type` to `rpc pb.Backend`. */

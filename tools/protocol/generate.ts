@@ -38,7 +38,12 @@ export async function generate(from: string = definitions): Promise<Map<string, 
   try {
     const bin = join(checkout, 'node_modules/.bin');
     const template = { version: 'v2', plugins: [{ local: join(bin, 'protoc-gen-ts_proto'), out: into, opt: OPTIONS }] };
-    await execa(join(bin, 'buf'), ['generate', '--template', JSON.stringify(template), from], { cwd: from, preferLocal: true, localDir: checkout, stdin: 'ignore' });
+    await execa(join(bin, 'buf'), ['generate', '--template', JSON.stringify(template), from], {
+      cwd: from,
+      preferLocal: true,
+      localDir: checkout,
+      stdin: 'ignore',
+    });
     return await filesOf(into);
   } finally {
     await rm(into, { recursive: true, force: true });

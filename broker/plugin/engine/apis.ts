@@ -1,5 +1,5 @@
-import { apiDocument } from '#broker/authorization/grant.ts';
-import type { Api, ApiCatalog } from '#broker/authorization/grant.ts';
+import { apiDocument } from '#broker/authorization/documents.ts';
+import type { Api, ApiCatalog } from '#broker/authorization/documents.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Records } from './records.ts';
 
@@ -23,7 +23,9 @@ export class Apis implements ApiCatalog {
   }
 
   byAudience(audience: string): Api | undefined | Promise<Api | undefined> {
-    return this.#catalog === undefined ? this.#read().then(({ byAudience }) => byAudience.get(audience)) : this.#catalog.byAudience.get(audience);
+    return this.#catalog === undefined
+      ? this.#read().then(({ byAudience }) => byAudience.get(audience))
+      : this.#catalog.byAudience.get(audience);
   }
 
   byName(name: string): Api | undefined | Promise<Api | undefined> {

@@ -108,7 +108,10 @@ export class Configuration {
   /** Newest first. @throws {PosternError} misconfigured */
   async credential(now: number): Promise<{ readonly clientId: string; readonly clientSecrets: readonly string[] }> {
     const config = await this.read();
-    if (config === undefined) throw new PosternError('misconfigured', 'The engine is not configured', { detail: 'write issuer, client_id and client_secret to config' });
+    if (config === undefined)
+      throw new PosternError('misconfigured', 'The engine is not configured', {
+        detail: 'write issuer, client_id and client_secret to config',
+      });
     const { client_id: clientId, client_secret: secret, previous_client_secret: previous, previous_until: until = 0 } = config;
     return { clientId, clientSecrets: previous === undefined || until < now ? [secret] : [secret, previous] };
   }
@@ -136,5 +139,15 @@ export function issuerOf(given: string): string | undefined {
 
 function isIssuer(text: string): boolean {
   const url = URL.parse(text);
-  return url !== null && url.href === text && httpsOrLoopback(url) && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === '';
+  return (
+    url !== null &&
+    url.href === text &&
+    httpsOrLoopback(url) &&
+    /^https?:$/.test(url.protocol) &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.hash === '' &&
+    url.username === '' &&
+    url.password === ''
+  );
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import type { GrantRequest } from '#broker/authorization/grant.ts';
-import { Authorization } from '#broker/authorization/policy.ts';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { GrantRequest } from '#broker/authorization/documents.ts';
+import { Authorization } from '#broker/authorization/authorization.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
@@ -176,7 +176,15 @@ export class Credentials {
       }
       const { served } = recent;
       if (served !== undefined && served.expiresAt * 1000 < now) this.#recents.delete(key);
-      if (begun >= most || made === undefined || recent.idle || served === undefined || now < served.refreshAt || served.expiresAt * 1000 < now) continue;
+      if (
+        begun >= most ||
+        made === undefined ||
+        recent.idle ||
+        served === undefined ||
+        now < served.refreshAt ||
+        served.expiresAt * 1000 < now
+      )
+        continue;
       recent.ahead = true;
       const next = made.cache.get(recent.grant, recent.identity);
       if (next instanceof Promise) next.catch(() => {});
@@ -211,8 +219,10 @@ export class Credentials {
       return authorized instanceof Promise ? await authorized : authorized;
     } catch (error) {
       if (error instanceof PosternError && error.code === 'access_denied') {
-        if (request.audience === undefined && !tenant.role.default_api && tenant.role.grants.length !== 1) throw new BackendError(400, 'audience is required: this role has no default_api, and not just one API');
-        if (request.audience !== undefined && (await this.#options.apis.byAudience(request.audience)) === undefined) throw new BackendError(400, error.message);
+        if (request.audience === undefined && !tenant.role.default_api && tenant.role.grants.length !== 1)
+          throw new BackendError(400, 'audience is required: this role has no default_api, and not just one API');
+        if (request.audience !== undefined && (await this.#options.apis.byAudience(request.audience)) === undefined)
+          throw new BackendError(400, error.message);
       }
       throw error;
     }
@@ -273,7 +283,8 @@ export class Credentials {
   async #makeNow(): Promise<Made> {
     const { configuration, apis, roles, records, log, now } = this.#options;
     const config = await configuration.read();
-    if (config === undefined) throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+    if (config === undefined)
+      throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
     const source = this.#options.source({
       issuer: config.issuer,
       binding: config.binding,
@@ -292,7 +303,9 @@ export class Credentials {
     const cache = new TokenCache({
       store,
       sources: { auth0: source, transit: undefined },
-      revocations: { has: (sha256) => (this.#dropped.size > 0 && this.#dropped.has(sha256)) || (this.#doubted.size > 0 && this.#doubted.has(sha256)) },
+      revocations: {
+        has: (sha256) => (this.#dropped.size > 0 && this.#dropped.has(sha256)) || (this.#doubted.size > 0 && this.#doubted.has(sha256)),
+      },
       minRemaining: config.min_remaining,
       max: MAX,
       maxBytes: MAX_BYTES,
@@ -300,7 +313,12 @@ export class Credentials {
       now,
       onRefreshError: (grant, error) => {
         // A standby leaves it to the active node.
-        if (!(error instanceof ReadOnly)) log.warn('a token could not be refreshed or stored; the one at hand is served while it lives', { tenant: grant.tenant, api: grant.api, reason: reasonOf(error) });
+        if (!(error instanceof ReadOnly))
+          log.warn('a token could not be refreshed or stored; the one at hand is served while it lives', {
+            tenant: grant.tenant,
+            api: grant.api,
+            reason: reasonOf(error),
+          });
       },
     });
     const authorization = new Authorization({

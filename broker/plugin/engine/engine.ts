@@ -5,7 +5,7 @@ import { Apis } from './apis.ts';
 import { CONFIG_KEY, Configuration } from './config.ts';
 import { Credentials, reasonOf } from './credentials.ts';
 import type { CountedSource, SourceSettings } from './credentials.ts';
-import { asBackendError } from './fault.ts';
+import { asBackendError } from './backend-error.ts';
 import { help } from './help.ts';
 import { Paths } from './path.ts';
 import { apiPaths } from './path/api.ts';
@@ -85,7 +85,12 @@ export class Engine implements Backend {
   async handleRequest(request: BackendRequest): Promise<BackendResponse | undefined> {
     const mounted = (this.#mounted ??= this.#mount(request.storage));
     try {
-      if (request.operation === 'help') return help(mounted.paths, { title: 'Postern: Auth0 access tokens', description: DESCRIPTION, version: this.version }, request.path);
+      if (request.operation === 'help')
+        return help(
+          mounted.paths,
+          { title: 'Postern: Auth0 access tokens', description: DESCRIPTION, version: this.version },
+          request.path,
+        );
       const answer = mounted.paths.handle(request);
       return answer instanceof Promise ? await answer : answer;
     } catch (error) {

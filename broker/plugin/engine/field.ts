@@ -22,7 +22,10 @@ interface Options {
 }
 
 /** @param pattern with what it asks for, in words */
-export function text(description: string, options: Options & { readonly max?: number; readonly pattern?: readonly [RegExp, string]; readonly among?: readonly string[] } = {}): Field<string> {
+export function text(
+  description: string,
+  options: Options & { readonly max?: number; readonly pattern?: readonly [RegExp, string]; readonly among?: readonly string[] } = {},
+): Field<string> {
   const { max = 1024, pattern, among } = options;
   return field('string', description, options, (value) => {
     if (Array.isArray(value)) throw new FieldFault('must be given once');
@@ -51,7 +54,9 @@ export function flag(description: string, options: Options = {}): Field<boolean>
 }
 
 export function integer(description: string, options: Options & { readonly min?: number; readonly max?: number } = {}): Field<number> {
-  return field('integer', description, options, (value) => within(typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value, options, 'must be a whole number'));
+  return field('integer', description, options, (value) =>
+    within(typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value, options, 'must be a whole number'),
+  );
 }
 
 const UNITS: Readonly<Record<string, number>> = { d: 86_400, h: 3600, m: 60, s: 1 };
@@ -69,18 +74,26 @@ export function duration(description: string, options: Options & { readonly min?
   });
 }
 
-function within(value: unknown, { min = 0, max = Number.MAX_SAFE_INTEGER }: { readonly min?: number; readonly max?: number }, otherwise: string): number {
+function within(
+  value: unknown,
+  { min = 0, max = Number.MAX_SAFE_INTEGER }: { readonly min?: number; readonly max?: number },
+  otherwise: string,
+): number {
   if (typeof value !== 'number' || !Number.isInteger(value)) throw new FieldFault(otherwise);
   if (value < min || value > max) throw new FieldFault(`must be from ${min} to ${max}`);
   return value;
 }
 
 /** A JSON list, or text: comma-separated, or JSON again as the CLI sends it. */
-export function list(description: string, options: Options & { readonly max?: number; readonly item?: readonly [RegExp, string] } = {}): Field<readonly string[]> {
+export function list(
+  description: string,
+  options: Options & { readonly max?: number; readonly item?: readonly [RegExp, string] } = {},
+): Field<readonly string[]> {
   const { max = 500, item } = options;
   return field('list', description, options, (value) => {
     const items = Array.isArray(value) ? (value as unknown[]) : typeof value === 'string' ? splitList(value) : undefined;
-    if (items === undefined || items.some((one) => typeof one !== 'string')) throw new FieldFault('must be a list, or text separated by commas');
+    if (items === undefined || items.some((one) => typeof one !== 'string'))
+      throw new FieldFault('must be a list, or text separated by commas');
     if (items.length > max) throw new FieldFault(`must have at most ${max} items`);
     if (item !== undefined && items.some((one) => !item[0].test(one as string))) throw new FieldFault(item[1]);
     return [...new Set(items as string[])];
@@ -92,7 +105,10 @@ function splitList(value: string): unknown[] | undefined {
     const parsed = parseJson(value);
     return Array.isArray(parsed) ? (parsed as unknown[]) : undefined;
   }
-  return value.split(',').map((one) => one.trim()).filter((one) => one !== '');
+  return value
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
 }
 
 /** A JSON object, the same as text, or `key=value` once or several times, as the CLI sends it. */
@@ -134,7 +150,12 @@ function parseJson(value: string): unknown {
   }
 }
 
-function field<Value>(type: Field<Value>['type'], description: string, { required = false }: Options, parse: (value: unknown) => Value): Field<Value> {
+function field<Value>(
+  type: Field<Value>['type'],
+  description: string,
+  { required = false }: Options,
+  parse: (value: unknown) => Value,
+): Field<Value> {
   return { type, description, required, parse };
 }
 
@@ -147,7 +168,8 @@ export function parseFields<F extends Fields>(fields: F, data: Readonly<Record<s
   const values: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(data)) {
     const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (known === undefined) faults.push(`${JSON.stringify(name.slice(0, 64))} is no field here (${Object.keys(fields).join(', ') || 'there is none'})`);
+    if (known === undefined)
+      faults.push(`${JSON.stringify(name.slice(0, 64))} is no field here (${Object.keys(fields).join(', ') || 'there is none'})`);
     else if (value === null) values[name] = null;
     else {
       try {

@@ -15,7 +15,8 @@ export interface About {
  * @throws {BackendError} 404
  */
 export function help(paths: Paths, about: About, requested: string): BackendResponse {
-  if (requested === '' || requested === '/') return { data: { help: rootHelp(paths, about), see_also: null, openapi: openApi(paths.all, about) } };
+  if (requested === '' || requested === '/')
+    return { data: { help: rootHelp(paths, about), see_also: null, openapi: openApi(paths.all, about) } };
   const path = findForHelp(paths, requested);
   return { data: { help: pathHelp(path), see_also: null, openapi: openApi([path], about) } };
 }
@@ -32,12 +33,16 @@ function rootHelp(paths: Paths, { title, description }: About): string {
 }
 
 function pathHelp({ pattern, synopsis, description, parameters, operations }: Path): string {
-  const names = Object.entries(parameters).map(([called, parameter]) => `    ${called} (in the path)\n        ${parameter.description} It ${parameter.rule}.\n`);
+  const names = Object.entries(parameters).map(
+    ([called, parameter]) => `    ${called} (in the path)\n        ${parameter.description} It ${parameter.rule}.\n`,
+  );
   const calls = Object.entries(operations).map(([verb, { summary, fields }]) => {
     const takes = Object.keys(fields);
     return `    ${verb.padEnd(7)} ${summary}${takes.length > 0 ? `\n            Takes ${takes.join(', ')}.` : ''}\n`;
   });
-  const fields = Object.entries(fieldsOf(operations)).map(([called, field]) => `    ${called} (${field.type}${field.required ? ', required' : ''})\n        ${field.description}\n`);
+  const fields = Object.entries(fieldsOf(operations)).map(
+    ([called, field]) => `    ${called} (${field.type}${field.required ? ', required' : ''})\n        ${field.description}\n`,
+  );
   return [
     `Path:    ${shown(pattern)}\n\n## SYNOPSIS\n\n${synopsis}`,
     `## OPERATIONS\n\n${calls.join('\n')}`,
@@ -58,8 +63,18 @@ function fieldsOf(operations: Path['operations']): Fields {
 function openApi(paths: readonly Path[], { title, version }: About): Readonly<Record<string, unknown>> {
   return {
     openapi: '3.0.2',
-    info: { title, description: 'A secrets engine of Postern.', version: version.replace(/^v/, ''), license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' } },
-    paths: Object.fromEntries(paths.map((path) => [`/${path.pattern.replaceAll(/:(\w+)/g, '{$1}')}${Object.keys(path.operations).join() === 'list' ? '/' : ''}`, pathItem(path)])),
+    info: {
+      title,
+      description: 'A secrets engine of Postern.',
+      version: version.replace(/^v/, ''),
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    paths: Object.fromEntries(
+      paths.map((path) => [
+        `/${path.pattern.replaceAll(/:(\w+)/g, '{$1}')}${Object.keys(path.operations).join() === 'list' ? '/' : ''}`,
+        pathItem(path),
+      ]),
+    ),
   };
 }
 
@@ -69,8 +84,28 @@ function pathItem(path: Path): Readonly<Record<string, unknown>> {
   return {
     description: synopsis,
     ...(path.exists === undefined ? {} : { 'x-vault-createSupported': true }),
-    parameters: Object.entries(parameters).map(([called, { description }]) => ({ name: called, in: 'path', required: true, description, schema: { type: 'string' } })),
-    ...(read ? { get: call('read', pattern, read, queryOf(read.fields)) } : list ? { get: call('list', pattern, list, [{ name: 'list', in: 'query', required: true, description: 'Must be set to `true`', schema: { type: 'string', enum: ['true'] } }]) } : {}),
+    parameters: Object.entries(parameters).map(([called, { description }]) => ({
+      name: called,
+      in: 'path',
+      required: true,
+      description,
+      schema: { type: 'string' },
+    })),
+    ...(read
+      ? { get: call('read', pattern, read, queryOf(read.fields)) }
+      : list
+        ? {
+            get: call('list', pattern, list, [
+              {
+                name: 'list',
+                in: 'query',
+                required: true,
+                description: 'Must be set to `true`',
+                schema: { type: 'string', enum: ['true'] },
+              },
+            ]),
+          }
+        : {}),
     ...(write ? { post: { ...call('write', pattern, write, []), ...bodyOf(write.fields) } } : {}),
     ...(remove ? { delete: call('delete', pattern, remove, []) } : {}),
   };
@@ -78,18 +113,39 @@ function pathItem(path: Path): Readonly<Record<string, unknown>> {
 
 function call(verb: string, pattern: string, { summary }: Operation, parameters: readonly unknown[]): Readonly<Record<string, unknown>> {
   const id = `postern-${verb}-${pattern.replaceAll(/[:/]+/g, '-')}`;
-  return { summary, operationId: id, tags: ['secrets'], ...(parameters.length > 0 ? { parameters } : {}), responses: { 200: { description: 'OK' } } };
+  return {
+    summary,
+    operationId: id,
+    tags: ['secrets'],
+    ...(parameters.length > 0 ? { parameters } : {}),
+    responses: { 200: { description: 'OK' } },
+  };
 }
 
 function queryOf(fields: Fields): readonly unknown[] {
-  return Object.entries(fields).map(([called, field]) => ({ name: called, in: 'query', required: field.required, description: field.description, schema: schemaOf(field) }));
+  return Object.entries(fields).map(([called, field]) => ({
+    name: called,
+    in: 'query',
+    required: field.required,
+    description: field.description,
+    schema: schemaOf(field),
+  }));
 }
 
 function bodyOf(fields: Fields): Readonly<Record<string, unknown>> {
   if (Object.keys(fields).length === 0) return {};
-  const required = Object.entries(fields).filter(([, field]) => field.required).map(([called]) => called);
-  const properties = Object.fromEntries(Object.entries(fields).map(([called, field]) => [called, { ...schemaOf(field), description: field.description }]));
-  return { requestBody: { required: true, content: { 'application/json': { schema: { type: 'object', properties, ...(required.length > 0 ? { required } : {}) } } } } };
+  const required = Object.entries(fields)
+    .filter(([, field]) => field.required)
+    .map(([called]) => called);
+  const properties = Object.fromEntries(
+    Object.entries(fields).map(([called, field]) => [called, { ...schemaOf(field), description: field.description }]),
+  );
+  return {
+    requestBody: {
+      required: true,
+      content: { 'application/json': { schema: { type: 'object', properties, ...(required.length > 0 ? { required } : {}) } } },
+    },
+  };
 }
 
 function schemaOf({ type }: Field<unknown>): Readonly<Record<string, unknown>> {

@@ -45,7 +45,11 @@ export interface Path {
 }
 
 /** Checks a handler's types against its fields, and forgets them. */
-export function operation<Names extends string, F extends Fields>(definition: { readonly summary: string; readonly fields?: F; handle(call: Call<Names, F>): Answer }): Operation {
+export function operation<Names extends string, F extends Fields>(definition: {
+  readonly summary: string;
+  readonly fields?: F;
+  handle(call: Call<Names, F>): Answer;
+}): Operation {
   const { summary, fields = {} as F } = definition;
   return { summary, fields, handle: (call) => definition.handle(call as unknown as Call<Names, F>) };
 }
@@ -106,7 +110,8 @@ export class Paths {
     const { path, names } = this.find(request.operation === 'list' ? request.path.replace(/\/$/, '') : request.path);
     const verb = VERBS[request.operation];
     const found = verb === undefined ? undefined : path.operations[verb];
-    if (found === undefined) throw new BackendError(405, `unsupported operation: ${path.pattern} takes ${Object.keys(path.operations).join(', ')}`);
+    if (found === undefined)
+      throw new BackendError(405, `unsupported operation: ${path.pattern} takes ${Object.keys(path.operations).join(', ')}`);
     return found.handle({ names, values: valuesOf(found, request), request });
   }
 
@@ -122,7 +127,13 @@ export class Paths {
   }
 }
 
-const VERBS: Readonly<Partial<Record<BackendRequest['operation'], Verb>>> = { read: 'read', create: 'write', update: 'write', delete: 'delete', list: 'list' };
+const VERBS: Readonly<Partial<Record<BackendRequest['operation'], Verb>>> = {
+  read: 'read',
+  create: 'write',
+  update: 'write',
+  delete: 'delete',
+  list: 'list',
+};
 
 function valuesOf({ fields }: Operation, request: BackendRequest): Values<Fields> {
   try {

@@ -25,7 +25,9 @@ export class Records {
     const parsed = schema.safeParse(jsonOf(bytes));
     if (parsed.success) return parsed.data;
     // The issue names the place in the document; zod's own text could quote what is there.
-    throw new PosternError('misconfigured', `What is stored at ${key} is not valid`, { detail: `${key}: ${parsed.error.issues[0]?.path.join('.')}: written by another version? Write it again` });
+    throw new PosternError('misconfigured', `What is stored at ${key} is not valid`, {
+      detail: `${key}: ${parsed.error.issues[0]?.path.join('.')}: written by another version? Write it again`,
+    });
   }
 
   /** @throws {ReadOnly} for Vault to forward the request; {BackendError} 503 */

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { tenantDocument } from '#broker/authorization/grant.ts';
-import type { TenantGrants } from '#broker/authorization/grant.ts';
-import type { GrantReader } from '#broker/authorization/policy.ts';
+import { tenantDocument } from '#broker/authorization/documents.ts';
+import type { TenantGrants } from '#broker/authorization/documents.ts';
+import type { GrantReader } from '#broker/authorization/authorization.ts';
 import { NAME, VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Records } from './records.ts';
@@ -12,10 +12,12 @@ const PREFIX = 'roles/';
 const MAX = 12_000;
 
 /** `roles/<tenant>`: the broker's document of a tenant, and how long a token must at least live on for it. */
-export const roleDocument = tenantDocument.pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true }).extend({
-  /** Seconds; the mount's where there is none. */
-  min_remaining: z.number().int().min(0).max(86_400).nullish(),
-});
+export const roleDocument = tenantDocument
+  .pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true })
+  .extend({
+    /** Seconds; the mount's where there is none. */
+    min_remaining: z.number().int().min(0).max(86_400).nullish(),
+  });
 
 export type Role = z.infer<typeof roleDocument>;
 

@@ -1,4 +1,4 @@
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { documentOf, storedOf, tokenOf } from '#broker/token/document.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
@@ -35,7 +35,11 @@ export class StorageTokens implements TokenStore {
     return this.#records.write(placeOf(grant), documentOf(grant, token, lease), version, this.#options.asked(grant));
   }
 
-  async discard(sha256: string, { api, digests }: { readonly api: string; readonly digests: readonly string[] }, { tenant }: Identity): Promise<number> {
+  async discard(
+    sha256: string,
+    { api, digests }: { readonly api: string; readonly digests: readonly string[] },
+    { tenant }: Identity,
+  ): Promise<number> {
     const places: Place[] = [undefined, ...digests].map((digest) => ({ tenant, api, digest }));
     const found = await Promise.all(
       places.map(async (place) => {

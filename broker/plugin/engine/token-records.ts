@@ -61,7 +61,11 @@ export class TokenRecords {
       const found = await this.read(place);
       if ((found?.version ?? 0) !== version) return undefined;
       const next = Math.max(version + 1, this.#now());
-      await this.#records.write(this.#keyOf(place), { ...document, version: next, ...(asked ? { asked } : {}) } satisfies TokenRecord, true);
+      await this.#records.write(
+        this.#keyOf(place),
+        { ...document, version: next, ...(asked ? { asked } : {}) } satisfies TokenRecord,
+        true,
+      );
       return next;
     });
   }
@@ -70,7 +74,8 @@ export class TokenRecords {
   markAsked(place: Place): Promise<void> {
     return this.#alone(place, async () => {
       const found = await this.read(place);
-      if (found !== undefined && found.asked !== true) await this.#records.write(this.#keyOf(place), { ...found, asked: true } satisfies TokenRecord, true);
+      if (found !== undefined && found.asked !== true)
+        await this.#records.write(this.#keyOf(place), { ...found, asked: true } satisfies TokenRecord, true);
     });
   }
 

@@ -72,7 +72,10 @@ export class Upkeep {
 
   /** A standby and a secondary of replication read what the active node of the primary wrote. */
   async #mayWrite(): Promise<boolean> {
-    const [{ performanceStandby, performanceSecondary, drSecondary }, local] = await Promise.all([this.#options.system.replicationState(), this.#options.system.localMount()]);
+    const [{ performanceStandby, performanceSecondary, drSecondary }, local] = await Promise.all([
+      this.#options.system.replicationState(),
+      this.#options.system.localMount(),
+    ]);
     return !performanceStandby && !drSecondary && (!performanceSecondary || local);
   }
 

@@ -29,20 +29,40 @@ export function createCertificate(now: number = Date.now()): Certificate {
     sequence(time(now - BEFORE), time(now + LIFETIME)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
-    explicit(3, sequence(
-      extension(OID.subjectAltName, sequence(tlv(TAG.dnsName, Buffer.from('localhost')))),
-      // It is its own issuer.
-      extension(OID.basicConstraints, sequence(TRUE), true),
-      // digitalSignature and keyCertSign: bits 0 and 5.
-      extension(OID.keyUsage, tlv(TAG.bitString, Buffer.from([2, 0b1000_0100])), true),
-      extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth))),
-    )),
+    explicit(
+      3,
+      sequence(
+        extension(OID.subjectAltName, sequence(tlv(TAG.dnsName, Buffer.from('localhost')))),
+        // It is its own issuer.
+        extension(OID.basicConstraints, sequence(TRUE), true),
+        // digitalSignature and keyCertSign: bits 0 and 5.
+        extension(OID.keyUsage, tlv(TAG.bitString, Buffer.from([2, 0b1000_0100])), true),
+        extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth))),
+      ),
+    ),
   );
   const der = sequence(body, algorithm, bitString(sign('sha256', body, privateKey)));
-  return { der, pem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  return {
+    der,
+    pem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
+    keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
 }
 
-const TAG = { boolean: 0x01, integer: 0x02, bitString: 0x03, octetString: 0x04, oid: 0x06, utf8: 0x0c, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, set: 0x31, explicit: 0xa0, dnsName: 0x82 } as const;
+const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  oid: 0x06,
+  utf8: 0x0c,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+  explicit: 0xa0,
+  dnsName: 0x82,
+} as const;
 
 /** Object identifiers as DER holds them. */
 const OID = {

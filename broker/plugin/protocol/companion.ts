@@ -3,8 +3,8 @@ import { HealthCheckResponse_ServingStatus } from '#broker/plugin/proto/generate
 import type { HealthService } from '#broker/plugin/proto/generated/health.ts';
 import type { PluginMultiplexingService } from '#broker/plugin/proto/generated/multiplexing.ts';
 import type { GRPCControllerService, GRPCStdioService } from '#broker/plugin/proto/generated/process.ts';
-import { GrpcFault } from './server.ts';
-import type { Handlers } from './server.ts';
+import { GrpcFault } from './grpc-server.ts';
+import type { Handlers } from './grpc-server.ts';
 
 /** The small services that go-plugin's host expects beside the plugin's own. */
 

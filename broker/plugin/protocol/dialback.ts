@@ -6,7 +6,7 @@ import { SystemViewClient } from '#broker/plugin/proto/generated/system.ts';
 import type { Certificate } from './certificate.ts';
 import { MAX_MESSAGE } from './message.ts';
 import type { Peer } from './peer.ts';
-import type { Handlers } from './server.ts';
+import type { Handlers } from './grpc-server.ts';
 
 /** ms that Vault may take to say where it listens; go-plugin waits as long. */
 const WAIT = 5_000;
@@ -77,9 +77,14 @@ export class DialBack {
    */
   async dial(id: number): Promise<VaultConnection> {
     const target = `unix:${await this.#path(id)}`;
-    const secure = credentials.createSsl(Buffer.from(this.#peer.pem), Buffer.from(this.#certificate.keyPem), Buffer.from(this.#certificate.pem), {
-      checkServerIdentity: (_host, { raw }) => (this.#peer.is(raw) ? undefined : new Error('the certificate is not that of our Vault')),
-    });
+    const secure = credentials.createSsl(
+      Buffer.from(this.#peer.pem),
+      Buffer.from(this.#certificate.keyPem),
+      Buffer.from(this.#certificate.pem),
+      {
+        checkServerIdentity: (_host, { raw }) => (this.#peer.is(raw) ? undefined : new Error('the certificate is not that of our Vault')),
+      },
+    );
     const storage = new StorageClient(target, secure, OPTIONS);
     const system = new SystemViewClient(target, secure, { ...OPTIONS, channelOverride: storage.getChannel() });
     return { storage, system, close: () => storage.close() };

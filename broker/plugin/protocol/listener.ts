@@ -21,11 +21,25 @@ export interface Listener {
  * connects is cut off before a byte of HTTP/2.
  * @throws Error when the socket can't be made there
  */
-export async function listen(peer: Peer, certificate: Certificate, env: PluginEnv, log: PluginLog, onVault: (socket: TLSSocket) => void): Promise<Listener> {
+export async function listen(
+  peer: Peer,
+  certificate: Certificate,
+  env: PluginEnv,
+  log: PluginLog,
+  onVault: (socket: TLSSocket) => void,
+): Promise<Listener> {
   const folder = await mkdtemp(join(env['PLUGIN_UNIX_SOCKET_DIR'] || tmpdir(), 'plugin-'));
   const path = join(folder, 'socket');
   const sockets = new Set<TLSSocket>();
-  const server = createServer({ cert: certificate.pem, key: certificate.keyPem, ca: peer.pem, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2', ALPNProtocols: ['h2'] });
+  const server = createServer({
+    cert: certificate.pem,
+    key: certificate.keyPem,
+    ca: peer.pem,
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['h2'],
+  });
   server.on('tlsClientError', () => log.warn('a connection was refused: it has not shown the certificate of our Vault'));
   server.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());

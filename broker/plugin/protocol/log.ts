@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { describeError } from '#broker/description.ts';
+import { describeError } from '#broker/log.ts';
 import type { PluginLog } from '#broker/plugin/backend.ts';
 
 type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
@@ -48,7 +48,9 @@ function fieldsOf(fields: Fields): Fields {
 
 function textOf(line: Fields): string {
   try {
-    return JSON.stringify(line, (_name, value: unknown) => (typeof value === 'bigint' ? value.toString() : value instanceof Error ? describeError(value) : value));
+    return JSON.stringify(line, (_name, value: unknown) =>
+      typeof value === 'bigint' ? value.toString() : value instanceof Error ? describeError(value) : value,
+    );
   } catch {
     // A ring, or a toJSON that throws: the message is worth more than its fields.
     return JSON.stringify({ '@level': line['@level'], '@message': line['@message'], '@timestamp': line['@timestamp'] });

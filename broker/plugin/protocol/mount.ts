@@ -1,8 +1,16 @@
 import type { Backend, BackendFactory, BackendRequest, BackendResponse, PluginLog } from '#broker/plugin/backend.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
-import type { HandleExistenceCheckReply, HandleRequestReply, InitializeReply, Paths, Request, Response, SetupArgs } from '#broker/plugin/proto/generated/backend.ts';
+import type {
+  HandleExistenceCheckReply,
+  HandleRequestReply,
+  InitializeReply,
+  Paths,
+  Request,
+  Response,
+  SetupArgs,
+} from '#broker/plugin/proto/generated/backend.ts';
 import type { VaultConnection } from './dialback.ts';
-import { foreseen, protoError, unsupportedOperation } from './fault.ts';
+import { foreseen, protoError, unsupportedOperation } from './proto-error.ts';
 import { readOperation } from './operation.ts';
 import { VaultStorage } from './storage.ts';
 import { VaultSystemView } from './system.ts';
@@ -35,7 +43,12 @@ export class Mount {
 
   get specialPaths(): Paths {
     const { root = [], unauthenticated = [], localStorage = [], sealWrapStorage = [] } = this.#backend.specialPaths;
-    return { root: [...root], unauthenticated: [...unauthenticated], localStorage: [...localStorage], sealWrapStorage: [...sealWrapStorage] };
+    return {
+      root: [...root],
+      unauthenticated: [...unauthenticated],
+      localStorage: [...localStorage],
+      sealWrapStorage: [...sealWrapStorage],
+    };
   }
 
   async initialize(): Promise<InitializeReply> {
@@ -52,7 +65,8 @@ export class Mount {
       return { response: responseOf(await this.#backend.handleRequest(this.#requestOf(request))), err: undefined };
     } catch (error) {
       // As Go's framework answers it: with an error in the answer Vault tells the message as it is.
-      if (error instanceof BackendError && error.status === 400) return { response: { data: JSON.stringify({ error: error.message }), warnings: [] }, err: undefined };
+      if (error instanceof BackendError && error.status === 400)
+        return { response: { data: JSON.stringify({ error: error.message }), warnings: [] }, err: undefined };
       return { response: undefined, err: this.#fault('request', error, request) };
     }
   }
@@ -101,7 +115,11 @@ export class Mount {
   }
 
   #fault(what: string, error: unknown, request?: Request): ReturnType<typeof protoError> {
-    if (!foreseen(error)) this.#log.error(`${what} failed unforeseen`, { error, ...(request ? { request: request.id, operation: request.operation, path: request.path } : {}) });
+    if (!foreseen(error))
+      this.#log.error(`${what} failed unforeseen`, {
+        error,
+        ...(request ? { request: request.id, operation: request.operation, path: request.path } : {}),
+      });
     return protoError(error);
   }
 }
@@ -109,13 +127,17 @@ export class Mount {
 function responseOf(response: BackendResponse | undefined): Response | undefined {
   if (response === undefined) return undefined;
   // Vault takes null for "no data"; an empty text would be no JSON.
-  return { data: response.data === undefined ? 'null' : JSON.stringify(response.data), warnings: response.warnings === undefined ? [] : [...response.warnings] };
+  return {
+    data: response.data === undefined ? 'null' : JSON.stringify(response.data),
+    warnings: response.warnings === undefined ? [] : [...response.warnings],
+  };
 }
 
 /** Vault sends a JSON object, or null where the request had no body. */
 function readData(text: string): Readonly<Record<string, unknown>> {
   if (text === '' || text === 'null' || text === '{}') return {};
   const data: unknown = JSON.parse(text);
-  if (typeof data !== 'object' || data === null || Array.isArray(data)) throw new BackendError(400, 'the data of a request must be an object');
+  if (typeof data !== 'object' || data === null || Array.isArray(data))
+    throw new BackendError(400, 'the data of a request must be an object');
   return data as Record<string, unknown>;
 }

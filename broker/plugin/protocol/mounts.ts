@@ -5,8 +5,8 @@ import type { BackendService, Empty, Request, SetupArgs, SetupReply } from '#bro
 import type { PluginVersionService } from '#broker/plugin/proto/generated/version.ts';
 import type { DialBack } from './dialback.ts';
 import { Mount } from './mount.ts';
-import { GrpcFault } from './server.ts';
-import type { Handlers } from './server.ts';
+import { GrpcFault } from './grpc-server.ts';
+import type { Handlers } from './grpc-server.ts';
 
 /** Vault's name for the mount that a call is for; https://developer.hashicorp.com/vault/docs/plugins/plugin-architecture */
 const MULTIPLEX_ID = 'multiplex_id';

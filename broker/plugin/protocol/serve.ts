@@ -16,7 +16,7 @@ import { HclogLines } from './log.ts';
 import { Mounts } from './mounts.ts';
 import { Peer } from './peer.ts';
 import { holdProcess } from './process.ts';
-import { GrpcServer } from './server.ts';
+import { GrpcServer } from './grpc-server.ts';
 
 export interface ServeOptions {
   readonly factory: BackendFactory;
@@ -57,7 +57,8 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   }
 
   // Node can't; an engine in Go would lock its memory here.
-  if (env['VAULT_PLUGIN_MLOCK_ENABLED'] === 'true') log.warn('Vault locks its memory, and this plugin can not lock its own: keep swap off, or encrypted');
+  if (env['VAULT_PLUGIN_MLOCK_ENABLED'] === 'true')
+    log.warn('Vault locks its memory, and this plugin can not lock its own: keep swap off, or encrypted');
 
   const certificate = createCertificate();
   const ending = Promise.withResolvers<number>();
@@ -74,7 +75,10 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   server.add(PluginVersionService, mounts.pluginVersion);
   server.add(PluginMultiplexingService, multiplexing);
   server.add(GRPCBrokerService, dialBack.service);
-  server.add(GRPCControllerService, controller(() => ending.resolve(0)));
+  server.add(
+    GRPCControllerService,
+    controller(() => ending.resolve(0)),
+  );
   server.add(GRPCStdioService, stdio);
   server.add(HealthService, health);
 

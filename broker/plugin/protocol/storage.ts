@@ -26,11 +26,19 @@ export class VaultStorage implements Storage {
   }
 
   async list(prefix: string): Promise<readonly string[]> {
-    return (await this.#call<{ keys: string[]; err: string }>('list', (options, done) => this.#client.list({ prefix }, NO_METADATA, options, done))).keys;
+    return (
+      await this.#call<{ keys: string[]; err: string }>('list', (options, done) =>
+        this.#client.list({ prefix }, NO_METADATA, options, done),
+      )
+    ).keys;
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    return (await this.#call<{ entry?: { value: Buffer } | undefined; err: string }>('get', (options, done) => this.#client.get({ key }, NO_METADATA, options, done))).entry?.value;
+    return (
+      await this.#call<{ entry?: { value: Buffer } | undefined; err: string }>('get', (options, done) =>
+        this.#client.get({ key }, NO_METADATA, options, done),
+      )
+    ).entry?.value;
   }
 
   async put(key: string, value: Uint8Array, sealWrap = false): Promise<void> {

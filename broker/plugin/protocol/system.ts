@@ -50,6 +50,8 @@ function seconds({ TTL }: { TTL: bigint }): number {
 
 function ask<Reply>(send: (options: CallOptions, done: (error: ServiceError | null, reply: Reply) => void) => void): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    send({ deadline: Date.now() + PATIENCE }, (error, reply) => (error === null ? resolve(reply) : reject(new BackendError(500, 'Vault does not tell about itself'))));
+    send({ deadline: Date.now() + PATIENCE }, (error, reply) =>
+      error === null ? resolve(reply) : reject(new BackendError(500, 'Vault does not tell about itself')),
+    );
   });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/tenant/key-issue.ts';
-import { showTenant } from '#broker/tenant/tenant.ts';
+import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/operator/key/issue.ts';
+import { showTenant } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 import { seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';
@@ -48,11 +48,15 @@ is in \`postern key list\`: revoke it.`,
           ...(scope === undefined ? {} : { scopes: scope }),
         });
         await show(output, issued);
-        const state = await showTenant(access, tenant).then(({ state: now }) => now, (error: unknown) => {
-          if (error instanceof PosternError) return undefined;
-          throw error;
-        });
-        if (state !== undefined && state !== 'active') output.warn(`${tenant} is ${state}: this key gets nothing yet (postern tenant show ${tenant}).`);
+        const state = await showTenant(access, tenant).then(
+          ({ state: now }) => now,
+          (error: unknown) => {
+            if (error instanceof PosternError) return undefined;
+            throw error;
+          },
+        );
+        if (state !== undefined && state !== 'active')
+          output.warn(`${tenant} is ${state}: this key gets nothing yet (postern tenant show ${tenant}).`);
       }),
     );
 }

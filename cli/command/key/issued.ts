@@ -1,9 +1,13 @@
-import type { IssuedKey } from '#broker/tenant/key-issue.ts';
+import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import { moment } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';
 
 /** Shows a key for the one time that it can be shown: alone on stdout, so that it can go straight into a file; what belongs to it on stderr. */
-export async function show(output: Output, issued: IssuedKey, more: readonly (readonly [name: string, value: string])[] = []): Promise<void> {
+export async function show(
+  output: Output,
+  issued: IssuedKey,
+  more: readonly (readonly [name: string, value: string])[] = [],
+): Promise<void> {
   output.result(issued, issued.key);
   await output.taken();
   if (!output.json) {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { settleRotations } from '#broker/tenant/key-settle.ts';
-import { listKeys } from '#broker/tenant/key.ts';
+import { settleRotations } from '#broker/operator/key/settle.ts';
+import { listKeys } from '#broker/operator/key/list.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
 
@@ -26,7 +26,8 @@ A replaced key whose end has come is destroyed by the way, where your token may.
           if (error instanceof PosternError && error.code === 'access_denied') return [];
           throw error;
         });
-        if (destroyed.length > 0) output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
+        if (destroyed.length > 0)
+          output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
         const keys = await listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal });
         const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
         const rows = keys.map((one) => [
@@ -42,10 +43,19 @@ A replaced key whose end has come is destroyed by the way, where your token may.
           time(one.last_used_at, 'never seen'),
           one.cidrs.join(',') || 'anywhere',
         ]);
-        output.result({ tenant, keys }, output.table(['KEY ID', 'ACCESSOR', 'NAME', 'ENVIRONMENT', 'STATE', 'SCOPES', 'ISSUED BY', 'ISSUED', 'EXPIRES', 'LAST USED', 'USABLE FROM'], rows));
+        output.result(
+          { tenant, keys },
+          output.table(
+            ['KEY ID', 'ACCESSOR', 'NAME', 'ENVIRONMENT', 'STATE', 'SCOPES', 'ISSUED BY', 'ISSUED', 'EXPIRES', 'LAST USED', 'USABLE FROM'],
+            rows,
+          ),
+        );
         if (keys.length === 0) output.note(`${tenant} has no API key: postern key issue ${tenant}`);
         for (const { state, key_id: keyId, replaces } of keys) {
-          if (state === 'unconfirmed') output.warn(`${keyId} was issued by a rotation that was interrupted: run it again (postern key rotate ${tenant} ${replaces}), or revoke ${keyId}.`);
+          if (state === 'unconfirmed')
+            output.warn(
+              `${keyId} was issued by a rotation that was interrupted: run it again (postern key rotate ${tenant} ${replaces}), or revoke ${keyId}.`,
+            );
         }
       }),
     );

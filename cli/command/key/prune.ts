@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { settleRotations } from '#broker/tenant/key-settle.ts';
-import { listTenants } from '#broker/tenant/tenant.ts';
+import { settleRotations } from '#broker/operator/key/settle.ts';
+import { listTenants } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function pruneCommand(context: Context): Command {
@@ -10,10 +10,16 @@ export function pruneCommand(context: Context): Command {
       ['postern key prune --json', "every tenant's: for a nightly job"],
     ])
     .argument('[tenant]')
-    .addHelpText('after', '\nBrokers refuse such a key anyway; this takes it out of Vault too, as `key list`, `key issue` and `key rotate` do by the way.')
+    .addHelpText(
+      'after',
+      '\nBrokers refuse such a key anyway; this takes it out of Vault too, as `key list`, `key issue` and `key rotate` do by the way.',
+    )
     .action(
       context.vaultAction<object, [string | undefined]>(async ({ access, output, terminal }, tenant) => {
-        const tenants = tenant === undefined ? (await listTenants(access, { signal: terminal.signal })).filter(({ role_id: id }) => id !== null).map((one) => one.tenant) : [tenant];
+        const tenants =
+          tenant === undefined
+            ? (await listTenants(access, { signal: terminal.signal })).filter(({ role_id: id }) => id !== null).map((one) => one.tenant)
+            : [tenant];
         const count = output.counter('tenants');
         const destroyed: { tenant: string; key_id: string }[] = [];
         for (const [done, name] of tenants.entries()) {
@@ -21,7 +27,12 @@ export function pruneCommand(context: Context): Command {
           for (const keyId of await settleRotations(access, name)) destroyed.push({ tenant: name, key_id: keyId });
           count(done + 1, tenants.length);
         }
-        output.result({ destroyed }, destroyed.length === 0 ? 'No replaced key has come to its end.' : destroyed.map((one) => `${one.tenant}\t${one.key_id}`).join('\n'));
+        output.result(
+          { destroyed },
+          destroyed.length === 0
+            ? 'No replaced key has come to its end.'
+            : destroyed.map((one) => `${one.tenant}\t${one.key_id}`).join('\n'),
+        );
       }),
     );
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { revokeKeys } from '#broker/tenant/key-revoke.ts';
+import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import type { Context } from '#cli/command/context.ts';
 import { confirm } from '#cli/command/secret-input.ts';
 
@@ -29,11 +29,23 @@ Access tokens that were handed out go on until they expire.`,
     .action(
       context.vaultAction<Options, [string, string[]]>(async ({ access, options, output, terminal, end }, tenant, keys) => {
         if (options.all === true && keys.length > 0) throw new PosternError('invalid_request', 'Name keys or --all, not both');
-        if (options.all !== true && keys.length === 0) throw new PosternError('invalid_request', 'Which key?', { detail: 'Name its key id or accessor (postern key list), or --all.' });
-        if (options.all === true && options.yes !== true && !(await confirm(terminal, `Revoke every API key of ${tenant}?`))) throw new PosternError('invalid_request', 'Nothing was changed');
-        const done = await revokeKeys(access, { tenant, keys: options.all === true ? 'all' : keys, onProgress: output.counter('revoked'), signal: terminal.signal });
+        if (options.all !== true && keys.length === 0)
+          throw new PosternError('invalid_request', 'Which key?', { detail: 'Name its key id or accessor (postern key list), or --all.' });
+        if (options.all === true && options.yes !== true && !(await confirm(terminal, `Revoke every API key of ${tenant}?`)))
+          throw new PosternError('invalid_request', 'Nothing was changed');
+        const done = await revokeKeys(access, {
+          tenant,
+          keys: options.all === true ? 'all' : keys,
+          onProgress: output.counter('revoked'),
+          signal: terminal.signal,
+        });
         const { revoked, missing, epoch } = done;
-        output.result(done, epoch === null ? `${tenant} has no API key.` : `${revoked.length} API key${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (epoch ${epoch}).`);
+        output.result(
+          done,
+          epoch === null
+            ? `${tenant} has no API key.`
+            : `${revoked.length} API key${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (epoch ${epoch}).`,
+        );
         if (missing.length === 0) return;
         // Shortened: a secret_id looks just like an accessor, and might have been given by mistake.
         output.note(`${tenant} has no ${missing.map((one) => `${one.slice(0, 12)}…`).join(', ')}: revoked before, ended, or never there.`);

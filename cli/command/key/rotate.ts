@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { rotateKey } from '#broker/tenant/key-rotation.ts';
+import { rotateKey } from '#broker/operator/key/rotate.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment, seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';
@@ -19,7 +19,11 @@ export function rotateCommand(context: Context): Command {
     ])
     .argument('<tenant>')
     .argument('<key>', 'key id or accessor')
-    .addOption(new Option('--overlap <duration>', 'for how long the old key goes on beside the new one, up to 30d').argParser(seconds).default(seconds(DEFAULT_OVERLAP), DEFAULT_OVERLAP))
+    .addOption(
+      new Option('--overlap <duration>', 'for how long the old key goes on beside the new one, up to 30d')
+        .argParser(seconds)
+        .default(seconds(DEFAULT_OVERLAP), DEFAULT_OVERLAP),
+    )
     .addHelpText(
       'after',
       `
@@ -41,7 +45,10 @@ At its end brokers refuse the old key; it is destroyed at Vault by the next \`ke
               ['replaces', rotated.replaces],
               ['which ends', moment(rotated.replaces_until, '')],
             ]);
-            if (rotated.abandoned.length > 0) output.warn(`an interrupted run issued ${rotated.abandoned.join(', ')}, which is destroyed: if it was shown, do not use it, but the one above.`);
+            if (rotated.abandoned.length > 0)
+              output.warn(
+                `an interrupted run issued ${rotated.abandoned.join(', ')}, which is destroyed: if it was shown, do not use it, but the one above.`,
+              );
           },
         });
         for (const warning of warnings) output.warn(warning);

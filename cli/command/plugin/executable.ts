@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { PLUGIN, readPluginDirectory } from '#broker/tenant/plugin.ts';
-import type { InstallOptions, PluginResult } from '#broker/tenant/plugin.ts';
-import { placePlugin, readPluginFile } from '#broker/tenant/plugin-file.ts';
+import { PLUGIN, readPluginDirectory } from '#broker/operator/plugin/plugin.ts';
+import type { InstallOptions, PluginResult } from '#broker/operator/plugin/plugin.ts';
+import { placePlugin, readPluginFile } from '#broker/operator/plugin/file.ts';
 import type { VaultCall } from '#cli/command/context.ts';
 import type { Output } from '#cli/output.ts';
 
@@ -25,7 +25,10 @@ export type Placed = 'copied' | 'unchanged' | 'not on this machine';
 export function addExecutableOptions(command: Command): Command {
   return command
     .option('--executable <file>', 'the plugin (default: dist/postern-auth0, which `make plugin` builds)')
-    .option('--plugin-directory <dir>', "Vault's plugin_directory, where it is on this machine: the file is copied there. Else put it there yourself, on every node")
+    .option(
+      '--plugin-directory <dir>',
+      "Vault's plugin_directory, where it is on this machine: the file is copied there. Else put it there yourself, on every node",
+    )
     .option('--command <name>', 'its file name there (default: postern-auth0-VERSION, so that the old one stays)')
     .option('--plugin-version <v1.2.3>', 'its version (default: as postern-auth0.json beside it says)')
     .option('--replace', 'another executable takes the place of a registered version that no mount runs');
@@ -36,10 +39,16 @@ export async function prepare(call: VaultCall<ExecutableOptions>): Promise<Insta
   const { access, options, output } = call;
   const plugin = await readPluginFile(options.executable ?? BUILT);
   const version = options.pluginVersion ?? plugin.version;
-  if (version === undefined) throw new PosternError('invalid_request', 'The version of this executable is not known', { detail: 'Name it with --plugin-version, or keep postern-auth0.json beside it, which `make plugin` writes.' });
+  if (version === undefined)
+    throw new PosternError('invalid_request', 'The version of this executable is not known', {
+      detail: 'Name it with --plugin-version, or keep postern-auth0.json beside it, which `make plugin` writes.',
+    });
   if (!VERSION.test(version)) throw new PosternError('invalid_request', `"${version}" is no version of the form v1.2.3`);
   const command = options.command ?? `${PLUGIN}-${version}`;
-  if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(command)) throw new PosternError('invalid_request', `"${command}" is no file name`, { detail: 'Letters, digits and . _ -; it lies directly in the plugin directory.' });
+  if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(command))
+    throw new PosternError('invalid_request', `"${command}" is no file name`, {
+      detail: 'Letters, digits and . _ -; it lies directly in the plugin directory.',
+    });
   output.progress("looking at Vault's plugin directory");
   const configured = await readPluginDirectory(access);
   let placed: Placed = 'not on this machine';
@@ -47,7 +56,15 @@ export async function prepare(call: VaultCall<ExecutableOptions>): Promise<Insta
     output.progress(`putting ${command} into ${options.pluginDirectory}`);
     placed = await placePlugin({ plugin, directory: options.pluginDirectory, configured, command });
   }
-  return { version, sha256: plugin.sha256, command, mount: access.mounts.plugin, placed, replace: options.replace === true, onStep: (step) => output.progress(step) };
+  return {
+    version,
+    sha256: plugin.sha256,
+    command,
+    mount: access.mounts.plugin,
+    placed,
+    replace: options.replace === true,
+    onStep: (step) => output.progress(step),
+  };
 }
 
 export function tell(output: Output, result: PluginResult, placed: Placed): void {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { installPlugin } from '#broker/tenant/plugin.ts';
+import { installPlugin } from '#broker/operator/plugin/plugin.ts';
 import type { Context } from '#cli/command/context.ts';
 import { addExecutableOptions, prepare, tell } from './executable.ts';
 import type { ExecutableOptions } from './executable.ts';
@@ -8,7 +8,10 @@ export function installCommand(context: Context): Command {
   const command = context.command('install', 'register the plugin in Vault, and mount it', [
     ['make plugin && postern plugin install --plugin-directory /etc/vault/plugins', 'on a node of Vault'],
     ['postern plugin install', 'the file is in the plugin directory already, as postern-auth0-v0.1.0'],
-    ['postern plugin install --executable dist/postern-auth0.cjs --plugin-directory /etc/vault/plugins', 'the script, on a host with Node 24'],
+    [
+      'postern plugin install --executable dist/postern-auth0.cjs --plugin-directory /etc/vault/plugins',
+      'the script, on a host with Node 24',
+    ],
     ['postern plugin install --plugin-mount platform/auth0 --json', 'at another path'],
   ]);
   return addExecutableOptions(command)

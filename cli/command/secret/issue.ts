@@ -1,9 +1,9 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { DEFAULT_WRAP_TTL, issueSecretId } from '#broker/tenant/issue.ts';
-import type { IssuedSecretId } from '#broker/tenant/issue.ts';
-import { showTenant } from '#broker/tenant/tenant.ts';
+import { DEFAULT_WRAP_TTL, issueSecretId } from '#broker/operator/secret/issue.ts';
+import type { IssuedSecretId } from '#broker/operator/secret/issue.ts';
+import { showTenant } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, inWords, moment, seconds } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';
@@ -32,7 +32,11 @@ export function issueCommand(context: Context): Command {
     .option('--num-uses <number>', "logins that it is good for; 0: no limit (default: the tenant's)", count)
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--name <text>', 'what it is for: shown by `secret list`')
-    .addOption(new Option('--wrap <duration>', 'how long the wrapping token can be opened').argParser(seconds).default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL)))
+    .addOption(
+      new Option('--wrap <duration>', 'how long the wrapping token can be opened')
+        .argParser(seconds)
+        .default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL)),
+    )
     .option('--no-wrap', 'print the secret_id itself on stdout')
     .addHelpText(
       'after',
@@ -59,13 +63,18 @@ A wrapping token can be opened once, so the customer notices if somebody was fas
         } else {
           output.result(issued, issuedText(output, issued));
         }
-        if (issued.secret_id !== undefined) output.warn('the secret_id stands on stdout, unwrapped: keep it out of logs, shell history and chats.');
+        if (issued.secret_id !== undefined)
+          output.warn('the secret_id stands on stdout, unwrapped: keep it out of logs, shell history and chats.');
         for (const warning of issued.warnings) output.warn(warning);
-        const state = await showTenant(access, tenant).then(({ state }) => state, (error: unknown) => {
-          if (error instanceof PosternError) return undefined;
-          throw error;
-        });
-        if (state !== undefined && state !== 'active') output.warn(`${tenant} is ${state}: this credential gets nothing yet (postern tenant show ${tenant}).`);
+        const state = await showTenant(access, tenant).then(
+          ({ state }) => state,
+          (error: unknown) => {
+            if (error instanceof PosternError) return undefined;
+            throw error;
+          },
+        );
+        if (state !== undefined && state !== 'active')
+          output.warn(`${tenant} is ${state}: this credential gets nothing yet (postern tenant show ${tenant}).`);
       }),
     );
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listSecretIds } from '#broker/tenant/secret-id.ts';
+import { listSecretIds } from '#broker/operator/secret/secret-id.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
 
@@ -7,7 +7,7 @@ export function listCommand(context: Context): Command {
   return context
     .command('list', "a tenant's secret_ids by accessor, oldest first; never the secrets", [
       ['postern secret list acme', 'who issued which, when each ends, from where it may be used'],
-      ["postern secret list acme --json | jq -r '.secret_ids[] | select(.name == \"nightly job\").accessor'", 'one by its name'],
+      ['postern secret list acme --json | jq -r \'.secret_ids[] | select(.name == "nightly job").accessor\'', 'one by its name'],
     ])
     .argument('<tenant>')
     .action(
@@ -23,7 +23,10 @@ export function listCommand(context: Context): Command {
           one.uses_left === null ? 'no limit' : String(one.uses_left),
           one.cidrs.join(',') || 'anywhere',
         ]);
-        output.result({ tenant, secret_ids: found }, output.table(['ACCESSOR', 'NAME', 'ISSUED BY', 'CREATED', 'EXPIRES', 'LOGINS LEFT', 'USABLE FROM'], rows));
+        output.result(
+          { tenant, secret_ids: found },
+          output.table(['ACCESSOR', 'NAME', 'ISSUED BY', 'CREATED', 'EXPIRES', 'LOGINS LEFT', 'USABLE FROM'], rows),
+        );
         if (found.length === 0) output.note(`${tenant} has no secret_id: postern secret issue ${tenant}`);
       }),
     );

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { revokeSecretId } from '#broker/tenant/revoke.ts';
+import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { confirm } from '#cli/command/secret-input.ts';
 import type { Context } from '#cli/command/context.ts';
 
@@ -29,8 +29,10 @@ Access tokens that were handed out go on until they expire.`,
     .action(
       context.vaultAction<Options, [string, string[]]>(async ({ access, options, output, terminal, end }, tenant, accessors) => {
         if (options.all === true && accessors.length > 0) throw new PosternError('invalid_request', 'Name accessors or --all, not both');
-        if (options.all !== true && accessors.length === 0) throw new PosternError('invalid_request', 'Which secret_id?', { detail: 'Name its accessor (postern secret list), or --all.' });
-        if (options.all === true && options.yes !== true && !(await confirm(terminal, `Revoke every secret_id of ${tenant}?`))) throw new PosternError('invalid_request', 'Nothing was changed');
+        if (options.all !== true && accessors.length === 0)
+          throw new PosternError('invalid_request', 'Which secret_id?', { detail: 'Name its accessor (postern secret list), or --all.' });
+        if (options.all === true && options.yes !== true && !(await confirm(terminal, `Revoke every secret_id of ${tenant}?`)))
+          throw new PosternError('invalid_request', 'Nothing was changed');
         const done = await revokeSecretId(access, {
           tenant,
           accessors: options.all === true ? 'all' : accessors,
@@ -38,7 +40,10 @@ Access tokens that were handed out go on until they expire.`,
           signal: terminal.signal,
         });
         const { revoked, missing, epoch } = done;
-        output.result(done, `${revoked.length} secret_id${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (epoch ${epoch}).`);
+        output.result(
+          done,
+          `${revoked.length} secret_id${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (epoch ${epoch}).`,
+        );
         if (missing.length === 0) return;
         // Shortened: a secret_id looks just like an accessor, and might have been given by mistake.
         output.note(`${tenant} has no ${missing.map((one) => `${one.slice(0, 8)}…`).join(', ')}: revoked before, ended, or never there.`);

@@ -1,8 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import type { TenantSpecification } from '#broker/tenant/specification.ts';
-import { createTenant } from '#broker/tenant/tenant.ts';
+import type { TenantSpecification } from '#broker/operator/tenant/specification.ts';
+import { createTenant } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, seconds } from '#cli/command/duration.ts';
 import { tenantText } from './show.ts';
@@ -31,11 +31,19 @@ export function createCommand(context: Context): Command {
       ['postern tenant create acme --update --no-cidr', 'let its credentials be used from anywhere'],
     ])
     .argument('<tenant>', 'its id: a-z, 0-9 and -, at most 63 characters')
-    .addOption(new Option('--grant <api=scope,…>', 'an API it may use, with the scopes (repeatable); `api=` grants it without scopes').argParser(collect))
+    .addOption(
+      new Option('--grant <api=scope,…>', 'an API it may use, with the scopes (repeatable); `api=` grants it without scopes').argParser(
+        collect,
+      ),
+    )
     .addOption(new Option('--no-grant', 'with --update: no API any more'))
     .option('--default-api <api>', 'the API where a request names no audience')
     .addOption(new Option('--no-default-api', 'with --update: none'))
-    .addOption(new Option('--introspect <api>', 'an API that it serves, so that it may introspect all tokens for it (repeatable)').argParser(collect))
+    .addOption(
+      new Option('--introspect <api>', 'an API that it serves, so that it may introspect all tokens for it (repeatable)').argParser(
+        collect,
+      ),
+    )
     .addOption(new Option('--no-introspect', 'with --update: none'))
     .option('--organization <org_…>', 'its Auth0 organization id')
     .addOption(new Option('--no-organization', 'with --update: none'))
@@ -47,7 +55,10 @@ export function createCommand(context: Context): Command {
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
     .option('--update', 'change the tenant that is there; what is not named stays')
-    .addHelpText('after', '\nA tenant in the Terraform variable `tenants` is changed there: the next apply would undo what is changed here.')
+    .addHelpText(
+      'after',
+      '\nA tenant in the Terraform variable `tenants` is changed there: the next apply would undo what is changed here.',
+    )
     .action(
       context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
         const made = await createTenant(access, tenant, specification(options), { update: options.update === true });
@@ -78,15 +89,23 @@ export function specification(options: Options): TenantSpecification {
 function parseGrant(text: string): { api: string; scopes: string[] } {
   const at = text.indexOf('=');
   if (at < 1) {
-    throw new PosternError('invalid_request', `"${text}" is no grant`, { detail: 'Write api=scope1,scope2, e.g. orders=read:orders,write:orders; `orders=` grants the API without scopes.' });
+    throw new PosternError('invalid_request', `"${text}" is no grant`, {
+      detail: 'Write api=scope1,scope2, e.g. orders=read:orders,write:orders; `orders=` grants the API without scopes.',
+    });
   }
-  const scopes = text.slice(at + 1).split(/[\s,]+/).filter((scope) => scope !== '');
+  const scopes = text
+    .slice(at + 1)
+    .split(/[\s,]+/)
+    .filter((scope) => scope !== '');
   return { api: text.slice(0, at), scopes };
 }
 
 function parseClaim(text: string): [string, string] {
   // The name is a URI and may hold an = in its query; the value begins after the last one of the name.
   const match = /^(https?:\/\/[^\s=?]+(?:\?[^\s]*)?)=(.*)$/s.exec(text);
-  if (match === null) throw new PosternError('invalid_request', `"${text}" is no claim`, { detail: 'Write uri=value, e.g. https://example.com/plan=gold: Auth0 drops claims whose name is no URI.' });
+  if (match === null)
+    throw new PosternError('invalid_request', `"${text}" is no claim`, {
+      detail: 'Write uri=value, e.g. https://example.com/plan=gold: Auth0 drops claims whose name is no URI.',
+    });
   return [match[1] ?? '', match[2] ?? ''];
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { deleteTenant } from '#broker/tenant/tenant.ts';
+import { deleteTenant } from '#broker/operator/tenant/tenant.ts';
 import { confirm } from '#cli/command/secret-input.ts';
 import type { Context } from '#cli/command/context.ts';
 
@@ -18,7 +18,10 @@ export function deleteCommand(context: Context): Command {
         const question = `End ${tenant}? Every credential of it stops working at once, for good.`;
         if (options.yes !== true && !(await confirm(terminal, question))) throw new PosternError('invalid_request', 'Nothing was changed');
         const done = await deleteTenant(access, tenant);
-        output.result({ deleted: true, ...done }, `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (epoch ${done.epoch}).`);
+        output.result(
+          { deleted: true, ...done },
+          `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (epoch ${done.epoch}).`,
+        );
         output.note('Access tokens that it holds already go on until they expire.');
       }),
     );

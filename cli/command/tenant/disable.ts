@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
-import { disableTenant } from '#broker/tenant/tenant.ts';
+import { disableTenant } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 import { tenantText } from './show.ts';
 
 export function disableCommand(context: Context): Command {
   return context
-    .command('disable', 'give a tenant nothing any more, on every broker within 2 s; its credentials stay', [['postern tenant disable acme', 'tokens that it holds already go on until they expire']])
+    .command('disable', 'give a tenant nothing any more, on every broker within 2 s; its credentials stay', [
+      ['postern tenant disable acme', 'tokens that it holds already go on until they expire'],
+    ])
     .argument('<tenant>')
     .action(
       context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {

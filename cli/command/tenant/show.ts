@@ -1,13 +1,15 @@
 import type { Command } from 'commander';
-import { showTenant } from '#broker/tenant/tenant.ts';
-import type { TenantView } from '#broker/tenant/tenant.ts';
+import { showTenant } from '#broker/operator/tenant/tenant.ts';
+import type { TenantView } from '#broker/operator/tenant/tenant.ts';
 import type { Context } from '#cli/command/context.ts';
 import { inWords } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';
 
 export function showCommand(context: Context): Command {
   return context
-    .command('show', 'one tenant: its grants, limits and client_id', [['postern tenant show acme', 'its role_id is the customer\'s client_id']])
+    .command('show', 'one tenant: its grants, limits and client_id', [
+      ['postern tenant show acme', "its role_id is the customer's client_id"],
+    ])
     .argument('<tenant>')
     .action(
       context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {
@@ -23,21 +25,34 @@ function stateText(output: Output, state: TenantView['state']): string {
 }
 
 export function tenantText(output: Output, tenant: TenantView): string {
-  const claims = Object.entries(tenant.claims).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const claims = Object.entries(tenant.claims).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
   return output.fields([
     ['tenant', output.style('bold', tenant.tenant)],
     ['state', stateText(output, tenant.state)],
     ['client_id', tenant.role_id ?? 'none'],
-    ...list('grant', tenant.grants.map(({ api, scopes }) => `${api}: ${scopes.join(' ') || '(no scopes)'}`)),
+    ...list(
+      'grant',
+      tenant.grants.map(({ api, scopes }) => `${api}: ${scopes.join(' ') || '(no scopes)'}`),
+    ),
     ['default API', tenant.default_api ?? 'none'],
     ...(tenant.introspects.length === 0 ? [] : list('introspects', [tenant.introspects.join(' ')])),
     ['organization', tenant.organization ?? 'none'],
     ...list('claim', claims),
     ['usable from', tenant.cidrs.join(', ') || 'anywhere'],
     ['login lasts', inWords(tenant.token_ttl)],
-    ['secret_ids', `${tenant.secret_id_ttl === 0 ? 'until revoked' : `at most ${inWords(tenant.secret_id_ttl)}`}, ${tenant.secret_id_num_uses === 0 ? 'any number of logins' : `${tenant.secret_id_num_uses} logins`}`],
+    [
+      'secret_ids',
+      `${tenant.secret_id_ttl === 0 ? 'until revoked' : `at most ${inWords(tenant.secret_id_ttl)}`}, ${tenant.secret_id_num_uses === 0 ? 'any number of logins' : `${tenant.secret_id_num_uses} logins`}`,
+    ],
     // What nobody can take back, said before somebody relies on it.
-    ...list('a token lives on', tenant.lives_on.map(({ api, seconds }) => `${api}: up to ${inWords(seconds)} after a revocation, at services that verify without asking`)),
+    ...list(
+      'a token lives on',
+      tenant.lives_on.map(
+        ({ api, seconds }) => `${api}: up to ${inWords(seconds)} after a revocation, at services that verify without asking`,
+      ),
+    ),
   ]);
 }
 

@@ -31,7 +31,9 @@ function keyOf(pem: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    throw new PosternError('invalid_request', 'This is no private key', { detail: 'A PEM file without a passphrase: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem' });
+    throw new PosternError('invalid_request', 'This is no private key', {
+      detail: 'A PEM file without a passphrase: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem',
+    });
   }
 }
 

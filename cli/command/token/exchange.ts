@@ -58,26 +58,40 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
   const milliseconds = performance.now() - start;
   if (!response.ok) throw refused(response, body, options.credential);
   const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, scope } = body;
-  if (typeof accessToken !== 'string' || typeof expiresIn !== 'number') throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, { detail: 'Set --url or POSTERN_URL to the broker.' });
+  if (typeof accessToken !== 'string' || typeof expiresIn !== 'number')
+    throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, {
+      detail: 'Set --url or POSTERN_URL to the broker.',
+    });
   return { accessToken, tokenType: String(tokenType), expiresIn, scope: typeof scope === 'string' ? scope : undefined, milliseconds };
 }
 
 async function parametersOf({ credential, url, signal }: ExchangeOptions): Promise<Record<string, string>> {
-  if ('vaultToken' in credential) return { grant_type: TOKEN_EXCHANGE, subject_token: credential.vaultToken, subject_token_type: VAULT_TOKEN_TYPE };
-  if ('clientSecret' in credential) return { grant_type: 'client_credentials', client_id: credential.clientId, client_secret: credential.clientSecret };
-  return { grant_type: 'client_credentials', client_assertion_type: ASSERTION_TYPE, client_assertion: await signAssertion(credential, await issuerAt(url, signal)) };
+  if ('vaultToken' in credential)
+    return { grant_type: TOKEN_EXCHANGE, subject_token: credential.vaultToken, subject_token_type: VAULT_TOKEN_TYPE };
+  if ('clientSecret' in credential)
+    return { grant_type: 'client_credentials', client_id: credential.clientId, client_secret: credential.clientSecret };
+  return {
+    grant_type: 'client_credentials',
+    client_assertion_type: ASSERTION_TYPE,
+    client_assertion: await signAssertion(credential, await issuerAt(url, signal)),
+  };
 }
 
 /** A load balancer's or a container's address is not what the broker calls itself. @throws {PosternError} temporarily_unavailable */
 async function issuerAt(url: string, signal: AbortSignal): Promise<string> {
   try {
-    const response = await fetch(new URL('.well-known/oauth-authorization-server', url), { redirect: 'error', signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    const response = await fetch(new URL('.well-known/oauth-authorization-server', url), {
+      redirect: 'error',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    });
     const { issuer } = (await response.json()) as { issuer?: unknown };
     if (typeof issuer === 'string') return issuer;
   } catch {
     signal.throwIfAborted();
   }
-  throw new PosternError('temporarily_unavailable', `The broker's metadata cannot be read at ${url}`, { detail: 'An assertion names the issuer, which stands there. Set --url or POSTERN_URL.' });
+  throw new PosternError('temporarily_unavailable', `The broker's metadata cannot be read at ${url}`, {
+    detail: 'An assertion names the issuer, which stands there. Set --url or POSTERN_URL.',
+  });
 }
 
 const REMEDIES: Readonly<Record<number, string>> = {
@@ -88,14 +102,18 @@ const REMEDIES: Readonly<Record<number, string>> = {
 };
 
 function remedyOf(status: number, credential: CustomerCredential): string {
-  if (status === 401 && 'privateKey' in credential) return 'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: docs/workload-identity.md.';
-  return REMEDIES[status] ?? (status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.');
+  if (status === 401 && 'privateKey' in credential)
+    return 'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: docs/workload-identity.md.';
+  return (
+    REMEDIES[status] ?? (status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.')
+  );
 }
 
 /** The broker's OAuth error, as an exit code and a remedy. */
 function refused(response: Response, body: Record<string, unknown>, credential: CustomerCredential): PosternError {
   const { error, error_description: description } = body;
-  const said = typeof error === 'string' ? `${error}${typeof description === 'string' ? `: ${description}` : ''}` : `HTTP ${response.status}`;
+  const said =
+    typeof error === 'string' ? `${error}${typeof description === 'string' ? `: ${description}` : ''}` : `HTTP ${response.status}`;
   const retryAfter = Number(response.headers.get('retry-after'));
   return new PosternError(codeOf(response.status, error), `The broker refuses (${response.status} ${said.slice(0, 500)})`, {
     detail: remedyOf(response.status, credential),

@@ -25,7 +25,9 @@ export async function decodeAndVerify(token: string, audience: string | undefine
     header = decodeProtectedHeader(token);
     claims = decodeJwt(token);
   } catch {
-    throw new PosternError('misconfigured', 'The access token is no JWT, so services cannot verify it by themselves', { detail: 'Does the API exist at Auth0 (postern doctor)? Auth0 gives opaque tokens where it does not.' });
+    throw new PosternError('misconfigured', 'The access token is no JWT, so services cannot verify it by themselves', {
+      detail: 'Does the API exist at Auth0 (postern doctor)? Auth0 gives opaque tokens where it does not.',
+    });
   }
   const { iss } = claims;
   if (typeof iss !== 'string') return { header, claims, jwksUri: undefined, fault: 'it names no issuer' };

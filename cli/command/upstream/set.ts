@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { setUpstream } from '#broker/tenant/upstream.ts';
-import type { UpstreamView } from '#broker/tenant/upstream.ts';
+import { setUpstream } from '#broker/operator/upstream.ts';
+import type { UpstreamView } from '#broker/operator/upstream.ts';
 import type { Context } from '#cli/command/context.ts';
 import { readSecret } from '#cli/command/secret-input.ts';
 
@@ -19,12 +19,22 @@ export function setCommand(context: Context): Command {
     ])
     .requiredOption('--client-id <id>', "the application's client id")
     .option('--secret-file <file>', 'the client secret; else it is read from stdin or asked for')
-    .option('--previous-secret-file <file>', 'the secret before: brokers try it while Auth0 does not know the new one everywhere (up to 30 s)')
+    .option(
+      '--previous-secret-file <file>',
+      'the secret before: brokers try it while Auth0 does not know the new one everywhere (up to 30 s)',
+    )
     .action(
       context.vaultAction<Options>(async ({ access, options, output, terminal }) => {
         const clientSecret = await readSecret(terminal, output, 'client secret', options.secretFile);
-        const previous = options.previousSecretFile === undefined ? undefined : await readSecret(terminal, output, 'previous client secret', options.previousSecretFile);
-        const set = await setUpstream(access, { clientId: options.clientId, clientSecret, ...(previous === undefined ? {} : { previousClientSecret: previous }) });
+        const previous =
+          options.previousSecretFile === undefined
+            ? undefined
+            : await readSecret(terminal, output, 'previous client secret', options.previousSecretFile);
+        const set = await setUpstream(access, {
+          clientId: options.clientId,
+          clientSecret,
+          ...(previous === undefined ? {} : { previousClientSecret: previous }),
+        });
         output.result(set, upstreamText(set));
       }),
     );

@@ -8,7 +8,7 @@ import type { CallersOptions } from '#broker/admin/caller.ts';
 import { Problem } from '#broker/admin/problem.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import type { VaultAccess } from '#broker/tenant/access.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
 
 const write = { permission: 'manage:keys', changes: true } as const;
 const read = { permission: 'read:keys', changes: false } as const;
@@ -19,7 +19,14 @@ function made(more: Partial<CallersOptions> = {}): { callers: Callers; asked: st
   const asked: string[] = [];
   const clock = { now: 1_800_000_000_000 };
   const callers = new Callers({
-    bearer: { verify: async (jwt) => ({ jwt, subject: 'backend@clients', permissions: ['manage:keys', 'read:keys'], expiresAt: clock.now + 3_600_000 }) },
+    bearer: {
+      verify: async (jwt) => ({
+        jwt,
+        subject: 'backend@clients',
+        permissions: ['manage:keys', 'read:keys'],
+        expiresAt: clock.now + 3_600_000,
+      }),
+    },
     login: {
       async login(jwt, role) {
         asked.push(`${role} ${jwt}`);
@@ -33,7 +40,11 @@ function made(more: Partial<CallersOptions> = {}): { callers: Callers; asked: st
   return { callers, asked, clock };
 }
 const tokenOf = (access: VaultAccess): string => (access as unknown as { token: VaultToken }).token.reveal();
-const slugOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'none', (error: unknown) => (error instanceof Problem ? error.slug : error instanceof PosternError ? error.code : String(error)));
+const slugOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'none',
+    (error: unknown) => (error instanceof Problem ? error.slug : error instanceof PosternError ? error.code : String(error)),
+  );
 
 describe('a JWT', () => {
   test('is exchanged once for each role, and remembered less than a minute', async () => {
@@ -54,7 +65,10 @@ describe('a JWT', () => {
 
   test('is not remembered beyond its own end', async () => {
     const { callers, asked, clock } = made();
-    const short = made({ bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['manage:keys'], expiresAt: clock.now + 5000 }) }, now: () => clock.now });
+    const short = made({
+      bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['manage:keys'], expiresAt: clock.now + 5000 }) },
+      now: () => clock.now,
+    });
     const headers = { authorization: `Bearer ${JWT}` };
     await short.callers.identify(headers, write);
     clock.now += 5001;
@@ -65,7 +79,9 @@ describe('a JWT', () => {
   });
 
   test('without the permission does not reach Vault', async () => {
-    const { callers, asked } = made({ bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['read:keys', 'manage:keys2', 'manage'], expiresAt: Infinity }) } });
+    const { callers, asked } = made({
+      bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['read:keys', 'manage:keys2', 'manage'], expiresAt: Infinity }) },
+    });
     expect(await slugOf(callers.identify({ authorization: `Bearer ${JWT}` }, write))).toBe('insufficient-scope');
     expect(asked).toEqual([]);
   });
@@ -85,18 +101,27 @@ test.each([
   [{ 'x-vault-token': 'hvs.a\nX' }, 'invalid-token'],
   [{ 'x-vault-token': 'x'.repeat(5000) }, 'invalid-token'],
 ])('refused before anybody is asked: %j', async (headers, slug) => {
-  const { callers, asked } = made({ accessOf: () => { throw new Error('asked'); } });
+  const { callers, asked } = made({
+    accessOf: () => {
+      throw new Error('asked');
+    },
+  });
   expect(await slugOf(callers.identify(headers, write))).toBe(slug);
   expect(asked).toEqual([]);
 });
 
 describe('a Vault token', () => {
-  const withAnswer = (answer: () => unknown): Callers => made({ accessOf: () => ({ call: async () => answer() }) as unknown as VaultAccess }).callers;
+  const withAnswer = (answer: () => unknown): Callers =>
+    made({ accessOf: () => ({ call: async () => answer() }) as unknown as VaultAccess }).callers;
 
   test('is named by its entity, else by its accessor', async () => {
     const headers = { 'x-vault-token': 'hvs.x' };
-    expect(await withAnswer(() => ({ data: { display_name: 'oidc-olivia', entity_id: 'e1', accessor: 'a1' } })).identify(headers, write)).toMatchObject({ id: 'vault e1', name: 'oidc-olivia', by: 'vault_token' });
-    expect(await withAnswer(() => ({ data: { display_name: 'token', entity_id: '', accessor: 'a1' } })).identify(headers, write)).toMatchObject({ id: 'vault a1', name: 'token' });
+    expect(
+      await withAnswer(() => ({ data: { display_name: 'oidc-olivia', entity_id: 'e1', accessor: 'a1' } })).identify(headers, write),
+    ).toMatchObject({ id: 'vault e1', name: 'oidc-olivia', by: 'vault_token' });
+    expect(
+      await withAnswer(() => ({ data: { display_name: 'token', entity_id: '', accessor: 'a1' } })).identify(headers, write),
+    ).toMatchObject({ id: 'vault a1', name: 'token' });
     expect(await withAnswer(() => ({ data: {} })).identify(headers, write)).toMatchObject({ id: 'vault unknown', name: 'unknown' });
   });
 
@@ -105,7 +130,9 @@ describe('a Vault token', () => {
       throw new PosternError(code, 'x');
     };
     expect(await slugOf(withAnswer(refused('access_denied')).identify({ 'x-vault-token': 'hvs.x' }, write))).toBe('invalid-token');
-    expect(await slugOf(withAnswer(refused('temporarily_unavailable')).identify({ 'x-vault-token': 'hvs.x' }, write))).toBe('temporarily_unavailable');
+    expect(await slugOf(withAnswer(refused('temporarily_unavailable')).identify({ 'x-vault-token': 'hvs.x' }, write))).toBe(
+      'temporarily_unavailable',
+    );
   });
 });
 
@@ -117,7 +144,11 @@ describe('verification', () => {
   const server = createServer((_request, response) => {
     fetches += 1;
     if (mode === 'broken') return void response.writeHead(502).end('<html>');
-    void exportJWK(key.publicKey).then((jwk) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: [{ ...jwk, kid: 'k', alg: 'RS256', use: 'sig' }] })));
+    void exportJWK(key.publicKey).then((jwk) =>
+      response
+        .setHeader('Content-Type', 'application/json')
+        .end(JSON.stringify({ keys: [{ ...jwk, kid: 'k', alg: 'RS256', use: 'sig' }] })),
+    );
   });
   beforeAll(async () => {
     key = await generateKeyPair('RS256');
@@ -128,7 +159,9 @@ describe('verification', () => {
 
   const sign = (claims: Record<string, unknown>, header: Record<string, unknown> = {}): Promise<string> => {
     const now = Math.floor(Date.now() / 1000);
-    return new SignJWT({ iss: issuer, aud: 'admin', sub: 'b@clients', iat: now, exp: now + 60, permissions: ['read:keys'], ...claims }).setProtectedHeader({ alg: 'RS256', kid: 'k', ...header }).sign(key.privateKey);
+    return new SignJWT({ iss: issuer, aud: 'admin', sub: 'b@clients', iat: now, exp: now + 60, permissions: ['read:keys'], ...claims })
+      .setProtectedHeader({ alg: 'RS256', kid: 'k', ...header })
+      .sign(key.privateKey);
   };
   const verifier = (): BearerVerifier => new BearerVerifier({ issuer, audience: 'admin' });
 
@@ -152,14 +185,16 @@ describe('verification', () => {
     ["is not signed by this issuer's key", {}, { kid: 'other' }],
   ])('%s', async (why, claims, header) => {
     const jwt = await sign(claims, header);
-    const error = await verifier().verify(jwt).catch((error: unknown) => error);
+    const error = await verifier()
+      .verify(jwt)
+      .catch((error: unknown) => error);
     expect(error).toBeInstanceOf(Problem);
     expect((error as Problem).slug).toBe('invalid-token');
     expect((error as Problem).message).toContain(why);
     expect((error as Problem).message).not.toContain(jwt);
   });
 
-  test('keys that cannot be fetched are nobody\'s fault', async () => {
+  test("keys that cannot be fetched are nobody's fault", async () => {
     mode = 'broken';
     expect(await slugOf(verifier().verify(await sign({})))).toBe('temporarily_unavailable');
     mode = 'keys';
@@ -170,7 +205,8 @@ describe('verification', () => {
     const patient = new BearerVerifier({ issuer, audience: 'admin', now: () => now });
     mode = 'broken';
     fetches = 0;
-    for (let i = 0; i < 20; i++) expect(await slugOf(patient.verify(await sign({}, { kid: `made-up-${i}` })))).toBe('temporarily_unavailable');
+    for (let i = 0; i < 20; i++)
+      expect(await slugOf(patient.verify(await sign({}, { kid: `made-up-${i}` })))).toBe('temporarily_unavailable');
     expect(fetches).toBe(1);
     mode = 'keys';
     now += 5_000;

@@ -4,7 +4,7 @@ import { Idempotency } from '#broker/admin/idempotency.ts';
 import type { RepeatableAnswer, RepeatableRequest, Work } from '#broker/admin/idempotency.ts';
 import { Problem } from '#broker/admin/problem.ts';
 import { PosternError } from '#broker/error.ts';
-import type { VaultAccess } from '#broker/tenant/access.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
 
 const KEY = '5f0c1b1e-7c3b-4a7e-9b7d-6a1f0c9d2e11';
 const SECRET = 'canary-of-an-issued-key';
@@ -44,9 +44,23 @@ class Documents {
 }
 
 const away = (): PosternError => new PosternError('temporarily_unavailable', 'Vault is away');
-const accessTo = (documents: Documents): VaultAccess => ({ mounts: { kv: 'postern' }, call: async (_doing: string, work: (vault: unknown) => unknown) => work({ documents, as: { token: 't' } }) }) as unknown as VaultAccess;
-const request = (more: Partial<RepeatableRequest> = {}): RepeatableRequest => ({ caller: 'jwt one', operation: 'issueKey', key: KEY, input: { body: { name: 'a', ttl: 60 } }, ...more });
-const answerOf = (number: number): RepeatableAnswer => ({ status: 201, headers: { Location: `/${number}` }, body: { key: SECRET, number } });
+const accessTo = (documents: Documents): VaultAccess =>
+  ({
+    mounts: { kv: 'postern' },
+    call: async (_doing: string, work: (vault: unknown) => unknown) => work({ documents, as: { token: 't' } }),
+  }) as unknown as VaultAccess;
+const request = (more: Partial<RepeatableRequest> = {}): RepeatableRequest => ({
+  caller: 'jwt one',
+  operation: 'issueKey',
+  key: KEY,
+  input: { body: { name: 'a', ttl: 60 } },
+  ...more,
+});
+const answerOf = (number: number): RepeatableAnswer => ({
+  status: 201,
+  headers: { Location: `/${number}` },
+  body: { key: SECRET, number },
+});
 
 /** Counts how often it was really done. */
 function counting(more: Partial<Work> = {}): Work & { done: number } {
@@ -62,7 +76,10 @@ function counting(more: Partial<Work> = {}): Work & { done: number } {
 }
 
 async function slugOf(promise: Promise<unknown>): Promise<string> {
-  return promise.then(() => 'none', (error: unknown) => (error instanceof Problem ? error.slug : error instanceof PosternError ? error.code : String(error)));
+  return promise.then(
+    () => 'none',
+    (error: unknown) => (error instanceof Problem ? error.slug : error instanceof PosternError ? error.code : String(error)),
+  );
 }
 
 describe('the same key and the same request', () => {
@@ -71,7 +88,10 @@ describe('the same key and the same request', () => {
     const work = counting();
     expect(await new Idempotency().run(access, request(), work)).toEqual({ answer: answerOf(1), replayed: false });
     expect(await new Idempotency().run(access, request(), work)).toEqual({ answer: answerOf(1), replayed: true });
-    expect(await new Idempotency().run(access, request({ input: { body: { ttl: 60, name: 'a' } } }), work)).toEqual({ answer: answerOf(1), replayed: true });
+    expect(await new Idempotency().run(access, request({ input: { body: { ttl: 60, name: 'a' } } }), work)).toEqual({
+      answer: answerOf(1),
+      replayed: true,
+    });
     expect(work.done).toBe(1);
   });
 
@@ -157,9 +177,12 @@ describe('what lies in the storage', () => {
     const documents = new Documents();
     const access = accessTo(documents);
     await new Idempotency().run(access, request(), counting());
-    const [[path, document]] = [...documents.stored.entries()] as [[string, { data: { entries: Record<string, unknown> }; version: number }]];
+    const [[path, document]] = [...documents.stored.entries()] as [
+      [string, { data: { entries: Record<string, unknown> }; version: number }],
+    ];
     const { entries } = document.data;
-    for (let number = 0; Object.keys(entries).length < 200; number += 1) entries[`filler-${number}`] = { print: 'x', at: Date.now(), owner: 'x' };
+    for (let number = 0; Object.keys(entries).length < 200; number += 1)
+      entries[`filler-${number}`] = { print: 'x', at: Date.now(), owner: 'x' };
     // Another key of the same document: found by trying.
     for (let number = 0; ; number += 1) {
       const key = `${KEY}-${number}`;
@@ -175,7 +198,15 @@ describe('what lies in the storage', () => {
 describe('an attempt that does not end well', () => {
   test('refused before anything was done: the key is free again, for another request too', async () => {
     const access = accessTo(new Documents());
-    expect(await slugOf(new Idempotency().run(access, request(), { run: async () => { throw new PosternError('invalid_request', 'no'); } }))).toBe('invalid_request');
+    expect(
+      await slugOf(
+        new Idempotency().run(access, request(), {
+          run: async () => {
+            throw new PosternError('invalid_request', 'no');
+          },
+        }),
+      ),
+    ).toBe('invalid_request');
     expect((await new Idempotency().run(access, request({ input: { body: { name: 'mended' } } }), counting())).replayed).toBe(false);
   });
 
@@ -224,7 +255,9 @@ describe('an attempt that does not end well', () => {
     const access = accessTo(new Documents());
     const undone: RepeatableAnswer[] = [];
     const gate = Promise.withResolvers<RepeatableAnswer>();
-    const late = slugOf(new Idempotency().run(access, request(), { run: () => gate.promise, undo: async (answer) => void undone.push(answer) }));
+    const late = slugOf(
+      new Idempotency().run(access, request(), { run: () => gate.promise, undo: async (answer) => void undone.push(answer) }),
+    );
     await sleep(20);
     const work = counting({ recover: async () => undefined });
     expect(await new Idempotency({ leaseMs: 10 }).run(access, request(), work)).toEqual({ answer: answerOf(1), replayed: false });

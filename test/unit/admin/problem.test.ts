@@ -5,18 +5,28 @@ import { cursorOf, nextLink, pageOf, pageQuery } from '#broker/admin/page.ts';
 import { Rate } from '#broker/admin/rate.ts';
 import { CIDR, newKey, newTenant } from '#broker/admin/schema.ts';
 import { PosternError } from '#broker/error.ts';
-import { isCidr } from '#broker/tenant/name.ts';
+import { isCidr } from '#broker/operator/name.ts';
 
 describe('problems', () => {
   test.each(Object.keys(PROBLEMS) as Slug[])('%s has all members of RFC 9457', (slug) => {
     const [status, title] = PROBLEMS[slug];
-    expect(new Problem(slug, 'why').body('urn:uuid:x')).toEqual({ type: `https://postern.dev/problems/${slug}`, title, status, detail: 'why', instance: 'urn:uuid:x' });
+    expect(new Problem(slug, 'why').body('urn:uuid:x')).toEqual({
+      type: `https://postern.dev/problems/${slug}`,
+      title,
+      status,
+      detail: 'why',
+      instance: 'urn:uuid:x',
+    });
   });
 
   test('challenges of RFC 6750', () => {
     expect(new Problem('invalid-token', NO_CREDENTIAL).headers()).toEqual({ 'WWW-Authenticate': 'Bearer realm="postern-admin"' });
-    expect(new Problem('invalid-token', 'has "ended"\r\nX: y').headers()).toEqual({ 'WWW-Authenticate': 'Bearer realm="postern-admin", error="invalid_token", error_description="has  ended   X: y"' });
-    expect(new Problem('insufficient-scope', 'no', { permission: 'manage:keys' }).headers()['WWW-Authenticate']).toBe('Bearer realm="postern-admin", error="insufficient_scope", error_description="no", scope="manage:keys"');
+    expect(new Problem('invalid-token', 'has "ended"\r\nX: y').headers()).toEqual({
+      'WWW-Authenticate': 'Bearer realm="postern-admin", error="invalid_token", error_description="has  ended   X: y"',
+    });
+    expect(new Problem('insufficient-scope', 'no', { permission: 'manage:keys' }).headers()['WWW-Authenticate']).toBe(
+      'Bearer realm="postern-admin", error="insufficient_scope", error_description="no", scope="manage:keys"',
+    );
     expect(new Problem('access-denied', 'no').headers()).toEqual({});
     expect(new Problem('too-many-requests', 'x', { retryAfter: 0.2 }).headers()).toEqual({ 'Retry-After': '1' });
   });
@@ -24,11 +34,19 @@ describe('problems', () => {
   test.each([
     [new PosternError('not_found', 'no tenant'), 'not-found', 'no tenant'],
     [new PosternError('invalid_request', "can't be:\n  one\n  two"), 'unprocessable', "can't be: one two"],
-    [new PosternError('temporarily_unavailable', 'Vault cannot be reached at https://vault.internal:8200'), 'temporarily-unavailable', 'Vault cannot answer now; try again later'],
+    [
+      new PosternError('temporarily_unavailable', 'Vault cannot be reached at https://vault.internal:8200'),
+      'temporarily-unavailable',
+      'Vault cannot answer now; try again later',
+    ],
     [new PosternError('misconfigured', 'canary'), 'temporarily-unavailable', 'Vault cannot answer now; try again later'],
     [new TypeError('canary'), 'temporarily-unavailable', 'The service cannot answer now; try again later'],
     [Object.assign(new SyntaxError('Unexpected token canary'), { statusCode: 400 }), 'malformed-request', 'The body is not valid JSON'],
-    [Object.assign(new Error('canary'), { code: 'FST_ERR_CTP_BODY_TOO_LARGE', statusCode: 413 }), 'payload-too-large', 'The body is larger than 262144 bytes'],
+    [
+      Object.assign(new Error('canary'), { code: 'FST_ERR_CTP_BODY_TOO_LARGE', statusCode: 413 }),
+      'payload-too-large',
+      'The body is larger than 262144 bytes',
+    ],
     ['a text', 'temporarily-unavailable', 'The service cannot answer now; try again later'],
   ])('of %s', (error, slug, detail) => {
     const problem = problemOf(error);
@@ -54,7 +72,7 @@ describe('pages', () => {
   });
 });
 
-test('an allowance is used up, refills evenly, and is each one\'s own', () => {
+test("an allowance is used up, refills evenly, and is each one's own", () => {
   let now = 0;
   const rate = new Rate({ perMinute: 60, now: () => now });
   for (let request = 0; request < 60; request += 1) expect(rate.take('a')).toBe(0);
@@ -70,10 +88,35 @@ test('an allowance is used up, refills evenly, and is each one\'s own', () => {
 });
 
 describe('forms', () => {
-  test.each(['10.0.0.0/8', '0.0.0.0/0', '255.255.255.255/32', '::/0', '2001:db8::/32', '::1/128', '1:2:3:4:5:6:7:8/64', 'fe80::1:2/10', '1::8/1', 'ABCD::/16'])('%s is a block, here and in the domain', (block) => {
+  test.each([
+    '10.0.0.0/8',
+    '0.0.0.0/0',
+    '255.255.255.255/32',
+    '::/0',
+    '2001:db8::/32',
+    '::1/128',
+    '1:2:3:4:5:6:7:8/64',
+    'fe80::1:2/10',
+    '1::8/1',
+    'ABCD::/16',
+  ])('%s is a block, here and in the domain', (block) => {
     expect([CIDR.test(block), isCidr(block)]).toEqual([true, true]);
   });
-  test.each(['10.0.0.0', '10.0.0.0/33', '256.0.0.0/8', '10.0.0/8', '::/129', ':::/8', '1:2:3:4:5:6:7:8:9/8', '1::2::3/8', '10.0.0.0/8\n', ' 10.0.0.0/8', 'g::/8', '/8', ''])('%j is none', (block) => {
+  test.each([
+    '10.0.0.0',
+    '10.0.0.0/33',
+    '256.0.0.0/8',
+    '10.0.0/8',
+    '::/129',
+    ':::/8',
+    '1:2:3:4:5:6:7:8:9/8',
+    '1::2::3/8',
+    '10.0.0.0/8\n',
+    ' 10.0.0.0/8',
+    'g::/8',
+    '/8',
+    '',
+  ])('%j is none', (block) => {
     expect(CIDR.test(block)).toBe(false);
   });
   test.each(['a\u0000', 'a\nb', 'x'.repeat(129), '\u0085', '\u2028', ''])('the name %j is refused', (name) => {
@@ -84,6 +127,17 @@ describe('forms', () => {
     expect(newKey.safeParse({ name: '🔑'.repeat(129) }).success).toBe(false);
   });
   test('what is left out has the defaults of the CLI', () => {
-    expect(newTenant.parse({ tenant: 'acme' })).toEqual({ tenant: 'acme', grants: [], default_api: null, introspects: [], organization: null, claims: {}, token_ttl: 300, secret_id_ttl: 0, secret_id_num_uses: 0, cidrs: [] });
+    expect(newTenant.parse({ tenant: 'acme' })).toEqual({
+      tenant: 'acme',
+      grants: [],
+      default_api: null,
+      introspects: [],
+      organization: null,
+      claims: {},
+      token_ttl: 300,
+      secret_id_ttl: 0,
+      secret_id_num_uses: 0,
+      cidrs: [],
+    });
   });
 });

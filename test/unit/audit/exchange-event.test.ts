@@ -14,7 +14,14 @@ const parse = (line: string) => JSON.parse(line) as Record<string, unknown>;
 
 async function attemptOf(over: Partial<Attempt> = {}): Promise<Attempt> {
   const grant = await grantOf({ tenant: tenantOf({ organization: 'org_acme' }) });
-  return { clientId: 'acme-role-id', audience: grant.audience, trace: { identity: identityOf(), grant }, address: '192.0.2.1', startedAt: performance.now(), ...over };
+  return {
+    clientId: 'acme-role-id',
+    audience: grant.audience,
+    trace: { identity: identityOf(), grant },
+    address: '192.0.2.1',
+    startedAt: performance.now(),
+    ...over,
+  };
 }
 
 describe('granted', () => {
@@ -24,7 +31,13 @@ describe('granted', () => {
     ['source', 'transit'],
   ])('from %s', async (from, source) => {
     const line = granted(await attemptOf(), servedFrom(from), 42);
-    expect(parse(line)).toMatchObject({ outcome: 'granted', source, expires_in: 42, organization: 'org_acme', token_sha256: createHash('sha256').update(JWT).digest('hex') });
+    expect(parse(line)).toMatchObject({
+      outcome: 'granted',
+      source,
+      expires_in: 42,
+      organization: 'org_acme',
+      token_sha256: createHash('sha256').update(JWT).digest('hex'),
+    });
     expect(line).not.toContain('canary');
     expect(line.endsWith('}\n')).toBe(true);
   });
@@ -39,15 +52,29 @@ describe('granted', () => {
   test('two keys that share a token are told apart, and a credential that is no key names none', async () => {
     const served = servedFrom('memory');
     const attempt = await attemptOf();
-    const by = (keyId: string | undefined) => parse(granted({ ...attempt, trace: { ...attempt.trace, identity: identityOf({ keyId }) } }, served, 42))['key_id'];
-    expect(['key_000000000000000000000001', undefined, 'key_000000000000000000000002'].map(by)).toEqual(['key_000000000000000000000001', undefined, 'key_000000000000000000000002']);
-    expect(parse(refused({ ...attempt, trace: { identity: identityOf({ keyId: 'key_000000000000000000000001' }) } }, new PosternError('invalid_scope', 'x')))).toMatchObject({ key_id: 'key_000000000000000000000001' });
+    const by = (keyId: string | undefined) =>
+      parse(granted({ ...attempt, trace: { ...attempt.trace, identity: identityOf({ keyId }) } }, served, 42))['key_id'];
+    expect(['key_000000000000000000000001', undefined, 'key_000000000000000000000002'].map(by)).toEqual([
+      'key_000000000000000000000001',
+      undefined,
+      'key_000000000000000000000002',
+    ]);
+    expect(
+      parse(
+        refused(
+          { ...attempt, trace: { identity: identityOf({ keyId: 'key_000000000000000000000001' }) } },
+          new PosternError('invalid_scope', 'x'),
+        ),
+      ),
+    ).toMatchObject({ key_id: 'key_000000000000000000000001' });
   });
 
-  test('two tenants\' tokens never share a line\'s text', async () => {
+  test("two tenants' tokens never share a line's text", async () => {
     const globex = await grantOf({ identity: { tenant: 'globex', clientId: 'globex-role-id' } });
     const acme = parse(granted(await attemptOf(), servedFrom('memory'), 1));
-    const other = parse(granted(await attemptOf({ trace: { identity: identityOf({ tenant: 'globex' }), grant: globex } }), servedFrom('memory'), 1));
+    const other = parse(
+      granted(await attemptOf({ trace: { identity: identityOf({ tenant: 'globex' }), grant: globex } }), servedFrom('memory'), 1),
+    );
     expect([acme['tenant'], other['tenant'], other['client_id']]).toEqual(['acme', 'globex', 'globex-role-id']);
   });
 
@@ -65,9 +92,16 @@ describe('granted', () => {
 
 describe('refused', () => {
   test('nobody verified: neither client_id nor what it wanted is repeated', async () => {
-    const line = refused(await attemptOf({ clientId: 'canary-in-the-wrong-field', audience: 'canary-audience', trace: {} }), new PosternError('invalid_client', 'Unauthorized', { detail: 'canary-detail' }));
+    const line = refused(
+      await attemptOf({ clientId: 'canary-in-the-wrong-field', audience: 'canary-audience', trace: {} }),
+      new PosternError('invalid_client', 'Unauthorized', { detail: 'canary-detail' }),
+    );
     expect(line).not.toContain('canary');
-    expect(parse(line)).toMatchObject({ outcome: 'refused', error: 'invalid_client', client_id_sha256: createHash('sha256').update('canary-in-the-wrong-field').digest('hex') });
+    expect(parse(line)).toMatchObject({
+      outcome: 'refused',
+      error: 'invalid_client',
+      client_id_sha256: createHash('sha256').update('canary-in-the-wrong-field').digest('hex'),
+    });
   });
 
   test('no client_id at all', async () => {
@@ -76,8 +110,11 @@ describe('refused', () => {
     expect(event).not.toHaveProperty('client_id_sha256');
   });
 
-  test('a client\'s text cannot begin a new line or end the object', async () => {
-    const line = refused(await attemptOf({ audience: 'x"}\n{"event":"token.exchange","outcome":"granted"}', trace: { identity: identityOf() } }), new PosternError('access_denied', 'x'));
+  test("a client's text cannot begin a new line or end the object", async () => {
+    const line = refused(
+      await attemptOf({ audience: 'x"}\n{"event":"token.exchange","outcome":"granted"}', trace: { identity: identityOf() } }),
+      new PosternError('access_denied', 'x'),
+    );
     expect(line.trimEnd()).not.toContain('\n');
     expect(parse(line)).toMatchObject({ outcome: 'refused', tenant: 'acme' });
   });

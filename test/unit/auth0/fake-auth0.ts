@@ -75,7 +75,8 @@ export class FakeAuth0 implements AsyncDisposable {
     if (request.url === '/.well-known/jwks.json') return this.keysDown ? [503, { error: 'down' }] : [200, { keys: this.published }];
     if (this.override) return this.override(request, response, raw);
     const asked = Object.fromEntries(new URLSearchParams(request.body)) as Record<string, string | undefined>;
-    if (!this.secrets.includes(asked['client_secret'] ?? '')) return [401, { error: 'access_denied', error_description: `Unauthorized: ${asked['client_secret']}` }];
+    if (!this.secrets.includes(asked['client_secret'] ?? ''))
+      return [401, { error: 'access_denied', error_description: `Unauthorized: ${asked['client_secret']}` }];
     const iat = Math.floor(Date.now() / 1000);
     const scope = this.scope ?? asked['scope'] ?? '';
     const payload: JWTPayload = {

@@ -42,7 +42,9 @@ describe("a token of Auth0's", () => {
   test('for the shared application is known, in both dialects', async () => {
     const judge = judgeOf();
     expect(await judge.judge(await key.sign(shared()))).toEqual(shared());
-    expect(await judge.judge(await key.sign(shared({ azp: undefined, client_id: SHARED, jti: 'x' }), { typ: 'at+jwt' }))).toMatchObject({ jti: 'x' });
+    expect(await judge.judge(await key.sign(shared({ azp: undefined, client_id: SHARED, jti: 'x' }), { typ: 'at+jwt' }))).toMatchObject({
+      jti: 'x',
+    });
     expect(answer.asked).toBe(1);
   });
 

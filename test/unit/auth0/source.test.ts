@@ -36,8 +36,20 @@ async function stage(options: Partial<Auth0SourceOptions> & { secrets?: string[]
     now: () => Date.now() + clock.offset,
     ...options,
   });
-  const grant = await grantOf({ apis: [apiOf('orders', { source: 'auth0' })], issuers: { transit: undefined, auth0: auth0.issuer }, tenant: tenantOf({ organization: 'org_acme', grants: [{ api: 'orders', scopes: ['read:all', 'write:all'] }] }) });
-  return { auth0, source, grant, upstream, clock, issue: () => source.issue(grant), [Symbol.asyncDispose]: () => auth0[Symbol.asyncDispose]() };
+  const grant = await grantOf({
+    apis: [apiOf('orders', { source: 'auth0' })],
+    issuers: { transit: undefined, auth0: auth0.issuer },
+    tenant: tenantOf({ organization: 'org_acme', grants: [{ api: 'orders', scopes: ['read:all', 'write:all'] }] }),
+  });
+  return {
+    auth0,
+    source,
+    grant,
+    upstream,
+    clock,
+    issue: () => source.issue(grant),
+    [Symbol.asyncDispose]: () => auth0[Symbol.asyncDispose](),
+  };
 }
 
 async function errorOf(run: () => Promise<unknown>): Promise<PosternError> {
@@ -56,7 +68,14 @@ describe('asking', () => {
   test('by the Action: exactly these parameters', async () => {
     await using s = await stage();
     const token = await s.issue();
-    expect(s.auth0.parametersOf(0)).toEqual({ grant_type: 'client_credentials', client_id: CLIENT, client_secret: SECRET, audience: ORDERS, scope: 'read:all write:all', postern_tenant: 'acme' });
+    expect(s.auth0.parametersOf(0)).toEqual({
+      grant_type: 'client_credentials',
+      client_id: CLIENT,
+      client_secret: SECRET,
+      audience: ORDERS,
+      scope: 'read:all write:all',
+      postern_tenant: 'acme',
+    });
     expect(token.scope).toBe('read:all write:all');
     expect(token.expiresAt - token.issuedAt).toBe(86_400);
     expect(s.source.calls).toBe(1);
@@ -65,7 +84,14 @@ describe('asking', () => {
   test('by the organization: exactly these', async () => {
     await using s = await stage({ binding: 'organization' });
     await s.issue();
-    expect(s.auth0.parametersOf(0)).toEqual({ grant_type: 'client_credentials', client_id: CLIENT, client_secret: SECRET, audience: ORDERS, scope: 'read:all write:all', organization: 'org_acme' });
+    expect(s.auth0.parametersOf(0)).toEqual({
+      grant_type: 'client_credentials',
+      client_id: CLIENT,
+      client_secret: SECRET,
+      audience: ORDERS,
+      scope: 'read:all write:all',
+      organization: 'org_acme',
+    });
   });
 
   test('by the organization, for a tenant that has none: Auth0 is not asked', async () => {
@@ -118,7 +144,7 @@ describe('a rotated secret', () => {
     expect(s.auth0.exchanges).toHaveLength(4);
   });
 
-  test('401 as Auth0\'s OpenAPI has it, and with a challenge', async () => {
+  test("401 as Auth0's OpenAPI has it, and with a challenge", async () => {
     for (const answer of [
       [401, { error: 'invalid_client', error_description: SECRET }, {}],
       [401, {}, { 'WWW-Authenticate': `Basic realm="${SECRET}"` }],
@@ -136,7 +162,11 @@ describe('when Auth0 has enough', () => {
     ['Retry-After', { 'Retry-After': '42' }, [42, 42]],
     ['X-RateLimit-Reset', { 'X-RateLimit-Reset': String(Math.ceil(Date.now() / 1000) + 90) }, [60, 91]],
     ['both: Retry-After', { 'Retry-After': '5', 'X-RateLimit-Reset': String(Math.ceil(Date.now() / 1000) + 90) }, [5, 5]],
-    ['a date in Retry-After, and a reset', { 'Retry-After': 'Wed, 21 Oct 2026 07:28:00 GMT', 'X-RateLimit-Reset': String(Math.ceil(Date.now() / 1000) + 90) }, [60, 91]],
+    [
+      'a date in Retry-After, and a reset',
+      { 'Retry-After': 'Wed, 21 Oct 2026 07:28:00 GMT', 'X-RateLimit-Reset': String(Math.ceil(Date.now() / 1000) + 90) },
+      [60, 91],
+    ],
     ['nothing', {}, [10, 10]],
     ['nonsense', { 'Retry-After': 'soon', 'X-RateLimit-Reset': 'later' }, [10, 10]],
     ['a time that is over', { 'X-RateLimit-Reset': '1000' }, [1, 1]],
@@ -175,7 +205,10 @@ describe('when Auth0 has enough', () => {
 
 describe('when Auth0 fails', () => {
   test.each([500, 502, 503, 504])('%i is an outage', async (status) => {
-    for (const answer of [[status, { error: 'server_error', error_description: SECRET }, {}], [status, `<html>${SECRET}`, { 'Content-Type': 'text/html' }]] as const) {
+    for (const answer of [
+      [status, { error: 'server_error', error_description: SECRET }, {}],
+      [status, `<html>${SECRET}`, { 'Content-Type': 'text/html' }],
+    ] as const) {
       await using s = await stage();
       s.auth0.override = () => [answer[0], answer[1], answer[2]];
       expect(await errorOf(s.issue)).toMatchObject({ code: 'temporarily_unavailable', retryAfter: 2 });
@@ -270,8 +303,14 @@ describe('when Auth0 fails', () => {
 
 describe('a token from Auth0 that is not what was asked for is refused', () => {
   type Set = (auth0: FakeAuth0) => void;
-  const claims = (over: Record<string, unknown>): Set => (auth0) => (auth0.claims = over);
-  const header = (over: Record<string, unknown>): Set => (auth0) => (auth0.header = over);
+  const claims =
+    (over: Record<string, unknown>): Set =>
+    (auth0) =>
+      (auth0.claims = over);
+  const header =
+    (over: Record<string, unknown>): Set =>
+    (auth0) =>
+      (auth0.header = over);
   const now = () => Math.floor(Date.now() / 1000);
 
   test.each<[string, Set]>([
@@ -303,30 +342,58 @@ describe('a token from Auth0 that is not what was asked for is refused', () => {
     ['an end in words', claims({ exp: 'never' as unknown as number })],
     ['the type of an ID token', header({ typ: 'id+jwt' })],
     ['the type of a logout token', header({ typ: 'logout+jwt' })],
-    ['an unknown critical header', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, key, { crit: ['x'], x: 1 }).catch(() => 'a.b.c'))],
-    ['another key under its kid', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, { ...foreign, jwk: { ...foreign.jwk, kid: key.jwk.kid } }))],
+    [
+      'an unknown critical header',
+      (auth0) => (auth0.forge = (payload) => auth0.sign(payload, key, { crit: ['x'], x: 1 }).catch(() => 'a.b.c')),
+    ],
+    [
+      'another key under its kid',
+      (auth0) => (auth0.forge = (payload) => auth0.sign(payload, { ...foreign, jwk: { ...foreign.jwk, kid: key.jwk.kid } })),
+    ],
     ['a kid that Auth0 does not publish', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign))],
-    ['its own key in the header (jwk)', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { jwk: foreign.jwk, kid: key.jwk.kid }))],
-    ['its own key set in the header (jku)', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { jku: `${auth0.issuer}evil.json`, kid: foreign.jwk.kid }))],
-    ['its own certificate in the header (x5u)', (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { x5u: `${auth0.issuer}evil.pem`, kid: foreign.jwk.kid }))],
+    [
+      'its own key in the header (jwk)',
+      (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { jwk: foreign.jwk, kid: key.jwk.kid })),
+    ],
+    [
+      'its own key set in the header (jku)',
+      (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { jku: `${auth0.issuer}evil.json`, kid: foreign.jwk.kid })),
+    ],
+    [
+      'its own certificate in the header (x5u)',
+      (auth0) => (auth0.forge = (payload) => auth0.sign(payload, foreign, { x5u: `${auth0.issuer}evil.pem`, kid: foreign.jwk.kid })),
+    ],
     ['no signature (none)', (auth0) => (auth0.forge = (payload) => new UnsecuredJWT(payload).encode())],
     ['the signature cut off', (auth0) => (auth0.forge = async (payload) => (await auth0.sign(payload)).replace(/\.[^.]*$/, '.'))],
-    ['a payload changed after signing', (auth0) => (auth0.forge = async (payload) => {
-      const [head, , signature] = (await auth0.sign({ ...payload, [TENANT_CLAIM]: 'globex' })).split('.');
-      return `${head}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.${signature}`;
-    })],
-    ['HS256 with the public key as its secret', (auth0) => (auth0.forge = (payload) => {
-      const pem = createPublicKey({ key: key.jwk as never, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
-      const input = [{ alg: 'HS256', typ: 'JWT', kid: key.jwk.kid }, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
-      return `${input}.${createHmac('sha256', pem).update(input).digest('base64url')}`;
-    })],
-    ['PS256, rightly signed by the same key, which is published without its alg', (auth0) => {
-      auth0.published = [{ ...key.jwk, alg: undefined } as unknown as JWK];
-      auth0.forge = async (payload) => {
-        const pss = await importJWK(await exportJWK(key.privateKey), 'PS256');
-        return new SignJWT(payload).setProtectedHeader({ alg: 'PS256', typ: 'JWT', kid: key.jwk.kid }).sign(pss);
-      };
-    }],
+    [
+      'a payload changed after signing',
+      (auth0) =>
+        (auth0.forge = async (payload) => {
+          const [head, , signature] = (await auth0.sign({ ...payload, [TENANT_CLAIM]: 'globex' })).split('.');
+          return `${head}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.${signature}`;
+        }),
+    ],
+    [
+      'HS256 with the public key as its secret',
+      (auth0) =>
+        (auth0.forge = (payload) => {
+          const pem = createPublicKey({ key: key.jwk as never, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+          const input = [{ alg: 'HS256', typ: 'JWT', kid: key.jwk.kid }, payload]
+            .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+            .join('.');
+          return `${input}.${createHmac('sha256', pem).update(input).digest('base64url')}`;
+        }),
+    ],
+    [
+      'PS256, rightly signed by the same key, which is published without its alg',
+      (auth0) => {
+        auth0.published = [{ ...key.jwk, alg: undefined } as unknown as JWK];
+        auth0.forge = async (payload) => {
+          const pss = await importJWK(await exportJWK(key.privateKey), 'PS256');
+          return new SignJWT(payload).setProtectedHeader({ alg: 'PS256', typ: 'JWT', kid: key.jwk.kid }).sign(pss);
+        };
+      },
+    ],
   ])('%s', async (_fault, set) => {
     await using s = await stage();
     set(s.auth0);
@@ -346,7 +413,7 @@ describe('a token from Auth0 that is not what was asked for is refused', () => {
     expect((await errorOf(s.issue)).detail).toContain('org_id');
   });
 
-  test('the Action\'s claim does not stand in for the organization, nor the other way round', async () => {
+  test("the Action's claim does not stand in for the organization, nor the other way round", async () => {
     await using organization = await stage({ binding: 'organization' });
     organization.auth0.claims = { org_id: undefined, [TENANT_CLAIM]: 'acme' };
     await errorOf(organization.issue);
@@ -358,10 +425,13 @@ describe('a token from Auth0 that is not what was asked for is refused', () => {
 
 describe('accepted', () => {
   test.each<[string, (auth0: FakeAuth0) => void]>([
-    ['the RFC 9068 dialect', (auth0) => {
-      auth0.claims = { azp: undefined, client_id: CLIENT, jti: 'x' };
-      auth0.header = { typ: 'at+jwt' };
-    }],
+    [
+      'the RFC 9068 dialect',
+      (auth0) => {
+        auth0.claims = { azp: undefined, client_id: CLIENT, jti: 'x' };
+        auth0.header = { typ: 'at+jwt' };
+      },
+    ],
     ['no typ', (auth0) => (auth0.header = { typ: undefined })],
     ['the audience as a list of one', (auth0) => (auth0.claims = { aud: [ORDERS] })],
     ['permissions as granted', (auth0) => (auth0.claims = { permissions: ['read:all', 'write:all'] })],

@@ -26,11 +26,15 @@ describe('a key that is narrowed', () => {
   test.each([['write:all'], ['read:all write:all']])('is refused %j beyond it, in the words for what is not granted', async (scope) => {
     const refusal = { code: 'invalid_scope', message: 'Client has not been granted scopes: write:all' };
     await expect(grantOf({ identity: limitedTo('read:all'), request: { scope } })).rejects.toMatchObject(refusal);
-    await expect(grantOf({ tenant: tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] }), request: { scope } })).rejects.toMatchObject(refusal);
+    await expect(
+      grantOf({ tenant: tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] }), request: { scope } }),
+    ).rejects.toMatchObject(refusal);
   });
 
   test('never gets more than its tenant, whatever it is narrowed to', async () => {
-    await expect(grantOf({ identity: limitedTo('read:all', 'admin'), request: { scope: 'admin' } })).rejects.toMatchObject({ code: 'invalid_scope' });
+    await expect(grantOf({ identity: limitedTo('read:all', 'admin'), request: { scope: 'admin' } })).rejects.toMatchObject({
+      code: 'invalid_scope',
+    });
     const less = tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] });
     expect((await grantOf({ tenant: less, identity: limitedTo('read:all', 'write:all') })).scope).toBe('read:all');
   });

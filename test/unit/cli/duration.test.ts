@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { count, inWords, moment, seconds } from '#cli/command/duration.ts';
 
 describe('seconds', () => {
-  test.each([['0', 0], ['90', 90], ['90s', 90], ['15m', 900], ['12h', 43_200], ['30d', 2_592_000], ['2w', 1_209_600], ['1y', 31_536_000], ['1h30m', 5_400]])('%s is %i', (text, expected) => {
+  test.each([
+    ['0', 0],
+    ['90', 90],
+    ['90s', 90],
+    ['15m', 900],
+    ['12h', 43_200],
+    ['30d', 2_592_000],
+    ['2w', 1_209_600],
+    ['1y', 31_536_000],
+    ['1h30m', 5_400],
+  ])('%s is %i', (text, expected) => {
     expect(seconds(text)).toBe(expected);
   });
 

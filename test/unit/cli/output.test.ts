@@ -4,7 +4,10 @@ import { Output, exitCodeOf } from '#cli/output.ts';
 import { fakeTerminal } from './terminal.ts';
 
 describe('a table', () => {
-  const rows = [['acme', 'active'], ['a-long-name', 'disabled']];
+  const rows = [
+    ['acme', 'active'],
+    ['a-long-name', 'disabled'],
+  ];
 
   test('is aligned, with a heading, on a terminal', () => {
     const output = new Output(fakeTerminal({ tty: true, env: { NO_COLOR: '1' } }), false);
@@ -45,7 +48,11 @@ describe('a failure', () => {
   });
 
   test('that nobody foresaw is told without its message, which may hold anything', () => {
-    for (const [env, json] of [[{}, false], [{}, true], [{ POSTERN_DEBUG: '1' }, false]] as const) {
+    for (const [env, json] of [
+      [{}, false],
+      [{}, true],
+      [{ POSTERN_DEBUG: '1' }, false],
+    ] as const) {
       const terminal = fakeTerminal({ env });
       new Output(terminal, json).failure(new TypeError('X-Vault-Token: hvs.secret'));
       expect(terminal.err()).toContain('TypeError');

@@ -16,7 +16,10 @@ function commandsOf(command: Command, path: readonly string[] = []): [string, Co
 const program = buildProgram(new Context(fakeTerminal()), '1.2.3');
 const commands = commandsOf(program);
 
-async function told(line: string | readonly string[], options: Parameters<typeof fakeTerminal>[0] = {}): Promise<{ code: number; out: string; err: string }> {
+async function told(
+  line: string | readonly string[],
+  options: Parameters<typeof fakeTerminal>[0] = {},
+): Promise<{ code: number; out: string; err: string }> {
   const terminal = fakeTerminal({ input: '', ...options });
   const code = await run(typeof line === 'string' ? line.split(' ').filter(Boolean) : line, terminal, '1.2.3');
   return { code, out: terminal.out(), err: terminal.err() };
@@ -24,7 +27,19 @@ async function told(line: string | readonly string[], options: Parameters<typeof
 
 describe('help', () => {
   test('is there for each command, with examples that exist', async () => {
-    expect(commands.map(([path]) => path)).toEqual(expect.arrayContaining(['tenant create', 'tenant delete', 'secret issue', 'secret revoke', 'upstream set', 'upstream import', 'token', 'doctor', 'dev']));
+    expect(commands.map(([path]) => path)).toEqual(
+      expect.arrayContaining([
+        'tenant create',
+        'tenant delete',
+        'secret issue',
+        'secret revoke',
+        'upstream set',
+        'upstream import',
+        'token',
+        'doctor',
+        'dev',
+      ]),
+    );
     for (const [path, command] of commands) {
       const { code, out, err } = await told(`${path} --help`);
       expect(code, path).toBe(0);
@@ -56,7 +71,9 @@ describe('help', () => {
   });
 
   test('knows no option that would take a secret', () => {
-    for (const [path, command] of commands) for (const { long, flags } of command.options) if (/<|\[/.test(flags)) expect(`${path} ${long}`).not.toMatch(/--(secret|client-secret|secret-id|token|password)$/);
+    for (const [path, command] of commands)
+      for (const { long, flags } of command.options)
+        if (/<|\[/.test(flags)) expect(`${path} ${long}`).not.toMatch(/--(secret|client-secret|secret-id|token|password)$/);
   });
 });
 
@@ -137,27 +154,54 @@ describe('wrong input is refused before Vault is asked', () => {
 
 describe('a tenant by options', () => {
   test('parses grants and claims', () => {
-    expect(specification({ grant: ['orders=read:orders,write:orders', 'reports='], claim: ['https://example.com/plan=gold=1', 'https://example.com/x='] })).toEqual({
-      grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }, { api: 'reports', scopes: [] }],
+    expect(
+      specification({
+        grant: ['orders=read:orders,write:orders', 'reports='],
+        claim: ['https://example.com/plan=gold=1', 'https://example.com/x='],
+      }),
+    ).toEqual({
+      grants: [
+        { api: 'orders', scopes: ['read:orders', 'write:orders'] },
+        { api: 'reports', scopes: [] },
+      ],
       claims: { 'https://example.com/plan': 'gold=1', 'https://example.com/x': '' },
     });
   });
 
   test('tells what is not named from what is to be cleared', () => {
     expect(specification({})).toEqual({});
-    expect([specification({ introspect: ['orders', 'reports'] }), specification({ introspect: false })]).toEqual([{ introspects: ['orders', 'reports'] }, { introspects: [] }]);
-    expect(specification({ grant: false, claim: false, cidr: false, defaultApi: false, organization: false })).toEqual({ grants: [], claims: {}, cidrs: [], defaultApi: null, organization: null });
+    expect([specification({ introspect: ['orders', 'reports'] }), specification({ introspect: false })]).toEqual([
+      { introspects: ['orders', 'reports'] },
+      { introspects: [] },
+    ]);
+    expect(specification({ grant: false, claim: false, cidr: false, defaultApi: false, organization: false })).toEqual({
+      grants: [],
+      claims: {},
+      cidrs: [],
+      defaultApi: null,
+      organization: null,
+    });
   });
 
-  test.each([[{ grant: ['orders'] }], [{ grant: ['=x'] }], [{ claim: ['plan=gold'] }], [{ claim: ['https://example.com/plan'] }]])('refuses %j', (options) => {
-    expect(() => specification(options)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
-  });
+  test.each([[{ grant: ['orders'] }], [{ grant: ['=x'] }], [{ claim: ['plan=gold'] }], [{ claim: ['https://example.com/plan'] }]])(
+    'refuses %j',
+    (options) => {
+      expect(() => specification(options)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
+    },
+  );
 });
 
-test.each([[undefined, 'http://127.0.0.1:8080/'], ['https://login.example.com', 'https://login.example.com/'], ['http://[::1]:8080/x', 'http://[::1]:8080/x/']])('the broker %s is %s', (given, expected) => {
+test.each([
+  [undefined, 'http://127.0.0.1:8080/'],
+  ['https://login.example.com', 'https://login.example.com/'],
+  ['http://[::1]:8080/x', 'http://[::1]:8080/x/'],
+])('the broker %s is %s', (given, expected) => {
   expect(brokerUrl(given)).toBe(expected);
 });
 
-test.each(['login.example.com', 'file:///etc/passwd', 'https://user:pw@example.com', 'https://example.com/?x=1'])('%s is no broker', (given) => {
-  expect(() => brokerUrl(given)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
-});
+test.each(['login.example.com', 'file:///etc/passwd', 'https://user:pw@example.com', 'https://example.com/?x=1'])(
+  '%s is no broker',
+  (given) => {
+    expect(() => brokerUrl(given)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
+  },
+);

@@ -7,7 +7,8 @@ import { Output } from '#cli/output.ts';
 import { fakeTerminal } from './terminal.ts';
 import type { FakeTerminal } from './terminal.ts';
 
-const read = (terminal: FakeTerminal, file?: string): Promise<string> => readSecret(terminal, new Output(terminal, false), 'client secret', file);
+const read = (terminal: FakeTerminal, file?: string): Promise<string> =>
+  readSecret(terminal, new Output(terminal, false), 'client secret', file);
 
 describe('a secret', () => {
   let folder: string;
@@ -52,7 +53,10 @@ describe('a secret', () => {
     await expect(read(fakeTerminal(options))).rejects.toMatchObject({ code: 'invalid_request' });
   });
 
-  test.each([['that is not there', '/nonexistent/file'], ['that is a folder', tmpdir()]])('is refused from a file %s', async (_, file) => {
+  test.each([
+    ['that is not there', '/nonexistent/file'],
+    ['that is a folder', tmpdir()],
+  ])('is refused from a file %s', async (_, file) => {
     await expect(read(fakeTerminal(), file)).rejects.toMatchObject({ code: 'invalid_request' });
   });
 
@@ -65,7 +69,13 @@ describe('a secret', () => {
 });
 
 describe('a confirmation', () => {
-  test.each([['y\n', true], ['YES\n', true], ['n\n', false], ['\n', false], ['yesterday\n', false]])('%j is %s', async (typed, expected) => {
+  test.each([
+    ['y\n', true],
+    ['YES\n', true],
+    ['n\n', false],
+    ['\n', false],
+    ['yesterday\n', false],
+  ])('%j is %s', async (typed, expected) => {
     const terminal = fakeTerminal({ tty: true });
     const asking = confirm(terminal, 'Sure?');
     terminal.stdin.push(typed);
@@ -74,6 +84,9 @@ describe('a confirmation', () => {
   });
 
   test('is not taken from a pipe', async () => {
-    await expect(confirm(fakeTerminal({ input: 'y\n' }), 'Sure?')).rejects.toMatchObject({ code: 'invalid_request', detail: expect.stringContaining('--yes') as string });
+    await expect(confirm(fakeTerminal({ input: 'y\n' }), 'Sure?')).rejects.toMatchObject({
+      code: 'invalid_request',
+      detail: expect.stringContaining('--yes') as string,
+    });
   });
 });

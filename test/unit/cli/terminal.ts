@@ -14,7 +14,11 @@ export function fakeTerminal(options: { tty?: boolean; env?: Record<string, stri
   const tty = options.tty === true;
   const written = { out: '', err: '' };
   const raw: boolean[] = [];
-  const sink = (name: 'out' | 'err') => Object.assign(new PassThrough().on('data', (chunk) => (written[name] += String(chunk))), { isTTY: tty, columns: 100 });
+  const sink = (name: 'out' | 'err') =>
+    Object.assign(
+      new PassThrough().on('data', (chunk) => (written[name] += String(chunk))),
+      { isTTY: tty, columns: 100 },
+    );
   const stdin = new PassThrough();
   Object.assign(stdin, { isTTY: tty, setRawMode: (on: boolean) => (raw.push(on), stdin) });
   if (options.input !== undefined) stdin.end(options.input);

@@ -20,7 +20,10 @@ class Wire {
     if (url.pathname === '/oauth/token') {
       this.asked.push({ headers: request.headers, form: new URLSearchParams(await request.text()) });
       const refusal = this.refusals.shift();
-      return refusal ?? Response.json({ access_token: `token-${this.asked.length}`, token_type: 'Bearer', expires_in: this.life, scope: 'read:orders' });
+      return (
+        refusal ??
+        Response.json({ access_token: `token-${this.asked.length}`, token_type: 'Bearer', expires_in: this.life, scope: 'read:orders' })
+      );
     }
     const token = request.headers.get('authorization')?.replace('Bearer ', '') ?? null;
     this.sent.push({ url: request.url, method: request.method, token, body: await request.text() });
@@ -28,7 +31,8 @@ class Wire {
   };
 }
 
-const refusal = (status: number, error: string, headers: Record<string, string> = {}) => Response.json({ error, error_description: 'why' }, { status, headers });
+const refusal = (status: number, error: string, headers: Record<string, string> = {}) =>
+  Response.json({ error, error_description: 'why' }, { status, headers });
 
 let wire: Wire;
 beforeEach(() => {
@@ -39,7 +43,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const orders = (more: object = {}) => credentials({ issuer: ISSUER, service: SERVICE, audience: SERVICE, clientId: 'id', clientSecret: 'a+b c', fetch: wire.fetch, ...more });
+const orders = (more: object = {}) =>
+  credentials({ issuer: ISSUER, service: SERVICE, audience: SERVICE, clientId: 'id', clientSecret: 'a+b c', fetch: wire.fetch, ...more });
 const bearer = (client: ReturnType<typeof orders>) => client.fetch('/v1').then(() => wire.sent.at(-1)?.token);
 
 describe('credentials()', () => {
@@ -104,7 +109,10 @@ describe('credentials()', () => {
     await client.token();
     vi.advanceTimersByTime(99_000);
     await client.token();
-    expect(wire.asked.map(({ headers }) => Buffer.from(headers.get('authorization')!.slice(6), 'base64').toString())).toEqual(['id:one', 'id:two']);
+    expect(wire.asked.map(({ headers }) => Buffer.from(headers.get('authorization')!.slice(6), 'base64').toString())).toEqual([
+      'id:one',
+      'id:two',
+    ]);
     vi.advanceTimersByTime(99_000);
     await expect(client.token()).rejects.toThrow('the credential is empty');
   });
@@ -132,7 +140,13 @@ describe('credentials()', () => {
     expect(wire.sent).toHaveLength(3);
   });
 
-  it.each(['https://evil.example.com/', '//evil.example.com/', 'http://orders.example.com/', 'https://orders.example.com:444/', 'https://orders.example.com@evil.example.com/'])('sends no token to %s', async (url) => {
+  it.each([
+    'https://evil.example.com/',
+    '//evil.example.com/',
+    'http://orders.example.com/',
+    'https://orders.example.com:444/',
+    'https://orders.example.com@evil.example.com/',
+  ])('sends no token to %s', async (url) => {
     await expect(orders().fetch(url)).rejects.toThrow(TypeError);
     await expect(orders().fetch(new Request(new URL(url, SERVICE).href.replace('@', '.')))).rejects.toThrow(TypeError);
     expect(wire.sent).toHaveLength(0);
@@ -161,7 +175,10 @@ describe('credentials()', () => {
     expect(await client.token()).toBe('token-1');
     const form = wire.asked[0]!.form;
     expect(form.get('client_assertion_type')).toBe('urn:ietf:params:oauth:client-assertion-type:jwt-bearer');
-    const [header, payload] = form.get('client_assertion')!.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>);
+    const [header, payload] = form
+      .get('client_assertion')!
+      .split('.', 2)
+      .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>);
     expect(header).toMatchObject({ alg: 'RS256', kid: 'k1' });
     expect(payload).toMatchObject({ iss: 'id', sub: 'id', aud: ISSUER, jti: expect.any(String) });
   });

@@ -15,8 +15,28 @@ test('the sample is a key, of the ids that are told', () => {
 
 test('the regular expression finds keys in whatever stands around them, and nothing longer or shorter', () => {
   const found = (text: string): string[] => text.match(new RegExp(expression, 'g')) ?? [];
-  for (const around of ['KEY=$', '{"key":"$"}', 'curl -H "X-API-Key: $" https://x', 'Bearer $', '$', 'a\n$\nb', '<$>', '$,', 'https://x/?k=$&y']) expect(found(around.replace('$', sample))).toEqual([sample]);
-  for (const none of [sample.slice(0, -1), `${sample}A`, `x${sample}`, `${sample}_x`, sample.replace('_live_', '__'), sample.replace('live', 'LIVE'), sample.replace('live', 'x'.repeat(17))]) expect(found(none)).toEqual([]);
+  for (const around of [
+    'KEY=$',
+    '{"key":"$"}',
+    'curl -H "X-API-Key: $" https://x',
+    'Bearer $',
+    '$',
+    'a\n$\nb',
+    '<$>',
+    '$,',
+    'https://x/?k=$&y',
+  ])
+    expect(found(around.replace('$', sample))).toEqual([sample]);
+  for (const none of [
+    sample.slice(0, -1),
+    `${sample}A`,
+    `x${sample}`,
+    `${sample}_x`,
+    sample.replace('_live_', '__'),
+    sample.replace('live', 'LIVE'),
+    sample.replace('live', 'x'.repeat(17)),
+  ])
+    expect(found(none)).toEqual([]);
 });
 
 test('every scanner is given the same expression', () => {

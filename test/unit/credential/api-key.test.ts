@@ -14,7 +14,9 @@ const SAMPLE = {
 
 /** 16 bytes as go-uuid writes them, whatever their version bits. */
 function anyUuid(): string {
-  return randomBytes(16).toString('hex').replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return randomBytes(16)
+    .toString('hex')
+    .replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 function base62(value: bigint, length: number): string {
@@ -41,14 +43,20 @@ describe('format and parse', () => {
       const text = ApiKey.format(environment, roleId, secretId);
       expect(text).toMatch(API_KEY);
       const key = ApiKey.parse(text);
-      if (key?.environment !== environment || key.credential.clientId !== roleId || key.credential.reveal() !== secretId) throw new Error(`credential ${n} came back differently`);
+      if (key?.environment !== environment || key.credential.clientId !== roleId || key.credential.reveal() !== secretId)
+        throw new Error(`credential ${n} came back differently`);
     }
   });
 
   test('the ends of the range', () => {
     const zeros = '00000000-0000-0000-0000-000000000000';
     const ones = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
-    for (const [roleId, secretId] of [[zeros, zeros], [ones, ones], [zeros, ones], [ones, zeros]] as const) {
+    for (const [roleId, secretId] of [
+      [zeros, zeros],
+      [ones, ones],
+      [zeros, ones],
+      [ones, zeros],
+    ] as const) {
       const key = ApiKey.parse(ApiKey.format('live', roleId, secretId))!;
       expect([key.credential.clientId, key.credential.reveal()]).toEqual([roleId, secretId]);
     }
@@ -82,13 +90,15 @@ describe('refused offline', () => {
 
   test('every single mistyped character', () => {
     for (let at = 0; at < text.length; at++) {
-      for (const digit of `${DIGITS}_- .`) if (digit !== text[at]) expect(ApiKey.parse(text.slice(0, at) + digit + text.slice(at + 1))).toBeUndefined();
+      for (const digit of `${DIGITS}_- .`)
+        if (digit !== text[at]) expect(ApiKey.parse(text.slice(0, at) + digit + text.slice(at + 1))).toBeUndefined();
     }
   });
 
   test('two neighbours exchanged; a character lost; one too many', () => {
     for (let at = 0; at < text.length; at++) {
-      if (at + 1 < text.length && text[at] !== text[at + 1]) expect(ApiKey.parse(text.slice(0, at) + text[at + 1] + text[at] + text.slice(at + 2))).toBeUndefined();
+      if (at + 1 < text.length && text[at] !== text[at + 1])
+        expect(ApiKey.parse(text.slice(0, at) + text[at + 1] + text[at] + text.slice(at + 2))).toBeUndefined();
       expect(ApiKey.parse(text.slice(0, at) + text.slice(at + 1))).toBeUndefined();
       expect(ApiKey.parse(text.slice(0, at) + text[at] + text.slice(at))).toBeUndefined();
     }
@@ -106,7 +116,8 @@ describe('refused offline', () => {
   });
 
   test('a number that is no 256 bits, even where its checksum is right', () => {
-    for (const number of [1n << 256n, (1n << 256n) + 1n, 62n ** 43n - 1n]) expect(ApiKey.parse(sealed(`postern_live_${base62(number, 43)}`))).toBeUndefined();
+    for (const number of [1n << 256n, (1n << 256n) + 1n, 62n ** 43n - 1n])
+      expect(ApiKey.parse(sealed(`postern_live_${base62(number, 43)}`))).toBeUndefined();
     expect(ApiKey.parse(sealed(`postern_live_${base62((1n << 256n) - 1n, 43)}`))).toBeDefined();
   });
 

@@ -19,7 +19,10 @@ describe('a credential never prints its secret', () => {
     ['String', () => String(credential)],
     ['template', () => `of ${String(credential)}`],
     ['join', () => [credential, credential].join('')],
-    ['own properties', () => JSON.stringify(Object.getOwnPropertyNames(credential).map((n) => (credential as unknown as Record<string, unknown>)[n]))],
+    [
+      'own properties',
+      () => JSON.stringify(Object.getOwnPropertyNames(credential).map((n) => (credential as unknown as Record<string, unknown>)[n])),
+    ],
     ['Object.assign', () => inspect(Object.assign({}, credential))],
   ])('%s', (_how, print) => {
     expect(print()).not.toContain(SECRET);
@@ -107,7 +110,9 @@ describe('a fingerprint', () => {
   });
 
   test('the longest credential that may be has one', () => {
-    expect(credentialOf('r'.repeat(128), 's'.repeat(512)).fingerprint(key, 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%enp0s31f6')).toHaveLength(43);
+    expect(
+      credentialOf('r'.repeat(128), 's'.repeat(512)).fingerprint(key, 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%enp0s31f6'),
+    ).toHaveLength(43);
   });
 
   test('its parts cannot run into each other', () => {
@@ -129,5 +134,6 @@ describe('a fingerprint', () => {
 
 test('no name that Vault would read as more than one path segment', () => {
   for (const name of ['a', 'acme', 'a-b-c', 'a'.repeat(63), '0']) expect(name).toMatch(NAME);
-  for (const name of ['', '-a', 'a-', 'A', 'a.b', '..', '.', 'a/b', 'a*', 'a+', 'a\n', 'a_b', 'ä', 'a'.repeat(64), 'a%2eb', ' a', 'a\0']) expect(name).not.toMatch(NAME);
+  for (const name of ['', '-a', 'a-', 'A', 'a.b', '..', '.', 'a/b', 'a*', 'a+', 'a\n', 'a_b', 'ä', 'a'.repeat(64), 'a%2eb', ' a', 'a\0'])
+    expect(name).not.toMatch(NAME);
 });

@@ -25,24 +25,40 @@ beforeEach(() => {
 });
 
 function stage(options: { client?: number } = {}) {
-  const registered = new Map<string, Registration>([[CLIENT, { clientId: CLIENT, tenant: 'acme', keys: [{ kid: undefined, key: own.publicKey }] }]]);
+  const registered = new Map<string, Registration>([
+    [CLIENT, { clientId: CLIENT, tenant: 'acme', keys: [{ kid: undefined, key: own.publicKey }] }],
+  ]);
   const registrationOf = vi.fn<ClientKeys['registrationOf']>(async (clientId) => registered.get(clientId));
   const login = vi.fn<AssertionLogin['login']>(async ({ tenant, clientId }) => identityOf({ tenant, clientId }));
   const used = new Set<string>();
   const claim = vi.fn<UsedAssertions['claim']>(async (key) => !used.has(key) && Boolean(used.add(key)));
   const throttle = new Throttle({ perClient: options.client ?? 10, perAddress: 100, now: clock.now });
-  const replica = () => new Assertions({ keys: { registrationOf }, login: { login }, used: { claim }, throttle, audiences: [ISSUER, `${ISSUER}oauth/token`], now: clock.now });
+  const replica = () =>
+    new Assertions({
+      keys: { registrationOf },
+      login: { login },
+      used: { claim },
+      throttle,
+      audiences: [ISSUER, `${ISSUER}oauth/token`],
+      now: clock.now,
+    });
   return { registered, registrationOf, login, claim, replica, assertions: replica() };
 }
 
 async function assertionBy(key: typeof own.privateKey, claims: JWTPayload = {}, clientId = CLIENT): Promise<ClientAssertion> {
   const now = clock.ms / 1000;
-  const jwt = await new SignJWT({ iss: clientId, sub: clientId, aud: ISSUER, iat: now, exp: now + 60, jti: randomUUID(), ...claims }).setProtectedHeader({ alg: 'ES256' }).sign(key);
+  const jwt = await new SignJWT({ iss: clientId, sub: clientId, aud: ISSUER, iat: now, exp: now + 60, jti: randomUUID(), ...claims })
+    .setProtectedHeader({ alg: 'ES256' })
+    .sign(key);
   return ClientAssertion.of(jwt) ?? expect.unreachable();
 }
 
 const good = (claims?: JWTPayload): Promise<ClientAssertion> => assertionBy(own.privateKey, claims);
-const codeOf = (run: Promise<unknown>): Promise<string> => run.then(() => 'taken', (error: unknown) => (error instanceof PosternError ? error.code : String(error)));
+const codeOf = (run: Promise<unknown>): Promise<string> =>
+  run.then(
+    () => 'taken',
+    (error: unknown) => (error instanceof PosternError ? error.code : String(error)),
+  );
 
 describe('a good one', () => {
   test('goes to Vault once, is written down until it ends and is the tenant', async () => {
@@ -76,7 +92,9 @@ describe('a good one', () => {
 
   test('prints as nothing', async () => {
     const assertion = await good();
-    expect(inspect(assertion, { showHidden: true }) + JSON.stringify(assertion) + String(assertion)).not.toContain(assertion.reveal().slice(-20));
+    expect(inspect(assertion, { showHidden: true }) + JSON.stringify(assertion) + String(assertion)).not.toContain(
+      assertion.reveal().slice(-20),
+    );
   });
 });
 
@@ -94,7 +112,9 @@ describe('used before', () => {
     const { assertions, replica } = stage();
     const other = replica();
     const assertion = await good();
-    const codes = await Promise.all(Array.from({ length: 1000 }, (_, i) => codeOf((i % 2 ? assertions : other).verify(assertion, ADDRESS))));
+    const codes = await Promise.all(
+      Array.from({ length: 1000 }, (_, i) => codeOf((i % 2 ? assertions : other).verify(assertion, ADDRESS))),
+    );
     expect(codes.filter((code) => code === 'taken')).toHaveLength(1);
     expect(new Set(codes)).toEqual(new Set(['taken', 'invalid_client']));
   });
@@ -109,7 +129,7 @@ describe('used before', () => {
     expect(await codeOf(assertions.verify(assertion, ADDRESS))).toBe('taken');
   });
 
-  test('one client\'s jti is not another\'s, and no two run into each other', async () => {
+  test("one client's jti is not another's, and no two run into each other", async () => {
     const { assertions, registered, claim } = stage();
     registered.set(`${CLIENT}a`, { clientId: `${CLIENT}a`, tenant: 'globex', keys: [{ kid: undefined, key: next.publicKey }] });
     expect(await codeOf(assertions.verify(await good({ jti: 'ab' }), ADDRESS))).toBe('taken');
@@ -137,7 +157,8 @@ describe('times, to the second', () => {
 describe('guesses', () => {
   test('an unknown client is looked for once in a while, and what is remembered of unknown ones is bounded', async () => {
     const { assertions, registrationOf, login, claim } = stage({ client: 1000 });
-    for (let i = 0; i < 20; i++) expect(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, 'nobody'), ADDRESS))).toBe('invalid_client');
+    for (let i = 0; i < 20; i++)
+      expect(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, 'nobody'), ADDRESS))).toBe('invalid_client');
     expect(registrationOf).toHaveBeenCalledTimes(1);
     expect([login.mock.calls.length, claim.mock.calls.length]).toEqual([0, 0]);
   });
@@ -150,15 +171,19 @@ describe('guesses', () => {
     expect(await codeOf(assertions.verify(await assertionBy(next.privateKey, {}, 'late'), ADDRESS))).toBe('taken');
   });
 
-  test.each([CLIENT, 'nobody'])('of %s: refused ten times, then held back, the same for a known client as for an unknown', async (clientId) => {
-    const { assertions } = stage();
-    await assertions.verify(await good(), ADDRESS);
-    const codes = [];
-    for (let i = 0; i < 12; i++) codes.push(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, clientId), ADDRESS)));
-    expect(codes).toEqual([...Array.from({ length: 10 }, () => 'invalid_client'), 'too_many_requests', 'too_many_requests']);
-    // And the customer behind the same address goes on.
-    expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('taken');
-  });
+  test.each([CLIENT, 'nobody'])(
+    'of %s: refused ten times, then held back, the same for a known client as for an unknown',
+    async (clientId) => {
+      const { assertions } = stage();
+      await assertions.verify(await good(), ADDRESS);
+      const codes = [];
+      for (let i = 0; i < 12; i++)
+        codes.push(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, clientId), ADDRESS)));
+      expect(codes).toEqual([...Array.from({ length: 10 }, () => 'invalid_client'), 'too_many_requests', 'too_many_requests']);
+      // And the customer behind the same address goes on.
+      expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('taken');
+    },
+  );
 
   test('spaced so that they are never held back, a known client is looked for as often as an unknown one: no question of Vault tells them apart', async () => {
     const looks = async (clientId: string): Promise<number[]> => {

@@ -19,10 +19,15 @@ async function guess(throttle: Throttle, times: number, client: string, address:
   let reached = 0;
   for (let i = 0; i < times; i++) {
     await codeOf(
-      throttle.run(client, address, () => {
-        reached++;
-        return wrong();
-      }, isWrong),
+      throttle.run(
+        client,
+        address,
+        () => {
+          reached++;
+          return wrong();
+        },
+        isWrong,
+      ),
     );
   }
   return reached;
@@ -38,7 +43,7 @@ describe('guesses', () => {
     expect(refusal).toMatchObject({ code: 'too_many_requests', retryAfter: 6 });
   });
 
-  test('with a new client_id each time: only the address\'s allowance reaches Vault', async () => {
+  test("with a new client_id each time: only the address's allowance reaches Vault", async () => {
     const throttle = new Throttle({ perClient: 10, perAddress: 100, now: new Clock().now });
     let reached = 0;
     for (let i = 0; i < 5000; i++) reached += await guess(throttle, 1, `client-${i}`, ADDRESS);
@@ -51,11 +56,16 @@ describe('guesses', () => {
     const outcomes = await Promise.all(
       Array.from({ length: 900 }, () =>
         codeOf(
-          throttle.run('acme', ADDRESS, async () => {
-            reached++;
-            await new Promise((resolve) => setImmediate(resolve));
-            throw new Wrong();
-          }, isWrong),
+          throttle.run(
+            'acme',
+            ADDRESS,
+            async () => {
+              reached++;
+              await new Promise((resolve) => setImmediate(resolve));
+              throw new Wrong();
+            },
+            isWrong,
+          ),
         ),
       ),
     );
@@ -98,11 +108,16 @@ describe('good customers', () => {
     const outcomes = await Promise.all(
       Array.from({ length: 1000 }, (_, i) =>
         codeOf(
-          throttle.run(`client-${i}`, ADDRESS, async () => {
-            most = Math.max(most, ++atOnce);
-            await new Promise((resolve) => setImmediate(resolve));
-            atOnce--;
-          }, isWrong),
+          throttle.run(
+            `client-${i}`,
+            ADDRESS,
+            async () => {
+              most = Math.max(most, ++atOnce);
+              await new Promise((resolve) => setImmediate(resolve));
+              atOnce--;
+            },
+            isWrong,
+          ),
         ),
       ),
     );
@@ -113,18 +128,21 @@ describe('good customers', () => {
   test('many of one client at once all pass', async () => {
     const throttle = new Throttle({ perClient: 2, perAddress: 5 });
     const outcomes = await Promise.all(
-      Array.from({ length: 300 }, () => codeOf(throttle.run('acme', ADDRESS, () => new Promise((resolve) => setImmediate(resolve)), isWrong))),
+      Array.from({ length: 300 }, () =>
+        codeOf(throttle.run('acme', ADDRESS, () => new Promise((resolve) => setImmediate(resolve)), isWrong)),
+      ),
     );
     expect(outcomes.filter((o) => o !== 'ok')).toEqual([]);
   });
 
   test('an outage of Vault is no guess: the units come back', async () => {
     const throttle = new Throttle({ perClient: 2, perAddress: 2, now: new Clock().now });
-    for (let i = 0; i < 50; i++) await codeOf(throttle.run('acme', ADDRESS, () => Promise.reject(new PosternError('temporarily_unavailable', 'away')), isWrong));
+    for (let i = 0; i < 50; i++)
+      await codeOf(throttle.run('acme', ADDRESS, () => Promise.reject(new PosternError('temporarily_unavailable', 'away')), isWrong));
     expect(await codeOf(throttle.run('acme', ADDRESS, right, isWrong))).toBe('ok');
   });
 
-  test('a right one makes the client\'s allowance whole, not the address\'s', async () => {
+  test("a right one makes the client's allowance whole, not the address's", async () => {
     const throttle = new Throttle({ perClient: 3, perAddress: 5, now: new Clock().now });
     expect(await guess(throttle, 2, 'acme', ADDRESS)).toBe(2);
     await throttle.run('acme', ADDRESS, right, isWrong);
@@ -204,7 +222,7 @@ describe('an address counts as the network that one customer owns', () => {
   });
 });
 
-test('an attacker\'s choice of keys fills no memory: the oldest allowances go', async () => {
+test("an attacker's choice of keys fills no memory: the oldest allowances go", async () => {
   const throttle = new Throttle({ perClient: 1, perAddress: 1, now: new Clock().now });
   await guess(throttle, 1, 'acme', ADDRESS);
   expect(await guess(throttle, 1, 'acme', ADDRESS)).toBe(0);

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startAuth0 } from '#cli/dev/auth0.ts';
-import { startControl } from '#cli/dev/auth0/control.ts';
-import type { Auth0StandIn } from '#cli/dev/auth0.ts';
+import { startAuth0 } from '#dev/auth0.ts';
+import { startControl } from '#dev/auth0/control.ts';
+import type { Auth0StandIn } from '#dev/auth0.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 
 const CLIENT = 'shared-m2m-application';
@@ -179,14 +179,56 @@ describe('refused as Auth0 refuses', () => {
     ['unknown client', { ...good, client_id: 'no' }, 401, 'access_denied', 'Unauthorized'],
     ['no grant type', { client_id: CLIENT, client_secret: SECRET }, 400, 'invalid_request', 'Missing required parameter: grant_type'],
     ['grant type unknown', { ...good, grant_type: 'magic' }, 403, 'unsupported_grant_type', 'Unsupported grant type: magic'],
-    ['grant type not enabled', { ...good, client_id: 'people-only' }, 403, 'unauthorized_client', "Grant type 'client_credentials' not allowed for the client."],
-    ['no audience', { ...good, audience: '' }, 403, 'access_denied', 'No audience parameter was provided, and no default audience has been configured'],
-    ['unknown API', { ...good, audience: 'https://no.example.com' }, 403, 'access_denied', 'Service not enabled within domain: https://no.example.com'],
-    ['no client grant', { ...good, audience: 'https://ungranted.example.com' }, 403, 'access_denied', `Client "${CLIENT}" is not authorized to access resource server "https://ungranted.example.com". You need to create a "client-grant" associated to this API.`],
-    ['scope not granted', { ...good, scope: 'read:orders delete:orders' }, 403, 'access_denied', 'Client has not been granted scopes: delete:orders'],
-    ['organization not allowed', { ...good, audience: 'https://rich.example.com', organization: 'org_acme' }, 400, 'invalid_request', 'parameter organization is not allowed for this client'],
+    [
+      'grant type not enabled',
+      { ...good, client_id: 'people-only' },
+      403,
+      'unauthorized_client',
+      "Grant type 'client_credentials' not allowed for the client.",
+    ],
+    [
+      'no audience',
+      { ...good, audience: '' },
+      403,
+      'access_denied',
+      'No audience parameter was provided, and no default audience has been configured',
+    ],
+    [
+      'unknown API',
+      { ...good, audience: 'https://no.example.com' },
+      403,
+      'access_denied',
+      'Service not enabled within domain: https://no.example.com',
+    ],
+    [
+      'no client grant',
+      { ...good, audience: 'https://ungranted.example.com' },
+      403,
+      'access_denied',
+      `Client "${CLIENT}" is not authorized to access resource server "https://ungranted.example.com". You need to create a "client-grant" associated to this API.`,
+    ],
+    [
+      'scope not granted',
+      { ...good, scope: 'read:orders delete:orders' },
+      403,
+      'access_denied',
+      'Client has not been granted scopes: delete:orders',
+    ],
+    [
+      'organization not allowed',
+      { ...good, audience: 'https://rich.example.com', organization: 'org_acme' },
+      400,
+      'invalid_request',
+      'parameter organization is not allowed for this client',
+    ],
     ['organization unknown', { ...good, organization: 'org_no' }, 400, 'invalid_request', 'parameter organization is invalid'],
-    ['organization not associated', { ...good, organization: 'org_other' }, 403, 'access_denied', `Client "${CLIENT}" is not authorized to access organization "org_other"`],
+    [
+      'organization not associated',
+      { ...good, organization: 'org_other' },
+      403,
+      'access_denied',
+      `Client "${CLIENT}" is not authorized to access organization "org_other"`,
+    ],
   ])('%s', async (_name, parameters: Record<string, string>, status, error, description) => {
     const answer = await post(parameters);
     expect(answer.status).toBe(status);
@@ -238,7 +280,11 @@ describe('trouble on demand', () => {
     expect(response.headers.get('content-type')).toBe('text/html');
 
     auth0.faults.set({ kind: 'hang' }, { times: 1 });
-    const hanging = fetch(`${auth0.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(good), signal: AbortSignal.timeout(100) });
+    const hanging = fetch(`${auth0.issuer}oauth/token`, {
+      method: 'POST',
+      body: new URLSearchParams(good),
+      signal: AbortSignal.timeout(100),
+    });
     await expect(hanging).rejects.toMatchObject({ name: 'TimeoutError' });
 
     auth0.faults.set({ kind: 'reset' }, { times: 1 });
@@ -311,9 +357,19 @@ describe('keys and metadata', () => {
 
 describe('a person logs in', () => {
   const authorize = (parameters: Record<string, string>) =>
-    fetch(`${auth0.issuer}authorize?${new URLSearchParams({ client_id: 'people-only', response_type: 'code', redirect_uri: 'http://127.0.0.1:1/callback', nonce: 'n-1', state: 's-1', ...parameters })}`, { redirect: 'manual' });
+    fetch(
+      `${auth0.issuer}authorize?${new URLSearchParams({ client_id: 'people-only', response_type: 'code', redirect_uri: 'http://127.0.0.1:1/callback', nonce: 'n-1', state: 's-1', ...parameters })}`,
+      { redirect: 'manual' },
+    );
   const redeem = (code: string, more: Record<string, string> = {}) =>
-    post({ grant_type: 'authorization_code', client_id: 'people-only', client_secret: SECRET, redirect_uri: 'http://127.0.0.1:1/callback', code, ...more });
+    post({
+      grant_type: 'authorization_code',
+      client_id: 'people-only',
+      client_secret: SECRET,
+      redirect_uri: 'http://127.0.0.1:1/callback',
+      code,
+      ...more,
+    });
 
   test('and gets an ID token with the roles claim, and userinfo', async () => {
     const callback = new URL((await authorize({})).headers.get('location') as string);

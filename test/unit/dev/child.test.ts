@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { startChild } from '#cli/dev/child.ts';
-import { startReaper } from '#cli/dev/reaper.ts';
-import type { Reaper } from '#cli/dev/reaper.ts';
+import { startChild } from '#dev/child.ts';
+import { startReaper } from '#dev/reaper.ts';
+import type { Reaper } from '#dev/reaper.ts';
 
 let folder: string;
 let reaper: Reaper;
@@ -89,7 +89,7 @@ describe('a child', () => {
 
 describe('when we are killed hard', () => {
   test('the child and the folder go, too', async () => {
-    const module = (name: string): string => JSON.stringify(fileURLToPath(new URL(`../../../cli/dev/${name}`, import.meta.url)));
+    const module = (name: string): string => JSON.stringify(fileURLToPath(new URL(`../../../dev/${name}`, import.meta.url)));
     const work = join(folder, 'work with spaces');
     const parent = spawn(process.execPath, [
       '--input-type=module',

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { freePort } from '#cli/dev/port.ts';
+import { freePort } from '#dev/port.ts';
 
 test('a wished port that is taken gives way to another', async () => {
   const server = createServer().listen(0, '127.0.0.1');

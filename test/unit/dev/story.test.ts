@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { NotAsTold, Story, check, duration, paperOf } from '#cli/dev/story.ts';
+import { NotAsTold, Story, check, duration, paperOf } from '#dev/story.ts';
 
 function sheet(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => string } {
   const stream = Object.assign(new PassThrough(), { isTTY }) as unknown as NodeJS.WriteStream;

@@ -30,7 +30,11 @@ describe('client_secret_post', () => {
     ['a padded client_id', { client_id: ' a', client_secret: 'canary' }, 'invalid_client'],
     ['a client_id that climbs', { client_id: '../a', client_secret: 'canary' }, 'invalid_client'],
     ['an assertion', { client_id: 'a', client_secret: 'canary', client_assertion: 'x' }, 'invalid_request'],
-    ['the type of an assertion', { client_id: 'a', client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' }, 'invalid_request'],
+    [
+      'the type of an assertion',
+      { client_id: 'a', client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer' },
+      'invalid_request',
+    ],
   ])('%s is refused', (_fault, parameters, code) => {
     expect(outcomeOf(undefined, parameters)).toBe(code);
   });
@@ -38,7 +42,8 @@ describe('client_secret_post', () => {
 
 describe('private_key_jwt', () => {
   const TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
-  const jwtOf = (payload: string) => ['{"alg":"RS256"}', payload, 'canary'].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  const jwtOf = (payload: string) =>
+    ['{"alg":"RS256"}', payload, 'canary'].map((part) => Buffer.from(part).toString('base64url')).join('.');
   const good = jwtOf('{"sub":"a"}');
 
   test('is read: the client is the one that the assertion is about', () => {
@@ -48,7 +53,11 @@ describe('private_key_jwt', () => {
 
   test.each<[string, Record<string, string>, string]>([
     ['no type', { client_assertion: good }, 'invalid_request'],
-    ['another type', { client_assertion: good, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer' }, 'invalid_request'],
+    [
+      'another type',
+      { client_assertion: good, client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer' },
+      'invalid_request',
+    ],
     ['the type alone', { client_assertion_type: TYPE }, 'invalid_request'],
     ['a secret beside it', { client_assertion: good, client_assertion_type: TYPE, client_secret: 'canary' }, 'invalid_request'],
     ["another's client_id", { client_assertion: good, client_assertion_type: TYPE, client_id: 'b' }, 'invalid_client'],
@@ -111,7 +120,13 @@ describe('client_secret_basic', () => {
 
   test('8 KiB of it takes no time', () => {
     const begun = performance.now();
-    for (const text of [`Basic ${' '.repeat(8000)}`, `Basic ${'A'.repeat(8000)}`, `Basic ${'='.repeat(8000)}`, `Basic ${'A='.repeat(4000)}`]) outcomeOf(text);
+    for (const text of [
+      `Basic ${' '.repeat(8000)}`,
+      `Basic ${'A'.repeat(8000)}`,
+      `Basic ${'='.repeat(8000)}`,
+      `Basic ${'A='.repeat(4000)}`,
+    ])
+      outcomeOf(text);
     expect(performance.now() - begun).toBeLessThan(200);
   });
 });

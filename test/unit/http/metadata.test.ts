@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { healthRoutes } from '#broker/http/health.ts';
 import { metadataRoutes } from '#broker/http/metadata.ts';
-import { HttpServer } from '#broker/http/server.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import type { KeySet } from '#broker/token/keyset.ts';
 
 const open: HttpServer[] = [];
@@ -11,13 +11,24 @@ afterEach(() => Promise.all(open.splice(0).map((server) => server.close(0))));
 const KEY = { kty: 'RSA', alg: 'RS256', use: 'sig', kid: 'k1', n: 'n', e: 'AQAB' };
 
 async function stage(jwks: KeySet['jwks'] = () => ({ keys: [KEY] }), missing: string[] = []) {
-  const server = new HttpServer({ errors: 'auth0', routes: [...metadataRoutes({ issuer: 'https://tokens.example.com/', keys: { jwks }, jwksMaxAge: 300 }), ...healthRoutes({ missing: () => missing })] });
+  const server = new HttpServer({
+    errors: 'auth0',
+    routes: [
+      ...metadataRoutes({ issuer: 'https://tokens.example.com/', keys: { jwks }, jwksMaxAge: 300 }),
+      ...healthRoutes({ missing: () => missing }),
+    ],
+  });
   open.push(server);
   const port = await server.listen('127.0.0.1', 0);
   return async (path: string, method = 'GET') => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { method });
     const text = await response.text();
-    return { status: response.status, caching: response.headers.get('cache-control'), type: response.headers.get('content-type'), body: text === '' ? undefined : (JSON.parse(text) as Record<string, unknown>) };
+    return {
+      status: response.status,
+      caching: response.headers.get('cache-control'),
+      type: response.headers.get('content-type'),
+      body: text === '' ? undefined : (JSON.parse(text) as Record<string, unknown>),
+    };
   };
 }
 
@@ -44,17 +55,25 @@ describe('discovery', () => {
     const get = await stage();
     const { body } = await get('/.well-known/openid-configuration');
     const addresses = Object.values(body ?? {}).filter((v): v is string => typeof v === 'string' && v.startsWith('https://'));
-    for (const address of addresses) expect(['/', '/oauth/token', '/oauth/introspect', '/oauth/revoke', '/.well-known/jwks.json']).toContain(new URL(address).pathname);
+    for (const address of addresses)
+      expect(['/', '/oauth/token', '/oauth/introspect', '/oauth/revoke', '/.well-known/jwks.json']).toContain(new URL(address).pathname);
   });
 });
 
 describe('the key set', () => {
   test('may be kept by verifiers for its age', async () => {
-    expect(await (await stage())('/.well-known/jwks.json')).toEqual({ status: 200, caching: 'public, max-age=300', type: 'application/json', body: { keys: [KEY] } });
+    expect(await (await stage())('/.well-known/jwks.json')).toEqual({
+      status: 200,
+      caching: 'public, max-age=300',
+      type: 'application/json',
+      body: { keys: [KEY] },
+    });
   });
 
   test('that cannot be read is an error that nobody keeps, and says nothing of why', async () => {
-    const get = await stage(() => Promise.reject(new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'canary' })));
+    const get = await stage(() =>
+      Promise.reject(new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail: 'canary' })),
+    );
     const reply = await get('/.well-known/jwks.json');
     expect(reply).toMatchObject({ status: 503, caching: 'no-store' });
     expect(JSON.stringify(reply)).not.toContain('canary');
@@ -71,6 +90,10 @@ describe('health', () => {
   test('alive and not ready, with what is missing', async () => {
     const get = await stage(undefined, ['login to Vault']);
     expect((await get('/livez')).status).toBe(200);
-    expect(await get('/readyz')).toMatchObject({ status: 503, caching: 'no-store', body: { status: 'not ready', missing: ['login to Vault'] } });
+    expect(await get('/readyz')).toMatchObject({
+      status: 503,
+      caching: 'no-store',
+      body: { status: 'not ready', missing: ['login to Vault'] },
+    });
   });
 });

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
-import { wrongCredential } from '#broker/credential/login.ts';
-import type { Credential } from '#broker/credential/verifier.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
+import type { Credential } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
-import { introspectionEndpoint } from '#broker/http/introspect.ts';
-import { revocationEndpoint } from '#broker/http/revoke.ts';
-import { HttpServer } from '#broker/http/server.ts';
+import { introspectionEndpoint } from '#broker/http/introspection-endpoint.ts';
+import { revocationEndpoint } from '#broker/http/revocation-endpoint.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import type { Introspection } from '#broker/token/introspection.ts';
-import type { IssuedToken } from '#broker/token/issued.ts';
+import type { IssuedToken } from '#broker/token/issued-tokens.ts';
 import type { Withdrawal } from '#broker/token/withdrawal.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { TENANT_CLAIM } from '#test/unit/token/signer.ts';
@@ -35,7 +35,9 @@ const PATHS = ['/oauth/introspect', '/oauth/revoke'] as const;
 type Path = (typeof PATHS)[number];
 
 async function stage(outcome: { introspect?: Introspection['run']; revoke?: Withdrawal['run']; write?: (line: string) => void } = {}) {
-  const introspect = vi.fn<Introspection['run']>(outcome.introspect ?? (async (_identity, _token, trace) => ((trace.token = TOKEN), TOKEN)));
+  const introspect = vi.fn<Introspection['run']>(
+    outcome.introspect ?? (async (_identity, _token, trace) => ((trace.token = TOKEN), TOKEN)),
+  );
   const revoke = vi.fn<Withdrawal['run']>(outcome.revoke ?? (async () => 'revoked' as const));
   const lines: string[] = [];
   const verifier = {
@@ -46,13 +48,20 @@ async function stage(outcome: { introspect?: Introspection['run']; revoke?: With
   };
   const audit = { write: outcome.write ?? ((line: string) => void lines.push(line)) };
   const server = new HttpServer({
-    routes: [introspectionEndpoint({ verifier, audit, introspection: { run: introspect }, tenantClaim: TENANT_CLAIM }), revocationEndpoint({ verifier, audit, withdrawal: { run: revoke } })],
+    routes: [
+      introspectionEndpoint({ verifier, audit, introspection: { run: introspect }, tenantClaim: TENANT_CLAIM }),
+      revocationEndpoint({ verifier, audit, withdrawal: { run: revoke } }),
+    ],
     errors: 'rfc6749',
   });
   open.push(server);
   const port = await server.listen('127.0.0.1', 0);
   const send = async (path: string, body: string | undefined, headers: Record<string, string> = {}, method = 'POST') => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers: { 'Content-Type': 'application/x-www-form-urlencoded', ...headers }, ...(body === undefined ? {} : { body }) });
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method,
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded', ...headers },
+      ...(body === undefined ? {} : { body }),
+    });
     return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() };
   };
   return { introspect, revoke, send, lines, events: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
@@ -75,11 +84,25 @@ describe('an authenticated client', () => {
   ])('%s: introspects and revokes', async (_how, body, headers) => {
     const s = await stage();
     const introspected = await s.send('/oauth/introspect', body, headers);
-    expect(introspected).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': 'application/json' } });
-    expect(JSON.parse(introspected.body)).toMatchObject({ active: true, scope: 'read:all', client_id: 'globex-role-id', token_type: 'Bearer', [TENANT_CLAIM]: 'globex' });
+    expect(introspected).toMatchObject({
+      status: 200,
+      headers: { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': 'application/json' },
+    });
+    expect(JSON.parse(introspected.body)).toMatchObject({
+      active: true,
+      scope: 'read:all',
+      client_id: 'globex-role-id',
+      token_type: 'Bearer',
+      [TENANT_CLAIM]: 'globex',
+    });
     const revoked = await s.send('/oauth/revoke', body, headers);
     expect(revoked).toMatchObject({ status: 200, body: '', headers: { 'cache-control': 'no-store', 'content-length': '0' } });
-    for (const run of [s.introspect, s.revoke]) expect(run).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ tenant: 'acme', clientId: 'acme-role-id' }), JWT, expect.anything());
+    for (const run of [s.introspect, s.revoke])
+      expect(run).toHaveBeenCalledExactlyOnceWith(
+        expect.objectContaining({ tenant: 'acme', clientId: 'acme-role-id' }),
+        JWT,
+        expect.anything(),
+      );
   });
 
   test('is told the same bytes of all that is not active, and of all that was to be revoked', async () => {
@@ -110,8 +133,20 @@ describe.each(PATHS)('%s refuses', (path: Path) => {
     ['two tokens', `${form(good)}&token=x`, {}, 400, 'invalid_request'],
     ['two equal hints', `${form(good)}&token_type_hint=access_token&token_type_hint=access_token`, {}, 400, 'invalid_request'],
     ['two client_ids', `${form(good)}&client_id=acme-role-id`, {}, 400, 'invalid_request'],
-    ['a token that is no text', JSON.stringify({ ...credential, token: { a: 1 } }), { 'Content-Type': 'application/json' }, 400, 'invalid_request'],
-    ['a token twice in JSON', `{"token":"a","token":"b","client_id":"acme-role-id","client_secret":"${SECRET}"}`, { 'Content-Type': 'application/json' }, 400, 'invalid_request'],
+    [
+      'a token that is no text',
+      JSON.stringify({ ...credential, token: { a: 1 } }),
+      { 'Content-Type': 'application/json' },
+      400,
+      'invalid_request',
+    ],
+    [
+      'a token twice in JSON',
+      `{"token":"a","token":"b","client_id":"acme-role-id","client_secret":"${SECRET}"}`,
+      { 'Content-Type': 'application/json' },
+      400,
+      'invalid_request',
+    ],
     ['a bad escape', `token=%zz&${form(credential)}`, {}, 400, 'invalid_request'],
     ['a NUL', `token=%00&${form(credential)}`, {}, 400, 'invalid_request'],
     ['two ways to authenticate', form(good), basic, 400, 'invalid_request'],
@@ -151,7 +186,11 @@ describe('what its own room says', () => {
   ])('%s is answered as such', async (fault, status, error, retryAfter) => {
     const s = await stage({ revoke: () => Promise.reject(fault) });
     const reply = await s.send('/oauth/revoke', form(good));
-    expect([reply.status, (JSON.parse(reply.body) as { error: string }).error, reply.headers['retry-after']]).toEqual([status, error, retryAfter]);
+    expect([reply.status, (JSON.parse(reply.body) as { error: string }).error, reply.headers['retry-after']]).toEqual([
+      status,
+      error,
+      retryAfter,
+    ]);
   });
 });
 
@@ -180,7 +219,12 @@ describe('the audit', () => {
     const s = await stage();
     await s.send('/oauth/revoke', form({ ...good, client_id: SECRET, client_secret: 'canary-wrong' }));
     const [event] = s.events();
-    expect(event).toMatchObject({ outcome: 'refused', error: 'invalid_client', client_id_sha256: expect.stringMatching(/^[0-9a-f]{64}$/), token_sha256: SHA });
+    expect(event).toMatchObject({
+      outcome: 'refused',
+      error: 'invalid_client',
+      client_id_sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      token_sha256: SHA,
+    });
     expect(s.lines.join('')).not.toMatch(/canary/);
   });
 
@@ -190,6 +234,7 @@ describe('the audit', () => {
         throw new Error('the audit is broken');
       },
     });
-    for (const path of PATHS) expect(await s.send(path, form(good))).toMatchObject({ status: 503, body: expect.not.stringContaining('active') });
+    for (const path of PATHS)
+      expect(await s.send(path, form(good))).toMatchObject({ status: 503, body: expect.not.stringContaining('active') });
   });
 });

@@ -1,13 +1,20 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { HttpServer } from '#broker/http/server.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import { replyJson } from '#broker/http/reply.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 
 const server = new HttpServer({
   errors: 'auth0',
-  routes: [{ path: '/echo', method: 'GET', handle: ({ request, response }) => replyJson(response, 200, JSON.stringify({ authorization: request.headers.authorization, type: request.headers['content-type'] })) }],
+  routes: [
+    {
+      path: '/echo',
+      method: 'GET',
+      handle: ({ request, response }) =>
+        replyJson(response, 200, JSON.stringify({ authorization: request.headers.authorization, type: request.headers['content-type'] })),
+    },
+  ],
 });
 let port: number;
 beforeAll(async () => {
@@ -22,7 +29,7 @@ it.each([
   ['two Hosts', 'GET /echo HTTP/1.1\r\nHost: a\r\nHost: b'],
   ['HTTP/2.0 on a connection of HTTP/1', 'GET /echo HTTP/2.0\r\nHost: a'],
   ['HTTP/0.9 with headers', 'GET /echo HTTP/0.9\r\nHost: a'],
-])('%s, which Node\'s parser lets pass, is refused as an OAuth error that is not stored', async (_, head) => {
+])("%s, which Node's parser lets pass, is refused as an OAuth error that is not stored", async (_, head) => {
   const reply = await send(head);
   expect(reply?.status).toBe(400);
   expect(reply?.headers).toMatchObject({ 'cache-control': 'no-store', 'content-type': 'application/json' });
@@ -33,15 +40,20 @@ it('serves HTTP/1.0, which knows no Host', async () => {
   expect((await send('GET /echo HTTP/1.0'))?.status).toBe(200);
 });
 
-it.each([['GET http://a/echo HTTP/1.1', 200], ['GET http://a/echo?x=/nowhere HTTP/1.1', 200], ['GET http://a/nowhere?/echo HTTP/1.1', 404], ['GET http://a HTTP/1.1', 404], ['GET a/echo HTTP/1.1', 400]])(
-  '%s: an absolute target is taken by its path',
-  async (line, status) => {
-    expect((await send(`${line}\r\nHost: a`))?.status).toBe(status);
-  },
-);
+it.each([
+  ['GET http://a/echo HTTP/1.1', 200],
+  ['GET http://a/echo?x=/nowhere HTTP/1.1', 200],
+  ['GET http://a/nowhere?/echo HTTP/1.1', 404],
+  ['GET http://a HTTP/1.1', 404],
+  ['GET a/echo HTTP/1.1', 400],
+])('%s: an absolute target is taken by its path', async (line, status) => {
+  expect((await send(`${line}\r\nHost: a`))?.status).toBe(status);
+});
 
 it('shows a repeated header as repeated: Node would show the first and hide the others', async () => {
-  const reply = await send('GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer z\r\nContent-Type: text/plain\r\nContent-Type: application/json');
+  const reply = await send(
+    'GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer z\r\nContent-Type: text/plain\r\nContent-Type: application/json',
+  );
   expect(JSON.parse(reply?.body ?? '')).toEqual({ authorization: 'Basic eDp5, Bearer z', type: 'text/plain, application/json' });
 });
 
@@ -72,16 +84,24 @@ it.each([
 it('does not read on for ever once it has refused', async () => {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   const drip = setInterval(() => socket.write('x'), 100);
-  socket.on('error', () => {}).resume().write('POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n');
+  socket
+    .on('error', () => {})
+    .resume()
+    .write('POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n');
   await new Promise((resolve) => socket.on('close', resolve));
   clearInterval(drip);
 }, 8_000);
 
 it('tells once of a proxy that nobody named', async () => {
   const told: string[] = [];
-  const own = new HttpServer({ errors: 'auth0', routes: [{ path: '/', method: 'GET', handle: ({ response, address }) => replyJson(response, 200, JSON.stringify(address)) }], onUntrustedProxy: (address) => told.push(address) });
+  const own = new HttpServer({
+    errors: 'auth0',
+    routes: [{ path: '/', method: 'GET', handle: ({ response, address }) => replyJson(response, 200, JSON.stringify(address)) }],
+    onUntrustedProxy: (address) => told.push(address),
+  });
   const at = await own.listen('127.0.0.1', 0);
-  for (let i = 0; i < 3; i++) expect(await (await fetch(`http://127.0.0.1:${at}/`, { headers: { 'x-forwarded-for': '203.0.113.9' } })).json()).toBe('127.0.0.1');
+  for (let i = 0; i < 3; i++)
+    expect(await (await fetch(`http://127.0.0.1:${at}/`, { headers: { 'x-forwarded-for': '203.0.113.9' } })).json()).toBe('127.0.0.1');
   await own.close(0);
   expect(told).toEqual(['127.0.0.1']);
 });

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { replyJson } from '#broker/http/reply.ts';
 import type { Call, Method, Route } from '#broker/http/route.ts';
-import { HttpServer } from '#broker/http/server.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 
 const open: HttpServer[] = [];
@@ -13,11 +13,19 @@ async function stage(routes: readonly Route[]) {
   const server = new HttpServer({ routes, errors: 'auth0', onError: (_error, { path }) => told.push(path) });
   open.push(server);
   const port = await server.listen('127.0.0.1', 0);
-  const ask = async (target: string, method = 'GET') => (await sendBytes(port, Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`), { head: method === 'HEAD' })).replies[0];
+  const ask = async (target: string, method = 'GET') =>
+    (
+      await sendBytes(port, Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`), {
+        head: method === 'HEAD',
+      })
+    ).replies[0];
   return { port, told, ask };
 }
 
-const says = (name: string) => ({ response, request }: Call) => replyJson(response, 200, JSON.stringify([name, request.method, request.url]));
+const says =
+  (name: string) =>
+  ({ response, request }: Call) =>
+    replyJson(response, 200, JSON.stringify([name, request.method, request.url]));
 const named = (name: string, more: Partial<Route> = {}): Route => ({ path: `/${name}`, method: 'any', handle: says(name), ...more });
 
 describe('a route of any method', () => {
@@ -36,7 +44,12 @@ describe('several routes of one path', () => {
   const methods: Method[] = ['GET', 'PUT', 'DELETE'];
   const routes = methods.map((method) => ({ path: '/thing', method, handle: says(method) }));
 
-  test.each([['GET', 'GET'], ['HEAD', 'GET'], ['PUT', 'PUT'], ['DELETE', 'DELETE']])('%s goes to the one for %s', async (method, name) => {
+  test.each([
+    ['GET', 'GET'],
+    ['HEAD', 'GET'],
+    ['PUT', 'PUT'],
+    ['DELETE', 'DELETE'],
+  ])('%s goes to the one for %s', async (method, name) => {
     const s = await stage(routes);
     const reply = await s.ask('/thing', method);
     expect(reply?.status).toBe(200);
@@ -53,16 +66,22 @@ describe('several routes of one path', () => {
 describe('a prefix', () => {
   const prefix = named('check', { path: '/check/', prefix: true });
 
-  test.each(['/check/', '/check/a', '/check//', '/check/../admin', '/check/a?b=/other', 'http://x/check/a'])('takes %s, and sees it as it came', async (target) => {
-    const s = await stage([prefix, named('admin')]);
-    const reply = await s.ask(target);
-    expect(reply?.body).toBe(JSON.stringify(['check', 'GET', target]));
-  });
+  test.each(['/check/', '/check/a', '/check//', '/check/../admin', '/check/a?b=/other', 'http://x/check/a'])(
+    'takes %s, and sees it as it came',
+    async (target) => {
+      const s = await stage([prefix, named('admin')]);
+      const reply = await s.ask(target);
+      expect(reply?.body).toBe(JSON.stringify(['check', 'GET', target]));
+    },
+  );
 
-  test.each(['/check', '/checks/', '/Check/a', '//check/a', '/x/../check/a', '/%63heck/a', '/?/check/a', '*'])('does not take %s', async (target) => {
-    const s = await stage([prefix]);
-    expect((await s.ask(target))?.status).toBe(404);
-  });
+  test.each(['/check', '/checks/', '/Check/a', '//check/a', '/x/../check/a', '/%63heck/a', '/?/check/a', '*'])(
+    'does not take %s',
+    async (target) => {
+      const s = await stage([prefix]);
+      expect((await s.ask(target))?.status).toBe(404);
+    },
+  );
 
   test('gives way to a route of that very path', async () => {
     const s = await stage([prefix, named('check/exact')]);
@@ -71,9 +90,14 @@ describe('a prefix', () => {
   });
 
   test('is told to the log alone, without what the client wrote behind it', async () => {
-    const s = await stage([{ ...prefix, handle() {
-      throw new PosternError('invalid_request', 'no');
-    } }]);
+    const s = await stage([
+      {
+        ...prefix,
+        handle() {
+          throw new PosternError('invalid_request', 'no');
+        },
+      },
+    ]);
     await s.ask('/check/canary');
     expect(s.told).toEqual(['/check/']);
   });
@@ -88,13 +112,23 @@ describe('a route that words its own refusals', () => {
   });
 
   test.each<[string, Route['handle'], number, string]>([
-    ['thrown', () => {
-      throw new PosternError('insufficient_scope', 'no');
-    }, 403, 'insufficient_scope'],
+    [
+      'thrown',
+      () => {
+        throw new PosternError('insufficient_scope', 'no');
+      },
+      403,
+      'insufficient_scope',
+    ],
     ['rejected', () => Promise.reject(new PosternError('invalid_token', 'no')), 401, 'invalid_token'],
-    ['of another package', () => {
-      throw new Error('canary');
-    }, 503, 'temporarily_unavailable'],
+    [
+      'of another package',
+      () => {
+        throw new Error('canary');
+      },
+      503,
+      'temporarily_unavailable',
+    ],
   ])('is asked for an error that was %s', async (_how, handle, status, code) => {
     const s = await stage([refusing(handle)]);
     const reply = await s.ask('/own');
@@ -102,11 +136,13 @@ describe('a route that words its own refusals', () => {
   });
 
   test('is not asked once the reply has begun', async () => {
-    const s = await stage([refusing(({ response }) => {
-      response.writeHead(200, { 'Content-Length': '10' });
-      response.write('12345');
-      throw new Error('late');
-    })]);
+    const s = await stage([
+      refusing(({ response }) => {
+        response.writeHead(200, { 'Content-Length': '10' });
+        response.write('12345');
+        throw new Error('late');
+      }),
+    ]);
     expect((await sendBytes(s.port, Buffer.from('GET /own HTTP/1.1\r\nHost: x\r\n\r\n'))).hung).toBe(false);
   });
 });

@@ -81,7 +81,16 @@ test.each<[string, IncomingHttpHeaders]>([
   ['a key without a scheme', { authorization: KEY }],
   ['a scheme that begins like ours', { authorization: `Bearers ${KEY}` }],
   ['a tab for the space', { authorization: `Bearer\t${KEY}` }],
-  ['a key in another header', { 'x-auth-token': KEY, cookie: `key=${KEY}`, 'proxy-authorization': `Bearer ${KEY}`, 'x-forwarded-authorization': `Bearer ${KEY}`, 'x_api_key': KEY }],
+  [
+    'a key in another header',
+    {
+      'x-auth-token': KEY,
+      cookie: `key=${KEY}`,
+      'proxy-authorization': `Bearer ${KEY}`,
+      'x-forwarded-authorization': `Bearer ${KEY}`,
+      x_api_key: KEY,
+    },
+  ],
 ])('%s: no credential', (_how, headers) => {
   expect(() => shownCredential(headers)).toThrow(NoCredential);
 });

@@ -36,14 +36,55 @@ describe('what a gateway demands is read from', () => {
   });
 
   test.each([
-    '/verify', '/verify?', '/verify?audience', '/verify?audience=', '/verify?scope=x', '/verify?audience=a&audience=b', '/verify?audience=a&audience=a',
-    '/verify?audience=a&scope=x&scope=y', '/verify?audience=a&scope=', '/verify?audience=a&scope=+', '/verify?audience=a&scope=%22', '/verify?audience=a&scope=x%0Ay',
-    '/verify?audience=a&organization=o', '/verify?audience=a&Scope=x', '/verify?audience=%', '/verify?audience=%00', '/verify?audience=a%00b', '/verify?audience=a%0Ab', '/verify?audience=a b',
-    '/verify?audience=%ff', '/verify?%61udience=a&audience=b', `/verify?audience=${'a'.repeat(1025)}`, `/verify?audience=a&scope=${Array.from({ length: 101 }, (_, i) => i).join('+')}`,
-    '/verify/', '/verify/-/', '/verify/audience/-/', '/verify/audience//-/', '/verify/audience/a', '/verify/audience/a/', '/verify/audience/a/-', '/verify/audience/a/-?x', '/verify/audience/a/-*',
-    '/verify/audience/a/scope/-/', '/verify/audience/a/scope//-/', '/verify/audience/a/scope/%20/-/', '/verify/audience/a/scope/x/scope/y/-/', '/verify/scope/x/-/', '/verify/audience/a/audience/b/-/',
-    '/verify/audience/%/-/', '/verify/audience/%ff/-/', '/verify/audience/%00/-/', '/verify/audience/a?b/-/', '/verify/audience/a#b/-/', '/verify/audience/a/../audience/b/-/', '/verify//audience/a/-/',
-    '/verify/Audience/a/-/', '/verify/audience/a/organization/o/-/', '/verify/?audience=a', '/verify/audience/a/-%2Fx',
+    '/verify',
+    '/verify?',
+    '/verify?audience',
+    '/verify?audience=',
+    '/verify?scope=x',
+    '/verify?audience=a&audience=b',
+    '/verify?audience=a&audience=a',
+    '/verify?audience=a&scope=x&scope=y',
+    '/verify?audience=a&scope=',
+    '/verify?audience=a&scope=+',
+    '/verify?audience=a&scope=%22',
+    '/verify?audience=a&scope=x%0Ay',
+    '/verify?audience=a&organization=o',
+    '/verify?audience=a&Scope=x',
+    '/verify?audience=%',
+    '/verify?audience=%00',
+    '/verify?audience=a%00b',
+    '/verify?audience=a%0Ab',
+    '/verify?audience=a b',
+    '/verify?audience=%ff',
+    '/verify?%61udience=a&audience=b',
+    `/verify?audience=${'a'.repeat(1025)}`,
+    `/verify?audience=a&scope=${Array.from({ length: 101 }, (_, i) => i).join('+')}`,
+    '/verify/',
+    '/verify/-/',
+    '/verify/audience/-/',
+    '/verify/audience//-/',
+    '/verify/audience/a',
+    '/verify/audience/a/',
+    '/verify/audience/a/-',
+    '/verify/audience/a/-?x',
+    '/verify/audience/a/-*',
+    '/verify/audience/a/scope/-/',
+    '/verify/audience/a/scope//-/',
+    '/verify/audience/a/scope/%20/-/',
+    '/verify/audience/a/scope/x/scope/y/-/',
+    '/verify/scope/x/-/',
+    '/verify/audience/a/audience/b/-/',
+    '/verify/audience/%/-/',
+    '/verify/audience/%ff/-/',
+    '/verify/audience/%00/-/',
+    '/verify/audience/a?b/-/',
+    '/verify/audience/a#b/-/',
+    '/verify/audience/a/../audience/b/-/',
+    '/verify//audience/a/-/',
+    '/verify/Audience/a/-/',
+    '/verify/audience/a/organization/o/-/',
+    '/verify/?audience=a',
+    '/verify/audience/a/-%2Fx',
   ])('%s is refused', (target) => {
     expect(() => read(target)).toThrow(expect.objectContaining({ code: 'invalid_request' }));
   });
@@ -51,7 +92,35 @@ describe('what a gateway demands is read from', () => {
 
 test('10,000 things that a client may append: the demand stays what the gateway wrote', () => {
   const demands = new Demands();
-  const piece = fc.oneof(fc.constantFrom('/', '..', '.', '//', '/-/', '-', '%2e%2e', '%2F', '?', '#', '&', '=', 'audience', 'scope', '/audience/evil', '/scope/', 'audience=evil', '/verify', '\\', ';', '%00', '%5c', ':', '*'), fc.string({ maxLength: 8 }));
+  const piece = fc.oneof(
+    fc.constantFrom(
+      '/',
+      '..',
+      '.',
+      '//',
+      '/-/',
+      '-',
+      '%2e%2e',
+      '%2F',
+      '?',
+      '#',
+      '&',
+      '=',
+      'audience',
+      'scope',
+      '/audience/evil',
+      '/scope/',
+      'audience=evil',
+      '/verify',
+      '\\',
+      ';',
+      '%00',
+      '%5c',
+      ':',
+      '*',
+    ),
+    fc.string({ maxLength: 8 }),
+  );
   const appended = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(''));
   fc.assert(
     fc.property(appended, (client) => {
@@ -63,16 +132,22 @@ test('10,000 things that a client may append: the demand stays what the gateway 
 
 test('10,000 targets: a demand or invalid_request, and nothing else', () => {
   const demands = new Demands();
-  const piece = fc.oneof(fc.constantFrom('/verify', '/verify/', '?', '&', 'audience', 'scope', '=', '/-/', '%', '%41', 'a', ' ', '+', '/', 'http://x'), fc.string({ maxLength: 6 }));
+  const piece = fc.oneof(
+    fc.constantFrom('/verify', '/verify/', '?', '&', 'audience', 'scope', '=', '/-/', '%', '%41', 'a', ' ', '+', '/', 'http://x'),
+    fc.string({ maxLength: 6 }),
+  );
   fc.assert(
-    fc.property(fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join('')), (target) => {
-      try {
-        expect(demands.of(target).audience).not.toBe('');
-      } catch (error) {
-        expect(error).toBeInstanceOf(PosternError);
-        expect((error as PosternError).code).toBe('invalid_request');
-      }
-    }),
+    fc.property(
+      fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join('')),
+      (target) => {
+        try {
+          expect(demands.of(target).audience).not.toBe('');
+        } catch (error) {
+          expect(error).toBeInstanceOf(PosternError);
+          expect((error as PosternError).code).toBe('invalid_request');
+        }
+      },
+    ),
     { numRuns: 10_000, seed: 6 },
   );
 });

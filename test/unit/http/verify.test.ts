@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
-import { wrongCredential } from '#broker/credential/login.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorCode } from '#broker/error.ts';
-import { HttpServer } from '#broker/http/server.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import { verifyRoutes } from '#broker/http/verify.ts';
 import type { Exchange } from '#broker/token/exchange.ts';
 import { Token } from '#broker/token/token.ts';
@@ -27,16 +27,26 @@ type Run = Exchange['run'];
 async function stage({ outcome, scope = 'read:all write:all' }: { outcome?: Run; scope?: string } = {}) {
   const grant = await grantOf();
   const served = { token: new Token(JWT, scope, NOW / 1000, NOW / 1000 + 3600), from: 'memory' as const };
-  const run = vi.fn<Run>(outcome ?? ((_credential, _request, _address, trace) => {
-    trace.identity = identityOf();
-    trace.grant = grant;
-    return served;
-  }));
+  const run = vi.fn<Run>(
+    outcome ??
+      ((_credential, _request, _address, trace) => {
+        trace.identity = identityOf();
+        trace.grant = grant;
+        return served;
+      }),
+  );
   const lines: string[] = [];
-  const server = new HttpServer({ routes: verifyRoutes({ exchange: { run }, audit: { write: (line) => void lines.push(line) }, now: () => NOW }), errors: 'auth0' });
+  const server = new HttpServer({
+    routes: verifyRoutes({ exchange: { run }, audit: { write: (line) => void lines.push(line) }, now: () => NOW }),
+    errors: 'auth0',
+  });
   open.push(server);
   const port = await server.listen('127.0.0.1', 0);
-  const ask = (target: string = WHERE, headers: Record<string, string> = { Authorization: `Bearer ${KEY}` }, method = 'GET'): Promise<{ status: number; headers: Record<string, unknown>; body: string }> =>
+  const ask = (
+    target: string = WHERE,
+    headers: Record<string, string> = { Authorization: `Bearer ${KEY}` },
+    method = 'GET',
+  ): Promise<{ status: number; headers: Record<string, unknown>; body: string }> =>
     new Promise((resolve, reject) => {
       const request = httpRequest({ host: '127.0.0.1', port, path: target, method, headers, agent: false }, (response) => {
         let body = '';
@@ -49,30 +59,45 @@ async function stage({ outcome, scope = 'read:all write:all' }: { outcome?: Run;
   return { port, run, ask, lines, events: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 
-const fails = (code: ErrorCode, retryAfter?: number): Run => () => {
-  throw new PosternError(code, 'canary-description', { detail: 'canary-detail', ...(retryAfter === undefined ? {} : { retryAfter }) });
-};
+const fails =
+  (code: ErrorCode, retryAfter?: number): Run =>
+  () => {
+    throw new PosternError(code, 'canary-description', { detail: 'canary-detail', ...(retryAfter === undefined ? {} : { retryAfter }) });
+  };
 
 describe('a good key', () => {
   test('is answered with what the service is to be sent, and stored by nobody', async () => {
     const s = await stage();
     const reply = await s.ask();
     expect([reply.status, reply.body]).toEqual([200, '']);
-    expect(reply.headers).toMatchObject({ authorization: `Bearer ${JWT}`, 'x-postern-tenant': 'acme', 'x-postern-scope': 'read:all write:all', 'cache-control': 'no-store', 'content-length': '0' });
+    expect(reply.headers).toMatchObject({
+      authorization: `Bearer ${JWT}`,
+      'x-postern-tenant': 'acme',
+      'x-postern-scope': 'read:all write:all',
+      'cache-control': 'no-store',
+      'content-length': '0',
+    });
     expect(s.run.mock.calls[0]?.[0].clientId).toBe(ROLE);
     expect(s.run.mock.calls[0]?.[1]).toEqual({ audience: 'https://orders.example.com', scope: undefined, organization: undefined });
-    expect(s.events()).toEqual([expect.objectContaining({ outcome: 'granted', door: 'verify', tenant: 'acme', source: 'memory', expires_in: 3600 })]);
+    expect(s.events()).toEqual([
+      expect.objectContaining({ outcome: 'granted', door: 'verify', tenant: 'acme', source: 'memory', expires_in: 3600 }),
+    ]);
     expect(s.lines.join()).not.toContain('canary-token');
   });
 
-  test.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND'])('by %s, as gateways hand on their client\'s method', async (method) => {
-    const s = await stage();
-    expect((await s.ask(WHERE, { 'X-API-Key': KEY }, method)).status).toBe(200);
-  });
+  test.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND'])(
+    "by %s, as gateways hand on their client's method",
+    async (method) => {
+      const s = await stage();
+      expect((await s.ask(WHERE, { 'X-API-Key': KEY }, method)).status).toBe(200);
+    },
+  );
 
-  test('by the path that a gateway\'s client goes on', async () => {
+  test("by the path that a gateway's client goes on", async () => {
     const s = await stage();
-    expect((await s.ask('/verify/audience/https%3A%2F%2Forders.example.com/scope/read:all/-/x/../../audience/evil/-/?audience=evil')).status).toBe(200);
+    expect(
+      (await s.ask('/verify/audience/https%3A%2F%2Forders.example.com/scope/read:all/-/x/../../audience/evil/-/?audience=evil')).status,
+    ).toBe(200);
     expect(s.run.mock.calls[0]?.[1].audience).toBe('https://orders.example.com');
   });
 
@@ -115,14 +140,25 @@ describe('a body is not read', () => {
 
   test('without one the connection goes on', async () => {
     const s = await stage();
-    const { replies } = await sendBytes(s.port, Buffer.from(`${head}Content-Length: 0\r\n\r\nGET /verify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`), { ending: 'fin' });
+    const { replies } = await sendBytes(
+      s.port,
+      Buffer.from(`${head}Content-Length: 0\r\n\r\nGET /verify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
+      { ending: 'fin' },
+    );
     expect(replies.map(({ status }) => status)).toEqual([200, 400]);
   });
 
-  test('a refusal keeps a gateway\'s connection too', async () => {
+  test("a refusal keeps a gateway's connection too", async () => {
     const s = await stage();
-    const { replies } = await sendBytes(s.port, Buffer.from(`GET ${WHERE} HTTP/1.1\r\nHost: x\r\n\r\nGET ${WHERE} HTTP/1.1\r\nHost: x\r\n\r\n`), { ending: 'fin' });
-    expect(replies.map(({ status, headers }) => [status, headers['connection']])).toEqual([[401, 'keep-alive'], [401, 'keep-alive']]);
+    const { replies } = await sendBytes(
+      s.port,
+      Buffer.from(`GET ${WHERE} HTTP/1.1\r\nHost: x\r\n\r\nGET ${WHERE} HTTP/1.1\r\nHost: x\r\n\r\n`),
+      { ending: 'fin' },
+    );
+    expect(replies.map(({ status, headers }) => [status, headers['connection']])).toEqual([
+      [401, 'keep-alive'],
+      [401, 'keep-alive'],
+    ]);
   });
 });
 
@@ -145,15 +181,23 @@ describe('RFC 6750 §3', () => {
     const [mistyped, wrong] = [await s.ask(WHERE, { 'X-API-Key': `${KEY.slice(0, -1)}_` }), await s.ask()];
     expect(s.run).toHaveBeenCalledTimes(1);
     expect(mistyped.status).toBe(401);
-    expect(mistyped.headers['www-authenticate']).toBe('Bearer realm="postern", scope="read:all", error="invalid_token", error_description="The API key is not valid"');
-    expect([mistyped.status, mistyped.body, mistyped.headers['www-authenticate']]).toEqual([wrong.status, wrong.body, wrong.headers['www-authenticate']]);
+    expect(mistyped.headers['www-authenticate']).toBe(
+      'Bearer realm="postern", scope="read:all", error="invalid_token", error_description="The API key is not valid"',
+    );
+    expect([mistyped.status, mistyped.body, mistyped.headers['www-authenticate']]).toEqual([
+      wrong.status,
+      wrong.body,
+      wrong.headers['www-authenticate'],
+    ]);
   });
 
   test('a scope is missing: 403 insufficient_scope with what is required, and no token', async () => {
     const s = await stage({ scope: 'read:all' });
     const reply = await s.ask('/verify?audience=x&scope=write:all+read:all');
     expect(reply.status).toBe(403);
-    expect(reply.headers['www-authenticate']).toMatch(/^Bearer realm="postern", scope="read:all write:all", error="insufficient_scope", error_description="[^"\\]+"$/);
+    expect(reply.headers['www-authenticate']).toMatch(
+      /^Bearer realm="postern", scope="read:all write:all", error="insufficient_scope", error_description="[^"\\]+"$/,
+    );
     expect(JSON.stringify(reply)).not.toContain(JWT);
     expect(reply.headers).not.toHaveProperty('x-postern-tenant');
     expect(s.events()).toEqual([expect.objectContaining({ outcome: 'refused', error: 'insufficient_scope', tenant: 'acme' })]);
@@ -161,7 +205,8 @@ describe('RFC 6750 §3', () => {
 
   test('a scope is the whole word', async () => {
     const s = await stage({ scope: 'read:all' });
-    for (const scope of ['read', 'read:al', 'read:all2', 'READ:ALL', 'ead:all']) expect((await s.ask(`/verify?audience=x&scope=${scope}`)).status).toBe(403);
+    for (const scope of ['read', 'read:al', 'read:all2', 'READ:ALL', 'ead:all'])
+      expect((await s.ask(`/verify?audience=x&scope=${scope}`)).status).toBe(403);
   });
 
   test('two credentials: 400 invalid_request', async () => {
@@ -224,7 +269,15 @@ describe('RFC 6750 §3', () => {
 
   test('a gateway whose own address of /verify is wrong lets nobody through', async () => {
     const s = await stage();
-    for (const target of ['/verify', '/verify?audience=', '/verify?audience=a&tenant=b', '/verify/', '/verify/audience/a', '/verify?audience=a&scope=']) expect((await s.ask(target)).status).toBe(400);
+    for (const target of [
+      '/verify',
+      '/verify?audience=',
+      '/verify?audience=a&tenant=b',
+      '/verify/',
+      '/verify/audience/a',
+      '/verify?audience=a&scope=',
+    ])
+      expect((await s.ask(target)).status).toBe(400);
     expect(s.run).not.toHaveBeenCalled();
   });
 });

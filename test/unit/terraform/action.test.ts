@@ -37,7 +37,10 @@ describe('binds', () => {
   });
 
   test('nothing but the tenant: no other parameter reaches a claim', async () => {
-    const { claims } = await exchange({ client: shared, request: { body: { postern_tenant: 'acme', org_id: 'org_x', 'https://postern.dev/tenant': 'globex' } } });
+    const { claims } = await exchange({
+      client: shared,
+      request: { body: { postern_tenant: 'acme', org_id: 'org_x', 'https://postern.dev/tenant': 'globex' } },
+    });
     expect(claims).toEqual({ 'https://postern.dev/tenant': 'acme' });
   });
 });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
 import type { Served, TokenCacheOptions } from '#broker/token/cache.ts';
@@ -46,7 +46,14 @@ function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {})
       return source.issue(grant);
     },
   };
-  const replica = () => new TokenCache({ store, sources: { transit: counting, auth0: counting }, now, onRefreshError: (_grant, error) => errors.push(error), ...rest });
+  const replica = () =>
+    new TokenCache({
+      store,
+      sources: { transit: counting, auth0: counting },
+      now,
+      onRefreshError: (_grant, error) => errors.push(error),
+      ...rest,
+    });
   return { clock, store, asked, errors, source, replica, cache: replica() };
 }
 
@@ -194,7 +201,10 @@ describe('one flight', () => {
 
   test('a source that is not set up is told to the operator', async () => {
     const { cache } = stage({ sources: { transit: undefined, auth0: undefined } });
-    await expect(get(cache, await grantOf())).rejects.toMatchObject({ code: 'misconfigured', detail: 'token source transit is not configured' });
+    await expect(get(cache, await grantOf())).rejects.toMatchObject({
+      code: 'misconfigured',
+      detail: 'token source transit is not configured',
+    });
   });
 });
 
@@ -245,7 +255,7 @@ describe('ahead of the end', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test('another replica\'s newer token is taken, without a call to the source', async () => {
+  test("another replica's newer token is taken, without a call to the source", async () => {
     const { asked, cache, clock, replica } = stage();
     const other = replica();
     const grant = await grantOf();
@@ -301,7 +311,7 @@ describe('ahead of the end', () => {
     expect(asked).toHaveLength(3);
   });
 
-  test('ten minutes\' outage of the source: no failure, few calls, and then a new token', async () => {
+  test("ten minutes' outage of the source: no failure, few calls, and then a new token", async () => {
     const { asked, cache, clock, source } = stage({ lifetime: 7200 });
     const grant = await grantOf();
     const old = await get(cache, grant);
@@ -346,7 +356,9 @@ describe('among replicas', () => {
       return good(grant);
     };
     const grant = await grantOf();
-    const served = await Promise.all([replica(), replica(), replica()].flatMap((cache) => Array.from({ length: 100 }, () => get(cache, grant))));
+    const served = await Promise.all(
+      [replica(), replica(), replica()].flatMap((cache) => Array.from({ length: 100 }, () => get(cache, grant))),
+    );
     expect(asked).toHaveLength(1);
     expect(new Set(served.map(({ token }) => token.reveal())).size).toBe(1);
     expect(new Set(served.map(({ from }) => from))).toEqual(new Set(['source', 'store']));
@@ -370,7 +382,12 @@ describe('among replicas', () => {
   test('a leaseholder whose clock is ahead cannot keep the others out for ever', async () => {
     const { asked, replica, store } = stage({ now: Date.now, leaseMs: 300 });
     const grant = await grantOf();
-    store.entries.set('acme/orders', { version: 7, digest: grant.digest, token: undefined, lease: { holder: 'dead', until: Date.now() + 300_000, paused: false } });
+    store.entries.set('acme/orders', {
+      version: 7,
+      digest: grant.digest,
+      token: undefined,
+      lease: { holder: 'dead', until: Date.now() + 300_000, paused: false },
+    });
     expect(await codeOf(get(replica(), grant))).toBe('ok');
     expect(asked).toHaveLength(1);
   });
@@ -435,7 +452,7 @@ describe('among replicas', () => {
     expect(store.entries.get('acme/orders')?.token?.accessToken).toBe(quick.token.reveal());
   });
 
-  test('another grant\'s token at that place is no answer, and is replaced', async () => {
+  test("another grant's token at that place is no answer, and is replaced", async () => {
     const { asked, replica, store } = stage();
     const silver = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'silver' } }) });
     const gold = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) });
@@ -490,7 +507,7 @@ describe('a store with faults', () => {
     expect(asked).toHaveLength(0);
   });
 
-  test('that lost a race once: read again, and the winner\'s token is taken', async () => {
+  test("that lost a race once: read again, and the winner's token is taken", async () => {
     const { asked, replica, store } = stage();
     const grant = await grantOf();
     const slow = replica();
@@ -507,7 +524,7 @@ describe('a store with faults', () => {
 });
 
 describe('an early reading', () => {
-  test('saves the reading, where it holds the grant\'s own token', async () => {
+  test("saves the reading, where it holds the grant's own token", async () => {
     const { replica, store } = stage();
     const grant = await grantOf();
     await get(replica(), grant);
@@ -517,7 +534,7 @@ describe('an early reading', () => {
     expect(store.reads).toBe(reads + 1);
   });
 
-  test('of another grant\'s token is no answer', async () => {
+  test("of another grant's token is no answer", async () => {
     const { replica, store } = stage();
     await get(replica(), await grantOf());
     const other = await grantOf({ identity: { clientId: 'made-anew' } });
@@ -554,8 +571,14 @@ test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no for
   const apis = names.map((name) => apiOf(name, { scopes: ['read:all', 'write:all'] }));
   const tenant = tenantOf({ grants: names.map((api) => ({ api, scopes: ['read:all', 'write:all'] })) });
   // Ids that a careless key would run together: t1/a, t1-a, 1 and 11.
-  const identities = Array.from({ length: 200 }, (_, i) => identityOf({ tenant: i % 2 ? `t${i}` : `t${i}-a`, clientId: i % 3 ? `c.${i}` : `c.${i}.a` }));
-  const wanted = await Promise.all(identities.flatMap((identity) => apis.map(async ({ audience }) => ({ identity, grant: await grantOf({ apis, tenant, identity, request: { audience } }) }))));
+  const identities = Array.from({ length: 200 }, (_, i) =>
+    identityOf({ tenant: i % 2 ? `t${i}` : `t${i}-a`, clientId: i % 3 ? `c.${i}` : `c.${i}.a` }),
+  );
+  const wanted = await Promise.all(
+    identities.flatMap((identity) =>
+      apis.map(async ({ audience }) => ({ identity, grant: await grantOf({ apis, tenant, identity, request: { audience } }) })),
+    ),
+  );
   expect(new Set(wanted.map(({ grant }) => grant.key)).size).toBe(1000);
   const replicas = [replica(), replica(), replica()];
   let foreign = 0;
@@ -672,7 +695,8 @@ describe('a revoked token is served from nowhere', () => {
   test('not made anew: a signature over the claims of the same second is the same token, so the next second is waited for', async () => {
     const { asked, cache, revoked, source } = revocable();
     const grant = await grantOf();
-    const jwt = (second: number) => new Token(`the token of second ${second}`, grant.scope, 1_800_000_000 + second, 1_800_003_600 + second, 0);
+    const jwt = (second: number) =>
+      new Token(`the token of second ${second}`, grant.scope, 1_800_000_000 + second, 1_800_003_600 + second, 0);
     source.issue = async () => jwt(asked.length <= 2 ? 0 : 1);
     const { token } = await get(cache, grant);
     revoked.add(token.sha256);
@@ -696,7 +720,11 @@ describe('a revoked token is served from nowhere', () => {
 describe('a tenant may hold only so many tokens for fewer than all its scopes', () => {
   const NAMES = ['a', 'b', 'c', 'd', 'e'];
   const subset = (...scopes: string[]) =>
-    grantOf({ apis: [apiOf('orders', { scopes: NAMES })], tenant: tenantOf({ grants: [{ api: 'orders', scopes: NAMES }] }), request: { scope: scopes.join(' ') } });
+    grantOf({
+      apis: [apiOf('orders', { scopes: NAMES })],
+      tenant: tenantOf({ grants: [{ api: 'orders', scopes: NAMES }] }),
+      request: { scope: scopes.join(' ') },
+    });
 
   test('then it is told so, and no source is asked; what it holds, and the whole, goes on', async () => {
     const { asked, cache, store } = stage({ scopeSets: 3 });

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
-import type { ApiCatalog, GrantRequest } from '#broker/authorization/grant.ts';
-import { VerifiedCredentials, wrongCredential } from '#broker/credential/login.ts';
+import type { ApiCatalog, GrantRequest } from '#broker/authorization/documents.ts';
+import { VerifiedCredentials, wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
@@ -21,7 +21,11 @@ function stage() {
   const login = vi.fn(async (credential: typeof acme) => {
     if (revoked || credential.reveal() !== 'right-secret') throw wrongCredential();
     const tenant = credential.clientId.split('-')[0] ?? '';
-    return identityOf({ clientId: credential.clientId, tenant, ...(credential.clientId.endsWith('-limited') ? { limit: { scopes: ['read:all'] } } : {}) });
+    return identityOf({
+      clientId: credential.clientId,
+      tenant,
+      ...(credential.clientId.endsWith('-limited') ? { limit: { scopes: ['read:all'] } } : {}),
+    });
   });
   const verified = new VerifiedCredentials({ login: { login } });
   const issue = vi.fn(async (grant: { key: string; scope: string }) => {
@@ -29,7 +33,10 @@ function stage() {
     return new Token(grant.key, grant.scope, iat, iat + 3600, 0);
   });
   const apis = [apiOf('orders'), apiOf('billing')];
-  const catalog: ApiCatalog = { byAudience: (audience) => apis.find((api) => api.audience === audience), byName: (name) => apis.find((api) => api.name === name) };
+  const catalog: ApiCatalog = {
+    byAudience: (audience) => apis.find((api) => api.audience === audience),
+    byName: (name) => apis.find((api) => api.name === name),
+  };
   const authorization = authorizationOf({
     apis,
     readGrants: async ({ tenant }) => (tenant === 'acme' ? tenantOf({ default_api: 'orders' }) : tenantOf({ grants: [] })),
@@ -43,7 +50,8 @@ function stage() {
     issue,
     login,
     store,
-    run: async (credential: typeof acme, request: Partial<GrantRequest> = {}, trace: Trace = {}) => exchange.run(credential, requestOf(request), ADDRESS, trace),
+    run: async (credential: typeof acme, request: Partial<GrantRequest> = {}, trace: Trace = {}) =>
+      exchange.run(credential, requestOf(request), ADDRESS, trace),
     revoke: () => {
       revoked = true;
       verified.forget('acme');
@@ -141,7 +149,7 @@ describe('the early reading', () => {
     await expect(run(globex)).rejects.toMatchObject({ code: 'access_denied' });
   });
 
-  test('is made with the tenant\'s own Vault token, at the tenant\'s own place', async () => {
+  test("is made with the tenant's own Vault token, at the tenant's own place", async () => {
     const { run, store } = stage();
     const early = vi.spyOn(store, 'readEarly');
     await run(acme);

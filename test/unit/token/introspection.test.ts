@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { Introspection, activeAnswer } from '#broker/token/introspection.ts';
 import type { TokenTrace } from '#broker/token/introspection.ts';
-import type { IssuedToken } from '#broker/token/issued.ts';
+import type { IssuedToken } from '#broker/token/issued-tokens.ts';
 import { apiOf, authorizationOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { TENANT_CLAIM } from './signer.ts';
@@ -21,7 +21,15 @@ const tokenOf = (over: Partial<IssuedToken> = {}): IssuedToken => ({
   ...over,
 });
 
-function stage(options: { token?: IssuedToken | undefined; document?: Record<string, unknown>; revoked?: string[]; disabled?: string[]; stale?: boolean } = {}) {
+function stage(
+  options: {
+    token?: IssuedToken | undefined;
+    document?: Record<string, unknown>;
+    revoked?: string[];
+    disabled?: string[];
+    stale?: boolean;
+  } = {},
+) {
   const token = 'token' in options ? options.token : tokenOf();
   const isDisabled = (tenant: string) => {
     if (options.stale) throw new PosternError('temporarily_unavailable', 'unknown', { retryAfter: 5 });
@@ -43,12 +51,12 @@ describe('a tenant learns', () => {
     expect(await stage().run()).toEqual(tokenOf());
   });
 
-  test('nothing of a neighbour\'s, nor of one that was made up', async () => {
+  test("nothing of a neighbour's, nor of one that was made up", async () => {
     expect(await stage().run(identityOf({ tenant: 'globex' }))).toBe('foreign');
     expect(await stage({ token: undefined }).run()).toBe('unknown');
   });
 
-  test('of every tenant\'s token for the APIs that it serves, and no other', async () => {
+  test("of every tenant's token for the APIs that it serves, and no other", async () => {
     const orders = identityOf({ tenant: 'orders-service' });
     const document = { introspects: ['orders'] };
     const { run, trace } = stage({ document });
@@ -81,10 +89,12 @@ describe('not active', () => {
   });
 
   test('is what a disabled tenant has, to whoever serves the API', async () => {
-    expect(await stage({ disabled: ['acme'], document: { introspects: ['orders'] } }).run(identityOf({ tenant: 'orders-service' }))).toBe('disabled');
+    expect(await stage({ disabled: ['acme'], document: { introspects: ['orders'] } }).run(identityOf({ tenant: 'orders-service' }))).toBe(
+      'disabled',
+    );
   });
 
-  test('a neighbour\'s stays foreign, whatever became of it', async () => {
+  test("a neighbour's stays foreign, whatever became of it", async () => {
     expect(await stage({ revoked: [SHA] }).run(identityOf({ tenant: 'globex' }))).toBe('foreign');
   });
 });
@@ -118,7 +128,10 @@ describe('the answer', () => {
   });
 
   test('leaves out what a token does not have', () => {
-    const answer = activeAnswer(tokenOf({ scope: '', tenant: undefined, organization: 'org_acme', claims: { iss: 'https://i/' } }), TENANT_CLAIM);
+    const answer = activeAnswer(
+      tokenOf({ scope: '', tenant: undefined, organization: 'org_acme', claims: { iss: 'https://i/' } }),
+      TENANT_CLAIM,
+    );
     expect(Object.keys(answer).sort()).toEqual(['active', 'aud', 'client_id', 'exp', 'iat', 'iss', 'org_id', 'token_type']);
   });
 });

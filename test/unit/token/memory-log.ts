@@ -1,4 +1,4 @@
-import type { RecentRevocations, RevocationLog, RevokedToken } from '#broker/token/revocation.ts';
+import type { RecentRevocations, RevocationLog, RevokedToken } from '#broker/token/revocations.ts';
 
 /** A log with check-and-set, shared by simulated replicas; `keep` is how many stay outside the archive. */
 export class MemoryLog implements RevocationLog {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { AuthorizedGrant } from '#broker/authorization/policy.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
 import type { EarlyReading, Lease, StoredToken, TokenStore } from '#broker/token/store.ts';
 import { Token } from '#broker/token/token.ts';
@@ -52,7 +52,11 @@ export class MemoryStore implements TokenStore {
     return version + 1;
   }
 
-  async discard(sha256: string, { api, digests }: { api: string; digests: readonly string[] }, { tenant, token }: Identity): Promise<number> {
+  async discard(
+    sha256: string,
+    { api, digests }: { api: string; digests: readonly string[] },
+    { tenant, token }: Identity,
+  ): Promise<number> {
     await this.before('read', undefined);
     if (token.reveal() !== `hvb.${tenant}`) throw new Error(`${tenant} is read with another's token`);
     const whole = `${tenant}/${api}`;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { PosternError } from '#broker/error.ts';
-import type { IssuedToken } from '#broker/token/issued.ts';
+import type { IssuedToken } from '#broker/token/issued-tokens.ts';
 import { Token } from '#broker/token/token.ts';
 import { Withdrawal } from '#broker/token/withdrawal.ts';
 import { apiOf, authorizationOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
@@ -93,7 +93,7 @@ test('one whose API is no longer granted, or is gone, is revoked all the same', 
 });
 
 describe('nothing happens', () => {
-  test('to a neighbour\'s token', async () => {
+  test("to a neighbour's token", async () => {
     const { revoked, run, store } = stage({ document: { introspects: ['orders'] } });
     expect([await run(identityOf({ tenant: 'globex' })), revoked.size, store.reads]).toEqual(['foreign', 0, 0]);
   });
@@ -109,5 +109,9 @@ test.each<[string, string]>([
   ['a Vault token', 'hvs.CAESIJcanarycanarycanarycanarycanary'],
   ['a batch token', 'hvb.AAAAAQJcanarycanarycanarycanarycanary'],
 ])('%s is told apart: a 200 would say that it is revoked', async (_what, text) => {
-  await expect(stage().run(identityOf(), text)).rejects.toMatchObject({ code: 'unsupported_token_type', status: 400, message: expect.not.stringContaining(text) });
+  await expect(stage().run(identityOf(), text)).rejects.toMatchObject({
+    code: 'unsupported_token_type',
+    status: 400,
+    message: expect.not.stringContaining(text),
+  });
 });

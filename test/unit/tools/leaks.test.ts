@@ -5,7 +5,10 @@ import { leaksIn } from '#test/leaks/search.ts';
 /** The search that judges the logs of all tests must itself find what it looks for. */
 describe('the search for secrets in logs', () => {
   const value = `s.${randomUUID()}/+"é`;
-  const secrets = [{ kind: 'secret_id', value }, { kind: 'token', value: randomBytes(24).toString('hex') }];
+  const secrets = [
+    { kind: 'secret_id', value },
+    { kind: 'token', value: randomBytes(24).toString('hex') },
+  ];
 
   it.each([
     ['raw', value],

@@ -37,7 +37,10 @@ describe('a program on a leash', () => {
   });
 
   it('is killed when it will not go', async () => {
-    const running = await startLeashed('/bin/sh', ['-c', 'trap "" TERM; echo up; while :; do sleep 0.05; done'], { ...options(), grace: 1 });
+    const running = await startLeashed('/bin/sh', ['-c', 'trap "" TERM; echo up; while :; do sleep 0.05; done'], {
+      ...options(),
+      grace: 1,
+    });
     await up();
     const start = Date.now();
     await running.stop();

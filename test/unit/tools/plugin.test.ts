@@ -16,7 +16,13 @@ if (import.meta.main) console.log(JSON.stringify({
   env: Object.keys(process.env).filter((name) => /^(NODE|GRPC)_/.test(name)),
 }));`;
 
-const HOSTILE = { NODE_OPTIONS: '--no-such-flag', NODE_DEBUG: 'http,tls', NODE_TLS_REJECT_UNAUTHORIZED: '0', GRPC_TRACE: 'all', GRPC_VERBOSITY: 'DEBUG' };
+const HOSTILE = {
+  NODE_OPTIONS: '--no-such-flag',
+  NODE_DEBUG: 'http,tls',
+  NODE_TLS_REJECT_UNAUTHORIZED: '0',
+  GRPC_TRACE: 'all',
+  GRPC_VERBOSITY: 'DEBUG',
+};
 
 let folder: string;
 let entry: string;
@@ -36,14 +42,27 @@ const path = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` };
 
 it('a script that is executed by itself, with its limits and without what the environment of Vault would do to it', async () => {
   const { stdout, stderr } = await execa(built.files[0]!.file, ['a', '-b'], { env: { ...path, ...HOSTILE }, extendEnv: false });
-  expect(JSON.parse(stdout)).toEqual({ version: 'v1.2.3', argv: ['a', '-b'], execArgv: ['--max-semi-space-size=2', '--max-old-space-size=68'], map: 1, env: [] });
+  expect(JSON.parse(stdout)).toEqual({
+    version: 'v1.2.3',
+    argv: ['a', '-b'],
+    execArgv: ['--max-semi-space-size=2', '--max-old-space-size=68'],
+    map: 1,
+    env: [],
+  });
   expect(stderr).toBe('');
 });
 
 it('what is written beside it is true', async () => {
   const manifest = JSON.parse(await readFile(join(folder, 'one/postern-auth0.json'), 'utf8'));
-  expect(manifest).toMatchObject({ name: 'postern-auth0', version: 'v1.2.3', packages: [{ name: 'lru-cache', version: expect.stringMatching(/^\d/), license: expect.any(String) }], files: [{ kind: 'script', file: 'postern-auth0.cjs', bytes: built.files[0]!.bytes, sha256: built.files[0]!.sha256 }] });
-  expect(await readFile(join(folder, 'one/postern-auth0.notice.txt'), 'utf8')).toMatch(/lru-cache \d[\s\S]*Permission|lru-cache \d[\s\S]*Blue Oak/i);
+  expect(manifest).toMatchObject({
+    name: 'postern-auth0',
+    version: 'v1.2.3',
+    packages: [{ name: 'lru-cache', version: expect.stringMatching(/^\d/), license: expect.any(String) }],
+    files: [{ kind: 'script', file: 'postern-auth0.cjs', bytes: built.files[0]!.bytes, sha256: built.files[0]!.sha256 }],
+  });
+  expect(await readFile(join(folder, 'one/postern-auth0.notice.txt'), 'utf8')).toMatch(
+    /lru-cache \d[\s\S]*Permission|lru-cache \d[\s\S]*Blue Oak/i,
+  );
   const { stdout } = await execa('sha256sum', [built.files[0]!.file]).catch(() => execa('shasum', ['-a', '256', built.files[0]!.file]));
   expect(stdout.split(' ')[0]).toBe(built.files[0]!.sha256);
 });

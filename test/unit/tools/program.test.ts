@@ -236,4 +236,3 @@ function zip(content: Record<string, string>): Buffer {
   end.writeUInt32LE(offset, 16);
   return Buffer.concat([...parts, index, end]);
 }
-

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Definition, differences, readDefinition } from '#tools/protocol/definition.ts';
 import { definitions, filesOf, generate, generated } from '#tools/protocol/generate.ts';
-import { fetchUpstream } from '#tools/protocol/upstream.ts';
+import { fetchUpstream } from '#tools/protocol/fetch.ts';
 
 it('make generate makes what is committed', async () => {
   expect(await generate()).toEqual(await filesOf(generated));
@@ -31,17 +31,59 @@ describe('a definition that has drifted', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it.each<[fault: string, file: string, from: string, to: string, seen: RegExp]>([
-    ['another field number', 'backend.proto', 'string path = 4;', 'string path = 24;', /^field pb\.Request 24: ours "path string", theirs has none$/],
-    ['another type', 'backend.proto', 'int64 err_code = 3;', 'int32 err_code = 3;', /^field pb\.ProtoError 3: ours "err_code int32", theirs "err_code int64"$/],
-    ['another message type', 'storage.proto', 'StorageEntry entry = 1;\n  string err', 'StorageGetArgs entry = 1;\n  string err', /pb\.StorageGetReply 1/],
-    ['two fields swapped', 'process.proto', 'string network = 2;\n  string address = 3;', 'string address = 2;\n  string network = 3;', /plugin\.ConnInfo [23]/],
+    [
+      'another field number',
+      'backend.proto',
+      'string path = 4;',
+      'string path = 24;',
+      /^field pb\.Request 24: ours "path string", theirs has none$/,
+    ],
+    [
+      'another type',
+      'backend.proto',
+      'int64 err_code = 3;',
+      'int32 err_code = 3;',
+      /^field pb\.ProtoError 3: ours "err_code int32", theirs "err_code int64"$/,
+    ],
+    [
+      'another message type',
+      'storage.proto',
+      'StorageEntry entry = 1;\n  string err',
+      'StorageGetArgs entry = 1;\n  string err',
+      /pb\.StorageGetReply 1/,
+    ],
+    [
+      'two fields swapped',
+      'process.proto',
+      'string network = 2;\n  string address = 3;',
+      'string address = 2;\n  string network = 3;',
+      /plugin\.ConnInfo [23]/,
+    ],
     ['one where there are many', 'storage.proto', 'repeated string keys', 'string keys', /"keys string", theirs "keys repeated string"/],
     ['another name', 'backend.proto', 'string backendUUID', 'string backendUuid', /pb\.SetupArgs 3/],
     ['another map', 'backend.proto', 'map<string, string> Config', 'map<string, bytes> Config', /pb\.SetupArgs\.ConfigEntry 2/],
-    ['a message that nobody knows', 'version.proto', 'message Empty {}', 'message Empty {}\n\nmessage Stranger {}', /^message logical\.Stranger/],
-    ['another answer', 'backend.proto', 'rpc Type(Empty) returns (TypeReply)', 'rpc Type(Empty) returns (Empty)', /^rpc pb\.Backend\.Type: ours "pb\.Empty -> pb\.Empty", theirs "pb\.Empty -> pb\.TypeReply"$/],
+    [
+      'a message that nobody knows',
+      'version.proto',
+      'message Empty {}',
+      'message Empty {}\n\nmessage Stranger {}',
+      /^message logical\.Stranger/,
+    ],
+    [
+      'another answer',
+      'backend.proto',
+      'rpc Type(Empty) returns (TypeReply)',
+      'rpc Type(Empty) returns (Empty)',
+      /^rpc pb\.Backend\.Type: ours "pb\.Empty -> pb\.Empty", theirs "pb\.Empty -> pb\.TypeReply"$/,
+    ],
     ['no stream', 'process.proto', 'StartStream(stream ConnInfo)', 'StartStream(ConnInfo)', /^rpc plugin\.GRPCBroker\.StartStream/],
-    ['another package', 'multiplexing.proto', 'package pluginutil.multiplexing;', 'package pluginutil;', /^rpc pluginutil\.PluginMultiplexing/],
+    [
+      'another package',
+      'multiplexing.proto',
+      'package pluginutil.multiplexing;',
+      'package pluginutil;',
+      /^rpc pluginutil\.PluginMultiplexing/,
+    ],
     ['another value', 'process.proto', 'STDERR = 2', 'STDERR = 3', /^enum plugin\.StdioData\.Channel 3/],
   ])('a copy with %s is found out', async (fault, file, from, to, seen) => {
     const broken = join(folder, fault.replaceAll(' ', '-'));

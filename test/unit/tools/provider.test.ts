@@ -44,7 +44,10 @@ describe('the order in which providers are looked for', () => {
     have('cache/postern/providers', vault.source, '5.0.0');
     machine.env['POSTERN_PROVIDER_MIRROR'] = join(machine.root, 'mirror');
     const { parts, env } = await find();
-    expect(parts.map(({ version, origin }) => [version, origin])).toEqual([['4.10.0', 'environment'], ['1.5.0', 'environment']]);
+    expect(parts.map(({ version, origin }) => [version, origin])).toEqual([
+      ['4.10.0', 'environment'],
+      ['1.5.0', 'environment'],
+    ]);
     expect(readFileSync(env['TF_CLI_CONFIG_FILE'] as string, 'utf8')).toBe(
       `provider_installation {\n  filesystem_mirror {\n    path = "${machine.root}/mirror"\n  }\n}\n`,
     );
@@ -74,7 +77,10 @@ describe('the order in which providers are looked for', () => {
   it('lets Terraform download once, and keeps that', async () => {
     terraform(online);
     const first = await find();
-    expect(first.parts.map(({ version, origin }) => [version, origin])).toEqual([[vault.download, 'download'], [auth0.download, 'download']]);
+    expect(first.parts.map(({ version, origin }) => [version, origin])).toEqual([
+      [vault.download, 'download'],
+      [auth0.download, 'download'],
+    ]);
     expect(first.parts[0]?.path).toContain(join(machine.cache, 'providers', HOST, vault.source, vault.download));
     expect((await find()).parts.map(({ origin }) => origin)).toEqual(['cache', 'cache']);
     expect(readFileSync(join(machine.root, 'inits'), 'utf8')).toBe('init\ninit\n');
@@ -84,7 +90,10 @@ describe('the order in which providers are looked for', () => {
     terraform(offline);
     machine.go('9.9.9');
     const { parts } = await find();
-    expect(parts.map(({ version, origin }) => [version, origin])).toEqual([[vault.version, 'go-module'], [auth0.version, 'go-module']]);
+    expect(parts.map(({ version, origin }) => [version, origin])).toEqual([
+      [vault.version, 'go-module'],
+      [auth0.version, 'go-module'],
+    ]);
     expect(readFileSync(join(machine.root, 'inits'), 'utf8')).toBe('init\n');
     expect(machine.said.join('\n')).toContain('Could not connect');
     expect((await find()).parts.map(({ origin }) => origin)).toEqual(['cache', 'cache']);

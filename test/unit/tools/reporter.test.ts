@@ -29,10 +29,36 @@ async function run(files: Record<string, string>, more = ''): Promise<{ last: st
 it.each([
   ['what passed and was skipped', { 'a.test.js': `${passing}test.skip('b', () => {});\n` }, '', '1 passed, 0 failed, 1 skipped', 0],
   ['a failed test', { 'a.test.js': `${passing}test('b', () => { throw new Error('x'); });\n` }, '', '1 passed, 1 failed, 0 skipped', 1],
-  ['a file that can not be loaded', { 'a.test.js': passing, 'b.test.js': "import './nowhere.js';\n" }, '', '1 passed, 1 failed, 0 skipped', 1],
-  ['a hook that fails', { 'a.test.js': `describe('s', () => { beforeAll(() => { throw new Error('x'); }); ${passing} });\n` }, '', '0 passed, 1 failed, 1 skipped', 1],
-  ['an error outside any test', { 'a.test.js': `test('a', async () => { setTimeout(() => { throw new Error('x'); }); await new Promise((r) => setTimeout(r, 50)); });\n` }, '', '1 passed, 1 failed, 0 skipped', 1],
-  ['a set-up that fails', { 'a.test.js': passing, 'setup.js': "export default () => { throw new Error('x'); };\n" }, "globalSetup: ['./setup.js']", '0 passed, 1 failed, 0 skipped', 1],
+  [
+    'a file that can not be loaded',
+    { 'a.test.js': passing, 'b.test.js': "import './nowhere.js';\n" },
+    '',
+    '1 passed, 1 failed, 0 skipped',
+    1,
+  ],
+  [
+    'a hook that fails',
+    { 'a.test.js': `describe('s', () => { beforeAll(() => { throw new Error('x'); }); ${passing} });\n` },
+    '',
+    '0 passed, 1 failed, 1 skipped',
+    1,
+  ],
+  [
+    'an error outside any test',
+    {
+      'a.test.js': `test('a', async () => { setTimeout(() => { throw new Error('x'); }); await new Promise((r) => setTimeout(r, 50)); });\n`,
+    },
+    '',
+    '1 passed, 1 failed, 0 skipped',
+    1,
+  ],
+  [
+    'a set-up that fails',
+    { 'a.test.js': passing, 'setup.js': "export default () => { throw new Error('x'); };\n" },
+    "globalSetup: ['./setup.js']",
+    '0 passed, 1 failed, 0 skipped',
+    1,
+  ],
   ['no tests at all', {}, 'passWithNoTests: true', '0 passed, 1 failed, 0 skipped', 1],
 ])('tells the truth of %s', async (_what, files, more, last, exitCode) => {
   expect(await run(files, more)).toEqual({ last, exitCode });

@@ -6,7 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import { VaultAssertionLogin } from '#broker/vault/assertion-login.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { VaultClientKeys } from '#broker/vault/client-keys.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { KvFixture } from './kv-fixture.ts';
 import { Loopback } from './loopback.ts';
@@ -23,7 +23,9 @@ const pem = (type: 'ec' | 'rsa' | 'weak' | 'p384' | 'ed' | 'private'): string =>
     weak: () => generateKeyPairSync('rsa', { modulusLength: 1024 }),
     ed: () => generateKeyPairSync('ed25519'),
   }[type]();
-  return (type === 'private' ? pair.privateKey.export({ type: 'pkcs8', format: 'pem' }) : pair.publicKey.export({ type: 'spki', format: 'pem' })).toString();
+  return (
+    type === 'private' ? pair.privateKey.export({ type: 'pkcs8', format: 'pem' }) : pair.publicKey.export({ type: 'spki', format: 'pem' })
+  ).toString();
 };
 
 describe('login', () => {
@@ -31,7 +33,9 @@ describe('login', () => {
     await using server = await Loopback.start(answer);
     const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
     const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress, now: () => 1_000_000 });
-    const outcome = await login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7').catch((error: unknown) => error);
+    const outcome = await login
+      .login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')
+      .catch((error: unknown) => error);
     await client.close();
     expect(inspect(outcome, { showHidden: true, depth: 9 })).not.toContain('canary');
     return { outcome, received: server.received };
@@ -64,11 +68,14 @@ describe('login', () => {
   });
 });
 
-test('an address that is not the tenant\'s is told so, where Vault is told the address', async () => {
+test("an address that is not the tenant's is told so, where Vault is told the address", async () => {
   await using server = await Loopback.start(() => [403, { errors: ['permission denied'] }]);
   const client = new VaultClient({ address: server.origin, timeoutMs: 300 });
   const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress: true });
-  await expect(login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')).rejects.toMatchObject({ code: 'access_denied', message: 'Client is not allowed from this address' });
+  await expect(login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')).rejects.toMatchObject({
+    code: 'access_denied',
+    message: 'Client is not allowed from this address',
+  });
   await client.close();
 });
 
@@ -79,21 +86,26 @@ describe('registered keys', () => {
     return { fixture, keys: new VaultClientKeys(fixture.kv, fixture.session) };
   };
 
-  test('are read with the broker\'s own token', async () => {
+  test("are read with the broker's own token", async () => {
     const { fixture, keys } = stage();
     fixture.set(path, { tenant: 'acme', keys: [{ kid: 'one', pem: pem('ec') }, { kid: null, pem: pem('rsa') }, { pem: pem('rsa') }] });
     const registration = await keys.registrationOf('acme-id');
     expect(registration).toMatchObject({ tenant: 'acme', clientId: 'acme-id' });
-    expect(registration?.keys.map(({ kid, key }) => [kid, key.asymmetricKeyType, key.type])).toEqual([['one', 'ec', 'public'], [undefined, 'rsa', 'public'], [undefined, 'rsa', 'public']]);
+    expect(registration?.keys.map(({ kid, key }) => [kid, key.asymmetricKeyType, key.type])).toEqual([
+      ['one', 'ec', 'public'],
+      [undefined, 'rsa', 'public'],
+      [undefined, 'rsa', 'public'],
+    ]);
     expect(fixture.calls).toEqual([{ operation: 'read', path, token: 'own', forwardedFor: undefined }]);
   });
 
-  test('nobody\'s are none, and a client_id that is no path is nobody\'s', async () => {
+  test("nobody's are none, and a client_id that is no path is nobody's", async () => {
     const { fixture, keys } = stage();
     expect(await keys.registrationOf('nobody')).toBeUndefined();
     await using server = await Loopback.start();
     const real = new VaultClient({ address: server.origin });
-    for (const id of ['..', '.a', '~a', 'a..b']) expect(await new VaultClientKeys(new Kv(real, 'postern'), fixture.session).registrationOf(id)).toBeUndefined();
+    for (const id of ['..', '.a', '~a', 'a..b'])
+      expect(await new VaultClientKeys(new Kv(real, 'postern'), fixture.session).registrationOf(id)).toBeUndefined();
     expect(server.received).toEqual([]);
     await real.close();
   });

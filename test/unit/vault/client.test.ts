@@ -6,13 +6,14 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { NAME } from '#broker/credential/identity.ts';
 import { describeError } from '#broker/log.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { Loopback, closedPort, startRaw } from './loopback.ts';
 
 const TOKEN = 'hvs.canary-vault-token-71d3';
 const SECRET = 'canary-secret-id-9b0e';
 
-const clientOf = (address: string, more: Partial<ConstructorParameters<typeof VaultClient>[0]> = {}) => new VaultClient({ address, ...more });
+const clientOf = (address: string, more: Partial<ConstructorParameters<typeof VaultClient>[0]> = {}) =>
+  new VaultClient({ address, ...more });
 
 async function faultOf(run: () => Promise<unknown>): Promise<VaultFault> {
   try {
@@ -27,7 +28,14 @@ async function faultOf(run: () => Promise<unknown>): Promise<VaultFault> {
 /** All that could be printed of an error, by whoever logs it however. */
 function allOf(error: unknown): string {
   const all: unknown[] = [];
-  for (let e = error; e instanceof Error; e = e.cause) all.push(inspect(e, { showHidden: true, depth: 12, getters: true }), JSON.stringify(e), e.stack, e.message, JSON.stringify(describeError(e)));
+  for (let e = error; e instanceof Error; e = e.cause)
+    all.push(
+      inspect(e, { showHidden: true, depth: 12, getters: true }),
+      JSON.stringify(e),
+      e.stack,
+      e.message,
+      JSON.stringify(describeError(e)),
+    );
   return all.join('\n');
 }
 
@@ -35,7 +43,10 @@ afterEach(() => vi.unstubAllEnvs());
 
 describe('hazard: one token shared by all callers', () => {
   test('node-vault itself: who logs in becomes who everybody is', async () => {
-    await using server = await Loopback.start(({ body }) => [200, { auth: { client_token: `token-of-${(JSON.parse(body || '{}') as { role_id?: string }).role_id}` } }]);
+    await using server = await Loopback.start(({ body }) => [
+      200,
+      { auth: { client_token: `token-of-${(JSON.parse(body || '{}') as { role_id?: string }).role_id}` } },
+    ]);
     const plain = nodeVault({ endpoint: server.origin });
     await plain.approleLogin({ role_id: 'acme', secret_id: 's' });
     await plain.approleLogin({ role_id: 'globex', secret_id: 's' });
@@ -71,7 +82,11 @@ describe('hazard: one token shared by all callers', () => {
     const client = clientOf(server.origin);
     await client.write('sys/x', {}, { token: 'one', wrapTtl: 60, forwardedFor: '192.0.2.1' });
     await client.write('sys/x', {}, { token: 'two' });
-    expect(server.received[0]?.headers).toMatchObject({ 'x-vault-token': 'one', 'x-vault-wrap-ttl': '60s', 'x-forwarded-for': '192.0.2.1' });
+    expect(server.received[0]?.headers).toMatchObject({
+      'x-vault-token': 'one',
+      'x-vault-wrap-ttl': '60s',
+      'x-forwarded-for': '192.0.2.1',
+    });
     expect(server.received[1]?.headers['x-vault-token']).toBe('two');
     expect(server.received[1]?.headers).not.toHaveProperty('x-vault-wrap-ttl');
     expect(server.received[1]?.headers).not.toHaveProperty('x-forwarded-for');
@@ -90,7 +105,12 @@ describe('hazard: the environment', () => {
   test('has no effect', async () => {
     await using server = await Loopback.start();
     await using elsewhere = await Loopback.start();
-    vi.stubEnv('VAULT_TOKEN', TOKEN).stubEnv('VAULT_NAMESPACE', 'elsewhere').stubEnv('VAULT_PREFIX', '/prefix').stubEnv('VAULT_ADDR', elsewhere.origin).stubEnv('HTTP_PROXY', elsewhere.origin).stubEnv('http_proxy', elsewhere.origin);
+    vi.stubEnv('VAULT_TOKEN', TOKEN)
+      .stubEnv('VAULT_NAMESPACE', 'elsewhere')
+      .stubEnv('VAULT_PREFIX', '/prefix')
+      .stubEnv('VAULT_ADDR', elsewhere.origin)
+      .stubEnv('HTTP_PROXY', elsewhere.origin)
+      .stubEnv('http_proxy', elsewhere.origin);
     const client = clientOf(server.origin);
     await client.read('kv/x');
     expect(elsewhere.received).toEqual([]);
@@ -122,7 +142,10 @@ describe('hazard: redirects', () => {
     for (const to of [thief.origin, '']) {
       await using server = await Loopback.start(() => [status, '', { Location: `${to}/v1/kv/y` }]);
       const client = clientOf(server.origin);
-      for (const call of [() => client.read('kv/x', { token: TOKEN }), () => client.write('auth/approle/login', { secret_id: SECRET }, { token: TOKEN })]) {
+      for (const call of [
+        () => client.read('kv/x', { token: TOKEN }),
+        () => client.write('auth/approle/login', { secret_id: SECRET }, { token: TOKEN }),
+      ]) {
         const fault = await faultOf(call);
         expect([fault.reason, fault.transient]).toEqual(['redirected', false]);
         expect(allOf(fault)).not.toMatch(/canary/);
@@ -137,7 +160,12 @@ describe('hazard: redirects', () => {
 describe('hazard: no deadline', () => {
   test('node-vault itself waits', async () => {
     await using server = await Loopback.start(() => {});
-    const outcome = await Promise.race([nodeVault({ endpoint: server.origin }).read('kv/x').catch(() => 'ended'), new Promise((resolve) => setTimeout(resolve, 400, 'still waiting'))]);
+    const outcome = await Promise.race([
+      nodeVault({ endpoint: server.origin })
+        .read('kv/x')
+        .catch(() => 'ended'),
+      new Promise((resolve) => setTimeout(resolve, 400, 'still waiting')),
+    ]);
     expect(outcome).toBe('still waiting');
   });
 
@@ -189,7 +217,7 @@ describe('hazard: no deadline', () => {
     await client.close();
   });
 
-  test('the caller\'s own signal ends a call and its repetitions', async () => {
+  test("the caller's own signal ends a call and its repetitions", async () => {
     await using server = await Loopback.start(() => {});
     const client = clientOf(server.origin);
     const abort = new AbortController();
@@ -268,10 +296,19 @@ describe('hazard: secrets in errors', () => {
   const login = { role_id: 'acme-role', secret_id: SECRET, nested: { deep: [SECRET] } };
 
   test.each<[string, (server: Loopback) => void]>([
-    ['a 400 that quotes the secret', (server) => (server.answer = () => [400, { errors: [`invalid secret_id "${SECRET}"`, `and again: ${SECRET}`] }])],
+    [
+      'a 400 that quotes the secret',
+      (server) => (server.answer = () => [400, { errors: [`invalid secret_id "${SECRET}"`, `and again: ${SECRET}`] }]),
+    ],
     ['a 403 that quotes the token', (server) => (server.answer = () => [403, { errors: [`bad token ${TOKEN}`] }])],
-    ['a 500 with a page that holds both', (server) => (server.answer = () => [500, `<html>${SECRET} ${TOKEN}</html>`, { 'Content-Type': 'text/html' }])],
-    ['a 200 that is no JSON, then nothing', (server) => (server.answer = (_q, response) => void response.socket?.end(`HTTP/1.1 200 ${SECRET}\r\nX: ${TOKEN}\r\nbroken`))],
+    [
+      'a 500 with a page that holds both',
+      (server) => (server.answer = () => [500, `<html>${SECRET} ${TOKEN}</html>`, { 'Content-Type': 'text/html' }]),
+    ],
+    [
+      'a 200 that is no JSON, then nothing',
+      (server) => (server.answer = (_q, response) => void response.socket?.end(`HTTP/1.1 200 ${SECRET}\r\nX: ${TOKEN}\r\nbroken`)),
+    ],
     ['errors that are no strings', (server) => (server.answer = () => [400, { errors: [{ secret: SECRET }, 7, null] }])],
     ['errors that are no list', (server) => (server.answer = () => [400, { errors: SECRET }])],
     ['a body that is no object', (server) => (server.answer = () => [503, JSON.stringify(SECRET)])],
@@ -299,7 +336,10 @@ describe('hazard: secrets in errors', () => {
   });
 
   test('what Vault said and is no secret is told, but not at length', async () => {
-    await using server = await Loopback.start(() => [403, { errors: ['1 error occurred:\n\t* permission denied\n\n', 'x'.repeat(10_000)] }]);
+    await using server = await Loopback.start(() => [
+      403,
+      { errors: ['1 error occurred:\n\t* permission denied\n\n', 'x'.repeat(10_000)] },
+    ]);
     const client = clientOf(server.origin);
     const { message, status } = await faultOf(() => client.write('kv/data/x', { a: 'b' }));
     expect(message).toContain('permission denied');
@@ -311,7 +351,11 @@ describe('hazard: secrets in errors', () => {
 });
 
 describe('hazard: DEBUG=node-vault', () => {
-  const debug = createRequire(createRequire(import.meta.url).resolve('node-vault'))('debug') as { enable(names: string): void; disable(): string; log: (...args: unknown[]) => void };
+  const debug = createRequire(createRequire(import.meta.url).resolve('node-vault'))('debug') as {
+    enable(names: string): void;
+    disable(): string;
+    log: (...args: unknown[]) => void;
+  };
 
   async function printedBy(work: (origin: string) => Promise<unknown>): Promise<string> {
     await using server = await Loopback.start(() => [200, { auth: { client_token: TOKEN } }]);
@@ -347,8 +391,50 @@ describe('hazard: DEBUG=node-vault', () => {
 
 describe('hazard: paths', () => {
   test.each([
-    '..', '.', 'a/..', '../sys', 'a/../../sys/seal', 'a//b', '/a', 'a/', '', 'a?b', 'a?list=true', 'a#b', 'a%2e%2e', 'a%2fb', '%2e%2e/x', 'a&#x2F;b', '&#x2F;sys', 'a\\..\\b', 'a b', ' a', 'a\n', 'a\r\nX-Vault-Token: x',
-    'a\0', 'a*', '+', 'a/+/b', 'ä', '\u2024\u2024', '\uff0e\uff0e', '\u2215', 'a;b', 'a:b', '@x', 'http://evil/', '//evil/x', '{{identity}}', 'a..b', '...', '.a', 'a/.b', 'a,b', '~', '$', "a'b",
+    '..',
+    '.',
+    'a/..',
+    '../sys',
+    'a/../../sys/seal',
+    'a//b',
+    '/a',
+    'a/',
+    '',
+    'a?b',
+    'a?list=true',
+    'a#b',
+    'a%2e%2e',
+    'a%2fb',
+    '%2e%2e/x',
+    'a&#x2F;b',
+    '&#x2F;sys',
+    'a\\..\\b',
+    'a b',
+    ' a',
+    'a\n',
+    'a\r\nX-Vault-Token: x',
+    'a\0',
+    'a*',
+    '+',
+    'a/+/b',
+    'ä',
+    '\u2024\u2024',
+    '\uff0e\uff0e',
+    '\u2215',
+    'a;b',
+    'a:b',
+    '@x',
+    'http://evil/',
+    '//evil/x',
+    '{{identity}}',
+    'a..b',
+    '...',
+    '.a',
+    'a/.b',
+    'a,b',
+    '~',
+    '$',
+    "a'b",
   ])('%j reaches nobody', async (path) => {
     await using server = await Loopback.start();
     const client = clientOf(server.origin);
@@ -365,7 +451,42 @@ describe('hazard: paths', () => {
     await using server = await Loopback.start();
     const client = clientOf(server.origin);
     const bad = fc.oneof(
-      fc.constantFrom('..', '../', '/..', '//', '/', '%2e', '%2E%2e', '%2f', '?', '#', '&#x2F;', '&#x2F', '\\', ' ', '\t', '\n', '\r', '\0', '*', '+', ';', ':', '@', '{{', '|', '"', "'", '\u2024', '\uff0e', '\u2215', '\ud800', '\u202e', 'é', '.'),
+      fc.constantFrom(
+        '..',
+        '../',
+        '/..',
+        '//',
+        '/',
+        '%2e',
+        '%2E%2e',
+        '%2f',
+        '?',
+        '#',
+        '&#x2F;',
+        '&#x2F',
+        '\\',
+        ' ',
+        '\t',
+        '\n',
+        '\r',
+        '\0',
+        '*',
+        '+',
+        ';',
+        ':',
+        '@',
+        '{{',
+        '|',
+        '"',
+        "'",
+        '\u2024',
+        '\uff0e',
+        '\u2215',
+        '\ud800',
+        '\u202e',
+        'é',
+        '.',
+      ),
       fc.string({ unit: 'binary', minLength: 1, maxLength: 3 }).filter((s) => !/^[a-z0-9-]+$/.test(s)),
     );
     const good = fc.stringMatching(/^[a-z0-9-]{0,6}$/);
@@ -426,7 +547,10 @@ describe('answers', () => {
   });
 
   test('429 tells when to come again', async () => {
-    for (const [header, seconds] of [['7', 7], ['nonsense', undefined]] as const) {
+    for (const [header, seconds] of [
+      ['7', 7],
+      ['nonsense', undefined],
+    ] as const) {
       await using server = await Loopback.start(() => [429, { errors: ['quota'] }, { 'Retry-After': header }]);
       const client = clientOf(server.origin);
       expect((await faultOf(() => client.write('kv/x', {}))).retryAfter).toBe(seconds);
@@ -451,7 +575,11 @@ describe('answers', () => {
   });
 
   test('no content, and a body that is no JSON, are empty answers', async () => {
-    for (const [status, body] of [[204, undefined], [200, 'hello'], [200, '']] as const) {
+    for (const [status, body] of [
+      [204, undefined],
+      [200, 'hello'],
+      [200, ''],
+    ] as const) {
       await using server = await Loopback.start(() => [status, body]);
       const client = clientOf(server.origin);
       expect(await client.write('kv/x', {})).toEqual({});
@@ -468,9 +596,18 @@ describe('answers', () => {
   });
 
   test.each([200, 429, 472, 473, 501, 503])('health %i is an answer, not an error', async (status) => {
-    await using server = await Loopback.start(() => [status, { initialized: true, sealed: status === 503, standby: status === 429, version: '1.21.2' }]);
+    await using server = await Loopback.start(() => [
+      status,
+      { initialized: true, sealed: status === 503, standby: status === 429, version: '1.21.2' },
+    ]);
     const client = clientOf(server.origin);
-    expect(await client.health()).toEqual({ status, initialized: true, sealed: status === 503, standby: status === 429, version: '1.21.2' });
+    expect(await client.health()).toEqual({
+      status,
+      initialized: true,
+      sealed: status === 503,
+      standby: status === 429,
+      version: '1.21.2',
+    });
     expect(server.received[0]?.headers).not.toHaveProperty('x-vault-token');
     await client.close();
   });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { VaultApis } from '#broker/vault/apis.ts';
-import { VaultEpoch } from '#broker/vault/epoch.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultEpoch } from '#broker/vault/announcements.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
-import { VaultUpstream } from '#broker/vault/upstream.ts';
+import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { KvFixture } from './kv-fixture.ts';
@@ -19,8 +19,12 @@ describe('tenants/<tenant>', () => {
   test('is read as the tenant, and only its own', async () => {
     const { fixture, grants } = stage();
     fixture.set('postern/data/tenants/globex', { grants: [{ api: 'orders', scopes: ['a'] }] });
-    expect((await grants.readGrants(identityOf({ tenant: 'globex', forwardedFor: '192.0.2.7' })))?.grants).toEqual([{ api: 'orders', scopes: ['a'] }]);
-    expect(fixture.calls).toEqual([{ operation: 'read', path: 'postern/data/tenants/globex', token: 'hvb.globex', forwardedFor: '192.0.2.7' }]);
+    expect((await grants.readGrants(identityOf({ tenant: 'globex', forwardedFor: '192.0.2.7' })))?.grants).toEqual([
+      { api: 'orders', scopes: ['a'] },
+    ]);
+    expect(fixture.calls).toEqual([
+      { operation: 'read', path: 'postern/data/tenants/globex', token: 'hvb.globex', forwardedFor: '192.0.2.7' },
+    ]);
   });
 
   test('that does not exist is nothing', async () => {
@@ -30,13 +34,20 @@ describe('tenants/<tenant>', () => {
   test('that is not valid: the operator hears where, the client nothing', async () => {
     const { fixture, grants } = stage();
     fixture.set('postern/data/tenants/acme', { grants: [{ api: '../x', scopes: [] }] });
-    await expect(grants.readGrants(identityOf())).rejects.toMatchObject({ code: 'misconfigured', message: 'Client is not set up', detail: expect.stringMatching(/tenants\/acme.*grants\.0\.api/) });
+    await expect(grants.readGrants(identityOf())).rejects.toMatchObject({
+      code: 'misconfigured',
+      message: 'Client is not set up',
+      detail: expect.stringMatching(/tenants\/acme.*grants\.0\.api/),
+    });
   });
 
   test('denied is no fault of the client, and the operator hears what it may be', async () => {
     const { fixture, grants } = stage();
     fixture.fault = new VaultFault('denied', 'Vault answered 403');
-    await expect(grants.readGrants(identityOf())).rejects.toMatchObject({ code: 'temporarily_unavailable', detail: expect.stringContaining('postern-tenant') });
+    await expect(grants.readGrants(identityOf())).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+      detail: expect.stringContaining('postern-tenant'),
+    });
     fixture.fault = away(3);
     await expect(grants.readGrants(identityOf())).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 3 });
   });
@@ -51,12 +62,19 @@ describe('apis/', () => {
     const clock = new Clock();
     const invalid: string[] = [];
     const errors: unknown[] = [];
-    const apis = new VaultApis({ kv: fixture.kv, session: fixture.session, now: clock.now, onInvalid: (name, problem) => invalid.push(`${name}: ${problem}`), onError: (e) => errors.push(e), ...options });
+    const apis = new VaultApis({
+      kv: fixture.kv,
+      session: fixture.session,
+      now: clock.now,
+      onInvalid: (name, problem) => invalid.push(`${name}: ${problem}`),
+      onError: (e) => errors.push(e),
+      ...options,
+    });
     return { fixture, clock, apis, invalid, errors, lists: () => fixture.calls.filter(({ operation }) => operation === 'list').length };
   }
   const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-  test('are read with the broker\'s own token, once for many, and then answered at once', async () => {
+  test("are read with the broker's own token, once for many, and then answered at once", async () => {
     const { apis, fixture, lists } = stage();
     expect(apis.known).toBe(false);
     const all = await Promise.all(Array.from({ length: 100 }, () => Promise.resolve(apis.byAudience('https://orders'))));
@@ -68,10 +86,11 @@ describe('apis/', () => {
     expect(apis.byName('orders')).toMatchObject({ name: 'orders' });
   });
 
-  test('an audience is compared letter by letter, and a prototype\'s name is none', async () => {
+  test("an audience is compared letter by letter, and a prototype's name is none", async () => {
     const { apis } = stage();
     await apis.load();
-    for (const audience of ['https://orders/', 'HTTPS://orders', 'orders', '__proto__', 'constructor', 'toString', '']) expect(apis.byAudience(audience)).toBeUndefined();
+    for (const audience of ['https://orders/', 'HTTPS://orders', 'orders', '__proto__', 'constructor', 'toString', ''])
+      expect(apis.byAudience(audience)).toBeUndefined();
     for (const name of ['__proto__', 'constructor', 'https://orders']) expect(apis.byName(name)).toBeUndefined();
   });
 
@@ -150,18 +169,21 @@ describe('state/epoch', () => {
     expect(await stage().epoch.readEpoch()).toEqual({ epoch: 0, disabled: [], recent: [] });
   });
 
-  test('is read as it is, with the broker\'s own token', async () => {
+  test("is read as it is, with the broker's own token", async () => {
     const { epoch, fixture } = stage();
     fixture.set('postern/data/state/epoch', { epoch: 3, disabled: ['evil'], recent: [{ epoch: 3, tenant: 'evil' }] });
     expect(await epoch.readEpoch()).toEqual({ epoch: 3, disabled: ['evil'], recent: [{ epoch: 3, tenant: 'evil' }] });
     expect(fixture.calls[0]).toMatchObject({ path: 'postern/data/state/epoch', token: 'own' });
   });
 
-  test.each([{ epoch: -1 }, { epoch: '3' }, {}, { epoch: 1, disabled: 'evil' }, { epoch: 1, recent: [{ tenant: 'x' }] }, { epoch: 1.5 }])('%j is an error, not "nobody is disabled"', async (data) => {
-    const { epoch, fixture } = stage();
-    fixture.set('postern/data/state/epoch', data);
-    await expect(epoch.readEpoch()).rejects.toBeInstanceOf(VaultFault);
-  });
+  test.each([{ epoch: -1 }, { epoch: '3' }, {}, { epoch: 1, disabled: 'evil' }, { epoch: 1, recent: [{ tenant: 'x' }] }, { epoch: 1.5 }])(
+    '%j is an error, not "nobody is disabled"',
+    async (data) => {
+      const { epoch, fixture } = stage();
+      fixture.set('postern/data/state/epoch', data);
+      await expect(epoch.readEpoch()).rejects.toBeInstanceOf(VaultFault);
+    },
+  );
 });
 
 describe('upstream/auth0', () => {
@@ -192,14 +214,23 @@ describe('upstream/auth0', () => {
     expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
   });
 
-  test.each([{ client_id: 'another', client_secret: 'old' }, { client_id: 'id' }, null])('a version before that is %j gives none', async (before) => {
-    const { fixture, upstream } = stage();
-    fixture.set(PATH, before);
-    fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
-    expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
-  });
+  test.each([{ client_id: 'another', client_secret: 'old' }, { client_id: 'id' }, null])(
+    'a version before that is %j gives none',
+    async (before) => {
+      const { fixture, upstream } = stage();
+      fixture.set(PATH, before);
+      fixture.set(PATH, { client_id: 'id', client_secret: 'new' });
+      expect(await upstream.readUpstream()).toEqual({ clientId: 'id', clientSecrets: ['new'] });
+    },
+  );
 
-  test.each([undefined, {}, { client_id: 'canary-id' }, { client_id: 'canary-id', client_secret: '' }, { client_id: 7, client_secret: 'canary' }])('%j: the operator hears what to do, and no value', async (data) => {
+  test.each([
+    undefined,
+    {},
+    { client_id: 'canary-id' },
+    { client_id: 'canary-id', client_secret: '' },
+    { client_id: 7, client_secret: 'canary' },
+  ])('%j: the operator hears what to do, and no value', async (data) => {
     const { fixture, upstream } = stage();
     if (data) fixture.set(PATH, data);
     const error = (await upstream.readUpstream().catch((e: unknown) => e)) as { detail: string };

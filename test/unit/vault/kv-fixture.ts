@@ -1,5 +1,5 @@
 import type { CallOptions, VaultAnswer, VaultClient } from '#broker/vault/client.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import type { VaultSession } from '#broker/vault/session.ts';
 
@@ -29,7 +29,8 @@ export class KvFixture {
         const prefix = `${path.replace('/metadata', '/data')}/`;
         return [...this.documents.keys()].filter((p) => p.startsWith(prefix)).map((p) => p.slice(prefix.length));
       },
-      write: async (path: string, body: { data: unknown; options?: { cas?: number } }, options: CallOptions) => this.#write(path, body, options),
+      write: async (path: string, body: { data: unknown; options?: { cas?: number } }, options: CallOptions) =>
+        this.#write(path, body, options),
     };
     this.kv = new Kv(client as unknown as VaultClient, mount);
   }
@@ -48,7 +49,10 @@ export class KvFixture {
   #read(path: string, options: CallOptions): VaultAnswer | undefined {
     this.#note('read', path, options);
     const { version } = options;
-    const found = version === undefined || version === this.documents.get(path)?.version ? this.documents.get(path) : { data: this.#before.get(`${path}@${version}`) ?? null, version };
+    const found =
+      version === undefined || version === this.documents.get(path)?.version
+        ? this.documents.get(path)
+        : { data: this.#before.get(`${path}@${version}`) ?? null, version };
     return found && { data: { data: found.data, metadata: { version: found.version } } };
   }
 

@@ -12,7 +12,11 @@ export interface Received {
 }
 
 /** Answers one request: a pair of status and body, or by hand. */
-export type Answer = (request: Received, response: ServerResponse, raw: IncomingMessage) => [status: number, body: unknown, headers?: Record<string, string>] | void | Promise<[number, unknown, Record<string, string>?] | void>;
+export type Answer = (
+  request: Received,
+  response: ServerResponse,
+  raw: IncomingMessage,
+) => [status: number, body: unknown, headers?: Record<string, string>] | void | Promise<[number, unknown, Record<string, string>?] | void>;
 
 /** A real HTTP server on a free loopback port that notes all that reaches it. */
 export class Loopback {
@@ -49,7 +53,12 @@ export class Loopback {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const received = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks).toString() };
+    const received = {
+      method: request.method ?? '',
+      url: request.url ?? '',
+      headers: request.headers,
+      body: Buffer.concat(chunks).toString(),
+    };
     this.received.push(received);
     const answered = await this.answer(received, response, request);
     if (!answered) return;

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { VaultClient } from '#broker/vault/client.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
 import type { VaultSession } from '#broker/vault/session.ts';
@@ -22,13 +22,16 @@ class Mount {
         if (this.fault) throw this.fault;
         expect(options.cas).toBe(0);
         await Promise.resolve();
-        if (this.records.has(path)) throw new VaultFault('conflict', 'check-and-set parameter did not match the current version', { status: 400 });
+        if (this.records.has(path))
+          throw new VaultFault('conflict', 'check-and-set parameter did not match the current version', { status: 400 });
         this.records.set(path, data.until);
         return { data: { version: 1 } };
       },
       list: async (path: string) => {
         const folder = path === 'postern-replay/metadata' ? 'postern-replay/data/' : `${path.replace('/metadata/', '/data/')}/`;
-        return [...new Set([...this.records.keys()].filter((p) => p.startsWith(folder)).map((p) => p.slice(folder.length).replace(/\/.*/, '/')))];
+        return [
+          ...new Set([...this.records.keys()].filter((p) => p.startsWith(folder)).map((p) => p.slice(folder.length).replace(/\/.*/, '/'))),
+        ];
       },
       delete: async (path: string) => void this.records.delete(path.replace('/metadata/', '/data/')),
     };
@@ -70,15 +73,18 @@ test('clocks that differ, at any second around the hour, at once: exactly one', 
   }
 });
 
-test('an assertion that ended by a slow replica\'s clock in the hour before has its record where it ends', async () => {
+test("an assertion that ended by a slow replica's clock in the hour before has its record where it ends", async () => {
   expect(await mount.replica(new Clock((BEGIN + 20) * 1000)).claim('k', BEGIN - 1)).toBe(true);
   expect(await mount.replica(new Clock((BEGIN - 20) * 1000)).claim('k', BEGIN - 1)).toBe(false);
 });
 
-test.each(['unreachable', 'timeout', 'unavailable', 'throttled', 'denied', 'not_found', 'invalid'] as const)('Vault %s is no answer', async (reason) => {
-  mount.fault = new VaultFault(reason, 'no');
-  await expect(mount.replica(new Clock()).claim('k', 1)).rejects.toMatchObject({ code: 'temporarily_unavailable' });
-});
+test.each(['unreachable', 'timeout', 'unavailable', 'throttled', 'denied', 'not_found', 'invalid'] as const)(
+  'Vault %s is no answer',
+  async (reason) => {
+    mount.fault = new VaultFault(reason, 'no');
+    await expect(mount.replica(new Clock()).claim('k', 1)).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  },
+);
 
 test('tidying leaves whatever may still count, and strangers', async () => {
   const clock = new Clock((BEGIN + 899) * 1000);

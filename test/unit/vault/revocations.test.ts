@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { RecentRevocations, RevokedToken } from '#broker/token/revocation.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import type { RecentRevocations, RevokedToken } from '#broker/token/revocations.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { VaultRevocations } from '#broker/vault/revocations.ts';
 import { KvFixture } from './kv-fixture.ts';
 
@@ -33,7 +33,7 @@ describe('the log', () => {
     expect(await log.readArchive()).toEqual([]);
   });
 
-  test('holds SHA-256, tenant and end, by the broker\'s own token', async () => {
+  test("holds SHA-256, tenant and end, by the broker's own token", async () => {
     const { append, fixture, log } = stage();
     expect(await append(tokenOf(1))).toEqual({ serial: 1, recent: [tokenOf(1)], version: 1 });
     expect(await log.readRecent()).toEqual({ serial: 1, recent: [tokenOf(1)], version: 1 });
@@ -56,10 +56,13 @@ describe('the log', () => {
     expect((await append(tokenOf(128))).recent).toHaveLength(65);
     const [{ serial, recent }, archive] = [await log.readRecent(), await log.readArchive()];
     expect(serial).toBe(129);
-    expect([...recent, ...archive].map(({ sha256 }) => sha256).sort()).toEqual(Array.from({ length: 129 }, (_, i) => tokenOf(i).sha256).sort());
+    expect([...recent, ...archive].map(({ sha256 }) => sha256).sort()).toEqual(
+      Array.from({ length: 129 }, (_, i) => tokenOf(i).sha256).sort(),
+    );
     expect(archive).toContainEqual(tokenOf(0, { at: 0 }));
     for (const [path, { data }] of fixture.documents) {
-      if (path !== PLACE) for (const sha256 of Object.keys((data as { revoked: object }).revoked)) expect(`${PLACE}/${sha256[0]}`).toBe(path);
+      if (path !== PLACE)
+        for (const sha256 of Object.keys((data as { revoked: object }).revoked)) expect(`${PLACE}/${sha256[0]}`).toBe(path);
     }
   });
 
@@ -86,11 +89,19 @@ describe('the log', () => {
   test('that is full refuses: none is thrown out to make room, for it would be good again', async () => {
     const { append, fixture, log } = stage();
     for (let i = 0; i < 128; i++) await append(tokenOf(i));
-    const revoked = Object.fromEntries(Array.from({ length: 4000 }, (_, i) => [`0${i.toString(16).padStart(63, '0')}`, `${NOW + 100} globex`]));
+    const revoked = Object.fromEntries(
+      Array.from({ length: 4000 }, (_, i) => [`0${i.toString(16).padStart(63, '0')}`, `${NOW + 100} globex`]),
+    );
     for (const digit of '0123456789abcdef') {
-      fixture.set(`${PLACE}/${digit}`, { revoked: Object.fromEntries(Object.entries(revoked).map(([sha256, text]) => [`${digit}${sha256.slice(1)}`, text])) });
+      fixture.set(`${PLACE}/${digit}`, {
+        revoked: Object.fromEntries(Object.entries(revoked).map(([sha256, text]) => [`${digit}${sha256.slice(1)}`, text])),
+      });
     }
-    await expect(append(tokenOf(500))).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 60, detail: expect.stringContaining('is full') });
+    await expect(append(tokenOf(500))).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+      retryAfter: 60,
+      detail: expect.stringContaining('is full'),
+    });
     expect((await log.readRecent()).recent).toHaveLength(128);
     // The biggest document there can be stays below what Vault's storage takes in one entry.
     expect(JSON.stringify(fixture.documents.get(`${PLACE}/0`)?.data).length).toBeLessThan(512 * 1024);
@@ -122,6 +133,9 @@ describe('nobody guesses that nothing is revoked', () => {
   test('a policy from before says what to do', async () => {
     const { fixture, log } = stage();
     fixture.fault = new VaultFault('denied', 'Vault answered 403', { status: 403 });
-    await expect(log.readRecent()).rejects.toMatchObject({ code: 'temporarily_unavailable', detail: expect.stringContaining('terraform apply') });
+    await expect(log.readRecent()).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+      detail: expect.stringContaining('terraform apply'),
+    });
   });
 });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import type { SessionEvent } from '#broker/vault/session.ts';
 import { Loopback } from './loopback.ts';
@@ -44,7 +44,8 @@ class BrokersVault {
         return [200, { data: { secret_id: SECRET } }];
     }
     if (!this.live.has(token)) return [403, { errors: ['permission denied', 'invalid token'] }];
-    if (url === '/v1/auth/token/renew-self') return [200, { auth: { client_token: token, lease_duration: this.ttl, renewable: this.renewable } }];
+    if (url === '/v1/auth/token/renew-self')
+      return [200, { auth: { client_token: token, lease_duration: this.ttl, renewable: this.renewable } }];
     if (url === '/v1/auth/token/lookup-self') return [200, { data: { ttl: this.ttl } }];
     if (url === '/v1/auth/token/revoke-self') {
       this.live.delete(token);
@@ -63,7 +64,9 @@ async function stage(options: { wrapped?: boolean; secretId?: string } = {}) {
     client,
     mount: 'approle-broker',
     roleId: 'broker-role',
-    secretId: options.wrapped ? { value: options.secretId ?? WRAPPING, wrapped: true } : { value: options.secretId ?? SECRET, wrapped: false },
+    secretId: options.wrapped
+      ? { value: options.secretId ?? WRAPPING, wrapped: true }
+      : { value: options.secretId ?? SECRET, wrapped: false },
     onEvent: (event) => events.push(event),
   });
   const paths = () => server.received.map(({ url }) => url.replace('/v1/', ''));

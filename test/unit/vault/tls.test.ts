@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import nodeVault from 'node-vault';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { replyJson } from '#broker/http/reply.ts';
-import { HttpServer } from '#broker/http/server.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 
 const TOKEN = 'hvs.canary-token';
@@ -17,7 +17,10 @@ describe.skipIf(!openssl)('TLS', () => {
   let folder: string;
   let address: string;
   const seen: string[] = [];
-  const certOf = (name: string) => ({ cert: readFileSync(join(folder, `${name}.pem`), 'utf8'), key: readFileSync(join(folder, `${name}.key`), 'utf8') });
+  const certOf = (name: string) => ({
+    cert: readFileSync(join(folder, `${name}.pem`), 'utf8'),
+    key: readFileSync(join(folder, `${name}.key`), 'utf8'),
+  });
   const server = createServer((request, response) => {
     seen.push(String(request.headers['x-vault-token']));
     response.end('{"data":{"ok":true}}');
@@ -25,8 +28,33 @@ describe.skipIf(!openssl)('TLS', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
-    for (const [name, san] of [['right', 'IP:127.0.0.1'], ['other', 'DNS:elsewhere.example.com']] as const) {
-      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=test', '-addext', `subjectAltName=${san}`, '-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.pem`)], { stdio: 'ignore' });
+    for (const [name, san] of [
+      ['right', 'IP:127.0.0.1'],
+      ['other', 'DNS:elsewhere.example.com'],
+    ] as const) {
+      execFileSync(
+        'openssl',
+        [
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:P-256',
+          '-nodes',
+          '-days',
+          '1',
+          '-subj',
+          '/CN=test',
+          '-addext',
+          `subjectAltName=${san}`,
+          '-keyout',
+          join(folder, `${name}.key`),
+          '-out',
+          join(folder, `${name}.pem`),
+        ],
+        { stdio: 'ignore' },
+      );
     }
     server.setSecureContext(certOf('right'));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -51,7 +79,7 @@ describe.skipIf(!openssl)('TLS', () => {
     }
   };
 
-  test('node-vault itself stops checking Vault\'s certificate when the environment says so', async () => {
+  test("node-vault itself stops checking Vault's certificate when the environment says so", async () => {
     vi.stubEnv('VAULT_SKIP_VERIFY', 'true');
     await nodeVault({ endpoint: address, token: TOKEN }).read('kv/x');
     expect(seen).toEqual([TOKEN]);
@@ -74,15 +102,31 @@ describe.skipIf(!openssl)('TLS', () => {
     server.setSecureContext(certOf('right'));
   });
 
-  test('the broker\'s own door: TLS 1.2 and up, and plain http gets nothing', async () => {
-    const door = new HttpServer({ errors: 'auth0', tls: certOf('right'), routes: [{ path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') }] });
+  test("the broker's own door: TLS 1.2 and up, and plain http gets nothing", async () => {
+    const door = new HttpServer({
+      errors: 'auth0',
+      tls: certOf('right'),
+      routes: [{ path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') }],
+    });
     const port = await door.listen('127.0.0.1', 0);
     const status = (maxVersion: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3') =>
       new Promise<number | string>((resolve) => {
-        get({ host: '127.0.0.1', port, path: '/livez', agent: false, ca: certOf('right').cert, minVersion: 'TLSv1.1', maxVersion, ciphers: 'DEFAULT@SECLEVEL=0' }, (response) => {
-          response.resume();
-          resolve(response.statusCode ?? 0);
-        }).on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+        get(
+          {
+            host: '127.0.0.1',
+            port,
+            path: '/livez',
+            agent: false,
+            ca: certOf('right').cert,
+            minVersion: 'TLSv1.1',
+            maxVersion,
+            ciphers: 'DEFAULT@SECLEVEL=0',
+          },
+          (response) => {
+            response.resume();
+            resolve(response.statusCode ?? 0);
+          },
+        ).on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
       });
     expect([await status('TLSv1.3'), await status('TLSv1.2')]).toEqual([200, 200]);
     expect(await status('TLSv1.1')).toEqual(expect.any(String));

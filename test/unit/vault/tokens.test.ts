@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Token } from '#broker/token/token.ts';
-import { VaultFault } from '#broker/vault/fault.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { VaultTokens } from '#broker/vault/tokens.ts';
 import { grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
@@ -18,7 +18,7 @@ function stage() {
 }
 
 describe('who asks Vault', () => {
-  test('reading is done with the tenant\'s own token, writing with the broker\'s', async () => {
+  test("reading is done with the tenant's own token, writing with the broker's", async () => {
     const { fixture, tokens } = stage();
     const grant = await grantOf();
     await tokens.write(grant, token(), undefined, 0);
@@ -48,11 +48,15 @@ describe('what lies there', () => {
     expect(await tokens.read(grant, ACME.token, undefined)).toEqual({ token: undefined, lease, version: 1 });
     expect(await tokens.write(grant, token(), undefined, 1)).toBe(2);
     const stored = await tokens.read(grant, ACME.token, undefined);
-    expect(stored).toMatchObject({ lease: undefined, version: 2, token: { scope: 'read:all', issuedAt: 1_800_000_000, expiresAt: 1_800_003_600 } });
+    expect(stored).toMatchObject({
+      lease: undefined,
+      version: 2,
+      token: { scope: 'read:all', issuedAt: 1_800_000_000, expiresAt: 1_800_003_600 },
+    });
     expect(stored.token?.reveal()).toBe(JWT);
   });
 
-  test('is what a Vault Agent\'s template expects', async () => {
+  test("is what a Vault Agent's template expects", async () => {
     const { fixture, tokens } = stage();
     await tokens.write(await grantOf(), token(), undefined, 0);
     expect(fixture.documents.get(PLACE)?.data).toEqual({
@@ -103,14 +107,21 @@ describe('faults', () => {
     expect(fixture.documents.get(PLACE)?.version).toBe(1);
   });
 
-  test.each(['unreachable', 'timeout', 'unavailable', 'throttled', 'denied', 'not_found'] as const)('%s: 503 for reading and writing', async (reason) => {
-    const { fixture, tokens } = stage();
-    const grant = await grantOf();
-    fixture.fault = new VaultFault(reason, 'x', { retryAfter: 4 });
-    for (const run of [() => tokens.read(grant, ACME.token, undefined), () => tokens.readEarly('acme', 'orders', ACME), () => tokens.write(grant, token(), undefined, 0)]) {
-      await expect(run()).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 4 });
-    }
-  });
+  test.each(['unreachable', 'timeout', 'unavailable', 'throttled', 'denied', 'not_found'] as const)(
+    '%s: 503 for reading and writing',
+    async (reason) => {
+      const { fixture, tokens } = stage();
+      const grant = await grantOf();
+      fixture.fault = new VaultFault(reason, 'x', { retryAfter: 4 });
+      for (const run of [
+        () => tokens.read(grant, ACME.token, undefined),
+        () => tokens.readEarly('acme', 'orders', ACME),
+        () => tokens.write(grant, token(), undefined, 0),
+      ]) {
+        await expect(run()).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 4 });
+      }
+    },
+  );
 });
 
 describe('a revoked token is taken out', () => {

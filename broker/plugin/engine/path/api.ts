@@ -1,4 +1,4 @@
-import { SCOPE_TOKEN } from '#broker/authorization/grant.ts';
+import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import { choice, list, text } from '#broker/plugin/engine/field.ts';
@@ -7,7 +7,9 @@ import type { Path } from '#broker/plugin/engine/path.ts';
 
 const fields = {
   audience: text('Its identifier at Auth0, exactly: the aud of its tokens.', { required: true }),
-  scopes: list('The scopes that tenants may be granted, e.g. read:orders,write:orders. Default: none.', { item: [SCOPE_TOKEN, 'must hold OAuth scopes'] }),
+  scopes: list('The scopes that tenants may be granted, e.g. read:orders,write:orders. Default: none.', {
+    item: [SCOPE_TOKEN, 'must hold OAuth scopes'],
+  }),
   source: choice('Where its tokens come from.', ['auth0']),
 };
 
@@ -40,24 +42,33 @@ export function apiPaths(apis: Apis): readonly Path[] {
         write: operation({
           summary: 'Creates or changes it.',
           fields,
-          handle: ({ names, values }) => apis.alone(async () => {
-            const called = names.api ?? '';
-            const before = await apis.byName(called);
-            const audience = values.audience ?? before?.audience;
-            if (audience === undefined) throw new BackendError(400, 'audience is required');
-            const other = await apis.byAudience(audience);
-            if (other !== undefined && other.name !== called) throw new BackendError(400, `audience is already that of the API ${other.name}: one audience has one name`);
-            const scopes = values.scopes === null ? [] : (values.scopes ?? before?.scopes ?? []);
-            await apis.write({ ...(before ?? { lifetime: 86_400, dialect: 'access_token' as const }), name: called, audience, source: 'auth0', scopes: [...scopes] });
-            return undefined;
-          }),
+          handle: ({ names, values }) =>
+            apis.alone(async () => {
+              const called = names.api ?? '';
+              const before = await apis.byName(called);
+              const audience = values.audience ?? before?.audience;
+              if (audience === undefined) throw new BackendError(400, 'audience is required');
+              const other = await apis.byAudience(audience);
+              if (other !== undefined && other.name !== called)
+                throw new BackendError(400, `audience is already that of the API ${other.name}: one audience has one name`);
+              const scopes = values.scopes === null ? [] : (values.scopes ?? before?.scopes ?? []);
+              await apis.write({
+                ...(before ?? { lifetime: 86_400, dialect: 'access_token' as const }),
+                name: called,
+                audience,
+                source: 'auth0',
+                scopes: [...scopes],
+              });
+              return undefined;
+            }),
         }),
         delete: operation({
           summary: 'Removes it.',
-          handle: ({ names }) => apis.alone(async () => {
-            await apis.delete(names.api ?? '');
-            return undefined;
-          }),
+          handle: ({ names }) =>
+            apis.alone(async () => {
+              await apis.delete(names.api ?? '');
+              return undefined;
+            }),
         }),
       },
     },

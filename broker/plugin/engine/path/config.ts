@@ -6,16 +6,34 @@ import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
 const fields = {
-  issuer: text('Your Auth0 domain or issuer, e.g. acme.eu.auth0.com. https, but for a stand-in on this machine.', { required: true, max: 255 }),
-  client_id: text('Client id of the one Auth0 M2M application that all tenants share.', { required: true, max: 255, pattern: [/^\S+$/, 'must have no white space'] }),
-  client_secret: text('Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 takes so long to know a new one everywhere.', {
+  issuer: text('Your Auth0 domain or issuer, e.g. acme.eu.auth0.com. https, but for a stand-in on this machine.', {
     required: true,
+    max: 255,
+  }),
+  client_id: text('Client id of the one Auth0 M2M application that all tenants share.', {
+    required: true,
+    max: 255,
     pattern: [/^\S+$/, 'must have no white space'],
   }),
-  binding: choice('How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.', ['action', 'organization']),
-  tenant_claim: text('The namespaced claim that names the tenant; the Action must set the same. Default https://postern.dev/tenant.', { max: 255, pattern: [/^https?:\/\/\S+$/, 'must be a URI such as https://example.com/tenant'] }),
+  client_secret: text(
+    'Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 takes so long to know a new one everywhere.',
+    {
+      required: true,
+      pattern: [/^\S+$/, 'must have no white space'],
+    },
+  ),
+  binding: choice(
+    'How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.',
+    ['action', 'organization'],
+  ),
+  tenant_claim: text('The namespaced claim that names the tenant; the Action must set the same. Default https://postern.dev/tenant.', {
+    max: 255,
+    pattern: [/^https?:\/\/\S+$/, 'must be a URI such as https://example.com/tenant'],
+  }),
   timeout: duration('Deadline of one call to Auth0. Default 5 s.', { min: 1, max: 60 }),
-  min_remaining: duration('A token is handed out only with so much life left, or half its life where that is less. Default 60 s.', { max: 86_400 }),
+  min_remaining: duration('A token is handed out only with so much life left, or half its life where that is less. Default 60 s.', {
+    max: 86_400,
+  }),
 };
 
 const DEFAULTS = { binding: 'action', tenant_claim: 'https://postern.dev/tenant', timeout: 5, min_remaining: 60 } as const;
@@ -38,37 +56,45 @@ export function configPath(configuration: Configuration, now: () => number): Pat
       write: operation({
         summary: 'Creates or changes it.',
         fields,
-        handle: ({ values }) => configuration.alone(async () => {
-          const before = await configuration.stored();
-          const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
-          if (typeof values.issuer === 'string' && issuer === undefined) throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
-          const clientId = values.client_id ?? before?.client_id;
-          if (issuer === undefined || clientId === undefined) throw new BackendError(400, 'issuer and client_id are required');
-          const clientSecret = values.client_secret ?? before?.client_secret;
-          if (clientSecret === undefined) throw new BackendError(400, 'client_secret is required');
-          if (before !== undefined && before.client_id !== clientId && typeof values.client_secret !== 'string') throw new BackendError(400, 'another client_id needs its own client_secret');
-          if (before !== undefined && before.issuer !== issuer && typeof values.client_secret !== 'string') {
-            // Whoever may change the issuer alone would have the secret sent to a server of their own.
-            throw new BackendError(400, 'another issuer needs the client_secret to be written again');
-          }
-          const base: Config = {
-            ...(before ?? { client_id: clientId, client_secret: clientSecret, secret_written_at: now() }),
-            issuer,
-            binding: changed(values.binding, before?.binding, DEFAULTS.binding),
-            tenant_claim: changed(values.tenant_claim, before?.tenant_claim, DEFAULTS.tenant_claim),
-            timeout: changed(values.timeout, before?.timeout, DEFAULTS.timeout),
-            min_remaining: changed(values.min_remaining, before?.min_remaining, DEFAULTS.min_remaining),
-          };
-          await configuration.write(before === undefined || before.issuer !== issuer ? withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now() }) : withSecret(base, clientId, clientSecret, now()));
-          return undefined;
-        }),
+        handle: ({ values }) =>
+          configuration.alone(async () => {
+            const before = await configuration.stored();
+            const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
+            if (typeof values.issuer === 'string' && issuer === undefined)
+              throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
+            const clientId = values.client_id ?? before?.client_id;
+            if (issuer === undefined || clientId === undefined) throw new BackendError(400, 'issuer and client_id are required');
+            const clientSecret = values.client_secret ?? before?.client_secret;
+            if (clientSecret === undefined) throw new BackendError(400, 'client_secret is required');
+            if (before !== undefined && before.client_id !== clientId && typeof values.client_secret !== 'string')
+              throw new BackendError(400, 'another client_id needs its own client_secret');
+            if (before !== undefined && before.issuer !== issuer && typeof values.client_secret !== 'string') {
+              // Whoever may change the issuer alone would have the secret sent to a server of their own.
+              throw new BackendError(400, 'another issuer needs the client_secret to be written again');
+            }
+            const base: Config = {
+              ...(before ?? { client_id: clientId, client_secret: clientSecret, secret_written_at: now() }),
+              issuer,
+              binding: changed(values.binding, before?.binding, DEFAULTS.binding),
+              tenant_claim: changed(values.tenant_claim, before?.tenant_claim, DEFAULTS.tenant_claim),
+              timeout: changed(values.timeout, before?.timeout, DEFAULTS.timeout),
+              min_remaining: changed(values.min_remaining, before?.min_remaining, DEFAULTS.min_remaining),
+            };
+            await configuration.write(
+              before === undefined || before.issuer !== issuer
+                ? withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now() })
+                : withSecret(base, clientId, clientSecret, now()),
+            );
+            return undefined;
+          }),
       }),
       delete: operation({
         summary: 'Forgets it, the secret too.',
-        handle: () => configuration.alone(async () => {
-          await configuration.delete();
-          return undefined;
-        }),
+        handle: () =>
+          configuration.alone(async () => {
+            await configuration.delete();
+            return undefined;
+          }),
       }),
     },
   };
@@ -85,7 +111,17 @@ function changed<Value>(given: Value | null | undefined, before: Value | undefin
 }
 
 function shown(config: Config, now: number): Readonly<Record<string, unknown>> {
-  const { issuer, client_id, binding, tenant_claim, timeout, min_remaining, secret_written_at: writtenAt, rotated_at: rotatedAt, previous_until: until = 0 } = config;
+  const {
+    issuer,
+    client_id,
+    binding,
+    tenant_claim,
+    timeout,
+    min_remaining,
+    secret_written_at: writtenAt,
+    rotated_at: rotatedAt,
+    previous_until: until = 0,
+  } = config;
   return {
     issuer,
     client_id,

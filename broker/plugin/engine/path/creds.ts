@@ -7,9 +7,9 @@ import type { Path } from '#broker/plugin/engine/path.ts';
 import type { Roles } from '#broker/plugin/engine/roles.ts';
 
 const fields = {
-  audience: text('The API, by its audience. Default: the role\'s default_api.'),
+  audience: text("The API, by its audience. Default: the role's default_api."),
   scope: text('Scopes, separated by spaces. Default: all that the role has at this API.', { max: 4096 }),
-  organization: text('Must be the role\'s own, where it is given at all.', { max: 128 }),
+  organization: text("Must be the role's own, where it is given at all.", { max: 128 }),
 };
 
 const tenant = name('The tenant, as in roles/<tenant>.');
@@ -25,7 +25,9 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
     const dropped = await credentials.drop(names['tenant'] ?? '');
     return {
       data: { dropped },
-      warnings: ['Tokens that were handed out already are JWTs: Auth0 can\'t take them back, and they are good until they expire. To end a tenant\'s access, disable its role and wait for that, or rotate what the API trusts'],
+      warnings: [
+        "Tokens that were handed out already are JWTs: Auth0 can't take them back, and they are good until they expire. To end a tenant's access, disable its role and wait for that, or rotate what the API trusts",
+      ],
     };
   };
   return [
@@ -33,7 +35,7 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
       pattern: 'creds/:tenant',
       synopsis: "A tenant's access token.",
       description:
-        'Answers with a token of Auth0 that is bound to this tenant: from memory, from storage, or, where there is none with enough life left, from Auth0. One token serves all readers; it is refreshed in the background before it ends. ttl is in how many seconds a reader should read again to have the next one before this one ends, and Vault Agent does so by itself: ttl beside rotation_period is how it knows a secret that rotates. There is no lease: Auth0\'s tokens can\'t be taken back, so a lease would promise what revoking it could not do, and each read would write one into Vault\'s storage. delete drops the cached tokens, so that the next reader gets a new one; those handed out live on.',
+        "Answers with a token of Auth0 that is bound to this tenant: from memory, from storage, or, where there is none with enough life left, from Auth0. One token serves all readers; it is refreshed in the background before it ends. ttl is in how many seconds a reader should read again to have the next one before this one ends, and Vault Agent does so by itself: ttl beside rotation_period is how it knows a secret that rotates. There is no lease: Auth0's tokens can't be taken back, so a lease would promise what revoking it could not do, and each read would write one into Vault's storage. delete drops the cached tokens, so that the next reader gets a new one; those handed out live on.",
       parameters: { tenant },
       operations: {
         read: operation({
@@ -42,9 +44,14 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
           handle: async ({ names, values }) => {
             const found = roles.find(names.tenant ?? '');
             const role = found instanceof Promise ? await found : found;
-            if (role === undefined) throw new BackendError(404, `there is no role ${names.tenant}: an operator must write roles/${names.tenant}`);
+            if (role === undefined)
+              throw new BackendError(404, `there is no role ${names.tenant}: an operator must write roles/${names.tenant}`);
             const { audience, scope, organization } = values;
-            const { token, next } = await credentials.read(role, { audience: audience ?? undefined, scope: scope ?? undefined, organization: organization ?? undefined });
+            const { token, next } = await credentials.read(role, {
+              audience: audience ?? undefined,
+              scope: scope ?? undefined,
+              organization: organization ?? undefined,
+            });
             return {
               data: {
                 access_token: token.reveal(),
@@ -64,7 +71,8 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
     {
       pattern: 'revoke/:tenant',
       synopsis: "Drops a tenant's cached tokens.",
-      description: 'The same as deleting creds/<tenant>, for a policy that lets somebody drop tokens and not read them. Tokens handed out live on until they expire.',
+      description:
+        'The same as deleting creds/<tenant>, for a policy that lets somebody drop tokens and not read them. Tokens handed out live on until they expire.',
       parameters: { tenant },
       operations: { write: operation({ summary: 'Drops its cached tokens.', handle: ({ names }) => drop(names) }) },
     },

@@ -1,4 +1,4 @@
-import type { Api } from '#broker/authorization/grant.ts';
+import type { Api } from '#broker/authorization/documents.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
@@ -10,12 +10,21 @@ import type { Role, Roles } from '#broker/plugin/engine/roles.ts';
 import { listed } from './api.ts';
 
 const fields = {
-  grants: json('Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.'),
-  default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', { max: 63 }),
+  grants: json(
+    'Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.',
+  ),
+  default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', {
+    max: 63,
+  }),
   organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }),
-  claims: map('More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.'),
+  claims: map(
+    'More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.',
+  ),
   disabled: flag('Refuse it new tokens. Those already handed out live on.'),
-  min_remaining: duration('Its tokens are handed out only with so much life left, or half their life where that is less. Default: that of config.', { max: 86_400 }),
+  min_remaining: duration(
+    'Its tokens are handed out only with so much life left, or half their life where that is less. Default: that of config.',
+    { max: 86_400 },
+  ),
 };
 
 const tenant = name('The tenant: the AppRole role name, in Postern.');
@@ -38,7 +47,8 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
     {
       pattern: 'roles/:tenant',
       synopsis: 'What one tenant may have.',
-      description: 'A tenant reads its tokens at creds/<tenant>; Vault\'s policy says who may read which tenant\'s. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting a role drops its cached tokens.',
+      description:
+        "A tenant reads its tokens at creds/<tenant>; Vault's policy says who may read which tenant's. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting a role drops its cached tokens.",
       parameters: { tenant },
       exists: async ({ tenant: called = '' }) => (await roles.stored(called)) !== undefined,
       operations: {
@@ -46,36 +56,61 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
           summary: 'Its grants and settings.',
           handle: async ({ names }) => {
             const role = await roles.stored(names.tenant ?? '');
-            return role && { data: { ...role, default_api: role.default_api ?? null, organization: role.organization ?? null, min_remaining: role.min_remaining ?? null } };
+            return (
+              role && {
+                data: {
+                  ...role,
+                  default_api: role.default_api ?? null,
+                  organization: role.organization ?? null,
+                  min_remaining: role.min_remaining ?? null,
+                },
+              }
+            );
           },
         }),
         write: operation({
           summary: 'Creates or changes it.',
           fields,
-          handle: ({ names, values }) => roles.alone(names.tenant ?? '', async () => {
-            const called = names.tenant ?? '';
-            const before = await roles.stored(called);
-            const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-            const grants = values.grants === undefined || values.grants === null ? values.grants : grantsOf(values.grants);
-            const wanted = { ...before, ...given, ...(grants === undefined ? {} : { grants: grants ?? [] }), ...(values.claims === null ? { claims: {} } : {}), ...(values.disabled === null ? { disabled: false } : {}) };
-            const parsed = roleDocument.safeParse(wanted);
-            if (!parsed.success) throw new BackendError(400, parsed.error.issues.slice(0, 10).map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
-            const role = parsed.data;
-            await checkApis(role, apis);
-            await roles.write(called, role);
-            credentials.forgetTenant(called);
-            const warnings = Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
-            return warnings.length > 0 ? { warnings } : undefined;
-          }),
+          handle: ({ names, values }) =>
+            roles.alone(names.tenant ?? '', async () => {
+              const called = names.tenant ?? '';
+              const before = await roles.stored(called);
+              const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+              const grants = values.grants === undefined || values.grants === null ? values.grants : grantsOf(values.grants);
+              const wanted = {
+                ...before,
+                ...given,
+                ...(grants === undefined ? {} : { grants: grants ?? [] }),
+                ...(values.claims === null ? { claims: {} } : {}),
+                ...(values.disabled === null ? { disabled: false } : {}),
+              };
+              const parsed = roleDocument.safeParse(wanted);
+              if (!parsed.success)
+                throw new BackendError(
+                  400,
+                  parsed.error.issues
+                    .slice(0, 10)
+                    .map(({ path, message }) => `${path.join('.')}: ${message}`)
+                    .join('; '),
+                );
+              const role = parsed.data;
+              await checkApis(role, apis);
+              await roles.write(called, role);
+              credentials.forgetTenant(called);
+              const warnings =
+                Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
+              return warnings.length > 0 ? { warnings } : undefined;
+            }),
         }),
         delete: operation({
           summary: 'Removes it and its cached tokens.',
-          handle: ({ names }) => roles.alone(names.tenant ?? '', async () => {
-            const called = names.tenant ?? '';
-            await roles.delete(called);
-            await credentials.drop(called);
-            return undefined;
-          }),
+          handle: ({ names }) =>
+            roles.alone(names.tenant ?? '', async () => {
+              const called = names.tenant ?? '';
+              await roles.delete(called);
+              await credentials.drop(called);
+              return undefined;
+            }),
         }),
       },
     },
@@ -103,9 +138,13 @@ function grantsOf(given: unknown): unknown {
     if (Array.isArray(pairs) && pairs.every((one) => typeof one === 'object')) return pairs;
     const byApi = Array.isArray(pairs) ? fromPairs(pairs) : pairs;
     if (typeof byApi !== 'object' || byApi === null) throw new FieldFault('must be an object');
-    return Object.entries(byApi).map(([api, scopes]) => ({ api, scopes: typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter((scope) => scope !== '') : scopes }));
+    return Object.entries(byApi).map(([api, scopes]) => ({
+      api,
+      scopes: typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter((scope) => scope !== '') : scopes,
+    }));
   } catch (error) {
-    if (error instanceof FieldFault) throw new BackendError(400, 'grants must be {"api": ["scope"]}, a list of {"api", "scopes"}, or api="scope scope"');
+    if (error instanceof FieldFault)
+      throw new BackendError(400, 'grants must be {"api": ["scope"]}, a list of {"api", "scopes"}, or api="scope scope"');
     throw error;
   }
 }

@@ -21,7 +21,10 @@ export interface Application {
 export type RotateSecret = (application: Application) => Promise<string>;
 
 const fields = {
-  domain: text('The Auth0 domain of the Management API, e.g. acme.eu.auth0.com. Needed where issuer is a custom domain.', { max: 255, pattern: [/^[a-z0-9.-]+$/i, 'must be a bare domain'] }),
+  domain: text('The Auth0 domain of the Management API, e.g. acme.eu.auth0.com. Needed where issuer is a custom domain.', {
+    max: 255,
+    pattern: [/^[a-z0-9.-]+$/i, 'must be a bare domain'],
+  }),
 };
 
 export function rotatePath(configuration: Configuration, rotate: RotateSecret, now: () => number): Path {
@@ -30,7 +33,7 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
     pattern: 'config/rotate',
     synopsis: "Rotates the shared application's secret at Auth0 and keeps the new one here.",
     description:
-      "Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. The application asks for it itself, so it needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys; without it nothing changes and the answer names what is missing. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.",
+      'Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. The application asks for it itself, so it needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys; without it nothing changes and the answer names what is missing. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.',
     parameters: {},
     operations: {
       write: operation({
@@ -42,8 +45,18 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
           try {
             const config = await rotating;
             return {
-              data: { client_id: config.client_id, rotated_at: new Date(config.rotated_at ?? 0).toISOString(), stored: !configuration.unsaved },
-              ...(configuration.unsaved ? { warnings: ["Auth0 has rotated the secret, but Vault's storage did not take it: it is used from this process's memory and written as soon as storage is back. Do not restart Vault before info says config_unsaved=false"] } : {}),
+              data: {
+                client_id: config.client_id,
+                rotated_at: new Date(config.rotated_at ?? 0).toISOString(),
+                stored: !configuration.unsaved,
+              },
+              ...(configuration.unsaved
+                ? {
+                    warnings: [
+                      "Auth0 has rotated the secret, but Vault's storage did not take it: it is used from this process's memory and written as soon as storage is back. Do not restart Vault before info says config_unsaved=false",
+                    ],
+                  }
+                : {}),
             };
           } finally {
             rotating = undefined;
@@ -54,11 +67,17 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
   };
 }
 
-async function rotateOnce(configuration: Configuration, rotate: RotateSecret, domain: string | undefined, now: () => number): Promise<Config> {
+async function rotateOnce(
+  configuration: Configuration,
+  rotate: RotateSecret,
+  domain: string | undefined,
+  now: () => number,
+): Promise<Config> {
   await configuration.save();
   const before = await configuration.alone(async () => {
     const stored = await configuration.stored();
-    if (stored === undefined) throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+    if (stored === undefined)
+      throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
     // A node that may not write, or a storage that can't, shows itself while nothing is lost.
     await configuration.write(stored);
     return stored;
@@ -74,7 +93,10 @@ async function rotateOnce(configuration: Configuration, rotate: RotateSecret, do
     // Somebody may have written other settings meanwhile; they stay.
     const latest = (await configuration.stored().catch(() => before)) ?? before;
     if (latest.client_id !== before.client_id || latest.issuer !== before.issuer) {
-      throw new BackendError(409, `Auth0 has rotated the secret of ${before.client_id}, but config names another application by now, which stays: the new secret is in the Auth0 dashboard alone`);
+      throw new BackendError(
+        409,
+        `Auth0 has rotated the secret of ${before.client_id}, but config names another application by now, which stays: the new secret is in the Auth0 dashboard alone`,
+      );
     }
     const after: Config = { ...withSecret(latest, before.client_id, secret, now()), rotated_at: now() };
     try {

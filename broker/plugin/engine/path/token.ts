@@ -9,7 +9,10 @@ import { listed } from './api.ts';
 
 const fields = {
   cas: integer('The version that must be there now; 0: there must be none.', { required: true }),
-  grant: text('Digest of the grant that the token was issued for.', { required: true, pattern: [DIGEST, 'must be a SHA-256 in base64url'] }),
+  grant: text('Digest of the grant that the token was issued for.', {
+    required: true,
+    pattern: [DIGEST, 'must be a SHA-256 in base64url'],
+  }),
   access_token: text('The token.', { max: 16_384 }),
   token_type: text('Bearer.', { among: ['Bearer'] }),
   scope: json('Its scopes, separated by spaces; may be empty.'),
@@ -20,11 +23,19 @@ const fields = {
 
 const tenant = name('The tenant.');
 const api = name('The API.');
-const digest = { pattern: DIGEST, rule: 'must be a SHA-256 in base64url (43 characters)', description: 'Digest of a grant with fewer scopes than the tenant has.' };
+const digest = {
+  pattern: DIGEST,
+  rule: 'must be a SHA-256 in base64url (43 characters)',
+  description: 'Digest of a grant with fewer scopes than the tenant has.',
+};
 
 /** The cache that brokers share (TOKEN_STORE=plugin). It is theirs alone: creds/<tenant> has its own. */
 export function tokenPaths(records: TokenRecords): readonly Path[] {
-  const placeOf = (names: Readonly<Record<string, string>>): Place => ({ tenant: names['tenant'] ?? '', api: names['api'] ?? '', digest: names['digest'] });
+  const placeOf = (names: Readonly<Record<string, string>>): Place => ({
+    tenant: names['tenant'] ?? '',
+    api: names['api'] ?? '',
+    digest: names['digest'],
+  });
   const operations = {
     read: operation({
       summary: 'The document and its version.',
@@ -40,8 +51,17 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
       fields,
       handle: async ({ names, values }) => {
         const { cas, ...given } = values;
-        const parsed = tokenDocument.strict().safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)));
-        if (!parsed.success) throw new BackendError(400, parsed.error.issues.slice(0, 10).map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+        const parsed = tokenDocument
+          .strict()
+          .safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)));
+        if (!parsed.success)
+          throw new BackendError(
+            400,
+            parsed.error.issues
+              .slice(0, 10)
+              .map(({ path, message }) => `${path.join('.')}: ${message}`)
+              .join('; '),
+          );
         if (typeof cas !== 'number') throw new BackendError(400, 'cas is required');
         const version = await records.write(placeOf(names), parsed.data, cas);
         if (version === undefined) throw new BackendError(409, 'check-and-set: another version is there now');
@@ -84,7 +104,21 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
         }),
       },
     },
-    { pattern: 'tokens/:tenant/:api', synopsis: "The shared token for all of a tenant's scopes at an API.", description, parameters: { tenant, api }, exists, operations },
-    { pattern: 'tokens/:tenant/:api/:digest', synopsis: 'The same for fewer scopes.', description, parameters: { tenant, api, digest }, exists, operations },
+    {
+      pattern: 'tokens/:tenant/:api',
+      synopsis: "The shared token for all of a tenant's scopes at an API.",
+      description,
+      parameters: { tenant, api },
+      exists,
+      operations,
+    },
+    {
+      pattern: 'tokens/:tenant/:api/:digest',
+      synopsis: 'The same for fewer scopes.',
+      description,
+      parameters: { tenant, api, digest },
+      exists,
+      operations,
+    },
   ];
 }

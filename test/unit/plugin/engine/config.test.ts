@@ -54,7 +54,10 @@ describe('config', () => {
     [{ issuer: 'http://127.evil.example/', client_id: CLIENT, client_secret: SECRET }, /issuer must be/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: `${SECRET}\n` }, /client_secret must have no/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: 12 }, /client_secret must be text/],
-    [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, binding: 'none' }, /binding must be one of action, organization/],
+    [
+      { issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, binding: 'none' },
+      /binding must be one of action, organization/,
+    ],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: '1w' }, /timeout must be a duration/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: 0 }, /timeout must be from 1 to 60/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, tenant_claim: 'tenant' }, /tenant_claim must be a URI/],
@@ -70,8 +73,12 @@ describe('config', () => {
   test('whoever may write config cannot have the stored secret sent elsewhere', async () => {
     await using s = await stage(key);
     await s.setUp();
-    expect((await refusal(() => s.write('config', { issuer: 'https://evil.example/' }))).message).toContain('another issuer needs the client_secret');
-    expect((await refusal(() => s.write('config', { client_id: 'another' }))).message).toContain('another client_id needs its own client_secret');
+    expect((await refusal(() => s.write('config', { issuer: 'https://evil.example/' }))).message).toContain(
+      'another issuer needs the client_secret',
+    );
+    expect((await refusal(() => s.write('config', { client_id: 'another' }))).message).toContain(
+      'another client_id needs its own client_secret',
+    );
     await s.write('config', { issuer: 'https://other.example/', client_secret: NEW });
     expect(s.storage.json('config')).not.toHaveProperty('previous_client_secret');
   });
@@ -119,7 +126,9 @@ describe('config/rotate', () => {
     });
     await s.setUp();
     const answer = await s.call('update', 'config/rotate', { domain: 'acme.eu.auth0.com' });
-    expect(asked).toEqual([{ issuer: s.auth0.issuer, clientId: CLIENT, clientSecrets: [SECRET], domain: 'acme.eu.auth0.com', timeoutMs: 5_000 }]);
+    expect(asked).toEqual([
+      { issuer: s.auth0.issuer, clientId: CLIENT, clientSecrets: [SECRET], domain: 'acme.eu.auth0.com', timeoutMs: 5_000 },
+    ]);
     expect(answer?.data).toEqual({ client_id: CLIENT, rotated_at: expect.any(String), stored: true });
     expect(JSON.stringify(answer)).not.toContain('canary');
     expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, previous_client_secret: SECRET });
@@ -129,14 +138,23 @@ describe('config/rotate', () => {
   });
 
   test('a refusal names what is missing and changes nothing', async () => {
-    await using s = await stage(key, { rotate: () => Promise.reject(new PosternError('access_denied', 'Auth0 refuses to rotate the secret', { detail: 'It needs the scope update:client_keys' })) });
+    await using s = await stage(key, {
+      rotate: () =>
+        Promise.reject(
+          new PosternError('access_denied', 'Auth0 refuses to rotate the secret', { detail: 'It needs the scope update:client_keys' }),
+        ),
+    });
     await s.setUp();
     const before = s.storage.json('config');
-    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({ status: 400, message: 'the secret was not rotated, and nothing has changed: Auth0 refuses to rotate the secret. It needs the scope update:client_keys' });
+    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+      status: 400,
+      message:
+        'the secret was not rotated, and nothing has changed: Auth0 refuses to rotate the secret. It needs the scope update:client_keys',
+    });
     expect(s.storage.json('config')).toEqual(before);
   });
 
-  test('a storage that can\'t be written is seen before Auth0 is asked', async () => {
+  test("a storage that can't be written is seen before Auth0 is asked", async () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
     await s.setUp();
@@ -148,46 +166,55 @@ describe('config/rotate', () => {
     expect(asked).toBe(0);
   });
 
-  test.each(['upkeep', 'the next write'])('where storage fails just after Auth0 has rotated, the secret is not lost, and stored by %s', async (by) => {
-    await using s = await stage(key, {
-      rotate: async () => {
-        s.storage.failing = /^put config/;
-        s.auth0.secrets = [NEW];
-        return NEW;
-      },
-    });
-    await s.setUp();
-    const answer = await s.call('update', 'config/rotate');
-    expect(answer?.data).toMatchObject({ stored: false });
-    expect(answer?.warnings?.[0]).toContain('Do not restart Vault');
-    await s.read('creds/acme');
-    expect(await s.read('info')).toMatchObject({ config_unsaved: true });
-    await s.engine.upkeep();
-    expect(s.storage.json('config')['client_secret']).toBe(SECRET);
-    expect((await refusal(() => s.write('config', { timeout: 7 }))).status).toBe(503);
-    s.storage.failing = undefined;
-    if (by === 'upkeep') await s.engine.upkeep();
-    else await s.write('config', { timeout: 7 });
-    expect(s.storage.json('config')['client_secret']).toBe(NEW);
-    expect(await s.read('info')).toMatchObject({ config_unsaved: false });
-    await s.restart();
-    await s.read('creds/globex');
-  });
+  test.each(['upkeep', 'the next write'])(
+    'where storage fails just after Auth0 has rotated, the secret is not lost, and stored by %s',
+    async (by) => {
+      await using s = await stage(key, {
+        rotate: async () => {
+          s.storage.failing = /^put config/;
+          s.auth0.secrets = [NEW];
+          return NEW;
+        },
+      });
+      await s.setUp();
+      const answer = await s.call('update', 'config/rotate');
+      expect(answer?.data).toMatchObject({ stored: false });
+      expect(answer?.warnings?.[0]).toContain('Do not restart Vault');
+      await s.read('creds/acme');
+      expect(await s.read('info')).toMatchObject({ config_unsaved: true });
+      await s.engine.upkeep();
+      expect(s.storage.json('config')['client_secret']).toBe(SECRET);
+      expect((await refusal(() => s.write('config', { timeout: 7 }))).status).toBe(503);
+      s.storage.failing = undefined;
+      if (by === 'upkeep') await s.engine.upkeep();
+      else await s.write('config', { timeout: 7 });
+      expect(s.storage.json('config')['client_secret']).toBe(NEW);
+      expect(await s.read('info')).toMatchObject({ config_unsaved: false });
+      await s.restart();
+      await s.read('creds/globex');
+    },
+  );
 
-  test.each(['before', 'after'])('somebody who writes config just %s Auth0 has answered loses neither the new secret nor what they wrote', async (when) => {
-    let writing: Promise<unknown> = Promise.resolve();
-    await using s = await stage(key, {
-      rotate: async () => {
-        writing = when === 'before' ? s.call('update', 'config', { timeout: 7 }) : new Promise((resolve) => setImmediate(resolve)).then(() => s.call('update', 'config', { timeout: 7 }));
-        return NEW;
-      },
-    });
-    await s.setUp();
-    s.storage.delayMs = 5;
-    await s.call('update', 'config/rotate');
-    await writing;
-    expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, timeout: 7 });
-  });
+  test.each(['before', 'after'])(
+    'somebody who writes config just %s Auth0 has answered loses neither the new secret nor what they wrote',
+    async (when) => {
+      let writing: Promise<unknown> = Promise.resolve();
+      await using s = await stage(key, {
+        rotate: async () => {
+          writing =
+            when === 'before'
+              ? s.call('update', 'config', { timeout: 7 })
+              : new Promise((resolve) => setImmediate(resolve)).then(() => s.call('update', 'config', { timeout: 7 }));
+          return NEW;
+        },
+      });
+      await s.setUp();
+      s.storage.delayMs = 5;
+      await s.call('update', 'config/rotate');
+      await writing;
+      expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, timeout: 7 });
+    },
+  );
 
   test('an application that took the place of the rotated one meanwhile stays, and its secret goes to nobody else', async () => {
     await using s = await stage(key, {
@@ -197,7 +224,10 @@ describe('config/rotate', () => {
       },
     });
     await s.setUp();
-    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({ status: 409, message: expect.stringContaining('config names another application by now') });
+    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+      status: 409,
+      message: expect.stringContaining('config names another application by now'),
+    });
     expect(s.storage.json('config')).toMatchObject({ client_id: 'another', client_secret: 'canary-another-secret' });
   });
 

@@ -21,7 +21,15 @@ describe('creds', () => {
     // 75 to 85 % of its life, and a little for fetching the next.
     expect(creds['ttl']).toBeGreaterThanOrEqual(0.75 * 86_400);
     expect(creds['ttl']).toBeLessThanOrEqual(0.85 * 86_400 + 11);
-    expect(Object.keys(creds).sort()).toEqual(['access_token', 'expires_at', 'expires_in', 'rotation_period', 'scope', 'token_type', 'ttl']);
+    expect(Object.keys(creds).sort()).toEqual([
+      'access_token',
+      'expires_at',
+      'expires_in',
+      'rotation_period',
+      'scope',
+      'token_type',
+      'ttl',
+    ]);
   });
 
   test('a cached one costs neither Auth0 nor storage anything', async () => {
@@ -48,7 +56,11 @@ describe('creds', () => {
   test('a tenant gets its own token, and no wider scopes than it asked for', async () => {
     await using s = await stage(key);
     await s.setUp();
-    const [acme, globex, narrow] = await Promise.all([s.read('creds/acme'), s.read('creds/globex'), s.read('creds/acme', { scope: 'read:orders' })]);
+    const [acme, globex, narrow] = await Promise.all([
+      s.read('creds/acme'),
+      s.read('creds/globex'),
+      s.read('creds/acme', { scope: 'read:orders' }),
+    ]);
     expect(subjectOf(globex['access_token'])).toMatchObject({ [TENANT_CLAIM]: 'globex', scope: 'read:orders' });
     expect(subjectOf(narrow['access_token'])).toMatchObject({ [TENANT_CLAIM]: 'acme', scope: 'read:orders' });
     expect(new Set([acme, globex, narrow].map((one) => one['access_token'])).size).toBe(3);
@@ -76,7 +88,10 @@ describe('creds', () => {
     await using s = await stage(key);
     await s.setUp();
     await s.write('apis/billing', { audience: 'https://billing.example.com' });
-    expect(await refusal(() => s.read('creds/nobody'))).toEqual({ status: 404, message: 'there is no role nobody: an operator must write roles/nobody' });
+    expect(await refusal(() => s.read('creds/nobody'))).toEqual({
+      status: 404,
+      message: 'there is no role nobody: an operator must write roles/nobody',
+    });
     expect((await refusal(() => s.read('creds/acme', { audience: 'https://billing.example.com' }))).status).toBe(403);
     await s.read('creds/acme');
     await s.write('roles/acme', { disabled: true });
@@ -91,12 +106,27 @@ describe('creds', () => {
     await s.setUp();
     await s.write('apis/billing', { audience: 'https://billing.example.com' });
     await s.write('roles/acme', { grants: { orders: ['read:orders'], billing: [] } });
-    expect(await refusal(() => s.read('creds/acme'))).toEqual({ status: 400, message: 'audience is required: this role has no default_api, and not just one API' });
+    expect(await refusal(() => s.read('creds/acme'))).toEqual({
+      status: 400,
+      message: 'audience is required: this role has no default_api, and not just one API',
+    });
     await s.write('roles/acme', { default_api: 'billing' });
     expect(subjectOf((await s.read('creds/acme'))['access_token'])['aud']).toBe('https://billing.example.com');
   });
 
-  test.each(['creds/ACME', 'creds/a_b', 'creds/..', 'creds/acme%2f', 'creds/-acme', `creds/${'a'.repeat(64)}`, 'creds/', 'creds/ac me', 'creds/*', 'creds/+', 'creds/\u0000'])('%s names no tenant, and reaches no storage key', async (path) => {
+  test.each([
+    'creds/ACME',
+    'creds/a_b',
+    'creds/..',
+    'creds/acme%2f',
+    'creds/-acme',
+    `creds/${'a'.repeat(64)}`,
+    'creds/',
+    'creds/ac me',
+    'creds/*',
+    'creds/+',
+    'creds/\u0000',
+  ])('%s names no tenant, and reaches no storage key', async (path) => {
     await using s = await stage(key);
     await s.setUp();
     s.storage.calls.length = 0;
@@ -104,7 +134,18 @@ describe('creds', () => {
     expect(s.storage.calls).toEqual([]);
   });
 
-  test.each(['', 'creds', 'creds/acme/', 'creds//acme', '/creds/acme', 'creds/acme/orders', 'nowhere', 'tokens/acme/orders/x/y', '__proto__', 'constructor/x'])('%j is no path', async (path) => {
+  test.each([
+    '',
+    'creds',
+    'creds/acme/',
+    'creds//acme',
+    '/creds/acme',
+    'creds/acme/orders',
+    'nowhere',
+    'tokens/acme/orders/x/y',
+    '__proto__',
+    'constructor/x',
+  ])('%j is no path', async (path) => {
     await using s = await stage(key);
     await s.setUp();
     expect((await refusal(() => s.call('read', path))).status).toBeOneOf([400, 404, 405]);
@@ -132,7 +173,10 @@ describe('when Auth0 is away', () => {
     await s.setUp();
     s.auth0.override = () => [503, {}];
     const said = await refusal(() => s.read('creds/acme'));
-    expect(said).toEqual({ status: 503, message: 'The token issuer is not available. Tokens at hand are served while they live; try again in 2 s' });
+    expect(said).toEqual({
+      status: 503,
+      message: 'The token issuer is not available. Tokens at hand are served while they live; try again in 2 s',
+    });
     s.auth0.override = undefined;
   });
 
@@ -157,7 +201,10 @@ describe('when Auth0 is away', () => {
     await using s = await stage(key);
     await s.setUp();
     await s.call('delete', 'config');
-    expect(await refusal(() => s.read('creds/acme'))).toEqual({ status: 400, message: 'this engine is not configured: write issuer, client_id and client_secret to config' });
+    expect(await refusal(() => s.read('creds/acme'))).toEqual({
+      status: 400,
+      message: 'this engine is not configured: write issuer, client_id and client_secret to config',
+    });
   });
 });
 
@@ -286,10 +333,17 @@ describe('storage', () => {
 });
 
 describe('taking back', () => {
-  test.each([['delete', 'creds/acme'], ['update', 'revoke/acme']] as const)('%s %s drops the cached tokens of this tenant alone, and says what it can\'t do', async (operation, path) => {
+  test.each([
+    ['delete', 'creds/acme'],
+    ['update', 'revoke/acme'],
+  ] as const)("%s %s drops the cached tokens of this tenant alone, and says what it can't do", async (operation, path) => {
     await using s = await stage(key);
     await s.setUp();
-    const [acme, narrow, globex] = [await s.read('creds/acme'), await s.read('creds/acme', { scope: 'read:orders' }), await s.read('creds/globex')];
+    const [acme, narrow, globex] = [
+      await s.read('creds/acme'),
+      await s.read('creds/acme', { scope: 'read:orders' }),
+      await s.read('creds/globex'),
+    ];
     s.clock.offset = 2_000;
     const answer = await s.call(operation, path);
     expect(answer?.data).toEqual({ dropped: 2 });
@@ -323,7 +377,10 @@ describe('how much life is left', () => {
     s.clock.offset = 17 * 3_600_000;
     expect((await s.read('creds/acme'))['access_token']).toBe(first['access_token']);
     s.clock.offset = 19 * 3_600_000;
-    s.auth0.claims = { iat: Math.floor((Date.now() + s.clock.offset) / 1000), exp: Math.floor((Date.now() + s.clock.offset) / 1000) + 86_400 };
+    s.auth0.claims = {
+      iat: Math.floor((Date.now() + s.clock.offset) / 1000),
+      exp: Math.floor((Date.now() + s.clock.offset) / 1000) + 86_400,
+    };
     expect((await s.read('creds/acme'))['access_token']).not.toBe(first['access_token']);
   });
 
@@ -342,5 +399,10 @@ test('the application is the shared one', async () => {
   await using s = await stage(key);
   await s.setUp();
   await s.read('creds/acme');
-  expect(s.auth0.parametersOf(0)).toMatchObject({ client_id: CLIENT, audience: ORDERS, postern_tenant: 'acme', scope: 'read:orders write:orders' });
+  expect(s.auth0.parametersOf(0)).toMatchObject({
+    client_id: CLIENT,
+    audience: ORDERS,
+    postern_tenant: 'acme',
+    scope: 'read:orders write:orders',
+  });
 });

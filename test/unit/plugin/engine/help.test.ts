@@ -8,7 +8,21 @@ beforeAll(async () => {
   key = await keyPair('kid-1');
 });
 
-const PATHS = ['config', 'config/rotate', 'apis', 'apis/<api>', 'roles', 'roles/<tenant>', 'creds/<tenant>', 'revoke/<tenant>', 'tokens', 'tokens/<tenant>', 'tokens/<tenant>/<api>', 'tokens/<tenant>/<api>/<digest>', 'info'];
+const PATHS = [
+  'config',
+  'config/rotate',
+  'apis',
+  'apis/<api>',
+  'roles',
+  'roles/<tenant>',
+  'creds/<tenant>',
+  'revoke/<tenant>',
+  'tokens',
+  'tokens/<tenant>',
+  'tokens/<tenant>/<api>',
+  'tokens/<tenant>/<api>/<digest>',
+  'info',
+];
 
 describe('path-help', () => {
   test('of the root lists every path, each with a line about it', async () => {
@@ -27,7 +41,9 @@ describe('path-help', () => {
 
   test('of a path as it is called', async () => {
     await using s = await stage(key);
-    expect((await s.call('help', 'roles/acme'))?.data?.['help']).toMatch(/grants \(object\)[\s\S]*disabled \(boolean\)[\s\S]*min_remaining \(duration\)/);
+    expect((await s.call('help', 'roles/acme'))?.data?.['help']).toMatch(
+      /grants \(object\)[\s\S]*disabled \(boolean\)[\s\S]*min_remaining \(duration\)/,
+    );
     expect((await s.call('help', 'roles/'))?.data?.['help']).toContain('Path:    roles\n');
     expect((await refusal(() => s.call('help', 'nowhere'))).status).toBe(404);
   });
@@ -37,11 +53,24 @@ describe('path-help', () => {
     const { data = {} } = (await s.call('help', '')) ?? {};
     const { paths, openapi } = data['openapi'] as { openapi: string; paths: Record<string, any> };
     expect(openapi).toBe('3.0.2');
-    expect(Object.keys(paths).map((path) => path.replaceAll(/\{(\w+)\}/g, '<$1>').replace(/^\//, '').replace(/\/$/, ''))).toEqual(PATHS);
+    expect(
+      Object.keys(paths).map((path) =>
+        path
+          .replaceAll(/\{(\w+)\}/g, '<$1>')
+          .replace(/^\//, '')
+          .replace(/\/$/, ''),
+      ),
+    ).toEqual(PATHS);
     expect(paths['/config'].post.requestBody.content['application/json'].schema.required).toEqual(['issuer', 'client_id', 'client_secret']);
-    expect(paths['/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual(['audience', 'scope', 'organization']);
+    expect(paths['/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual([
+      'audience',
+      'scope',
+      'organization',
+    ]);
     expect(paths['/roles/'].get.parameters[0]).toMatchObject({ name: 'list', in: 'query' });
-    const ids = Object.values(paths).flatMap((path) => [path.get, path.post, path.delete].filter(Boolean).map(({ operationId }: { operationId: string }) => operationId));
+    const ids = Object.values(paths).flatMap((path) =>
+      [path.get, path.post, path.delete].filter(Boolean).map(({ operationId }: { operationId: string }) => operationId),
+    );
     expect(new Set(ids).size).toBe(ids.length);
   });
 });
@@ -60,13 +89,23 @@ describe('operations', () => {
     ['revoke', 'creds/acme'],
   ] as const)('%s of %s is a 405', async (operation, path) => {
     await using s = await stage(key);
-    expect(await refusal(() => s.call(operation, path))).toEqual({ status: 405, message: expect.stringContaining('unsupported operation') });
+    expect(await refusal(() => s.call(operation, path))).toEqual({
+      status: 405,
+      message: expect.stringContaining('unsupported operation'),
+    });
   });
 
   test('info tells nothing that is secret', async () => {
     await using s = await stage(key);
     await s.setUp();
     await s.read('creds/acme');
-    expect(await s.read('info')).toEqual({ version: 'v1.2.3', started_at: expect.any(String), configured: true, cached_tokens: 1, upstream_calls: 1, config_unsaved: false });
+    expect(await s.read('info')).toEqual({
+      version: 'v1.2.3',
+      started_at: expect.any(String),
+      configured: true,
+      cached_tokens: 1,
+      upstream_calls: 1,
+      config_unsaved: false,
+    });
   });
 });

@@ -52,7 +52,14 @@ describe('roles', () => {
     await using s = await stage(key);
     await s.write('apis/orders', { audience: ORDERS, scopes: 'read:orders,write:orders' });
     await s.write('roles/acme', { grants });
-    expect(await s.read('roles/acme')).toEqual({ grants: [{ api: 'orders', scopes: ['read:orders'] }], default_api: null, organization: null, claims: {}, disabled: false, min_remaining: null });
+    expect(await s.read('roles/acme')).toEqual({
+      grants: [{ api: 'orders', scopes: ['read:orders'] }],
+      default_api: null,
+      organization: null,
+      claims: {},
+      disabled: false,
+      min_remaining: null,
+    });
     expect(s.storage.json('roles/acme')).toEqual({ grants: [{ api: 'orders', scopes: ['read:orders'] }], claims: {}, disabled: false });
   });
 
@@ -62,9 +69,21 @@ describe('roles', () => {
     expect(await s.call('list', 'roles/')).toEqual({ data: { keys: ['acme', 'globex'] } });
     expect(await s.call('list', 'roles')).toEqual({ data: { keys: ['acme', 'globex'] } });
     await s.write('roles/acme', { organization: 'org_acme', default_api: 'orders', min_remaining: '1h', disabled: true });
-    expect(await s.read('roles/acme')).toMatchObject({ organization: 'org_acme', default_api: 'orders', min_remaining: 3_600, disabled: true, grants: [{ api: 'orders' }] });
+    expect(await s.read('roles/acme')).toMatchObject({
+      organization: 'org_acme',
+      default_api: 'orders',
+      min_remaining: 3_600,
+      disabled: true,
+      grants: [{ api: 'orders' }],
+    });
     await s.write('roles/acme', { organization: null, default_api: null, min_remaining: null, disabled: null, grants: null });
-    expect(await s.read('roles/acme')).toMatchObject({ organization: null, default_api: null, min_remaining: null, disabled: false, grants: [] });
+    expect(await s.read('roles/acme')).toMatchObject({
+      organization: null,
+      default_api: null,
+      min_remaining: null,
+      disabled: false,
+      grants: [],
+    });
   });
 
   test('claims are kept, with a warning that Auth0 must set them', async () => {
@@ -115,15 +134,25 @@ describe('roles', () => {
     await using s = await stage(key);
     await s.setUp();
     s.storage.delayMs = 5;
-    await Promise.all([s.write('roles/globex', { disabled: true }), s.write('roles/globex', { grants: { orders: ['read:orders', 'write:orders'] } }), s.write('roles/globex', { min_remaining: 90 })]);
-    expect(s.storage.json('roles/globex')).toMatchObject({ disabled: true, grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }], min_remaining: 90 });
+    await Promise.all([
+      s.write('roles/globex', { disabled: true }),
+      s.write('roles/globex', { grants: { orders: ['read:orders', 'write:orders'] } }),
+      s.write('roles/globex', { min_remaining: 90 }),
+    ]);
+    expect(s.storage.json('roles/globex')).toMatchObject({
+      disabled: true,
+      grants: [{ api: 'orders', scopes: ['read:orders', 'write:orders'] }],
+      min_remaining: 90,
+    });
   });
 
   test('of two APIs that are written with one audience at once, one is refused', async () => {
     await using s = await stage(key);
     await s.setUp();
     s.storage.delayMs = 5;
-    const written = await Promise.allSettled(['one', 'two'].map((name) => s.write(`apis/${name}`, { audience: 'https://same.example.com' })));
+    const written = await Promise.allSettled(
+      ['one', 'two'].map((name) => s.write(`apis/${name}`, { audience: 'https://same.example.com' })),
+    );
     expect(written.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
   });
 
@@ -151,7 +180,17 @@ describe('existence, by which Vault tells create from update', () => {
     await using full = await stage(key);
     await full.setUp();
     await using none = await stage(key);
-    const ask = (s: typeof full) => s.engine.handleExistenceCheck({ id: 'r', operation: 'update', path, data: {}, mountPoint: 'auth0/', displayName: '', entityId: '', storage: s.storage });
+    const ask = (s: typeof full) =>
+      s.engine.handleExistenceCheck({
+        id: 'r',
+        operation: 'update',
+        path,
+        data: {},
+        mountPoint: 'auth0/',
+        displayName: '',
+        entityId: '',
+        storage: s.storage,
+      });
     expect(await ask(full)).toBe(there);
     expect(await ask(none)).toBe(empty);
   });

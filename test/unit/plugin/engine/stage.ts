@@ -22,7 +22,8 @@ export class Lines implements PluginLog {
   }
 
   #at(level: string) {
-    return (message: string, fields: Readonly<Record<string, unknown>> = {}) => void this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+    return (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+      void this.lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
   }
 }
 
@@ -66,7 +67,16 @@ export async function stage(key: KeyPair, options: Partial<EngineOptions> = {}):
     await engine.initialize(storage, system);
     return engine;
   };
-  const requestOf = (operation: Operation, path: string, data: Record<string, unknown>): BackendRequest => ({ id: 'r', operation, path, data, mountPoint: 'auth0/', displayName: 'test', entityId: '', storage });
+  const requestOf = (operation: Operation, path: string, data: Record<string, unknown>): BackendRequest => ({
+    id: 'r',
+    operation,
+    path,
+    data,
+    mountPoint: 'auth0/',
+    displayName: 'test',
+    entityId: '',
+    storage,
+  });
   const made: Stage = {
     engine: await start(),
     storage,

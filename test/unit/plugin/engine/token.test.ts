@@ -9,19 +9,39 @@ beforeAll(async () => {
 });
 
 const GRANT = 'g'.repeat(43);
-const DOCUMENT = { grant: GRANT, access_token: 'header.payload.signature', token_type: 'Bearer', scope: '', issued_at: 1_900_000_000, expires_at: 1_900_086_400 };
+const DOCUMENT = {
+  grant: GRANT,
+  access_token: 'header.payload.signature',
+  token_type: 'Bearer',
+  scope: '',
+  issued_at: 1_900_000_000,
+  expires_at: 1_900_086_400,
+};
 
 describe('tokens', () => {
   test('the document goes in whole, comes back with its version, and is listed', async () => {
     await using s = await stage(key);
     expect(await s.call('read', 'tokens/acme/orders')).toBeUndefined();
     const written = await s.write('tokens/acme/orders', { cas: 0, ...DOCUMENT });
-    const narrow = await s.write(`tokens/acme/orders/${GRANT}`, { cas: '0', ...DOCUMENT, scope: 'read:orders', lease: '{"holder":"a","until":1,"paused":true}' });
+    const narrow = await s.write(`tokens/acme/orders/${GRANT}`, {
+      cas: '0',
+      ...DOCUMENT,
+      scope: 'read:orders',
+      lease: '{"holder":"a","until":1,"paused":true}',
+    });
     expect(await s.read('tokens/acme/orders')).toEqual({ ...DOCUMENT, version: written?.data?.['version'] });
-    expect(await s.read(`tokens/acme/orders/${GRANT}`)).toEqual({ ...DOCUMENT, scope: 'read:orders', lease: { holder: 'a', until: 1, paused: true }, version: narrow?.data?.['version'] });
+    expect(await s.read(`tokens/acme/orders/${GRANT}`)).toEqual({
+      ...DOCUMENT,
+      scope: 'read:orders',
+      lease: { holder: 'a', until: 1, paused: true },
+      version: narrow?.data?.['version'],
+    });
     expect(await s.call('list', 'tokens/')).toEqual({ data: { keys: ['acme'] } });
     expect(await s.call('list', 'tokens/acme/')).toEqual({ data: { keys: ['orders'] } });
-    expect([...s.storage.entries].map(([path, { sealWrap }]) => [path, sealWrap])).toEqual([['tokens/acme/orders/whole', true], [`tokens/acme/orders/${GRANT}`, true]]);
+    expect([...s.storage.entries].map(([path, { sealWrap }]) => [path, sealWrap])).toEqual([
+      ['tokens/acme/orders/whole', true],
+      [`tokens/acme/orders/${GRANT}`, true],
+    ]);
     // Whole, and not merged with what was there.
     await s.write('tokens/acme/orders', { cas: written?.data?.['version'], grant: GRANT });
     expect(await s.read('tokens/acme/orders')).toEqual({ grant: GRANT, version: expect.any(Number) });
@@ -30,7 +50,9 @@ describe('tokens', () => {
   test('of 50 who saw the same version, one wins; the others are told 409', async () => {
     await using s = await stage(key);
     s.storage.delayMs = 1;
-    const results = await Promise.allSettled(Array.from({ length: 50 }, (_, index) => s.write('tokens/acme/orders', { cas: 0, ...DOCUMENT, scope: String(index) })));
+    const results = await Promise.allSettled(
+      Array.from({ length: 50 }, (_, index) => s.write('tokens/acme/orders', { cas: 0, ...DOCUMENT, scope: String(index) })),
+    );
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     const refused = await refusal(() => s.write('tokens/acme/orders', { cas: 0, ...DOCUMENT }));
     expect(refused).toEqual({ status: 409, message: 'check-and-set: another version is there now' });
@@ -62,7 +84,14 @@ describe('tokens', () => {
     expect(s.storage.entries.size).toBe(0);
   });
 
-  test.each(['tokens/ACME/orders', 'tokens/acme/..', 'tokens/acme/orders/whole', 'tokens/acme/orders/..', `tokens/acme/orders/${'g'.repeat(42)}`, `tokens/acme/orders/${'g'.repeat(42)}.`])('%s is no place', async (path) => {
+  test.each([
+    'tokens/ACME/orders',
+    'tokens/acme/..',
+    'tokens/acme/orders/whole',
+    'tokens/acme/orders/..',
+    `tokens/acme/orders/${'g'.repeat(42)}`,
+    `tokens/acme/orders/${'g'.repeat(42)}.`,
+  ])('%s is no place', async (path) => {
     await using s = await stage(key);
     expect((await refusal(() => s.write(path, { cas: 0, ...DOCUMENT }))).status).toBe(400);
     expect(s.storage.calls).toEqual([]);

@@ -47,7 +47,9 @@ describe('ahead of its end', () => {
     for (let round = 1; round <= 3; round++) {
       s.clock.offset = round * 0.9 * DAY;
       await s.engine.upkeep();
-      await expect.poll(async () => Number(s.storage.json('cache/acme/orders/whole')['issued_at']) * 1000 > Date.now() + s.clock.offset - 60_000).toBe(true);
+      await expect
+        .poll(async () => Number(s.storage.json('cache/acme/orders/whole')['issued_at']) * 1000 > Date.now() + s.clock.offset - 60_000)
+        .toBe(true);
       await s.read('creds/acme');
       await s.engine.upkeep();
       expect(s.auth0.exchanges).toHaveLength(1 + round);
@@ -94,8 +96,24 @@ describe('what has ended', () => {
     await s.read('creds/acme');
     const now = Math.floor(Date.now() / 1000);
     const grant = 'A'.repeat(43);
-    await s.write('tokens/acme/orders', { cas: 0, grant, access_token: 'x', token_type: 'Bearer', scope: '', issued_at: now, expires_at: now + 60 });
-    await s.write('tokens/globex/orders', { cas: 0, grant, access_token: 'x', token_type: 'Bearer', scope: '', issued_at: now, expires_at: now + 2 * 86_400 });
+    await s.write('tokens/acme/orders', {
+      cas: 0,
+      grant,
+      access_token: 'x',
+      token_type: 'Bearer',
+      scope: '',
+      issued_at: now,
+      expires_at: now + 60,
+    });
+    await s.write('tokens/globex/orders', {
+      cas: 0,
+      grant,
+      access_token: 'x',
+      token_type: 'Bearer',
+      scope: '',
+      issued_at: now,
+      expires_at: now + 2 * 86_400,
+    });
     await s.write(`tokens/globex/orders/${grant}`, { cas: 0, grant, lease: { holder: 'gone', until: Date.now() + 1_000, paused: false } });
     await s.engine.upkeep();
     expect([...s.storage.entries.keys()].filter((path) => path.includes('/orders/'))).toHaveLength(4);
@@ -105,7 +123,7 @@ describe('what has ended', () => {
     expect(s.auth0.exchanges).toHaveLength(1);
   });
 
-  test('one that can\'t be read keeps nobody from the others', async () => {
+  test("one that can't be read keeps nobody from the others", async () => {
     await using s = await stage(key);
     await s.setUp();
     await s.read('creds/acme');
@@ -122,7 +140,12 @@ describe('where nothing may be written', () => {
     ['a performance standby', { performanceStandby: true, performanceSecondary: false, drSecondary: false }, false, false],
     ['a DR secondary', { performanceStandby: false, performanceSecondary: false, drSecondary: true }, true, false],
     ['a performance secondary', { performanceStandby: false, performanceSecondary: true, drSecondary: false }, false, false],
-    ['a performance secondary with a local mount', { performanceStandby: false, performanceSecondary: true, drSecondary: false }, true, true],
+    [
+      'a performance secondary with a local mount',
+      { performanceStandby: false, performanceSecondary: true, drSecondary: false },
+      true,
+      true,
+    ],
   ])('%s', async (_, state, local, works) => {
     await using s = await stage(key);
     await s.setUp();

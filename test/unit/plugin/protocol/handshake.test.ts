@@ -32,7 +32,7 @@ describe('nobody but Vault starts it', () => {
     ['no cookie', { PLUGIN_CLIENT_CERT: vault }],
     ['an empty cookie', { VAULT_BACKEND_PLUGIN: '', PLUGIN_CLIENT_CERT: vault }],
     ['a wrong cookie', { VAULT_BACKEND_PLUGIN: '6669da05-b1c8-4f49-97d9-c8e5bed98e21', PLUGIN_CLIENT_CERT: vault }],
-    ["a longer cookie", { VAULT_BACKEND_PLUGIN: `${COOKIE.VAULT_BACKEND_PLUGIN} `, PLUGIN_CLIENT_CERT: vault }],
+    ['a longer cookie', { VAULT_BACKEND_PLUGIN: `${COOKIE.VAULT_BACKEND_PLUGIN} `, PLUGIN_CLIENT_CERT: vault }],
     ["another host's cookie", { TF_PLUGIN_MAGIC_COOKIE: COOKIE.VAULT_BACKEND_PLUGIN, PLUGIN_CLIENT_CERT: vault }],
   ])('%s: exit 1, a word to the person, nothing on stdout', async (_case, env) => {
     const played = play(never, env);

@@ -87,7 +87,12 @@ export class Host {
     host.#folder = await mkdtemp(join(tmpdir(), 'host-'));
     const pem = `-----BEGIN CERTIFICATE-----\n${host.pluginCertificate.toString('base64')}\n-----END CERTIFICATE-----\n`;
     const secure = credentials.createSsl(Buffer.from(pem), Buffer.from(host.vault.keyPem), Buffer.from(host.vault.pem));
-    const options_ = { 'grpc.ssl_target_name_override': 'localhost', 'grpc.default_authority': 'localhost', 'grpc.max_receive_message_length': -1, 'grpc.use_local_subchannel_pool': 1 };
+    const options_ = {
+      'grpc.ssl_target_name_override': 'localhost',
+      'grpc.default_authority': 'localhost',
+      'grpc.max_receive_message_length': -1,
+      'grpc.use_local_subchannel_pool': 1,
+    };
     host.backend = new BackendClient(`unix:${socket}`, secure, options_);
     const shared = { ...options_, channelOverride: host.backend.getChannel() };
     host.health = new HealthClient('', secure, shared);
@@ -110,7 +115,11 @@ export class Host {
       return this.#options.storageError?.() ?? '';
     };
     const storage: StorageServer = {
-      list: ({ request }, reply) => reply(null, { err: fault('list', request.prefix), keys: [...this.stored.keys()].filter((key) => key.startsWith(request.prefix)).map((key) => key.slice(request.prefix.length)) }),
+      list: ({ request }, reply) =>
+        reply(null, {
+          err: fault('list', request.prefix),
+          keys: [...this.stored.keys()].filter((key) => key.startsWith(request.prefix)).map((key) => key.slice(request.prefix.length)),
+        }),
       get: ({ request }, reply) => {
         const err = fault('get', request.key);
         const value = this.stored.get(request.key);
@@ -138,10 +147,21 @@ export class Host {
     server.addService(StorageService, storage);
     server.addService(SystemViewService, system);
     const pem = `-----BEGIN CERTIFICATE-----\n${this.pluginCertificate.toString('base64')}\n-----END CERTIFICATE-----\n`;
-    const secure = ServerCredentials.createSsl(Buffer.from(pem), [{ private_key: Buffer.from(this.vault.keyPem), cert_chain: Buffer.from(this.vault.pem) }], true);
-    await new Promise<void>((resolve, reject) => server.bindAsync(`unix:${address}`, secure, (error) => (error ? reject(error) : resolve())));
+    const secure = ServerCredentials.createSsl(
+      Buffer.from(pem),
+      [{ private_key: Buffer.from(this.vault.keyPem), cert_chain: Buffer.from(this.vault.pem) }],
+      true,
+    );
+    await new Promise<void>((resolve, reject) =>
+      server.bindAsync(`unix:${address}`, secure, (error) => (error ? reject(error) : resolve())),
+    );
     this.#servers.push(server);
-    return { id, calls, announce: () => void this.stream.write({ serviceId: id, network: 'unix', address }), stop: () => server.forceShutdown() };
+    return {
+      id,
+      calls,
+      announce: () => void this.stream.write({ serviceId: id, network: 'unix', address }),
+      stop: () => server.forceShutdown(),
+    };
   }
 
   /** Setup and Initialize, as Vault mounts an engine. */

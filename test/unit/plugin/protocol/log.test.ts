@@ -5,7 +5,9 @@ import { HclogLines } from '#broker/plugin/protocol/log.ts';
 function logged(write: (log: HclogLines) => void): string[] {
   const stderr = new PassThrough();
   write(new HclogLines(stderr, () => Date.UTC(2026, 1, 3, 4, 5, 6, 78)));
-  return String(stderr.read() ?? '').split('\n').slice(0, -1);
+  return String(stderr.read() ?? '')
+    .split('\n')
+    .slice(0, -1);
 }
 const one = (write: (log: HclogLines) => void): Record<string, unknown> => JSON.parse(logged(write)[0]!) as Record<string, unknown>;
 
@@ -29,7 +31,10 @@ describe('a line of the log, as hclog writes it', () => {
 
   it('keeps its own names', () => {
     expect(one((log) => log.info('mine', { '@level': 'error', '@message': 5, '@other': 1, ok: true }))).toEqual({
-      ok: true, '@level': 'info', '@message': 'mine', '@timestamp': expect.any(String) as unknown,
+      ok: true,
+      '@level': 'info',
+      '@message': 'mine',
+      '@timestamp': expect.any(String) as unknown,
     });
   });
 
@@ -46,7 +51,11 @@ describe('a line of the log, as hclog writes it', () => {
   it('survives fields that are no JSON', () => {
     const ring: Record<string, unknown> = {};
     ring['self'] = ring;
-    expect(one((log) => log.warn('kept', ring))).toEqual({ '@level': 'warn', '@message': 'kept', '@timestamp': expect.any(String) as unknown });
+    expect(one((log) => log.warn('kept', ring))).toEqual({
+      '@level': 'warn',
+      '@message': 'kept',
+      '@timestamp': expect.any(String) as unknown,
+    });
   });
 
   it('is dropped when Vault reads no more', () => {

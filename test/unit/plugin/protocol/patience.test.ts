@@ -31,7 +31,10 @@ function stream(): { dialBack: DialBack; say: (info: ConnInfo) => void; end: () 
 
 it('a Vault that does not say where storage is, is waited for 5 s', async () => {
   const { dialBack } = stream();
-  const dialled = dialBack.dial(7).then(() => 'dialled', (error: Error) => error.message);
+  const dialled = dialBack.dial(7).then(
+    () => 'dialled',
+    (error: Error) => error.message,
+  );
   await vi.advanceTimersByTimeAsync(4_990);
   expect(await Promise.race([dialled, turn('waiting')])).toBe('waiting');
   await vi.advanceTimersByTimeAsync(20);
@@ -40,7 +43,10 @@ it('a Vault that does not say where storage is, is waited for 5 s', async () => 
 
 it('what is said of another service, of TCP, or of nowhere, is not it', async () => {
   const { dialBack, say } = stream();
-  const dialled = dialBack.dial(7).then((connection) => (connection.close(), 'dialled'), () => 'refused');
+  const dialled = dialBack.dial(7).then(
+    (connection) => (connection.close(), 'dialled'),
+    () => 'refused',
+  );
   say({ serviceId: 8, network: 'unix', address: '/tmp/other' });
   say({ serviceId: 7, network: 'tcp', address: '127.0.0.1:1' });
   say({ serviceId: 7, network: 'unix', address: '' });
@@ -60,12 +66,32 @@ it('Vault is gone once, with the last of its streams', () => {
 });
 
 it.each([
-  ['about storage', 60_000, (client: object) => new VaultStorage(client as never, new HclogLines(new PassThrough())), ['get', 'list', 'put', 'delete']],
-  ['about the node', 10_000, (client: object) => new VaultSystemView(client as never), ['replicationState', 'localMount', 'defaultLeaseTtl', 'maxLeaseTtl']],
+  [
+    'about storage',
+    60_000,
+    (client: object) => new VaultStorage(client as never, new HclogLines(new PassThrough())),
+    ['get', 'list', 'put', 'delete'],
+  ],
+  [
+    'about the node',
+    10_000,
+    (client: object) => new VaultSystemView(client as never),
+    ['replicationState', 'localMount', 'defaultLeaseTtl', 'maxLeaseTtl'],
+  ],
 ] as const)('each call %s has a deadline of %d ms', async (_, patience, make, calls) => {
   const deadlines: number[] = [];
   // Of grpc-js itself: (request, metadata, options, callback).
-  const client = new Proxy({}, { get: () => (_request: object, _metadata: object, { deadline }: { deadline: number }, done: (error: null, reply: object) => void) => (deadlines.push(deadline), done(null, { err: '', keys: [], TTL: 0n, state: 0 })) });
+  const client = new Proxy(
+    {},
+    {
+      get:
+        () =>
+        (_request: object, _metadata: object, { deadline }: { deadline: number }, done: (error: null, reply: object) => void) => (
+          deadlines.push(deadline),
+          done(null, { err: '', keys: [], TTL: 0n, state: 0 })
+        ),
+    },
+  );
   const begin = Date.now();
   const door = make(client) as unknown as Record<string, (key: string, value: Uint8Array) => Promise<unknown>>;
   for (const call of calls) await door[call]?.('k', new Uint8Array());

@@ -91,16 +91,23 @@ describe('what a host asks first', () => {
     expect(await ask((done) => version.version({}, done))).toEqual({ pluginVersion: 'v9.9.9' });
     const stream = stdio.streamStdio({});
     let ended = false;
-    stream.on('data', () => (ended = true)).on('end', () => (ended = true)).on('error', () => {});
+    stream
+      .on('data', () => (ended = true))
+      .on('end', () => (ended = true))
+      .on('error', () => {});
     await sleep(50);
     expect(ended).toBe(false);
     stream.cancel();
   });
 
   it('has the type, paths and version of its mount', async () => {
-    const { host: { backend, version } } = await mounted();
+    const {
+      host: { backend, version },
+    } = await mounted();
     expect(await ask((done) => backend.type({}, idMetadata('one'), done))).toEqual({ type: 1 });
-    expect(await ask((done) => backend.specialPaths({}, idMetadata('one'), done))).toEqual({ paths: { root: ['config'], unauthenticated: [], localStorage: [], sealWrapStorage: ['creds/'] } });
+    expect(await ask((done) => backend.specialPaths({}, idMetadata('one'), done))).toEqual({
+      paths: { root: ['config'], unauthenticated: [], localStorage: [], sealWrapStorage: ['creds/'] },
+    });
     expect(await ask((done) => version.version({}, idMetadata('one'), done))).toEqual({ pluginVersion: 'v1.2.3' });
   });
 
@@ -111,13 +118,17 @@ describe('what a host asks first', () => {
     expect(await running.setup('one', back.id)).toEqual({ err: '' });
     expect(await ask((done) => running.backend.type({}, idMetadata('one'), done))).toEqual({ type: 1 });
     await expect(running.request('one', {})).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
-    await expect(ask((done) => running.backend.initialize({}, idMetadata('one'), done))).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
+    await expect(ask((done) => running.backend.initialize({}, idMetadata('one'), done))).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+    });
     expect(back.calls).toEqual([]);
   });
 });
 
 it('a Vault that locks its memory is told that the plugin does not', async () => {
-  expect((await start({ env: { VAULT_PLUGIN_MLOCK_ENABLED: 'true' } })).played.log).toEqual([expect.objectContaining({ '@level': 'warn', '@message': expect.stringContaining('swap') as unknown })]);
+  expect((await start({ env: { VAULT_PLUGIN_MLOCK_ENABLED: 'true' } })).played.log).toEqual([
+    expect.objectContaining({ '@level': 'warn', '@message': expect.stringContaining('swap') as unknown }),
+  ]);
   await host?.stop();
   expect((await start({ env: { VAULT_PLUGIN_MLOCK_ENABLED: 'false' } })).played.log).toEqual([]);
 });
@@ -127,7 +138,8 @@ describe('only that Vault is let in', () => {
     const running = await start();
     const signed = await signedBy(running.vault);
     expect(new X509Certificate(signed.pem).verify(new X509Certificate(running.vault.pem).publicKey)).toBe(true);
-    for (const stranger of [undefined, createCertificate(), signed]) expect(['open', 'silent']).not.toContain(await knock(running.socket, stranger));
+    for (const stranger of [undefined, createCertificate(), signed])
+      expect(['open', 'silent']).not.toContain(await knock(running.socket, stranger));
     // The plugin's own certificate is in the handshake line for everybody to read, but its key is not.
     expect(await knock(running.socket, running.vault)).toBe('open');
     expect(await ask((done) => running.health.check({ service: 'plugin' }, done))).toEqual({ status: 1 });
@@ -175,7 +187,8 @@ describe('mounts', () => {
 
   it('an unknown id reaches none of them', async () => {
     const { host: running, probe } = await mounted();
-    for (const id of ['', 'On', 'one ', 'two', '__proto__']) await expect(running.request(id, {})).rejects.toMatchObject({ code: status.NOT_FOUND });
+    for (const id of ['', 'On', 'one ', 'two', '__proto__'])
+      await expect(running.request(id, {})).rejects.toMatchObject({ code: status.NOT_FOUND });
     expect(probe.asked).toEqual([]);
   });
 
@@ -204,7 +217,10 @@ describe('mounts', () => {
     const running = await start();
     await running.mount('one', 'first');
     await running.mount('one', 'second');
-    expect(probes.map(({ uuid, cleaned }) => [uuid, cleaned])).toEqual([['first', true], ['second', false]]);
+    expect(probes.map(({ uuid, cleaned }) => [uuid, cleaned])).toEqual([
+      ['first', true],
+      ['second', false],
+    ]);
     expect((await running.request('one', {})).response?.data).toBe('{"uuid":"second"}');
   });
 
@@ -238,12 +254,36 @@ describe('mounts', () => {
 describe('requests', () => {
   it('arrive with what Vault says of the caller, and without the token', async () => {
     const { host: running, probe } = await mounted();
-    await running.request('one', { id: 'r', operation: 'update', path: 'roles/acme', data: '{"ttl":60,"__proto__":{"x":1}}', displayName: 'token', mountPoint: 'auth0/', entityId: 'e' });
-    expect(probe.asked[0]).toMatchObject({ id: 'r', operation: 'update', path: 'roles/acme', mountPoint: 'auth0/', displayName: 'token', entityId: 'e' });
+    await running.request('one', {
+      id: 'r',
+      operation: 'update',
+      path: 'roles/acme',
+      data: '{"ttl":60,"__proto__":{"x":1}}',
+      displayName: 'token',
+      mountPoint: 'auth0/',
+      entityId: 'e',
+    });
+    expect(probe.asked[0]).toMatchObject({
+      id: 'r',
+      operation: 'update',
+      path: 'roles/acme',
+      mountPoint: 'auth0/',
+      displayName: 'token',
+      entityId: 'e',
+    });
     expect(probe.asked[0]!.data['ttl']).toBe(60);
     expect(({} as { x?: number }).x).toBeUndefined();
     expect(probe.asked[0]!.storage).toBe(probe.storage);
-    expect(Object.keys(probe.asked[0]!).sort()).toEqual(['data', 'displayName', 'entityId', 'id', 'mountPoint', 'operation', 'path', 'storage']);
+    expect(Object.keys(probe.asked[0]!).sort()).toEqual([
+      'data',
+      'displayName',
+      'entityId',
+      'id',
+      'mountPoint',
+      'operation',
+      'path',
+      'storage',
+    ]);
   });
 
   it.each<[string, BackendResponse | undefined, { data: string; warnings: string[] } | undefined]>([
@@ -283,11 +323,14 @@ describe('requests', () => {
     expect((await running.request('one', {})).err).toMatchObject({ errType: 2 });
   });
 
-  it.each(['rollback-later', 'recover', '', 'READ', 'constructor'])('an operation that nobody knows (%s) is unsupported', async (operation) => {
-    const { host: running, probe } = await mounted();
-    expect((await running.request('one', { operation })).err).toMatchObject({ errType: 5 });
-    expect(probe.asked).toEqual([]);
-  });
+  it.each(['rollback-later', 'recover', '', 'READ', 'constructor'])(
+    'an operation that nobody knows (%s) is unsupported',
+    async (operation) => {
+      const { host: running, probe } = await mounted();
+      expect((await running.request('one', { operation })).err).toMatchObject({ errType: 5 });
+      expect(probe.asked).toEqual([]);
+    },
+  );
 
   it.each(['[1]', '"text"', '5', 'true'])('data that is no object (%s) is a bad request', async (data) => {
     const { host: running } = await mounted();
@@ -303,7 +346,9 @@ describe('requests', () => {
   it('broken JSON and an empty message are errors, and the process goes on', async () => {
     const { host: running } = await mounted();
     expect((await running.request('one', { data: '{' })).err).toMatchObject({ errType: 2 });
-    await expect(ask((done) => running.backend.handleRequest({ request: undefined }, idMetadata('one'), done))).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
+    await expect(ask((done) => running.backend.handleRequest({ request: undefined }, idMetadata('one'), done))).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+    });
     expect((await running.request('one', {})).response?.data).toBe('{"uuid":"one"}');
   });
 
@@ -314,7 +359,9 @@ describe('requests', () => {
   ])('existence %s', async (exists, expected) => {
     const { host: running, probe } = await mounted();
     probe.exists = exists;
-    expect(await ask((done) => running.backend.handleExistenceCheck({ request: requestOf({ operation: 'create' }) }, idMetadata('one'), done))).toEqual(expected);
+    expect(
+      await ask((done) => running.backend.handleExistenceCheck({ request: requestOf({ operation: 'create' }) }, idMetadata('one'), done)),
+    ).toEqual(expected);
   });
 
   it('a message of 16 MB goes both ways', async () => {
@@ -349,7 +396,9 @@ describe('requests', () => {
       return { data: { path } };
     };
     for (let round = 1; round <= 5; round += 1) {
-      const taken = Array.from({ length: 300 }, () => running.backend.handleRequest({ request: requestOf({ path: 'slow' }) }, idMetadata('one'), () => {}));
+      const taken = Array.from({ length: 300 }, () =>
+        running.backend.handleRequest({ request: requestOf({ path: 'slow' }) }, idMetadata('one'), () => {}),
+      );
       await until(() => probe.asked.length >= 300 * round);
       const kept = running.request('one', { path: 'kept' });
       for (const call of taken) call.cancel();
@@ -387,7 +436,10 @@ describe('storage', () => {
       await storage.put('k', Buffer.from('new'));
       return { data: { written: true } };
     };
-    expect(await running.request('one', { operation: 'update' })).toEqual({ response: undefined, err: { errType: 3, errMsg: 'the storage of Vault failed', errCode: 500n } });
+    expect(await running.request('one', { operation: 'update' })).toEqual({
+      response: undefined,
+      err: { errType: 3, errMsg: 'the storage of Vault failed', errCode: 500n },
+    });
     expect(running.stored.has('k')).toBe(false);
     failing = false;
     expect((await running.request('one', { operation: 'update' })).response?.data).toBe('{"written":true}');
@@ -482,7 +534,13 @@ async function signedBy(issuer: { pem: string; keyPem: string }): Promise<{ pem:
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
     signingKey,
-    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }]), new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])],
+    extensions: [
+      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }]),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+    ],
   });
-  return { pem: certificate.toString('pem'), keyPem: x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY') };
+  return {
+    pem: certificate.toString('pem'),
+    keyPem: x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY'),
+  };
 }

@@ -1,0 +1,327 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { adminLine } from '#broker/audit/admin-event.ts';
+import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { NAME } from '#broker/credential/identity.ts';
+import { KEY_ID } from '#broker/operator/key/list.ts';
+import { ACCESSOR } from '#broker/operator/name.ts';
+import type { Caller, Callers } from './caller.ts';
+import { grantOperations } from './grants.ts';
+import { IDEMPOTENCY_KEY, Idempotency } from './idempotency.ts';
+import type { RepeatableAnswer } from './idempotency.ts';
+import { keyOperations } from './keys.ts';
+import { openApiDocument } from './openapi.ts';
+import type { AdminCall, Operation } from './operation.ts';
+import { Problem, problemOf } from './problem.ts';
+import type { InputFault, Slug } from './problem.ts';
+import { Rate } from './rate.ts';
+import { tenantOperations } from './tenants.ts';
+
+export interface AdminServerOptions {
+  callers: Pick<Callers, 'identify'>;
+  audit: AuditLog;
+  /** Of the product, for the document. */
+  version: string;
+  idempotency?: Idempotency;
+  /** PEM. */
+  tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. */
+  trustedProxies?: readonly string[];
+  /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
+  rate?: number;
+  /** Told of every error that a request ended with, to be logged. */
+  onError?: (
+    error: unknown,
+    request: {
+      method: string;
+      path: string;
+      address: string;
+      instance: string;
+      problem: Slug;
+      status: number;
+      caller?: string | undefined;
+    },
+  ) => void;
+}
+
+export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations];
+
+const MAX_BODY = 256 * 1024;
+/** As on the main listener: Node's own are minutes. */
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 1_000 };
+const MAX_HEADERS = 16 * 1024;
+const MAX_CONNECTIONS = 1000;
+
+/** The admin door: a listener of its own, apart from that of customers. */
+export class AdminServer {
+  readonly #app: FastifyInstance;
+  readonly #options: AdminServerOptions;
+  readonly #idempotency: Idempotency;
+  readonly #rate: Rate;
+  readonly #failures: Rate;
+  readonly #callers = new WeakMap<FastifyRequest, Caller>();
+  readonly #documents: string;
+
+  constructor(options: AdminServerOptions) {
+    this.#options = options;
+    this.#idempotency = options.idempotency ?? new Idempotency();
+    this.#rate = new Rate({ perMinute: options.rate ?? 600 });
+    this.#failures = new Rate({ perMinute: options.rate ?? 600 });
+    this.#documents = JSON.stringify(openApiDocument(OPERATIONS, options.version));
+    const settings = { ...TIMEOUTS, maxHeaderSize: MAX_HEADERS, insecureHTTPParser: false, joinDuplicateHeaders: true };
+    const common = {
+      bodyLimit: MAX_BODY,
+      requestTimeout: TIMEOUTS.requestTimeout,
+      keepAliveTimeout: TIMEOUTS.keepAliveTimeout,
+      trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
+      genReqId: () => `urn:uuid:${randomUUID()}`,
+      // Requests under way are answered while the door closes.
+      return503OnClosing: false,
+      forceCloseConnections: 'idle' as const,
+      clientErrorHandler: refuseUnparsable,
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#refuse(error, request, reply),
+    };
+    const app = (
+      options.tls
+        ? fastify({ ...common, https: { ...settings, ...options.tls, minVersion: 'TLSv1.2' } })
+        : fastify({ ...common, http: settings })
+    ) as FastifyInstance;
+    app.server.maxConnections = MAX_CONNECTIONS;
+    app.removeContentTypeParser('text/plain');
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
+      // Whatever its body is: what has no route is parsed by nobody.
+      if (request.is404) throw missing(request);
+    });
+    app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
+    app.setNotFoundHandler((request, reply) => this.#refuse(missing(request), request, reply));
+    app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(this.#documents));
+    for (const operation of OPERATIONS) this.#add(app, operation);
+    this.#app = app;
+  }
+
+  /** @returns the port in use */
+  async listen(host: string, port: number): Promise<number> {
+    await this.#app.listen({ host, port });
+    return (this.#app.server.address() as AddressInfo).port;
+  }
+
+  /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    const late = setTimeout(() => this.#app.server.closeAllConnections(), graceMs);
+    // A connection whose answer is under way now would be kept, and hold up the end, for this long.
+    this.#app.server.keepAliveTimeout = 1;
+    await this.#app.close();
+    clearTimeout(late);
+  }
+
+  #add(app: FastifyInstance, operation: Operation): void {
+    app.route({
+      method: operation.method,
+      url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      // Before the body is read: nobody unknown makes us parse anything.
+      onRequest: async (request) => this.#admit(request, operation),
+      handler: (request, reply) => this.#serve(request, reply, operation),
+    });
+  }
+
+  async #admit(request: FastifyRequest, operation: Operation): Promise<void> {
+    const { ip, headers } = request;
+    const banned = this.#failures.wait(ip);
+    if (banned > 0) throw new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
+    const caller = await this.#options.callers.identify(headers, operation.need).catch((error: unknown) => {
+      if (error instanceof Problem && error.slug === 'invalid-token') this.#failures.take(ip);
+      throw error;
+    });
+    const wait = this.#rate.take(caller.id);
+    if (wait > 0) throw new Problem('too-many-requests', 'This caller asks too often', { retryAfter: wait });
+    this.#callers.set(request, caller);
+  }
+
+  async #serve(request: FastifyRequest, reply: FastifyReply, operation: Operation): Promise<FastifyReply> {
+    const caller = this.#callers.get(request);
+    if (caller === undefined) throw new Problem('invalid-token', 'The request was not admitted');
+    const begin = performance.now();
+    const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
+      if (!operation.need.changes) return;
+      const { tenant, key_id, accessor } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
+      this.#options.audit.write(
+        adminLine({
+          time: new Date().toISOString(),
+          event: `admin.${operation.id}`,
+          outcome,
+          caller: caller.name.slice(0, 256),
+          by: caller.by,
+          address: request.ip,
+          ms: Math.round(performance.now() - begin),
+          tenant,
+          key_id,
+          accessor,
+          error: more.error === undefined ? undefined : problemOf(more.error).slug,
+        }),
+      );
+    };
+    try {
+      const { answer, replayed } = await this.#run(caller, request, operation);
+      // First, so that no key goes out of which the audit knows nothing.
+      written(replayed ? 'replayed' : 'done', { answer });
+      if (replayed) void reply.header('Idempotency-Replayed', 'true');
+      return await reply.code(answer.status).headers(answer.headers).send(answer.body);
+    } catch (error) {
+      written('refused', { error });
+      throw error;
+    }
+  }
+
+  async #run(caller: Caller, request: FastifyRequest, operation: Operation): Promise<{ answer: RepeatableAnswer; replayed: boolean }> {
+    const { params, query, body, key } = inputOf(request, operation);
+    const call = (marker: string | undefined, keep: AdminCall<unknown, unknown, unknown>['keep']) => ({
+      caller,
+      params,
+      query,
+      body,
+      path: pathOf(request),
+      marker,
+      keep,
+    });
+    if (key === undefined) return { answer: await operation.handle(call(undefined, async () => {})), replayed: false };
+    const { recover, undo } = operation;
+    return this.#idempotency.run(
+      caller.access,
+      { caller: caller.id, operation: operation.id, key, input: { params, query, body } },
+      {
+        run: (marker, keep) => operation.handle(call(marker, keep)),
+        ...(recover === undefined
+          ? {}
+          : {
+              recover: (marker, draft) =>
+                recover(
+                  call(marker, async () => {}),
+                  draft,
+                ),
+            }),
+        ...(undo === undefined
+          ? {}
+          : {
+              undo: (answer) =>
+                undo(
+                  call(undefined, async () => {}),
+                  answer,
+                ),
+            }),
+      },
+    );
+  }
+
+  #refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const problem = problemOf(error);
+    this.#options.onError?.(problem.options.cause ?? error, {
+      method: request.method,
+      // Any other path is the client's own text, and may hold a secret.
+      path: request.routeOptions?.url ?? 'unknown',
+      address: request.ip,
+      instance: request.id,
+      problem: problem.slug,
+      status: problem.status,
+      caller: this.#callers.get(request)?.name,
+    });
+    return reply
+      .headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff', ...problem.headers() })
+      .code(problem.status)
+      .type('application/problem+json')
+      .send(JSON.stringify(problem.body(request.id)));
+  }
+}
+
+/** Everything that the client sent, of the right form. @throws {Problem} malformed-request, with every fault at once */
+function inputOf(
+  request: FastifyRequest,
+  operation: Operation,
+): { params: unknown; query: unknown; body: unknown; key: string | undefined } {
+  const faults: InputFault[] = [];
+  const checked = (where: InputFault['in'], schema: z.ZodType, value: unknown): unknown => {
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => faultOf(where, issue)));
+    return parsed.data;
+  };
+  const params = checked('path', operation.params, request.params);
+  const query = checked('query', operation.query, request.query);
+  const body = operation.body === undefined ? undefined : checked('body', operation.body.schema, request.body ?? undefined);
+  const key = operation.repeatable ? request.headers['idempotency-key'] : undefined;
+  if (key !== undefined && !(typeof key === 'string' && IDEMPOTENCY_KEY.test(key)))
+    faults.push({ in: 'header', at: 'Idempotency-Key', detail: 'is 20 to 255 visible ASCII characters, such as a random UUID' });
+  if (faults.length > 0)
+    throw new Problem(
+      'malformed-request',
+      `${faults.length === 1 ? 'One part of the request is' : `${faults.length} parts of the request are`} not of the right form`,
+      { errors: faults.slice(0, 50) },
+    );
+  return { params, query, body, key: key as string | undefined };
+}
+
+/** @returns where, and what is wrong; never the value, which may be a secret in the wrong field */
+function faultOf(where: InputFault['in'], issue: z.core.$ZodIssue): InputFault {
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+  const at =
+    where === 'body' ? path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('') : String(path[0] ?? '');
+  return {
+    in: where,
+    at: at.slice(0, 200),
+    detail: issue.code === 'unrecognized_keys' ? 'is not known here' : issue.message.slice(0, 200),
+  };
+}
+
+/** What a request or an answer names, for the audit. Only what is a name: anything else may be a secret in the wrong place. */
+function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?: string } {
+  const forms = Object.entries({ tenant: NAME, key_id: KEY_ID, accessor: ACCESSOR });
+  const found = (value ?? {}) as Record<string, unknown>;
+  return Object.fromEntries(
+    forms.flatMap(([name, form]) => (typeof found[name] === 'string' && form.test(found[name]) ? [[name, found[name]]] : [])),
+  );
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? '/';
+}
+
+const PATHS = [...new Set(['/openapi.json', ...OPERATIONS.map(({ path }) => path)])].map((path) => ({
+  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+  methods: [
+    ...new Set(path === '/openapi.json' ? ['GET'] : OPERATIONS.filter((one) => one.path === path).map(({ method }) => method)),
+  ].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])),
+}));
+
+/** No route took it: a path of ours with another method, or none of ours. */
+function missing(request: FastifyRequest): Problem {
+  const found = PATHS.find(({ pattern }) => pattern.test(pathOf(request)));
+  if (found === undefined) return new Problem('not-found', 'There is nothing at this address; see /openapi.json');
+  return new Problem('method-not-allowed', `This resource has ${found.methods.join(', ')}`, { allow: found.methods });
+}
+
+/** What Node's parser refuses never becomes a request; it is answered by hand. */
+function refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const problem = unparsable(error.code);
+  const body = JSON.stringify(problem.body(`urn:uuid:${randomUUID()}`));
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'Content-Type: application/problem+json',
+    'Cache-Control: no-store',
+    'Connection: close',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function unparsable(code: string | undefined): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW') return new Problem('header-fields-too-large', 'The headers are larger than 16384 bytes');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout', 'The request took too long');
+  return new Problem('malformed-request', 'The request is not valid HTTP/1.1');
+}

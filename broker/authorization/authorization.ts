@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto';
+import type { Identity } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import { SCOPE_TOKEN } from './documents.ts';
+import type { Api, ApiCatalog, Dialect, GrantRequest, TenantGrants } from './documents.ts';
+
+/**
+ * Leave to issue one token: the only thing a token can be made, stored or looked up by. Made by
+ * {@link Authorization} and nowhere else.
+ */
+export type AuthorizedGrant = InstanceType<typeof Authorized>;
+
+class Authorized {
+  readonly tenant: string;
+  readonly clientId: string;
+  readonly api: string;
+  readonly audience: string;
+  readonly source: Api['source'];
+  readonly issuer: string;
+  readonly dialect: Dialect;
+  /** Seconds. */
+  readonly lifetime: number;
+  /** Sorted, without repetition. */
+  readonly scopes: readonly string[];
+  readonly scope: string;
+  /** Whether these are all the scopes that the tenant has at this API. */
+  readonly whole: boolean;
+  readonly organization: string | undefined;
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims and form. */
+  readonly key: string;
+  /** SHA-256 of the key, base64url: its name where it is stored. */
+  readonly digest: string;
+
+  constructor(
+    identity: Identity,
+    tenant: TenantGrants,
+    api: Api,
+    { issuer, form }: { issuer: string; form: string },
+    scopes: readonly string[],
+    whole: boolean,
+  ) {
+    this.tenant = identity.tenant;
+    this.clientId = identity.clientId;
+    this.api = api.name;
+    this.audience = api.audience;
+    this.source = api.source;
+    this.issuer = issuer;
+    this.dialect = api.dialect;
+    this.lifetime = api.lifetime;
+    this.scopes = scopes;
+    this.scope = scopes.join(' ');
+    this.whole = whole;
+    this.organization = tenant.organization ?? undefined;
+    this.claims = tenant.claims;
+    const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
+    const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, form]));
+    this.key = JSON.stringify([issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version]);
+    this.digest = sha256(this.key);
+  }
+}
+
+/** Reads `tenants/<tenant>` with the tenant's own Vault token. */
+export interface GrantReader {
+  readGrants(identity: Identity): Promise<TenantGrants | undefined>;
+}
+
+export interface AuthorizationOptions {
+  grants: GrantReader;
+  apis: ApiCatalog;
+  /** Issuer of the tokens of each source, with its trailing slash. */
+  issuers: Readonly<Record<Api['source'], string | undefined>>;
+  /** What else the tokens depend on: how they are bound to their tenant, say. A part of every key. */
+  form?: string;
+  isDisabled: (tenant: string) => boolean;
+}
+
+interface Memo {
+  readonly grants: Promise<TenantGrants | undefined>;
+  readonly authorized: Map<string, AuthorizedGrant>;
+}
+
+/** Most different requests remembered for one verified credential. */
+const MEMO_MAX = 64;
+/** Longest request that is remembered, characters: white space and repeated scopes make one as long as a client likes. */
+const MEMO_TEXT = 1024;
+
+/** MAY THEY: (Identity, request) -> AuthorizedGrant. */
+export class Authorization {
+  readonly #options: AuthorizationOptions;
+  /** Lives as long as the identity is remembered, so grants are as fresh as the verification. */
+  readonly #memos = new WeakMap<Identity, Memo>();
+
+  constructor(options: AuthorizationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns at once where this identity asked the same before.
+   * @throws {PosternError} access_denied, invalid_scope, unauthorized_client, invalid_request; temporarily_unavailable
+   */
+  authorize(identity: Identity, request: GrantRequest): AuthorizedGrant | Promise<AuthorizedGrant> {
+    if (this.#options.isDisabled(identity.tenant)) throw disabled();
+    const asked = askedFor(request);
+    const known = this.#memos.get(identity)?.authorized.get(asked);
+    return known ?? this.#authorizeAnew(identity, request, asked);
+  }
+
+  /**
+   * All that this identity's tenant may do, as fresh as its verification.
+   * @throws {PosternError} unauthorized_client where it is disabled or has no document; temporarily_unavailable
+   */
+  async tenantOf(identity: Identity): Promise<TenantGrants> {
+    if (this.#options.isDisabled(identity.tenant)) throw disabled();
+    const tenant = await this.#memoOf(identity).grants;
+    if (tenant === undefined)
+      throw new PosternError('unauthorized_client', 'Client has no grants', {
+        detail: `tenants/${identity.tenant} does not exist in Vault`,
+      });
+    // Asked again: it may have been announced while the grants were read.
+    if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();
+    return tenant;
+  }
+
+  async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
+    const memo = this.#memoOf(identity);
+    const tenant = await this.tenantOf(identity);
+    const api = await this.#apiOf(tenant, request.audience);
+    const grant = tenant.grants.find((g) => g.api === api.name);
+    if (grant === undefined) {
+      throw new PosternError(
+        'access_denied',
+        `Client "${identity.clientId}" is not authorized to access resource server "${printable(api.audience)}". It needs a grant for this API.`,
+      );
+    }
+    if (request.organization !== undefined && request.organization !== tenant.organization) {
+      throw new PosternError('access_denied', 'Client is not authorized to access this organization');
+    }
+    const issuer = this.#options.issuers[api.source];
+    if (issuer === undefined) {
+      throw new PosternError('misconfigured', 'This API is not available', {
+        detail: `API ${api.name} has the source ${api.source}, which is not configured: set POSTERN_AUTH0_ISSUER`,
+      });
+    }
+    const whole = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
+    const granted = withinLimit(whole, identity, api);
+    const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
+    const made = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === whole.length);
+    // Whichever way it is asked for, it is one: it is kept as long as its token.
+    const authorized = memo.authorized.values().find(({ key, api: name }) => key === made.key && name === made.api) ?? made;
+    if (asked.length <= MEMO_TEXT) {
+      if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
+      memo.authorized.set(asked, authorized);
+    }
+    return authorized;
+  }
+
+  #memoOf(identity: Identity): Memo {
+    let memo = this.#memos.get(identity);
+    if (memo === undefined) {
+      memo = { grants: this.#options.grants.readGrants(identity), authorized: new Map() };
+      this.#memos.set(identity, memo);
+      // A failed reading is not remembered.
+      memo.grants.catch(() => this.#memos.delete(identity));
+    }
+    return memo;
+  }
+
+  async #apiOf(tenant: TenantGrants, audience: string | undefined): Promise<Api> {
+    if (audience === undefined) {
+      const api = tenant.default_api ? await this.#options.apis.byName(tenant.default_api) : undefined;
+      if (api === undefined)
+        throw new PosternError('access_denied', 'No audience parameter was provided, and no default audience has been configured');
+      return api;
+    }
+    const api = await this.#options.apis.byAudience(audience);
+    if (api === undefined) throw new PosternError('access_denied', `Service not enabled within domain: ${printable(audience)}`);
+    return api;
+  }
+}
+
+function disabled(): PosternError {
+  return new PosternError('unauthorized_client', 'Client is disabled');
+}
+
+/** No parameter can hold a NUL (they are refused when parsed), so the parts cannot run into each other. */
+function askedFor({ audience, scope, organization }: GrantRequest): string {
+  return `${audience ?? '\0'}\0${scope ?? '\0'}\0${organization ?? '\0'}`;
+}
+
+/** A key that is narrowed to scopes of other APIs gets nothing here, not even a token without scopes. @throws {PosternError} access_denied */
+function withinLimit(granted: readonly string[], { limit, clientId }: Identity, api: Api): readonly string[] {
+  if (limit === undefined) return granted;
+  const left = granted.filter((s) => limit.scopes.includes(s));
+  if (left.length > 0) return left;
+  throw new PosternError(
+    'access_denied',
+    `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its key is limited to scopes that are none of this API's.`,
+  );
+}
+
+/** RFC 6749 §3.3: space-delimited, the order does not matter. */
+function requestedScopes(scope: string, granted: readonly string[]): readonly string[] {
+  const requested = sortedSet(scope.split(' ').filter((s) => s !== ''));
+  if (requested.length === 0) return granted;
+  if (requested.some((s) => !SCOPE_TOKEN.test(s))) throw new PosternError('invalid_scope', 'The scope parameter is malformed');
+  const refused = requested.filter((s) => !granted.includes(s));
+  if (refused.length > 0)
+    throw new PosternError('invalid_scope', `Client has not been granted scopes: ${refused.slice(0, 20).map(printable).join(', ')}`);
+  return requested;
+}
+
+function sortedSet(values: readonly string[]): string[] {
+  return [...new Set(values)].sort();
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}
+
+/** RFC 6749 §5.2 allows printable ASCII in error_description, without `"` and `\`. */
+function printable(text: string): string {
+  return text.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?').slice(0, 200);
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { NAME } from '#broker/credential/identity.ts';
+
+/** An OAuth scope token: RFC 6749 §3.3. */
+export const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/;
+
+export const apiName = z.string().regex(NAME, 'must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends');
+const scopes = z.array(z.string().regex(SCOPE_TOKEN, 'is no OAuth scope token')).max(500);
+
+/**
+ * Auth0's token dialects ("Access token profiles"): `access_token` has azp and gty, `rfc9068_profile`
+ * client_id, jti and `typ: at+jwt`; the `_authz` ones add permissions[].
+ */
+export const DIALECTS = ['access_token', 'access_token_authz', 'rfc9068_profile', 'rfc9068_profile_authz'] as const;
+export type Dialect = (typeof DIALECTS)[number];
+
+/** `apis/<api>`: a resource server (Auth0: API) and where its tokens come from. */
+export const apiDocument = z.object({
+  audience: z.string().min(1).max(1024),
+  source: z.enum(['auth0', 'transit']),
+  scopes: scopes.default([]),
+  /** Seconds a token of source transit lives; Auth0 sets its own. Auth0's default is 86,400, its most 2,592,000. */
+  lifetime: z.number().int().min(30).max(2_592_000).default(86_400),
+  dialect: z.enum(DIALECTS).default('access_token'),
+});
+
+export type Api = z.infer<typeof apiDocument> & { readonly name: string };
+
+/** Claims that are the issuer's own to set; a tenant's extra claims are namespaced URIs, as Auth0 demands. */
+const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is no namespaced claim: use a URI such as https://example.com/plan');
+
+/** `tenants/<tenant>`: what a tenant may have. */
+export const tenantDocument = z.object({
+  grants: z
+    .array(z.object({ api: apiName, scopes: scopes.default([]) }))
+    .max(200)
+    .default([]),
+  default_api: apiName.nullish(),
+  /** APIs that this tenant serves: it may introspect every tenant's tokens for them. */
+  introspects: z.array(apiName).max(200).default([]),
+  /** Auth0 organization id. */
+  organization: z.string().min(1).max(128).nullish(),
+  claims: z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({}),
+  disabled: z.boolean().default(false),
+});
+
+export type TenantGrants = z.infer<typeof tenantDocument>;
+
+/** The APIs that exist; reading them is the broker's right, they are no tenant's secret. */
+export interface ApiCatalog {
+  byAudience(audience: string): Api | undefined | Promise<Api | undefined>;
+  byName(name: string): Api | undefined | Promise<Api | undefined>;
+}
+
+/** What a client asks for; undefined where it left a parameter out. */
+export interface GrantRequest {
+  readonly audience: string | undefined;
+  readonly scope: string | undefined;
+  readonly organization: string | undefined;
+}

@@ -1,0 +1,41 @@
+import { AppRoleCredential } from './approle.ts';
+import { ClientAssertion } from './assertion.ts';
+import type { Identity } from './identity.ts';
+import type { VerifiedCredentials } from './verified-credentials.ts';
+import type { SubjectToken } from './subject-token.ts';
+
+/** By what a client may authenticate (RFC 6749 §2.3): its secret, or an assertion signed by its own key (RFC 7523). */
+export type ClientCredential = AppRoleCredential | ClientAssertion;
+
+/** All by which a caller is known, whatever the door. */
+export type Credential = ClientCredential | SubjectToken;
+
+/** WHO: the one way from any credential to an {@link Identity}. */
+export interface CredentialVerifier {
+  /**
+   * @returns at once where the verification is remembered, else a promise.
+   * @throws {PosternError} invalid_client (of a subject token: invalid_request), too_many_requests, temporarily_unavailable
+   */
+  verify(credential: Credential, address: string): Identity | Promise<Identity>;
+}
+
+export interface VerifiersOptions {
+  secrets: Pick<VerifiedCredentials, 'verify'>;
+  assertions: { verify(assertion: ClientAssertion, address: string): Promise<Identity> };
+  subjects: { verify(token: SubjectToken, address: string): Promise<Identity> };
+}
+
+/** Each kind of credential to whom it concerns. */
+export class Verifiers implements CredentialVerifier {
+  readonly #options: VerifiersOptions;
+
+  constructor(options: VerifiersOptions) {
+    this.#options = options;
+  }
+
+  verify(credential: Credential, address: string): Identity | Promise<Identity> {
+    if (credential instanceof AppRoleCredential) return this.#options.secrets.verify(credential, address);
+    if (credential instanceof ClientAssertion) return this.#options.assertions.verify(credential, address);
+    return this.#options.subjects.verify(credential, address);
+  }
+}

@@ -1,0 +1,52 @@
+import { NO_EPOCH } from '#broker/credential/announcements.ts';
+import type { Epoch } from '#broker/credential/announcements.ts';
+import { PosternError } from '#broker/error.ts';
+import { EPOCH_PATH, epochDocument } from '#broker/vault/announcements.ts';
+import type { VaultAccess } from './access.ts';
+import { checkAndSet } from './check-and-set.ts';
+
+/** Announcements kept in the document; a broker that missed more forgets all that it remembers. */
+const RECENT = 64;
+
+/** What an announcement says beside "this tenant changed". */
+export type Change = 'changed' | 'disable' | 'enable';
+
+/** @throws {PosternError} misconfigured where the document is not valid */
+export async function readEpoch(access: VaultAccess): Promise<Epoch> {
+  return (await readVersion(access)).epoch;
+}
+
+/**
+ * Tells every broker that a tenant changed: each forgets what it remembers of it within 2 s. Written by check-and-set, so
+ * that no announcement is lost when several operators announce at once.
+ * @returns the epoch as written
+ * @throws {PosternError} conflict after 50 lost races
+ */
+export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Epoch> {
+  return checkAndSet(async () => {
+    const { epoch: before, version } = await readVersion(access);
+    const after = nextEpoch(before, tenant, change);
+    return async () => {
+      await access.call(`announce the change of ${tenant}`, ({ documents, as }) => documents.write(EPOCH_PATH, { ...after }, version, as));
+      return after;
+    };
+  });
+}
+
+export function nextEpoch(before: Epoch, tenant: string, change: Change): Epoch {
+  const epoch = before.epoch + 1;
+  const others = before.disabled.filter((one) => one !== tenant);
+  const disabled = change === 'changed' ? before.disabled : change === 'disable' ? [...others, tenant].sort() : others;
+  return { epoch, disabled, recent: [...before.recent, { epoch, tenant }].slice(-RECENT) };
+}
+
+async function readVersion(access: VaultAccess): Promise<{ epoch: Epoch; version: number }> {
+  const { data, version } = await access.call('read the announcements', ({ documents, as }) => documents.read(EPOCH_PATH, as));
+  // Deleted by somebody: counting goes on from the version, which only grows, so that brokers see something new.
+  if (data === undefined) return { epoch: { ...NO_EPOCH, epoch: version }, version };
+  const parsed = epochDocument.safeParse(data);
+  if (parsed.success) return { epoch: parsed.data, version };
+  throw new PosternError('misconfigured', `${access.mounts.kv}/${EPOCH_PATH} in Vault is not valid`, {
+    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${EPOCH_PATH}`,
+  });
+}

@@ -1,0 +1,126 @@
+import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
+import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
+import { PosternError } from '#broker/error.ts';
+import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
+import { settleRotations } from './settle.ts';
+import { checkTenantId } from '#broker/operator/name.ts';
+import { showTenant } from '#broker/operator/tenant/tenant.ts';
+
+export interface IssueKeyOptions {
+  tenant: string;
+  /** For people: what this key is for. */
+  name?: string;
+  /** Seconds until it ends; 0: until revoked. Default: the role's. */
+  ttl?: number;
+  /** Where it may be used from. Default: the role's. */
+  cidrs?: readonly string[];
+  /** What it is narrowed to, within the tenant's grants. Default: all that the tenant has, now and later. */
+  scopes?: readonly string[];
+  /** For people and secret scanners; Vault does not know it. Default `live`. */
+  environment?: string;
+  /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
+  keyId?: string;
+}
+
+export interface IssuedKey {
+  tenant: string;
+  /** The key itself: shown once, kept nowhere. */
+  key: string;
+  key_id: string;
+  accessor: string | null;
+  name: string | null;
+  environment: string;
+  scopes: string[] | null;
+  cidrs: string[];
+  issued_by: string;
+  /** ISO 8601; null: until revoked. */
+  expires_at: string | null;
+  /** What the operator should know. */
+  warnings: string[];
+}
+
+export const DEFAULT_ENVIRONMENT = 'live';
+
+/**
+ * Issues one more API key of a tenant. It is made here from the secret_id, so it can't come response-wrapped.
+ * @throws {PosternError} not_found, invalid_request; access_denied; temporarily_unavailable
+ */
+export async function issueKey(access: VaultAccess, options: IssueKeyOptions): Promise<IssuedKey> {
+  const { tenant, scopes } = options;
+  checkTenantId(tenant);
+  if (scopes !== undefined) await checkScopes(access, tenant, scopes);
+  // Keys whose end has come go by the way; what fails here is left to the next run.
+  await settleRotations(access, tenant).catch(() => {});
+  return issueAs(access, options.keyId ?? newKeyId(), options);
+}
+
+/** Issues it under a key id that was noted before, in place of another. The scopes are not compared with the tenant's grants. */
+export async function issueAs(access: VaultAccess, keyId: string, options: IssueKeyOptions & { replaces?: string }): Promise<IssuedKey> {
+  const { tenant, environment = DEFAULT_ENVIRONMENT, replaces } = options;
+  if (!ENVIRONMENT.test(environment)) throw new PosternError('invalid_request', 'An environment is 1 to 16 characters of a-z and 0-9');
+  const scopes = options.scopes === undefined ? undefined : [...new Set(options.scopes)].sort();
+  // Before anything is issued: what does not fit into a key is told, and leaves nothing behind.
+  ApiKey.format(environment, await readRoleId(access, tenant), NOBODY);
+  const issued = await issueSecretId(access, {
+    tenant,
+    wrap: false,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+    ...(options.cidrs === undefined ? {} : { cidrs: options.cidrs }),
+    metadata: {
+      [KEY_METADATA.keyId]: keyId,
+      [KEY_METADATA.environment]: environment,
+      ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
+      ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
+    },
+  });
+  return {
+    tenant,
+    key: ApiKey.format(environment, issued.role_id, issued.secret_id ?? ''),
+    key_id: keyId,
+    accessor: issued.accessor,
+    name: issued.name,
+    environment,
+    scopes: scopes ?? null,
+    cidrs: issued.cidrs,
+    issued_by: issued.issued_by,
+    expires_at: issued.expires_at,
+    warnings: issued.warnings,
+  };
+}
+
+/** Stands for a secret_id where only the rest is tried. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/** A limit that names nothing of the tenant's would be a key that is good for nothing, found out by the customer. */
+async function checkScopes(access: VaultAccess, tenant: string, scopes: readonly string[]): Promise<void> {
+  if (scopes.length === 0)
+    throw new PosternError('invalid_request', 'A key is narrowed to one scope at least', {
+      detail: 'Name no scope for a key that has all that its tenant has.',
+    });
+  const malformed = scopes.filter((scope) => !SCOPE_TOKEN.test(scope));
+  if (malformed.length > 0)
+    throw new PosternError('invalid_request', `${JSON.stringify(malformed[0]?.slice(0, 60))} is no OAuth scope`, {
+      detail: 'Name each scope by an option of its own.',
+    });
+  if (Buffer.byteLength([...new Set(scopes)].join(' ')) > MAX_METADATA_VALUE) {
+    throw new PosternError(
+      'invalid_request',
+      `These scopes are longer than ${MAX_METADATA_VALUE} characters together, which is what Vault keeps with a login`,
+      {
+        detail: 'Make a tenant that is granted just these, and issue its key without naming scopes.',
+      },
+    );
+  }
+  const [{ grants }, apis] = await Promise.all([showTenant(access, tenant), readApis(access)]);
+  const granted = new Set(grants.flatMap(({ api, scopes: at }) => at.filter((scope) => apis.get(api)?.scopes.includes(scope))));
+  const refused = scopes.filter((scope) => !granted.has(scope));
+  if (refused.length > 0) {
+    throw new PosternError('invalid_request', `${tenant} is not granted ${refused.slice(0, 20).join(', ')}, so its key can't be either`, {
+      detail: `It has ${granted.size === 0 ? 'no scopes' : [...granted].sort().slice(0, 50).join(', ')}.`,
+    });
+  }
+}

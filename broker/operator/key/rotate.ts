@@ -1,0 +1,193 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PosternError } from '#broker/error.ts';
+import { newKeyId } from '#broker/vault/key-metadata.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { announce } from '#broker/operator/announcement.ts';
+import { checkKeyName, keyViewOf, pickKey } from './list.ts';
+import type { KeyView } from './list.ts';
+import { issueAs } from './issue.ts';
+import type { IssuedKey } from './issue.ts';
+import { destroyStrays, settleRotations } from './settle.ts';
+import { checkTenantId } from '#broker/operator/name.ts';
+import { whoIs } from '#broker/operator/whoami.ts';
+import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
+import { changeRotations, readRotations } from './rotations.ts';
+import { readSecretIds, requireRole } from '#broker/operator/secret/secret-id.ts';
+
+export interface RotateOptions {
+  tenant: string;
+  /** Key id or accessor of the key that ends. */
+  key: string;
+  /** Seconds for which it goes on beside the new one; 0: it ends at once. */
+  overlap: number;
+  /** Hands over the new key. Only when this has ended well does the old key get an end: what it throws leaves the old one as it is. */
+  deliver: (issued: RotatedKey) => Promise<void> | void;
+  /** Aborting begins nothing further; once the new key is issued, it is delivered and noted all the same. */
+  signal?: AbortSignal;
+}
+
+export interface RotatedKey extends IssuedKey {
+  /** Key id of the old one. */
+  replaces: string;
+  /** ISO 8601: when the old one ends. */
+  replaces_until: string;
+  /** Keys destroyed now that an interrupted run had issued, and perhaps shown. */
+  abandoned: string[];
+}
+
+export const MAX_OVERLAP = 30 * 86_400;
+/** Confirmations tried while Vault is away, since the new key is out already. */
+const CONFIRMATIONS = 4;
+
+/**
+ * Issues a key in place of another and ends that one after the overlap. `keys/<tenant>` notes the key id of the new one before it is
+ * issued, and the old one's end after it was delivered, each by check-and-set. So a run that was interrupted leaves at most one
+ * new key, which nobody need have seen: the same call destroys it and issues another. Of two at once the later goes on, and the earlier
+ * destroys its own.
+ *
+ * Brokers refuse the old key from its end on; {@link settleRotations} then destroys it, since Vault can't shorten a secret_id's life.
+ *
+ * @returns what the operator should know after it was delivered
+ * @throws {PosternError} not_found; conflict where it is replaced already, or somebody else rotates it; invalid_request; temporarily_unavailable
+ */
+export async function rotateKey(access: VaultAccess, options: RotateOptions): Promise<{ warnings: string[] }> {
+  const { tenant, overlap, signal } = options;
+  checkTenantId(tenant);
+  checkKeyName(options.key);
+  if (!(Number.isInteger(overlap) && overlap >= 0 && overlap <= MAX_OVERLAP))
+    throw new PosternError('invalid_request', 'An overlap is 0 s to 30 days');
+  await settleRotations(access, tenant);
+  const old = await replaceable(access, tenant, options.key);
+  const keyId = newKeyId();
+  await claim(access, tenant, old, keyId);
+  const abandoned = await destroyStrays(access, tenant, old.key_id, keyId);
+  const life = await lifeOf(access, old);
+  signal?.throwIfAborted();
+  const issued = await issueAs(access, keyId, {
+    tenant,
+    replaces: old.key_id,
+    ...(old.name === null ? {} : { name: old.name }),
+    ...(old.environment === null ? {} : { environment: old.environment }),
+    ...(old.scopes === null ? {} : { scopes: old.scopes }),
+    ...(old.cidrs.length === 0 ? {} : { cidrs: old.cidrs }),
+    ttl: life.ttl,
+  });
+  await requireClaim(access, old, issued);
+  const until = Math.floor((await whoIs(access)).now / 1000) + overlap;
+  const ends = Math.min(until * 1000, old.expires_at === null ? Infinity : Date.parse(old.expires_at));
+  await options.deliver({
+    ...issued,
+    replaces: old.key_id,
+    replaces_until: new Date(ends).toISOString(),
+    abandoned,
+    warnings: [...issued.warnings, ...life.warnings],
+  });
+  await confirm(access, old, issued, until);
+  const warnings: string[] = [];
+  if (overlap === 0) {
+    await revokeSecretId(access, { tenant, accessors: [old.accessor] })
+      .then(() => settleRotations(access, tenant))
+      .catch(() =>
+        warnings.push(`Brokers refuse ${old.key_id} within 30 s, but it could not be destroyed at Vault yet: postern key prune ${tenant}`),
+      );
+    return { warnings };
+  }
+  // Without the announcement brokers learn of the end when they verify the key again.
+  await announce(access, tenant).catch(() =>
+    warnings.push(`The end of ${old.key_id} could not be announced: brokers learn of it within 30 s.`),
+  );
+  return { warnings };
+}
+
+/** The key that is to be replaced. @throws {PosternError} not_found, conflict */
+async function replaceable(access: VaultAccess, tenant: string, which: string): Promise<KeyView> {
+  const [stored, { rotations }, { now }] = await Promise.all([readSecretIds(access, tenant), readRotations(access, tenant), whoIs(access)]);
+  const old = pickKey(
+    stored.flatMap((one) => keyViewOf(one, rotations, now) ?? []),
+    tenant,
+    which,
+  );
+  if (old.state === 'active') return old;
+  if (old.state === 'unconfirmed') {
+    throw new PosternError('conflict', `${old.key_id} was issued by a rotation that was interrupted`, {
+      detail: `Run that again: postern key rotate ${tenant} ${old.replaces}`,
+    });
+  }
+  if (old.state === 'ended')
+    throw new PosternError('conflict', `${old.key_id} has ended`, { detail: `Issue another: postern key issue ${tenant}` });
+  throw replacedAlready(old.key_id, old.replaced_by, old.expires_at);
+}
+
+function replacedAlready(keyId: string, by: string | null, endsAt: string | null): PosternError {
+  return new PosternError('conflict', `${keyId} is replaced already by ${by} and ends at ${endsAt}`, {
+    detail: 'Rotate the new one, or end the old one now: postern key revoke',
+  });
+}
+
+/** Notes which key id the new key will have. A claim of a run that was interrupted, or is still under way, falls. */
+async function claim(access: VaultAccess, tenant: string, old: KeyView, newId: string): Promise<void> {
+  await changeRotations(access, tenant, (rotations) => {
+    const before = rotations.find(({ key_id: keyId }) => keyId === old.key_id);
+    if (before !== undefined && before.until !== null)
+      throw replacedAlready(old.key_id, before.new_key_id, new Date(before.until * 1000).toISOString());
+    return [...rotations.filter((one) => one !== before), { key_id: old.key_id, accessor: old.accessor, new_key_id: newId, until: null }];
+  });
+}
+
+/** The life of the old key, anew: one that ends is never followed by one that does not. */
+async function lifeOf(access: VaultAccess, old: KeyView): Promise<{ ttl: number; warnings: string[] }> {
+  const limit = (await requireRole(access, old.tenant))['secret_id_ttl'];
+  const longest = typeof limit === 'number' && limit > 0 ? limit : Infinity;
+  const from = old.issued_at === null ? Date.now() : Date.parse(old.issued_at);
+  const life = old.expires_at === null ? Infinity : Math.max(60, Math.round((Date.parse(old.expires_at) - from) / 1000));
+  const ttl = Math.min(life, longest);
+  const warnings =
+    ttl < life
+      ? [
+          `It ends after ${ttl} s, which is now the longest life of this tenant's credentials; the old key had ${life === Infinity ? 'no end' : `${life} s`}.`,
+        ]
+      : [];
+  return { ttl: ttl === Infinity ? 0 : ttl, warnings };
+}
+
+/** @throws {PosternError} conflict, after destroying the new key, where another run has claimed the rotation since */
+async function requireClaim(access: VaultAccess, old: KeyView, issued: IssuedKey): Promise<void> {
+  const { rotations } = await readRotations(access, old.tenant);
+  if (rotations.some((one) => one.key_id === old.key_id && one.new_key_id === issued.key_id)) return;
+  throw await lost(access, old, issued, 'before it was shown');
+}
+
+async function lost(access: VaultAccess, old: KeyView, issued: IssuedKey, when: string): Promise<PosternError> {
+  if (issued.accessor !== null) await revokeSecretId(access, { tenant: old.tenant, accessors: [issued.accessor] });
+  return new PosternError('conflict', `Somebody else rotates ${old.key_id} too: the key issued here was destroyed ${when}`, {
+    detail: `Use the other one. See: postern key list ${old.tenant}`,
+  });
+}
+
+/** Gives the old key its end, in seconds since 1970. @throws {PosternError} conflict where another run has claimed the rotation since */
+async function confirm(access: VaultAccess, old: KeyView, issued: IssuedKey, until: number): Promise<void> {
+  let ours = false;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await changeRotations(access, old.tenant, (rotations) => {
+        const mine = rotations.find((one) => one.key_id === old.key_id && one.new_key_id === issued.key_id);
+        ours = mine !== undefined;
+        // An end that is there already was noted by a write whose answer was lost.
+        if (mine === undefined || mine.until !== null) return undefined;
+        return rotations.map((one) => (one === mine ? { ...one, until } : one));
+      });
+      break;
+    } catch (error) {
+      if (!(error instanceof PosternError)) throw error;
+      if (error.code !== 'temporarily_unavailable' || attempt === CONFIRMATIONS) throw unconfirmed(error, old);
+      await sleep(300 * attempt);
+    }
+  }
+  if (!ours) throw await lost(access, old, issued, 'after it was shown');
+}
+
+function unconfirmed(error: PosternError, old: KeyView): PosternError {
+  return new PosternError(error.code, `The new key was shown, but this could not be noted: ${old.key_id} goes on without an end`, {
+    detail: `Do not use the key that was shown. Run the same command again: it destroys that one and issues another. ${error.message}${error.detail === undefined ? '' : ` ${error.detail}`}`,
+  });
+}

@@ -1,0 +1,37 @@
+import { PosternError } from '#broker/error.ts';
+import { rotationsDocument, rotationsPath } from '#broker/vault/key-ends.ts';
+import type { Rotations } from '#broker/vault/key-ends.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { checkAndSet } from '#broker/operator/check-and-set.ts';
+
+/** The keys of a tenant that are being replaced. @throws {PosternError} misconfigured where the document is not valid */
+export async function readRotations(access: VaultAccess, tenant: string): Promise<{ rotations: Rotations; version: number }> {
+  const path = rotationsPath(tenant);
+  const { data, version } = await access.call(`read the rotations of ${tenant}`, ({ documents, as }) => documents.read(path, as));
+  const parsed = rotationsDocument.safeParse(data ?? {});
+  if (parsed.success) return { rotations: parsed.data.rotations, version };
+  throw new PosternError('misconfigured', `${access.mounts.kv}/${path} in Vault is not valid`, {
+    detail: `Brokers serve no API key of ${tenant} until it is. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${path}`,
+  });
+}
+
+/**
+ * Changes them by check-and-set: of several at once each sees what the one before has written.
+ * @param edit returns undefined where nothing is to be changed; what it throws passes
+ * @throws {PosternError} conflict after 50 lost races
+ */
+export async function changeRotations(
+  access: VaultAccess,
+  tenant: string,
+  edit: (rotations: Rotations) => Rotations | undefined,
+): Promise<void> {
+  await checkAndSet(async () => {
+    const { rotations, version } = await readRotations(access, tenant);
+    const edited = edit(rotations);
+    if (edited === undefined) return () => Promise.resolve();
+    return async () =>
+      void (await access.call(`note a rotation of ${tenant}`, ({ documents, as }) =>
+        documents.write(rotationsPath(tenant), { rotations: edited }, version, as),
+      ));
+  });
+}

@@ -1,0 +1,40 @@
+import { PosternError } from '#broker/error.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+
+/** A Vault fault in an operator's words, with the remedy in `detail`; anything else passes. */
+export function explain(error: unknown, doing: string, address: string): unknown {
+  if (!(error instanceof VaultFault)) return error;
+  switch (error.isOfNoNamespace ? 'denied' : error.reason) {
+    case 'unreachable':
+    case 'timeout':
+      return new PosternError('temporarily_unavailable', `${error.message} at ${address}`, {
+        detail: 'Is VAULT_ADDR right (http or https?), and can this machine reach it? Try: curl "$VAULT_ADDR/v1/sys/health"',
+      });
+    case 'denied':
+      return new PosternError('access_denied', `Vault refuses to ${doing} (permission denied)`, {
+        detail:
+          'Has your token ended (vault token lookup)? Else it lacks the policy postern-operator: log in with `vault login -method=oidc role=operator`.',
+      });
+    case 'unavailable':
+      return new PosternError('temporarily_unavailable', `Vault cannot ${doing} now`, {
+        detail: `${error.message}. Is it sealed, or without an active node (vault status)?`,
+      });
+    case 'throttled':
+      return new PosternError('too_many_requests', `Vault lets nobody ${doing} this often`, {
+        detail: 'A rate-limit quota is used up. Try again in a moment.',
+        ...(error.retryAfter === undefined ? {} : { retryAfter: error.retryAfter }),
+      });
+    case 'not_found':
+      return new PosternError('not_found', `Vault has nothing there to ${doing}`, {
+        detail: `${error.message}. Is Vault set up (terraform apply), and are the mounts named as there?`,
+      });
+    case 'invalid':
+      return new PosternError('invalid_request', `Vault does not accept what it needs to ${doing}`, { detail: error.message });
+    case 'conflict':
+      return new PosternError('conflict', `Somebody else changed it while you were about to ${doing}`, {
+        detail: 'Look at it again and repeat.',
+      });
+    case 'redirected':
+      return new PosternError('misconfigured', `Vault answers at another address`, { detail: error.message });
+  }
+}

@@ -1,0 +1,101 @@
+import { PosternError } from '#broker/error.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { announce } from '#broker/operator/announcement.ts';
+import { ACCESSOR, checkTenantId } from '#broker/operator/name.ts';
+import { inParallel } from '#broker/operator/parallel.ts';
+import { WIDTH, listAccessors, lookUpSecretId, requireRole } from './secret-id.ts';
+import type { Progress } from './secret-id.ts';
+
+export interface RevokeOptions {
+  tenant: string;
+  /** Which; `all`: every one that there is. */
+  accessors: readonly string[] | 'all';
+  onProgress?: Progress;
+  /** Aborting begins no further revocation; what was revoked by then is announced all the same. */
+  signal?: AbortSignal;
+}
+
+export interface Revocation {
+  tenant: string;
+  /** Accessors destroyed now. */
+  revoked: string[];
+  /** Accessors that the tenant does not have: destroyed before, ended, or never there. */
+  missing: string[];
+  /** Of the announcement: every broker that has read it refuses the credential. */
+  epoch: number;
+}
+
+/**
+ * Destroys secret_ids at Vault and then announces it, so that every broker forgets within 2 s. In this order: a broker that
+ * forgot first would verify the credential once more, and find it good. Whoever is interrupted in between repeats the call, which announces
+ * again; without that, brokers forget by themselves within 30 s.
+ *
+ * @throws {PosternError} what stopped it half-way, after announcing what was destroyed
+ */
+export async function revokeSecretId(access: VaultAccess, options: RevokeOptions): Promise<Revocation> {
+  const { tenant, signal } = options;
+  checkTenantId(tenant);
+  const given = options.accessors === 'all' ? [] : [...new Set(options.accessors)];
+  const malformed = given.filter((accessor) => !ACCESSOR.test(accessor));
+  if (malformed.length > 0 || (options.accessors !== 'all' && given.length === 0)) {
+    throw new PosternError('invalid_request', 'An accessor is needed, such as 6f1c7f02-6c51-4d0a-8f0e-2d9a4d1f3b55', {
+      detail: 'See `postern secret list`. A secret_id is no accessor, and must not be typed here.',
+    });
+  }
+  // A mistyped tenant is told as such, not as one whose accessors are gone.
+  await requireRole(access, tenant);
+  const accessors = options.accessors === 'all' ? await listAccessors(access, tenant) : given;
+  const revoked: string[] = [];
+  const missing: string[] = [];
+  let failure: unknown;
+  try {
+    await inParallel(accessors, WIDTH, async (accessor) => {
+      signal?.throwIfAborted();
+      const there = await destroy(access, tenant, accessor);
+      (there ? revoked : missing).push(accessor);
+      options.onProgress?.(revoked.length + missing.length, accessors.length);
+    });
+  } catch (error) {
+    failure = error;
+  }
+  // Nothing was destroyed and something broke: there is nothing to announce.
+  if (failure !== undefined && revoked.length === 0) throw failure;
+  const { epoch } = await announce(access, tenant).catch((error: unknown) => {
+    throw unannounced(error, tenant, revoked.length);
+  });
+  if (failure !== undefined) throw halfWay(failure, signal?.aborted === true, `${revoked.length} of ${accessors.length}`, tenant);
+  return { tenant, revoked, missing, epoch };
+}
+
+/** @returns whether it was there */
+async function destroy(access: VaultAccess, tenant: string, accessor: string): Promise<boolean> {
+  // Vault answers the destruction of an unknown accessor with an internal error: ask before.
+  if ((await lookUpSecretId(access, tenant, accessor)) === undefined) return false;
+  const path = `auth/${access.mounts.approle}/role/${tenant}/secret-id-accessor/destroy`;
+  try {
+    await access.call(`revoke a secret_id of ${tenant}`, ({ client, as }) => client.write(path, { secret_id_accessor: accessor }, as));
+  } catch (error) {
+    // Its answer was lost, or somebody else was faster: what counts is whether it is gone.
+    if ((await lookUpSecretId(access, tenant, accessor).catch(() => 'unknown')) !== undefined) throw error;
+  }
+  return true;
+}
+
+function unannounced(error: unknown, tenant: string, count: number): PosternError {
+  const said = error instanceof PosternError ? error : undefined;
+  return new PosternError(
+    said?.code ?? 'temporarily_unavailable',
+    `${count} secret_id(s) of ${tenant} are destroyed, but this could not be announced: brokers may serve them for 30 s more`,
+    {
+      detail: `Run the same command again: it announces once more. ${said?.message ?? ''}${said?.detail === undefined ? '' : ` ${said.detail}`}`,
+    },
+  );
+}
+
+function halfWay(failure: unknown, aborted: boolean, count: string, tenant: string): unknown {
+  if (!(failure instanceof PosternError) && !aborted) return failure;
+  const said = failure instanceof PosternError ? failure : new PosternError('temporarily_unavailable', 'it was interrupted');
+  return new PosternError(said.code, `Only ${count} secret_ids of ${tenant} are revoked (and announced): ${said.message}`, {
+    detail: `Run the same command again.${said.detail === undefined ? '' : ` ${said.detail}`}`,
+  });
+}

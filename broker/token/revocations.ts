@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NAME } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+
+/** One token that was taken back before its end. */
+export interface RevokedToken {
+  /** Hexadecimal. The token itself is kept nowhere. */
+  readonly sha256: string;
+  readonly tenant: string;
+  /** When it would end anyway, and is forgotten here; seconds since 1970. */
+  readonly exp: number;
+  /** When it was revoked, seconds since 1970; 0 where that is no longer kept. */
+  readonly at: number;
+}
+
+/** What every replica reads each second. */
+export interface RecentRevocations {
+  /** How many there ever were. */
+  readonly serial: number;
+  /** The latest, newest last. Those that came before were moved to the archive. */
+  readonly recent: readonly RevokedToken[];
+  /** Names the state read, for check-and-set. */
+  readonly version: number;
+}
+
+/** The port to what the replicas share. A faulty document throws: nobody guesses that nothing was revoked. */
+export interface RevocationLog {
+  readRecent(): Promise<RecentRevocations>;
+  readArchive(): Promise<RevokedToken[]>;
+  /** @returns what is there now; undefined when somebody else was faster. @throws {PosternError} temporarily_unavailable, when it is full too */
+  append(token: RevokedToken, after: RecentRevocations): Promise<RecentRevocations | undefined>;
+}
+
+export interface RevocationsOptions {
+  log: RevocationLog;
+  /** Most revocations of one tenant in 60 s, on all replicas together. Default 10. */
+  perMinute?: number;
+  now?: () => number;
+}
+
+/** Most revoked tokens of one tenant that have not ended yet: one tenant must not fill what all share. */
+export const MAX_PER_TENANT = 1_000;
+/** Each lost race means that somebody else's revocation went through. */
+const ATTEMPTS = 12;
+/** Most revocations that wait for their turn in one process. */
+const QUEUE = 200;
+/** An ended token is remembered so much longer: clocks differ. Seconds. */
+const KEPT_AFTER_END = 60;
+/** Between two looks for what has ended, ms. */
+const TIDY_EVERY = 60_000;
+
+/**
+ * Tokens that were taken back. Memory follows the shared log, which is read with the epoch each second: what one
+ * replica revokes is revoked on all of them within 2 s. Nothing that was learnt is unlearnt before the token's own end.
+ */
+export class Revocations {
+  readonly #log: RevocationLog;
+  readonly #perMinute: number;
+  readonly #now: () => number;
+  readonly #revoked = new Map<string, RevokedToken>();
+  #serial: number | undefined;
+  #tidyAt = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(options: RevocationsOptions) {
+    this.#log = options.log;
+    this.#perMinute = options.perMinute ?? 10;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** @param sha256 hexadecimal */
+  has(sha256: string): boolean {
+    return this.#revoked.has(sha256);
+  }
+
+  /** How many are remembered. */
+  get size(): number {
+    return this.#revoked.size;
+  }
+
+  /** Learns what was revoked since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
+  async look(): Promise<void> {
+    await this.#learn(await this.#log.readRecent());
+    this.#tidy();
+  }
+
+  /**
+   * Takes a token back, for good. It is written in one piece: after an error nothing is half done, and the same call again
+   * does what is missing.
+   * @returns false where it was revoked before
+   * @throws {PosternError} too_many_requests; temporarily_unavailable when the log can't be written
+   */
+  async revoke(token: Omit<RevokedToken, 'at'>): Promise<boolean> {
+    if (this.has(token.sha256)) return false;
+    // Before anybody's turn, and at no cost to Vault.
+    this.#requireAllowance(token.tenant);
+    if (this.#waiting >= QUEUE) throw busy('too many revocations wait for their turn');
+    this.#waiting++;
+    // One after another: those of one process would only lose races to each other.
+    const turn = this.#turn.then(() => this.#write(token)).finally(() => this.#waiting--);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #write(token: Omit<RevokedToken, 'at'>): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      const before = await this.#log.readRecent();
+      await this.#learn(before);
+      if (this.has(token.sha256)) return false;
+      this.#requireAllowance(token.tenant);
+      const after = await this.#log.append({ ...token, at: Math.floor(this.#now() / 1000) }, before);
+      if (after !== undefined) {
+        await this.#learn(after);
+        return true;
+      }
+      if (attempt === ATTEMPTS) throw busy('too many replicas write state/revocations at once');
+      await sleep(Math.random() * 20 * attempt);
+    }
+  }
+
+  /** Each revocation makes the next exchange ask the source, which may be metered. */
+  #requireAllowance(tenant: string): void {
+    const now = this.#now() / 1000;
+    const own = [...this.#revoked.values()].filter((one) => one.tenant === tenant && one.exp > now);
+    const lately = own
+      .map(({ at }) => at)
+      .filter((at) => at > now - 60)
+      .sort((a, b) => a - b);
+    if (lately.length >= this.#perMinute) {
+      // The one that must leave the window before another fits.
+      const first = lately[lately.length - this.#perMinute]!;
+      throw tooMany('Too many revocations, try again later', first + 60 - now);
+    }
+    if (own.length >= MAX_PER_TENANT)
+      throw tooMany('Too many revoked tokens that have not ended yet', Math.min(...own.map(({ exp }) => exp)) - now);
+  }
+
+  async #learn({ serial, recent }: RecentRevocations): Promise<void> {
+    const known = this.#serial;
+    for (const one of recent) this.#remember(one);
+    // All that happened since stands in `recent`, else some of it was moved to the archive meanwhile. A log that counts backwards was restored from
+    // an older version: what it says is learnt, and nothing forgotten.
+    const missed = known === undefined || serial < known ? serial > recent.length : serial - known > recent.length;
+    if (missed) for (const one of await this.#log.readArchive()) this.#remember(one);
+    // Only now: when the archive could not be read, the next look tries it again.
+    this.#serial = serial;
+  }
+
+  #remember(one: RevokedToken): void {
+    const known = this.#revoked.get(one.sha256);
+    // The archive does not know when it was.
+    if (known === undefined || known.at < one.at) this.#revoked.set(one.sha256, one);
+  }
+
+  #tidy(): void {
+    const now = this.#now();
+    if (now < this.#tidyAt) return;
+    this.#tidyAt = now + TIDY_EVERY;
+    for (const [sha256, { exp }] of this.#revoked) if (hasEnded(exp, now)) this.#revoked.delete(sha256);
+  }
+}
+
+/** Whether a revocation may be forgotten: no clock takes the token for alive any more. */
+export function hasEnded(exp: number, nowMs: number): boolean {
+  return exp + KEPT_AFTER_END < nowMs / 1000;
+}
+
+/** What may stand in the log. */
+export function isRevokedToken({ sha256, tenant }: Pick<RevokedToken, 'sha256' | 'tenant'>): boolean {
+  return /^[0-9a-f]{64}$/.test(sha256) && NAME.test(tenant);
+}
+
+function busy(detail: string): PosternError {
+  return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail, retryAfter: 1 });
+}
+
+function tooMany(description: string, seconds: number): PosternError {
+  return new PosternError('too_many_requests', description, { retryAfter: Math.min(3600, Math.max(1, Math.ceil(seconds))) });
+}

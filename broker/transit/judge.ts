@@ -1,0 +1,55 @@
+import { importJWK, jwtVerify } from 'jose';
+import type { CryptoKey, JWK, JWTPayload } from 'jose';
+import { PosternError } from '#broker/error.ts';
+import type { TokenJudge } from '#broker/token/issued-tokens.ts';
+import type { KeySet } from '#broker/token/keyset.ts';
+
+export interface TransitJudgeOptions {
+  /** With its trailing slash. */
+  issuer: string;
+  keys: KeySet;
+  now?: () => number;
+}
+
+/** Judges the broker's own tokens, by the keys that it publishes: what verifiers everywhere would accept, and nothing else. */
+export class TransitJudge implements TokenJudge {
+  readonly issuer: string;
+  readonly #keys: KeySet;
+  readonly #now: () => number;
+  /** Imported once each; a key that is no longer published is not asked for. */
+  readonly #imported = new WeakMap<JWK, Promise<CryptoKey | Uint8Array>>();
+
+  constructor(options: TransitJudgeOptions) {
+    this.issuer = options.issuer;
+    this.#keys = options.keys;
+    this.#now = options.now ?? Date.now;
+  }
+
+  async judge(accessToken: string): Promise<JWTPayload | undefined> {
+    try {
+      const { payload } = await jwtVerify(accessToken, ({ kid }) => this.#keyOf(kid), {
+        issuer: this.issuer,
+        algorithms: ['RS256'],
+        currentDate: new Date(this.#now()),
+      });
+      return payload;
+    } catch (error) {
+      // Not about the token: the keys can't be had.
+      if (error instanceof PosternError) throw error;
+      return undefined;
+    }
+  }
+
+  /** An unknown kid costs nothing: the published keys are read by their age, whatever is asked for. */
+  async #keyOf(kid: string | undefined): Promise<CryptoKey | Uint8Array> {
+    const { keys } = await this.#keys.jwks();
+    const jwk = kid === undefined ? undefined : keys.find((one) => one.kid === kid);
+    if (jwk === undefined) throw new TypeError('no such key');
+    let imported = this.#imported.get(jwk);
+    if (imported === undefined) {
+      imported = importJWK(jwk, 'RS256');
+      this.#imported.set(jwk, imported);
+    }
+    return imported;
+  }
+}

@@ -1,0 +1,149 @@
+import { calculateJwkThumbprint, exportJWK, importSPKI } from 'jose';
+import type { JWK, JSONWebKeySet } from 'jose';
+import { z } from 'zod';
+import { PosternError } from '#broker/error.ts';
+import type { KeySet } from '#broker/token/keyset.ts';
+import type { VaultClient } from '#broker/vault/client.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import type { VaultSession } from '#broker/vault/session.ts';
+import { asUnavailable } from '#broker/vault/unavailable.ts';
+
+/** `GET transit/keys/:name` (Vault "Transit secrets engine", HTTP API). */
+const answer = z.object({
+  type: z.string(),
+  min_decryption_version: z.number(),
+  min_encryption_version: z.number(),
+  keys: z.record(z.string(), z.object({ creation_time: z.string(), public_key: z.string() })),
+});
+
+export interface KeyVersion {
+  readonly version: number;
+  readonly kid: string;
+  readonly jwk: JWK;
+  /** ms since 1970 */
+  readonly createdAt: number;
+}
+
+export interface TransitKeysOptions {
+  client: VaultClient;
+  session: VaultSession;
+  mount: string;
+  key: string;
+  /** How long verifiers may keep the key set, ms. */
+  jwksMaxAgeMs: number;
+  now?: () => number;
+  onError?: (error: unknown) => void;
+}
+
+interface Versions {
+  readonly all: readonly KeyVersion[];
+  readonly minSigning: number;
+  readonly readAt: number;
+}
+
+/**
+ * The versions of the transit key. After a rotation the new version is published at once, and signs
+ * only when twice the key set's age has passed, so that every verifier has it by then. Every replica
+ * finds the same version from its creation time, without talking to the others. An operator who must
+ * not wait raises `min_encryption_version`.
+ */
+export class TransitKeys implements KeySet {
+  readonly #options: TransitKeysOptions;
+  readonly #now: () => number;
+  #versions: Versions | undefined;
+  #reading: Promise<Versions> | undefined;
+  readonly #jwks = new Map<string, { kid: string; jwk: JWK }>();
+
+  constructor(options: TransitKeysOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** @throws {PosternError} temporarily_unavailable, misconfigured */
+  async jwks(): Promise<JSONWebKeySet> {
+    const { all } = await this.#current();
+    return { keys: all.map(({ jwk }) => jwk) };
+  }
+
+  /** The version to sign with now. @throws {PosternError} */
+  async signing(): Promise<KeyVersion> {
+    const { all, minSigning } = await this.#current();
+    const may = all.filter(({ version }) => version >= minSigning);
+    const published = may.filter(({ createdAt }) => createdAt + 2 * this.#options.jwksMaxAgeMs <= this.#now());
+    const version = published.at(-1) ?? may[0];
+    if (version === undefined)
+      throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail: `transit key ${this.#options.key} has no version that may sign`,
+      });
+    return version;
+  }
+
+  /** Makes the next reader look at Vault again. */
+  expire(): void {
+    if (this.#versions) this.#versions = { ...this.#versions, readAt: 0 };
+  }
+
+  #current(): Versions | Promise<Versions> {
+    const versions = this.#versions;
+    if (versions === undefined) return this.#read();
+    const age = this.#now() - versions.readAt;
+    const fresh = Math.min(30_000, this.#options.jwksMaxAgeMs / 2);
+    if (age <= fresh) return versions;
+    if (age <= 2 * fresh) {
+      this.#read().catch((error: unknown) => this.#options.onError?.(error));
+      return versions;
+    }
+    // Too old to hand out unseen, unless Vault is away: then old keys are better than none.
+    return this.#read().catch((error: unknown) => {
+      this.#options.onError?.(error);
+      return versions;
+    });
+  }
+
+  #read(): Promise<Versions> {
+    this.#reading ??= this.#readNow().finally(() => (this.#reading = undefined));
+    return this.#reading;
+  }
+
+  async #readNow(): Promise<Versions> {
+    const { client, session, mount, key } = this.#options;
+    const found = await session
+      .use((token) => client.read(`${mount}/keys/${key}`, { token }))
+      .catch((error: unknown) => {
+        throw asUnavailable(error);
+      });
+    const parsed = answer.safeParse(found?.data);
+    if (!parsed.success || !parsed.data.type.startsWith('rsa-')) {
+      throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail: `${mount}/keys/${key} in Vault is not an RSA key: run terraform apply`,
+      });
+    }
+    const { keys, min_encryption_version: minSigning } = parsed.data;
+    const all = await Promise.all(
+      Object.entries(keys).map(([version, { creation_time: created, public_key: pem }]) => this.#version(Number(version), created, pem)),
+    );
+    this.#versions = { all: all.sort((a, b) => a.version - b.version), minSigning, readAt: this.#now() };
+    return this.#versions;
+  }
+
+  async #version(version: number, created: string, pem: string): Promise<KeyVersion> {
+    let known = this.#jwks.get(pem);
+    if (known === undefined) {
+      const jwk = await exportJWK(await importSPKI(pem, 'RS256', { extractable: true }));
+      // The thumbprint (RFC 7638) names the key itself: a key made anew under the same name has another kid.
+      const kid = await calculateJwkThumbprint(jwk);
+      known = { kid, jwk: { ...jwk, kid, alg: 'RS256', use: 'sig' } };
+      this.#jwks.set(pem, known);
+    }
+    return { version, ...known, createdAt: Date.parse(created) };
+  }
+}
+
+/** The signature in a `transit/sign` answer, base64url (marshaling_algorithm=jws). @throws {VaultFault} */
+export function signatureOf(data: Record<string, unknown> | null | undefined, version: number): string {
+  const signature = data?.['signature'];
+  const prefix = `vault:v${version}:`;
+  if (typeof signature !== 'string' || !signature.startsWith(prefix))
+    throw new VaultFault('unavailable', 'Vault transit answered without a signature of the version asked for');
+  return signature.slice(prefix.length);
+}

@@ -1,0 +1,69 @@
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { PosternError } from '#broker/error.ts';
+import { accessTokenClaims, signingInput } from '#broker/token/claims.ts';
+import type { TokenSource } from '#broker/token/source.ts';
+import { Token } from '#broker/token/token.ts';
+import type { VaultClient } from '#broker/vault/client.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import type { VaultSession } from '#broker/vault/session.ts';
+import { signatureOf } from './keys.ts';
+import type { TransitKeys } from './keys.ts';
+import { asUnavailable } from '#broker/vault/unavailable.ts';
+
+export interface TransitSourceOptions {
+  client: VaultClient;
+  session: VaultSession;
+  keys: TransitKeys;
+  mount: string;
+  key: string;
+  /** The namespaced claim that names the tenant. */
+  tenantClaim: string;
+  now?: () => number;
+}
+
+/** JWTs signed by Vault transit; the private key never leaves Vault. jose has no external signer, so the JWS is put together here and checked by jose. */
+export class TransitSource implements TokenSource {
+  readonly #options: TransitSourceOptions;
+
+  constructor(options: TransitSourceOptions) {
+    this.#options = options;
+  }
+
+  async issue(grant: AuthorizedGrant): Promise<Token> {
+    const { client, session, keys, mount, key, tenantClaim } = this.#options;
+    const { version, kid } = await keys.signing();
+    const claims = accessTokenClaims(grant, kid, tenantClaim, (this.#options.now ?? Date.now)());
+    const input = signingInput(claims);
+    let signature: string;
+    try {
+      const answer = await session.use((token) =>
+        client.write(
+          `${mount}/sign/${key}/sha2-256`,
+          // Transit's default for RSA is PSS; RS256 is PKCS #1 v1.5 (RFC 7518 §3.3). The kid is already signed, so the version is pinned.
+          {
+            input: Buffer.from(input).toString('base64'),
+            key_version: version,
+            signature_algorithm: 'pkcs1v15',
+            marshaling_algorithm: 'jws',
+          },
+          { token, attempts: 2 },
+        ),
+      );
+      signature = signatureOf(answer.data, version);
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'invalid') keys.expire();
+      throw asUnavailable(error);
+    }
+    const jwt = `${input}.${signature}`;
+    try {
+      await jwtVerify(jwt, createLocalJWKSet(await keys.jwks()), { issuer: grant.issuer, audience: grant.audience, algorithms: ['RS256'] });
+    } catch {
+      keys.expire();
+      throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail: `what ${mount}/sign/${key} signed does not verify with the key it publishes`,
+      });
+    }
+    return new Token(jwt, grant.scope, claims.payload.iat, claims.payload.exp);
+  }
+}

@@ -1,0 +1,77 @@
+import { OwnError } from './error.ts';
+
+/**
+ * Why a call to Vault did not give an answer.
+ *
+ * - `unreachable`  no connection, or it broke        - `timeout`   no answer within the deadline
+ * - `unavailable`  sealed, standby without leader, 5xx - `throttled` a Vault quota said 429
+ * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
+ * - `not_found`    404 on a write, or a bad mount     - `redirected` 3xx, which is never followed
+ * - `conflict`     check-and-set lost the race
+ */
+export type VaultFaultReason =
+  | 'unreachable'
+  | 'timeout'
+  | 'unavailable'
+  | 'throttled'
+  | 'denied'
+  | 'invalid'
+  | 'not_found'
+  | 'redirected'
+  | 'conflict';
+
+/**
+ * The only error that leaves the Vault adapter. It is built afresh from allowed parts: the HTTP
+ * client's own errors carry X-Vault-Token and request bodies, so they are never wrapped or logged.
+ */
+export class VaultFault extends OwnError {
+  override readonly name = 'VaultFault';
+  readonly reason: VaultFaultReason;
+  readonly status: number | undefined;
+  /** Seconds, from Retry-After. */
+  readonly retryAfter: number | undefined;
+
+  constructor(reason: VaultFaultReason, message: string, more: { status?: number; retryAfter?: number } = {}) {
+    super(message);
+    this.reason = reason;
+    this.status = more.status;
+    this.retryAfter = more.retryAfter;
+  }
+
+  override describe(): Record<string, unknown> {
+    return { code: `vault_${this.reason}`, message: this.message };
+  }
+
+  /**
+   * A 500 about the namespace that the end of the token names: Vault's judgement of that token. Only its words tell it from Vault's
+   * real ones; should they change, it is taken for an outage, which blames nobody.
+   */
+  get isOfNoNamespace(): boolean {
+    return this.status === 500 && this.message.includes('failed to look up namespace from the token');
+  }
+
+  /** Whether the same call may succeed a little later, without anybody changing anything. */
+  get transient(): boolean {
+    if (this.isOfNoNamespace) return false;
+    return this.reason === 'unreachable' || this.reason === 'timeout' || this.reason === 'unavailable' || this.reason === 'throttled';
+  }
+}
+
+/** Whether a check-and-set write was refused because somebody else wrote first. */
+export function lostRace(error: unknown): boolean {
+  return error instanceof VaultFault && error.reason === 'conflict';
+}
+
+/** Vault's status -> reason (Vault API, "HTTP status codes"; 412 is an eventually consistent read). */
+export function reasonOfStatus(status: number, messages: readonly string[]): VaultFaultReason {
+  if (status >= 300 && status < 400) return 'redirected';
+  // Vault says why. What says nothing is not Vault: a proxy, or a TLS listener that is spoken to in plain http.
+  if (status === 400 && messages.length === 0) return 'unavailable';
+  if (status === 400) return messages.some((m) => m.includes('check-and-set parameter did not match')) ? 'conflict' : 'invalid';
+  if (status === 409) return 'conflict';
+  if (status === 403) return 'denied';
+  if (status === 404) return 'not_found';
+  if (status === 429) return 'throttled';
+  if (status === 412 || status === 472 || status === 473 || status >= 500) return 'unavailable';
+  return 'invalid';
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import type { VaultToken } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import { KEY_ID } from './key-metadata.ts';
+import type { Kv } from './kv.ts';
+import { asUnavailable, unavailable } from './unavailable.ts';
+
+/** `keys/<tenant>`: the API keys that are being replaced. A tenant that rotates none has no such document. */
+export const rotationsDocument = z.object({
+  rotations: z
+    .array(
+      z.object({
+        /** The key that ends. */
+        key_id: z.string().regex(KEY_ID),
+        accessor: z.string(),
+        /** The key in its place; while `until` is null, the one that the latest run issues. */
+        new_key_id: z.string().regex(KEY_ID),
+        /** Seconds since 1970 at which the old key ends; null until the new one was shown. */
+        until: z.number().positive().nullable(),
+      }),
+    )
+    .default([]),
+});
+
+export type Rotations = z.infer<typeof rotationsDocument>['rotations'];
+
+export function rotationsPath(tenant: string): string {
+  return `keys/${tenant}`;
+}
+
+/** When a rotation ends a key. Read with the tenant's own token at each verification of an API key, and of nothing else. */
+export class KeyEnds {
+  readonly #kv: Kv;
+
+  constructor(kv: Kv) {
+    this.#kv = kv;
+  }
+
+  /**
+   * @returns seconds since 1970; undefined where no rotation ends it
+   * @throws {PosternError} temporarily_unavailable, misconfigured: a key whose end is not known is not served
+   */
+  async of(tenant: string, keyId: string, token: VaultToken, forwardedFor: string | undefined): Promise<number | undefined> {
+    const path = rotationsPath(tenant);
+    const { data } = await this.#kv.read(path, { token: token.reveal(), forwardedFor }).catch((error: unknown) => {
+      if (error instanceof VaultFault && error.reason === 'denied')
+        throw unavailable(`${error.message}: API keys need the policy postern-tenant of this version (terraform apply)`);
+      throw asUnavailable(error);
+    });
+    if (data === undefined) return undefined;
+    const parsed = rotationsDocument.safeParse(data);
+    if (!parsed.success)
+      throw new PosternError('misconfigured', 'Client is not set up', {
+        detail: `${path} in Vault is not valid: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`,
+      });
+    return parsed.data.rotations.find((rotation) => rotation.key_id === keyId)?.until ?? undefined;
+  }
+}

@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+
+/** Names an API key in lists, in its last use, and where a rotation ends it. No secret. */
+export const KEY_ID = /^key_[0-9a-f]{24}$/;
+
+export function newKeyId(): string {
+  return `key_${randomBytes(12).toString('hex')}`;
+}
+
+/** Fields of a secret_id's metadata that make it an API key; `postern key issue` writes them and Vault hands them back at each login. */
+export const KEY_METADATA = {
+  keyId: 'key_id',
+  environment: 'environment',
+  /** Space-delimited, as in OAuth. Without it a key has all that its tenant has. */
+  scopes: 'scopes',
+  /** The key that a rotation ends in favour of this one. */
+  replaces: 'replaces',
+} as const;
+
+/** Vault refuses a login (500) whose metadata has a longer value: they become metadata of the entity's alias. */
+export const MAX_METADATA_VALUE = 512;
+
+/**
+ * What a login's metadata says of the key. Several secret_ids of one AppRole share one entity alias, which shows the metadata of
+ * whoever logged in last: only the answer to this very login may be asked.
+ * @throws {PosternError} misconfigured where it is malformed: a limit that can't be read must not be taken for none
+ */
+export function keyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'limit'> {
+  const keyId = metadata[KEY_METADATA.keyId];
+  const scopes = metadata[KEY_METADATA.scopes];
+  if (keyId !== undefined && !(typeof keyId === 'string' && KEY_ID.test(keyId))) throw malformed(tenant, KEY_METADATA.keyId);
+  if (scopes === undefined) return { keyId };
+  const list = typeof scopes === 'string' ? scopes.split(' ') : [];
+  if (list.length === 0 || !list.every((scope) => SCOPE_TOKEN.test(scope))) throw malformed(tenant, KEY_METADATA.scopes);
+  return { keyId, limit: { scopes: list } };
+}
+
+function malformed(tenant: string, field: string): PosternError {
+  return new PosternError('misconfigured', 'Client is not set up', {
+    detail: `A secret_id of ${tenant} has a malformed "${field}" in its metadata: revoke it and issue another (\`postern key issue ${tenant}\`)`,
+  });
+}

@@ -1,0 +1,54 @@
+import { Refusal, invalidRequest } from './refusal.ts';
+import type { Auth0Account, Auth0Client, Auth0Person } from './account.ts';
+import type { TokenRequest } from './request.ts';
+
+/** Somebody has logged in at /authorize; the code waits to be redeemed. */
+export interface Login {
+  client: Auth0Client;
+  person: Auth0Person;
+  redirectUri: string;
+  /** Unix milliseconds. */
+  expires: number;
+}
+
+/** Auth0 lets a code live so long; more than an honest client needs. */
+const CODE_LIFETIME = 60_000;
+
+/** Logins between /authorize and /oauth/token, by code. A code serves once. */
+export class Logins {
+  readonly #byCode = new Map<string, Login>();
+
+  /**
+   * Who logs in: the person whose e-mail address is `login_hint`, else the first. Nobody is asked.
+   * @throws Refusal for an unknown client or a callback that isn't on its list
+   */
+  begin(account: Auth0Account, query: URLSearchParams): Omit<Login, 'expires'> {
+    const client = account.clients.find(({ id }) => id === query.get('client_id'));
+    if (!client?.grantTypes.includes('authorization_code')) throw invalidRequest(`Unknown client: ${query.get('client_id')}`);
+    const redirectUri = query.get('redirect_uri') ?? '';
+    if (!client.callbacks?.includes(redirectUri)) {
+      throw new Refusal(403, 'unauthorized_client', `Callback URL mismatch. ${redirectUri} is not in the list of allowed callback URLs`);
+    }
+    const hint = query.get('login_hint');
+    const person = hint === null ? account.people[0] : account.people.find(({ email }) => email === hint);
+    if (!person) throw new Refusal(403, 'access_denied', 'Wrong email or password.');
+    return { client, person, redirectUri };
+  }
+
+  keep(code: string, login: Omit<Login, 'expires'>): void {
+    const now = Date.now();
+    for (const [old, { expires }] of this.#byCode) if (expires < now) this.#byCode.delete(old);
+    this.#byCode.set(code, { ...login, expires: now + CODE_LIFETIME });
+  }
+
+  /** @throws Refusal 403 `invalid_grant` for a code that is unknown, used, expired or another client's */
+  redeem(client: Auth0Client, request: TokenRequest): Login {
+    const { code = '', redirect_uri: redirectUri = '' } = request.parameters;
+    const login = this.#byCode.get(code);
+    this.#byCode.delete(code);
+    if (!login || login.expires < Date.now() || login.client.id !== client.id || login.redirectUri !== redirectUri) {
+      throw new Refusal(403, 'invalid_grant', 'Invalid authorization code');
+    }
+    return login;
+  }
+}

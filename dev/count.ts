@@ -1,0 +1,37 @@
+import { readFile } from 'node:fs/promises';
+
+/**
+ * Requests that Vault has answered so far, by its own audit device, which writes before Vault
+ * answers. Left out: the broker's look at `state/epoch` and `state/revocations`, which comes each second whether anybody
+ * asks for a token or not, and the renewal of its own token.
+ */
+export async function vaultRequests(auditFile: string): Promise<number> {
+  const lines = (await readFile(auditFile, 'utf8')).split('\n').filter(Boolean);
+  return lines
+    .map((line) => JSON.parse(line) as { type: string; request?: { path?: string } })
+    .filter(
+      ({ type, request }) =>
+        type === 'request' && !/^(postern\/data\/state\/(epoch|revocations)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
+    ).length;
+}
+
+/** An event of the broker's audit log. */
+export interface AuditEvent {
+  event: string;
+  outcome: string;
+  tenant?: string;
+  api?: string;
+  /** `memory`, `store`, `auth0` or `transit`. */
+  source?: string;
+  token_sha256?: string;
+}
+
+/** The broker's audit events of exchanges so far, oldest first. */
+export async function auditEvents(brokerLog: string): Promise<AuditEvent[]> {
+  const events: AuditEvent[] = [];
+  for (const line of (await readFile(brokerLog, 'utf8')).split('\n')) {
+    if (!line.includes('"token.exchange"')) continue;
+    events.push(JSON.parse(line) as AuditEvent);
+  }
+  return events;
+}

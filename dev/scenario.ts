@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import type { Auth0Account } from './auth0.ts';
+
+/**
+ * The company of the demo and of `postern dev`: three APIs, two customers. Terraform gets it as
+ * variables, the Auth0 stand-in as its account.
+ */
+export const APIS = {
+  /** Issued by Auth0, through the one shared application. */
+  orders: { audience: 'https://orders.example.com', source: 'auth0', scopes: ['read:orders', 'write:orders'], lifetime: 86_400 },
+  /** Issued by Postern itself, signed in Vault. */
+  reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports'], lifetime: 3_600 },
+  /** globex alone has a grant for it. */
+  payroll: { audience: 'https://payroll.example.com', source: 'transit', scopes: ['read:payroll'], lifetime: 3_600 },
+} as const;
+
+export const TENANTS = {
+  acme: {
+    grants: [
+      { api: 'orders', scopes: ['read:orders', 'write:orders'] },
+      { api: 'reports', scopes: ['read:reports'] },
+    ],
+    claims: { 'https://postern.dev/plan': 'gold' },
+  },
+  globex: {
+    grants: [
+      { api: 'orders', scopes: ['read:orders'] },
+      { api: 'reports', scopes: ['read:reports'] },
+      { api: 'payroll', scopes: ['read:payroll'] },
+    ],
+    claims: {},
+  },
+} as const;
+
+export type ApiName = keyof typeof APIS;
+export type TenantName = keyof typeof TENANTS;
+
+/** Where Vault's OIDC login comes back to: the listener of `vault login -method=oidc`. */
+export const OIDC_CALLBACK = 'http://localhost:8250/oidc/callback';
+
+export const M2M_CLIENT = 'postern-shared-m2m';
+export const OPERATORS_CLIENT = 'postern-operators';
+
+/** People who can log in at the stand-in; the last one has no role and must be refused. */
+const PEOPLE = [
+  { id: 'auth0|olivia', email: 'olivia@example.com', name: 'Olivia Operator', claims: { 'https://postern.dev/roles': ['operator'] } },
+  { id: 'auth0|adam', email: 'adam@example.com', name: 'Adam Auditor', claims: { 'https://postern.dev/roles': ['auditor'] } },
+  { id: 'auth0|ned', email: 'ned@example.com', name: 'Ned Nobody', claims: {} },
+];
+
+/** @param action source of the Credentials-Exchange Action that Terraform installs */
+export function auth0Account(action: string): { account: Auth0Account; m2mSecret: string; operatorsSecret: string } {
+  const m2mSecret = randomBytes(32).toString('base64url');
+  const operatorsSecret = randomBytes(32).toString('base64url');
+  const auth0Apis = Object.values(APIS).filter(({ source }) => source === 'auth0');
+  return {
+    m2mSecret,
+    operatorsSecret,
+    account: {
+      clients: [
+        { id: M2M_CLIENT, name: 'Postern', metadata: { postern: 'broker' }, secrets: [m2mSecret], grantTypes: ['client_credentials'] },
+        {
+          id: OPERATORS_CLIENT,
+          name: 'Postern operators',
+          secrets: [operatorsSecret],
+          grantTypes: ['authorization_code'],
+          callbacks: [OIDC_CALLBACK],
+        },
+      ],
+      apis: auth0Apis.map(({ audience, scopes, lifetime }) => ({ audience, scopes: [...scopes], lifetime })),
+      grants: auth0Apis.map(({ audience, scopes }) => ({ clientId: M2M_CLIENT, audience, scopes: [...scopes] })),
+      organizations: [],
+      people: PEOPLE,
+      action,
+    },
+  };
+}

@@ -1,0 +1,253 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { PosternError } from '#broker/error.ts';
+import { VaultClient } from '#broker/vault/client.ts';
+import { findParts } from '#tools/part/parts.ts';
+import { startAuth0 } from './auth0.ts';
+import { startBrokerProcess } from './broker.ts';
+import { abortable } from '#cli/interrupt.ts';
+import { startReaper } from './reaper.ts';
+import { APIS, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
+import { noteSecret } from './secret.ts';
+import { startService } from './service.ts';
+import { applyTerraform } from './terraform.ts';
+import { startDevVault } from './vault.ts';
+import type { Auth0StandIn } from './auth0.ts';
+import type { BrokerProcess } from './broker.ts';
+import type { TenantName } from './scenario.ts';
+import type { SampleService } from './service.ts';
+import type { DevVault } from './vault.ts';
+
+const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
+
+export interface StackOptions {
+  /** What is going on now, in a few words. */
+  report?: (line: string) => void;
+  /** A part of the start-up is done. */
+  onStep?: (step: string, seconds: number) => void;
+  /** Folder of this stack in `.postern/`; default one named after our pid. Another running stack's is refused. */
+  name?: string;
+  /** Aborting ends the start-up; what has started by then is stopped. */
+  signal?: AbortSignal;
+  /** Where children's logs go besides going away with the stack; the tests' POSTERN_TEST_LOGS. */
+  logFolder?: string | undefined;
+  /** Ports on 127.0.0.1 for what people type; default any free ones. */
+  ports?: { broker?: number; service?: number; admin?: number };
+  /** A plugin directory for Vault, in the stack's folder. Default: none. */
+  plugins?: boolean;
+}
+
+/** The embedded default, running. */
+export interface Stack {
+  vault: DevVault;
+  /** Speaks to Vault; each call names its own token. */
+  client: VaultClient;
+  auth0: Auth0StandIn;
+  broker: BrokerProcess;
+  service: SampleService;
+  /** `http://127.0.0.1:PORT` of the admin API, where a port was named for it. */
+  admin: string | undefined;
+  roleIds: Record<TenantName, string>;
+  /** `folder` holds what goes away with the stack. */
+  files: {
+    folder: string;
+    brokerLog: string;
+    vaultAudit: string;
+    /** Vault's plugin_directory, where the stack has one. */ plugins: string | undefined;
+  };
+  /** The shared Auth0 application, for whoever sets up the plugin by hand. */
+  m2m: { clientId: string; clientSecret: string };
+  /** The programs that were found. */
+  programs: { vault: string };
+  /** Ends all, in order, and removes its folder. Twice is harmless. */
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Vault, the stand-in for Auth0, `terraform apply`, the broker and a sample API, all on loopback,
+ * all files in `.postern/` of the checkout. Whatever fails half-way, nothing stays behind.
+ */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const { signal } = options;
+  const report = (line: string): void => {
+    // Ctrl-C also ends a program that is only asked for its version, and the finders then say so and look elsewhere: for a
+    // download, or a build of minutes. The search ends here instead. Not at a line of progress, which a timer may say.
+    if (signal?.aborted && !line.includes(' ...')) throw signal.reason;
+    options.report?.(line);
+  };
+  await using undo = new AsyncDisposableStack();
+
+  const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
+    signal?.throwIfAborted();
+    report(step);
+    const start = performance.now();
+    const result = await work();
+    options.onStep?.(step, (performance.now() - start) / 1_000);
+    return result;
+  };
+
+  const reaper = startReaper();
+  undo.defer(() => reaper.close());
+  const folder = await takeFolder(join(CHECKOUT, '.postern', options.name ?? `stack-${process.pid}`));
+  reaper.watchFolder(folder);
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  const logs = options.logFolder ?? folder;
+  const logFile = (name: string): string => join(logs, `${name}-${process.pid}.log`);
+  const testing = options.logFolder !== undefined;
+
+  const { vault: vaultPart } = await timed('finding Vault, Terraform and its providers', () => abortable(signal, () => findParts(report)));
+
+  const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
+  const { account, m2mSecret, operatorsSecret } = auth0Account(action);
+  noteSecret('auth0 client_secret', m2mSecret);
+  noteSecret('oidc client_secret', operatorsSecret);
+  const plugins = options.plugins === true ? join(folder, 'plugins') : undefined;
+  const [vault, auth0] = await timed(`starting Vault ${vaultPart.version} and the stand-in for Auth0`, async () =>
+    both(
+      startDevVault({
+        binary: vaultPart.path,
+        folder,
+        logFile: logFile('vault'),
+        logLevel: testing ? 'trace' : 'info',
+        reaper,
+        ...(plugins === undefined ? {} : { args: [`-config=${await pluginConfiguration(folder, plugins)}`] }),
+        ...(signal ? { signal } : {}),
+      }).then((started) => {
+        undo.defer(() => started.stop());
+        return started;
+      }),
+      startAuth0({ account }).then((started) => {
+        undo.defer(() => started.stop());
+        return started;
+      }),
+    ),
+  );
+  noteSecret('vault root token', vault.rootToken);
+  noteSecret('vault unseal key', vault.unsealKey);
+  const client = new VaultClient({ address: vault.address, timeoutMs: 5_000 });
+  undo.defer(() => client.close());
+  const root = { token: vault.rootToken };
+  const vaultAudit = join(folder, 'audit.log');
+
+  const { outputs } = await timed(`terraform apply for ${Object.keys(TENANTS).join(' and ')}`, () =>
+    abortable(
+      signal,
+      () =>
+        applyTerraform({
+          vaultAddress: vault.address,
+          vaultToken: vault.rootToken,
+          stateDirectory: join(folder, 'terraform'),
+          report,
+          ...(signal ? { signal } : {}),
+          variables: {
+            apis: APIS,
+            tenants: TENANTS,
+            audit: { options: { file_path: vaultAudit } },
+            oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
+          },
+        }),
+      5_000,
+    ),
+  );
+  const roleIds = Object.fromEntries(
+    Object.entries(outputs['tenants'] as Record<string, { role_id: string }>).map(([tenant, { role_id }]) => [tenant, role_id]),
+  ) as Record<TenantName, string>;
+
+  const broker = await timed('storing the two Auth0 secrets in Vault, starting the broker', async () => {
+    await client.write('postern/data/upstream/auth0', { data: { client_id: M2M_CLIENT, client_secret: m2mSecret } }, root);
+    // Written past Terraform, which would keep the client secret in its state.
+    await client.write(
+      'auth/oidc/config',
+      { oidc_discovery_url: auth0.issuer, oidc_client_id: OPERATORS_CLIENT, oidc_client_secret: operatorsSecret, default_role: 'auditor' },
+      root,
+    );
+    const wrapped = await client.write('auth/approle-broker/role/broker/secret-id', {}, { ...root, wrapTtl: 120 });
+    const wrappedSecretIdFile = join(folder, 'broker-wrapped-secret-id');
+    await writeFile(wrappedSecretIdFile, noteSecret('wrapping token', String(wrapped.wrap_info?.['token'])), { mode: 0o600 });
+    const started = await startBrokerProcess({
+      vaultAddress: vault.address,
+      roleId: outputs['broker_role_id'] as string,
+      wrappedSecretIdFile,
+      auth0Issuer: auth0.issuer,
+      binding: 'action',
+      logFile: logFile('broker'),
+      logLevel: testing ? 'trace' : 'info',
+      reaper,
+      ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
+      ...(options.ports?.admin === undefined ? {} : { env: { POSTERN_ADMIN_LISTEN: `127.0.0.1:${options.ports.admin}` } }),
+      ...(signal ? { signal } : {}),
+    });
+    undo.defer(() => started.child.stop(10_000));
+    await rm(wrappedSecretIdFile); // opened, so of no more use to anybody
+    return started;
+  });
+
+  const service = await startService(
+    Object.entries(APIS).map(([name, { audience, source, scopes }]) => ({
+      name,
+      issuer: source === 'auth0' ? auth0.issuer : broker.issuer,
+      audience,
+      scope: scopes[0],
+    })),
+    options.ports?.service,
+  );
+  undo.defer(() => service.stop());
+  signal?.throwIfAborted();
+
+  const owned = undo.move();
+  const stop = (): Promise<void> => owned.disposeAsync();
+  return {
+    vault,
+    client,
+    auth0,
+    broker,
+    service,
+    admin: options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`,
+    roleIds,
+    files: { folder, brokerLog: logFile('broker'), vaultAudit, plugins },
+    m2m: { clientId: M2M_CLIENT, clientSecret: m2mSecret },
+    programs: { vault: vaultPart.path },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** @returns a configuration file for Vault beside what `-dev` sets */
+async function pluginConfiguration(folder: string, plugins: string): Promise<string> {
+  await mkdir(plugins, { mode: 0o755 });
+  const file = join(folder, 'vault.json');
+  await writeFile(file, JSON.stringify({ plugin_directory: plugins }));
+  return file;
+}
+
+/**
+ * Makes the folder ours. One whose owner is gone (killed together with its reaper, or a power cut) is taken over empty.
+ * @throws PosternError `conflict` when its owner is alive
+ */
+async function takeFolder(folder: string): Promise<string> {
+  const owner = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => '0'));
+  if (owner > 0 && owner !== process.pid && alive(owner)) {
+    throw new PosternError('conflict', `It is running already, as process ${owner}. Stop that one first.`);
+  }
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, 'pid'), String(process.pid));
+  return folder;
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Both results; if one fails, only after the other has ended too, so that nothing starts behind our back. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return Promise.all([a, b]);
+}

@@ -1,0 +1,164 @@
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { PosternError } from '#broker/error.ts';
+import { findProviders, findTerraform } from '#tools/part/terraform.ts';
+
+const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
+
+/** What a Terraform child process may see of our environment. Not TF_LOG, which would print requests with their tokens. */
+const INHERITED = [
+  'PATH',
+  'HOME',
+  'TMPDIR',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'VAULT_CACERT',
+  'VAULT_NAMESPACE',
+];
+
+/** Variables that are secret go by environment; the others into a file in the state directory. */
+const SECRET_VARIABLES = ['oidc_client_secret'];
+
+export interface TerraformOptions {
+  /** `http://127.0.0.1:8200`. */
+  vaultAddress: string;
+  /** Needs what `terraform/` manages: mounts, auth methods, policies, quotas, audit. Reaches Terraform by environment only. */
+  vaultToken: string;
+  /** Values of the variables in `terraform/variables.tf`. */
+  variables: Readonly<Record<string, unknown>>;
+  /** Files of variables (`.tfvars`), absolute; `variables` has the last word. */
+  variableFiles?: readonly string[];
+  /** Holds the state and a copy of the configuration, so that the checkout stays clean. Made with mode 0700. */
+  stateDirectory: string;
+  /** More environment for the providers, such as AUTH0_API_TOKEN. */
+  environment?: Readonly<Record<string, string>>;
+  report?: (line: string) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Applies `terraform/` to a Vault.
+ *
+ * @returns the outputs as Terraform types them, and how long it took in seconds.
+ * @throws PosternError `misconfigured` with Terraform's own messages.
+ */
+export async function applyTerraform(options: TerraformOptions): Promise<{ outputs: Record<string, unknown>; seconds: number }> {
+  const begin = performance.now();
+  const terraform = await prepare(options);
+  await terraform.run(['apply', '-auto-approve', '-backup=-', ...terraform.variables]);
+  const { stdout } = await terraform.run(['output', '-json']);
+  const typed = JSON.parse(stdout) as Record<string, { value: unknown }>;
+  const outputs = Object.fromEntries(Object.entries(typed).map(([name, { value }]) => [name, value]));
+  return { outputs, seconds: secondsSince(begin) };
+}
+
+/**
+ * Compares `terraform/` with a Vault and changes nothing.
+ *
+ * @returns whether an apply would change anything, and Terraform's report of what.
+ * @throws PosternError `misconfigured` with Terraform's own messages.
+ */
+export async function planTerraform(options: TerraformOptions): Promise<{ changes: boolean; text: string; seconds: number }> {
+  const begin = performance.now();
+  const terraform = await prepare(options);
+  const { stdout, exitCode } = await terraform.run(['plan', '-detailed-exitcode', ...terraform.variables]);
+  return { changes: exitCode === CHANGES, text: stdout, seconds: secondsSince(begin) };
+}
+
+/**
+ * Removes everything that {@link applyTerraform} made with this state directory, the tenants' documents and cached tokens included.
+ *
+ * @throws PosternError `misconfigured` with Terraform's own messages.
+ */
+export async function destroyTerraform(options: TerraformOptions): Promise<{ seconds: number }> {
+  const begin = performance.now();
+  const terraform = await prepare(options);
+  await terraform.run(['destroy', '-auto-approve', '-backup=-', ...terraform.variables]);
+  return { seconds: secondsSince(begin) };
+}
+
+/** Exit code of `plan -detailed-exitcode` when there is something to do. */
+const CHANGES = 2;
+
+interface Terraform {
+  run(args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }>;
+  /** Arguments of commands that take variables. */
+  variables: readonly string[];
+}
+
+/** Puts a copy of the configuration into the state directory and initializes it, which takes a tenth of a second. */
+async function prepare(options: TerraformOptions): Promise<Terraform> {
+  const { stateDirectory: home } = options;
+  const [program, providers] = await Promise.all([findTerraform(options.report), findProviders(options.report)]);
+  const configuration = join(home, 'configuration');
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  await rm(configuration, { recursive: true, force: true });
+  for (const folder of ['terraform', 'vault-policies']) {
+    await cp(join(CHECKOUT, folder), join(configuration, folder), {
+      recursive: true,
+      // A user who runs Terraform in the checkout has a state there, which is not this one.
+      filter: (path) => !/\.terraform|\.tfstate|\.tfvars/.test(path),
+    });
+  }
+
+  const state = { terraform: { backend: { local: { path: join(home, 'terraform.tfstate') } } } };
+  await writeFile(join(configuration, 'terraform', 'backend_override.tf.json'), JSON.stringify(state));
+
+  const plain = Object.entries(options.variables).filter(([name]) => !SECRET_VARIABLES.includes(name));
+  const variables = join(home, 'variables.tfvars.json');
+  await writeFile(variables, JSON.stringify(Object.fromEntries(plain), null, 2), { mode: 0o600 });
+  const secret = SECRET_VARIABLES.flatMap((name) => {
+    const value = options.variables[name];
+    return typeof value === 'string' ? [[`TF_VAR_${name}`, value] as const] : [];
+  });
+
+  const env = {
+    ...Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
+    ...providers.env,
+    ...options.environment,
+    ...Object.fromEntries(secret),
+    VAULT_ADDR: options.vaultAddress,
+    VAULT_TOKEN: options.vaultToken,
+    TF_DATA_DIR: join(home, 'data'),
+    TF_IN_AUTOMATION: '1',
+    TF_INPUT: '0',
+    CHECKPOINT_DISABLE: '1',
+  };
+  const run = async (args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }> => {
+    const [command = ''] = args;
+    const result = await execa(program.path, [`-chdir=${join(configuration, 'terraform')}`, ...args], {
+      env,
+      extendEnv: false,
+      reject: false,
+      stdin: 'ignore',
+      // A group of its own: Ctrl-C reaches us, and Terraform once, through `signal`; a second interrupt would make it drop its state.
+      detached: true,
+      ...(options.signal ? { cancelSignal: options.signal } : {}),
+      // Terraform finishes the request it is in and writes its state before it stops.
+      forceKillAfterDelay: 20_000,
+    });
+    options.signal?.throwIfAborted();
+    if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
+      throw new PosternError('misconfigured', `terraform ${command} failed.\n${readable(result.stderr || (result.shortMessage ?? ''))}`);
+    }
+    return { stdout: result.stdout, exitCode: result.exitCode };
+  };
+
+  await run(['init', '-no-color', '-reconfigure']);
+  return { run, variables: ['-no-color', ...[...(options.variableFiles ?? []), variables].map((file) => `-var-file=${file}`)] };
+}
+
+/** Terraform's messages without the boxes that it draws around them. */
+function readable(text: string): string {
+  return text
+    .replaceAll(/^[│╷╵] ?/gm, '')
+    .replaceAll(/\n{3,}/g, '\n\n')
+    .trim();
+}
+
+const secondsSince = (begin: number): number => Math.round(performance.now() - begin) / 1000;

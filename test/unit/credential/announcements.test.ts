@@ -1,0 +1,246 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
+import { EpochWatch, NO_EPOCH } from '#broker/credential/announcements.ts';
+import type { Epoch } from '#broker/credential/announcements.ts';
+import { PosternError } from '#broker/error.ts';
+import { Clock } from './clock.ts';
+
+const epochOf = (epoch: number, recent: [number, string][] = [], disabled: string[] = []): Epoch => ({
+  epoch,
+  disabled,
+  recent: recent.map(([e, tenant]) => ({ epoch: e, tenant })),
+});
+
+async function watched(...epochs: (Epoch | Error)[]) {
+  const forgotten: string[] = [];
+  const errors: unknown[] = [];
+  const left = [...epochs];
+  const watch = new EpochWatch({
+    reader: {
+      readEpoch: async () => {
+        const next = left.shift() ?? epochs.at(-1);
+        if (next === undefined || next instanceof Error) throw next ?? new Error('none');
+        return next;
+      },
+    },
+    verified: { forget: (tenant) => void forgotten.push(tenant), forgetAll: () => void forgotten.push('*') },
+    onError: (error) => errors.push(error),
+  });
+  await watch.look();
+  // What was verified before the first look is forgotten then: nobody knows what was announced meanwhile.
+  expect(forgotten.splice(0)).toEqual(epochs[0] instanceof Error ? [] : ['*']);
+  for (let i = 1; i < epochs.length; i++) await watch.look();
+  return { watch, forgotten, errors };
+}
+
+describe('what is announced is forgotten', () => {
+  test('one tenant', async () => {
+    expect((await watched(epochOf(5), epochOf(6, [[6, 'acme']]))).forgotten).toEqual(['acme']);
+  });
+
+  test('several since the last look, older ones not again', async () => {
+    const { forgotten } = await watched(
+      epochOf(5, [[5, 'old']]),
+      epochOf(8, [
+        [4, 'x'],
+        [5, 'old'],
+        [6, 'a'],
+        [7, 'b'],
+        [8, 'c'],
+      ]),
+    );
+    expect(forgotten).toEqual(['a', 'b', 'c']);
+  });
+
+  test('nothing when nothing changed', async () => {
+    expect((await watched(epochOf(5, [[5, 'a']]), epochOf(5, [[5, 'a']]), epochOf(5, [[5, 'a']]))).forgotten).toEqual([]);
+  });
+
+  test('the first announcement ever', async () => {
+    expect((await watched(NO_EPOCH, epochOf(1, [[1, 'acme']]))).forgotten).toEqual(['acme']);
+  });
+
+  test.each<[string, Epoch]>([
+    [
+      'fell off the list',
+      epochOf(9, [
+        [8, 'a'],
+        [9, 'b'],
+      ]),
+    ],
+    [
+      'is missing in the middle',
+      epochOf(8, [
+        [6, 'a'],
+        [8, 'b'],
+      ]),
+    ],
+    [
+      'is missing, and another is there twice',
+      epochOf(8, [
+        [6, 'a'],
+        [8, 'b'],
+        [8, 'c'],
+      ]),
+    ],
+    ['is not listed at all', epochOf(6)],
+    ['lies in the future instead', epochOf(6, [[7, 'a']])],
+    ['counted backwards', epochOf(3, [[3, 'a']])],
+    ['was deleted with the document', NO_EPOCH],
+  ])('everybody, when an announcement %s', async (_fault, now) => {
+    expect((await watched(epochOf(5), now)).forgotten).toEqual(['*']);
+  });
+});
+
+describe('who is disabled', () => {
+  test('holds at once and ends when it is taken back', async () => {
+    const { watch } = await watched(epochOf(1), epochOf(2, [[2, 'evil']], ['evil']));
+    expect([watch.isDisabled('evil'), watch.isDisabled('acme')]).toEqual([true, false]);
+    const again = await watched(epochOf(2, [[2, 'evil']], ['evil']), epochOf(3, [[3, 'evil']]));
+    expect(again.watch.isDisabled('evil')).toBe(false);
+  });
+
+  test('is known at the first look, without an announcement', async () => {
+    expect((await watched(epochOf(2, [], ['evil']))).watch.isDisabled('evil')).toBe(true);
+  });
+
+  test('changes without a new epoch too', async () => {
+    expect((await watched(epochOf(2), epochOf(2, [], ['evil']))).watch.isDisabled('evil')).toBe(true);
+  });
+
+  test('stays so while the epoch cannot be read', async () => {
+    const { watch, errors } = await watched(epochOf(2, [], ['evil']), new Error('sealed'), new Error('sealed'));
+    expect(watch.isDisabled('evil')).toBe(true);
+    expect(errors).toHaveLength(2);
+  });
+
+  test('is not answered with "nobody" before an epoch was ever read', async () => {
+    const { watch } = await watched(new Error('sealed'));
+    expect(watch.known).toBe(false);
+    let refusal: unknown;
+    try {
+      watch.isDisabled('acme');
+    } catch (error) {
+      refusal = error;
+    }
+    expect(refusal).toBeInstanceOf(PosternError);
+    expect(refusal).toMatchObject({ code: 'temporarily_unavailable', retryAfter: 1 });
+  });
+});
+
+describe('looking', () => {
+  test('goes on after an error, and what was announced meanwhile is not lost', async () => {
+    const { watch, forgotten, errors } = await watched(
+      epochOf(5),
+      new Error('away'),
+      epochOf(7, [
+        [6, 'a'],
+        [7, 'b'],
+      ]),
+    );
+    expect(errors).toHaveLength(1);
+    expect(forgotten).toEqual(['a', 'b']);
+    expect(watch.known).toBe(true);
+  });
+
+  test('repeats each interval until it is stopped', async () => {
+    const readEpoch = vi.fn(async () => NO_EPOCH);
+    const watch = new EpochWatch({ reader: { readEpoch }, verified: { forget: () => {}, forgetAll: () => {} }, intervalMs: 5 });
+    await watch.start();
+    await expect.poll(() => readEpoch.mock.calls.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(3);
+    watch.stop();
+    await sleep(10);
+    const stopped = readEpoch.mock.calls.length;
+    await sleep(30);
+    expect(readEpoch.mock.calls.length).toBe(stopped);
+  });
+
+  test('stopped during a look, it does not start again', async () => {
+    const readEpoch = vi.fn(async () => NO_EPOCH);
+    const watch = new EpochWatch({ reader: { readEpoch }, verified: { forget: () => {}, forgetAll: () => {} }, intervalMs: 1 });
+    const starting = watch.start();
+    watch.stop();
+    await starting;
+    await sleep(20);
+    expect(readEpoch).toHaveBeenCalledTimes(1);
+  });
+});
+
+test('an epoch that could not be read for a minute is no answer: who was disabled meanwhile is not known', async () => {
+  const clock = new Clock();
+  let away = false;
+  const watch = new EpochWatch({
+    reader: {
+      readEpoch: async () => {
+        if (away) throw new Error('away');
+        return epochOf(1);
+      },
+    },
+    verified: { forget: () => {}, forgetAll: () => {} },
+    now: clock.now,
+  });
+  await watch.look();
+  away = true;
+  clock.advance(60_000);
+  await watch.look();
+  expect(watch.isDisabled('acme')).toBe(false);
+  clock.advance(1);
+  expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 5 }));
+  away = false;
+  await watch.look();
+  expect(watch.isDisabled('acme')).toBe(false);
+});
+
+describe('revoked tokens are looked at together with the epoch', () => {
+  const fault = new PosternError('temporarily_unavailable', 'away');
+
+  function stage() {
+    const clock = new Clock();
+    const errors: unknown[] = [];
+    const state = { epochAway: false, revocationsAway: false, looks: 0, disabled: [] as string[] };
+    const watch = new EpochWatch({
+      reader: { readEpoch: async () => (state.epochAway ? Promise.reject(fault) : epochOf(1, [], state.disabled)) },
+      revocations: {
+        look: async () => {
+          state.looks++;
+          if (state.revocationsAway) throw fault;
+        },
+      },
+      verified: { forget: () => {}, forgetAll: () => {} },
+      now: clock.now,
+      onError: (error) => errors.push(error),
+    });
+    return { clock, errors, state, watch };
+  }
+
+  test.each(['epochAway', 'revocationsAway'] as const)('nobody is served before both were read (%s)', async (away) => {
+    const { errors, state, watch } = stage();
+    state[away] = true;
+    await watch.look();
+    expect([watch.known, errors]).toEqual([false, [fault]]);
+    expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 1 }));
+    state[away] = false;
+    await watch.look();
+    expect([watch.known, watch.isDisabled('acme'), state.looks]).toEqual([true, false, 2]);
+  });
+
+  test.each(['epochAway', 'revocationsAway'] as const)('nor a minute after one of them could last be read (%s)', async (away) => {
+    const { clock, state, watch } = stage();
+    await watch.look();
+    state[away] = true;
+    clock.advance(60_000);
+    await watch.look();
+    expect(watch.isDisabled('acme')).toBe(false);
+    clock.advance(1);
+    expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable', retryAfter: 5 }));
+  });
+
+  test('what the epoch says holds though the revoked tokens could not be read', async () => {
+    const { state, watch } = stage();
+    await watch.look();
+    state.revocationsAway = true;
+    state.disabled = ['evil'];
+    await watch.look();
+    expect(watch.isDisabled('evil')).toBe(true);
+  });
+});

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { PosternError } from '#broker/error.ts';
+import { explain } from '#broker/operator/refusal.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import type { VaultFaultReason } from '#broker/vault-fault.ts';
+
+test.each<[VaultFaultReason, string, RegExp]>([
+  ['unreachable', 'temporarily_unavailable', /VAULT_ADDR/],
+  ['timeout', 'temporarily_unavailable', /VAULT_ADDR/],
+  ['denied', 'access_denied', /postern-operator/],
+  ['unavailable', 'temporarily_unavailable', /sealed/],
+  ['throttled', 'too_many_requests', /quota/],
+  ['not_found', 'not_found', /terraform apply/],
+  ['invalid', 'invalid_request', /said/],
+  ['conflict', 'conflict', /repeat/],
+  ['redirected', 'misconfigured', /said/],
+])('%s is told as %s, with a remedy', (reason, code, remedy) => {
+  const told = explain(new VaultFault(reason, 'Vault said'), 'do it', 'http://vault');
+  expect(told).toBeInstanceOf(PosternError);
+  expect(told).toMatchObject({ code });
+  expect((told as PosternError).detail).toMatch(remedy);
+});
+
+test('what is no fault of Vault passes', () => {
+  const other = new TypeError('x');
+  expect(explain(other, 'do it', '')).toBe(other);
+});
