@@ -10,7 +10,7 @@ import { Authorization } from './authorization/authorization.ts';
 import { readConfig } from './config.ts';
 import type { Config } from './config.ts';
 import { Assertions } from './credential/assertions.ts';
-import { EpochWatch } from './credential/announcements.ts';
+import { AnnouncementWatch } from './credential/announcements.ts';
 import { VerifiedCredentials } from './credential/verified-credentials.ts';
 import { SubjectTokens } from './credential/subject-tokens.ts';
 import { Throttle } from './credential/throttle.ts';
@@ -40,7 +40,7 @@ import { VaultApis } from './vault/apis.ts';
 import { VaultClientKeys } from './vault/client-keys.ts';
 import { VaultClient } from './vault/client.ts';
 import { EngineTokenPlaces } from './vault/plugin-tokens.ts';
-import { VaultEpoch } from './vault/announcements.ts';
+import { VaultAnnouncements } from './vault/announcements.ts';
 import { VaultGrants } from './vault/grants.ts';
 import { Kv } from './vault/kv.ts';
 import { AppRoleLogin } from './vault/approle-login.ts';
@@ -78,8 +78,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     log: new VaultRevocations(vault.documents, session),
     perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
   });
-  const epoch = new EpochWatch({
-    reader: new VaultEpoch(vault.documents, session),
+  const epoch = new AnnouncementWatch({
+    reader: new VaultAnnouncements(vault.documents, session),
     revocations,
     verified,
     onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),

@@ -95,12 +95,10 @@ export const tenantView = z.strictObject({
   secret_id_ttl: z.number(),
   secret_id_num_uses: z.number(),
   cidrs: z.array(z.string()),
-  lives_on: z
-    .array(z.strictObject({ api: z.string(), seconds: z.number() }))
-    .meta({
-      description:
-        'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.',
-    }),
+  lives_on: z.array(z.strictObject({ api: z.string(), seconds: z.number() })).meta({
+    description:
+      'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.',
+  }),
   problems: z.array(z.string()).meta({ description: 'What is not as it should be, in words.' }),
 }) satisfies z.ZodType<TenantView>;
 

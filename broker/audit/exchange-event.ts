@@ -65,11 +65,11 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
     rest = restOf(attempt.trace, served);
     unchanging.set(served, rest);
   }
-  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${keyOf(attempt.trace)}${rest}\n`;
+  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
 }
 
 /** Two keys may share one token, so this is none of what does not change. A key id needs no escaping. */
-function keyOf({ identity }: Trace): string {
+function credentialField({ identity }: Trace): string {
   return identity?.keyId === undefined ? '' : `"key_id":"${identity.keyId}",`;
 }
 

@@ -2,7 +2,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
 
 /** The document `state/epoch`: what operators announce to every replica. */
-export interface Epoch {
+export interface Announcements {
   /** Counts up with every announcement. */
   readonly epoch: number;
   /** Tenants that get nothing until they are enabled again. */
@@ -11,11 +11,11 @@ export interface Epoch {
   readonly recent: readonly { readonly epoch: number; readonly tenant: string }[];
 }
 
-export const NO_EPOCH: Epoch = { epoch: 0, disabled: [], recent: [] };
+export const NO_ANNOUNCEMENTS: Announcements = { epoch: 0, disabled: [], recent: [] };
 
 /** The port to where the epoch lies. */
-export interface EpochReader {
-  readEpoch(): Promise<Epoch>;
+export interface AnnouncementReader {
+  readAnnouncements(): Promise<Announcements>;
 }
 
 /** What else the replicas share and must not miss. */
@@ -24,8 +24,8 @@ export interface Watched {
   look(): Promise<void>;
 }
 
-export interface EpochWatchOptions {
-  reader: EpochReader;
+export interface AnnouncementWatchOptions {
+  reader: AnnouncementReader;
   /** Looked at together with the epoch, and as fresh: while one of the two is not known, nobody is served. */
   revocations?: Watched;
   verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
@@ -38,17 +38,17 @@ export interface EpochWatchOptions {
 }
 
 /** Looks at the epoch, and at the revoked tokens, each second; forgets the verifications of tenants that changed. */
-export class EpochWatch {
-  readonly #options: EpochWatchOptions;
+export class AnnouncementWatch {
+  readonly #options: AnnouncementWatchOptions;
   readonly #now: () => number;
-  #seen: Epoch | undefined;
+  #seen: Announcements | undefined;
   /** When all was last known, ms since 1970; undefined: never. */
   #readAt: number | undefined;
   #disabled: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(options: EpochWatchOptions) {
+  constructor(options: AnnouncementWatchOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
   }
@@ -90,7 +90,7 @@ export class EpochWatch {
 
   async look(): Promise<void> {
     const begun = this.#now();
-    const [epoch, revocations] = await Promise.allSettled([this.#options.reader.readEpoch(), this.#options.revocations?.look()]);
+    const [epoch, revocations] = await Promise.allSettled([this.#options.reader.readAnnouncements(), this.#options.revocations?.look()]);
     // What one of them says holds whatever became of the other.
     if (epoch.status === 'fulfilled') this.#take(epoch.value);
     if (epoch.status === 'fulfilled' && revocations.status === 'fulfilled') this.#readAt = begun;
@@ -98,7 +98,7 @@ export class EpochWatch {
     else for (const one of [epoch, revocations]) if (one.status === 'rejected') this.#options.onError?.(one.reason);
   }
 
-  #take(now: Epoch): void {
+  #take(now: Announcements): void {
     const before = this.#seen;
     this.#seen = now;
     this.#disabled = new Set(now.disabled);

@@ -84,7 +84,7 @@ export class Assertions {
   /** @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable, misconfigured */
   async verify(assertion: ClientAssertion, address: string): Promise<Identity> {
     const checked = await this.#check(assertion, address);
-    const key = keyOf(assertion.clientId, checked.claims.jti);
+    const key = replayKeyOf(assertion.clientId, checked.claims.jti);
     if (this.#used.has(key)) throw refused('this jti was used before');
     this.#used.set(key, true);
     try {
@@ -176,7 +176,7 @@ function haveSameKeys(one: Registration | undefined, other: Registration | undef
 }
 
 /** All that names an assertion, as a file name: a client's jti is its own to choose, and no other client's. */
-function keyOf(clientId: string, jti: string): string {
+function replayKeyOf(clientId: string, jti: string): string {
   return createHash('sha256').update(`${clientId}\0${jti}`).digest('hex');
 }
 

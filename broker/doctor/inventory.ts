@@ -3,7 +3,7 @@ import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { failed, ok, skipped, warning } from './check.ts';
 import type { Check } from './check.ts';
-import { readEpoch } from '#broker/operator/announcement.ts';
+import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { listTenants } from '#broker/operator/tenant/tenant.ts';
 import type { TenantView } from '#broker/operator/tenant/tenant.ts';
 import { readUpstreamMetadata } from '#broker/operator/upstream.ts';
@@ -77,8 +77,8 @@ function grantProblems(tenant: TenantView, apis: ReadonlyMap<string, Api | undef
   });
 }
 
-export async function inspectEpoch(access: VaultAccess): Promise<Check[]> {
-  const [{ epoch, disabled }, tenants] = await Promise.all([readEpoch(access), listTenants(access)]);
+export async function inspectAnnouncements(access: VaultAccess): Promise<Check[]> {
+  const [{ epoch, disabled }, tenants] = await Promise.all([readAnnouncements(access), listTenants(access)]);
   const gone = disabled.filter((name) => !tenants.some(({ tenant }) => tenant === name));
   if (gone.length > 0) {
     return [

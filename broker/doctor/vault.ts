@@ -2,7 +2,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { failed, ok, skipped, warning } from './check.ts';
 import type { Check } from './check.ts';
-import { inspectApis, inspectEpoch, inspectTenants, inspectUpstream } from './inventory.ts';
+import { inspectApis, inspectAnnouncements, inspectTenants, inspectUpstream } from './inventory.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { inspectPlugin } from './plugin.ts';
 
@@ -68,7 +68,7 @@ export async function inspectVault(access: VaultAccess, options: InspectionOptio
     () => look('audit', () => inspectAudit(access)),
     () => look('apis', () => inspectApis(access)),
     () => look('tenants', () => inspectTenants(access)),
-    () => look('announcements', () => inspectEpoch(access)),
+    () => look('announcements', () => inspectAnnouncements(access)),
     () => look('upstream credential', () => inspectUpstream(access)),
   ];
   for (const part of parts) {

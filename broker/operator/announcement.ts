@@ -1,7 +1,7 @@
-import { NO_EPOCH } from '#broker/credential/announcements.ts';
-import type { Epoch } from '#broker/credential/announcements.ts';
+import { NO_ANNOUNCEMENTS } from '#broker/credential/announcements.ts';
+import type { Announcements } from '#broker/credential/announcements.ts';
 import { PosternError } from '#broker/error.ts';
-import { EPOCH_PATH, epochDocument } from '#broker/vault/announcements.ts';
+import { ANNOUNCEMENTS_PATH, announcementsDocument } from '#broker/vault/announcements.ts';
 import type { VaultAccess } from './access.ts';
 import { checkAndSet } from './check-and-set.ts';
 
@@ -12,7 +12,7 @@ const RECENT = 64;
 export type Change = 'changed' | 'disable' | 'enable';
 
 /** @throws {PosternError} misconfigured where the document is not valid */
-export async function readEpoch(access: VaultAccess): Promise<Epoch> {
+export async function readAnnouncements(access: VaultAccess): Promise<Announcements> {
   return (await readVersion(access)).epoch;
 }
 
@@ -22,31 +22,33 @@ export async function readEpoch(access: VaultAccess): Promise<Epoch> {
  * @returns the epoch as written
  * @throws {PosternError} conflict after 50 lost races
  */
-export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Epoch> {
+export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Announcements> {
   return checkAndSet(async () => {
     const { epoch: before, version } = await readVersion(access);
-    const after = nextEpoch(before, tenant, change);
+    const after = nextAnnouncements(before, tenant, change);
     return async () => {
-      await access.call(`announce the change of ${tenant}`, ({ documents, as }) => documents.write(EPOCH_PATH, { ...after }, version, as));
+      await access.call(`announce the change of ${tenant}`, ({ documents, as }) =>
+        documents.write(ANNOUNCEMENTS_PATH, { ...after }, version, as),
+      );
       return after;
     };
   });
 }
 
-export function nextEpoch(before: Epoch, tenant: string, change: Change): Epoch {
+export function nextAnnouncements(before: Announcements, tenant: string, change: Change): Announcements {
   const epoch = before.epoch + 1;
   const others = before.disabled.filter((one) => one !== tenant);
   const disabled = change === 'changed' ? before.disabled : change === 'disable' ? [...others, tenant].sort() : others;
   return { epoch, disabled, recent: [...before.recent, { epoch, tenant }].slice(-RECENT) };
 }
 
-async function readVersion(access: VaultAccess): Promise<{ epoch: Epoch; version: number }> {
-  const { data, version } = await access.call('read the announcements', ({ documents, as }) => documents.read(EPOCH_PATH, as));
+async function readVersion(access: VaultAccess): Promise<{ epoch: Announcements; version: number }> {
+  const { data, version } = await access.call('read the announcements', ({ documents, as }) => documents.read(ANNOUNCEMENTS_PATH, as));
   // Deleted by somebody: counting goes on from the version, which only grows, so that brokers see something new.
-  if (data === undefined) return { epoch: { ...NO_EPOCH, epoch: version }, version };
-  const parsed = epochDocument.safeParse(data);
+  if (data === undefined) return { epoch: { ...NO_ANNOUNCEMENTS, epoch: version }, version };
+  const parsed = announcementsDocument.safeParse(data);
   if (parsed.success) return { epoch: parsed.data, version };
-  throw new PosternError('misconfigured', `${access.mounts.kv}/${EPOCH_PATH} in Vault is not valid`, {
-    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${EPOCH_PATH}`,
+  throw new PosternError('misconfigured', `${access.mounts.kv}/${ANNOUNCEMENTS_PATH} in Vault is not valid`, {
+    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${ANNOUNCEMENTS_PATH}`,
   });
 }

@@ -27,7 +27,7 @@ export class TransitJudge implements TokenJudge {
 
   async judge(accessToken: string): Promise<JWTPayload | undefined> {
     try {
-      const { payload } = await jwtVerify(accessToken, ({ kid }) => this.#keyOf(kid), {
+      const { payload } = await jwtVerify(accessToken, ({ kid }) => this.#verificationKey(kid), {
         issuer: this.issuer,
         algorithms: ['RS256'],
         currentDate: new Date(this.#now()),
@@ -41,7 +41,7 @@ export class TransitJudge implements TokenJudge {
   }
 
   /** An unknown kid costs nothing: the published keys are read by their age, whatever is asked for. */
-  async #keyOf(kid: string | undefined): Promise<CryptoKey | Uint8Array> {
+  async #verificationKey(kid: string | undefined): Promise<CryptoKey | Uint8Array> {
     const { keys } = await this.#keys.jwks();
     const jwk = kid === undefined ? undefined : keys.find((one) => one.kid === kid);
     if (jwk === undefined) throw new TypeError('no such key');

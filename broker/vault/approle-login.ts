@@ -6,7 +6,7 @@ import type { Login } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
-import { keyOf } from './key-metadata.ts';
+import { apiKeyOf } from './key-metadata.ts';
 import type { KeyEnds } from './key-ends.ts';
 import { unavailable } from './unavailable.ts';
 
@@ -64,7 +64,7 @@ export class AppRoleLogin implements Login {
       throw new PosternError('misconfigured', 'Client is not set up', {
         detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -',
       });
-    const key = keyOf(metadata, tenant);
+    const key = apiKeyOf(metadata, tenant);
     // The margin keeps a request that starts just in time from ending with a dead token.
     const tokenEnd = now + ttl * 1000 - Math.min(5000, ttl * 100);
     const own = new VaultToken(token);

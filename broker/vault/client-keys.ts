@@ -37,7 +37,7 @@ export class VaultClientKeys implements ClientKeys {
     return {
       clientId,
       tenant,
-      keys: keys.map(({ kid, pem }, index) => ({ kid: kid ?? undefined, key: keyOf(pem) ?? notTaken(clientId, index) })),
+      keys: keys.map(({ kid, pem }, index) => ({ kid: kid ?? undefined, key: publicKeyOf(pem) ?? notTaken(clientId, index) })),
     };
   }
 
@@ -53,7 +53,7 @@ export class VaultClientKeys implements ClientKeys {
 }
 
 /** @returns undefined for what is no public key, or one too weak or of a kind that no signature here is made by */
-function keyOf(pem: string): KeyObject | undefined {
+function publicKeyOf(pem: string): KeyObject | undefined {
   // createPublicKey would make the public half of a private key; that one has no business here.
   if (!pem.includes('PUBLIC KEY')) return undefined;
   try {

@@ -28,7 +28,7 @@ export const MAX_METADATA_VALUE = 512;
  * whoever logged in last: only the answer to this very login may be asked.
  * @throws {PosternError} misconfigured where it is malformed: a limit that can't be read must not be taken for none
  */
-export function keyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'limit'> {
+export function apiKeyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'limit'> {
   const keyId = metadata[KEY_METADATA.keyId];
   const scopes = metadata[KEY_METADATA.scopes];
   if (keyId !== undefined && !(typeof keyId === 'string' && KEY_ID.test(keyId))) throw malformed(tenant, KEY_METADATA.keyId);

@@ -7,7 +7,7 @@ import { badSubject } from '#broker/credential/subject-tokens.ts';
 import type { SubjectLookup } from '#broker/credential/subject-tokens.ts';
 import type { CallOptions, VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
-import { keyOf } from './key-metadata.ts';
+import { apiKeyOf } from './key-metadata.ts';
 import type { KeyEnds } from './key-ends.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
@@ -68,7 +68,7 @@ export class VaultSubjects implements SubjectLookup {
     const { tenant, clientId } = this.#tenantOf(self, await this.#entityOf(self.entity_id, call));
     const token = new VaultToken(call.token);
     // The halves of an API key log in at Vault too: what the key is narrowed to, and its end, hold for such a token as for the key.
-    const key = self.path === `auth/${this.#options.approle}/login` ? keyOf(self.meta ?? {}, tenant) : {};
+    const key = self.path === `auth/${this.#options.approle}/login` ? apiKeyOf(self.meta ?? {}, tenant) : {};
     const end = key.keyId === undefined ? undefined : await this.#options.ends.of(tenant, key.keyId, token, forwardedFor);
     if (end !== undefined && end * 1000 <= now) throw badSubject('The API key that the subject_token comes from has ended');
     const tokenEnd = self.ttl === 0 ? Infinity : now + self.ttl * 1000;

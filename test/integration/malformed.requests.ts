@@ -251,13 +251,11 @@ export function malformedRequests(credential: Credential, audience: string): fc.
       body: `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
     });
   });
-  const declared = fc
-    .constantFrom('16385', '99999999', '9007199254740993', '18446744073709551616')
-    .chain((length) =>
-      raw(`Content-Length ${length}`, wholeRequest({ headers: [HOST, FORM, `Content-Length: ${length}`], unframed: true, body: form }), {
-        ending: 'fin',
-      }),
-    );
+  const declared = fc.constantFrom('16385', '99999999', '9007199254740993', '18446744073709551616').chain((length) =>
+    raw(`Content-Length ${length}`, wholeRequest({ headers: [HOST, FORM, `Content-Length: ${length}`], unframed: true, body: form }), {
+      ending: 'fin',
+    }),
+  );
   const contentType = fc
     .oneof(
       fc.constantFrom(

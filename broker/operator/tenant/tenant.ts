@@ -1,12 +1,12 @@
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { NAME } from '#broker/credential/identity.ts';
-import type { Epoch } from '#broker/credential/announcements.ts';
+import type { Announcements } from '#broker/credential/announcements.ts';
 import { PosternError } from '#broker/error.ts';
 import { rotationsPath } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { announce, readEpoch } from '#broker/operator/announcement.ts';
+import { announce, readAnnouncements } from '#broker/operator/announcement.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
@@ -53,7 +53,7 @@ interface Found {
 /** @throws {PosternError} not_found */
 export async function showTenant(access: VaultAccess, tenant: string): Promise<TenantView> {
   checkTenantId(tenant);
-  const [found, epoch, apis] = await Promise.all([find(access, tenant), readEpoch(access), readApis(access)]);
+  const [found, epoch, apis] = await Promise.all([find(access, tenant), readAnnouncements(access), readApis(access)]);
   return view(access, tenant, found, epoch, apis);
 }
 
@@ -89,7 +89,7 @@ async function viewAll(
   tenants: readonly string[],
   options: { onProgress?: Progress; signal?: AbortSignal } = {},
 ): Promise<TenantView[]> {
-  const [epoch, apis] = await Promise.all([readEpoch(access), readApis(access)]);
+  const [epoch, apis] = await Promise.all([readAnnouncements(access), readApis(access)]);
   let done = 0;
   const views = await inParallel(tenants, WIDTH, async (tenant) => {
     options.signal?.throwIfAborted();
@@ -146,7 +146,7 @@ export async function createTenant(
     });
   await writeRole(access, tenant, spec, found.role);
   // Brokers remember the grants of a verified credential for a while.
-  const epoch = await (there ? announce(access, tenant) : readEpoch(access));
+  const epoch = await (there ? announce(access, tenant) : readAnnouncements(access));
   return view(access, tenant, await find(access, tenant), epoch, apis);
 }
 
@@ -184,7 +184,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   checkTenantId(tenant);
   const { approle } = access.mounts;
   const withPlugin = await hasPlugin(access);
-  const [{ disabled }, cached] = await Promise.all([readEpoch(access), cachedTokens(access, tenant, withPlugin)]);
+  const [{ disabled }, cached] = await Promise.all([readAnnouncements(access), cachedTokens(access, tenant, withPlugin)]);
   if (!disabled.includes(tenant) && cached.length === 0) await showTenant(access, tenant);
   await announce(access, tenant, 'disable');
   await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
@@ -278,7 +278,7 @@ async function view(
   access: VaultAccess,
   tenant: string,
   { role, data }: Found,
-  epoch: Epoch,
+  epoch: Announcements,
   apis: ReadonlyMap<string, Api | undefined>,
 ): Promise<TenantView> {
   if (role === undefined && data === undefined) {

@@ -45,7 +45,7 @@ export class TokenRecords {
   /** What is no record of this version is none: a token can be had anew. */
   async read(place: Place): Promise<TokenRecord | undefined> {
     try {
-      return await this.#records.read(this.#keyOf(place), record);
+      return await this.#records.read(this.#storageKey(place), record);
     } catch (error) {
       if (error instanceof PosternError && error.code === 'misconfigured') return undefined;
       throw error;
@@ -62,7 +62,7 @@ export class TokenRecords {
       if ((found?.version ?? 0) !== version) return undefined;
       const next = Math.max(version + 1, this.#now());
       await this.#records.write(
-        this.#keyOf(place),
+        this.#storageKey(place),
         { ...document, version: next, ...(asked ? { asked } : {}) } satisfies TokenRecord,
         true,
       );
@@ -75,12 +75,12 @@ export class TokenRecords {
     return this.#alone(place, async () => {
       const found = await this.read(place);
       if (found !== undefined && found.asked !== true)
-        await this.#records.write(this.#keyOf(place), { ...found, asked: true } satisfies TokenRecord, true);
+        await this.#records.write(this.#storageKey(place), { ...found, asked: true } satisfies TokenRecord, true);
     });
   }
 
   delete(place: Place): Promise<void> {
-    return this.#alone(place, () => this.#records.delete(this.#keyOf(place)));
+    return this.#alone(place, () => this.#records.delete(this.#storageKey(place)));
   }
 
   /** @returns whether it had ended, and so is gone */
@@ -88,7 +88,7 @@ export class TokenRecords {
     return this.#alone(place, async () => {
       const found = await this.read(place);
       if (found === undefined || !this.hasEnded(found)) return false;
-      await this.#records.delete(this.#keyOf(place));
+      await this.#records.delete(this.#storageKey(place));
       return true;
     });
   }
@@ -124,13 +124,13 @@ export class TokenRecords {
     return { tenant, api, digest: last === WHOLE ? undefined : last };
   }
 
-  #keyOf({ tenant, api, digest = WHOLE }: Place): string {
+  #storageKey({ tenant, api, digest = WHOLE }: Place): string {
     // Paths have checked all three; a storage key is too dear to trust them.
     if (!NAME.test(tenant) || !NAME.test(api) || (digest !== WHOLE && !DIGEST.test(digest))) throw new Error('no place of a token');
     return `${this.prefix}${tenant}/${api}/${digest}`;
   }
 
   #alone<Result>(place: Place, work: () => Promise<Result>): Promise<Result> {
-    return this.#records.alone(this.#keyOf(place), work);
+    return this.#records.alone(this.#storageKey(place), work);
   }
 }

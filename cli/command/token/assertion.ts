@@ -15,7 +15,7 @@ const LIFE = 60;
 
 /** Signs an assertion for one request (RFC 7523 §3). @throws {PosternError} invalid_request where the key is none that a broker takes */
 export async function signAssertion({ clientId, privateKey, kid }: AssertionSigner, issuer: string): Promise<string> {
-  const key = keyOf(privateKey);
+  const key = privateKeyOf(privateKey);
   return new SignJWT()
     .setProtectedHeader({ alg: algorithmOf(key), typ: 'JWT', ...(kid === undefined ? {} : { kid }) })
     .setIssuer(clientId)
@@ -27,7 +27,7 @@ export async function signAssertion({ clientId, privateKey, kid }: AssertionSign
     .sign(key);
 }
 
-function keyOf(pem: string): KeyObject {
+function privateKeyOf(pem: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {

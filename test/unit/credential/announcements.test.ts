@@ -1,23 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { EpochWatch, NO_EPOCH } from '#broker/credential/announcements.ts';
-import type { Epoch } from '#broker/credential/announcements.ts';
+import { AnnouncementWatch, NO_ANNOUNCEMENTS } from '#broker/credential/announcements.ts';
+import type { Announcements } from '#broker/credential/announcements.ts';
 import { PosternError } from '#broker/error.ts';
 import { Clock } from './clock.ts';
 
-const epochOf = (epoch: number, recent: [number, string][] = [], disabled: string[] = []): Epoch => ({
+const epochOf = (epoch: number, recent: [number, string][] = [], disabled: string[] = []): Announcements => ({
   epoch,
   disabled,
   recent: recent.map(([e, tenant]) => ({ epoch: e, tenant })),
 });
 
-async function watched(...epochs: (Epoch | Error)[]) {
+async function watched(...epochs: (Announcements | Error)[]) {
   const forgotten: string[] = [];
   const errors: unknown[] = [];
   const left = [...epochs];
-  const watch = new EpochWatch({
+  const watch = new AnnouncementWatch({
     reader: {
-      readEpoch: async () => {
+      readAnnouncements: async () => {
         const next = left.shift() ?? epochs.at(-1);
         if (next === undefined || next instanceof Error) throw next ?? new Error('none');
         return next;
@@ -57,10 +57,10 @@ describe('what is announced is forgotten', () => {
   });
 
   test('the first announcement ever', async () => {
-    expect((await watched(NO_EPOCH, epochOf(1, [[1, 'acme']]))).forgotten).toEqual(['acme']);
+    expect((await watched(NO_ANNOUNCEMENTS, epochOf(1, [[1, 'acme']]))).forgotten).toEqual(['acme']);
   });
 
-  test.each<[string, Epoch]>([
+  test.each<[string, Announcements]>([
     [
       'fell off the list',
       epochOf(9, [
@@ -86,7 +86,7 @@ describe('what is announced is forgotten', () => {
     ['is not listed at all', epochOf(6)],
     ['lies in the future instead', epochOf(6, [[7, 'a']])],
     ['counted backwards', epochOf(3, [[3, 'a']])],
-    ['was deleted with the document', NO_EPOCH],
+    ['was deleted with the document', NO_ANNOUNCEMENTS],
   ])('everybody, when an announcement %s', async (_fault, now) => {
     expect((await watched(epochOf(5), now)).forgotten).toEqual(['*']);
   });
@@ -144,34 +144,42 @@ describe('looking', () => {
   });
 
   test('repeats each interval until it is stopped', async () => {
-    const readEpoch = vi.fn(async () => NO_EPOCH);
-    const watch = new EpochWatch({ reader: { readEpoch }, verified: { forget: () => {}, forgetAll: () => {} }, intervalMs: 5 });
+    const readAnnouncements = vi.fn(async () => NO_ANNOUNCEMENTS);
+    const watch = new AnnouncementWatch({
+      reader: { readAnnouncements },
+      verified: { forget: () => {}, forgetAll: () => {} },
+      intervalMs: 5,
+    });
     await watch.start();
-    await expect.poll(() => readEpoch.mock.calls.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(3);
+    await expect.poll(() => readAnnouncements.mock.calls.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(3);
     watch.stop();
     await sleep(10);
-    const stopped = readEpoch.mock.calls.length;
+    const stopped = readAnnouncements.mock.calls.length;
     await sleep(30);
-    expect(readEpoch.mock.calls.length).toBe(stopped);
+    expect(readAnnouncements.mock.calls.length).toBe(stopped);
   });
 
   test('stopped during a look, it does not start again', async () => {
-    const readEpoch = vi.fn(async () => NO_EPOCH);
-    const watch = new EpochWatch({ reader: { readEpoch }, verified: { forget: () => {}, forgetAll: () => {} }, intervalMs: 1 });
+    const readAnnouncements = vi.fn(async () => NO_ANNOUNCEMENTS);
+    const watch = new AnnouncementWatch({
+      reader: { readAnnouncements },
+      verified: { forget: () => {}, forgetAll: () => {} },
+      intervalMs: 1,
+    });
     const starting = watch.start();
     watch.stop();
     await starting;
     await sleep(20);
-    expect(readEpoch).toHaveBeenCalledTimes(1);
+    expect(readAnnouncements).toHaveBeenCalledTimes(1);
   });
 });
 
 test('an epoch that could not be read for a minute is no answer: who was disabled meanwhile is not known', async () => {
   const clock = new Clock();
   let away = false;
-  const watch = new EpochWatch({
+  const watch = new AnnouncementWatch({
     reader: {
-      readEpoch: async () => {
+      readAnnouncements: async () => {
         if (away) throw new Error('away');
         return epochOf(1);
       },
@@ -198,8 +206,8 @@ describe('revoked tokens are looked at together with the epoch', () => {
     const clock = new Clock();
     const errors: unknown[] = [];
     const state = { epochAway: false, revocationsAway: false, looks: 0, disabled: [] as string[] };
-    const watch = new EpochWatch({
-      reader: { readEpoch: async () => (state.epochAway ? Promise.reject(fault) : epochOf(1, [], state.disabled)) },
+    const watch = new AnnouncementWatch({
+      reader: { readAnnouncements: async () => (state.epochAway ? Promise.reject(fault) : epochOf(1, [], state.disabled)) },
       revocations: {
         look: async () => {
           state.looks++;

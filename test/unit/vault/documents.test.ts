@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { VaultApis } from '#broker/vault/apis.ts';
-import { VaultEpoch } from '#broker/vault/announcements.ts';
+import { VaultAnnouncements } from '#broker/vault/announcements.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
 import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
@@ -162,17 +162,17 @@ describe('apis/', () => {
 describe('state/epoch', () => {
   const stage = () => {
     const fixture = new KvFixture('postern');
-    return { fixture, epoch: new VaultEpoch(fixture.kv, fixture.session) };
+    return { fixture, epoch: new VaultAnnouncements(fixture.kv, fixture.session) };
   };
 
   test('a missing document is epoch 0', async () => {
-    expect(await stage().epoch.readEpoch()).toEqual({ epoch: 0, disabled: [], recent: [] });
+    expect(await stage().epoch.readAnnouncements()).toEqual({ epoch: 0, disabled: [], recent: [] });
   });
 
   test("is read as it is, with the broker's own token", async () => {
     const { epoch, fixture } = stage();
     fixture.set('postern/data/state/epoch', { epoch: 3, disabled: ['evil'], recent: [{ epoch: 3, tenant: 'evil' }] });
-    expect(await epoch.readEpoch()).toEqual({ epoch: 3, disabled: ['evil'], recent: [{ epoch: 3, tenant: 'evil' }] });
+    expect(await epoch.readAnnouncements()).toEqual({ epoch: 3, disabled: ['evil'], recent: [{ epoch: 3, tenant: 'evil' }] });
     expect(fixture.calls[0]).toMatchObject({ path: 'postern/data/state/epoch', token: 'own' });
   });
 
@@ -181,7 +181,7 @@ describe('state/epoch', () => {
     async (data) => {
       const { epoch, fixture } = stage();
       fixture.set('postern/data/state/epoch', data);
-      await expect(epoch.readEpoch()).rejects.toBeInstanceOf(VaultFault);
+      await expect(epoch.readAnnouncements()).rejects.toBeInstanceOf(VaultFault);
     },
   );
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
-import { KEY_ID, keyOf, newKeyId } from '#broker/vault/key-metadata.ts';
+import { KEY_ID, apiKeyOf, newKeyId } from '#broker/vault/key-metadata.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { AppRoleLogin } from '#broker/vault/approle-login.ts';
 import { KeyEnds } from '#broker/vault/key-ends.ts';
@@ -13,17 +13,17 @@ const NEW = 'key_000000000000000000000002';
 
 describe('metadata of a login', () => {
   test('of a plain secret_id says nothing', () => {
-    expect(keyOf({ role_name: 'acme', name: 'nightly' }, 'acme')).toEqual({ keyId: undefined });
+    expect(apiKeyOf({ role_name: 'acme', name: 'nightly' }, 'acme')).toEqual({ keyId: undefined });
   });
 
   test('names the key, and what it is narrowed to', () => {
-    expect(keyOf({ key_id: OLD }, 'acme')).toEqual({ keyId: OLD });
-    expect(keyOf({ key_id: OLD, scopes: 'read:orders write:orders' }, 'acme')).toEqual({
+    expect(apiKeyOf({ key_id: OLD }, 'acme')).toEqual({ keyId: OLD });
+    expect(apiKeyOf({ key_id: OLD, scopes: 'read:orders write:orders' }, 'acme')).toEqual({
       keyId: OLD,
       limit: { scopes: ['read:orders', 'write:orders'] },
     });
     // A limit without a name is a limit all the same.
-    expect(keyOf({ scopes: 'read:orders' }, 'acme')).toEqual({ keyId: undefined, limit: { scopes: ['read:orders'] } });
+    expect(apiKeyOf({ scopes: 'read:orders' }, 'acme')).toEqual({ keyId: undefined, limit: { scopes: ['read:orders'] } });
   });
 
   test.each<[string, Record<string, unknown>]>([
@@ -42,7 +42,9 @@ describe('metadata of a login', () => {
     ['an id that is null', { key_id: null }],
     ['an id with a line end', { key_id: `${OLD}\n` }],
   ])('fails closed: %s', (_what, metadata) => {
-    expect(() => keyOf(metadata, 'acme')).toThrowError(expect.objectContaining({ code: 'misconfigured', message: 'Client is not set up' }));
+    expect(() => apiKeyOf(metadata, 'acme')).toThrowError(
+      expect.objectContaining({ code: 'misconfigured', message: 'Client is not set up' }),
+    );
   });
 
   test('a new id has the form that is asked for', () => {
