@@ -50,6 +50,28 @@ path "${kv}/data/state/epoch" {
   capabilities = ["read"]
 }
 
+# Which credentials ended, which names may not be used again, and what Terraform announced.
+path "${kv}/data/state/ended" {
+  capabilities = ["read"]
+}
+
+path "${kv}/data/state/ended/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/data/state/tombstones/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/data/state/catalog" {
+  capabilities = ["read"]
+}
+
+# Registered public keys.
+path "${kv}/data/assertions/+" {
+  capabilities = ["read"]
+}
+
 # Which API keys are being replaced, and when keys were last used.
 path "${kv}/data/keys/+" {
   capabilities = ["read"]

@@ -42,6 +42,21 @@ path "${kv}/data/state/epoch" {
   capabilities = ["read"]
 }
 
+# What Terraform changed: a digest of the APIs, tenants and registered keys, and who is disabled; polled each second.
+path "${kv}/data/state/catalog" {
+  capabilities = ["read"]
+}
+
+# Which credentials ended, and from when on all that a tenant held is void. Operators write it; the broker only reads.
+path "${kv}/data/state/ended" {
+  capabilities = ["read"]
+}
+
+# Older ones, in shards: read at start, and when a replica missed some.
+path "${kv}/data/state/ended/+" {
+  capabilities = ["read"]
+}
+
 # When API keys were last used: key ids and minutes, sharded, written every few minutes with check-and-set.
 path "${kv}/data/state/usage/+" {
   capabilities = ["create", "read", "update"]

@@ -88,6 +88,45 @@ path "${kv}/data/state/epoch" {
   capabilities = ["create", "read", "update"]
 }
 
+# Announces ended credentials and the time from which all that a tenant held is void, with check-and-set.
+path "${kv}/data/state/ended" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Older ones, in shards.
+path "${kv}/data/state/ended/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Until when the name of a deleted tenant may not be used again.
+path "${kv}/data/state/tombstones/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Which names those are.
+path "${kv}/metadata/state/tombstones" {
+  capabilities = ["list"]
+}
+
+# What Terraform announced last. Only Terraform writes it.
+path "${kv}/data/state/catalog" {
+  capabilities = ["read"]
+}
+
+# A deleted tenant's registered public keys are found by what they say, and go with all their versions. Only Terraform
+# writes them.
+path "${kv}/data/assertions/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/metadata/assertions" {
+  capabilities = ["list"]
+}
+
+path "${kv}/metadata/assertions/+" {
+  capabilities = ["delete"]
+}
+
 # What the admin API answered to requests that may be repeated (Idempotency-Key), encrypted under the request's own key.
 path "${kv}/data/state/idempotency/+" {
   capabilities = ["create", "read", "update"]

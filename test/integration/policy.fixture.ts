@@ -94,7 +94,12 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     await root('POST', `auth0/${path}`, { value: 'x' });
   for (const path of [
     'postern/data/assertions/acme-id',
+    'postern/data/assertions/gone-id',
     'postern/data/state/epoch',
+    'postern/data/state/catalog',
+    'postern/data/state/ended',
+    'postern/data/state/ended/0',
+    'postern/data/state/tombstones/gone',
     'postern/data/keys/acme',
     'postern/data/state/usage/0a',
     'postern/data/upstream/auth0',
