@@ -50,6 +50,7 @@ const schema = z.object({
   POSTERN_LISTEN: hostAndPort.default('127.0.0.1:8080'),
   POSTERN_TLS_CERT_FILE: z.string().optional(),
   POSTERN_TLS_KEY_FILE: z.string().optional(),
+  POSTERN_BEHIND_TLS_PROXY: flag,
   POSTERN_TRUSTED_PROXIES: z
     .string()
     .default('')
@@ -186,6 +187,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
   const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
+  if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
   if (parsed.success && adminListen !== undefined) faults.push(...adminFaults(parsed.data, adminTls));
 
@@ -210,6 +212,24 @@ function addressOf(listen: string): { host: string; port: number } {
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
 }
 
+/** Whether only this machine can reach the address. */
+function onLoopback(listen: string): boolean {
+  const url = URL.parse(`http://${listen}`);
+  return url !== null && httpsOrLoopback(url);
+}
+
+/** Customers' secrets and tokens go over no network in the clear, and verifiers fetch their keys over TLS. */
+function clearTextFaults(settings: Settings, tls: Tls | undefined): string[] {
+  if (settings.POSTERN_BEHIND_TLS_PROXY) return [];
+  const faults: string[] = [];
+  const unless = 'POSTERN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS';
+  if (tls === undefined && !onLoopback(settings.POSTERN_LISTEN))
+    faults.push(`POSTERN_LISTEN is not on loopback, so it needs POSTERN_TLS_CERT_FILE and POSTERN_TLS_KEY_FILE (or ${unless})`);
+  if (!httpsOrLoopback(new URL(settings.POSTERN_ISSUER)))
+    faults.push(`POSTERN_ISSUER must be https (http only on loopback, or with ${unless})`);
+  return faults;
+}
+
 /** Every request of an operator carries a credential that may do everything: it goes over no network in the clear. */
 function adminFaults(settings: Settings, tls: Tls | undefined): string[] {
   const faults: string[] = [];
@@ -219,8 +239,7 @@ function adminFaults(settings: Settings, tls: Tls | undefined): string[] {
     POSTERN_ADMIN_AUDIENCE: audience,
     POSTERN_AUTH0_ISSUER: issuer,
   } = settings;
-  const url = URL.parse(`http://${listen}`);
-  if (tls === undefined && !proxied && (url === null || !httpsOrLoopback(url))) {
+  if (tls === undefined && !proxied && !onLoopback(listen!)) {
     faults.push(
       'POSTERN_ADMIN_LISTEN is not on loopback, so it needs POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE (or POSTERN_ADMIN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS)',
     );

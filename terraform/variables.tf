@@ -82,7 +82,7 @@ variable "transit_key" {
 }
 
 variable "login_rate" {
-  description = "Requests a second that Vault lets through to the tenants' AppRole mount (a rate-limit quota); more get 429."
+  description = "Logins a second that Vault lets through to the tenants' AppRole mount (a rate-limit quota); more get 429. Operators' calls don't count."
   type        = number
   default     = 2000
   nullable    = false

@@ -197,13 +197,17 @@ function lockout(table: MountTable | undefined, path: string): Check {
 
 async function inspectQuota(access: VaultAccess): Promise<Check[]> {
   const title = 'approle: rate limit';
-  const path = `auth/${access.mounts.approle}/`;
+  const mount = `auth/${access.mounts.approle}/`;
+  const path = `${mount}login`;
+  let onMount = false;
   const names = await access.call('list rate limits', ({ client, as }) => client.list('sys/quotas/rate-limit', as));
   for (const name of names) {
     if (!/^[A-Za-z0-9_-]+$/.test(name)) continue;
     const quota = (await access.call('read a rate limit', ({ client, as }) => client.read(`sys/quotas/rate-limit/${name}`, as)))?.data;
     if (quota?.['path'] === path) return [ok(title, `${said(quota['rate'])} requests in ${said(quota['interval'], '1')} s on ${path}`)];
+    onMount ||= quota?.['path'] === mount;
   }
+  if (onMount) return [warning(title, `the quota is on all of ${mount}: a flood of logins keeps operators out too`, APPLY)];
   return [warning(title, `no quota on ${path}: a flood of logins reaches Vault unhindered`, APPLY)];
 }
 

@@ -154,6 +154,11 @@ describe('doctor, of Vault and the broker', () => {
     expect(named(ran, 'api: broken')?.status).toBe('failed');
     expect(named(ran, 'cached tokens: clean-up')?.status).toBe('warning');
     expect(named(ran, 'approle: rate limit')?.status).toBe('warning');
+    await root.write('sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 2000 });
+    expect(named(await doctor(), 'approle: rate limit')).toMatchObject({
+      status: 'warning',
+      seen: expect.stringContaining('keeps operators out') as string,
+    });
     for (const check of checksOf(ran))
       if (check.status === 'failed' || check.status === 'warning') expect(check.remedy, check.name).not.toBe('');
   });

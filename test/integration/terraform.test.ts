@@ -187,7 +187,7 @@ test('apply provisions Vault, and what it makes works', async () => {
     exportable: false,
     allow_plaintext_backup: false,
   });
-  expect((await root('GET', 'sys/quotas/rate-limit/postern-approle'))['data']).toMatchObject({ path: 'auth/approle/', rate: 2000 });
+  expect((await root('GET', 'sys/quotas/rate-limit/postern-approle'))['data']).toMatchObject({ path: 'auth/approle/login', rate: 2000 });
   expect((await root('GET', 'sys/audit'))['data']['postern/']).toMatchObject({ type: 'file' });
 
   for (const tenant of Object.keys(tenants)) {
@@ -357,7 +357,7 @@ test('what is changed by hand is found by plan, each thing by its address, and m
     'vault_approle_auth_backend_role.broker': () => root('POST', 'auth/approle-broker/role/broker', { token_policies: ['root'] }),
     'vault_generic_endpoint.tokens_config': () => root('POST', 'postern-tokens/config', { max_versions: 10 }),
     'vault_quota_rate_limit.approle': () =>
-      root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/', rate: 1_000_000 }),
+      root('POST', 'sys/quotas/rate-limit/postern-approle', { path: 'auth/approle/login', rate: 1_000_000 }),
     'vault_jwt_auth_backend_role.people["operator"]': () =>
       root('POST', 'auth/oidc/role/operator', {
         role_type: 'oidc',

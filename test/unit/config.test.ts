@@ -90,7 +90,27 @@ describe('the least that works', () => {
     ['[::]:0', '::', 0],
     ['localhost:65535', 'localhost', 65535],
   ])('listens at %s', (listen, host, port) => {
-    expect(readConfig({ ...good, POSTERN_LISTEN: listen })).toMatchObject({ host, port });
+    expect(readConfig({ ...good, POSTERN_LISTEN: listen, POSTERN_BEHIND_TLS_PROXY: 'true' })).toMatchObject({ host, port });
+  });
+
+  test.each(['127.0.0.1:80', 'localhost:80', '[::1]:80'])('needs no TLS on loopback: %s', (listen) => {
+    expect(faultsOf({ ...good, POSTERN_LISTEN: listen, POSTERN_ISSUER: `http://${listen}/` })).toEqual([]);
+  });
+
+  test.each(['0.0.0.0:443', '10.0.0.1:443', '[::]:443', '0:443', 'tokens.example.com:443', '[::ffff:10.0.0.1]:443'])(
+    'anywhere else it does, or a proxy that ends TLS: %s',
+    (listen) => {
+      expect(faultsOf({ ...good, POSTERN_LISTEN: listen })).toEqual([expect.stringMatching(/^POSTERN_LISTEN is not on loopback/)]);
+      expect(faultsOf({ ...good, POSTERN_LISTEN: listen, POSTERN_BEHIND_TLS_PROXY: 'true' })).toEqual([]);
+      const tls = { POSTERN_TLS_CERT_FILE: fileOf('listen.crt', 'cert'), POSTERN_TLS_KEY_FILE: fileOf('listen.key', 'key') };
+      expect(faultsOf({ ...good, ...tls, POSTERN_LISTEN: listen })).toEqual([]);
+    },
+  );
+
+  test('an issuer in the clear is off loopback only behind a proxy that ends TLS', () => {
+    const env = { ...good, POSTERN_ISSUER: 'http://tokens.example.com/' };
+    expect(faultsOf(env)).toEqual([expect.stringMatching(/^POSTERN_ISSUER must be https/)]);
+    expect(faultsOf({ ...env, POSTERN_BEHIND_TLS_PROXY: 'true' })).toEqual([]);
   });
 });
 

@@ -53,9 +53,10 @@ resource "vault_generic_endpoint" "approle_tune" {
   })
 }
 
+# Logins only: a quota on the whole mount would let a flood of guesses keep operators from revoking.
 resource "vault_quota_rate_limit" "approle" {
   name = "postern-approle"
-  path = "auth/${vault_auth_backend.approle.path}/"
+  path = "auth/${vault_auth_backend.approle.path}/login"
   rate = var.login_rate
 
   # Vault refuses a quota for a mount that isn't there yet.

@@ -91,7 +91,7 @@ variable "transit_key" {
 }
 
 variable "login_rate" {
-  description = "Requests a second that the tenants' AppRole mount lets through."
+  description = "Logins a second that the tenants' AppRole mount lets through."
   type        = number
   nullable    = false
 
