@@ -260,7 +260,7 @@ function issuance(
   const auth0 =
     config.POSTERN_AUTH0_ISSUER === undefined
       ? undefined
-      : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session));
+      : auth0Source(config, config.POSTERN_AUTH0_ISSUER, new VaultUpstream(documents, session, 'auth0'));
   const transit = new TransitSource({
     client,
     session,

@@ -32,6 +32,25 @@ export function createManagement(options: ManagementOptions): ManagementClient {
   });
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @returns undefined where the environment names no Auth0. @throws {PosternError} invalid_request */
+export function managementIfSet(env: Environment): ManagementClient | undefined {
+  const domain = env['AUTH0_DOMAIN'];
+  // The second name is the one that Auth0's Terraform provider reads.
+  const token = env['AUTH0_MGMT_TOKEN'] || env['AUTH0_API_TOKEN'];
+  return domain && token ? createManagement({ domain, token }) : undefined;
+}
+
+/** @throws {PosternError} invalid_request */
+export function managementOf(env: Environment): ManagementClient {
+  const client = managementIfSet(env);
+  if (client !== undefined) return client;
+  throw new PosternError('invalid_request', 'AUTH0_DOMAIN and AUTH0_MGMT_TOKEN must be set in the environment', {
+    detail: 'The token is one for the Management API: Auth0 dashboard > APIs > Auth0 Management API, or `auth0 api`.',
+  });
+}
+
 /** People paste the issuer, too. */
 function hostOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);

@@ -3,20 +3,10 @@ import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import type { TokenSource } from '#broker/token/source.ts';
 import { Token } from '#broker/token/token.ts';
+import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
 import { BINDINGS } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { Auth0Verifier } from './verifier.ts';
-
-export interface UpstreamCredential {
-  readonly clientId: string;
-  /** Newest first: a rotated secret takes up to 30 s to be known everywhere at Auth0. */
-  readonly clientSecrets: readonly string[];
-}
-
-/** The port to where the shared M2M application's credential lies. */
-export interface UpstreamReader {
-  readUpstream(): Promise<UpstreamCredential>;
-}
 
 export interface Auth0SourceOptions {
   /** e.g. `https://acme.eu.auth0.com/`, with its trailing slash. http only for a stand-in on loopback. */

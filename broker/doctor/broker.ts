@@ -1,8 +1,8 @@
-import { createPublicKey } from 'node:crypto';
-import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { failed, ok, skipped, warning } from './check.ts';
+import { failed, ok, warning } from './check.ts';
 import type { Check } from './check.ts';
+import type { SourceChecks } from './source-checks.ts';
+import { sourceView } from './source-view.ts';
 
 const TIMEOUT_MS = 5_000;
 
@@ -11,8 +11,17 @@ interface Answer {
   body: Record<string, unknown>;
 }
 
-/** Whether a broker serves, and whether what services read of it fits. @param url with its slash */
-export async function inspectBroker(url: string, access: VaultAccess, onCheck: (check: Check) => void): Promise<Check[]> {
+/**
+ * Whether a broker serves, and whether what services read of it fits.
+ * @param url with its slash
+ * @param sources the one whose keys it publishes compares them
+ */
+export async function inspectBroker(
+  url: string,
+  access: VaultAccess,
+  sources: readonly SourceChecks[],
+  onCheck: (check: Check) => void,
+): Promise<Check[]> {
   const checks: Check[] = [];
   const take = (check: Check): void => {
     checks.push(check);
@@ -38,7 +47,7 @@ export async function inspectBroker(url: string, access: VaultAccess, onCheck: (
       ),
     );
   const jwks = await ask(jwksUri);
-  take(await keysCheck(jwks, access));
+  take(await keysCheck(jwks, access, sources));
   return checks;
 }
 
@@ -50,11 +59,11 @@ function readiness(url: string, ready: Answer | undefined): Check {
   return failed(title, `not ready (${ready.status})${missing === '' ? '' : `: ${missing}`}`, 'Its log says why.');
 }
 
-async function keysCheck(jwks: Answer | undefined, access: VaultAccess): Promise<Check> {
+async function keysCheck(jwks: Answer | undefined, access: VaultAccess, sources: readonly SourceChecks[]): Promise<Check> {
   const title = 'broker: JWKS';
   const keys = Array.isArray(jwks?.body['keys']) ? (jwks.body['keys'] as Record<string, unknown>[]) : [];
   if (keys.length === 0)
-    return failed(title, 'there are no keys, so no token can be verified', 'Can the broker read the transit key? See its log.');
+    return failed(title, 'there are no keys, so no token can be verified', 'Can the broker read its signing key? See its log.');
   const poor = keys.filter(({ kid, alg, use, kty }) => typeof kid !== 'string' || alg !== 'RS256' || use !== 'sig' || kty !== 'RSA');
   if (poor.length > 0)
     return failed(
@@ -64,24 +73,8 @@ async function keysCheck(jwks: Answer | undefined, access: VaultAccess): Promise
     );
   const private_ = keys.some((key) => 'd' in key);
   if (private_) return failed(title, 'a private key is served', 'Take it offline, and rotate the key.');
-  const { transit, transitKey } = access.mounts;
-  const answer = await access
-    .call('read the signing key', ({ client, as }) => client.read(`${transit}/keys/${transitKey}`, as))
-    .catch((error: unknown) => {
-      if (error instanceof PosternError) return undefined;
-      throw error;
-    });
-  const versions = (answer?.data?.['keys'] ?? {}) as Record<string, { public_key?: unknown }>;
-  const newest = versions[String(answer?.data?.['latest_version'])]?.public_key;
-  if (typeof newest !== 'string') return skipped(title, `${keys.length} keys; not compared with Vault's, which your token may not read`);
-  const { n } = createPublicKey(newest).export({ format: 'jwk' });
-  if (!keys.some((key) => key['n'] === n))
-    return failed(
-      title,
-      "Vault's newest signing key is not in it",
-      'Does this broker use the same Vault and transit key? After a rotation it appears within a minute.',
-    );
-  return ok(title, `${keys.length} key${keys.length === 1 ? '' : 's'}, Vault's newest among them`);
+  for (const { name, published } of sources) if (published !== undefined) return published(title, keys, sourceView(access, name));
+  return ok(title, `${keys.length} key${keys.length === 1 ? '' : 's'}`);
 }
 
 async function ask(base: string, path?: string): Promise<Answer | undefined> {

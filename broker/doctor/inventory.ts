@@ -1,17 +1,17 @@
 import type { Api } from '#broker/authorization/documents.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { failed, ok, skipped, warning } from './check.ts';
+import { failed, ok, warning } from './check.ts';
 import type { Check } from './check.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { listTenants } from '#broker/operator/tenant/tenant.ts';
 import type { TenantView } from '#broker/operator/tenant/tenant.ts';
-import { readUpstreamMetadata } from '#broker/operator/upstream.ts';
 
 /** Lines that one check lists; more are counted. */
 const LISTED = 20;
 
-export async function inspectApis(access: VaultAccess): Promise<Check[]> {
+/** @param sources names of the token sources that this version has */
+export async function inspectApis(access: VaultAccess, sources: readonly string[]): Promise<Check[]> {
   const apis = await readApis(access);
   if (apis.size === 0)
     return [warning('apis', 'there is none, so nothing can be issued', 'Name them in the Terraform variable `apis` and apply.')];
@@ -20,6 +20,16 @@ export async function inspectApis(access: VaultAccess): Promise<Check[]> {
   for (const [name, api] of apis) {
     if (api === undefined) {
       checks.push(failed(`api: ${name}`, 'its document is not valid', 'Run terraform apply.'));
+      continue;
+    }
+    if (!sources.includes(api.source)) {
+      checks.push(
+        failed(
+          `api: ${name}`,
+          `has the source ${api.source}, so brokers leave it out: this version has ${sources.join(', ')}`,
+          'Set its source in Terraform, or upgrade Postern.',
+        ),
+      );
       continue;
     }
     const twin = audiences.get(api.audience);
@@ -93,21 +103,6 @@ export async function inspectAnnouncements(access: VaultAccess): Promise<Check[]
     ok(
       'announcements',
       epoch === 0 ? 'none yet' : `${epoch} so far; disabled: ${disabled.length === 0 ? 'nobody' : disabled.slice(0, LISTED).join(', ')}`,
-    ),
-  ];
-}
-
-export async function inspectUpstream(access: VaultAccess): Promise<Check[]> {
-  const [{ version, updated_at: at }, apis] = await Promise.all([readUpstreamMetadata(access), readApis(access)]);
-  const title = 'upstream credential';
-  if (version > 0) return [ok(title, `set, version ${version}${at === null ? '' : `, ${at.slice(0, 19)}Z`}; only brokers can read it`)];
-  const needing = [...apis.values()].filter((api) => api?.source === 'auth0').map((api) => api?.name);
-  if (needing.length === 0) return [skipped(title, 'no API has the source auth0')];
-  return [
-    failed(
-      title,
-      `is not set, and ${needing.join(', ')} need${needing.length === 1 ? 's' : ''} it`,
-      'Set it with `postern upstream import` or `postern upstream set`.',
     ),
   ];
 }

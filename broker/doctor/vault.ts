@@ -1,12 +1,18 @@
 import { PosternError } from '#broker/error.ts';
+import { MOUNTS } from '#broker/mounts.ts';
+import type { Mount, MountName } from '#broker/mounts.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { failed, ok, skipped, warning } from './check.ts';
 import type { Check } from './check.ts';
-import { inspectApis, inspectAnnouncements, inspectTenants, inspectUpstream } from './inventory.ts';
+import { inspectApis, inspectAnnouncements, inspectTenants } from './inventory.ts';
+import type { SourceChecks } from './source-checks.ts';
+import { sourceView } from './source-view.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { inspectPlugin } from './plugin.ts';
 
 export interface InspectionOptions {
+  /** Of every token source: what its folder contributes. */
+  sources: readonly SourceChecks[];
   /** The policies as they should be, by name, with `${…}` where Terraform fills in names; undefined: their text is not compared. */
   policies?: Readonly<Record<string, string>> | undefined;
   /** Called as each part is done. */
@@ -29,7 +35,7 @@ interface Mounted {
 type MountTable = ReadonlyMap<string, Mounted>;
 
 /** Everything about Vault that Postern needs. Never throws for what is found: each fault is a check with its remedy. */
-export async function inspectVault(access: VaultAccess, options: InspectionOptions = {}): Promise<Check[]> {
+export async function inspectVault(access: VaultAccess, options: InspectionOptions): Promise<Check[]> {
   const checks: Check[] = [];
   const take = (more: readonly Check[]): void => {
     for (const check of more) {
@@ -46,30 +52,40 @@ export async function inspectVault(access: VaultAccess, options: InspectionOptio
   if (token.some(({ status }) => status === 'failed')) return checks;
   const auth = await mountTable(access, 'sys/auth');
   const engines = await mountTable(access, 'sys/mounts');
-  const { approle, brokerApprole, oidc, kv, tokens, replay, transit } = access.mounts;
+  const { approle, brokerApprole, oidc } = access.mounts;
   const parts: (() => Promise<Check[]>)[] = [
     () =>
       look('mounts', async () => [
-        mounted(auth, `auth/${approle}`, approle, 'approle'),
-        mounted(auth, `auth/${brokerApprole}`, brokerApprole, 'approle'),
-        mounted(engines, kv, kv, 'kv', '2'),
-        mounted(engines, tokens, tokens, 'kv', '2'),
-        mounted(engines, replay, replay, 'kv', '2'),
-        mounted(engines, transit, transit, 'transit'),
+        ...Object.entries<Mount>(MOUNTS).flatMap(([name, { needs }]) => {
+          const path = access.mounts[name as MountName];
+          if (needs === undefined) return [];
+          return needs.auth ? mounted(auth, `auth/${path}`, path, needs.type) : mounted(engines, path, path, needs.type, needs.version);
+        }),
         people(auth, oidc),
       ]),
     () => look('approle', async () => [tenantsTuning(auth, approle), lockout(auth, brokerApprole)]),
     () => look('approle: rate limit', () => inspectQuota(access)),
     () => look('policies', () => inspectPolicies(access, auth, options.policies)),
     () => look('broker: role', () => inspectBrokerRole(access)),
-    () => look('transit: signing key', () => inspectKey(access)),
+    ...options.sources.flatMap((source) =>
+      source.inVault.map(
+        ({ title, inspect }) =>
+          () =>
+            look(title, () => inspect(sourceView(access, source.name))),
+      ),
+    ),
     () => look('cached tokens: clean-up', () => inspectTokensMount(access)),
     () => look('plugin', () => inspectPlugin(access)),
     () => look('audit', () => inspectAudit(access)),
-    () => look('apis', () => inspectApis(access)),
+    () =>
+      look('apis', () =>
+        inspectApis(
+          access,
+          options.sources.map(({ name }) => name),
+        ),
+      ),
     () => look('tenants', () => inspectTenants(access)),
     () => look('announcements', () => inspectAnnouncements(access)),
-    () => look('upstream credential', () => inspectUpstream(access)),
   ];
   for (const part of parts) {
     options.signal?.throwIfAborted();
@@ -237,22 +253,18 @@ async function inspectPolicies(
 
 /** As Terraform's templatefile does it, for the `${name}`s that the policies use. */
 function render(template: string, access: VaultAccess, auth: MountTable | undefined): string {
-  const m = access.mounts;
+  const { approle, policyPrefix } = access.mounts;
   const values: Record<string, string> = {
-    approle: m.approle,
-    approle_accessor: auth?.get(m.approle)?.accessor ?? '',
-    broker_approle: m.brokerApprole,
-    oidc: m.oidc,
-    kv: m.kv,
-    tokens: m.tokens,
-    transit: m.transit,
-    transit_key: m.transitKey,
-    replay: m.replay,
-    plugin: m.plugin,
-    policy_prefix: m.policyPrefix,
-    tenant_policy: `${m.policyPrefix}tenant`,
+    ...Object.fromEntries(Object.entries(access.mounts).map(([name, path]) => [snakeCase(name), path])),
+    approle_accessor: auth?.get(approle)?.accessor ?? '',
+    tenant_policy: `${policyPrefix}tenant`,
   };
   return template.replaceAll(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+}
+
+/** `brokerApprole` -> `broker_approle` */
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Comments and spacing do not count. */
@@ -277,26 +289,6 @@ async function inspectBrokerRole(access: VaultAccess): Promise<Check[]> {
   return role['token_type'] === 'service'
     ? [ok(title, `policy ${policies[0]}, service tokens`)]
     : [failed(title, `gives ${said(role['token_type'])} tokens, which can't be renewed`, APPLY)];
-}
-
-async function inspectKey(access: VaultAccess): Promise<Check[]> {
-  const { transit, transitKey } = access.mounts;
-  const title = 'transit: signing key';
-  const key = (await access.call('read the signing key', ({ client, as }) => client.read(`${transit}/keys/${transitKey}`, as)))?.data;
-  if (!key) return [failed(title, `there is no key ${transitKey}`, APPLY)];
-  const type = said(key['type']);
-  if (!/^rsa-(2048|3072|4096)$/.test(type))
-    return [failed(title, `is of type ${type}; tokens are signed with RS256`, 'Make an RSA key of another name and set transit_key.')];
-  const checks = [ok(title, `${type}, version ${said(key['latest_version'])}`)];
-  if (key['exportable'] === true || key['allow_plaintext_backup'] === true)
-    checks.push(
-      warning(
-        'transit: key stays in Vault',
-        'the private key can be exported',
-        "Make a new, not exportable key: Vault can't take that back.",
-      ),
-    );
-  return checks;
 }
 
 async function inspectTokensMount(access: VaultAccess): Promise<Check[]> {

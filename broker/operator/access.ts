@@ -1,43 +1,9 @@
 import type { VaultToken } from '#broker/credential/identity.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
+import { DEFAULT_MOUNTS } from '#broker/mounts.ts';
+import type { Mounts } from '#broker/mounts.ts';
 import { explain } from './refusal.ts';
-
-/** Names in Vault, each a variable of `terraform/`. */
-export interface Mounts {
-  /** AppRole of the tenants. */
-  readonly approle: string;
-  /** AppRole of the broker. */
-  readonly brokerApprole: string;
-  /** People's login. */
-  readonly oidc: string;
-  /** KV v2 with APIs, tenants, upstream credential and epoch. */
-  readonly kv: string;
-  /** KV v2 with cached tokens. */
-  readonly tokens: string;
-  readonly transit: string;
-  readonly transitKey: string;
-  /** KV v2 with the jti of assertions that were used. */
-  readonly replay: string;
-  /** The secrets plugin. */
-  readonly plugin: string;
-  /** Beginning of the policies' names. */
-  readonly policyPrefix: string;
-}
-
-/** The defaults of `terraform/variables.tf`. */
-export const DEFAULT_MOUNTS: Mounts = {
-  approle: 'approle',
-  brokerApprole: 'approle-broker',
-  oidc: 'oidc',
-  kv: 'postern',
-  tokens: 'postern-tokens',
-  transit: 'transit',
-  transitKey: 'postern',
-  replay: 'postern-replay',
-  plugin: 'auth0',
-  policyPrefix: 'postern-',
-};
 
 export interface AccessOptions {
   client: VaultClient;

@@ -1,6 +1,8 @@
 import { PosternError } from '#broker/error.ts';
-import { UPSTREAM_PATH } from '#broker/vault/upstream-credential.ts';
+import { upstreamPath } from '#broker/vault/upstream-credential.ts';
 import type { VaultAccess } from './access.ts';
+
+const UPSTREAM_PATH = upstreamPath('auth0');
 
 export interface UpstreamOptions {
   /** Of the one Auth0 application that all tenants share. */

@@ -1,11 +1,14 @@
 import { z } from 'zod';
-import type { UpstreamCredential, UpstreamReader } from '#broker/auth0/source.ts';
 import { PosternError } from '#broker/error.ts';
+import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
 import type { Kv, KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
 
-export const UPSTREAM_PATH = 'upstream/auth0';
+/** Where the credential of a source lies in Postern's KV v2 mount. */
+export function upstreamPath(source: string): string {
+  return `upstream/${source}`;
+}
 
 const document = z.object({
   client_id: z.string().min(1),
@@ -13,12 +16,16 @@ const document = z.object({
   previous_client_secret: z.string().min(1).optional(),
 });
 
-/** Reads the shared M2M application's credential with the broker's own token. */
+/** Reads a source's shared credential with the broker's own token. */
 export class VaultUpstream implements UpstreamReader {
   readonly #kv: Kv;
   readonly #session: VaultSession;
 
-  constructor(kv: Kv, session: VaultSession) {
+  readonly #path: string;
+
+  /** @param source whose credential it is */
+  constructor(kv: Kv, session: VaultSession, source: string) {
+    this.#path = upstreamPath(source);
     this.#kv = kv;
     this.#session = session;
   }
@@ -28,7 +35,7 @@ export class VaultUpstream implements UpstreamReader {
     const credential = document.safeParse(newest.data);
     if (!credential.success) {
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
-        detail: `${UPSTREAM_PATH} in Vault holds no client_id and client_secret: write them with \`postern upstream set\``,
+        detail: `${this.#path} in Vault holds no client_id and client_secret: write them with \`postern upstream set\``,
         retryAfter: 10,
       });
     }
@@ -46,7 +53,7 @@ export class VaultUpstream implements UpstreamReader {
 
   #read(version: number | undefined): Promise<KvDocument> {
     return this.#session
-      .use((token) => this.#kv.read(UPSTREAM_PATH, { token, ...(version === undefined ? {} : { version }) }))
+      .use((token) => this.#kv.read(this.#path, { token, ...(version === undefined ? {} : { version }) }))
       .catch((error: unknown) => {
         throw asUnavailable(error);
       });

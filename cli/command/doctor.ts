@@ -1,15 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import type { BindingMode } from '#broker/auth0/binding.ts';
-import { PosternError } from '#broker/error.ts';
-import { readApis } from '#broker/operator/apis.ts';
 import { skipped } from '#broker/doctor/check.ts';
 import type { Check } from '#broker/doctor/check.ts';
 import { inspectVault } from '#broker/doctor/vault.ts';
-import { listTenants } from '#broker/operator/tenant/tenant.ts';
+import { sourceView } from '#broker/doctor/source-view.ts';
 import type { Output } from '#cli/output.ts';
-import { managementIfSet } from './auth0.ts';
 import type { Context, VaultCall } from './context.ts';
 import { inspectBroker } from '#broker/doctor/broker.ts';
 import { brokerUrl } from './token.ts';
@@ -47,36 +43,30 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
   const { env, signal } = terminal;
   const url = options.url ?? env['POSTERN_URL'];
   const broker = url ? brokerUrl(url) : undefined;
-  const auth0 = await managementIfSet(env);
-  const binding = bindingOf(options.binding ?? env['POSTERN_AUTH0_BINDING']);
+  // Loaded only here: each source brings its issuer's packages.
+  const { SOURCES } = await import('#broker/sources.ts');
+  const sources = await Promise.all(SOURCES.map((source) => source.checks()));
+  const issuers = await Promise.all(
+    sources.map(async ({ name, atIssuer }) => ({
+      name,
+      opened: await atIssuer?.({ env, binding: options.binding, clientId: options.clientId }),
+    })),
+  );
   const lines: string[] = [];
   const told = (check: Check): void => {
     if (output.json) return;
     lines.push(line(output, check));
     output.progress(`looked at ${check.name}`);
   };
-  const checks = await inspectVault(access, { policies: await policies(), onCheck: told, signal });
+  const checks = await inspectVault(access, { sources, policies: await policies(), onCheck: told, signal });
   const vaultAnswers = !checks.some(({ name, status }) => name.startsWith('vault:') && status === 'failed');
-  if (broker !== undefined) checks.push(...(await inspectBroker(broker, access, told)));
-  if (auth0 !== undefined && vaultAnswers) {
-    const { inspectAuth0 } = await import('#broker/auth0/doctor.ts');
-    const [apis, tenants] = await Promise.all([readApis(access), listTenants(access)]);
-    checks.push(
-      ...(await inspectAuth0({
-        management: auth0,
-        apis: [...apis.values()].filter((api) => api?.source === 'auth0').flatMap((api) => api ?? []),
-        // Only tokens of Auth0 are bound there.
-        tenants: tenants.filter(({ grants }) => grants.some(({ api }) => apis.get(api)?.source === 'auth0')),
-        binding,
-        ...(options.clientId === undefined ? {} : { clientId: options.clientId }),
-        onCheck: told,
-        signal,
-      })),
-    );
-  }
+  if (broker !== undefined) checks.push(...(await inspectBroker(broker, access, sources, told)));
+  for (const { name, opened } of issuers)
+    if (typeof opened === 'function' && vaultAnswers)
+      checks.push(...(await opened({ view: sourceView(access, name), onCheck: told, signal })));
   for (const check of [
     ...(broker === undefined ? [skipped('broker', 'not looked at', 'Name it with --url or POSTERN_URL.')] : []),
-    ...(auth0 === undefined ? [skipped('auth0', 'not looked at', 'Set AUTH0_DOMAIN and AUTH0_MGMT_TOKEN.')] : []),
+    ...issuers.flatMap(({ opened }) => (opened === undefined || typeof opened === 'function' ? [] : [opened])),
   ]) {
     checks.push(check);
     told(check);
@@ -86,12 +76,6 @@ async function examine({ access, options, output, terminal, end }: VaultCall<Opt
   const closing = `\n${summary.ok} ok, ${summary.warnings} warnings, ${summary.failed} failed, ${summary.skipped} not looked at`;
   output.result({ ...summary, checks }, [...lines, closing].join('\n'));
   if (summary.failed > 0) end(6);
-}
-
-function bindingOf(text: string | undefined): BindingMode {
-  if (!text) return 'action';
-  if (text === 'action' || text === 'organization') return text;
-  throw new PosternError('invalid_request', 'POSTERN_AUTH0_BINDING is action or organization');
 }
 
 /** The text that Terraform writes, where this is run from a checkout. */

@@ -4,8 +4,9 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
-import { DEFAULT_MOUNTS, VaultAccess } from '#broker/operator/access.ts';
-import type { Mounts } from '#broker/operator/access.ts';
+import { MOUNT_PATH, MOUNTS, mountsFrom } from '#broker/mounts.ts';
+import type { Mounts } from '#broker/mounts.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import type { Terminal } from '#cli/output.ts';
 
@@ -17,18 +18,15 @@ export interface GlobalOptions {
   vaultAddr: string;
   namespace?: string;
   cacert?: string;
-  approleMount: string;
-  brokerApproleMount: string;
-  oidcMount: string;
-  kvMount: string;
-  tokensMount: string;
-  transitMount: string;
-  transitKey: string;
-  replayMount: string;
-  pluginMount: string;
 }
 
-const MOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
+/** POSTERN_KV_MOUNT -> --kv-mount */
+function flagOf(variable: string): string {
+  return `--${variable
+    .replace(/^POSTERN_/, '')
+    .toLowerCase()
+    .replaceAll('_', '-')}`;
+}
 
 /** The options that every command knows; each can also be set in the environment, under the name that vault or the broker reads. */
 export function addGlobalOptions(program: Command, env: Terminal['env']): void {
@@ -43,15 +41,8 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
   option('--vault-addr <url>', 'VAULT_ADDR', 'address of Vault', 'http://127.0.0.1:8200');
   option('--namespace <name>', 'VAULT_NAMESPACE', 'namespace of Vault Enterprise or HCP');
   option('--cacert <file>', 'VAULT_CACERT', "PEM file of the CA that signed Vault's certificate");
-  option('--approle-mount <path>', 'POSTERN_APPROLE_MOUNT', "mount of the tenants' AppRole", DEFAULT_MOUNTS.approle);
-  option('--broker-approle-mount <path>', 'POSTERN_BROKER_APPROLE_MOUNT', "mount of the broker's AppRole", DEFAULT_MOUNTS.brokerApprole);
-  option('--oidc-mount <path>', 'POSTERN_OIDC_MOUNT', "mount of people's login", DEFAULT_MOUNTS.oidc);
-  option('--kv-mount <path>', 'POSTERN_KV_MOUNT', "mount of Postern's documents", DEFAULT_MOUNTS.kv);
-  option('--tokens-mount <path>', 'POSTERN_TOKENS_MOUNT', 'mount of the cached tokens', DEFAULT_MOUNTS.tokens);
-  option('--transit-mount <path>', 'POSTERN_TRANSIT_MOUNT', 'mount of the signing key', DEFAULT_MOUNTS.transit);
-  option('--transit-key <name>', 'POSTERN_TRANSIT_KEY', 'name of the signing key', DEFAULT_MOUNTS.transitKey);
-  option('--replay-mount <path>', 'POSTERN_REPLAY_MOUNT', 'mount of what client assertions were used', DEFAULT_MOUNTS.replay);
-  option('--plugin-mount <path>', 'POSTERN_PLUGIN_MOUNT', 'mount of the secrets plugin', DEFAULT_MOUNTS.plugin);
+  for (const { variable, fallback, holds } of Object.values(MOUNTS))
+    if (variable !== undefined) option(`${flagOf(variable)} <${holds.startsWith('mount') ? 'path' : 'name'}>`, variable, holds, fallback);
 }
 
 /** Without a token: for unwrapping, which needs none, and for the look at Vault's health. @throws {PosternError} invalid_request */
@@ -76,20 +67,11 @@ export function vaultClient(options: GlobalOptions): VaultClient {
   }
 }
 
+/** Each name in Vault as its option says. @throws {PosternError} invalid_request */
 export function mountsOf(options: GlobalOptions): Mounts {
-  const mounts = {
-    ...DEFAULT_MOUNTS,
-    approle: options.approleMount,
-    brokerApprole: options.brokerApproleMount,
-    oidc: options.oidcMount,
-    kv: options.kvMount,
-    tokens: options.tokensMount,
-    transit: options.transitMount,
-    transitKey: options.transitKey,
-    replay: options.replayMount,
-    plugin: options.pluginMount,
-  };
-  const wrong = Object.entries(mounts).find(([, path]) => !MOUNT.test(path));
+  const given: Readonly<Record<string, unknown>> = { ...options };
+  const mounts = mountsFrom((variable) => given[new Option(flagOf(variable)).attributeName()]);
+  const wrong = Object.entries(mounts).find(([, path]) => !MOUNT_PATH.test(path));
   if (wrong !== undefined)
     throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, {
       detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.',

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { setUpstream } from '#broker/operator/upstream.ts';
-import { management } from '#cli/command/auth0.ts';
 import type { Context } from '#cli/command/context.ts';
 import { upstreamText } from './set.ts';
 
@@ -20,10 +19,14 @@ export function importCommand(context: Context): Command {
     )
     .action(
       context.vaultAction<{ clientId?: string }>(async ({ access, options, output, terminal }) => {
-        const auth0 = await management(terminal.env);
-        const { findSharedApplication, readClientSecret } = await import('#broker/auth0/application.ts');
-        const { clientId } = await findSharedApplication(auth0, options.clientId);
-        const clientSecret = await readClientSecret(auth0, clientId);
+        // Loaded only where it is used: Auth0's package is large.
+        const [{ managementOf }, { findSharedApplication, readClientSecret }] = await Promise.all([
+          import('#broker/auth0/management.ts'),
+          import('#broker/auth0/application.ts'),
+        ]);
+        const management = managementOf(terminal.env);
+        const { clientId } = await findSharedApplication(management, options.clientId);
+        const clientSecret = await readClientSecret(management, clientId);
         const set = await setUpstream(access, { clientId, clientSecret });
         output.result(set, upstreamText(set));
       }),

@@ -189,7 +189,7 @@ describe('state/epoch', () => {
 describe('upstream/auth0', () => {
   const stage = () => {
     const fixture = new KvFixture('postern');
-    return { fixture, upstream: new VaultUpstream(fixture.kv, fixture.session) };
+    return { fixture, upstream: new VaultUpstream(fixture.kv, fixture.session, 'auth0') };
   };
   const PATH = 'postern/data/upstream/auth0';
 
