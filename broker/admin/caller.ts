@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
@@ -41,14 +43,13 @@ export interface OperatorLogin {
   login(jwt: string, role: 'read' | 'write'): Promise<{ readonly token: VaultToken; readonly expiresAt: number }>;
 }
 
-export interface CallersOptions {
+export interface CallersOptions extends Clocks {
   /** Undefined: no JWT is taken, only Vault tokens. */
   bearer?: { verify(jwt: string): Promise<VerifiedBearer> } | undefined;
   login: OperatorLogin;
   accessOf: (token: VaultToken) => VaultAccess;
   /** Longest memory of a token that Vault gave for a JWT, ms. Default 60,000; never beyond either's own end. */
   rememberMs?: number;
-  now?: () => number;
 }
 
 /** What an operation needs. */
@@ -61,13 +62,15 @@ export interface Need {
 export class Callers {
   readonly #options: CallersOptions;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   /** By HMAC under a key of this process, so that no JWT lies in memory as a map key. */
-  readonly #tokens = new LRUCache<string, { token: VaultToken; until: number }>({ max: 1000 });
+  readonly #tokens = new LRUCache<string, { token: VaultToken; until: number; askedAt: number }>({ max: 1000 });
   readonly #key = randomBytes(32);
 
   constructor(options: CallersOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   /** @throws {Problem} invalid-token, insufficient-scope; {PosternError} access_denied, temporarily_unavailable */
@@ -109,12 +112,13 @@ export class Callers {
   async #tokenOf({ jwt, expiresAt }: VerifiedBearer, role: 'read' | 'write'): Promise<VaultToken> {
     const name = createHmac('sha256', this.#key).update(`${role} ${jwt}`).digest('base64');
     const known = this.#tokens.get(name);
-    if (known !== undefined && known.until > this.#now()) return known.token;
-    const begin = this.#now();
+    const remembered = this.#options.rememberMs ?? 60_000;
+    if (known !== undefined && known.until > this.#now() && this.#monotonic() - known.askedAt < remembered) return known.token;
+    const askedAt = this.#monotonic();
     const given = await this.#options.login.login(jwt, role);
     // A request that starts just in time must not end with a dead token.
-    const until = Math.min(begin + (this.#options.rememberMs ?? 60_000), given.expiresAt - 10_000, expiresAt);
-    this.#tokens.set(name, { token: given.token, until });
+    const until = Math.min(given.expiresAt - 10_000, expiresAt);
+    this.#tokens.set(name, { token: given.token, until, askedAt });
     return given.token;
   }
 }

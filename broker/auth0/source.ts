@@ -1,4 +1,6 @@
 import * as oauth from 'openid-client';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import type { TokenSource } from '#broker/token/source.ts';
@@ -8,7 +10,7 @@ import { BINDINGS } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { Auth0Verifier } from './verifier.ts';
 
-export interface Auth0SourceOptions {
+export interface Auth0SourceOptions extends Clocks {
   /** e.g. `https://acme.eu.auth0.com/`, with its trailing slash. http only for a stand-in on loopback. */
   issuer: string;
   upstream: UpstreamReader;
@@ -17,7 +19,6 @@ export interface Auth0SourceOptions {
   tenantClaim: string;
   /** Deadline of a call to Auth0, ms. Default 5000. */
   timeoutMs?: number;
-  now?: () => number;
 }
 
 /** How long the credential is kept before it is read again, ms; a refusal by Auth0 reads it at once. */
@@ -32,14 +33,16 @@ export class Auth0Source implements TokenSource {
   calls = 0;
   readonly #options: Auth0SourceOptions;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #verifier: Auth0Verifier;
   #upstream: { credential: UpstreamCredential; readAt: number } | undefined;
   /** Auth0 said "too many requests": nobody asks before then, whatever the tenant. ms since 1970. */
-  #pausedUntil = 0;
+  #pausedUntil = -Infinity;
 
   constructor(options: Auth0SourceOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
     this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000, now: this.#now });
   }
 
@@ -54,7 +57,7 @@ export class Auth0Source implements TokenSource {
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
-    const pause = this.#pausedUntil - this.#now();
+    const pause = this.#pausedUntil - this.#monotonic();
     if (pause > 0) throw away('Auth0 asked to be left alone', pause / 1000);
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
@@ -88,7 +91,7 @@ export class Auth0Source implements TokenSource {
   }
 
   async #credential(fresh: boolean): Promise<UpstreamCredential> {
-    const now = this.#now();
+    const now = this.#monotonic();
     if (!fresh && this.#upstream !== undefined && now - this.#upstream.readAt < UPSTREAM_AGE) return this.#upstream.credential;
     this.#upstream = { credential: await this.#options.upstream.readUpstream(), readAt: now };
     return this.#upstream.credential;
@@ -119,7 +122,7 @@ export class Auth0Source implements TokenSource {
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
       const seconds = waitOf(responseOf(error), this.#now());
-      this.#pausedUntil = this.#now() + seconds * 1000;
+      this.#pausedUntil = this.#monotonic() + seconds * 1000;
       return away('Auth0 answered 429', seconds);
     }
     if (status !== undefined && status < 500) {

@@ -1,3 +1,5 @@
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
 
@@ -24,7 +26,7 @@ export interface Watched {
   look(): Promise<void>;
 }
 
-export interface AnnouncementWatchOptions {
+export interface AnnouncementWatchOptions extends Clocks {
   reader: AnnouncementReader;
   /** Looked at together with the epoch, and as fresh: while one of the two is not known, nobody is served. */
   revocations?: Watched;
@@ -33,16 +35,15 @@ export interface AnnouncementWatchOptions {
   intervalMs?: number;
   /** How long the last epoch read is gone by, ms. Default 60,000: longer than any verification is remembered. */
   staleMs?: number;
-  now?: () => number;
   onError?: (error: unknown) => void;
 }
 
 /** Looks at the epoch, and at the revoked tokens, each second; forgets the verifications of tenants that changed. */
 export class AnnouncementWatch {
   readonly #options: AnnouncementWatchOptions;
-  readonly #now: () => number;
+  readonly #monotonic: () => number;
   #seen: Announcements | undefined;
-  /** When all was last known, ms since 1970; undefined: never. */
+  /** When all was last known, ms of the monotonic clock; undefined: never. */
   #readAt: number | undefined;
   #disabled: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
@@ -50,7 +51,7 @@ export class AnnouncementWatch {
 
   constructor(options: AnnouncementWatchOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   /** Whether all was ever read: before that nobody knows who is disabled, or what is revoked. */
@@ -65,7 +66,7 @@ export class AnnouncementWatch {
         detail: 'state/epoch or state/revocations was not read yet',
         retryAfter: 1,
       });
-    if (this.#now() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
+    if (this.#monotonic() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
         detail:
           'state/epoch or state/revocations could not be read for too long: who was disabled, or what was revoked meanwhile, is not known',
@@ -89,7 +90,7 @@ export class AnnouncementWatch {
   }
 
   async look(): Promise<void> {
-    const begun = this.#now();
+    const begun = this.#monotonic();
     const [epoch, revocations] = await Promise.allSettled([this.#options.reader.readAnnouncements(), this.#options.revocations?.look()]);
     // What one of them says holds whatever became of the other.
     if (epoch.status === 'fulfilled') this.#take(epoch.value);

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ClientAssertion } from './assertion.ts';
 import { ASSERTION_SKEW, BadAssertion, checkAssertion } from './assertion-check.ts';
@@ -44,7 +46,7 @@ export interface UsedAssertions {
   claim(key: string, until: number): Promise<boolean>;
 }
 
-export interface AssertionsOptions {
+export interface AssertionsOptions extends Clocks {
   keys: ClientKeys;
   login: AssertionLogin;
   used: UsedAssertions;
@@ -55,7 +57,6 @@ export interface AssertionsOptions {
   rememberMs?: number;
   /** Most clients remembered. Default 10,000. */
   max?: number;
-  now?: () => number;
 }
 
 /**
@@ -67,6 +68,7 @@ export class Assertions {
   readonly #options: AssertionsOptions;
   readonly #rememberMs: number;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #known: LRUCache<string, { registration: Registration; readAt: number }>;
   /** When nobody was found under a client_id. Apart from the others, since an attacker chooses these. */
   readonly #unknown = new LRUCache<string, number>({ max: 10_000 });
@@ -78,6 +80,7 @@ export class Assertions {
     this.#options = options;
     this.#rememberMs = options.rememberMs ?? 30_000;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
     this.#known = new LRUCache({ max: options.max ?? 10_000 });
   }
 
@@ -147,7 +150,7 @@ export class Assertions {
     if (fresh) return Promise.resolve(known?.registration);
     let reading = this.#readings.get(clientId);
     if (reading === undefined) {
-      const readAt = this.#now();
+      const readAt = this.#monotonic();
       reading = this.#options.keys
         .registrationOf(clientId)
         .then((registration) => {
@@ -163,10 +166,8 @@ export class Assertions {
     return reading;
   }
 
-  /** What was read later than now comes from before the clock was set back. */
   #isFresh(readAt: number | undefined, maxAge: number): boolean {
-    const age = readAt === undefined ? -1 : this.#now() - readAt;
-    return age >= 0 && age < maxAge;
+    return readAt !== undefined && this.#monotonic() - readAt < maxAge;
   }
 }
 

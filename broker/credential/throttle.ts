@@ -12,6 +12,7 @@ export interface ThrottleOptions {
   queue?: number;
   /** Longest wait in that queue, ms. Default 4000: behind a Vault that is frozen, a request must not wait for all before it to time out. */
   patienceMs?: number;
+  /** ms of a clock that never goes back. Default performance.now. */
   now?: () => number;
 }
 
@@ -47,7 +48,7 @@ export class Throttle {
     this.#refillMs = (options.refillSeconds ?? 60) * 1000;
     this.#queue = options.queue ?? 1000;
     this.#patienceMs = options.patienceMs ?? 4000;
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /**
@@ -91,8 +92,7 @@ export class Throttle {
     const since = this.#now();
     for (;;) {
       const now = this.#now();
-      // A clock set back must not take anything away.
-      allowance.left = Math.min(limit, allowance.left + (Math.max(0, now - allowance.at) * limit) / this.#refillMs);
+      allowance.left = Math.min(limit, allowance.left + ((now - allowance.at) * limit) / this.#refillMs);
       allowance.at = now;
       if (allowance.left < 1) {
         const seconds = Math.max(1, Math.ceil(((1 - allowance.left) * this.#refillMs) / limit / 1000));

@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import { FingerprintKey } from './approle.ts';
 import type { AppRoleCredential } from './approle.ts';
@@ -13,7 +15,7 @@ export interface Login {
   login(credential: AppRoleCredential, address: string): Promise<Identity>;
 }
 
-export interface LoginOptions {
+export interface LoginOptions extends Clocks {
   login: Login;
   /** How long a verification is remembered, ms; never beyond the identity's own expiry. Default 30,000. */
   rememberMs?: number;
@@ -26,7 +28,6 @@ export interface LoginOptions {
   throttle?: Throttle;
   /** Called when a credential was verified anew, not when that was remembered. */
   onVerified?: (identity: Identity) => void;
-  now?: () => number;
 }
 
 /**
@@ -41,8 +42,11 @@ export class VerifiedCredentials {
   readonly #throttle: Throttle;
   readonly #onVerified: ((identity: Identity) => void) | undefined;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #key = new FingerprintKey();
-  readonly #verified: LRUCache<string, { identity: Identity; until: number }>;
+  /** `askedAt` by the monotonic clock: an identity is remembered for so long, and never beyond its own end. */
+  readonly #verified: LRUCache<string, { identity: Identity; askedAt: number }>;
+
   readonly #refused = new LRUCache<string, number>({ max: 50_000 });
   /** Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a customer down. */
   readonly #onceRight: LRUCache<string, true>;
@@ -58,6 +62,7 @@ export class VerifiedCredentials {
     this.#throttle = options.throttle ?? new Throttle();
     this.#onVerified = options.onVerified;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
     this.#verified = new LRUCache({ max: options.max ?? 100_000 });
     this.#onceRight = new LRUCache({ max: options.max ?? 100_000 });
   }
@@ -69,7 +74,8 @@ export class VerifiedCredentials {
   verify(credential: AppRoleCredential, address: string): Identity | Promise<Identity> {
     const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');
     const known = this.#verified.get(fingerprint);
-    if (known !== undefined && this.#holds(known.until, this.#rememberMs)) return known.identity;
+    if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt)
+      return known.identity;
     return this.#verifyAnew(fingerprint, credential, address);
   }
 
@@ -84,15 +90,9 @@ export class VerifiedCredentials {
     this.#verified.clear();
   }
 
-  /** A memory ends at `until`; one that would last longer than it ever may comes from before the clock was set back. */
-  #holds(until: number, longest: number): boolean {
-    const left = until - this.#now();
-    return left > 0 && left <= longest;
-  }
-
   async #verifyAnew(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
     const refusedUntil = this.#refused.get(fingerprint);
-    if (refusedUntil !== undefined && this.#holds(refusedUntil, this.#refusalMs)) throw wrongCredential();
+    if (refusedUntil !== undefined && this.#monotonic() < refusedUntil) throw wrongCredential();
     // A flight that began before something was forgotten may carry an answer from before it.
     const flightKey = `${this.#generation}\0${fingerprint}`;
     const flying = this.#flights.get(flightKey);
@@ -106,7 +106,7 @@ export class VerifiedCredentials {
     const generation = this.#generation;
     let askedAt = 0;
     const attempt = () => {
-      askedAt = this.#now();
+      askedAt = this.#monotonic();
       return this.#login.login(credential, address);
     };
     try {
@@ -117,13 +117,13 @@ export class VerifiedCredentials {
       this.#onceRight.set(fingerprint, true);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {
-        this.#verified.set(fingerprint, { identity, until: Math.min(askedAt + this.#rememberMs, identity.expiresAt) });
+        this.#verified.set(fingerprint, { identity, askedAt });
       }
       return identity;
     } catch (error) {
       if (isWrong(error)) {
         this.#onceRight.delete(fingerprint);
-        this.#refused.set(fingerprint, this.#now() + this.#refusalMs);
+        this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
       }
       throw error;
     }

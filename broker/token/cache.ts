@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
@@ -18,7 +20,7 @@ export interface Served {
   readonly from: ServedFrom;
 }
 
-export interface TokenCacheOptions {
+export interface TokenCacheOptions extends Clocks {
   store: TokenStore;
   sources: Readonly<Record<AuthorizedGrant['source'], TokenSource | undefined>>;
   /** What was taken back is served from nowhere: not from memory, the store or a flight. */
@@ -35,7 +37,6 @@ export interface TokenCacheOptions {
   scopeSets?: number;
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
   leaseMs?: number;
-  now?: () => number;
   onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
 }
 
@@ -59,11 +60,12 @@ export class TokenCache {
   readonly #minRemaining: number;
   readonly #leaseMs: number;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #memory: LRUCache<string, Served>;
   /** tenant/api -> the key of the token for all its scopes. A hint only: it decides what is read, never what is served. */
   readonly #whole: LRUCache<string, string>;
   readonly #flights = new Map<string, Promise<Served>>();
-  /** When a key may be refreshed again after a failure, ms since 1970. */
+  /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
   readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
   readonly #holder = randomUUID();
   readonly #scopeSets: ScopeSets;
@@ -73,6 +75,7 @@ export class TokenCache {
     this.#minRemaining = options.minRemaining ?? 60;
     this.#leaseMs = options.leaseMs ?? 10_000;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
     const { maxBytes, onEvict } = options;
     this.#memory = new LRUCache({
       max: options.max ?? 100_000,
@@ -95,8 +98,8 @@ export class TokenCache {
     const now = this.#now();
     if (served === undefined || !this.#good(served.token, now)) return this.#join(grant, identity, undefined, early);
     if (now < served.token.refreshAt) return served;
-    if (identity.lent) return this.#refreshWaiting(grant, identity, served, now);
-    this.#refresh(grant, identity, served.token, now);
+    if (identity.lent) return this.#refreshWaiting(grant, identity, served);
+    this.#refresh(grant, identity, served.token);
     return served;
   }
 
@@ -122,15 +125,19 @@ export class TokenCache {
     return this.#options.revocations?.has(sha256) === true;
   }
 
+  #isPaused({ key }: AuthorizedGrant): boolean {
+    return (this.#pauses.get(key) ?? -Infinity) > this.#monotonic();
+  }
+
   /** In the background: the token at hand is still good. */
-  #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, now: number): void {
-    if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return;
+  #refresh(grant: AuthorizedGrant, identity: Identity, old: Token): void {
+    if (this.#flights.has(grant.key) || this.#isPaused(grant)) return;
     this.#join(grant, identity, old).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
   }
 
   /** A lent Vault token may not be used once its request is answered, so that request waits; it loses nothing but time. */
-  async #refreshWaiting(grant: AuthorizedGrant, identity: Identity, served: Served, now: number): Promise<Served> {
-    if (this.#flights.has(grant.key) || (this.#pauses.get(grant.key) ?? 0) > now) return served;
+  async #refreshWaiting(grant: AuthorizedGrant, identity: Identity, served: Served): Promise<Served> {
+    if (this.#flights.has(grant.key) || this.#isPaused(grant)) return served;
     try {
       return await this.#join(grant, identity, served.token);
     } catch (error) {
@@ -141,7 +148,7 @@ export class TokenCache {
 
   #pause(grant: AuthorizedGrant, error: unknown): void {
     const pause = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1000 : 0;
-    this.#pauses.set(grant.key, this.#now() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
+    this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
   }
 
   /** @param old a token that the answer must outlive. */
@@ -167,12 +174,12 @@ export class TokenCache {
 
   async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
     const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
-    const giveUp = this.#now() + this.#leaseMs;
+    const giveUp = this.#monotonic() + this.#leaseMs;
     let stored = this.#unrevoked(early ? (await early)(grant) : await read());
     const first = stored.version;
     for (;;) {
       const now = this.#now();
-      const patient = now < giveUp;
+      const patient = this.#monotonic() < giveUp;
       if (stored.token !== undefined && this.#good(stored.token, now) && (old === undefined || stored.token.expiresAt > old.expiresAt)) {
         return { token: stored.token, from: 'store' };
       }

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NAME } from '#broker/credential/identity.ts';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 
 /** One token that was taken back before its end. */
@@ -31,11 +33,10 @@ export interface RevocationLog {
   append(token: RevokedToken, after: RecentRevocations): Promise<RecentRevocations | undefined>;
 }
 
-export interface RevocationsOptions {
+export interface RevocationsOptions extends Clocks {
   log: RevocationLog;
   /** Most revocations of one tenant in 60 s, on all replicas together. Default 10. */
   perMinute?: number;
-  now?: () => number;
 }
 
 /** Most revoked tokens of one tenant that have not ended yet: one tenant must not fill what all share. */
@@ -57,9 +58,10 @@ export class Revocations {
   readonly #log: RevocationLog;
   readonly #perMinute: number;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #revoked = new Map<string, RevokedToken>();
   #serial: number | undefined;
-  #tidyAt = 0;
+  #tidyAt = -Infinity;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -67,6 +69,7 @@ export class Revocations {
     this.#log = options.log;
     this.#perMinute = options.perMinute ?? 10;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   /** @param sha256 hexadecimal */
@@ -125,7 +128,8 @@ export class Revocations {
     const own = [...this.#revoked.values()].filter((one) => one.tenant === tenant && one.exp > now);
     const lately = own
       .map(({ at }) => at)
-      .filter((at) => at > now - 60)
+      // Far ahead is from before a clock was set back: it fills the window of nobody.
+      .filter((at) => at > now - 60 && at <= now + 60)
       .sort((a, b) => a - b);
     if (lately.length >= this.#perMinute) {
       // The one that must leave the window before another fits.
@@ -154,9 +158,9 @@ export class Revocations {
   }
 
   #tidy(): void {
+    if (this.#monotonic() < this.#tidyAt) return;
+    this.#tidyAt = this.#monotonic() + TIDY_EVERY;
     const now = this.#now();
-    if (now < this.#tidyAt) return;
-    this.#tidyAt = now + TIDY_EVERY;
     for (const [sha256, { exp }] of this.#revoked) if (hasEnded(exp, now)) this.#revoked.delete(sha256);
   }
 }

@@ -1,6 +1,8 @@
 import { calculateJwkThumbprint, exportJWK, importSPKI } from 'jose';
 import type { JWK, JSONWebKeySet } from 'jose';
 import { z } from 'zod';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import type { KeySet } from '#broker/token/keyset.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
@@ -24,14 +26,13 @@ export interface KeyVersion {
   readonly createdAt: number;
 }
 
-export interface TransitKeysOptions {
+export interface TransitKeysOptions extends Clocks {
   client: VaultClient;
   session: VaultSession;
   mount: string;
   key: string;
   /** How long verifiers may keep the key set, ms. */
   jwksMaxAgeMs: number;
-  now?: () => number;
   onError?: (error: unknown) => void;
 }
 
@@ -50,6 +51,7 @@ interface Versions {
 export class TransitKeys implements KeySet {
   readonly #options: TransitKeysOptions;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   #versions: Versions | undefined;
   #reading: Promise<Versions> | undefined;
   readonly #jwks = new Map<string, { kid: string; jwk: JWK }>();
@@ -57,6 +59,7 @@ export class TransitKeys implements KeySet {
   constructor(options: TransitKeysOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   /** @throws {PosternError} temporarily_unavailable, misconfigured */
@@ -80,13 +83,13 @@ export class TransitKeys implements KeySet {
 
   /** Makes the next reader look at Vault again. */
   expire(): void {
-    if (this.#versions) this.#versions = { ...this.#versions, readAt: 0 };
+    if (this.#versions) this.#versions = { ...this.#versions, readAt: -Infinity };
   }
 
   #current(): Versions | Promise<Versions> {
     const versions = this.#versions;
     if (versions === undefined) return this.#read();
-    const age = this.#now() - versions.readAt;
+    const age = this.#monotonic() - versions.readAt;
     const fresh = Math.min(30_000, this.#options.jwksMaxAgeMs / 2);
     if (age <= fresh) return versions;
     if (age <= 2 * fresh) {
@@ -122,7 +125,7 @@ export class TransitKeys implements KeySet {
     const all = await Promise.all(
       Object.entries(keys).map(([version, { creation_time: created, public_key: pem }]) => this.#version(Number(version), created, pem)),
     );
-    this.#versions = { all: all.sort((a, b) => a.version - b.version), minSigning, readAt: this.#now() };
+    this.#versions = { all: all.sort((a, b) => a.version - b.version), minSigning, readAt: this.#monotonic() };
     return this.#versions;
   }
 

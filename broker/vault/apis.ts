@@ -1,11 +1,13 @@
 import { apiDocument } from '#broker/authorization/documents.ts';
 import type { Api, ApiCatalog } from '#broker/authorization/documents.ts';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
 
-export interface ApisOptions {
+export interface ApisOptions extends Clocks {
   kv: Kv;
   session: VaultSession;
   /** How old the catalogue may get before it is read again in the background, ms. Default 30,000. */
@@ -15,7 +17,6 @@ export interface ApisOptions {
   onError?: (error: unknown) => void;
   /** A document that is not valid is left out, and told here. */
   onInvalid?: (api: string, problem: string) => void;
-  now?: () => number;
 }
 
 interface Catalog {
@@ -27,13 +28,13 @@ interface Catalog {
 /** The catalogue of APIs, read with the broker's own token and kept in memory: it is small, and the same for all tenants. */
 export class VaultApis implements ApiCatalog {
   readonly #options: ApisOptions;
-  readonly #now: () => number;
+  readonly #monotonic: () => number;
   #catalog: Catalog | undefined;
   #reading: Promise<Catalog> | undefined;
 
   constructor(options: ApisOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   get known(): boolean {
@@ -56,7 +57,7 @@ export class VaultApis implements ApiCatalog {
   #find(pick: (catalog: Catalog) => Api | undefined): Api | undefined | Promise<Api | undefined> {
     const catalog = this.#catalog;
     if (catalog === undefined) return this.#read().then(pick);
-    const age = this.#now() - catalog.readAt;
+    const age = this.#monotonic() - catalog.readAt;
     const found = pick(catalog);
     if (found === undefined && age > (this.#options.cooldownMs ?? 5000)) return this.#read().then(pick);
     if (age > (this.#options.maxAgeMs ?? 30_000)) this.#read().catch((error: unknown) => this.#options.onError?.(error));
@@ -93,11 +94,11 @@ export class VaultApis implements ApiCatalog {
         byName.set(name, api);
         byAudience.set(api.audience, api);
       }
-      this.#catalog = { byName, byAudience, readAt: this.#now() };
+      this.#catalog = { byName, byAudience, readAt: this.#monotonic() };
       return this.#catalog;
     } catch (error) {
       // An old catalogue serves on through an outage; its age is what it is.
-      if (this.#catalog !== undefined) this.#catalog = { ...this.#catalog, readAt: this.#now() };
+      if (this.#catalog !== undefined) this.#catalog = { ...this.#catalog, readAt: this.#monotonic() };
       throw asUnavailable(error);
     }
   }

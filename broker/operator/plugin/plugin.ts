@@ -264,10 +264,10 @@ async function verify(access: VaultAccess, { mount, version, sha256 }: { mount: 
 }
 
 async function awaitRunning(access: VaultAccess, path: string, wanted: (mount: PluginMount) => boolean): Promise<void> {
-  for (const deadline = Date.now() + RELOAD_MS; ; await sleep(100)) {
+  for (const deadline = performance.now() + RELOAD_MS; ; await sleep(100)) {
     const found = await findMount(access, path);
     if (found !== undefined && wanted(found)) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new PosternError(
         'misconfigured',
         `${path}/ runs ${found?.running.version || 'nothing'} (sha256 ${found?.running.sha256.slice(0, 12) || 'none'}…), not what was asked for`,

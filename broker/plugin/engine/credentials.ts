@@ -37,6 +37,8 @@ export interface CredentialsOptions {
   readonly source: (settings: SourceSettings) => CountedSource;
   readonly log: PluginLog;
   readonly now: () => number;
+  /** Default `now`. */
+  readonly monotonic?: (() => number) | undefined;
 }
 
 /** What follows from one configuration. */
@@ -281,7 +283,7 @@ export class Credentials {
   }
 
   async #makeNow(): Promise<Made> {
-    const { configuration, apis, roles, records, log, now } = this.#options;
+    const { configuration, apis, roles, records, log, now, monotonic } = this.#options;
     const config = await configuration.read();
     if (config === undefined)
       throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
@@ -311,6 +313,7 @@ export class Credentials {
       maxBytes: MAX_BYTES,
       onEvict: (evicted) => this.#recents.delete(evicted),
       now,
+      ...(monotonic === undefined ? {} : { monotonic }),
       onRefreshError: (grant, error) => {
         // A standby leaves it to the active node.
         if (!(error instanceof ReadOnly))

@@ -1,3 +1,5 @@
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import { ReadOnly } from '#broker/plugin/backend.ts';
 import type { Backend, BackendRequest, BackendResponse, PluginLog, SpecialPaths, Storage, SystemView } from '#broker/plugin/backend.ts';
@@ -21,13 +23,12 @@ import { Roles } from './roles.ts';
 import { TokenRecords } from './token-records.ts';
 import { Upkeep } from './upkeep.ts';
 
-export interface EngineOptions {
+export interface EngineOptions extends Clocks {
   /** `v1.2.3`. */
   readonly version: string;
   readonly source: (settings: SourceSettings) => CountedSource;
   readonly rotate: RotateSecret;
   readonly log: PluginLog;
-  readonly now?: () => number;
   /** Between two rounds of upkeep, ms. Default 5000. */
   readonly upkeepMs?: number;
 }
@@ -61,6 +62,7 @@ export class Engine implements Backend {
   readonly version: string;
   readonly #options: EngineOptions;
   readonly #now: () => number;
+  readonly #monotonic: () => number;
   readonly #startedAt: number;
   #mounted: Mounted | undefined;
   #upkeep: Upkeep | undefined;
@@ -69,6 +71,7 @@ export class Engine implements Backend {
     this.#options = options;
     this.version = options.version;
     this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
     this.#startedAt = this.#now();
   }
 
@@ -78,7 +81,7 @@ export class Engine implements Backend {
     this.#mounted = this.#mount(storage);
     const { configuration, credentials, cache, shared } = this.#mounted;
     const { log, upkeepMs = 5_000 } = this.#options;
-    this.#upkeep = new Upkeep({ system, configuration, credentials, cache, shared, log, now: this.#now, everyMs: upkeepMs });
+    this.#upkeep = new Upkeep({ system, configuration, credentials, cache, shared, log, monotonic: this.#monotonic, everyMs: upkeepMs });
     this.#upkeep.start();
   }
 
@@ -140,7 +143,16 @@ export class Engine implements Backend {
     const configuration = new Configuration(records, () => credentials.reset());
     const apis = new Apis(records, () => credentials.reset());
     const roles = new Roles(records);
-    const credentials: Credentials = new Credentials({ configuration, apis, roles, records: cache, source, log, now });
+    const credentials: Credentials = new Credentials({
+      configuration,
+      apis,
+      roles,
+      records: cache,
+      source,
+      log,
+      now,
+      monotonic: this.#monotonic,
+    });
     const paths = new Paths([
       configPath(configuration, now),
       rotatePath(configuration, rotate, now),

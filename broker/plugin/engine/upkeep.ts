@@ -14,7 +14,8 @@ export interface UpkeepOptions {
   /** What brokers share: only what has ended is removed. */
   readonly shared: TokenRecords;
   readonly log: PluginLog;
-  readonly now: () => number;
+  /** ms of a clock that never goes back. */
+  readonly monotonic: () => number;
   /** Between two rounds, ms. */
   readonly everyMs: number;
 }
@@ -33,7 +34,7 @@ export class Upkeep {
   #running: Promise<void> | undefined;
   #stopped = false;
   #walk: AsyncGenerator<{ readonly records: TokenRecords; readonly place: Place }> | undefined;
-  #restUntil = 0;
+  #restUntil = -Infinity;
 
   constructor(options: UpkeepOptions) {
     this.#options = options;
@@ -80,8 +81,8 @@ export class Upkeep {
   }
 
   async #look(): Promise<void> {
-    const { now, cache, credentials, log } = this.#options;
-    if (now() < this.#restUntil) return;
+    const { monotonic, cache, credentials, log } = this.#options;
+    if (monotonic() < this.#restUntil) return;
     this.#walk ??= this.#places();
     for (let looks = 0; looks < LOOKS && !this.#stopped; looks++) {
       const { value, done } = await this.#walk.next().catch((error: unknown) => {
@@ -91,7 +92,7 @@ export class Upkeep {
       });
       if (done === true) {
         this.#walk = undefined;
-        this.#restUntil = now() + REST;
+        this.#restUntil = monotonic() + REST;
         return;
       }
       const { records, place } = value;

@@ -7,6 +7,7 @@ import { Auth0Source } from '#broker/auth0/source.ts';
 import type { Auth0SourceOptions } from '#broker/auth0/source.ts';
 import { PosternError } from '#broker/error.ts';
 import { ORDERS, apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
+import { Clock } from '#test/unit/credential/clock.ts';
 import { closedPort } from '#test/unit/vault/loopback.ts';
 import { CLIENT, FakeAuth0, SECRET, TENANT_CLAIM, keyPair } from './fake-auth0.ts';
 import type { KeyPair } from './fake-auth0.ts';
@@ -192,6 +193,18 @@ describe('when Auth0 has enough', () => {
     expect((await errorOf(() => s.source.issue(others))).retryAfter).toBeLessThanOrEqual(2);
     expect(s.auth0.exchanges).toHaveLength(1);
     s.clock.offset = 30_100;
+    await s.issue();
+    expect(s.auth0.exchanges).toHaveLength(2);
+  });
+
+  test('nor longer because the clock was set back', async () => {
+    const clock = new Clock();
+    await using s = await stage({ now: Date.now, monotonic: clock.monotonic });
+    s.auth0.override = () => [429, {}, { 'Retry-After': '30' }];
+    await errorOf(s.issue);
+    s.auth0.override = undefined;
+    clock.setBack(3_600_000);
+    clock.advance(30_100);
     await s.issue();
     expect(s.auth0.exchanges).toHaveLength(2);
   });

@@ -186,6 +186,7 @@ test('an epoch that could not be read for a minute is no answer: who was disable
     },
     verified: { forget: () => {}, forgetAll: () => {} },
     now: clock.now,
+    monotonic: clock.monotonic,
   });
   await watch.look();
   away = true;
@@ -197,6 +198,21 @@ test('an epoch that could not be read for a minute is no answer: who was disable
   away = false;
   await watch.look();
   expect(watch.isDisabled('acme')).toBe(false);
+});
+
+test('a clock set back makes no old epoch young', async () => {
+  const clock = new Clock();
+  const answers = [Promise.resolve(epochOf(1))];
+  const watch = new AnnouncementWatch({
+    reader: { readAnnouncements: () => answers.shift() ?? Promise.reject(new Error('away')) },
+    verified: { forget: () => {}, forgetAll: () => {} },
+    now: clock.now,
+    monotonic: clock.monotonic,
+  });
+  await watch.look();
+  clock.setBack(3_600_000);
+  clock.advance(60_001);
+  expect(() => watch.isDisabled('acme')).toThrow(expect.objectContaining({ code: 'temporarily_unavailable' }));
 });
 
 describe('revoked tokens are looked at together with the epoch', () => {
@@ -216,6 +232,7 @@ describe('revoked tokens are looked at together with the epoch', () => {
       },
       verified: { forget: () => {}, forgetAll: () => {} },
       now: clock.now,
+      monotonic: clock.monotonic,
       onError: (error) => errors.push(error),
     });
     return { clock, errors, state, watch };

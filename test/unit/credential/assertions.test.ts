@@ -32,7 +32,7 @@ function stage(options: { client?: number } = {}) {
   const login = vi.fn<AssertionLogin['login']>(async ({ tenant, clientId }) => identityOf({ tenant, clientId }));
   const used = new Set<string>();
   const claim = vi.fn<UsedAssertions['claim']>(async (key) => !used.has(key) && Boolean(used.add(key)));
-  const throttle = new Throttle({ perClient: options.client ?? 10, perAddress: 100, now: clock.now });
+  const throttle = new Throttle({ perClient: options.client ?? 10, perAddress: 100, now: clock.monotonic });
   const replica = () =>
     new Assertions({
       keys: { registrationOf },
@@ -41,6 +41,7 @@ function stage(options: { client?: number } = {}) {
       throttle,
       audiences: [ISSUER, `${ISSUER}oauth/token`],
       now: clock.now,
+      monotonic: clock.monotonic,
     });
   return { registered, registrationOf, login, claim, replica, assertions: replica() };
 }

@@ -90,14 +90,6 @@ describe('guesses', () => {
     clock.advance(86_400_000);
     expect(await guess(throttle, 50, 'acme', ADDRESS)).toBe(10);
   });
-
-  test('a clock set back takes nothing away', async () => {
-    const clock = new Clock();
-    const throttle = new Throttle({ now: clock.now });
-    expect(await codeOf(throttle.run('acme', ADDRESS, right, isWrong))).toBe('ok');
-    clock.advance(-3_600_000);
-    expect(await codeOf(throttle.run('acme', ADDRESS, right, isWrong))).toBe('ok');
-  });
 });
 
 describe('good customers', () => {

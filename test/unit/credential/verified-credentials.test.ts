@@ -31,7 +31,13 @@ function stage(
         });
       }),
   );
-  const verified = new VerifiedCredentials({ throttle: new Throttle({ now: clock.now }), now: clock.now, ...options, login: { login } });
+  const verified = new VerifiedCredentials({
+    throttle: new Throttle({ now: clock.monotonic }),
+    now: clock.now,
+    monotonic: clock.monotonic,
+    ...options,
+    login: { login },
+  });
   return { clock, login, verified };
 }
 
@@ -102,8 +108,22 @@ describe('a verification is remembered', () => {
   test('a clock set back does not prolong it', async () => {
     const { clock, login, verified } = stage();
     await verified.verify(GOOD, ADDRESS);
-    clock.advance(-3_600_000);
+    clock.setBack(3_600_000);
+    clock.advance(29_999);
     await verified.verify(GOOD, ADDRESS);
+    expect(login).toHaveBeenCalledTimes(1);
+    clock.advance(1);
+    await verified.verify(GOOD, ADDRESS);
+    expect(login).toHaveBeenCalledTimes(2);
+  });
+
+  test('a clock set back does not prolong a refusal', async () => {
+    const { clock, login, verified } = stage();
+    const wrong = credentialOf('acme-role-id', 'wrong-secret');
+    expect(await codeOf(() => verified.verify(wrong, ADDRESS))).toBe('invalid_client');
+    clock.setBack(3_600_000);
+    clock.advance(10_000);
+    expect(await codeOf(() => verified.verify(wrong, ADDRESS))).toBe('invalid_client');
     expect(login).toHaveBeenCalledTimes(2);
   });
 

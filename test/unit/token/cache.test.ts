@@ -51,6 +51,7 @@ function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {})
       store,
       sources: { transit: counting, auth0: counting },
       now,
+      ...(options.now === undefined ? { monotonic: clock.monotonic } : { monotonic: () => performance.now() }),
       onRefreshError: (_grant, error) => errors.push(error),
       ...rest,
     });
@@ -288,6 +289,21 @@ describe('ahead of the end', () => {
     expect(asked).toHaveLength(2);
     // 5 s, and up to a fifth more, so that replicas do not come all at once.
     clock.advance(1_001);
+    void cache.get(grant, ACME);
+    await settle();
+    expect(asked).toHaveLength(3);
+  });
+
+  test('that pause is no longer where the clock was set back', async () => {
+    const { asked, cache, clock, source } = stage();
+    const grant = await grantOf();
+    await get(cache, grant);
+    source.issue = () => Promise.reject(away());
+    clock.advance(2700_000);
+    void cache.get(grant, ACME);
+    await settle();
+    clock.setBack(10_000);
+    clock.advance(10_000);
     void cache.get(grant, ACME);
     await settle();
     expect(asked).toHaveLength(3);

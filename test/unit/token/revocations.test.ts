@@ -9,7 +9,7 @@ const sha = (n: number) => n.toString(16).padStart(64, '0');
 function stage(options: { perMinute?: number } = {}) {
   const clock = new Clock();
   const log = new MemoryLog();
-  const replica = () => new Revocations({ log, now: clock.now, ...options });
+  const replica = () => new Revocations({ log, now: clock.now, monotonic: clock.monotonic, ...options });
   const end = () => Math.floor(clock.now() / 1000) + 3600;
   const tokenOf = (n: number, tenant = 'acme', exp = end()) => ({ sha256: sha(n), tenant, exp });
   return { clock, log, replica, tokenOf, revocations: replica() };
@@ -20,6 +20,13 @@ const away = () => {
 };
 
 describe('a revocation', () => {
+  test('made before a clock was set back does not count as a late one', async () => {
+    const { clock, revocations, tokenOf } = stage({ perMinute: 1 });
+    expect(await revocations.revoke(tokenOf(1))).toBe(true);
+    clock.setBack(3_600_000);
+    expect(await revocations.revoke(tokenOf(2))).toBe(true);
+  });
+
   test('holds here at once, and on every other replica from its next look on', async () => {
     const { replica, revocations, tokenOf } = stage();
     const other = replica();

@@ -45,7 +45,15 @@ class TransitKey {
         return { data: { type: this.type, min_decryption_version: 1, min_encryption_version: this.minEncryption, keys: this.keys } };
       },
     } as unknown as VaultClient;
-    return new TransitKeys({ client, session, mount: 'transit', key: 'postern', jwksMaxAgeMs, now: this.clock.now });
+    return new TransitKeys({
+      client,
+      session,
+      mount: 'transit',
+      key: 'postern',
+      jwksMaxAgeMs,
+      now: this.clock.now,
+      monotonic: this.clock.monotonic,
+    });
   }
 }
 
@@ -56,6 +64,19 @@ describe('the key set', () => {
   test('is what verifiers need, and nothing private', async () => {
     const { keys } = await new TransitKey().replica().jwks();
     expect(keys).toEqual([{ kty: 'RSA', alg: 'RS256', use: 'sig', kid: await kidOf(0), n: expect.any(String), e: 'AQAB' }]);
+  });
+
+  test('is read again as often though the clock was set back', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.jwks();
+    key.clock.setBack(3_600_000);
+    key.clock.advance(60_001);
+    await keys.jwks();
+    expect(key.reads).toBe(2);
+    keys.expire();
+    await keys.jwks();
+    expect(key.reads).toBe(3);
   });
 
   test('names each key by its thumbprint: one made anew under the same name has another', async () => {

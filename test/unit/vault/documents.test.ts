@@ -66,6 +66,7 @@ describe('apis/', () => {
       kv: fixture.kv,
       session: fixture.session,
       now: clock.now,
+      monotonic: clock.monotonic,
       onInvalid: (name, problem) => invalid.push(`${name}: ${problem}`),
       onError: (e) => errors.push(e),
       ...options,
@@ -133,6 +134,19 @@ describe('apis/', () => {
     await settle();
     expect(apis.byAudience('https://orders')).toMatchObject({ scopes: ['a', 'b'] });
     expect(lists()).toBe(2);
+  });
+
+  test('is read again as often though the clock was set back', async () => {
+    const { apis, clock, fixture, lists } = stage();
+    await apis.load();
+    clock.setBack(3_600_000);
+    fixture.set('postern/data/apis/young', api('https://young'));
+    clock.advance(5_001);
+    expect(await apis.byAudience('https://young')).toMatchObject({ name: 'young' });
+    clock.advance(30_001);
+    apis.byAudience('https://orders');
+    await settle();
+    expect(lists()).toBe(3);
   });
 
   test('an outage: the old ones serve on, and Vault is not asked by each request', async () => {
