@@ -52,6 +52,19 @@ export interface SystemView {
   replicationState(): Promise<ReplicationState>;
   /** Whether the mount is local to this cluster, so that a secondary may write. */
   localMount(): Promise<boolean>;
+  /** @returns undefined where there is no such entity. @throws {BackendError} 500 */
+  entity(id: string): Promise<Entity | undefined>;
+}
+
+/** `logical.Entity`: a client as Vault's identity store knows it. */
+export interface Entity {
+  readonly aliases: readonly {
+    /** Kind of the auth method: `approle`. */
+    readonly mountType: string;
+    /** The client's name there: the role_id with AppRole. */
+    readonly name: string;
+  }[];
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** One request of Vault's; Vault has already authenticated and authorized the caller. */
@@ -63,8 +76,10 @@ export interface BackendRequest {
   readonly data: Readonly<Record<string, unknown>>;
   readonly mountPoint: string;
   readonly displayName: string;
+  /** Empty where the caller's token has none, as a root token. */
   readonly entityId: string;
   readonly storage: Storage;
+  readonly system: SystemView;
 }
 
 /** `logical.Response`. An error of Vault's kind is thrown as a {@link BackendError}. */

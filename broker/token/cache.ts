@@ -6,6 +6,8 @@ import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
+import { HeldTokens } from './held-tokens.ts';
+import type { HeldToken } from './held-tokens.ts';
 import type { Revocations } from './revocations.ts';
 import { ScopeSets } from './scope-sets.ts';
 import type { TokenSource } from './source.ts';
@@ -25,14 +27,12 @@ export interface TokenCacheOptions extends Clocks {
   sources: Readonly<Record<AuthorizedGrant['source'], TokenSource | undefined>>;
   /** What was taken back is served from nowhere: not from memory, the store or a flight. */
   revocations?: Pick<Revocations, 'has'>;
-  /** A token is served only with so many seconds left, or half its life where that is less. Default 60. */
-  minRemaining?: number;
+  /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
+  minRemaining?: number | ((tenant: string) => number);
   /** Most tokens in memory. Default 100,000. */
   max?: number;
   /** Most memory for them and what belongs to them, bytes, about. Default: none but that of `max`. */
   maxBytes?: number;
-  /** Told the key of a token that others have pushed out of memory. */
-  onEvict?: (key: string) => void;
   /** Most tokens for fewer than all scopes that a tenant may hold at one API. Default 32. */
   scopeSets?: number;
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
@@ -42,14 +42,24 @@ export interface TokenCacheOptions extends Clocks {
 
 /** Pause after a failed refresh, ms, unless the source names a longer one. */
 const REFRESH_PAUSE = 5_000;
-/** What a token in memory costs beside its own text, bytes: its grant, its keys and entries (measured with 10,000 tenants). */
-const BESIDE = 2_500;
 /** Between two looks at the store while another replica asks the source, ms. */
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
+/** How often one flight begins again because its token was forgotten while it was under way. */
+const BEGINNINGS = 5;
 /** A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count whole seconds. */
 const NEXT_SECOND = 1_000;
+
+/** A token that is being read or issued, for all who wait for it. */
+interface Flight {
+  readonly grant: AuthorizedGrant;
+  readonly served: Promise<Served>;
+  /** Whether a client waits for it. */
+  asked: boolean;
+  /** What it brings is not served any more: it begins again. */
+  forgotten: boolean;
+}
 
 /**
  * Memory over the shared store over the source. One flight a key in a process, one lease a key
@@ -57,14 +67,12 @@ const NEXT_SECOND = 1_000;
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  readonly #minRemaining: number;
+  readonly #minRemaining: number | ((tenant: string) => number);
   readonly #leaseMs: number;
   readonly #now: () => number;
   readonly #monotonic: () => number;
-  readonly #memory: LRUCache<string, Served>;
-  /** tenant/api -> the key of the token for all its scopes. A hint only: it decides what is read, never what is served. */
-  readonly #whole: LRUCache<string, string>;
-  readonly #flights = new Map<string, Promise<Served>>();
+  readonly #memory: HeldTokens;
+  readonly #flights = new Map<string, Flight>();
   /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
   readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
   readonly #holder = randomUUID();
@@ -76,15 +84,7 @@ export class TokenCache {
     this.#leaseMs = options.leaseMs ?? 10_000;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
-    const { maxBytes, onEvict } = options;
-    this.#memory = new LRUCache({
-      max: options.max ?? 100_000,
-      ...(maxBytes === undefined ? {} : { maxSize: maxBytes, sizeCalculation: ({ token }: Served) => token.reveal().length + BESIDE }),
-      ...(onEvict === undefined
-        ? {}
-        : { dispose: (_served: Served, key: string, reason: string) => (reason === 'evict' ? onEvict(key) : undefined) }),
-    });
-    this.#whole = new LRUCache({ max: options.max ?? 100_000 });
+    this.#memory = new HeldTokens({ max: options.max ?? 100_000, maxBytes: options.maxBytes });
     this.#scopeSets = new ScopeSets(options.scopeSets ?? 32, options.max ?? 100_000);
   }
 
@@ -94,30 +94,66 @@ export class TokenCache {
    * @throws {PosternError} what the source says; temporarily_unavailable when the store is away
    */
   get(grant: AuthorizedGrant, identity: Identity, early?: EarlyReading): Served | Promise<Served> {
-    const served = this.#memory.get(grant.key);
+    const held = this.#memory.get(grant.key);
     const now = this.#now();
-    if (served === undefined || !this.#good(served.token, now)) return this.#join(grant, identity, undefined, early);
-    if (now < served.token.refreshAt) return served;
-    if (identity.lent) return this.#refreshWaiting(grant, identity, served);
-    this.#refresh(grant, identity, served.token);
-    return served;
+    if (held === undefined || !this.#good(held.token, now, grant.tenant)) return this.#join(grant, identity, undefined, true, early);
+    held.asked = true;
+    if (now < held.token.refreshAt) return held;
+    if (identity.lent) return this.#refreshWaiting(grant, identity, held);
+    if (this.#mayRefresh(grant)) this.#refresh(grant, identity, held.token, true);
+    return held;
+  }
+
+  /** Tokens in memory that a client asked for, the last used first. */
+  recent(): readonly HeldToken[] {
+    return this.#memory.all().filter(({ asked }) => asked);
+  }
+
+  /**
+   * Fetches the next token in the background before anybody asks for it, where the one in memory is due.
+   * @returns whether it has begun to
+   */
+  refreshAhead({ grant, token }: HeldToken, identity: Identity): boolean {
+    const now = this.#now();
+    if (now < token.refreshAt || !this.#good(token, now, grant.tenant) || !this.#mayRefresh(grant)) return false;
+    this.#refresh(grant, identity, token, false);
+    return true;
+  }
+
+  has(grant: AuthorizedGrant): boolean {
+    return this.#memory.has(grant.key);
+  }
+
+  /** Whether a client waits for this grant's token, and it isn't only fetched ahead. */
+  isAwaited(grant: AuthorizedGrant): boolean {
+    return this.#flights.get(grant.key)?.asked === true;
+  }
+
+  /** Takes tokens out of memory, those too that are only on their way into it: the next to ask gets what the store or the source then has. */
+  forget(matches: (grant: AuthorizedGrant, token?: Token) => boolean): void {
+    this.#memory.forget(({ grant, token }) => matches(grant, token));
+    for (const flight of this.#flights.values()) flight.forgotten ||= matches(flight.grant);
+  }
+
+  /** Tokens in memory. */
+  get size(): number {
+    return this.#memory.size;
   }
 
   /** Whether further tokens would soon push others out of memory. */
   get full(): boolean {
-    const { max = 100_000, maxBytes = Number.POSITIVE_INFINITY } = this.#options;
-    return this.#memory.size >= 0.9 * max || this.#memory.calculatedSize >= 0.9 * maxBytes;
+    return this.#memory.full;
   }
 
   /** Whether memory has a token that may be served for all that the tenant was last granted at this API. */
   holds(tenant: string, api: string): boolean {
-    const key = this.#whole.get(`${tenant}/${api}`);
-    const served = key === undefined ? undefined : this.#memory.peek(key);
-    return served !== undefined && this.#good(served.token, this.#now());
+    const held = this.#memory.whole(tenant, api);
+    return held !== undefined && this.#good(held.token, this.#now(), tenant);
   }
 
-  #good(token: Token, now: number): boolean {
-    const floor = Math.max(0, Math.min(this.#minRemaining, (token.expiresAt - token.issuedAt) / 2));
+  #good(token: Token, now: number, tenant: string): boolean {
+    const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
+    const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
     return token.expiresAt * 1000 - now >= floor * 1000 && !this.#isRevoked(token);
   }
 
@@ -125,21 +161,20 @@ export class TokenCache {
     return this.#options.revocations?.has(sha256) === true;
   }
 
-  #isPaused({ key }: AuthorizedGrant): boolean {
-    return (this.#pauses.get(key) ?? -Infinity) > this.#monotonic();
+  #mayRefresh(grant: AuthorizedGrant): boolean {
+    return !this.#flights.has(grant.key) && (this.#pauses.get(grant.key) ?? -Infinity) <= this.#monotonic();
   }
 
   /** In the background: the token at hand is still good. */
-  #refresh(grant: AuthorizedGrant, identity: Identity, old: Token): void {
-    if (this.#flights.has(grant.key) || this.#isPaused(grant)) return;
-    this.#join(grant, identity, old).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+  #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, asked: boolean): void {
+    this.#join(grant, identity, old, asked).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
   }
 
   /** A lent Vault token may not be used once its request is answered, so that request waits; it loses nothing but time. */
   async #refreshWaiting(grant: AuthorizedGrant, identity: Identity, served: Served): Promise<Served> {
-    if (this.#flights.has(grant.key) || this.#isPaused(grant)) return served;
+    if (!this.#mayRefresh(grant)) return served;
     try {
-      return await this.#join(grant, identity, served.token);
+      return await this.#join(grant, identity, served.token, true);
     } catch (error) {
       this.#options.onRefreshError?.(grant, error);
       return served;
@@ -151,25 +186,39 @@ export class TokenCache {
     this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
   }
 
-  /** @param old a token that the answer must outlive. */
-  #join(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
+  /**
+   * @param old a token that the answer must outlive
+   * @param asked whether a client waits
+   */
+  #join(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, asked: boolean, early?: EarlyReading): Promise<Served> {
     const flying = this.#flights.get(grant.key);
-    if (flying) return flying;
-    const flight = this.#obtain(grant, identity, old, early)
-      .then((served) => {
-        this.#memory.set(grant.key, { token: served.token, from: 'memory' });
-        if (grant.whole) this.#whole.set(`${grant.tenant}/${grant.api}`, grant.key);
-        this.#scopeSets.hold(grant, served.token.expiresAt);
-        return served;
-      })
+    if (flying) {
+      flying.asked ||= asked;
+      return flying.served;
+    }
+    const flight = { grant, asked, forgotten: false };
+    const served = this.#fly(flight, identity, old, early)
       .catch((error: unknown) => {
         // Before the flight ends, or the next request would begin another.
         if (old !== undefined) this.#pause(grant, error);
         throw error;
       })
       .finally(() => this.#flights.delete(grant.key));
-    this.#flights.set(grant.key, flight);
-    return flight;
+    this.#flights.set(grant.key, Object.assign(flight, { served }));
+    return served;
+  }
+
+  async #fly(flight: Omit<Flight, 'served'>, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
+    const { grant } = flight;
+    for (let beginning = 0; beginning < BEGINNINGS; beginning++) {
+      flight.forgotten = false;
+      const served = await this.#obtain(grant, identity, old, beginning === 0 ? early : undefined);
+      if (flight.forgotten) continue;
+      this.#memory.hold(grant, served.token, flight.asked);
+      this.#scopeSets.hold(grant, served.token.expiresAt);
+      return served;
+    }
+    throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
   }
 
   async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
@@ -179,8 +228,12 @@ export class TokenCache {
     const first = stored.version;
     for (;;) {
       const now = this.#now();
-      const patient = this.#monotonic() < giveUp;
-      if (stored.token !== undefined && this.#good(stored.token, now) && (old === undefined || stored.token.expiresAt > old.expiresAt)) {
+      const patient = now < giveUp;
+      if (
+        stored.token !== undefined &&
+        this.#good(stored.token, now, grant.tenant) &&
+        (old === undefined || stored.token.expiresAt > old.expiresAt)
+      ) {
         return { token: stored.token, from: 'store' };
       }
       if (stored.lease?.paused && stored.lease.until > now) {
@@ -226,7 +279,7 @@ export class TokenCache {
           detail: `source ${grant.source} gives a revoked token again`,
           retryAfter: 1,
         });
-      if (!this.#good(token, this.#now())) {
+      if (!this.#good(token, this.#now(), grant.tenant)) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
           detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
           retryAfter: 10,

@@ -16,6 +16,13 @@ export function asBackendError(error: unknown): unknown {
   return new BackendError(STATUS[code] ?? 400, message);
 }
 
+/** For the log: our own errors' words, and of others only what they are called. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof PosternError) return error.detail ?? error.message;
+  if (error instanceof BackendError) return error.message;
+  return error instanceof Error ? error.name : 'unknown';
+}
+
 const STATUS: Readonly<Partial<Record<PosternError['code'], BackendError['status']>>> = {
   unauthorized_client: 403,
   access_denied: 403,

@@ -5,9 +5,10 @@ import { ReadOnly } from '#broker/plugin/backend.ts';
 import type { Backend, BackendRequest, BackendResponse, PluginLog, SpecialPaths, Storage, SystemView } from '#broker/plugin/backend.ts';
 import { Apis } from './apis.ts';
 import { CONFIG_KEY, Configuration } from './config.ts';
-import { Credentials, reasonOf } from './credentials.ts';
-import type { CountedSource, SourceSettings } from './credentials.ts';
-import { asBackendError } from './backend-error.ts';
+import { asBackendError, reasonOf } from './backend-error.ts';
+import { Credentials } from './credentials.ts';
+import { Entities } from './entities.ts';
+import type { CountedSource, SourceSettings } from './issuance.ts';
 import { help } from './help.ts';
 import { Paths } from './path.ts';
 import { apiPaths } from './path/api.ts';
@@ -78,7 +79,7 @@ export class Engine implements Backend {
   async initialize(storage: Storage, system: SystemView): Promise<void> {
     // Vault may do it again; what the last one left is not to run beside this one.
     await this.#upkeep?.stop();
-    this.#mounted = this.#mount(storage);
+    this.#mounted = this.#mount(storage, system);
     const { configuration, credentials, cache, shared } = this.#mounted;
     const { log, upkeepMs = 5_000 } = this.#options;
     this.#upkeep = new Upkeep({ system, configuration, credentials, cache, shared, log, monotonic: this.#monotonic, everyMs: upkeepMs });
@@ -86,7 +87,7 @@ export class Engine implements Backend {
   }
 
   async handleRequest(request: BackendRequest): Promise<BackendResponse | undefined> {
-    const mounted = (this.#mounted ??= this.#mount(request.storage));
+    const mounted = (this.#mounted ??= this.#mount(request.storage, request.system));
     try {
       if (request.operation === 'help')
         return help(
@@ -104,7 +105,7 @@ export class Engine implements Backend {
 
   async handleExistenceCheck(request: BackendRequest): Promise<boolean | undefined> {
     try {
-      return await (this.#mounted ??= this.#mount(request.storage)).paths.exists(request);
+      return await (this.#mounted ??= this.#mount(request.storage, request.system)).paths.exists(request);
     } catch (error) {
       throw asBackendError(error);
     }
@@ -134,7 +135,7 @@ export class Engine implements Backend {
     this.#upkeep = undefined;
   }
 
-  #mount(storage: Storage): Mounted {
+  #mount(storage: Storage, system: SystemView): Mounted {
     const now = this.#now;
     const { source, rotate, log, version } = this.#options;
     const records = new Records(storage);
@@ -148,6 +149,7 @@ export class Engine implements Backend {
       apis,
       roles,
       records: cache,
+      entities: new Entities(system, this.#monotonic),
       source,
       log,
       now,
@@ -158,7 +160,7 @@ export class Engine implements Backend {
       rotatePath(configuration, rotate, now),
       ...apiPaths(apis),
       ...rolePaths({ roles, apis, credentials }),
-      ...credsPaths({ roles, credentials, now }),
+      ...credsPaths({ credentials, now }),
       ...tokenPaths(shared),
       infoPath({ version, startedAt: this.#startedAt, configuration, credentials }),
     ]);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { GrantReader } from '#broker/authorization/authorization.ts';
+import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { NAME, VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Records } from './records.ts';
@@ -15,6 +16,8 @@ const MAX = 12_000;
 export const roleDocument = tenantDocument
   .pick({ grants: true, default_api: true, organization: true, claims: true, disabled: true })
   .extend({
+    /** The AppRole role_id by which the tenant logs in: nobody else reads its tokens, whatever Vault's policies allow. */
+    client_id: z.string().regex(CLIENT_ID, 'is not a client id').nullish(),
     /** Seconds; the mount's where there is none. */
     min_remaining: z.number().int().min(0).max(86_400).nullish(),
   });
@@ -33,6 +36,8 @@ export class Roles implements GrantReader {
   readonly #records: Records;
   readonly #tenants = new LRUCache<string, Promise<Tenant | undefined> | Tenant>({ max: MAX });
   readonly #grants = new WeakMap<Identity, TenantGrants>();
+  /** Those whose role was written or removed since they were read. */
+  readonly #superseded = new WeakSet<Tenant>();
 
   constructor(records: Records) {
     this.#records = records;
@@ -46,8 +51,11 @@ export class Roles implements GrantReader {
     this.#tenants.set(name, reading);
     reading.then(
       (tenant) => {
-        if (this.#tenants.peek(name) !== reading) return;
-        // Names that are none must not fill the memory.
+        if (this.#tenants.peek(name) !== reading) {
+          if (tenant !== undefined) this.#superseded.add(tenant);
+          return;
+        }
+        // Names without a role must not fill the memory.
         if (tenant === undefined) this.#tenants.delete(name);
         else this.#tenants.set(name, tenant);
       },
@@ -56,6 +64,17 @@ export class Roles implements GrantReader {
       },
     );
     return reading;
+  }
+
+  /** The same where it is in memory already. */
+  known(name: string): Tenant | undefined {
+    const known = this.#tenants.peek(name);
+    return known instanceof Promise ? undefined : known;
+  }
+
+  /** Whether the tenant's role is still the one that was found. */
+  isCurrent(tenant: Tenant): boolean {
+    return !this.#superseded.has(tenant);
   }
 
   /** One after the other for each role: what reads {@link stored} and writes accordingly. */
@@ -93,15 +112,17 @@ export class Roles implements GrantReader {
   }
 
   forget(name: string): void {
+    const known = this.known(name);
+    if (known !== undefined) this.#superseded.add(known);
     this.#tenants.delete(name);
   }
 
   async #read(name: string): Promise<Tenant | undefined> {
     const role = await this.stored(name);
     if (role === undefined) return undefined;
-    const identity = identityOf(name);
+    const identity = identityOf(name, role.client_id ?? name);
     const { grants, organization, claims, disabled } = role;
-    // What brokers may do for a tenant beside is none of this door's.
+    // Introspection is not offered by this door.
     this.#grants.set(identity, { grants, organization, claims, disabled, default_api: role.default_api ?? onlyApi(role), introspects: [] });
     return { identity, role };
   }
@@ -112,7 +133,7 @@ function onlyApi({ grants }: Role): string | undefined {
   return grants.length === 1 ? grants[0]?.api : undefined;
 }
 
-/** Vault has already authenticated the caller, and its policy said that it may read this tenant's path: there is no token of its own to act by. */
-function identityOf(tenant: string): Identity {
-  return { tenant, clientId: tenant, token: new VaultToken(''), forwardedFor: undefined, expiresAt: Number.POSITIVE_INFINITY };
+/** Vault has authenticated the caller, and its policy allows it this tenant's path: the engine has no Vault token to act by. */
+export function identityOf(tenant: string, clientId: string): Identity {
+  return { tenant, clientId, token: new VaultToken(''), forwardedFor: undefined, expiresAt: Number.POSITIVE_INFINITY };
 }

@@ -3,6 +3,7 @@ import { NAME } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { tokenDocument } from '#broker/token/document.ts';
 import type { TokenDocument } from '#broker/token/document.ts';
+import type { Token } from '#broker/token/token.ts';
 import type { Records } from './records.ts';
 
 /** SHA-256 in base64url, as a grant's digest is. */
@@ -61,20 +62,22 @@ export class TokenRecords {
       const found = await this.read(place);
       if ((found?.version ?? 0) !== version) return undefined;
       const next = Math.max(version + 1, this.#now());
+      // With a lease the token at hand is written again.
+      const kept = found?.asked === true && found.access_token === document.access_token;
       await this.#records.write(
         this.#storageKey(place),
-        { ...document, version: next, ...(asked ? { asked } : {}) } satisfies TokenRecord,
+        { ...document, version: next, ...(asked || kept ? { asked: true } : {}) } satisfies TokenRecord,
         true,
       );
       return next;
     });
   }
 
-  /** Notes that the token there was asked for. */
-  markAsked(place: Place): Promise<void> {
+  /** Notes that this token was asked for, if it is the one there. */
+  markAsked(place: Place, token: Token): Promise<void> {
     return this.#alone(place, async () => {
       const found = await this.read(place);
-      if (found !== undefined && found.asked !== true)
+      if (found !== undefined && found.asked !== true && found.access_token === token.reveal())
         await this.#records.write(this.#storageKey(place), { ...found, asked: true } satisfies TokenRecord, true);
     });
   }

@@ -2,7 +2,7 @@ import { ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog, SystemView } from '#broker/plugin/backend.ts';
 import type { Configuration } from './config.ts';
 import type { Credentials } from './credentials.ts';
-import { reasonOf } from './credentials.ts';
+import { reasonOf } from './backend-error.ts';
 import type { Place, TokenRecords } from './token-records.ts';
 
 export interface UpkeepOptions {
@@ -60,7 +60,6 @@ export class Upkeep {
   async #round(): Promise<void> {
     const { credentials, configuration, log } = this.#options;
     try {
-      credentials.sweep();
       if (!(await this.#mayWrite())) return;
       if (configuration.unsaved) await configuration.save();
       await credentials.refresh(REFRESHES);

@@ -111,6 +111,7 @@ export class Mount {
       displayName: request.displayName,
       entityId: request.entityId,
       storage: this.#storage,
+      system: this.#system,
     };
   }
 

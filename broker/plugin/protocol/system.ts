@@ -1,8 +1,8 @@
 import { Metadata } from '@grpc/grpc-js';
 import type { CallOptions, ServiceError } from '@grpc/grpc-js';
 import { BackendError } from '#broker/plugin/backend.ts';
-import type { ReplicationState, SystemView } from '#broker/plugin/backend.ts';
-import type { SystemViewClient } from '#broker/plugin/proto/generated/system.ts';
+import type { Entity, ReplicationState, SystemView } from '#broker/plugin/backend.ts';
+import type { EntityInfoReply, SystemViewClient } from '#broker/plugin/proto/generated/system.ts';
 
 const NANOSECONDS = 1_000_000_000n;
 
@@ -41,6 +41,14 @@ export class VaultSystemView implements SystemView {
 
   async localMount(): Promise<boolean> {
     return (await ask<{ local: boolean }>((options, done) => this.#client.localMount({}, NO_METADATA, options, done))).local;
+  }
+
+  async entity(id: string): Promise<Entity | undefined> {
+    const { entity, err } = await ask<EntityInfoReply>((options, done) =>
+      this.#client.entityInfo({ entityId: id }, NO_METADATA, options, done),
+    );
+    if (err !== '') throw new BackendError(500, 'Vault does not tell who the caller is');
+    return entity;
   }
 }
 

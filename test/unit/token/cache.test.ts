@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
 import type { Served, TokenCacheOptions } from '#broker/token/cache.ts';
@@ -105,9 +106,8 @@ describe('from memory', () => {
     expect(cache.get(grants[0] as AuthorizedGrant, ACME)).toBeInstanceOf(Promise);
   });
 
-  test('no more memory than may be, however long tokens are; whom others pushed out is told', async () => {
-    const evicted: string[] = [];
-    const { cache, source, clock } = stage({ maxBytes: 100_000, onEvict: (key) => evicted.push(key) });
+  test('no more memory than may be, however long tokens are: those that nobody used for longest go', async () => {
+    const { cache, source, clock } = stage({ maxBytes: 100_000 });
     source.issue = async (grant) => new Token('x'.repeat(20_000), grant.scope, clock.now() / 1000, clock.now() / 1000 + 3600);
     const grants = await Promise.all(Array.from({ length: 6 }, (_, i) => grantOf({ identity: { clientId: `c${i}` } })));
     const full: boolean[] = [];
@@ -115,7 +115,8 @@ describe('from memory', () => {
       await get(cache, grant);
       full.push(cache.full);
     }
-    expect(evicted).toEqual(grants.slice(0, 2).map(({ key }) => key));
+    expect(cache.recent().map(({ grant }) => grant)).toEqual(grants.slice(2).reverse());
+    expect(cache.size).toBe(4);
     expect(full).toEqual([false, false, false, true, true, true]);
     expect(cache.get(grants[2] as AuthorizedGrant, ACME)).not.toBeInstanceOf(Promise);
     expect(cache.get(grants[0] as AuthorizedGrant, ACME)).toBeInstanceOf(Promise);
@@ -640,7 +641,7 @@ describe('a revoked token is served from nowhere', () => {
     const again = await Promise.all([get(cache, grant), get(cache, grant), get(cache, grant)]);
     expect(new Set(again.map((served) => served.token)).size).toBe(1);
     expect(again[0]?.token.sha256).not.toBe(token.sha256);
-    expect([asked.length, cache.get(grant, ACME)]).toEqual([2, { token: again[0]?.token, from: 'memory' }]);
+    expect([asked.length, cache.get(grant, ACME)]).toMatchObject([2, { token: again[0]?.token, from: 'memory' }]);
   });
 
   test('and no early reading is taken for one that memory holds', async () => {
@@ -788,5 +789,86 @@ describe('a tenant may hold only so many tokens for fewer than all its scopes', 
     for (const name of ['a', 'b']) await get(one, await subset(name));
     for (const name of ['a', 'b']) expect((await get(other, await subset(name))).from).toBe('store');
     expect(await codeOf(get(other, await subset('c')))).toBe('too_many_requests');
+  });
+});
+
+describe('what was asked for lately', () => {
+  test('is told, the last first; a token that was fetched ahead only once somebody asks for it', async () => {
+    const { cache, clock } = stage();
+    const [orders, narrow] = [await grantOf(), await grantOf({ request: { scope: 'read:all' } })];
+    await get(cache, orders);
+    await get(cache, narrow);
+    await get(cache, orders);
+    expect(cache.recent().map(({ grant }) => grant)).toEqual([orders, narrow]);
+    clock.advance(3000_000);
+    for (const held of cache.recent()) expect(cache.refreshAhead(held, ACME)).toBe(true);
+    expect(cache.isAwaited(orders)).toBe(false);
+    await settle();
+    expect(cache.recent()).toEqual([]);
+    const { token, from } = await get(cache, orders);
+    expect(from).toBe('memory');
+    expect(cache.recent().map((held) => held.token)).toEqual([token]);
+  });
+
+  test('a client that comes while a token is fetched ahead has asked for it', async () => {
+    const { cache, clock, source } = stage();
+    const grant = await grantOf();
+    await get(cache, grant);
+    clock.advance(3000_000);
+    const issued = deferred<Token>();
+    source.issue = () => issued.promise;
+    const [held] = cache.recent();
+    expect(cache.refreshAhead(held!, ACME)).toBe(true);
+    expect(cache.refreshAhead(held!, ACME)).toBe(false);
+    clock.advance(590_000);
+    const waiting = get(cache, grant);
+    expect(cache.isAwaited(grant)).toBe(true);
+    issued.resolve(new Token('next', grant.scope, clock.now() / 1000, clock.now() / 1000 + 3600));
+    expect((await waiting).token.reveal()).toBe('next');
+    expect(cache.recent().map(({ token }) => token.reveal())).toEqual(['next']);
+  });
+
+  test('nothing is fetched ahead before it is due, nor soon after a failure', async () => {
+    const { asked, cache, clock, source } = stage();
+    const grant = await grantOf();
+    await get(cache, grant);
+    const [held] = cache.recent();
+    expect(cache.refreshAhead(held!, ACME)).toBe(false);
+    clock.advance(3000_000);
+    source.issue = () => Promise.reject(away());
+    expect(cache.refreshAhead(held!, ACME)).toBe(true);
+    await settle();
+    expect(cache.refreshAhead(held!, ACME)).toBe(false);
+    expect(asked).toHaveLength(2);
+  });
+});
+
+describe('what is forgotten', () => {
+  test("is asked for anew, and another tenant's stays", async () => {
+    const { cache } = stage();
+    const [acme, globex] = [await grantOf(), await grantOf({ identity: { tenant: 'globex' } })];
+    const GLOBEX = identityOf({ tenant: 'globex', token: new VaultToken('hvb.globex') });
+    await get(cache, acme);
+    await cache.get(globex, GLOBEX);
+    cache.forget(({ tenant }) => tenant === 'acme');
+    expect(cache.size).toBe(1);
+    expect((await cache.get(globex, GLOBEX)).from).toBe('memory');
+    expect((await get(cache, acme)).from).toBe('store');
+  });
+
+  test('while it is under way is neither served nor kept: whoever waits gets a newer one', async () => {
+    const { asked, cache, clock, source, store } = stage();
+    const grant = await grantOf();
+    const first = deferred<Token>();
+    source.issue = () => first.promise;
+    const waiting = get(cache, grant);
+    await expect.poll(() => asked.length).toBe(1);
+    cache.forget(({ tenant }) => tenant === 'acme');
+    store.entries.clear();
+    const iat = clock.now() / 1000;
+    source.issue = () => Promise.resolve(new Token('second', grant.scope, iat, iat + 3600));
+    first.resolve(new Token('first', grant.scope, iat, iat + 3600));
+    expect((await waiting).token.reveal()).toBe('second');
+    expect((await get(cache, grant)).token.reveal()).toBe('second');
   });
 });

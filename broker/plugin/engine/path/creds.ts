@@ -1,10 +1,8 @@
-import { BackendError } from '#broker/plugin/backend.ts';
 import type { BackendResponse } from '#broker/plugin/backend.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
 import { text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
-import type { Roles } from '#broker/plugin/engine/roles.ts';
 
 const fields = {
   audience: text("The API, by its audience. Default: the role's default_api."),
@@ -15,12 +13,11 @@ const fields = {
 const tenant = name('The tenant, as in roles/<tenant>.');
 
 export interface CredsOptions {
-  readonly roles: Roles;
   readonly credentials: Credentials;
   readonly now: () => number;
 }
 
-export function credsPaths({ roles, credentials, now }: CredsOptions): readonly Path[] {
+export function credsPaths({ credentials, now }: CredsOptions): readonly Path[] {
   const drop = async (names: Readonly<Record<string, string>>): Promise<BackendResponse> => {
     const dropped = await credentials.drop(names['tenant'] ?? '');
     return {
@@ -41,17 +38,12 @@ export function credsPaths({ roles, credentials, now }: CredsOptions): readonly 
         read: operation({
           summary: 'The token: access_token, token_type, expires_in, scope, expires_at, ttl, rotation_period.',
           fields,
-          handle: async ({ names, values }) => {
-            const found = roles.find(names.tenant ?? '');
-            const role = found instanceof Promise ? await found : found;
-            if (role === undefined)
-              throw new BackendError(404, `there is no role ${names.tenant}: an operator must write roles/${names.tenant}`);
+          handle: async ({ names, values, request }) => {
             const { audience, scope, organization } = values;
-            const { token, next } = await credentials.read(role, {
-              audience: audience ?? undefined,
-              scope: scope ?? undefined,
-              organization: organization ?? undefined,
-            });
+            const { token, next } = await credentials.read(
+              { tenant: names.tenant ?? '', entityId: request.entityId },
+              { audience: audience ?? undefined, scope: scope ?? undefined, organization: organization ?? undefined },
+            );
             return {
               data: {
                 access_token: token.reveal(),

@@ -1,4 +1,5 @@
 import type { Api } from '#broker/authorization/documents.ts';
+import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
@@ -16,11 +17,15 @@ const fields = {
   default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', {
     max: 63,
   }),
+  client_id: text(
+    'The AppRole role_id by which the tenant logs in. Where it is there, nobody else reads its tokens: not who had its name before it, and not an operator.',
+    { max: 128, pattern: [CLIENT_ID, 'must be a role_id'] },
+  ),
   organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }),
   claims: map(
     'More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.',
   ),
-  disabled: flag('Refuse it new tokens. Those already handed out live on.'),
+  disabled: flag('Refuses it tokens, and drops those that are cached. Those already handed out live on.'),
   min_remaining: duration(
     'Its tokens are handed out only with so much life left, or half their life where that is less. Default: that of config.',
     { max: 86_400 },
@@ -48,7 +53,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
       pattern: 'roles/:tenant',
       synopsis: 'What one tenant may have.',
       description:
-        "A tenant reads its tokens at creds/<tenant>; Vault's policy says who may read which tenant's. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting a role drops its cached tokens.",
+        "A tenant reads its tokens at creds/<tenant>; Vault's policy says who may read which tenant's. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting or disabling a role, or giving it another client_id, drops its cached tokens, and a token that is just being fetched is neither stored nor handed out.",
       parameters: { tenant },
       exists: async ({ tenant: called = '' }) => (await roles.stored(called)) !== undefined,
       operations: {
@@ -61,6 +66,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
                 data: {
                   ...role,
                   default_api: role.default_api ?? null,
+                  client_id: role.client_id ?? null,
                   organization: role.organization ?? null,
                   min_remaining: role.min_remaining ?? null,
                 },
@@ -96,7 +102,9 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
               const role = parsed.data;
               await checkApis(role, apis);
               await roles.write(called, role);
-              credentials.forgetTenant(called);
+              // A token for whoever had the name before, or for a tenant that is disabled, is not left lying about.
+              if (role.disabled || (before !== undefined && before.client_id !== role.client_id)) await credentials.drop(called);
+              else credentials.forgetTenant(called);
               const warnings =
                 Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
               return warnings.length > 0 ? { warnings } : undefined;

@@ -19,6 +19,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Empty } from "./backend.ts";
+import { Entity } from "./identity.ts";
 
 /** Nanoseconds. */
 export interface TTLReply {
@@ -31,6 +32,15 @@ export interface ReplicationStateReply {
 
 export interface LocalMountReply {
   local: boolean;
+}
+
+export interface EntityInfoArgs {
+  entityId: string;
+}
+
+export interface EntityInfoReply {
+  entity: Entity | undefined;
+  err: string;
 }
 
 function createBaseTTLReply(): TTLReply {
@@ -174,6 +184,109 @@ export const LocalMountReply: MessageFns<LocalMountReply> = {
   },
 };
 
+function createBaseEntityInfoArgs(): EntityInfoArgs {
+  return { entityId: "" };
+}
+
+export const EntityInfoArgs: MessageFns<EntityInfoArgs> = {
+  encode(message: EntityInfoArgs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.entityId !== "") {
+      writer.uint32(10).string(message.entityId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EntityInfoArgs {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEntityInfoArgs();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entityId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEntityInfoReply(): EntityInfoReply {
+  return { entity: undefined, err: "" };
+}
+
+export const EntityInfoReply: MessageFns<EntityInfoReply> = {
+  encode(message: EntityInfoReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.entity !== undefined) {
+      Entity.encode(message.entity, writer.uint32(10).fork()).join();
+    }
+    if (message.err !== "") {
+      writer.uint32(18).string(message.err);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EntityInfoReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEntityInfoReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entity = Entity.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.err = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type SystemViewService = typeof SystemViewService;
 export const SystemViewService = {
   defaultLeaseTtl: {
@@ -213,6 +326,15 @@ export const SystemViewService = {
     responseSerialize: (value: LocalMountReply): Buffer => Buffer.from(LocalMountReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): LocalMountReply => LocalMountReply.decode(value),
   },
+  entityInfo: {
+    path: "/pb.SystemView/EntityInfo" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EntityInfoArgs): Buffer => Buffer.from(EntityInfoArgs.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EntityInfoArgs => EntityInfoArgs.decode(value),
+    responseSerialize: (value: EntityInfoReply): Buffer => Buffer.from(EntityInfoReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EntityInfoReply => EntityInfoReply.decode(value),
+  },
 } as const;
 
 export interface SystemViewServer extends UntypedServiceImplementation {
@@ -220,6 +342,7 @@ export interface SystemViewServer extends UntypedServiceImplementation {
   maxLeaseTtl: handleUnaryCall<Empty, TTLReply>;
   replicationState: handleUnaryCall<Empty, ReplicationStateReply>;
   localMount: handleUnaryCall<Empty, LocalMountReply>;
+  entityInfo: handleUnaryCall<EntityInfoArgs, EntityInfoReply>;
 }
 
 export interface SystemViewClient extends Client {
@@ -276,6 +399,21 @@ export interface SystemViewClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: LocalMountReply) => void,
+  ): ClientUnaryCall;
+  entityInfo(
+    request: EntityInfoArgs,
+    callback: (error: ServiceError | null, response: EntityInfoReply) => void,
+  ): ClientUnaryCall;
+  entityInfo(
+    request: EntityInfoArgs,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EntityInfoReply) => void,
+  ): ClientUnaryCall;
+  entityInfo(
+    request: EntityInfoArgs,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EntityInfoReply) => void,
   ): ClientUnaryCall;
 }
 

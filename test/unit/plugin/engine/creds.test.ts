@@ -90,15 +90,16 @@ describe('creds', () => {
     await s.write('apis/billing', { audience: 'https://billing.example.com' });
     expect(await refusal(() => s.read('creds/nobody'))).toEqual({
       status: 404,
-      message: 'there is no role nobody: an operator must write roles/nobody',
+      message: 'there is no role nobody: an operator must write roles/nobody, with the client_id of this client if any',
     });
     expect((await refusal(() => s.read('creds/acme', { audience: 'https://billing.example.com' }))).status).toBe(403);
     await s.read('creds/acme');
     await s.write('roles/acme', { disabled: true });
     expect(await refusal(() => s.read('creds/acme'))).toEqual({ status: 403, message: 'Client is disabled' });
+    expect([...s.storage.entries.keys()].filter((path) => path.startsWith('cache/'))).toEqual([]);
     await s.write('roles/acme', { disabled: 'false' });
     await s.read('creds/acme');
-    expect(s.auth0.exchanges).toHaveLength(1);
+    expect(s.auth0.exchanges).toHaveLength(2);
   });
 
   test('with several APIs and no default one, an audience is required', async () => {

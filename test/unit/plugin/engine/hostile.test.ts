@@ -182,6 +182,7 @@ test(`${ROUNDS} seeded requests: each is answered or refused in words, nothing e
       displayName: '',
       entityId: '',
       storage: s.storage,
+      system: s.system,
     });
   }
   const name = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';

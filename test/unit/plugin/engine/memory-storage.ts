@@ -1,5 +1,5 @@
 import { ReadOnly } from '#broker/plugin/backend.ts';
-import type { ReplicationState, Storage, SystemView } from '#broker/plugin/backend.ts';
+import type { Entity, ReplicationState, Storage, SystemView } from '#broker/plugin/backend.ts';
 
 /** Vault's storage of a mount as the plugin sees it, with all that may go wrong with it. */
 export class MemoryStorage implements Storage {
@@ -48,6 +48,9 @@ export class MemoryStorage implements Storage {
 export class MemorySystem implements SystemView {
   state: ReplicationState = { performanceStandby: false, performanceSecondary: false, drSecondary: false };
   local = false;
+  /** By id. */
+  readonly entities = new Map<string, Entity>();
+  entityCalls = 0;
 
   async defaultLeaseTtl(): Promise<number> {
     return 2_764_800;
@@ -63,5 +66,10 @@ export class MemorySystem implements SystemView {
 
   async localMount(): Promise<boolean> {
     return this.local;
+  }
+
+  async entity(id: string): Promise<Entity | undefined> {
+    this.entityCalls++;
+    return this.entities.get(id);
   }
 }

@@ -3,7 +3,7 @@ import type { BackendRequest, BackendResponse, Operation, PluginLog } from '#bro
 import { BackendError } from '#broker/plugin/backend.ts';
 import { Engine } from '#broker/plugin/engine/engine.ts';
 import type { EngineOptions } from '#broker/plugin/engine/engine.ts';
-import type { SourceSettings } from '#broker/plugin/engine/credentials.ts';
+import type { SourceSettings } from '#broker/plugin/engine/issuance.ts';
 import { CLIENT, FakeAuth0, SECRET } from '#test/unit/auth0/fake-auth0.ts';
 import type { KeyPair } from '#test/unit/auth0/fake-auth0.ts';
 import { MemoryStorage, MemorySystem } from './memory-storage.ts';
@@ -35,6 +35,8 @@ export interface Stage extends AsyncDisposable {
   log: Lines;
   /** Moves the engine's clock, ms. */
   clock: { offset: number };
+  /** Whose Vault token the requests come with. */
+  entityId: string;
   call(operation: Operation, path: string, data?: Record<string, unknown>): Promise<BackendResponse | undefined>;
   read(path: string, data?: Record<string, unknown>): Promise<Record<string, any>>;
   /** As Vault does it: asks for existence, and then creates or updates. */
@@ -74,8 +76,9 @@ export async function stage(key: KeyPair, options: Partial<EngineOptions> = {}):
     data,
     mountPoint: 'auth0/',
     displayName: 'test',
-    entityId: '',
+    entityId: made.entityId,
     storage,
+    system,
   });
   const made: Stage = {
     engine: await start(),
@@ -84,6 +87,7 @@ export async function stage(key: KeyPair, options: Partial<EngineOptions> = {}):
     auth0,
     log,
     clock,
+    entityId: '',
     call: (operation, path, data = {}) => made.engine.handleRequest(requestOf(operation, path, data)),
     async read(path, data) {
       const answer = await made.call('read', path, data);

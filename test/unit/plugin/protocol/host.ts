@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials, Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
-import type { BackendFactory } from '#broker/plugin/backend.ts';
+import type { BackendFactory, Entity } from '#broker/plugin/backend.ts';
 import { createCertificate } from '#broker/plugin/protocol/certificate.ts';
 import type { Certificate } from '#broker/plugin/protocol/certificate.ts';
 import { servePlugin } from '#broker/plugin/protocol/serve.ts';
@@ -57,6 +57,8 @@ export class Host {
   readonly vault: Certificate = createCertificate();
   readonly played: Played;
   readonly stored = new Map<string, Buffer>();
+  /** What Vault's identity store knows, by id. */
+  readonly entities = new Map<string, Entity>();
   readonly sealed = new Set<string>();
   socket = '';
   pluginCertificate = Buffer.alloc(0);
@@ -142,6 +144,13 @@ export class Host {
       maxLeaseTtl: (_call, reply) => reply(null, { TTL: 9_223_372_036_000_000_000n }),
       replicationState: (_call, reply) => reply(null, { state: this.#options.replication ?? 0 }),
       localMount: (_call, reply) => reply(null, { local: true }),
+      entityInfo: ({ request }, reply) => {
+        const entity = this.entities.get(request.entityId);
+        reply(null, {
+          entity: entity && { aliases: [...entity.aliases], metadata: entity.metadata },
+          err: request.entityId === 'broken' ? 'canary-vault-detail' : '',
+        });
+      },
     };
     const server = new Server();
     server.addService(StorageService, storage);

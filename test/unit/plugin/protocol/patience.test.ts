@@ -76,7 +76,7 @@ it.each([
     'about the node',
     10_000,
     (client: object) => new VaultSystemView(client as never),
-    ['replicationState', 'localMount', 'defaultLeaseTtl', 'maxLeaseTtl'],
+    ['replicationState', 'localMount', 'defaultLeaseTtl', 'maxLeaseTtl', 'entity'],
   ],
 ] as const)('each call %s has a deadline of %d ms', async (_, patience, make, calls) => {
   const deadlines: number[] = [];
