@@ -228,7 +228,7 @@ export class TokenCache {
     const first = stored.version;
     for (;;) {
       const now = this.#now();
-      const patient = now < giveUp;
+      const patient = this.#monotonic() < giveUp;
       if (
         stored.token !== undefined &&
         this.#good(stored.token, now, grant.tenant) &&
