@@ -40,6 +40,13 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 
+/**
+ * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),
+ * `rfc6749` by the book (`invalid_client`). The status is 401 in both.
+ */
+export const ERROR_DIALECTS = ['auth0', 'rfc6749'] as const;
+export type ErrorDialect = (typeof ERROR_DIALECTS)[number];
+
 /** An error of our own making. Only of these is a log told what they say: errors of other packages carry requests. */
 export abstract class OwnError extends Error {
   /** What of it may stand in a log; never a secret. */

@@ -200,7 +200,7 @@ export const rotatedKey = z.strictObject({
 const apiView = z.strictObject({
   api: z.string(),
   audience: z.string(),
-  source: z.enum(['auth0', 'transit']),
+  source: z.string().meta({ description: 'The token source that its tokens come from.' }),
   scopes: z.array(z.string()),
   lifetime: z.number().meta({ description: 'Seconds.' }),
   dialect: z.string(),

@@ -8,7 +8,8 @@ import type { VerifiedClaims } from './verifier.ts';
  * - `action`: the Credentials-Exchange Action of `terraform/modules/auth0` reads the body parameter
  *   `postern_tenant` and sets a namespaced claim (any plan)
  */
-export type BindingMode = 'organization' | 'action';
+export const BINDING_MODES = ['organization', 'action'] as const;
+export type BindingMode = (typeof BINDING_MODES)[number];
 
 /** The body parameter that the Action reads. */
 export const TENANT_PARAMETER = 'postern_tenant';

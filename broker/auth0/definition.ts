@@ -1,8 +1,39 @@
+import type { ConfiguredSource } from '#broker/token/source.ts';
+import type { UpstreamReader } from '#broker/token/upstream.ts';
+import type { BindingMode } from './binding.ts';
+import { Auth0Judge } from './judge.ts';
+import { settings } from './settings.ts';
+import { Auth0Source } from './source.ts';
+
 const name = 'auth0';
 
-/** The token source Auth0. */
+interface Settings {
+  readonly POSTERN_AUTH0_ISSUER?: string | undefined;
+  readonly POSTERN_AUTH0_BINDING: BindingMode;
+  readonly POSTERN_AUTH0_TIMEOUT: number;
+}
+
+interface Surroundings {
+  readonly tenantClaim: string;
+  upstream(source: string): UpstreamReader;
+}
+
+/** The token source Auth0: one shared M2M application serves all tenants. */
 export const auth0 = {
   name,
+  settings,
+
+  configure(
+    { POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_BINDING: binding, POSTERN_AUTH0_TIMEOUT: timeout }: Settings,
+    { tenantClaim, upstream }: Surroundings,
+  ): ConfiguredSource | undefined {
+    if (issuer === undefined) return undefined;
+    const timeoutMs = timeout * 1000;
+    const source = new Auth0Source({ issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs });
+    const judge = new Auth0Judge({ issuer, clientId: () => source.clientId(), timeoutMs });
+    return { name, issuer, source, judge, calls: () => source.calls };
+  },
+
   /** Loaded only where it is used: Auth0's Management client is large. */
   checks: async () => ({ name, ...(await import('./doctor.ts')).auth0Checks }),
 };

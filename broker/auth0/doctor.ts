@@ -2,6 +2,7 @@ import { failed, ok, skipped } from '#broker/doctor/check.ts';
 import type { Check } from '#broker/doctor/check.ts';
 import type { IssuerInspection, IssuerQuestion, SourceChecks, SourceView } from '#broker/doctor/source-checks.ts';
 import { PosternError } from '#broker/error.ts';
+import { BINDING_MODES } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { inspectAuth0 } from './inspection.ts';
 import { managementIfSet } from './management.ts';
@@ -39,6 +40,7 @@ async function openIssuer({ env, binding, clientId }: IssuerQuestion): Promise<I
 /** @throws {PosternError} invalid_request */
 function bindingOf(text: string | undefined): BindingMode {
   if (!text) return 'action';
-  if (text === 'action' || text === 'organization') return text;
+  const mode = BINDING_MODES.find((one) => one === text);
+  if (mode !== undefined) return mode;
   throw new PosternError('invalid_request', 'POSTERN_AUTH0_BINDING is action or organization');
 }

@@ -27,7 +27,7 @@ class Authorized {
   readonly whole: boolean;
   readonly organization: string | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
-  /** All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims and form. */
+  /** All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims and layout. */
   readonly key: string;
   /** SHA-256 of the key, base64url: its name where it is stored. */
   readonly digest: string;
@@ -36,7 +36,7 @@ class Authorized {
     identity: Identity,
     tenant: TenantGrants,
     api: Api,
-    { issuer, form }: { issuer: string; form: string },
+    { issuer, layout }: { issuer: string; layout: string },
     scopes: readonly string[],
     whole: boolean,
   ) {
@@ -54,7 +54,7 @@ class Authorized {
     this.organization = tenant.organization ?? undefined;
     this.claims = tenant.claims;
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
-    const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, form]));
+    const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, layout]));
     this.key = JSON.stringify([issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version]);
     this.digest = sha256(this.key);
   }
@@ -69,9 +69,9 @@ export interface AuthorizationOptions {
   grants: GrantReader;
   apis: ApiCatalog;
   /** Issuer of the tokens of each source, with its trailing slash. */
-  issuers: Readonly<Record<Api['source'], string | undefined>>;
-  /** What else the tokens depend on: how they are bound to their tenant, say. A part of every key. */
-  form?: string;
+  issuers: Readonly<Record<string, string | undefined>>;
+  /** What else the tokens depend on: see `claimsLayout`. */
+  layout?: string;
   isDisabled: (tenant: string) => boolean;
 }
 
@@ -136,16 +136,23 @@ export class Authorization {
     if (request.organization !== undefined && request.organization !== tenant.organization) {
       throw new PosternError('access_denied', 'Client is not authorized to access this organization');
     }
-    const issuer = this.#options.issuers[api.source];
+    const issuer = Object.hasOwn(this.#options.issuers, api.source) ? this.#options.issuers[api.source] : undefined;
     if (issuer === undefined) {
       throw new PosternError('misconfigured', 'This API is not available', {
-        detail: `API ${api.name} has the source ${api.source}, which is not configured: set POSTERN_AUTH0_ISSUER`,
+        detail: `API ${api.name} has the source ${api.source}, which this broker's settings do not configure: see "Settings" in the documentation`,
       });
     }
     const whole = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
     const granted = withinLimit(whole, identity, api);
     const scopes = request.scope === undefined ? granted : requestedScopes(request.scope, granted);
-    const made = new Authorized(identity, tenant, api, { issuer, form: this.#options.form ?? '' }, scopes, scopes.length === whole.length);
+    const made = new Authorized(
+      identity,
+      tenant,
+      api,
+      { issuer, layout: this.#options.layout ?? '' },
+      scopes,
+      scopes.length === whole.length,
+    );
     // Whichever way it is asked for, it is one: it is kept as long as its token.
     const authorized = memo.authorized.values().find(({ key, api: name }) => key === made.key && name === made.api) ?? made;
     if (asked.length <= MEMO_TEXT) {

@@ -17,7 +17,8 @@ export type Dialect = (typeof DIALECTS)[number];
 /** `apis/<api>`: a resource server (Auth0: API) and where its tokens come from. */
 export const apiDocument = z.object({
   audience: z.string().min(1).max(1024),
-  source: z.enum(['auth0', 'transit']),
+  /** The name of a token source; whether this version has one of that name is for the reader to say. */
+  source: z.string().regex(NAME, 'is no name of a token source'),
   scopes: scopes.default([]),
   /** Seconds a token of source transit lives; Auth0 sets its own. Auth0's default is 86,400, its most 2,592,000. */
   lifetime: z.number().int().min(30).max(2_592_000).default(86_400),

@@ -1,12 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { PosternError } from '#broker/error.ts';
+import type { ErrorDialect, PosternError } from '#broker/error.ts';
 import { bodyIsLeft } from './unread.ts';
-
-/**
- * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),
- * `rfc6749` by the book (`invalid_client`). The status is 401 in both.
- */
-export type ErrorDialect = 'auth0' | 'rfc6749';
 
 /** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
 const NO_STORE = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json'];
@@ -66,6 +60,6 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
 }
 
 export function errorBody(error: PosternError, dialect: ErrorDialect): string {
-  const code = error.code === 'invalid_client' && dialect === 'auth0' ? 'access_denied' : error.oauthError;
+  const code = error.code === 'invalid_client' && dialect !== 'rfc6749' ? 'access_denied' : error.oauthError;
   return JSON.stringify({ error: code, error_description: error.message });
 }

@@ -17,7 +17,7 @@ async function main(): Promise<number> {
     version,
     stdout: process.stdout,
     stderr: process.stderr,
-    factory: ({ log }) => new Engine({ version, log, source: (settings) => new Auth0Source(settings), rotate }),
+    factory: ({ log }) => new Engine({ version, log, source: (settings) => new Auth0Source(settings), sourceName: 'auth0', rotate }),
   });
 }
 

@@ -24,7 +24,8 @@ export interface Served {
 
 export interface TokenCacheOptions extends Clocks {
   store: TokenStore;
-  sources: Readonly<Record<AuthorizedGrant['source'], TokenSource | undefined>>;
+  /** By name. */
+  sources: Readonly<Record<string, TokenSource | undefined>>;
   /** What was taken back is served from nowhere: not from memory, the store or a flight. */
   revocations?: Pick<Revocations, 'has'>;
   /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
@@ -266,7 +267,7 @@ export class TokenCache {
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
     try {
-      const source = this.#options.sources[grant.source];
+      const source = Object.hasOwn(this.#options.sources, grant.source) ? this.#options.sources[grant.source] : undefined;
       if (source === undefined)
         throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
       let token = await source.issue(grant);

@@ -1,8 +1,25 @@
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { TokenJudge } from './issued-tokens.ts';
+import type { KeySet } from './keyset.ts';
 import type { Token } from './token.ts';
 
 /** FROM WHERE: the port to an issuer. What it returns is verified: issuer, audience, signature, scopes, and bound to the grant's tenant. */
 export interface TokenSource {
   /** @throws {PosternError} temporarily_unavailable or too_many_requests (with retryAfter), access_denied, misconfigured */
   issue(grant: AuthorizedGrant): Promise<Token>;
+}
+
+/** A source that this broker's settings name, ready for use. */
+export interface ConfiguredSource {
+  /** As the documents of APIs name it. */
+  readonly name: string;
+  /** Of its tokens, with its trailing slash. */
+  readonly issuer: string;
+  readonly source: TokenSource;
+  /** Verifies its tokens when somebody presents one. */
+  readonly judge: TokenJudge;
+  /** The public keys of its tokens; for a source whose issuer is this broker, which then publishes them. */
+  readonly keys?: KeySet;
+  /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
+  calls?(): number;
 }

@@ -10,6 +10,8 @@ import { asUnavailable } from './unavailable.ts';
 export interface ApisOptions extends Clocks {
   kv: Kv;
   session: VaultSession;
+  /** Names of the token sources that this version has. */
+  sources: readonly string[];
   /** How old the catalogue may get before it is read again in the background, ms. Default 30,000. */
   maxAgeMs?: number;
   /** An unknown audience makes the catalogue be read again, but no more often than this, ms. Default 5000. */
@@ -70,7 +72,7 @@ export class VaultApis implements ApiCatalog {
   }
 
   async #readNow(): Promise<Catalog> {
-    const { kv, session } = this.#options;
+    const { kv, session, sources } = this.#options;
     try {
       const apis = await session.use(async (token) => {
         const names = (await kv.list('apis', { token })).filter((name) => NAME.test(name));
@@ -87,6 +89,10 @@ export class VaultApis implements ApiCatalog {
           continue;
         }
         const api = { ...parsed.data, name };
+        if (!sources.includes(api.source)) {
+          this.#options.onInvalid?.(name, `has the source ${api.source}, which this version does not have: it has ${sources.join(', ')}`);
+          continue;
+        }
         if (byAudience.has(api.audience)) {
           this.#options.onInvalid?.(name, `has the same audience as ${byAudience.get(api.audience)?.name}`);
           continue;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '#broker/config.ts';
 import { createLog } from '#broker/log.ts';
-import { startBroker } from '#broker/main.ts';
+import { startBroker } from '#broker/wiring/broker.ts';
 import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';

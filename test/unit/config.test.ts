@@ -5,6 +5,7 @@ import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
+import { MOUNTS } from '#broker/mounts.ts';
 
 const CANARY = 'canary-value-1f9a';
 const good = {
@@ -77,6 +78,25 @@ describe('the least that works', () => {
       'POSTERN_VERIFY_TLL',
       'POSTERN_',
     ]);
+  });
+
+  test('an old name still works, and is told', () => {
+    expect(readConfig(good)).toMatchObject({ POSTERN_TOKEN_STORE: 'kv', renamed: {} });
+    const old = readConfig({ ...good, TOKEN_STORE: 'plugin' });
+    expect(old).toMatchObject({ POSTERN_TOKEN_STORE: 'plugin', renamed: { TOKEN_STORE: 'POSTERN_TOKEN_STORE' }, unknown: [] });
+    expect(readConfig({ ...good, TOKEN_STORE: '', POSTERN_TOKEN_STORE: 'plugin' })).toMatchObject({ renamed: {} });
+    expect(readConfig({ ...good, TOKEN_STORE: 'plugin', POSTERN_TOKEN_STORE: 'plugin' }).POSTERN_TOKEN_STORE).toBe('plugin');
+    expect(faultsOf({ ...good, TOKEN_STORE: CANARY })).toEqual([expect.stringMatching(/^POSTERN_TOKEN_STORE /)]);
+    expect(faultsOf({ ...good, TOKEN_STORE: 'kv', POSTERN_TOKEN_STORE: 'plugin' })).toEqual([
+      'TOKEN_STORE is the old name of POSTERN_TOKEN_STORE, and the two differ: unset TOKEN_STORE',
+    ]);
+  });
+
+  test('every name in Vault that has a setting has the default of the one list', () => {
+    const config: Readonly<Record<string, unknown>> = { ...readConfig(good) };
+    for (const { variable, fallback } of Object.values(MOUNTS))
+      // People's login is no business of the broker.
+      if (variable !== undefined && variable !== 'POSTERN_OIDC_MOUNT') expect([variable, config[variable]]).toEqual([variable, fallback]);
   });
 
   test('issuers get the trailing slash that verifiers compare', () => {

@@ -28,6 +28,8 @@ export interface EngineOptions extends Clocks {
   /** `v1.2.3`. */
   readonly version: string;
   readonly source: (settings: SourceSettings) => CountedSource;
+  /** The source of all its APIs, by name. */
+  readonly sourceName: string;
   readonly rotate: RotateSecret;
   readonly log: PluginLog;
   /** Between two rounds of upkeep, ms. Default 5000. */
@@ -137,7 +139,7 @@ export class Engine implements Backend {
 
   #mount(storage: Storage, system: SystemView): Mounted {
     const now = this.#now;
-    const { source, rotate, log, version } = this.#options;
+    const { source, sourceName, rotate, log, version } = this.#options;
     const records = new Records(storage);
     const cache = new TokenRecords(records, CACHE, now);
     const shared = new TokenRecords(records, SHARED, now);
@@ -151,6 +153,7 @@ export class Engine implements Backend {
       records: cache,
       entities: new Entities(system, this.#monotonic),
       source,
+      sourceName,
       log,
       now,
       monotonic: this.#monotonic,
@@ -158,7 +161,7 @@ export class Engine implements Backend {
     const paths = new Paths([
       configPath(configuration, now),
       rotatePath(configuration, rotate, now),
-      ...apiPaths(apis),
+      ...apiPaths(apis, sourceName),
       ...rolePaths({ roles, apis, credentials }),
       ...credsPaths({ credentials, now }),
       ...tokenPaths(shared),

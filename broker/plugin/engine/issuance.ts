@@ -1,6 +1,7 @@
 import type { GrantRequest } from '#broker/authorization/documents.ts';
 import { Authorization } from '#broker/authorization/authorization.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { claimsLayout } from '#broker/authorization/layout.ts';
 import { PosternError } from '#broker/error.ts';
 import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog } from '#broker/plugin/backend.ts';
@@ -32,6 +33,8 @@ export interface IssuanceOptions {
   readonly roles: Roles;
   readonly records: TokenRecords;
   readonly source: (settings: SourceSettings) => CountedSource;
+  /** As APIs name it. */
+  readonly sourceName: string;
   readonly log: PluginLog;
   readonly now: () => number;
   readonly monotonic: () => number;
@@ -71,14 +74,14 @@ export class Issuance {
     this.#authorization = new Authorization({
       grants: roles,
       apis,
-      issuers: { auth0: config.issuer, transit: undefined },
-      form: `${config.binding} ${config.tenant_claim}`,
+      issuers: { [options.sourceName]: config.issuer },
+      layout: claimsLayout({ binding: config.binding, tenantClaim: config.tenant_claim }),
       isDisabled: () => false,
     });
     this.store = new StorageTokens(records, (grant) => this.cache.isAwaited(grant));
     this.cache = new TokenCache({
       store: this.store,
-      sources: { auth0: { issue: (grant) => this.#issue(grant) }, transit: undefined },
+      sources: { [options.sourceName]: { issue: (grant) => this.#issue(grant) } },
       minRemaining: (tenant) => this.minRemaining(tenant),
       max: MAX,
       maxBytes: MAX_BYTES,

@@ -245,7 +245,7 @@ describe('the key holds all that a token depends on', () => {
     ['claims', { tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) }],
     ['type of a claim', { tenant: tenantOf({ claims: { 'https://e.com/plan': 1 } }) }],
     ['source', { apis: [apiOf('orders', { source: 'auth0' })], issuers: { transit: ISSUER, auth0: ISSUER } }],
-    ['binding of the token', { form: 'organization https://example.com/tenant' }],
+    ['binding of the token', { layout: 'organization https://example.com/tenant' }],
     ['dialect', { apis: [apiOf('orders', { dialect: 'rfc9068_profile' })] }],
     ['lifetime', { apis: [apiOf('orders', { lifetime: 3600 })] }],
   ])('%s', async (_part, options) => {

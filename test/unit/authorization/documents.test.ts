@@ -7,7 +7,8 @@ describe('an API document is refused', () => {
   test.each<[string, Record<string, unknown>]>([
     ['without an audience', { source: 'transit' }],
     ['with an empty audience', { ...api, audience: '' }],
-    ['with an unknown source', { ...api, source: 'okta' }],
+    ['without a source', { audience: api.audience }],
+    ['with a source that is no name', { ...api, source: '../okta' }],
     ['with an unknown dialect', { ...api, dialect: 'opaque' }],
     ['with a lifetime of nothing', { ...api, lifetime: 0 }],
     ['with a lifetime that Auth0 does not have', { ...api, lifetime: 2_592_001 }],

@@ -25,7 +25,7 @@ export interface StageOptions {
   tenant?: TenantGrants | undefined;
   readGrants?: (identity: Identity) => Promise<TenantGrants | undefined>;
   issuers?: AuthorizationOptions['issuers'];
-  form?: string;
+  layout?: string;
   isDisabled?: (tenant: string) => boolean;
 }
 
@@ -39,7 +39,7 @@ export function authorizationOf(options: StageOptions = {}): Authorization {
       byName: (name) => apis.find((api) => api.name === name),
     },
     issuers: options.issuers ?? { transit: ISSUER, auth0: AUTH0 },
-    ...(options.form === undefined ? {} : { form: options.form }),
+    ...(options.layout === undefined ? {} : { layout: options.layout }),
     isDisabled: options.isDisabled ?? (() => false),
   });
 }

@@ -63,6 +63,7 @@ describe('apis/', () => {
     const invalid: string[] = [];
     const errors: unknown[] = [];
     const apis = new VaultApis({
+      sources: ['transit'],
       kv: fixture.kv,
       session: fixture.session,
       now: clock.now,
@@ -105,6 +106,18 @@ describe('apis/', () => {
     expect(apis.byName('twin')).toBeUndefined();
     expect(invalid).toHaveLength(2);
   });
+
+  test.each(['okta', 'constructor', '__proto__', 'Transit', ''])(
+    'one with a source that this version does not have is left out: "%s"',
+    async (source) => {
+      const { apis, fixture, invalid } = stage();
+      fixture.set('postern/data/apis/billing', api('https://billing', { source }));
+      await apis.load();
+      expect(apis.byName('billing')).toBeUndefined();
+      expect(apis.byName('orders')).toBeDefined();
+      expect(invalid).toEqual([expect.stringMatching(/^billing: .*source/)]);
+    },
+  );
 
   test('names that no API can have are not read', async () => {
     const { apis, fixture } = stage();

@@ -5,17 +5,17 @@ import { choice, list, text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
-const fields = {
-  audience: text('Its identifier at Auth0, exactly: the aud of its tokens.', { required: true }),
-  scopes: list('The scopes that tenants may be granted, e.g. read:orders,write:orders. Default: none.', {
-    item: [SCOPE_TOKEN, 'must hold OAuth scopes'],
-  }),
-  source: choice('Where its tokens come from.', ['auth0']),
-};
-
 const api = name('The name that roles know the API by.');
 
-export function apiPaths(apis: Apis): readonly Path[] {
+/** @param source the only one that an API can name here */
+export function apiPaths(apis: Apis, source: string): readonly Path[] {
+  const fields = {
+    audience: text('Its identifier at Auth0, exactly: the aud of its tokens.', { required: true }),
+    scopes: list('The scopes that tenants may be granted, e.g. read:orders,write:orders. Default: none.', {
+      item: [SCOPE_TOKEN, 'must hold OAuth scopes'],
+    }),
+    source: choice('Where its tokens come from.', [source]),
+  };
   return [
     {
       pattern: 'apis',
@@ -56,7 +56,7 @@ export function apiPaths(apis: Apis): readonly Path[] {
                 ...(before ?? { lifetime: 86_400, dialect: 'access_token' as const }),
                 name: called,
                 audience,
-                source: 'auth0',
+                source,
                 scopes: [...scopes],
               });
               return undefined;

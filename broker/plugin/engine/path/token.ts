@@ -29,7 +29,7 @@ const digest = {
   description: 'Digest of a grant with fewer scopes than the tenant has.',
 };
 
-/** The cache that brokers share (TOKEN_STORE=plugin). It is theirs alone: creds/<tenant> has its own. */
+/** The cache that brokers share (POSTERN_TOKEN_STORE=plugin). It is theirs alone: creds/<tenant> has its own. */
 export function tokenPaths(records: TokenRecords): readonly Path[] {
   const placeOf = (names: Readonly<Record<string, string>>): Place => ({
     tenant: names['tenant'] ?? '',

@@ -58,6 +58,7 @@ export async function stage(key: KeyPair, options: Partial<EngineOptions> = {}):
   const now = () => Date.now() + clock.offset;
   const start = async (): Promise<Engine> => {
     const engine = new Engine({
+      sourceName: 'auth0',
       version: 'v1.2.3',
       log,
       now,

@@ -1,0 +1,39 @@
+import type { Settings } from './config-schema.ts';
+import { httpsOrLoopback } from './loopback.ts';
+
+/** Whether only this machine can reach the address. */
+function onLoopback(listen: string): boolean {
+  const url = URL.parse(`http://${listen}`);
+  return url !== null && httpsOrLoopback(url);
+}
+
+/** Customers' secrets and tokens go over no network in the clear, and verifiers fetch their keys over TLS. */
+export function clearTextFaults(settings: Settings, tls: object | undefined): string[] {
+  if (settings.POSTERN_BEHIND_TLS_PROXY) return [];
+  const faults: string[] = [];
+  const unless = 'POSTERN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS';
+  if (tls === undefined && !onLoopback(settings.POSTERN_LISTEN))
+    faults.push(`POSTERN_LISTEN is not on loopback, so it needs POSTERN_TLS_CERT_FILE and POSTERN_TLS_KEY_FILE (or ${unless})`);
+  if (!httpsOrLoopback(new URL(settings.POSTERN_ISSUER)))
+    faults.push(`POSTERN_ISSUER must be https (http only on loopback, or with ${unless})`);
+  return faults;
+}
+
+/** Every request of an operator carries a credential that may do everything: it goes over no network in the clear. */
+export function adminFaults(settings: Settings, tls: object | undefined): string[] {
+  const faults: string[] = [];
+  const {
+    POSTERN_ADMIN_LISTEN: listen,
+    POSTERN_ADMIN_BEHIND_TLS_PROXY: proxied,
+    POSTERN_ADMIN_AUDIENCE: audience,
+    POSTERN_AUTH0_ISSUER: issuer,
+  } = settings;
+  if (tls === undefined && !proxied && !onLoopback(listen!)) {
+    faults.push(
+      'POSTERN_ADMIN_LISTEN is not on loopback, so it needs POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE (or POSTERN_ADMIN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS)',
+    );
+  }
+  if (audience !== undefined && issuer === undefined)
+    faults.push('POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it');
+  return faults;
+}

@@ -1,0 +1,97 @@
+import proxyAddr from 'proxy-addr';
+import { z } from 'zod';
+import { ERROR_DIALECTS } from './error.ts';
+import { address, count, flag, hostAndPort, issuer, mount, seconds } from './setting.ts';
+import { SOURCES } from './sources.ts';
+
+type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
+type SourceSettings = Both<(typeof SOURCES)[number]['settings']>;
+
+/** What the sources add, all of it. */
+function sourceSettings(): SourceSettings {
+  return Object.assign({}, ...SOURCES.map(({ settings }) => settings)) as SourceSettings;
+}
+
+function areProxies(ranges: readonly string[]): boolean {
+  try {
+    proxyAddr.compile([...ranges]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Environment variable -> what it holds; each token source adds its own. */
+export const schema = z.object({
+  ...sourceSettings(),
+  POSTERN_ISSUER: issuer,
+  POSTERN_LISTEN: hostAndPort.default('127.0.0.1:8080'),
+  POSTERN_TLS_CERT_FILE: z.string().optional(),
+  POSTERN_TLS_KEY_FILE: z.string().optional(),
+  POSTERN_BEHIND_TLS_PROXY: flag,
+  POSTERN_TRUSTED_PROXIES: z
+    .string()
+    .default('')
+    .transform((v) =>
+      Object.freeze(
+        v
+          .split(',')
+          .map((p) => p.trim())
+          .filter((p) => p !== ''),
+      ),
+    )
+    .refine(areProxies, 'must be addresses or ranges such as 10.0.0.0/8, with commas between'),
+  POSTERN_FORWARD_CLIENT_ADDRESS: flag,
+  POSTERN_ERROR_DIALECT: z.enum(ERROR_DIALECTS).default(ERROR_DIALECTS[0]),
+  POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
+  POSTERN_SHUTDOWN_GRACE: seconds(10, 0, 600),
+  VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),
+  VAULT_NAMESPACE: z.string().optional(),
+  VAULT_CACERT: z.string().optional(),
+  POSTERN_VAULT_TIMEOUT: seconds(2, 0.1, 60),
+  POSTERN_ROLE_ID: z.string().min(1),
+  POSTERN_SECRET_ID: z.string().optional(),
+  POSTERN_SECRET_ID_FILE: z.string().optional(),
+  POSTERN_WRAPPED_SECRET_ID: z.string().optional(),
+  POSTERN_WRAPPED_SECRET_ID_FILE: z.string().optional(),
+  POSTERN_APPROLE_MOUNT: mount('approle'),
+  POSTERN_BROKER_APPROLE_MOUNT: mount('brokerApprole'),
+  POSTERN_KV_MOUNT: mount('kv'),
+  POSTERN_TOKENS_MOUNT: mount('tokens'),
+  POSTERN_ASSERTION_MOUNT: mount('assertion'),
+  POSTERN_REPLAY_MOUNT: mount('replay'),
+  /** Where replicas share tokens: KV v2, or the secrets plugin, which managed Vault offers refuse. */
+  POSTERN_TOKEN_STORE: z.enum(['kv', 'plugin']).default('kv'),
+  POSTERN_PLUGIN_MOUNT: mount('plugin'),
+  POSTERN_TENANT_CLAIM: z
+    .string()
+    .regex(/^https?:\/\/\S+$/, 'must be a URI, as Auth0 demands of custom claims')
+    .default('https://postern.dev/tenant'),
+  POSTERN_VERIFY_TTL: seconds(30, 0, 30),
+  POSTERN_MIN_REMAINING: seconds(60, 0, 3600),
+  POSTERN_JWKS_MAX_AGE: seconds(300, 1, 86_400),
+  POSTERN_CACHE_CREDENTIALS: count(100_000, 1, 10_000_000),
+  POSTERN_CACHE_TOKENS: count(100_000, 1, 10_000_000),
+  POSTERN_USAGE_INTERVAL: seconds(300, 1, 86_400),
+  POSTERN_THROTTLE_CLIENT: count(10, 1, 1_000_000),
+  POSTERN_THROTTLE_ADDRESS: count(100, 1, 1_000_000),
+  POSTERN_ADMIN_LISTEN: hostAndPort.optional(),
+  POSTERN_ADMIN_TLS_CERT_FILE: z.string().optional(),
+  POSTERN_ADMIN_TLS_KEY_FILE: z.string().optional(),
+  POSTERN_ADMIN_BEHIND_TLS_PROXY: flag,
+  POSTERN_ADMIN_AUDIENCE: z
+    .string()
+    .regex(/^\S{1,600}$/, 'must be the identifier of an Auth0 API, without spaces')
+    .optional(),
+  POSTERN_ADMIN_MOUNT: mount('admin'),
+  POSTERN_ADMIN_RATE: count(600, 1, 1_000_000),
+  POSTERN_SCOPE_SETS: count(32, 1, 10_000),
+  POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
+  POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  POSTERN_AUDIT_FILE: z.string().optional(),
+});
+
+export type Settings = z.infer<typeof schema>;
+
+/** Old name -> the name that it has now. The old one still works, with a warning. */
+export const RENAMED: Readonly<Record<string, keyof Settings>> = { TOKEN_STORE: 'POSTERN_TOKEN_STORE' };

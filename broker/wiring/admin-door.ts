@@ -1,0 +1,67 @@
+import { AdminServer } from '#broker/admin/admin-server.ts';
+import { BearerVerifier } from '#broker/admin/bearer.ts';
+import { Callers } from '#broker/admin/caller.ts';
+import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { Config } from '#broker/config.ts';
+import type { Logger } from '#broker/log.ts';
+import { mountsFrom } from '#broker/mounts.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { OperatorLogin } from '#broker/vault/operator-login.ts';
+import { levelOf } from './level.ts';
+import { vaultClient } from './vault.ts';
+import { version } from './version.ts';
+
+/** Most sockets to Vault. They are apart from the customers', so that many operators keep no customer waiting. */
+const CONNECTIONS = 16;
+
+export interface AdminDoor {
+  /** @returns the port */
+  listen(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** The admin API on a listener of its own; undefined where it is off. */
+export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDoor | undefined {
+  const { admin } = config;
+  if (admin === undefined) return undefined;
+  const client = vaultClient(config, CONNECTIONS);
+  const settings: Readonly<Record<string, unknown>> = { ...config };
+  const mounts = mountsFrom((variable) => settings[variable]);
+  const bearer = bearerVerifier(config);
+  const server = new AdminServer({
+    callers: new Callers({
+      bearer,
+      login: new OperatorLogin({ client, mount: config.POSTERN_ADMIN_MOUNT }),
+      accessOf: (token) => new VaultAccess({ client, token, mounts }),
+    }),
+    audit,
+    version,
+    tls: admin.tls,
+    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    rate: config.POSTERN_ADMIN_RATE,
+    // A refusal by Vault may be a fault in the set-up; the rest is the caller's mistake, and told to the caller.
+    onError: (err, request) =>
+      log[request.status >= 500 ? levelOf(err) : request.problem === 'access-denied' ? 'warn' : 'debug'](
+        { err, ...request },
+        'a request to the admin API ended with an error',
+      ),
+  });
+  return {
+    async listen() {
+      const port = await server.listen(admin.host, admin.port);
+      const takes = bearer === undefined ? 'Vault tokens' : 'Auth0 JWTs and Vault tokens';
+      log.info({ host: admin.host, port, takes }, 'the admin API listens');
+      return port;
+    },
+    async close() {
+      await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
+      await client.close();
+    },
+  };
+}
+
+/** undefined where back ends have no JWTs to come with. */
+function bearerVerifier(config: Config): BearerVerifier | undefined {
+  const { POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_TIMEOUT: timeout } = config;
+  return audience === undefined || issuer === undefined ? undefined : new BearerVerifier({ issuer, audience, timeoutMs: timeout * 1000 });
+}

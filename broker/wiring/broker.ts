@@ -1,0 +1,96 @@
+import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { Config } from '#broker/config.ts';
+import { AnnouncementWatch } from '#broker/credential/announcements.ts';
+import type { Logger } from '#broker/log.ts';
+import { Revocations } from '#broker/token/revocations.ts';
+import { VaultAnnouncements } from '#broker/vault/announcements.ts';
+import { VaultRevocations } from '#broker/vault/revocations.ts';
+import type { VaultApis } from '#broker/vault/apis.ts';
+import { adminDoor } from './admin-door.ts';
+import { httpDoor } from './http-door.ts';
+import { issuance } from './issuance.ts';
+import { Progress } from './progress.ts';
+import { connectVault } from './vault.ts';
+import { verification } from './verification.ts';
+
+/** A broker that listens. */
+export interface Broker {
+  readonly port: number;
+  /** Of the admin API; undefined where it is off. */
+  readonly adminPort: number | undefined;
+  /** Requests since the start: to Vault, and by source to its issuer's token endpoint. */
+  calls(): Readonly<Record<string, number>> & { readonly vault: number };
+  /** What keeps it from being ready, in an operator's words. */
+  missing(): readonly string[];
+  /** Finishes what is in flight, then stops. Twice is harmless. */
+  close(): Promise<void>;
+}
+
+/** The composition root: every part is made and wired in this room and nowhere else. */
+export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
+  const vault = connectVault(config, log);
+  const { client, session, documents, apis } = vault;
+  const { verified, verifier, usage, replay } = verification(config, log, vault);
+  const revocations = new Revocations({
+    log: new VaultRevocations(documents, session),
+    perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
+  });
+  const announcements = new AnnouncementWatch({
+    reader: new VaultAnnouncements(documents, session),
+    revocations,
+    verified,
+    onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),
+  });
+  const issued = issuance(config, log, vault, {
+    verifier,
+    revocations,
+    isDisabled: (tenant) => announcements.isDisabled(tenant),
+  });
+
+  const progress = new Progress(() => [
+    ...(session.ready ? [] : ['login to Vault']),
+    ...(announcements.known ? [] : ['state/epoch and state/revocations']),
+    ...(apis.known ? [] : ['the APIs']),
+  ]);
+  const server = httpDoor(config, log, { verifier, issuance: issued, readiness: progress, audit });
+  const admin = adminDoor(config, log, audit);
+  const port = await server.listen(config.host, config.port);
+  const adminPort = await admin?.listen();
+
+  void session.run();
+  usage.start();
+  void replay.run();
+  // Where Vault is there, the catalogue is read before the first request; where it isn't, the broker is alive and not ready.
+  void announcements.start().then(() => keepLoading(apis, () => progress.draining));
+  log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
+
+  const close = async (): Promise<void> => {
+    progress.drain();
+    announcements.stop();
+    await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
+    replay.stop();
+    await usage.stop();
+    await session.stop();
+    await client.close();
+    log.info('postern has stopped');
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    port,
+    adminPort,
+    calls: () => ({
+      ...Object.fromEntries(issued.sources.flatMap(({ name, calls }) => (calls === undefined ? [] : [[name, calls()]]))),
+      vault: client.calls,
+    }),
+    missing: () => progress.lacks(),
+    close: () => (closing ??= close()),
+  };
+}
+
+/** Until the catalogue was read once; later readers keep it fresh. */
+async function keepLoading(apis: VaultApis, stopped: () => boolean): Promise<void> {
+  while (!apis.known && !stopped()) {
+    await apis.load().catch(() => {});
+    if (!apis.known) await new Promise((resolve) => setTimeout(resolve, 500).unref());
+  }
+}

@@ -1,0 +1,51 @@
+import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { Config } from '#broker/config.ts';
+import type { Verifiers } from '#broker/credential/verifiers.ts';
+import { healthRoutes } from '#broker/http/health.ts';
+import type { Readiness } from '#broker/http/health.ts';
+import { HttpServer } from '#broker/http/http-server.ts';
+import { introspectionEndpoint } from '#broker/http/introspection-endpoint.ts';
+import { metadataRoutes } from '#broker/http/metadata.ts';
+import { openApiRoute } from '#broker/http/openapi.ts';
+import { revocationEndpoint } from '#broker/http/revocation-endpoint.ts';
+import { tokenEndpoint } from '#broker/http/token-endpoint.ts';
+import { verifyRoutes } from '#broker/http/verify.ts';
+import type { Logger } from '#broker/log.ts';
+import type { Issuance } from './issuance.ts';
+import { levelOf } from './level.ts';
+import { version } from './version.ts';
+
+export interface HttpDoorOptions {
+  readonly verifier: Verifiers;
+  readonly issuance: Issuance;
+  readonly readiness: Readiness;
+  readonly audit: AuditLog;
+}
+
+/** The customers' door: OAuth, /verify, metadata and health. */
+export function httpDoor(config: Config, log: Logger, { verifier, issuance, readiness, audit }: HttpDoorOptions): HttpServer {
+  const { exchange, introspection, withdrawal, sources } = issuance;
+  // The keys of the source whose issuer this broker is.
+  const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
+  return new HttpServer({
+    routes: [
+      tokenEndpoint({ exchange, audit }),
+      ...verifyRoutes({ exchange, audit }),
+      introspectionEndpoint({ verifier, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
+      revocationEndpoint({ verifier, withdrawal, audit }),
+      ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
+      ...healthRoutes(readiness),
+      openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
+    ],
+    errors: config.POSTERN_ERROR_DIALECT,
+    tls: config.tls,
+    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    onUntrustedProxy: (address) =>
+      log.warn(
+        { address },
+        'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: until then all behind it share one allowance of wrong credentials',
+      ),
+    maxConnections: config.POSTERN_MAX_CONNECTIONS,
+    onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
+  });
+}

@@ -1,0 +1,85 @@
+import { Authorization } from '#broker/authorization/authorization.ts';
+import { claimsLayout } from '#broker/authorization/layout.ts';
+import type { Config } from '#broker/config.ts';
+import type { Verifiers } from '#broker/credential/verifiers.ts';
+import type { Logger } from '#broker/log.ts';
+import { SOURCES } from '#broker/sources.ts';
+import { TokenCache } from '#broker/token/cache.ts';
+import { Exchange } from '#broker/token/exchange.ts';
+import { Introspection } from '#broker/token/introspection.ts';
+import { IssuedTokens } from '#broker/token/issued-tokens.ts';
+import type { Revocations } from '#broker/token/revocations.ts';
+import type { ConfiguredSource } from '#broker/token/source.ts';
+import { Withdrawal } from '#broker/token/withdrawal.ts';
+import { VaultGrants } from '#broker/vault/grants.ts';
+import { Kv } from '#broker/vault/kv.ts';
+import { EngineTokenPlaces } from '#broker/vault/plugin-tokens.ts';
+import { VaultTokens } from '#broker/vault/tokens.ts';
+import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
+import type { ConnectedVault } from './vault.ts';
+
+/** What stands between a credential and a token. */
+export interface Gates {
+  readonly verifier: Verifiers;
+  readonly revocations: Revocations;
+  readonly isDisabled: (tenant: string) => boolean;
+}
+
+export interface Issuance {
+  readonly sources: readonly ConfiguredSource[];
+  readonly exchange: Exchange;
+  readonly introspection: Introspection;
+  readonly withdrawal: Withdrawal;
+}
+
+/** WHAT and HOW: what a tenant may have, tokens and where they come from, and what becomes of them. */
+export function issuance(config: Config, log: Logger, vault: ConnectedVault, { verifier, revocations, isDisabled }: Gates): Issuance {
+  const { client, session, documents, apis } = vault;
+  const sources = configuredSources(config, log, vault);
+  const authorization = new Authorization({
+    grants: new VaultGrants(documents),
+    apis,
+    issuers: Object.fromEntries(sources.map(({ name, issuer }) => [name, issuer])),
+    layout: claimsLayout({ binding: config.POSTERN_AUTH0_BINDING, tenantClaim: config.POSTERN_TENANT_CLAIM }),
+    isDisabled,
+  });
+  const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
+  const store = new VaultTokens(
+    inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
+    session,
+  );
+  const cache = new TokenCache({
+    store,
+    sources: Object.fromEntries(sources.map(({ name, source }) => [name, source])),
+    revocations,
+    scopeSets: config.POSTERN_SCOPE_SETS,
+    minRemaining: config.POSTERN_MIN_REMAINING,
+    max: config.POSTERN_CACHE_TOKENS,
+    onRefreshError: (grant, err) =>
+      log.warn(
+        { err, tenant: grant.tenant, api: grant.api },
+        'a token could not be refreshed or stored; the one at hand is served while it lives',
+      ),
+  });
+  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
+  return {
+    sources,
+    exchange: new Exchange({ verified: verifier, authorization, cache, apis, store }),
+    introspection: new Introspection({ authorization, apis, issued, revocations, isDisabled }),
+    withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
+  };
+}
+
+/** Those of the registry that the settings name. */
+function configuredSources(config: Config, log: Logger, { client, session, documents }: ConnectedVault): readonly ConfiguredSource[] {
+  const surroundings = {
+    client,
+    session,
+    issuer: config.POSTERN_ISSUER,
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+    jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
+    upstream: (source: string) => new VaultUpstream(documents, session, source),
+    warn: (err: unknown, message: string) => log.warn({ err }, message),
+  };
+  return SOURCES.flatMap((source) => source.configure(config, surroundings) ?? []);
+}

@@ -1,0 +1,70 @@
+import type { Config } from '#broker/config.ts';
+import { Assertions } from '#broker/credential/assertions.ts';
+import { KeyUsage } from '#broker/credential/key-usage.ts';
+import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
+import { Throttle } from '#broker/credential/throttle.ts';
+import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
+import { Verifiers } from '#broker/credential/verifiers.ts';
+import { tokenEndpointOf } from '#broker/http/metadata.ts';
+import type { Logger } from '#broker/log.ts';
+import { AppRoleLogin } from '#broker/vault/approle-login.ts';
+import { VaultAssertionLogin } from '#broker/vault/assertion-login.ts';
+import { VaultClientKeys } from '#broker/vault/client-keys.ts';
+import { KeyEnds } from '#broker/vault/key-ends.ts';
+import { VaultUsage } from '#broker/vault/key-usage.ts';
+import { Kv } from '#broker/vault/kv.ts';
+import { VaultReplay } from '#broker/vault/replay.ts';
+import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
+import type { ConnectedVault } from './vault.ts';
+
+export interface Verification {
+  readonly verified: VerifiedCredentials;
+  readonly verifier: Verifiers;
+  readonly usage: KeyUsage;
+  readonly replay: VaultReplay;
+}
+
+/** WHO: every way in which a client proves itself. */
+export function verification(config: Config, log: Logger, { client, session, documents }: ConnectedVault): Verification {
+  const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
+  const usage = new KeyUsage({
+    store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
+    intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
+    onError: usageFailed,
+  });
+  const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
+  const ends = new KeyEnds(documents);
+  const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
+  const verified = new VerifiedCredentials({
+    onVerified: ({ keyId }) => {
+      if (keyId !== undefined) usage.record(keyId);
+    },
+    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress, ends }),
+    rememberMs: config.POSTERN_VERIFY_TTL * 1000,
+    max: config.POSTERN_CACHE_CREDENTIALS,
+    byAddress: forwardAddress,
+    throttle,
+  });
+  const replay = new VaultReplay({
+    client,
+    kv: new Kv(client, config.POSTERN_REPLAY_MOUNT),
+    session,
+    onError: (err) => log.warn({ err }, 'used assertions could not be tidied up'),
+  });
+  const verifier = new Verifiers({
+    secrets: verified,
+    assertions: new Assertions({
+      keys: new VaultClientKeys(documents, session),
+      login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress }),
+      used: replay,
+      throttle,
+      audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
+      max: config.POSTERN_CACHE_CREDENTIALS,
+    }),
+    subjects: new SubjectTokens(
+      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
+      new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+    ),
+  });
+  return { verified, verifier, usage, replay };
+}
