@@ -1,20 +1,18 @@
-import type { VaultAccess } from '#broker/operator/access.ts';
-import { readApis } from '#broker/operator/apis.ts';
-import { listTenants } from '#broker/operator/tenant/tenant.ts';
 import { readUpstreamMetadata } from '#broker/operator/upstream.ts';
 import type { SourceView } from './source-checks.ts';
+import type { View } from './view.ts';
 
-/** An operator's access to Vault as the source of that name sees it. */
-export function sourceView(access: VaultAccess, source: string): SourceView {
-  const apis = async () => [...(await readApis(access)).values()].filter((api) => api?.source === source).flatMap((api) => api ?? []);
+/** What the token source of that name sees of Vault. */
+export function sourceView(view: View, source: string): SourceView {
+  const apis = async () => [...(await view.apis()).values()].flatMap((api) => (api?.source === source ? api : []));
   return {
     source,
-    mounts: access.mounts,
-    read: async (doing, path) => (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined,
-    credential: () => readUpstreamMetadata(access),
+    mounts: view.mounts,
+    read: view.read,
+    credential: () => readUpstreamMetadata(view.access),
     apis,
     async tenants() {
-      const [tenants, own] = await Promise.all([listTenants(access), apis()]);
+      const [tenants, own] = await Promise.all([view.tenants(), apis()]);
       return tenants.filter(({ grants }) => grants.some((grant) => own.some(({ name }) => name === grant.api)));
     },
   };

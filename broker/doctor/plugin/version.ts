@@ -1,16 +1,20 @@
 import { PosternError } from '#broker/error.ts';
+import { failed, ok, warning } from '#broker/doctor/check.ts';
+import type { Check } from '#broker/doctor/check.ts';
+import type { Inspection } from '#broker/doctor/inspection.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { failed, ok, warning } from './check.ts';
-import type { Check } from './check.ts';
 import { listPluginMounts, readCatalogue } from '#broker/operator/plugin/plugin.ts';
 import type { PluginMount } from '#broker/operator/plugin/plugin.ts';
 
-/** Whether each mount of the secrets plugin runs what it is pinned to, and what is registered. None where it is not mounted: it is no part of every house. */
-export async function inspectPlugin(access: VaultAccess): Promise<Check[]> {
-  const checks: Check[] = [];
-  for (const mount of await listPluginMounts(access)) checks.push(await inspectMount(access, mount));
-  return checks;
-}
+/** Whether each mount of the secrets plugin runs what it is pinned to, and what is registered. Nothing where it isn't mounted. */
+export const pluginVersion: Inspection = {
+  title: 'plugin',
+  async inspect({ access }) {
+    const checks: Check[] = [];
+    for (const mount of await listPluginMounts(access)) checks.push(await inspectMount(access, mount));
+    return checks;
+  },
+};
 
 async function inspectMount(access: VaultAccess, { path, version, running }: PluginMount): Promise<Check> {
   const title = `plugin: ${path}/`;

@@ -1,0 +1,16 @@
+import { failed, ok } from '#broker/doctor/check.ts';
+import type { Inspection } from '#broker/doctor/inspection.ts';
+import type { BrokerView } from './broker-view.ts';
+
+const title = 'broker: ready';
+
+export const ready: Inspection<BrokerView> = {
+  title,
+  async inspect(broker) {
+    const answer = await broker.ready();
+    if (answer === undefined) return [failed(title, `nothing answers at ${broker.url}`, 'Is it started, and is --url right?')];
+    if (answer.status === 200) return [ok(title, broker.url)];
+    const missing = Array.isArray(answer.body['missing']) ? answer.body['missing'].map(String).join(', ') : '';
+    return [failed(title, `not ready (${answer.status})${missing === '' ? '' : `: ${missing}`}`, 'Its log says why.')];
+  },
+};

@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { APPLY, failed, ok } from '#broker/doctor/check.ts';
+import type { Check } from '#broker/doctor/check.ts';
+import type { Inspection } from '#broker/doctor/inspection.ts';
+import type { View } from '#broker/doctor/view.ts';
+
+const KINDS = ['tenant', 'workload', 'broker', 'operator', 'auditor'] as const;
+/** There where this runs from a checkout. */
+const FOLDER = new URL('../../../vault-policies/', import.meta.url);
+
+/** Whether each policy is as this version's Terraform writes it. */
+export const policies: Inspection = {
+  title: 'policies',
+  async inspect(view) {
+    const { mounts, read } = view;
+    const names = await namesOf(view);
+    const checks: Check[] = [];
+    for (const kind of KINDS) {
+      const policy = `${mounts.policyPrefix}${kind}`;
+      const title = `policy: ${policy}`;
+      const text = (await read('read the policies', `sys/policies/acl/${policy}`))?.['policy'];
+      const template = await readFile(new URL(`${kind}.hcl`, FOLDER), 'utf8').catch(() => undefined);
+      if (typeof text !== 'string') checks.push(failed(title, 'is not there', APPLY));
+      else if (template === undefined) checks.push(ok(title, 'is there (not compared)'));
+      else if (bare(text) === bare(render(template, names))) checks.push(ok(title, 'as vault-policies/ says'));
+      else
+        checks.push(
+          failed(
+            title,
+            `is not as vault-policies/${kind}.hcl says`,
+            `${APPLY} Somebody changed it, or this postern is of another version.`,
+          ),
+        );
+    }
+    return checks;
+  },
+};
+
+/** What Terraform's templatefile fills in. */
+async function namesOf({ auth, mounts: m }: View): Promise<Readonly<Record<string, string>>> {
+  return {
+    approle: m.approle,
+    approle_accessor: (await auth())?.get(m.approle)?.accessor ?? '',
+    broker_approle: m.brokerApprole,
+    oidc: m.oidc,
+    kv: m.kv,
+    tokens: m.tokens,
+    transit: m.transit,
+    transit_key: m.transitKey,
+    replay: m.replay,
+    plugin: m.plugin,
+    policy_prefix: m.policyPrefix,
+    tenant_policy: `${m.policyPrefix}tenant`,
+  };
+}
+
+function render(template: string, names: Readonly<Record<string, string>>): string {
+  return template.replaceAll(/\$\{(\w+)\}/g, (whole, name: string) => names[name] ?? whole);
+}
+
+/** Without comments and spacing, which don't count. */
+function bare(text: string): string {
+  return text
+    .replaceAll(/^\s*#.*$/gm, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+}

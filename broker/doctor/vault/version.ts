@@ -1,0 +1,26 @@
+import { failed, ok, warning } from '#broker/doctor/check.ts';
+import type { Inspection } from '#broker/doctor/inspection.ts';
+
+const title = 'vault: version';
+/** The release in which the path-matching faults of 2026 are mended. */
+const ADVISED = [2, 1, 2] as const;
+const OLDEST = [1, 21, 0] as const;
+
+export const version: Inspection = {
+  title,
+  async inspect({ access }) {
+    const { version: found } = await access.call('tell its health', ({ client }) => client.health());
+    if (older(found, OLDEST)) return [failed(title, found, `Postern is tried from ${OLDEST.join('.')} on: upgrade.`)];
+    if (older(found, ADVISED))
+      return [
+        warning(title, found, `Releases before ${ADVISED.join('.')} have published faults in how paths are matched: plan an upgrade.`),
+      ];
+    return [ok(title, found)];
+  },
+};
+
+function older(version: string, than: readonly number[]): boolean {
+  const parts = /^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
+  for (const [at, number] of than.entries()) if (parts[at] !== number) return (parts[at] ?? 0) < number;
+  return false;
+}

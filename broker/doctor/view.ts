@@ -1,0 +1,77 @@
+import { PosternError } from '#broker/error.ts';
+import type { Mounts } from '#broker/mounts.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { listTenants } from '#broker/operator/tenant/tenant.ts';
+import { said } from './check.ts';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** An entry of `sys/auth` or `sys/mounts`. */
+export interface Mounted {
+  readonly type: string;
+  readonly accessor: string;
+  readonly options: Json;
+  readonly config: Json;
+}
+
+/** By path, without its slash. */
+export type MountTable = ReadonlyMap<string, Mounted>;
+
+/** What the checks see of Vault, with the operator's token. What several of them need is read once. */
+export interface View {
+  readonly access: VaultAccess;
+  readonly mounts: Mounts;
+  /** Names of the token sources that this version has. */
+  readonly sources: readonly string[];
+  /**
+   * @param doing completes "Vault refuses to …"
+   * @returns the data; undefined where there is nothing
+   * @throws {PosternError} with the remedy in its detail
+   */
+  read(doing: string, path: string): Promise<Json | undefined>;
+  /** undefined: the token may not list them. @throws {PosternError} */
+  auth(): Promise<MountTable | undefined>;
+  engines(): Promise<MountTable | undefined>;
+  /** @throws {PosternError} */
+  apis(): ReturnType<typeof readApis>;
+  /** @throws {PosternError} */
+  tenants(): ReturnType<typeof listTenants>;
+}
+
+export function viewOf(access: VaultAccess, sources: readonly string[]): View {
+  const read: View['read'] = async (doing, path) =>
+    (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
+  return {
+    access,
+    mounts: access.mounts,
+    sources,
+    read,
+    auth: once(() => mountTable(read, 'sys/auth')),
+    engines: once(() => mountTable(read, 'sys/mounts')),
+    apis: once(() => readApis(access)),
+    tenants: once(() => listTenants(access)),
+  };
+}
+
+/** A fault is remembered too: asked again, it would be the same. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => (result ??= work());
+}
+
+async function mountTable(read: View['read'], path: 'sys/auth' | 'sys/mounts'): Promise<MountTable | undefined> {
+  const data = await read('list its mounts', path).catch((error: unknown) => {
+    if (error instanceof PosternError && error.code === 'access_denied') return undefined;
+    throw error;
+  });
+  if (data === undefined) return undefined;
+  const entries = Object.entries(data).map(([name, value]): [string, Mounted] => {
+    const { type, accessor, options, config } = (value ?? {}) as Json;
+    return [
+      name.replace(/\/$/, ''),
+      { type: said(type), accessor: said(accessor, ''), options: (options ?? {}) as Json, config: (config ?? {}) as Json },
+    ];
+  });
+  return new Map(entries);
+}
