@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
-import { PLUGIN_ENVIRONMENT } from '#broker/operator/plugin/plugin.ts';
+import { PLUGIN_ENVIRONMENT } from '#broker/operator/plugin/catalogue.ts';
 import { ORDERS, startPluginStage } from '#test/integration/plugin-stage.ts';
 import type { PluginStage } from '#test/integration/plugin-stage.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';

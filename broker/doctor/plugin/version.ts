@@ -3,8 +3,9 @@ import { failed, ok, warning } from '#broker/doctor/check.ts';
 import type { Check } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { listPluginMounts, readCatalogue } from '#broker/operator/plugin/plugin.ts';
-import type { PluginMount } from '#broker/operator/plugin/plugin.ts';
+import { readCatalogue } from '#broker/operator/plugin/catalogue.ts';
+import { listPluginMounts } from '#broker/operator/plugin/mounts.ts';
+import type { PluginMount } from '#broker/operator/plugin/mounts.ts';
 
 /** Whether each mount of the secrets plugin runs what it is pinned to, and what is registered. Nothing where it isn't mounted. */
 export const pluginVersion: Inspection = {

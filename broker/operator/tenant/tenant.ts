@@ -10,7 +10,7 @@ import { announce, readAnnouncements } from '#broker/operator/announcement.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
-import { hasPlugin } from '#broker/operator/plugin/plugin.ts';
+import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
 import { checkSpecification } from './specification.ts';

@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { PLUGIN, readPluginDirectory } from '#broker/operator/plugin/plugin.ts';
-import type { InstallOptions, PluginResult } from '#broker/operator/plugin/plugin.ts';
+import { readPluginDirectory } from '#broker/operator/plugin/directory.ts';
+import { PLUGIN } from '#broker/operator/plugin/mounts.ts';
+import type { InstallOptions, PluginResult } from '#broker/operator/plugin/install.ts';
 import { placePlugin, readPluginFile } from '#broker/operator/plugin/file.ts';
 import type { VaultCall } from '#cli/command/context.ts';
 import type { Output } from '#cli/output.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { installPlugin } from '#broker/operator/plugin/plugin.ts';
+import { installPlugin } from '#broker/operator/plugin/install.ts';
 import type { Context } from '#cli/command/context.ts';
 import { addExecutableOptions, prepare, tell } from './executable.ts';
 import type { ExecutableOptions } from './executable.ts';

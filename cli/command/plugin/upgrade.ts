@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { readCatalogue, upgradePlugin } from '#broker/operator/plugin/plugin.ts';
+import { readCatalogue } from '#broker/operator/plugin/catalogue.ts';
+import { upgradePlugin } from '#broker/operator/plugin/upgrade.ts';
 import type { Context } from '#cli/command/context.ts';
 import { addExecutableOptions, prepare, tell } from './executable.ts';
 import type { ExecutableOptions } from './executable.ts';
