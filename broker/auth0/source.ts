@@ -43,7 +43,12 @@ export class Auth0Source implements TokenSource {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
-    this.#verifier = new Auth0Verifier({ issuer: options.issuer, timeoutMs: options.timeoutMs ?? 5000, now: this.#now });
+    this.#verifier = new Auth0Verifier({
+      issuer: options.issuer,
+      timeoutMs: options.timeoutMs ?? 5000,
+      now: this.#now,
+      monotonic: this.#monotonic,
+    });
   }
 
   /** With its trailing slash. */

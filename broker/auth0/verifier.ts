@@ -1,7 +1,8 @@
-import { createRemoteJWKSet, jwtVerify } from 'jose';
 import type { JWTPayload } from 'jose';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
+import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
+import type { TokenFault } from '#broker/token/remote-issuer.ts';
 
 export interface VerifiedClaims {
   readonly iat: number;
@@ -12,8 +13,10 @@ export interface VerifiedClaims {
 
 export interface Auth0VerifierOptions {
   issuer: string;
+  /** Of a fetch of the key set, ms. */
   timeoutMs: number;
   now: () => number;
+  monotonic: () => number;
 }
 
 /** Seconds by which Auth0's clock and ours may differ. */
@@ -21,23 +24,20 @@ const CLOCK_TOLERANCE = 30;
 
 /** Checks a token from Auth0 before it is cached: signature, issuer, audience, application, and no more scopes than were granted. */
 export class Auth0Verifier {
-  readonly #issuer: string;
   readonly #now: () => number;
-  /** Keys are fetched again for an unknown kid, at most each 30 s. */
-  readonly #keys: ReturnType<typeof createRemoteJWKSet>;
+  readonly #auth0: RemoteIssuer;
 
   constructor(options: Auth0VerifierOptions) {
-    this.#issuer = options.issuer;
     this.#now = options.now;
-    this.#keys = createRemoteJWKSet(new URL('.well-known/jwks.json', options.issuer), {
-      timeoutDuration: options.timeoutMs,
-      cooldownDuration: 30_000,
-    });
+    // Nobody but Auth0 hands tokens in here, so a failed fetch needs no pause.
+    this.#auth0 = new RemoteIssuer({ ...options, pauseMs: 0 });
   }
 
-  /** @throws {PosternError} misconfigured for a token that is not what was asked for; temporarily_unavailable when Auth0's keys can't be fetched */
+  /** @throws {PosternError} misconfigured for a token other than was asked for; temporarily_unavailable when Auth0's keys can't be fetched */
   async verify(accessToken: string, grant: AuthorizedGrant, clientId: string): Promise<VerifiedClaims> {
-    const all = await this.#claims(accessToken, grant);
+    const verdict = await this.#auth0.verify(accessToken, { audience: grant.audience, clockTolerance: CLOCK_TOLERANCE });
+    if (verdict.fault !== undefined) throw refused(`${FAULTS[verdict.fault]}${verdict.claim === undefined ? '' : ` (${verdict.claim})`}`);
+    const all = verdict.claims;
     const { azp = clientId, client_id: rfc9068 = clientId, aud, iat, exp, scope = '', permissions = [] } = all;
     if (azp !== clientId || rfc9068 !== clientId || (all['azp'] ?? all['client_id']) === undefined)
       throw refused('it was issued to another application');
@@ -46,7 +46,7 @@ export class Auth0Verifier {
     if (iat === undefined || exp === undefined) throw refused('it has no iat or exp');
     if (iat > this.#now() / 1000 + CLOCK_TOLERANCE) throw refused("its iat lies in the future: is this machine's clock right?");
     if (typeof scope !== 'string' || !Array.isArray(permissions))
-      throw refused('its scope or permissions are not of the form that Auth0 gives them');
+      throw refused('its scope or permissions do not have the form that Auth0 gives them');
     const excess = [...scope.split(' '), ...(permissions as unknown[])].filter((s) => s !== '' && !grant.scopes.includes(s as string));
     if (excess.length > 0)
       throw refused(
@@ -54,31 +54,16 @@ export class Auth0Verifier {
       );
     return { iat, exp, scope, all };
   }
-
-  async #claims(accessToken: string, grant: AuthorizedGrant): Promise<JWTPayload> {
-    try {
-      const { payload, protectedHeader } = await jwtVerify(accessToken, this.#keys, {
-        issuer: this.#issuer,
-        audience: grant.audience,
-        algorithms: ['RS256'],
-        clockTolerance: CLOCK_TOLERANCE,
-      });
-      if (protectedHeader.typ !== undefined && !/^(application\/)?(at\+)?jwt$/i.test(protectedHeader.typ))
-        throw refused("its typ is no access token's");
-      return payload;
-    } catch (error) {
-      if (error instanceof PosternError) throw error;
-      const { code } = error as { code?: string };
-      if (code === 'ERR_JWKS_TIMEOUT' || code === undefined || code === 'ERR_JOSE_GENERIC') {
-        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-          detail: "Auth0's keys cannot be fetched",
-          retryAfter: 2,
-        });
-      }
-      throw refused(code);
-    }
-  }
 }
+
+const FAULTS: Readonly<Record<TokenFault, string>> = {
+  malformed: 'it is not a signed JWT',
+  algorithm: 'it is not signed with RS256',
+  signature: 'none of the keys that Auth0 publishes has signed it',
+  type: 'its typ is not that of an access token',
+  ended: 'it has ended already',
+  claim: 'a claim is missing or not what was asked for',
+};
 
 function refused(why: string): PosternError {
   return new PosternError('misconfigured', 'Service temporarily unavailable', {

@@ -1,0 +1,136 @@
+import { createLocalJWKSet, errors, jwtVerify } from 'jose';
+import type { JSONWebKeySet, JWTPayload, JWTVerifyGetKey } from 'jose';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
+import { PosternError } from '#broker/error.ts';
+
+export interface RemoteIssuerOptions extends Clocks {
+  /** With its trailing slash; its keys are at `.well-known/jwks.json` below it (RFC 7517). */
+  issuer: string;
+  /** Deadline of one fetch of the keys, ms. Default 5000. */
+  timeoutMs?: number;
+  /** Between a failed fetch and the next, ms: whoever presents token after token must not cause a fetch each. Default 5000. */
+  pauseMs?: number;
+}
+
+export interface Expectation {
+  audience?: string;
+  /** Seconds by which the issuer's clock and ours may differ. Default 0. */
+  clockTolerance?: number;
+  requiredClaims?: string[];
+}
+
+/** What is wrong with a token: `claim` is one that lacks, is ill-formed or differs, `type` the `typ` of something other than an access token. */
+export type TokenFault = 'malformed' | 'algorithm' | 'signature' | 'type' | 'ended' | 'claim';
+
+/** A token's verified claims, or its fault and, where a claim is at fault, which. */
+export type Verdict =
+  | { readonly claims: JWTPayload; readonly fault?: never }
+  | { readonly claims?: never; readonly fault: TokenFault; readonly claim?: string };
+
+/** How old the keys may get before they are fetched again, ms. */
+const MAX_AGE = 600_000;
+/** An unknown kid makes the keys be fetched again, but at most so often, ms. */
+const COOLDOWN = 30_000;
+/** RFC 9068 §2.1, and what Auth0 sets without that profile. */
+const ACCESS_TOKEN_TYP = /^(application\/)?(at\+)?jwt$/i;
+
+/** An issuer of access tokens elsewhere: verifies its tokens by the keys that it publishes, RS256 only. */
+export class RemoteIssuer {
+  readonly issuer: string;
+  /** Fetches of the keys since the start. */
+  fetches = 0;
+  readonly #url: URL;
+  readonly #timeoutMs: number;
+  readonly #pauseMs: number;
+  readonly #now: () => number;
+  readonly #monotonic: () => number;
+  #keys: { readonly find: JWTVerifyGetKey; readonly fetchedAt: number } | undefined;
+  #fetching: Promise<JWTVerifyGetKey> | undefined;
+  #pausedUntil = -Infinity;
+
+  constructor(options: RemoteIssuerOptions) {
+    this.issuer = options.issuer;
+    this.#url = new URL('.well-known/jwks.json', options.issuer);
+    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    this.#pauseMs = options.pauseMs ?? 5_000;
+    this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
+  }
+
+  /** @throws {PosternError} temporarily_unavailable where the keys can't be had: that says nothing of the token */
+  async verify(jwt: string, expected: Expectation = {}): Promise<Verdict> {
+    try {
+      const { payload, protectedHeader } = await jwtVerify(jwt, (header, token) => this.#find(header, token), {
+        ...expected,
+        issuer: this.issuer,
+        algorithms: ['RS256'],
+        currentDate: new Date(this.#now()),
+      });
+      const { typ } = protectedHeader;
+      return typ === undefined || ACCESS_TOKEN_TYP.test(typ) ? { claims: payload } : { fault: 'type' };
+    } catch (error) {
+      if (error instanceof PosternError) throw error;
+      return faultOf(error) ?? this.#throwAway();
+    }
+  }
+
+  async #find(...[header, token]: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
+    const age = this.#keys === undefined ? Infinity : this.#monotonic() - this.#keys.fetchedAt;
+    const find = this.#keys === undefined || age >= MAX_AGE ? await this.#fetch() : this.#keys.find;
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey) || age < COOLDOWN || age >= MAX_AGE) throw error;
+      return (await this.#fetch())(header, token);
+    }
+  }
+
+  /** One fetch at a time, whoever waits for it. */
+  #fetch(): Promise<JWTVerifyGetKey> {
+    this.#fetching ??= this.#fetchNow().finally(() => (this.#fetching = undefined));
+    return this.#fetching;
+  }
+
+  async #fetchNow(): Promise<JWTVerifyGetKey> {
+    if (this.#monotonic() < this.#pausedUntil) return this.#throwAway();
+    this.fetches++;
+    try {
+      const response = await fetch(this.#url, { redirect: 'manual', signal: AbortSignal.timeout(this.#timeoutMs) });
+      if (response.status === 200) {
+        const find = createLocalJWKSet((await response.json()) as JSONWebKeySet);
+        this.#keys = { find, fetchedAt: this.#monotonic() };
+        return find;
+      }
+      await response.body?.cancel();
+    } catch {
+      // Told below: what a fetch throws may hold more than may be logged.
+    }
+    this.#pausedUntil = this.#monotonic() + this.#pauseMs;
+    return this.#throwAway();
+  }
+
+  #throwAway(): never {
+    const pause = Math.ceil((this.#pausedUntil - this.#monotonic()) / 1000);
+    throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+      detail: `the keys of ${this.issuer} cannot be fetched`,
+      retryAfter: Math.max(2, pause),
+    });
+  }
+}
+
+/** undefined for what is the key set's fault, not the token's. */
+function faultOf(error: unknown): { fault: TokenFault; claim?: string } | undefined {
+  if (error instanceof errors.JWTExpired) return { fault: 'ended' };
+  if (error instanceof errors.JWTClaimValidationFailed) return { fault: 'claim', claim: error.claim };
+  if (error instanceof errors.JOSEAlgNotAllowed) return { fault: 'algorithm' };
+  if (
+    error instanceof errors.JWKSNoMatchingKey ||
+    error instanceof errors.JWKSMultipleMatchingKeys ||
+    error instanceof errors.JWSSignatureVerificationFailed
+  )
+    return { fault: 'signature' };
+  if (error instanceof errors.JWTInvalid || error instanceof errors.JWSInvalid || error instanceof errors.JOSENotSupported)
+    return { fault: 'malformed' };
+  return undefined;
+}

@@ -1,0 +1,135 @@
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
+import type { RemoteIssuerOptions } from '#broker/token/remote-issuer.ts';
+import { Clock } from '#test/unit/credential/clock.ts';
+import { claimsOf, signer } from './signer.ts';
+import type { Signer } from './signer.ts';
+
+let server: Server;
+let url: string;
+let key: Signer;
+let next: Signer;
+let clock: Clock;
+const answer = { status: 200, keys: [] as unknown[], text: undefined as string | undefined, silent: false, asked: 0 };
+
+beforeAll(async () => {
+  [key, next] = await Promise.all([signer(), signer()]);
+  server = createServer((_request, response) => {
+    answer.asked++;
+    if (answer.silent) return;
+    response.writeHead(answer.status, { 'Content-Type': 'application/json' }).end(answer.text ?? JSON.stringify({ keys: answer.keys }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+beforeEach(() => {
+  clock = new Clock();
+  Object.assign(answer, { status: 200, keys: [key.jwk], text: undefined, silent: false, asked: 0 });
+});
+
+const issuer = (options: Partial<RemoteIssuerOptions> = {}) =>
+  new RemoteIssuer({ issuer: url, now: clock.now, monotonic: clock.monotonic, ...options });
+const seconds = () => Math.floor(clock.now() / 1000);
+const token = (by: Signer, over: Record<string, unknown> = {}, header: Record<string, unknown> = {}) =>
+  by.sign(claimsOf(url, seconds(), over), header);
+const away = { code: 'temporarily_unavailable', status: 503 };
+
+describe('a token', () => {
+  test('of the issuer has its claims', async () => {
+    expect((await issuer().verify(await token(key))).claims).toMatchObject({ iss: url });
+    expect((await issuer().verify(await token(key, {}, { typ: 'application/at+jwt' }))).claims).toBeDefined();
+  });
+
+  test.each<[string, () => Promise<string>, Record<string, unknown>]>([
+    ['by a stranger under the same kid', () => token(next, {}, { kid: key.kid }), { fault: 'signature' }],
+    ['by an unknown key', () => token(next), { fault: 'signature' }],
+    ['of another issuer', () => token(key, { iss: 'https://evil.example.com/' }), { fault: 'claim', claim: 'iss' }],
+    ['for another audience', () => token(key, { aud: 'other' }), { fault: 'claim', claim: 'aud' }],
+    ['that has ended', () => token(key, { exp: seconds() - 31 }), { fault: 'ended' }],
+    ['that begins later', () => token(key, { nbf: seconds() + 31 }), { fault: 'claim', claim: 'nbf' }],
+    ['of another kind', () => token(key, {}, { typ: 'logout+jwt' }), { fault: 'type' }],
+    ['in words', async () => 'not.a.jwt', { fault: 'malformed' }],
+    ['without a signature', async () => `${btoa('{"alg":"none"}')}.e30.`, { fault: 'algorithm' }],
+  ])('%s has its fault told', async (_which, made, fault) => {
+    const [{ aud }] = [claimsOf(url, seconds())];
+    const verdict = await issuer().verify(await made(), { audience: String(aud), clockTolerance: 30 });
+    expect(verdict).toEqual(fault);
+  });
+});
+
+describe('the keys', () => {
+  test('are fetched once for many who wait, and again for a new kid', async () => {
+    const one = issuer();
+    const [old, rotated] = await Promise.all([token(key), token(next)]);
+    await Promise.all(Array.from({ length: 20 }, () => one.verify(old)));
+    answer.keys = [key.jwk, next.jwk];
+    expect(await one.verify(rotated)).toEqual({ fault: 'signature' });
+    clock.advance(30_000);
+    expect((await Promise.all([one.verify(rotated), one.verify(rotated)])).every(({ claims }) => claims !== undefined)).toBe(true);
+    expect([answer.asked, one.fetches]).toEqual([2, 2]);
+  });
+
+  test('are fetched again after ten minutes, so that a withdrawn key is forgotten', async () => {
+    const one = issuer();
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    answer.keys = [next.jwk];
+    clock.advance(599_999);
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    clock.advance(1);
+    expect(await one.verify(await token(key))).toEqual({ fault: 'signature' });
+    expect(answer.asked).toBe(2);
+  });
+
+  test('grow old though the wall clock is set back', async () => {
+    const one = issuer();
+    const [old, rotated] = await Promise.all([token(key), token(next)]);
+    expect((await one.verify(old)).claims).toBeDefined();
+    answer.keys = [next.jwk];
+    clock.setBack(3_600_000);
+    clock.advance(30_000);
+    expect((await one.verify(rotated)).claims).toBeDefined();
+  });
+
+  test.each<[string, Partial<typeof answer>]>([
+    ['an error', { status: 500 }],
+    ['a redirect', { status: 302 }],
+    ['not JSON', { text: '<html>' }],
+    ['not a key set', { text: '{"keys":1}' }],
+    ['null', { text: 'null' }],
+    ['nothing before the deadline', { silent: true }],
+  ])('that are %s say nothing of a token, and are left alone for 5 s', async (_fault, broken) => {
+    const one = issuer({ timeoutMs: 200 });
+    Object.assign(answer, broken);
+    await expect(one.verify(await token(key))).rejects.toMatchObject({ ...away, retryAfter: 5 });
+    Object.assign(answer, { status: 200, text: undefined, silent: false });
+    clock.advance(4_000);
+    await expect(one.verify(await token(key))).rejects.toMatchObject({ ...away, retryAfter: 2 });
+    clock.advance(1_000);
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    expect(answer.asked).toBe(2);
+  });
+
+  test('that fail to come are not left alone where no pause is wanted', async () => {
+    const one = issuer({ pauseMs: 0 });
+    answer.status = 503;
+    await expect(one.verify(await token(key))).rejects.toMatchObject({ ...away, retryAfter: 2 });
+    answer.status = 200;
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+  });
+
+  test('known already serve on while a made-up kid finds the issuer away', async () => {
+    const one = issuer();
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    answer.status = 503;
+    clock.advance(30_000);
+    await expect(one.verify(await token(next))).rejects.toMatchObject(away);
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+  });
+});
