@@ -8,8 +8,10 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 NODE := exec node_modules/.bin/node
 # npm writes it when an installation is complete.
 READY := node_modules/.package-lock.json
+# No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
+NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
 
-.PHONY: help bootstrap demo dev generate plugin test bench lint clean
+.PHONY: help bootstrap demo dev generate plugin test bench check lint linters mutants pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,10 +37,24 @@ plugin: $(READY) ## Build Vault's secrets plugin into dist/: one executable, and
 bench: $(READY) ## Measure, side by side with the alternatives (ARGS='--only verify' narrows it)
 	@$(NODE) test/bench/main.ts $(ARGS)
 
-lint: $(READY) ## Check style, the import law, types and the form of Terraform files
+lint: linters ## Check style, format, the import law, types and the form of Terraform files
+	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --exclude '**/linters.test.ts'
+
+linters: $(READY)
 	@node_modules/.bin/oxlint --deny-warnings
+	@node_modules/.bin/oxfmt --check
 	@node_modules/.bin/tsc --noEmit
+	@$(NODE) tools/law/main.ts
 	@$(NODE) tools/terraformfmt.ts
+
+check: linters ## What to run before every commit: lint, types and unit tests, in a minute
+	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --project unit --exclude '**/linters.test.ts'
+
+mutants: $(READY) ## Break the security core in one line at a time: the unit tests must notice (ARGS='name ...' narrows it)
+	@$(NODE) test/mutants/main.ts $(ARGS)
+
+pin: $(READY) ## Write the SHA-256 of the official releases into tools/versions.json, for review
+	@$(NODE) tools/pin.ts $(ARGS)
 
 clean: ## Remove what was made in the checkout; the cache of parts stays
 	@rm -rf node_modules coverage dist .postern
@@ -47,12 +63,12 @@ clean: ## Remove what was made in the checkout; the cache of parts stays
 $(READY): package-lock.json
 	@command -v npm >/dev/null || { echo "Node and npm are needed once, to install the pinned ones: see nodejs.org, or apt-get install npm"; exit 1; }
 	@echo "npm ci: installing the packages of package-lock.json ..." >&2
-	@begin=$$SECONDS; npm ci --no-progress --loglevel=error >&2 & install=$$!; \
+	@begin=$$SECONDS; { npm ci --include=dev --ignore-scripts --no-progress --loglevel=error && $(NODE_STEP); } >&2 & install=$$!; \
 	trap 'kill $$install 2>/dev/null' INT TERM; \
 	while kill -0 $$install 2>/dev/null; do \
 		sleep 1; \
 		(( (SECONDS - begin) % 10 )) || echo "npm ci: ... $$((SECONDS - begin)) s" >&2; \
 	done; \
 	wait $$install && echo "npm ci: done in $$((SECONDS - begin)) s" >&2
-	@node_modules/.bin/node -e 'if (Number(process.versions.node.split(".")[0]) < 24) throw new Error("the node package did not install its Node: run npm ci without --ignore-scripts")'
+	@node_modules/.bin/node -e 'if (Number(process.versions.node.split(".")[0]) < 24) throw new Error("the node package did not install its Node")'
 	@touch $@

@@ -19,6 +19,8 @@ export default defineConfig({
     teardownTimeout: 60_000,
     projects: [
       project('unit', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
+      // What `make lint` runs beside the linters.
+      project('lint', { testTimeout: 60_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       project('integration', real),
       // The same tests once more, with the replicas' tokens in the secrets plugin in place of KV.
       project('plugin-store', {

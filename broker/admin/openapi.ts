@@ -70,7 +70,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     components: {
       schemas: schemasOf(operations),
       securitySchemes: {
-        jwt: {
+        auth0: {
           type: 'http',
           scheme: 'bearer',
           bearerFormat: 'JWT',
@@ -97,7 +97,7 @@ function operationOf({ id, tag, summary, description, need, params, query, body,
     tags: [tag],
     summary,
     description: description === undefined ? said : `${description}\n\n${said}`,
-    security: [{ jwt: [need.permission] }, { vault: [] }],
+    security: [{ auth0: [need.permission] }, { vault: [] }],
     parameters: [...parametersOf('path', params), ...parametersOf('query', query), ...(repeatable ? [IDEMPOTENCY_PARAMETER] : [])],
     ...(body === undefined
       ? {}

@@ -6,10 +6,9 @@ import { createManagement } from './management.ts';
 export interface RotationOptions {
   /** With its trailing slash. */
   issuer: string;
-  /** The application whose secret is rotated. */
   clientId: string;
-  /** Another application, which may rotate secrets: the shared one can then do nothing but issue tokens. */
-  management: { readonly clientId: string; readonly clientSecret: string };
+  /** Newest first. */
+  clientSecrets: readonly string[];
   /** Bare domain of the Management API; a custom domain has none. Default: the issuer's host. */
   domain: string | undefined;
   /** Deadline of one call, ms. */
@@ -20,7 +19,7 @@ export interface RotationOptions {
 const SCOPE = 'update:client_keys';
 
 /**
- * Has Auth0 make a new secret for one application, by a Management token of another.
+ * The shared application has Auth0 make it a new secret, by a Management token of its own.
  * https://auth0.com/docs/api/management/v2/clients/post-rotate-secret
  * @returns the new secret, which from now on only the caller knows
  * @throws {PosternError} access_denied, misconfigured, too_many_requests: nothing was changed; temporarily_unavailable: its words say whether something may have been
@@ -41,37 +40,37 @@ export async function rotateClientSecret(options: RotationOptions): Promise<stri
   throw unknownOutcome('Auth0 answered without a secret');
 }
 
-async function managementToken({ issuer, management, timeoutMs }: RotationOptions, audience: string): Promise<string> {
-  const configuration = new oauth.Configuration(
-    { issuer, token_endpoint: new URL('oauth/token', issuer).href },
-    management.clientId,
-    undefined,
-    oauth.ClientSecretPost(management.clientSecret),
-  );
-  configuration.timeout = timeoutMs / 1000;
-  if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
-  try {
-    return (await oauth.clientCredentialsGrant(configuration, { audience, scope: SCOPE })).access_token;
-  } catch (error) {
-    throw withoutToken(error, audience);
+async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: RotationOptions, audience: string): Promise<string> {
+  let last: unknown;
+  for (const secret of clientSecrets) {
+    const configuration = new oauth.Configuration(
+      { issuer, token_endpoint: new URL('oauth/token', issuer).href },
+      clientId,
+      undefined,
+      oauth.ClientSecretPost(secret),
+    );
+    configuration.timeout = timeoutMs / 1000;
+    if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
+    try {
+      return (await oauth.clientCredentialsGrant(configuration, { audience, scope: SCOPE })).access_token;
+    } catch (error) {
+      last = error;
+      if (statusOf(error) !== 401) break;
+    }
   }
-}
-
-/** The library's error isn't carried along: it holds the whole answer. */
-function withoutToken(error: unknown, audience: string): PosternError {
-  const status = statusOf(error);
+  const status = statusOf(last);
   if (status === 401)
-    return new PosternError('access_denied', "Auth0 refuses the management application's credential", {
-      detail: 'Write the current management_client_secret to config',
+    throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", {
+      detail: 'Write the current client_secret to config',
     });
   if (status === 429)
-    return new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
+    throw new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
   if (status !== undefined && status < 500) {
-    return new PosternError('access_denied', 'Auth0 gives the management application no token for its Management API', {
+    throw new PosternError('access_denied', `Auth0 gives the shared application no token for its Management API`, {
       detail: `It needs a client grant for the audience ${audience} with the scope ${SCOPE}`,
     });
   }
-  return new PosternError(
+  throw new PosternError(
     'temporarily_unavailable',
     status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`,
     { detail: 'Nothing has changed. Try again' },
@@ -84,7 +83,7 @@ function refusalOf(error: unknown, audience: string): PosternError {
     case 401:
     case 403:
       return new PosternError('access_denied', `Auth0 refuses to rotate the secret`, {
-        detail: `The management application's client grant for ${audience} needs the scope ${SCOPE}`,
+        detail: `The application's client grant for ${audience} needs the scope ${SCOPE}`,
       });
     case 404:
       return new PosternError('access_denied', 'Auth0 does not know this application', {

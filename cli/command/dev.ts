@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
 import type { Context } from './context.ts';
 
 export function devCommand(context: Context): Command {
@@ -10,8 +11,16 @@ export function devCommand(context: Context): Command {
     .action(
       context.action(async ({ options, end }) => {
         // Loaded only here: no other command needs Vault's program, Terraform or the stand-in.
-        const { runDev } = await import('#dev/dev.ts');
+        const { runDev } = await import('#dev/dev.ts').catch(notInstalled);
         end(await runDev({ json: options.json === true }));
       }),
     );
+}
+
+/** An installation for production has neither the stand-ins nor what starts the real parts. */
+function notInstalled(error: unknown): never {
+  if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+  throw new PosternError('misconfigured', '"postern dev" is not installed here', {
+    detail: 'It needs a checkout of Postern with its development packages: run "make dev" there, or "npm ci --include=dev" first.',
+  });
 }

