@@ -19,7 +19,7 @@ export function clearTextFaults(settings: Settings, tls: object | undefined): st
   return faults;
 }
 
-/** Every request of an operator carries a credential that may do everything: it goes over no network in the clear. */
+/** Every operator's request carries a credential that may do everything, so none goes over a network in the clear. */
 export function adminFaults(settings: Settings, tls: object | undefined): string[] {
   const faults: string[] = [];
   const {
@@ -30,7 +30,8 @@ export function adminFaults(settings: Settings, tls: object | undefined): string
   } = settings;
   if (tls === undefined && !proxied && !onLoopback(listen!)) {
     faults.push(
-      'POSTERN_ADMIN_LISTEN is not on loopback, so it needs POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE (or POSTERN_ADMIN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS)',
+      'POSTERN_ADMIN_LISTEN is not on loopback, so it needs POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE ' +
+        '(or POSTERN_ADMIN_BEHIND_TLS_PROXY=true where a proxy of yours ends TLS)',
     );
   }
   if (audience !== undefined && issuer === undefined)

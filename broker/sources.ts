@@ -19,8 +19,8 @@ export interface SourceSurroundings {
   /** How long verifiers may keep the broker's key set, ms. */
   readonly jwksMaxAgeMs: number;
   /** The one credential at the issuer of the source of this name. */
-  upstream(source: string): UpstreamReader;
-  warn(error: unknown, message: string): void;
+  readonly upstream: (source: string) => UpstreamReader;
+  readonly warn: (error: unknown, message: string) => void;
 }
 
 /** What the folder of a token source exports as `definition.ts`. */

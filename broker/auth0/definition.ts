@@ -15,7 +15,7 @@ interface Settings {
 
 interface Surroundings {
   readonly tenantClaim: string;
-  upstream(source: string): UpstreamReader;
+  readonly upstream: (source: string) => UpstreamReader;
 }
 
 /** The token source Auth0: one shared M2M application serves all tenants. */

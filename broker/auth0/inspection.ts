@@ -112,7 +112,8 @@ async function grantChecks({ management, apis, binding }: Auth0InspectionOptions
       return failed(
         title,
         'takes no organization, which the binding needs',
-        'Set organization_usage = "allow" and allow_any_organization = true on this client grant (terraform-provider-auth0 1.1 or later, or the dashboard).',
+        'Set organization_usage = "allow" and allow_any_organization = true on this client grant ' +
+          '(terraform-provider-auth0 1.1 or later, or the dashboard).',
       );
     }
     if (binding === 'organization' && !grant.any)

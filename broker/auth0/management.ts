@@ -13,7 +13,7 @@ export interface ManagementOptions {
 }
 
 /**
- * Auth0's own Management client, with its defaults made fit for a person who waits: 10 s instead of 60, one retry, no telemetry.
+ * Auth0's own Management client, with defaults for a person who waits: 10 s instead of 60, one retry, no telemetry.
  * @throws {PosternError} invalid_request
  */
 export function createManagement(options: ManagementOptions): ManagementClient {
@@ -55,7 +55,7 @@ export function managementOf(env: Environment): ManagementClient {
 function hostOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);
   if (url === null || url.protocol !== 'https:' || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
-    throw new PosternError('invalid_request', 'AUTH0_DOMAIN is no Auth0 domain', {
+    throw new PosternError('invalid_request', 'AUTH0_DOMAIN is not an Auth0 domain', {
       detail: 'It is like your-tenant.eu.auth0.com, without a path.',
     });
   }

@@ -1,6 +1,7 @@
 import { ManagementError } from 'auth0';
-import * as oauth from 'openid-client';
 import { PosternError } from '#broker/error.ts';
+import { answerOf, requestToken } from './client-credentials.ts';
+import type { Answer } from './client-credentials.ts';
 import { createManagement } from './management.ts';
 
 export interface RotationOptions {
@@ -22,7 +23,8 @@ const SCOPE = 'update:client_keys';
  * The shared application has Auth0 make it a new secret, by a Management token of its own.
  * https://auth0.com/docs/api/management/v2/clients/post-rotate-secret
  * @returns the new secret, which from now on only the caller knows
- * @throws {PosternError} access_denied, misconfigured, too_many_requests: nothing was changed; temporarily_unavailable: its words say whether something may have been
+ * @throws {PosternError} access_denied, misconfigured, too_many_requests: nothing has changed; temporarily_unavailable: its
+ *   message says whether something may have changed
  */
 export async function rotateClientSecret(options: RotationOptions): Promise<string> {
   const { origin, protocol, host } = new URL(options.domain === undefined ? options.issuer : `https://${options.domain}/`);
@@ -41,24 +43,17 @@ export async function rotateClientSecret(options: RotationOptions): Promise<stri
 }
 
 async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: RotationOptions, audience: string): Promise<string> {
-  let last: unknown;
-  for (const secret of clientSecrets) {
-    const configuration = new oauth.Configuration(
-      { issuer, token_endpoint: new URL('oauth/token', issuer).href },
-      clientId,
-      undefined,
-      oauth.ClientSecretPost(secret),
-    );
-    configuration.timeout = timeoutMs / 1000;
-    if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
+  let last: Answer | undefined;
+  for (const clientSecret of clientSecrets) {
     try {
-      return (await oauth.clientCredentialsGrant(configuration, { audience, scope: SCOPE })).access_token;
+      return await requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters: { audience, scope: SCOPE } });
     } catch (error) {
-      last = error;
-      if (statusOf(error) !== 401) break;
+      // The library's error isn't carried along: it holds the whole answer.
+      last = answerOf(error);
+      if (last.status !== 401) break;
     }
   }
-  const status = statusOf(last);
+  const status = last?.status;
   if (status === 401)
     throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", {
       detail: 'Write the current client_secret to config',
@@ -106,10 +101,4 @@ function unknownOutcome(why: string): PosternError {
   return new PosternError('temporarily_unavailable', `${why}: the secret may or may not have been rotated`, {
     detail: 'If tokens are refused from now on, read the secret in the Auth0 dashboard and write it to config; else rotate again',
   });
-}
-
-function statusOf(error: unknown): number | undefined {
-  if (error instanceof oauth.ResponseBodyError) return error.status;
-  const { response, cause } = error as { response?: unknown; cause?: unknown };
-  return [response, cause].find((one): one is Response => one instanceof Response)?.status;
 }

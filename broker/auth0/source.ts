@@ -1,4 +1,3 @@
-import * as oauth from 'openid-client';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
@@ -8,6 +7,7 @@ import { Token } from '#broker/token/token.ts';
 import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
 import { BINDINGS } from './binding.ts';
 import type { BindingMode } from './binding.ts';
+import { answerOf, requestToken } from './client-credentials.ts';
 import { Auth0Verifier } from './verifier.ts';
 
 export interface Auth0SourceOptions extends Clocks {
@@ -21,13 +21,12 @@ export interface Auth0SourceOptions extends Clocks {
   timeoutMs?: number;
 }
 
+/** Deadline of a call to Auth0, ms. */
+const TIMEOUT = 5_000;
 /** How long the credential is kept before it is read again, ms; a refusal by Auth0 reads it at once. */
 const UPSTREAM_AGE = 60_000;
 
-/**
- * client_credentials at Auth0 with the one shared application. By openid-client, since
- * `@auth0/auth0-auth-js` carries neither `scope` nor further parameters.
- */
+/** client_credentials at Auth0 with the one shared application. */
 export class Auth0Source implements TokenSource {
   /** Calls to Auth0's token endpoint since the start. */
   calls = 0;
@@ -45,7 +44,7 @@ export class Auth0Source implements TokenSource {
     this.#monotonic = monotonicOf(options);
     this.#verifier = new Auth0Verifier({
       issuer: options.issuer,
-      timeoutMs: options.timeoutMs ?? 5000,
+      timeoutMs: options.timeoutMs ?? TIMEOUT,
       now: this.#now,
       monotonic: this.#monotonic,
     });
@@ -56,7 +55,10 @@ export class Auth0Source implements TokenSource {
     return this.#options.issuer;
   }
 
-  /** The shared application, to which all that {@link issue} gives was issued. @throws {PosternError} temporarily_unavailable, misconfigured */
+  /**
+   * The shared application, to which every token of {@link issue} was issued.
+   * @throws {PosternError} temporarily_unavailable, misconfigured
+   */
   async clientId(): Promise<string> {
     return (await this.#credential(false)).clientId;
   }
@@ -90,7 +92,9 @@ export class Auth0Source implements TokenSource {
       }
     }
     throw new PosternError('misconfigured', 'Service temporarily unavailable', {
-      detail: `Auth0 refuses the shared application's credential${refused ? '' : ' (none is stored)'}: write the current one with \`postern upstream set\``,
+      detail:
+        `Auth0 refuses the shared application's credential${refused ? '' : ' (none is stored)'}: ` +
+        'write the current one with `postern upstream set`',
       retryAfter: 10,
     });
   }
@@ -103,19 +107,10 @@ export class Auth0Source implements TokenSource {
   }
 
   async #ask(clientId: string, clientSecret: string, parameters: Record<string, string>): Promise<string> {
-    const { issuer } = this.#options;
-    const configuration = new oauth.Configuration(
-      { issuer, token_endpoint: new URL('oauth/token', issuer).href },
-      clientId,
-      undefined,
-      oauth.ClientSecretPost(clientSecret),
-    );
-    configuration.timeout = (this.#options.timeoutMs ?? 5000) / 1000;
-    if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
+    const { issuer, timeoutMs = TIMEOUT } = this.#options;
     this.calls++;
     try {
-      const { access_token: accessToken } = await oauth.clientCredentialsGrant(configuration, parameters);
-      return accessToken;
+      return await requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters });
     } catch (error) {
       throw this.#errorOf(error);
     }
@@ -123,16 +118,18 @@ export class Auth0Source implements TokenSource {
 
   /** Built from the status and Auth0's error code alone; the library's errors are not carried along. */
   #errorOf(error: unknown): Error {
-    const { status, error: code } = error instanceof oauth.ResponseBodyError ? error : { status: statusOf(error), error: undefined };
+    const { status, code, response } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
-      const seconds = waitOf(responseOf(error), this.#now());
+      const seconds = waitOf(response, this.#now());
       this.#pausedUntil = this.#monotonic() + seconds * 1000;
       return away('Auth0 answered 429', seconds);
     }
     if (status !== undefined && status < 500) {
       return new PosternError('misconfigured', 'Service temporarily unavailable', {
-        detail: `Auth0 answered ${status} ${safeCode(code)}: has the shared application a client grant for this API with these scopes (and this organization)? \`postern doctor\` checks it`,
+        detail:
+          `Auth0 answered ${status} ${safeCode(code)}: does the shared application have a client grant for this API with ` +
+          'these scopes (and this organization)? `postern doctor` checks it',
         retryAfter: 10,
       });
     }
@@ -147,15 +144,6 @@ function away(detail: string, seconds: number): PosternError {
     detail,
     retryAfter: Math.max(1, Math.ceil(seconds)),
   });
-}
-
-function responseOf(error: unknown): Response | undefined {
-  const { response, cause } = error as { response?: unknown; cause?: unknown };
-  return [response, cause].find((r): r is Response => r instanceof Response);
-}
-
-function statusOf(error: unknown): number | undefined {
-  return responseOf(error)?.status;
 }
 
 /** Seconds to wait after a 429: Retry-After (seconds), else Auth0's X-RateLimit-Reset (Unix seconds), else 10; an hour at most. */

@@ -33,7 +33,10 @@ export class Auth0Verifier {
     this.#auth0 = new RemoteIssuer({ ...options, pauseMs: 0 });
   }
 
-  /** @throws {PosternError} misconfigured for a token other than was asked for; temporarily_unavailable when Auth0's keys can't be fetched */
+  /**
+   * @throws {PosternError} misconfigured for a token other than the one asked for; temporarily_unavailable when Auth0's keys
+   *   can't be fetched
+   */
   async verify(accessToken: string, grant: AuthorizedGrant, clientId: string): Promise<VerifiedClaims> {
     const verdict = await this.#auth0.verify(accessToken, { audience: grant.audience, clockTolerance: CLOCK_TOLERANCE });
     if (verdict.fault !== undefined) throw refused(`${FAULTS[verdict.fault]}${verdict.claim === undefined ? '' : ` (${verdict.claim})`}`);

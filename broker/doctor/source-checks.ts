@@ -12,7 +12,7 @@ export interface SourceView {
    * @returns the data; undefined where there is nothing
    * @throws {PosternError} with the remedy in its detail
    */
-  read(doing: string, path: string): Promise<Readonly<Record<string, unknown>> | undefined>;
+  readonly read: (doing: string, path: string) => Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Of the credential at its issuer; version 0: never set. @throws {PosternError} */
   credential(): Promise<{ readonly version: number; readonly updated_at: string | null }>;
   /** The APIs that name this source. @throws {PosternError} */

@@ -29,14 +29,14 @@ export interface View {
    * @returns the data; undefined where there is nothing
    * @throws {PosternError} with the remedy in its detail
    */
-  read(doing: string, path: string): Promise<Json | undefined>;
+  readonly read: (doing: string, path: string) => Promise<Json | undefined>;
   /** undefined: the token may not list them. @throws {PosternError} */
-  auth(): Promise<MountTable | undefined>;
-  engines(): Promise<MountTable | undefined>;
+  readonly auth: () => Promise<MountTable | undefined>;
+  readonly engines: () => Promise<MountTable | undefined>;
   /** @throws {PosternError} */
-  apis(): ReturnType<typeof readApis>;
+  readonly apis: () => ReturnType<typeof readApis>;
   /** @throws {PosternError} */
-  tenants(): ReturnType<typeof listTenants>;
+  readonly tenants: () => ReturnType<typeof listTenants>;
 }
 
 export function viewOf(access: VaultAccess, sources: readonly string[]): View {

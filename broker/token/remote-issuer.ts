@@ -20,7 +20,7 @@ export interface Expectation {
   requiredClaims?: string[];
 }
 
-/** What is wrong with a token: `claim` is one that lacks, is ill-formed or differs, `type` the `typ` of something other than an access token. */
+/** What is wrong with a token: `claim` is missing, ill-formed or another than expected; `type`: its `typ` isn't an access token's. */
 export type TokenFault = 'malformed' | 'algorithm' | 'signature' | 'type' | 'ended' | 'claim';
 
 /** A token's verified claims, or its fault and, where a claim is at fault, which. */

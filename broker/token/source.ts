@@ -21,5 +21,5 @@ export interface ConfiguredSource {
   /** The public keys of its tokens; for a source whose issuer is this broker, which then publishes them. */
   readonly keys?: KeySet;
   /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
-  calls?(): number;
+  readonly calls?: () => number;
 }

@@ -19,7 +19,7 @@ interface Surroundings {
   readonly issuer: string;
   readonly tenantClaim: string;
   readonly jwksMaxAgeMs: number;
-  warn(error: unknown, message: string): void;
+  readonly warn: (error: unknown, message: string) => void;
 }
 
 /** The token source Vault transit: the broker itself is the issuer. */

@@ -1,10 +1,8 @@
 import { createPublicKey } from 'node:crypto';
-import { failed, ok, skipped, warning } from '#broker/doctor/check.ts';
+import { APPLY, failed, ok, said, skipped, warning } from '#broker/doctor/check.ts';
 import type { Check } from '#broker/doctor/check.ts';
 import type { SourceChecks, SourceView } from '#broker/doctor/source-checks.ts';
 import { PosternError } from '#broker/error.ts';
-
-const APPLY = 'Run terraform apply.';
 
 export const transitChecks: Omit<SourceChecks, 'name'> = {
   inVault: [{ title: 'transit: signing key', inspect: inspectKey }],
@@ -15,10 +13,10 @@ async function inspectKey(view: SourceView): Promise<Check[]> {
   const title = 'transit: signing key';
   const key = await readKey(view);
   if (!key) return [failed(title, `there is no key ${view.mounts.transitKey}`, APPLY)];
-  const type = String(key['type'] ?? 'unknown');
+  const type = said(key['type']);
   if (!/^rsa-(2048|3072|4096)$/.test(type))
     return [failed(title, `is of type ${type}; tokens are signed with RS256`, 'Make an RSA key of another name and set transit_key.')];
-  const checks = [ok(title, `${type}, version ${String(key['latest_version'] ?? 'unknown')}`)];
+  const checks = [ok(title, `${type}, version ${said(key['latest_version'])}`)];
   if (key['exportable'] === true || key['allow_plaintext_backup'] === true)
     checks.push(
       warning('transit: key stays in Vault', 'the private key can be exported', "Make a new key that isn't: Vault can't take that back."),

@@ -22,7 +22,10 @@ export interface TransitSourceOptions {
   now?: () => number;
 }
 
-/** JWTs signed by Vault transit; the private key never leaves Vault. jose has no external signer, so the JWS is put together here and checked by jose. */
+/**
+ * JWTs signed by Vault transit; the private key never leaves Vault. jose can't sign with a key elsewhere, so the JWS is put
+ * together here and checked by jose.
+ */
 export class TransitSource implements TokenSource {
   readonly #options: TransitSourceOptions;
 

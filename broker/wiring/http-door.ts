@@ -43,7 +43,8 @@ export function httpDoor(config: Config, log: Logger, { verifier, issuance, read
     onUntrustedProxy: (address) =>
       log.warn(
         { address },
-        'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: until then all behind it share one allowance of wrong credentials',
+        'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: ' +
+          'until then everybody behind it shares one allowance of wrong credentials',
       ),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
