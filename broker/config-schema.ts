@@ -1,7 +1,7 @@
 import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
-import { address, count, flag, hostAndPort, issuer, mount, seconds } from './setting.ts';
+import { address, count, flag, hostAndPort, issuer, mount, optionalCount, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
 
 type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
@@ -44,6 +44,7 @@ export const schema = z.object({
   POSTERN_FORWARD_CLIENT_ADDRESS: flag,
   POSTERN_ERROR_DIALECT: z.enum(ERROR_DIALECTS).default(ERROR_DIALECTS[0]),
   POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
+  POSTERN_MAX_CONNECTIONS_PER_ADDRESS: optionalCount(1, 1_000_000),
   POSTERN_SHUTDOWN_GRACE: seconds(10, 0, 600),
   VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),
   VAULT_NAMESPACE: z.string().optional(),

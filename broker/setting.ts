@@ -15,6 +15,8 @@ const digits = z
 export const seconds = (fallback: number, min: number, max: number) => digits.pipe(z.number().min(min).max(max)).default(fallback);
 
 export const count = (fallback: number, min: number, max: number) => digits.pipe(z.number().int().min(min).max(max)).default(fallback);
+/** Without a default of its own. */
+export const optionalCount = (min: number, max: number) => digits.pipe(z.number().int().min(min).max(max)).optional();
 
 export const flag = z
   .enum(['true', 'false'])

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import proxyAddr from 'proxy-addr';
 import type { z } from 'zod';
 import { adminLine } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { NAME } from '#broker/credential/identity.ts';
+import { Listener } from '#broker/listener/listener.ts';
+import type { ListenerOptions } from '#broker/listener/listener.ts';
+import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import type { Caller, Callers } from './caller.ts';
@@ -33,6 +36,7 @@ export interface AdminServerOptions {
   trustedProxies?: readonly string[];
   /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
   rate?: number;
+  timeouts?: ListenerOptions['timeouts'];
   /** Told of every error that a request ended with, to be logged. */
   onError?: (
     error: unknown,
@@ -51,14 +55,13 @@ export interface AdminServerOptions {
 export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations];
 
 const MAX_BODY = 256 * 1024;
-/** As on the main listener: Node's own are minutes. */
-const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 1_000 };
 const MAX_HEADERS = 16 * 1024;
 const MAX_CONNECTIONS = 1000;
 
 /** The admin door: a listener of its own, apart from that of customers. */
 export class AdminServer {
   readonly #app: FastifyInstance;
+  readonly #listener: Listener;
   readonly #options: AdminServerOptions;
   readonly #idempotency: Idempotency;
   readonly #rate: Rate;
@@ -72,25 +75,32 @@ export class AdminServer {
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Rate({ perMinute: options.rate ?? 600 });
     this.#documents = JSON.stringify(openApiDocument(OPERATIONS, options.version));
-    const settings = { ...TIMEOUTS, maxHeaderSize: MAX_HEADERS, insecureHTTPParser: false, joinDuplicateHeaders: true };
-    const common = {
+    const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
+    let listener: Listener | undefined;
+    const app = fastify({
       bodyLimit: MAX_BODY,
-      requestTimeout: TIMEOUTS.requestTimeout,
-      keepAliveTimeout: TIMEOUTS.keepAliveTimeout,
-      trustProxy: options.trustedProxies?.length ? [...options.trustedProxies] : false,
+      trustProxy: trust ?? false,
       genReqId: () => `urn:uuid:${randomUUID()}`,
       // Requests under way are answered while the door closes.
       return503OnClosing: false,
-      forceCloseConnections: 'idle' as const,
-      clientErrorHandler: refuseUnparsable,
+      // The listener does it.
+      clientErrorHandler: () => {},
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#refuse(error, request, reply),
-    };
-    const app = (
-      options.tls
-        ? fastify({ ...common, https: { ...settings, ...options.tls, minVersion: 'TLSv1.2' } })
-        : fastify({ ...common, http: settings })
-    ) as FastifyInstance;
-    app.server.maxConnections = MAX_CONNECTIONS;
+      serverFactory: (handle) => {
+        listener = new Listener({
+          handle,
+          refuse: refuseBroken,
+          refuseUnparsable: (why) => rawAnswer(REFUSALS[why]),
+          tls: options.tls,
+          maxHeaderSize: MAX_HEADERS,
+          maxConnections: MAX_CONNECTIONS,
+          isTrusted: trust === undefined ? undefined : (address) => trust(address, 0),
+          timeouts: options.timeouts,
+        });
+        return listener.server;
+      },
+    });
+    this.#listener = listener!;
     app.removeContentTypeParser('text/plain');
     app.addHook('onRequest', async (request, reply) => {
       void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
@@ -106,17 +116,14 @@ export class AdminServer {
 
   /** @returns the port in use */
   async listen(host: string, port: number): Promise<number> {
-    await this.#app.listen({ host, port });
-    return (this.#app.server.address() as AddressInfo).port;
+    await this.#app.ready();
+    return this.#listener.listen(host, port);
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
   async close(graceMs: number): Promise<void> {
-    const late = setTimeout(() => this.#app.server.closeAllConnections(), graceMs);
-    // A connection whose answer is under way now would be kept, and hold up the end, for this long.
-    this.#app.server.keepAliveTimeout = 1;
+    await this.#listener.close(graceMs);
     await this.#app.close();
-    clearTimeout(late);
   }
 
   #add(app: FastifyInstance, operation: Operation): void {
@@ -302,26 +309,20 @@ function missing(request: FastifyRequest): Problem {
   return new Problem('method-not-allowed', `This resource has ${found.methods.join(', ')}`, { allow: found.methods });
 }
 
-/** What Node's parser refuses never becomes a request; it is answered by hand. */
-function refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const problem = unparsable(error.code);
-  const body = JSON.stringify(problem.body(`urn:uuid:${randomUUID()}`));
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'Content-Type: application/problem+json',
-    'Cache-Control: no-store',
-    'Connection: close',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+function rawAnswer(problem: Problem): { status: number; type: string; body: string } {
+  return { status: problem.status, type: 'application/problem+json', body: JSON.stringify(problem.body(`urn:uuid:${randomUUID()}`)) };
 }
 
-function unparsable(code: string | undefined): Problem {
-  if (code === 'HPE_HEADER_OVERFLOW') return new Problem('header-fields-too-large', 'The headers are larger than 16384 bytes');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout', 'The request took too long');
-  return new Problem('malformed-request', 'The request is not valid HTTP/1.1');
+function refuseBroken(why: Broken, _request: IncomingMessage, response: ServerResponse): void {
+  const { status, type, body } = rawAnswer(
+    why === 'rules' ? REFUSALS.syntax : new Problem('malformed-request', 'This expectation cannot be met'),
+  );
+  response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store', 'Content-Length': Buffer.byteLength(body) }).end(body);
 }
+
+const REFUSALS: Readonly<Record<Unparsable, Problem>> = {
+  headers: new Problem('header-fields-too-large', `The headers are larger than ${MAX_HEADERS} bytes`),
+  timeout: new Problem('request-timeout', 'The request took too long'),
+  syntax: new Problem('malformed-request', 'The request is not valid HTTP/1.1'),
+  connect: new Problem('method-not-allowed', 'CONNECT is not supported', { allow: [] }),
+};

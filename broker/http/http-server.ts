@@ -1,11 +1,11 @@
-import { STATUS_CODES, createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
 import proxyAddr from 'proxy-addr';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
+import { Listener } from '#broker/listener/listener.ts';
+import type { ListenerOptions } from '#broker/listener/listener.ts';
+import type { Unparsable } from '#broker/listener/refusal.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { pathOf } from './target.ts';
@@ -22,25 +22,23 @@ export interface HttpServerOptions {
   onUntrustedProxy?: (address: string) => void;
   /** Most connections open at once. Default 10,000. */
   maxConnections?: number;
-  /** ms; for tests, which have no 15 s. */
-  timeouts?: Partial<typeof TIMEOUTS>;
+  /** Most of one address, or IPv6 /64. Default a tenth of `maxConnections`, 64 at least. */
+  maxPerAddress?: number | undefined;
+  timeouts?: ListenerOptions['timeouts'];
   /** Told of every error that a request ended with, to be logged. */
   onError?: (error: unknown, request: { method: string; path: string; address: string }) => void;
 }
 
-/** Node's defaults (60 s, 300 s, each 30 s) let slow clients hold sockets for minutes. */
-const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 65_000 };
 const MAX_HEADERS = 8 * 1024;
 
 /** The HTTP door: finds the route, and turns every error into an OAuth error body. */
 export class HttpServer {
-  readonly #server: Server;
+  readonly #listener: Listener;
   readonly #options: HttpServerOptions;
   /** Exact paths, each with its methods. */
   readonly #routes = new Map<string, Route[]>();
   readonly #prefixes: Route[] = [];
   readonly #trust: ((address: string, hop: number) => boolean) | undefined;
-  #draining = false;
   #toldOfProxy = false;
 
   constructor(options: HttpServerOptions) {
@@ -50,66 +48,42 @@ export class HttpServer {
       else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
     }
     this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
-    const settings: ServerOptions = {
-      ...TIMEOUTS,
-      ...options.timeouts,
+    const trust = this.#trust;
+    this.#listener = new Listener({
+      handle: (request, response) => this.#serve(request, response),
+      refuse: (why, request, response) =>
+        this.#answer(
+          { request, response, address: this.#addressOf(request) },
+          new PosternError('invalid_request', why === 'rules' ? 'The request is not valid HTTP/1.1' : 'This expectation cannot be met'),
+          undefined,
+        ),
+      refuseUnparsable: (why) => {
+        const error = REFUSALS[why];
+        return { status: error.status, type: 'application/json', body: errorBody(error, options.errors) };
+      },
+      tls: options.tls,
       maxHeaderSize: MAX_HEADERS,
-      noDelay: true,
-      keepAlive: true,
-      insecureHTTPParser: false,
-      // By default Node shows the first of two Authorization or Content-Type headers and hides the other; joined, they are refused.
-      joinDuplicateHeaders: true,
-      // Node would answer by itself, with no body and no Cache-Control: see refuseBrokenRules.
-      requireHostHeader: false,
-    };
-    const listener = (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response);
-    this.#server = options.tls
-      ? createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener)
-      : createServer(settings, listener);
-    this.#server.maxConnections = options.maxConnections ?? 10_000;
-    this.#server.on('clientError', (error, socket) => this.#refuseUnparsable(error, socket as Socket));
-    // An unknown expectation (RFC 9110 §10.1.1) and a CONNECT get an answer too.
-    this.#server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
-      this.#answer({ request, response, address: '' }, new PosternError('invalid_request', 'This expectation cannot be met'), undefined),
-    );
-    this.#server.on('connect', (_request, socket) =>
-      (socket as Socket).end(rawReply(new PosternError('method_not_allowed', 'CONNECT is not supported'), options.errors)),
-    );
+      maxConnections: options.maxConnections ?? 10_000,
+      maxPerAddress: options.maxPerAddress,
+      isTrusted: trust === undefined ? undefined : (address) => trust(address, 0),
+      timeouts: options.timeouts,
+    });
   }
 
   /** @returns the port in use */
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      // Node's backlog of 511 resets connections when a thousand clients come at once.
-      this.#server.listen({ port, host, backlog: 4096 }, () => {
-        this.#server.off('error', reject);
-        resolve((this.#server.address() as AddressInfo).port);
-      });
-    });
+    return this.#listener.listen(host, port);
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
   close(graceMs: number): Promise<void> {
-    this.#draining = true;
-    // A connection whose answer is under way now would be kept, and hold up the end, for this long.
-    this.#server.keepAliveTimeout = 1;
-    return new Promise((resolve) => {
-      const late = setTimeout(() => this.#server.closeAllConnections(), graceMs);
-      this.#server.close(() => {
-        clearTimeout(late);
-        resolve();
-      });
-      this.#server.closeIdleConnections();
-    });
+    return this.#listener.close(graceMs);
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    if (this.#draining) response.setHeader('Connection', 'close');
     const call: Call = { request, response, address: this.#addressOf(request) };
     let route: Route | undefined;
     try {
-      refuseBrokenRules(request);
       route = this.#route(request);
       const handling = route.handle(call);
       if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(call, error, route));
@@ -161,22 +135,6 @@ export class HttpServer {
     if (route?.refuse && !response.headersSent) route.refuse(call, known);
     else replyError(request, response, known, this.#options.errors);
   }
-
-  /** What Node's parser refuses never becomes a request; it is answered by hand. */
-  #refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (!socket.writable || error.code === 'ECONNRESET') {
-      socket.destroy();
-      return;
-    }
-    socket.end(rawReply(unparsable(error.code), this.#options.errors));
-  }
-}
-
-/** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
-function refuseBrokenRules({ httpVersion, headers: { host } }: IncomingMessage): void {
-  const allowed = httpVersion === '1.1' ? host !== undefined : httpVersion === '1.0';
-  // No host name has a comma; repeated headers are joined by one.
-  if (!allowed || host?.includes(',')) throw new PosternError('invalid_request', 'The request is not valid HTTP/1.1');
 }
 
 class MethodNotAllowed extends PosternError {
@@ -188,23 +146,9 @@ class MethodNotAllowed extends PosternError {
   }
 }
 
-function unparsable(code: string | undefined): PosternError {
-  if (code === 'HPE_HEADER_OVERFLOW') return new PosternError('header_fields_too_large', 'The request headers are too large');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new PosternError('request_timeout', 'The request took too long');
-  return new PosternError('invalid_request', 'The request is not valid HTTP/1.1');
-}
-
-function rawReply(error: PosternError, dialect: ErrorDialect): string {
-  const body = errorBody(error, dialect);
-  return [
-    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
-    // RFC 9110 §15.5.6: a 405 names what may be used; for CONNECT that is nothing.
-    ...(error.status === 405 ? ['Allow: '] : []),
-    'Content-Type: application/json',
-    'Cache-Control: no-store',
-    'Connection: close',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    '',
-    body,
-  ].join('\r\n');
-}
+const REFUSALS: Readonly<Record<Unparsable, PosternError>> = {
+  headers: new PosternError('header_fields_too_large', 'The request headers are too large'),
+  timeout: new PosternError('request_timeout', 'The request took too long'),
+  syntax: new PosternError('invalid_request', 'The request is not valid HTTP/1.1'),
+  connect: new PosternError('method_not_allowed', 'CONNECT is not supported'),
+};

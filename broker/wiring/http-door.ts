@@ -47,6 +47,7 @@ export function httpDoor(config: Config, log: Logger, { verifier, issuance, read
           'until then everybody behind it shares one allowance of wrong credentials',
       ),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
+    maxPerAddress: config.POSTERN_MAX_CONNECTIONS_PER_ADDRESS,
     onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
   });
 }

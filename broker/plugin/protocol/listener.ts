@@ -8,6 +8,10 @@ import type { Certificate } from './certificate.ts';
 import type { PluginEnv } from './handshake.ts';
 import type { Peer } from './peer.ts';
 
+/** Vault opens one for a process; a few more live for a moment while it starts anew. Whoever opens others gets no further. */
+const MAX_CONNECTIONS = 64;
+/** ms; Node's own is two minutes. */
+const HANDSHAKE = 5_000;
 /** What a Unix socket's address holds, on the narrowest system. Bytes. */
 const MAX_PATH = 103;
 
@@ -39,7 +43,9 @@ export async function listen(
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['h2'],
+    handshakeTimeout: HANDSHAKE,
   });
+  server.maxConnections = MAX_CONNECTIONS;
   server.on('tlsClientError', () => log.warn('a connection was refused: it has not shown the certificate of our Vault'));
   server.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());

@@ -1,0 +1,225 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { Connections } from './connections.ts';
+import type { Connection } from './connections.ts';
+import { refusal } from './refusal.ts';
+import type { Broken, RawAnswer, Unparsable } from './refusal.ts';
+
+export interface ListenerOptions {
+  /** Runs one request, whose answer it ends; of one connection the next when that is sent. */
+  handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Answers, in place of `handle`, a request that is no good whatever it asks. */
+  refuse: (why: Broken, request: IncomingMessage, response: ServerResponse) => void;
+  /** The answer to what never became a request. */
+  refuseUnparsable: (why: Unparsable) => RawAnswer;
+  /** PEM. */
+  tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Bytes. */
+  maxHeaderSize: number;
+  /** Most connections open at once. */
+  maxConnections: number;
+  /** Most of one address, or IPv6 /64. Default a tenth of `maxConnections`, 64 at least. */
+  maxPerAddress?: number | undefined;
+  /** Whether a peer is a proxy of ours, for which the limits of a network don't count. */
+  isTrusted?: ((address: string) => boolean) | undefined;
+  /** ms; for tests, which have no 15 s. */
+  timeouts?: Partial<typeof TIMEOUTS> | undefined;
+}
+
+/** ms. Node's own (60 s, 300 s, each 30 s, and none for answers) let slow clients hold sockets and memory for minutes or for ever. */
+const TIMEOUTS = {
+  headersTimeout: 5_000,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 65_000,
+  /** A kept connection without a request while half of all places are taken. */
+  crowdedTimeout: 5_000,
+  /** An answer that the client doesn't read. */
+  unreadTimeout: 10_000,
+};
+
+/** Requests of one connection that may wait for the answer to the one before; who sends more without reading is cut off. */
+const MAX_HELD = 8;
+
+/**
+ * What every HTTP door of ours listens by: the limits on asking and on answering. A connection has one request in work, and
+ * the next begins when the answer has left this process, so that nobody can pile up answers which they don't read.
+ */
+export class Listener {
+  readonly server: Server;
+  readonly #options: ListenerOptions;
+  readonly #connections: Connections;
+  readonly #ofSocket = new WeakMap<Socket, Connection>();
+  /** TLS only: by the peer's address and port, until the handshake is done. */
+  readonly #shakingHands = new Map<string, Connection>();
+  #draining = false;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    const { unreadTimeout, crowdedTimeout, ...timeouts } = { ...TIMEOUTS, ...options.timeouts };
+    const settings: ServerOptions = {
+      ...timeouts,
+      maxHeaderSize: options.maxHeaderSize,
+      noDelay: true,
+      keepAlive: true,
+      insecureHTTPParser: false,
+      // By default Node shows the first of two Authorization or Content-Type headers and hides the other; joined, they are refused.
+      joinDuplicateHeaders: true,
+      // Node would answer by itself, with no body and no Cache-Control.
+      requireHostHeader: false,
+    };
+    this.#connections = new Connections({
+      max: options.maxConnections,
+      maxPerAddress: options.maxPerAddress,
+      isTrusted: options.isTrusted,
+      unreadMs: unreadTimeout,
+      idleMs: timeouts.keepAliveTimeout,
+      crowdedIdleMs: crowdedTimeout,
+      monotonic: () => performance.now(),
+    });
+    const { tls, handle, refuse } = options;
+    const turn = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#takeTurn(request, response, breaksRules(request) ? refuseRules : handle);
+    const refuseRules: ListenerOptions['handle'] = (request, response) => refuse('rules', request, response);
+    const refuseExpectation: ListenerOptions['handle'] = (request, response) => refuse('expectation', request, response);
+    this.server = tls
+      ? createTlsServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: timeouts.headersTimeout }, turn)
+      : createServer(settings, turn);
+    this.server.on('connection', (socket: Socket) => this.#admit(socket, tls !== undefined));
+    this.server.on('secureConnection', (socket: Socket) => this.#greet(socket));
+    this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+      this.#takeTurn(request, response, refuseExpectation),
+    );
+    this.server.on('clientError', (error, socket) => this.#refuseUnparsable(error, socket as Socket));
+    // Node has let go of this connection, its time-outs included.
+    this.server.on('connect', (_request, socket) => this.#refuse('connect', socket as Socket));
+    const sweeping = setInterval(() => this.#connections.sweep(), timeouts.connectionsCheckingInterval).unref();
+    this.server.once('close', () => clearInterval(sweeping));
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** @returns the port in use */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      // Node's backlog of 511 resets connections when a thousand clients come at once.
+      this.server.listen({ port, host, backlog: 4096 }, () => {
+        this.server.off('error', reject);
+        resolve((this.server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
+  close(graceMs: number): Promise<void> {
+    this.#draining = true;
+    // A connection whose answer is under way now would be kept, and hold up the end, for this long.
+    this.server.keepAliveTimeout = 1;
+    return new Promise((resolve) => {
+      const late = setTimeout(() => this.server.closeAllConnections(), graceMs);
+      this.server.close(() => {
+        clearTimeout(late);
+        resolve();
+      });
+      this.server.closeIdleConnections();
+    });
+  }
+
+  #admit(socket: Socket, secure: boolean): void {
+    const connection = this.#connections.add(socket);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#ofSocket.set(socket, connection);
+    if (!secure) return;
+    const peer = peerOf(socket);
+    this.#shakingHands.set(peer, connection);
+    socket.once('close', () => this.#shakingHands.delete(peer));
+  }
+
+  /** From now on this one stands for the connection. */
+  #greet(socket: Socket): void {
+    const peer = peerOf(socket);
+    const connection = this.#shakingHands.get(peer);
+    if (connection === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#shakingHands.delete(peer);
+    connection.socket = socket;
+    this.#ofSocket.set(socket, connection);
+  }
+
+  #takeTurn(request: IncomingMessage, response: ServerResponse, handle: ListenerOptions['handle']): void {
+    const connection = this.#ofSocket.get(request.socket);
+    if (connection === undefined || request.socket.destroyed) return;
+    const begin = (): void => {
+      connection.last = response;
+      if (this.#draining || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
+      handle(request, response);
+    };
+    if (isOver(connection.last)) {
+      begin();
+      return;
+    }
+    if (connection.held.length >= MAX_HELD) {
+      cutOff(request.socket);
+      return;
+    }
+    connection.held.push(begin);
+    if (connection.held.length === 1) this.#whenOver(connection);
+  }
+
+  #whenOver(connection: Connection): void {
+    connection.last?.once('close', () => {
+      if (connection.socket.destroyed) {
+        connection.held.length = 0;
+        return;
+      }
+      connection.held.shift()?.();
+      if (connection.held.length > 0) this.#whenOver(connection);
+    });
+  }
+
+  /** What Node's parser refuses never becomes a request; it is answered by hand. */
+  #refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
+    // No answer to what is not HTTP: a connection reset, a TLS handshake that failed.
+    if (!socket.writable || !/^(HPE|ERR_HTTP)_/.test(error.code ?? '')) socket.destroy();
+    else if (error.code === 'HPE_HEADER_OVERFLOW') this.#refuse('headers', socket);
+    else this.#refuse(error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'timeout' : 'syntax', socket);
+  }
+
+  #refuse(why: Unparsable, socket: Socket): void {
+    socket.end(refusal(this.#options.refuseUnparsable(why)));
+  }
+}
+
+function isOver(response: ServerResponse | undefined): boolean {
+  return response === undefined || response.writableFinished || response.destroyed;
+}
+
+/** What Node's parser lets pass and RFC 9112 does not (§2.3, §3.2): a foreign version, and any number of Hosts but one. */
+function breaksRules({ httpVersion, headers: { host } }: IncomingMessage): boolean {
+  const allowed = httpVersion === '1.1' ? host !== undefined : httpVersion === '1.0';
+  // No host name has a comma; repeated headers are joined by one.
+  return !allowed || host?.includes(',') === true;
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** Destroys it, and spares us the rest of what was read with this request: a thousand more may be in the same 64 KiB. */
+function cutOff(socket: Socket): void {
+  socket.destroy();
+  const { parser } = socket as Socket & { parser?: { onIncoming?: unknown } };
+  // Node's own hook for each parsed request, in all its versions; where it is gone, each is turned away by the check above.
+  if (parser?.onIncoming) parser.onIncoming = () => 0;
+}

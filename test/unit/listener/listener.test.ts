@@ -1,0 +1,181 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, expect, test } from 'vitest';
+import { Listener } from '#broker/listener/listener.ts';
+import type { ListenerOptions } from '#broker/listener/listener.ts';
+import { makeCertificates } from '#test/conformance/certificate.ts';
+
+const open: { close(): unknown }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one.close();
+});
+
+type Handle = (request: IncomingMessage, response: ServerResponse) => void;
+const HELLO: Handle = (_request, response) => void response.end('hello');
+
+async function stage(handle: Handle = HELLO, options: Partial<ListenerOptions> = {}) {
+  let begun = 0;
+  const listener = new Listener({
+    handle: (request, response) => {
+      begun++;
+      handle(request, response);
+    },
+    refuse: (why, _request, response) => void response.writeHead(400).end(why),
+    refuseUnparsable: (why) => ({ status: why === 'connect' ? 405 : 400, type: 'text/plain', body: why }),
+    maxHeaderSize: 8192,
+    maxConnections: 1000,
+    ...options,
+  });
+  const port = await listener.listen('127.0.0.1', 0);
+  open.push({ close: () => listener.close(0) });
+  return { listener, port, begun: () => begun };
+}
+
+interface Client {
+  readonly socket: Socket;
+  said: string;
+  closed: boolean;
+}
+
+async function client(port: number, options: { reads?: boolean; from?: string; tls?: string } = {}): Promise<Client> {
+  const { reads = true, from = '127.0.0.1', tls } = options;
+  const raw = connect({ host: '127.0.0.1', port, localAddress: from, allowHalfOpen: true });
+  const socket = tls === undefined ? raw : connectTls({ socket: raw, ca: tls, servername: 'localhost' });
+  const made: Client = { socket, said: '', closed: false };
+  socket.on('error', () => {});
+  for (const end of ['end', 'close']) socket.on(end, () => (made.closed = true));
+  if (reads) socket.on('data', (chunk: Buffer) => (made.said += chunk.toString()));
+  await new Promise((resolve) => socket.once(tls === undefined ? 'connect' : 'secureConnect', resolve).once('close', resolve));
+  open.push({ close: () => socket.destroy() });
+  return made;
+}
+
+const GET = 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n';
+const answersOf = ({ said }: Client): number => said.split('HTTP/1.1 200').length - 1;
+
+describe('requests sent without waiting', () => {
+  test('are begun one after the other, each when the answer before is sent', async () => {
+    let atOnce = 0;
+    let most = 0;
+    const s = await stage((request, response) => {
+      most = Math.max(most, ++atOnce);
+      setTimeout(() => {
+        atOnce--;
+        response.end(request.url);
+      }, 5);
+    });
+    const one = await client(s.port);
+    one.socket.write(Array.from({ length: 8 }, (_, n) => GET.replace('/x', `/${n}`)).join(''));
+    await expect.poll(() => answersOf(one)).toBe(8);
+    expect(most).toBe(1);
+    expect([...one.said.matchAll(/\r\n\r\n\/(\d)/g)].map(([, n]) => n).join('')).toBe('01234567');
+    one.socket.write(GET);
+    await expect.poll(() => answersOf(one)).toBe(9);
+  });
+
+  test('with bodies that come later are answered in their order', async () => {
+    const s = await stage((request, response) => {
+      let body = '';
+      request.on('data', (chunk: Buffer) => (body += chunk.toString())).on('end', () => setTimeout(() => response.end(`<${body}>`), 5));
+    });
+    const one = await client(s.port);
+    const post = 'POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n';
+    one.socket.write(`${post}abc${post}de`);
+    await sleep(20);
+    one.socket.write(`f${GET}`);
+    await expect.poll(() => answersOf(one)).toBe(3);
+    expect(one.said.match(/<.*?>/g)).toEqual(['<abc>', '<def>', '<>']);
+  });
+
+  test('a thousand in one piece: the connection is cut, and little of it begun', async () => {
+    const s = await stage((_request, response) => void setTimeout(() => response.end('x'), 50));
+    const one = await client(s.port);
+    one.socket.write(GET.repeat(1000));
+    await expect.poll(() => one.closed).toBe(true);
+    await sleep(100);
+    expect(s.begun()).toBeLessThanOrEqual(9);
+  });
+
+  test('answers of 64 KiB that nobody reads: no more than a few are made, and the connection ends after a time', async () => {
+    const body = Buffer.alloc(64 * 1024, 'x');
+    const s = await stage((_request, response) => void response.end(body), {
+      timeouts: { unreadTimeout: 500, connectionsCheckingInterval: 100 },
+    });
+    const one = await client(s.port, { reads: false });
+    const writing = setInterval(() => one.socket.write(GET), 1);
+    await expect.poll(() => s.listener.connections, { timeout: 15_000 }).toBe(0);
+    clearInterval(writing);
+    // What the kernel's buffers on both sides take, and one more.
+    const made = s.begun();
+    expect(made).toBeLessThan(200);
+    await sleep(300);
+    expect(s.begun()).toBe(made);
+  }, 20_000);
+});
+
+describe('connections that are not used', () => {
+  test('CONNECT, a bad request: one who does not close is cut off', async () => {
+    const s = await stage(HELLO, { timeouts: { connectionsCheckingInterval: 100 } });
+    const all = await Promise.all([client(s.port), client(s.port)]);
+    all[0]!.socket.write('CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n');
+    all[1]!.socket.write('GARBAGE\r\n\r\n');
+    await expect.poll(() => all.map(({ said }) => said.slice(9, 12))).toEqual(['405', '400']);
+    await expect.poll(() => s.listener.connections, { timeout: 10_000 }).toBe(0);
+  }, 15_000);
+
+  test('TLS: those that never shake hands are counted, and cut off', async () => {
+    await using certificates = await makeCertificates();
+    const [cert, key, ca] = await Promise.all(
+      [certificates.certFile, certificates.keyFile, certificates.caFile].map((file) => readFile(file, 'utf8')),
+    );
+    const s = await stage(HELLO, {
+      tls: { cert: cert!, key: key! },
+      maxPerAddress: 5,
+      timeouts: { headersTimeout: 700, connectionsCheckingInterval: 100 },
+    });
+    await Promise.all(Array.from({ length: 20 }, () => client(s.port, { from: '127.0.0.9' })));
+    await expect.poll(() => s.listener.connections).toBe(5);
+    const good = await client(s.port, { tls: ca! });
+    good.socket.write(GET);
+    await expect.poll(() => answersOf(good)).toBe(1);
+    await expect.poll(() => s.listener.connections, { timeout: 5000 }).toBe(1);
+    good.socket.end();
+    await expect.poll(() => s.listener.connections).toBe(0);
+  });
+
+  test('one network fills its own places, and a good client of another is served', async () => {
+    const s = await stage(HELLO, { maxConnections: 50, maxPerAddress: 20 });
+    const crowd: Client[] = [];
+    for (let n = 0; n < 60; n++) crowd.push(await client(s.port, { from: '127.0.0.7' }));
+    await expect.poll(() => s.listener.connections).toBe(20);
+    const good = await client(s.port);
+    good.socket.write(GET);
+    await expect.poll(() => answersOf(good)).toBe(1);
+  });
+
+  test('nine tenths full: an answer ends its connection', async () => {
+    const s = await stage(HELLO, { maxConnections: 10, maxPerAddress: 10 });
+    const all = await Promise.all(Array.from({ length: 9 }, () => client(s.port)));
+    await expect.poll(() => s.listener.connections).toBe(9);
+    all[0]!.socket.write(GET);
+    await expect.poll(() => all[0]!.said).toMatch(/connection: close/i);
+    all[0]!.socket.end();
+    await expect.poll(() => s.listener.connections).toBe(8);
+    all[1]!.socket.write(GET);
+    await expect.poll(() => all[1]!.said).toMatch(/connection: keep-alive/i);
+  });
+});
+
+test('a request without Host, with two, or of HTTP/1.2 is refused', async () => {
+  const s = await stage();
+  for (const bad of ['GET / HTTP/1.1\r\n\r\n', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n']) {
+    const one = await client(s.port);
+    one.socket.write(bad);
+    await expect.poll(() => one.said).toMatch(/^HTTP\/1\.1 400 [^]*rules/);
+  }
+  expect(s.begun()).toBe(0);
+});
