@@ -62,7 +62,7 @@ const unchanging = new WeakMap<Served, string>();
 export function granted(attempt: Attempt, served: Served, expiresIn: number): string {
   let rest = unchanging.get(served);
   if (rest === undefined) {
-    rest = restOf(attempt.trace, served);
+    rest = restOf(served);
     unchanging.set(served, rest);
   }
   return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
@@ -87,15 +87,15 @@ function isoTime(): string {
 }
 
 /** The members from `client_id` on, with the closing brace. */
-function restOf({ grant }: Trace, { token, from }: Served): string {
+function restOf({ grant, token, from }: Served): string {
   const rest: Partial<ExchangeEvent> = {
-    client_id: grant?.clientId,
-    tenant: grant?.tenant,
-    api: grant?.api,
-    audience: grant?.audience,
+    client_id: grant.clientId,
+    tenant: grant.tenant,
+    api: grant.api,
+    audience: grant.audience,
     scope: token.scope,
-    organization: grant?.organization,
-    source: from === 'source' ? grant?.source : from,
+    organization: grant.organization,
+    source: from === 'source' ? grant.source : from,
     token_sha256: token.sha256,
   };
   return JSON.stringify(rest).slice(1);

@@ -46,7 +46,7 @@ export function verifyRoutes(options: VerifyEndpointOptions): Route[] {
       startedAt,
     });
     const allow = (demand: Demand, served: Served): void => {
-      const allowed = allowedBy(served, trace);
+      const allowed = allowedBy(served);
       requireScopes(demand, allowed);
       // First, so that no token goes out of which the audit knows nothing.
       options.audit.write(granted(attempt(), served, served.token.remaining(now())));
@@ -91,14 +91,14 @@ interface Allowed {
 const allowed = new WeakMap<Served, Allowed>();
 const PRINTABLE = /^[\x20-\x7e]*$/;
 
-function allowedBy(served: Served, trace: Trace): Allowed {
+function allowedBy(served: Served): Allowed {
   let known = allowed.get(served);
   if (known === undefined) {
-    const { token } = served;
+    const { token, grant } = served;
     // Replies of one turn are written one after the other: a header that Node refuses would hold up all behind it.
     if (!PRINTABLE.test(token.reveal() + token.scope))
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
-        detail: `the stored token of ${trace.grant?.tenant} for ${trace.grant?.api} is none: delete it from the token cache`,
+        detail: `the stored token of ${grant.tenant} for ${grant.api} is none: delete it from the token cache`,
       });
     known = {
       scopes: new Set(token.scope.split(' ')),
@@ -106,7 +106,7 @@ function allowedBy(served: Served, trace: Trace): Allowed {
         'Authorization',
         `Bearer ${token.reveal()}`,
         'X-Postern-Tenant',
-        trace.grant?.tenant ?? '',
+        grant.tenant,
         'X-Postern-Scope',
         token.scope,
         'Cache-Control',

@@ -20,6 +20,8 @@ export type ServedFrom = 'memory' | 'store' | 'source';
 export interface Served {
   readonly token: Token;
   readonly from: ServedFrom;
+  /** What it was issued under. */
+  readonly grant: AuthorizedGrant;
 }
 
 export interface TokenCacheOptions extends Clocks {
@@ -235,7 +237,7 @@ export class TokenCache {
         this.#good(stored.token, now, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
-        return { token: stored.token, from: 'store' };
+        return { token: stored.token, from: 'store', grant };
       }
       if (stored.lease?.paused && stored.lease.until > now) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
@@ -251,7 +253,7 @@ export class TokenCache {
         if (version !== undefined) {
           const token = await this.#issue(grant, stored.token, version);
           // Revoked while it was being stored: another replica served it already.
-          if (!this.#isRevoked(token)) return { token, from: 'source' };
+          if (!this.#isRevoked(token)) return { token, from: 'source', grant };
         }
       }
       if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });

@@ -2,6 +2,7 @@ import type { ApiCatalog, GrantRequest } from '#broker/authorization/documents.t
 import type { Authorization, AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Credential, CredentialVerifier } from '#broker/credential/verifiers.ts';
+import { PosternError } from '#broker/error.ts';
 import type { Served, TokenCache } from './cache.ts';
 import type { EarlyReading, TokenStore } from './store.ts';
 
@@ -13,7 +14,13 @@ export interface ExchangeOptions {
   store: TokenStore;
 }
 
-/** What an exchange learnt before it ended, well or badly: for the audit. */
+/** What is asked for, and who the caller says it is. */
+export interface ExchangeRequest extends GrantRequest {
+  /** Must be that of the identity; undefined where the credential alone says it. */
+  readonly clientId?: string | undefined;
+}
+
+/** What an exchange learnt before it ended, well or badly: for the audit, which alone reads it. */
 export interface Trace {
   identity?: Identity;
   grant?: AuthorizedGrant;
@@ -33,10 +40,11 @@ export class Exchange {
    * @returns at once when all is remembered, else a promise.
    * @throws {PosternError}
    */
-  run(credential: Credential, request: GrantRequest, address: string, trace: Trace): Served | Promise<Served> {
+  run(credential: Credential, request: ExchangeRequest, address: string, trace: Trace): Served | Promise<Served> {
     const identity = this.#options.verified.verify(credential, address);
     if (identity instanceof Promise) return this.#runAnew(identity, request, trace);
     trace.identity = identity;
+    requireClient(identity, request);
     const grant = this.#options.authorization.authorize(identity, request);
     if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace);
     trace.grant = grant;
@@ -44,9 +52,10 @@ export class Exchange {
   }
 
   /** The credential was unseen, so its grants are too: the token is looked for while they are read. */
-  async #runAnew(verifying: Promise<Identity>, request: GrantRequest, trace: Trace): Promise<Served> {
+  async #runAnew(verifying: Promise<Identity>, request: ExchangeRequest, trace: Trace): Promise<Served> {
     const identity = await verifying;
     trace.identity = identity;
+    requireClient(identity, request);
     const early = this.#readEarly(identity, request);
     return this.#runAuthorizing(identity, this.#options.authorization.authorize(identity, request), trace, early);
   }
@@ -77,4 +86,10 @@ export class Exchange {
     reading.catch(() => {});
     return reading;
   }
+}
+
+/** Before anything is issued, and metered. A client_id beside a credential that names none decides nothing; a wrong one is a mistake. */
+function requireClient({ clientId }: Identity, request: ExchangeRequest): void {
+  if (request.clientId !== undefined && request.clientId !== clientId)
+    throw new PosternError('invalid_request', "client_id is not that of the subject_token's tenant: leave it out");
 }

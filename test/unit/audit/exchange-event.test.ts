@@ -9,11 +9,12 @@ import { grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 
 const JWT = 'eyJ.canary.sig';
-const servedFrom = (from: ServedFrom): Served => ({ token: new Token(JWT, 'read:all', 1000, 2000), from });
+const GRANT = await grantOf({ tenant: tenantOf({ organization: 'org_acme' }) });
+const servedFrom = (from: ServedFrom): Served => ({ token: new Token(JWT, 'read:all', 1000, 2000), from, grant: GRANT });
 const parse = (line: string) => JSON.parse(line) as Record<string, unknown>;
 
 async function attemptOf(over: Partial<Attempt> = {}): Promise<Attempt> {
-  const grant = await grantOf({ tenant: tenantOf({ organization: 'org_acme' }) });
+  const grant = GRANT;
   return {
     clientId: 'acme-role-id',
     audience: grant.audience,
@@ -73,7 +74,7 @@ describe('granted', () => {
     const globex = await grantOf({ identity: { tenant: 'globex', clientId: 'globex-role-id' } });
     const acme = parse(granted(await attemptOf(), servedFrom('memory'), 1));
     const other = parse(
-      granted(await attemptOf({ trace: { identity: identityOf({ tenant: 'globex' }), grant: globex } }), servedFrom('memory'), 1),
+      granted(await attemptOf({ trace: { identity: identityOf({ tenant: 'globex' }) } }), { ...servedFrom('memory'), grant: globex }, 1),
     );
     expect([acme['tenant'], other['tenant'], other['client_id']]).toEqual(['acme', 'globex', 'globex-role-id']);
   });

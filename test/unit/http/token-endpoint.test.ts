@@ -12,7 +12,11 @@ import { identityOf } from '#test/unit/credential/identity.ts';
 const NOW = 1_800_000_000_000;
 const JWT = 'eyJhbGciOiJSUzI1NiJ9.canary-token.signature';
 const SECRET = 'canary-client-secret';
-const served: Served = { token: new Token(JWT, 'read:all', NOW / 1000, NOW / 1000 + 3600), from: 'memory' };
+const served: Served = {
+  token: new Token(JWT, 'read:all', NOW / 1000, NOW / 1000 + 3600),
+  from: 'memory',
+  grant: await grantOf(),
+};
 
 const open: HttpServer[] = [];
 afterEach(() => Promise.all(open.splice(0).map((server) => server.close(0))));
@@ -133,7 +137,7 @@ describe('the audit', () => {
   test('of a granted exchange: who, what, how long, and the token as its SHA-256', async () => {
     const grant = await grantOf();
     // As the cache does: one object a grant.
-    const own: Served = { ...served };
+    const own: Served = { ...served, grant };
     const s = await stage((_credential, _request, _address, trace) => {
       trace.identity = identityOf();
       trace.grant = grant;
@@ -241,13 +245,11 @@ describe('a token exchange (RFC 8693)', () => {
     expect(s.lines.join()).not.toContain('canary');
   });
 
-  test("another client_id than the tenant's is a mistake that is told; without a tenant there is none", async () => {
-    const s = await stage((_credential, _request, _address, trace) => {
-      trace.identity = identityOf();
-      return served;
-    });
-    expect((await s.post(form({ ...subject, client_id: 'acme-role-id' }))).status).toBe(200);
-    expect(JSON.parse((await s.post(form({ ...subject, client_id: 'globex-role-id' }))).body)).toMatchObject({ error: 'invalid_request' });
+  test('the client_id goes along, to be compared before anything is issued', async () => {
+    const s = await stage();
+    await s.post(form({ ...subject, client_id: 'acme-role-id' }));
+    await s.post(form({ ...subject, client_id: '' }));
+    expect(s.run.mock.calls.map(([, request]) => request.clientId)).toEqual(['acme-role-id', undefined]);
   });
 
   test.each([

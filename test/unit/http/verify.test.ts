@@ -26,7 +26,7 @@ type Run = Exchange['run'];
 
 async function stage({ outcome, scope = 'read:all write:all' }: { outcome?: Run; scope?: string } = {}) {
   const grant = await grantOf();
-  const served = { token: new Token(JWT, scope, NOW / 1000, NOW / 1000 + 3600), from: 'memory' as const };
+  const served = { token: new Token(JWT, scope, NOW / 1000, NOW / 1000 + 3600), from: 'memory' as const, grant };
   const run = vi.fn<Run>(
     outcome ??
       ((_credential, _request, _address, trace) => {
@@ -106,7 +106,7 @@ describe('a good key', () => {
     const s = await stage({
       outcome: async (_credential, _request, _address, trace) => {
         trace.grant = grant;
-        return { token: new Token(JWT, 'read:all', NOW / 1000, NOW / 1000 + 60), from: 'source' };
+        return { token: new Token(JWT, 'read:all', NOW / 1000, NOW / 1000 + 60), from: 'source', grant };
       },
     });
     expect((await s.ask()).headers).toMatchObject({ authorization: `Bearer ${JWT}`, 'x-postern-scope': 'read:all' });
@@ -258,7 +258,7 @@ describe('RFC 6750 §3', () => {
       outcome: (_credential, _request, _address, trace) => {
         trace.grant = grant;
         broken = !broken;
-        return { token: new Token(broken ? 'canary\r\nX-Evil: 1' : JWT, 'read:all', NOW / 1000, NOW / 1000 + 60), from: 'store' };
+        return { token: new Token(broken ? 'canary\r\nX-Evil: 1' : JWT, 'read:all', NOW / 1000, NOW / 1000 + 60), from: 'store', grant };
       },
     });
     const replies = await Promise.all(Array.from({ length: 10 }, () => s.ask()));

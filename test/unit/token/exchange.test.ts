@@ -81,6 +81,19 @@ test('a thousand first requests: one login, one reading, one token', async () =>
   expect([login.mock.calls.length, store.reads, issue.mock.calls.length]).toEqual([1, 1, 1]);
 });
 
+describe("a client_id that is not the credential's own", () => {
+  test('is refused before a token is issued, remembered or not, and the audit learns whose it was', async () => {
+    const { exchange, issue, run } = stage();
+    const trace: Trace = {};
+    const wrong = { ...requestOf(), clientId: 'globex-id' };
+    await expect(exchange.run(acme, wrong, ADDRESS, trace)).rejects.toMatchObject({ code: 'invalid_request' });
+    expect([issue.mock.calls.length, trace.identity?.tenant]).toEqual([0, 'acme']);
+    await run(acme);
+    expect(() => exchange.run(acme, wrong, ADDRESS, {})).toThrow('client_id is not that of');
+    expect(await exchange.run(acme, { ...requestOf(), clientId: trace.identity?.clientId }, ADDRESS, {})).toMatchObject({ from: 'memory' });
+  });
+});
+
 describe('a token in memory is given to nobody who may not have it', () => {
   test('not to a wrong secret', async () => {
     const { run } = stage();
