@@ -70,7 +70,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     components: {
       schemas: schemasOf(operations),
       securitySchemes: {
-        auth0: {
+        jwt: {
           type: 'http',
           scheme: 'bearer',
           bearerFormat: 'JWT',
@@ -97,7 +97,7 @@ function operationOf({ id, tag, summary, description, need, params, query, body,
     tags: [tag],
     summary,
     description: description === undefined ? said : `${description}\n\n${said}`,
-    security: [{ auth0: [need.permission] }, { vault: [] }],
+    security: [{ jwt: [need.permission] }, { vault: [] }],
     parameters: [...parametersOf('path', params), ...parametersOf('query', query), ...(repeatable ? [IDEMPOTENCY_PARAMETER] : [])],
     ...(body === undefined
       ? {}

@@ -7,9 +7,10 @@ import { createManagement } from './management.ts';
 export interface RotationOptions {
   /** With its trailing slash. */
   issuer: string;
+  /** The application whose secret is rotated. */
   clientId: string;
-  /** Newest first. */
-  clientSecrets: readonly string[];
+  /** Another application, which may rotate secrets: the shared one can then do nothing but issue tokens. */
+  management: { readonly clientId: string; readonly clientSecret: string };
   /** Bare domain of the Management API; a custom domain has none. Default: the issuer's host. */
   domain: string | undefined;
   /** Deadline of one call, ms. */
@@ -20,7 +21,7 @@ export interface RotationOptions {
 const SCOPE = 'update:client_keys';
 
 /**
- * The shared application has Auth0 make it a new secret, by a Management token of its own.
+ * Has Auth0 make a new secret for one application, by a Management token of another.
  * https://auth0.com/docs/api/management/v2/clients/post-rotate-secret
  * @returns the new secret, which from now on only the caller knows
  * @throws {PosternError} access_denied, misconfigured, too_many_requests: nothing has changed; temporarily_unavailable: its
@@ -42,30 +43,28 @@ export async function rotateClientSecret(options: RotationOptions): Promise<stri
   throw unknownOutcome('Auth0 answered without a secret');
 }
 
-async function managementToken({ issuer, clientId, clientSecrets, timeoutMs }: RotationOptions, audience: string): Promise<string> {
-  let last: Answer | undefined;
-  for (const clientSecret of clientSecrets) {
-    try {
-      return await requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters: { audience, scope: SCOPE } });
-    } catch (error) {
-      // The library's error isn't carried along: it holds the whole answer.
-      last = answerOf(error);
-      if (last.status !== 401) break;
-    }
+async function managementToken({ issuer, management, timeoutMs }: RotationOptions, audience: string): Promise<string> {
+  try {
+    return await requestToken({ issuer, ...management, timeoutMs, parameters: { audience, scope: SCOPE } });
+  } catch (error) {
+    // The library's error isn't carried along: it holds the whole answer.
+    throw withoutToken(answerOf(error), audience);
   }
-  const status = last?.status;
+}
+
+function withoutToken({ status }: Answer, audience: string): PosternError {
   if (status === 401)
-    throw new PosternError('access_denied', "Auth0 refuses the shared application's credential", {
-      detail: 'Write the current client_secret to config',
+    return new PosternError('access_denied', "Auth0 refuses the management application's credential", {
+      detail: 'Write the current management_client_secret to config',
     });
   if (status === 429)
-    throw new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
+    return new PosternError('too_many_requests', 'Auth0 allows no more requests for now', { detail: 'Try again in a minute' });
   if (status !== undefined && status < 500) {
-    throw new PosternError('access_denied', `Auth0 gives the shared application no token for its Management API`, {
+    return new PosternError('access_denied', 'Auth0 gives the management application no token for its Management API', {
       detail: `It needs a client grant for the audience ${audience} with the scope ${SCOPE}`,
     });
   }
-  throw new PosternError(
+  return new PosternError(
     'temporarily_unavailable',
     status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`,
     { detail: 'Nothing has changed. Try again' },
@@ -78,7 +77,7 @@ function refusalOf(error: unknown, audience: string): PosternError {
     case 401:
     case 403:
       return new PosternError('access_denied', `Auth0 refuses to rotate the secret`, {
-        detail: `The application's client grant for ${audience} needs the scope ${SCOPE}`,
+        detail: `The management application's client grant for ${audience} needs the scope ${SCOPE}`,
       });
     case 404:
       return new PosternError('access_denied', 'Auth0 does not know this application', {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
+import { isManagementAudience } from './management-audience.ts';
 
 /** An OAuth scope token: RFC 6749 §3.3. */
 export const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/;
@@ -14,9 +15,16 @@ const scopes = z.array(z.string().regex(SCOPE_TOKEN, 'is no OAuth scope token'))
 export const DIALECTS = ['access_token', 'access_token_authz', 'rfc9068_profile', 'rfc9068_profile_authz'] as const;
 export type Dialect = (typeof DIALECTS)[number];
 
+/** Why an audience is refused: a token for it would administer the Auth0 tenant. */
+export const MANAGEMENT_AUDIENCE = "is that of Auth0's Management API, or ends in /api/v2 as that does: it is never issued for";
+
 /** `apis/<api>`: a resource server (Auth0: API) and where its tokens come from. */
 export const apiDocument = z.object({
-  audience: z.string().min(1).max(1024),
+  audience: z
+    .string()
+    .min(1)
+    .max(1024)
+    .refine((audience) => !isManagementAudience(audience), MANAGEMENT_AUDIENCE),
   /** The name of a token source; whether this version has one of that name is for the reader to say. */
   source: z.string().regex(NAME, 'is no name of a token source'),
   scopes: scopes.default([]),

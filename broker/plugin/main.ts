@@ -8,7 +8,7 @@ declare const POSTERN_PLUGIN_VERSION: string | undefined;
 const version = typeof POSTERN_PLUGIN_VERSION === 'string' ? POSTERN_PLUGIN_VERSION : 'v0.0.0-dev';
 
 /** Auth0's Management client takes as much memory as all the rest, and is wanted once in a while. */
-const rotate: RotateSecret = async (application) => (await import('#broker/auth0/rotation.ts')).rotateClientSecret(application);
+const rotate: RotateSecret = async (rotation) => (await import('#broker/auth0/rotation.ts')).rotateClientSecret(rotation);
 
 /** The composition root of the plugin: Vault starts it, speaks to it over a socket, and ends it. */
 async function main(): Promise<number> {

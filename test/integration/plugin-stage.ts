@@ -10,6 +10,8 @@ import type { PluginVault, PluginVaultOptions } from '#test/fixture/plugin.ts';
 import { checkout } from '#tools/part/version.ts';
 
 const CLIENT = 'postern-shared-m2m';
+/** May rotate the shared application's secret, once Auth0 grants it the Management API. */
+const ROTATOR = 'postern-rotation';
 const SCOPES = ['read:orders', 'write:orders'];
 
 export const ORDERS = 'https://orders.example.com';
@@ -35,9 +37,14 @@ export interface PluginStageOptions extends PluginVaultOptions {
 export async function startPluginStage({ lifetime, ...options }: PluginStageOptions = {}): Promise<PluginStage> {
   const secret = randomBytes(32).toString('base64url');
   registerSecret('auth0 client_secret', secret);
+  const rotatorSecret = randomBytes(32).toString('base64url');
+  registerSecret('auth0 client_secret', rotatorSecret);
   const auth0 = await startAuth0({
     account: {
-      clients: [{ id: CLIENT, metadata: { postern: 'broker' }, secrets: [secret], grantTypes: ['client_credentials'] }],
+      clients: [
+        { id: CLIENT, metadata: { postern: 'broker' }, secrets: [secret], grantTypes: ['client_credentials'] },
+        { id: ROTATOR, metadata: {}, secrets: [rotatorSecret], grantTypes: ['client_credentials'] },
+      ],
       apis: [{ audience: ORDERS, scopes: SCOPES, ...(lifetime === undefined ? {} : { lifetime }) }],
       grants: [{ clientId: CLIENT, audience: ORDERS, scopes: SCOPES }],
       organizations: [],
@@ -53,7 +60,13 @@ export async function startPluginStage({ lifetime, ...options }: PluginStageOpti
     vault,
     auth0,
     async configure() {
-      await vault.root('POST', 'auth0/config', { issuer: auth0.issuer, client_id: CLIENT, client_secret: secret });
+      await vault.root('POST', 'auth0/config', {
+        issuer: auth0.issuer,
+        client_id: CLIENT,
+        client_secret: secret,
+        management_client_id: ROTATOR,
+        management_client_secret: rotatorSecret,
+      });
       await vault.root('POST', 'auth0/apis/orders', { audience: ORDERS, scopes: SCOPES });
       for (const tenant of TENANTS) await vault.root('POST', `auth0/roles/${tenant}`, { grants: { orders: ['read:orders'] } });
     },

@@ -27,7 +27,7 @@ export async function providersFor(
   const cache = cacheDirectory(env);
   const explicit = env['POSTERN_PROVIDER_MIRROR'] ? resolve(env['POSTERN_PROVIDER_MIRROR']) : undefined;
   const parts: Part[] = [];
-  for (const pin of [versions.providers.vault, versions.providers.auth0]) {
+  for (const pin of Object.values(versions.providers)) {
     parts.push(await firstOf(`provider ${pin.source}`, providerWays(pin, terraform, explicit, env, report), report));
   }
   const mirrors = new Set(parts.map((part) => (part.origin === 'environment' ? (explicit as string) : join(cache, 'providers'))));

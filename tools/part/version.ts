@@ -36,7 +36,8 @@ export interface WheelPin {
 export interface Versions {
   vault: ProgramPin;
   terraform: ProgramPin;
-  providers: { vault: ProviderPin; auth0: ProviderPin };
+  /** Of Terraform, by name. */
+  providers: Readonly<Record<string, ProviderPin>>;
   gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
   image: { vault: string };
   docker: { minimumApi: string; debianPackages: string[] };

@@ -37,21 +37,17 @@ export const policies: Inspection = {
 };
 
 /** What Terraform's templatefile fills in. */
-async function namesOf({ auth, mounts: m }: View): Promise<Readonly<Record<string, string>>> {
+async function namesOf({ auth, mounts }: View): Promise<Readonly<Record<string, string>>> {
   return {
-    approle: m.approle,
-    approle_accessor: (await auth())?.get(m.approle)?.accessor ?? '',
-    broker_approle: m.brokerApprole,
-    oidc: m.oidc,
-    kv: m.kv,
-    tokens: m.tokens,
-    transit: m.transit,
-    transit_key: m.transitKey,
-    replay: m.replay,
-    plugin: m.plugin,
-    policy_prefix: m.policyPrefix,
-    tenant_policy: `${m.policyPrefix}tenant`,
+    ...Object.fromEntries(Object.entries(mounts).map(([name, path]) => [snakeCase(name), path])),
+    approle_accessor: (await auth())?.get(mounts.approle)?.accessor ?? '',
+    tenant_policy: `${mounts.policyPrefix}tenant`,
   };
+}
+
+/** `brokerApprole` -> `broker_approle` */
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function render(template: string, names: Readonly<Record<string, string>>): string {

@@ -1,9 +1,14 @@
+import { z } from 'zod';
 import { apiDocument } from '#broker/authorization/documents.ts';
 import type { Api, ApiCatalog } from '#broker/authorization/documents.ts';
+import { isManagementAudience } from '#broker/authorization/management-audience.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Records } from './records.ts';
 
 const PREFIX = 'apis/';
+
+/** One with a Management API's audience may have been stored by a version that took it. It is left out, and the others stay. */
+const storedApi = apiDocument.extend({ audience: z.string().min(1) });
 
 interface Catalog {
   readonly byName: ReadonlyMap<string, Api>;
@@ -82,8 +87,10 @@ export class Apis implements ApiCatalog {
 
   async #readNow(): Promise<Catalog> {
     const names = await this.names();
-    const found = await Promise.all(names.map(async (name) => ({ name, document: await this.#records.read(PREFIX + name, apiDocument) })));
-    const apis = found.flatMap(({ name, document }) => (document === undefined ? [] : [{ ...document, name }]));
+    const found = await Promise.all(names.map(async (name) => ({ name, document: await this.#records.read(PREFIX + name, storedApi) })));
+    const apis = found.flatMap(({ name, document }) =>
+      document === undefined || isManagementAudience(document.audience) ? [] : [{ ...document, name }],
+    );
     return { byName: new Map(apis.map((api) => [api.name, api])), byAudience: new Map(apis.map((api) => [api.audience, api])) };
   }
 }

@@ -16,6 +16,8 @@ const configDocument = z.object({
   previous_client_secret: z.string().min(1).optional(),
   /** ms since 1970. */
   previous_until: z.number().optional(),
+  /** Another application, which may rotate that secret; nothing else is asked in its name. */
+  management: z.object({ client_id: z.string().min(1), client_secret: z.string().min(1) }).optional(),
   binding: z.enum(['action', 'organization']),
   tenant_claim: z.string(),
   /** Seconds: deadline of one call to Auth0. */

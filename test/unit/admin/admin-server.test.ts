@@ -215,7 +215,7 @@ test('the document tells of each operation, with a unique id, its permission and
   expect(new Set(ids).size).toBe(ids.length);
   for (const { id, method, path, need, success } of OPERATIONS) {
     const described = document.paths[path]?.[method.toLowerCase()];
-    expect(described, id).toMatchObject({ operationId: id, security: [{ auth0: [need.permission] }, { vault: [] }] });
+    expect(described, id).toMatchObject({ operationId: id, security: [{ jwt: [need.permission] }, { vault: [] }] });
     expect(Object.keys(described!.responses)).toEqual(expect.arrayContaining([String(success.status), '400', '401', '403', '429', '503']));
   }
   // Every reference leads somewhere.

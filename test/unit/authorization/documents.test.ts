@@ -7,6 +7,8 @@ describe('an API document is refused', () => {
   test.each<[string, Record<string, unknown>]>([
     ['without an audience', { source: 'transit' }],
     ['with an empty audience', { ...api, audience: '' }],
+    ["with the audience of Auth0's Management API", { ...api, audience: 'https://acme.eu.auth0.com/api/v2/' }],
+    ['with the same on a custom domain, spelled otherwise', { ...api, audience: 'https://Login.example.com:443/%61pi/./v2' }],
     ['without a source', { audience: api.audience }],
     ['with a source that is no name', { ...api, source: '../okta' }],
     ['with an unknown dialect', { ...api, dialect: 'opaque' }],

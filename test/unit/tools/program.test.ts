@@ -191,7 +191,7 @@ describe('the cache', () => {
 });
 
 describe('the pins', () => {
-  const pins = [versions.vault, versions.terraform, versions.providers.vault, versions.providers.auth0];
+  const pins = [versions.vault, versions.terraform, ...Object.values(versions.providers)];
 
   it.each(pins.map((pin) => [pin.goModule, pin] as const))('of %s stand in its go.mod and go.sum', (module, pin) => {
     const mod = readFileSync(join(checkout, module, 'go.mod'), 'utf8');

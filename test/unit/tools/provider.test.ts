@@ -5,10 +5,11 @@ import { PosternError } from '#broker/error.ts';
 import { goPlatform } from '#tools/part/download.ts';
 import { findProviders } from '#tools/part/terraform.ts';
 import { versions } from '#tools/part/version.ts';
+import type { ProviderPin } from '#tools/part/version.ts';
 import { Machine } from './machine.ts';
 
 const HOST = 'terraform.example.test';
-const { vault, auth0 } = versions.providers;
+const { vault, auth0 } = versions.providers as Record<'vault' | 'auth0', ProviderPin>;
 
 let machine: Machine;
 beforeEach(() => {

@@ -1,4 +1,5 @@
-import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
+import { MANAGEMENT_AUDIENCE, SCOPE_TOKEN } from '#broker/authorization/documents.ts';
+import { isManagementAudience } from '#broker/authorization/management-audience.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import { choice, list, text } from '#broker/plugin/engine/field.ts';
@@ -48,6 +49,7 @@ export function apiPaths(apis: Apis, source: string): readonly Path[] {
               const before = await apis.byName(called);
               const audience = values.audience ?? before?.audience;
               if (audience === undefined) throw new BackendError(400, 'audience is required');
+              if (isManagementAudience(audience)) throw new BackendError(400, `audience ${MANAGEMENT_AUDIENCE}`);
               const other = await apis.byAudience(audience);
               if (other !== undefined && other.name !== called)
                 throw new BackendError(400, `audience is already that of the API ${other.name}: one audience has one name`);

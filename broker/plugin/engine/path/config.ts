@@ -2,6 +2,7 @@ import { BackendError } from '#broker/plugin/backend.ts';
 import { issuerOf, withSecret } from '#broker/plugin/engine/config.ts';
 import type { Config, Configuration } from '#broker/plugin/engine/config.ts';
 import { choice, duration, text } from '#broker/plugin/engine/field.ts';
+import type { Values } from '#broker/plugin/engine/field.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
@@ -22,6 +23,11 @@ const fields = {
       pattern: [/^\S+$/, 'must have no white space'],
     },
   ),
+  management_client_id: text(
+    'Client id of another application, which config/rotate asks by. It alone needs a client grant for the Management API, with the scope update:client_keys.',
+    { max: 255, pattern: [/^\S+$/, 'must have no white space'] },
+  ),
+  management_client_secret: text('Its secret. It is never shown again.', { pattern: [/^\S+$/, 'must have no white space'] }),
   binding: choice(
     'How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.',
     ['action', 'organization'],
@@ -47,7 +53,7 @@ export function configPath(configuration: Configuration, now: () => number): Pat
     exists: async () => (await configuration.stored()) !== undefined,
     operations: {
       read: operation({
-        summary: 'Everything but the secret.',
+        summary: 'Everything but the secrets.',
         handle: async () => {
           const config = await configuration.read();
           return config && { data: shown(config, now()) };
@@ -59,33 +65,15 @@ export function configPath(configuration: Configuration, now: () => number): Pat
         handle: ({ values }) =>
           configuration.alone(async () => {
             const before = await configuration.stored();
-            const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
-            if (typeof values.issuer === 'string' && issuer === undefined)
-              throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
-            const clientId = values.client_id ?? before?.client_id;
-            if (issuer === undefined || clientId === undefined) throw new BackendError(400, 'issuer and client_id are required');
-            const clientSecret = values.client_secret ?? before?.client_secret;
-            if (clientSecret === undefined) throw new BackendError(400, 'client_secret is required');
-            if (before !== undefined && before.client_id !== clientId && typeof values.client_secret !== 'string')
-              throw new BackendError(400, 'another client_id needs its own client_secret');
-            if (before !== undefined && before.issuer !== issuer && typeof values.client_secret !== 'string') {
-              // Whoever may change the issuer alone would have the secret sent to a server of their own.
-              throw new BackendError(400, 'another issuer needs the client_secret to be written again');
-            }
-            const base: Config = {
-              ...(before ?? { client_id: clientId, client_secret: clientSecret, secret_written_at: now() }),
-              issuer,
-              binding: changed(values.binding, before?.binding, DEFAULTS.binding),
-              tenant_claim: changed(values.tenant_claim, before?.tenant_claim, DEFAULTS.tenant_claim),
-              timeout: changed(values.timeout, before?.timeout, DEFAULTS.timeout),
-              min_remaining: changed(values.min_remaining, before?.min_remaining, DEFAULTS.min_remaining),
-            };
-            await configuration.write(
-              before === undefined || before.issuer !== issuer
-                ? withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now() })
-                : withSecret(base, clientId, clientSecret, now()),
-            );
-            return undefined;
+            const config = written(values, before, now());
+            await configuration.write(config);
+            return before?.management !== undefined && config.management === undefined && values.management_client_id !== null
+              ? {
+                  warnings: [
+                    'the management application was one of the other issuer, and is forgotten: write its successor before config/rotate',
+                  ],
+                }
+              : undefined;
           }),
       }),
       delete: operation({
@@ -98,6 +86,55 @@ export function configPath(configuration: Configuration, now: () => number): Pat
       }),
     },
   };
+}
+
+/** @throws {BackendError} 400 where something is missing, or a secret would go where it was not written for */
+function written(values: Values<typeof fields>, before: Config | undefined, now: number): Config {
+  const issuer = typeof values.issuer === 'string' ? issuerOf(values.issuer) : before?.issuer;
+  if (typeof values.issuer === 'string' && issuer === undefined)
+    throw new BackendError(400, 'issuer must be a domain, or an https address without a path (http only on this machine)');
+  const clientId = values.client_id ?? before?.client_id;
+  if (issuer === undefined || clientId === undefined) throw new BackendError(400, 'issuer and client_id are required');
+  const clientSecret = values.client_secret ?? before?.client_secret;
+  if (clientSecret === undefined) throw new BackendError(400, 'client_secret is required');
+  if (before !== undefined && typeof values.client_secret !== 'string') {
+    if (before.client_id !== clientId) throw new BackendError(400, 'another client_id needs its own client_secret');
+    // Whoever may change the issuer alone would have the secret sent to a server of their own.
+    if (before.issuer !== issuer) throw new BackendError(400, 'another issuer needs the client_secret to be written again');
+  }
+  const management = managementOf(values, before?.issuer === issuer ? before.management : undefined);
+  if (management?.client_id === clientId)
+    throw new BackendError(400, 'management_client_id must be another application than client_id, which tokens for tenants are issued to');
+  const { management: _, ...kept } = before ?? { client_id: clientId, client_secret: clientSecret, secret_written_at: now };
+  const base: Config = {
+    ...kept,
+    ...(management === undefined ? {} : { management }),
+    issuer,
+    binding: changed(values.binding, before?.binding, DEFAULTS.binding),
+    tenant_claim: changed(values.tenant_claim, before?.tenant_claim, DEFAULTS.tenant_claim),
+    timeout: changed(values.timeout, before?.timeout, DEFAULTS.timeout),
+    min_remaining: changed(values.min_remaining, before?.min_remaining, DEFAULTS.min_remaining),
+  };
+  return before?.issuer === issuer
+    ? withSecret(base, clientId, clientSecret, now)
+    : withoutPrevious({ ...base, client_id: clientId, client_secret: clientSecret, secret_written_at: now });
+}
+
+/** @throws {BackendError} 400 for half of it, or another id without its secret */
+function managementOf(
+  { management_client_id: id, management_client_secret: secret }: Values<typeof fields>,
+  before: Config['management'],
+): Config['management'] {
+  if (id === null) return undefined;
+  const clientId = id ?? before?.client_id;
+  if (clientId === undefined) {
+    if (typeof secret === 'string') throw new BackendError(400, 'management_client_secret needs its management_client_id');
+    return undefined;
+  }
+  if (typeof secret === 'string') return { client_id: clientId, client_secret: secret };
+  if (before === undefined || before.client_id !== clientId || secret === null)
+    throw new BackendError(400, 'management_client_id needs its management_client_secret');
+  return before;
 }
 
 /** A secret of another Auth0 tenant is not to be tried at this one. */
@@ -114,6 +151,7 @@ function shown(config: Config, now: number): Readonly<Record<string, unknown>> {
   const {
     issuer,
     client_id,
+    management,
     binding,
     tenant_claim,
     timeout,
@@ -125,6 +163,7 @@ function shown(config: Config, now: number): Readonly<Record<string, unknown>> {
   return {
     issuer,
     client_id,
+    management_client_id: management?.client_id ?? null,
     binding,
     tenant_claim,
     timeout,

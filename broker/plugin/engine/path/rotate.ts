@@ -6,19 +6,18 @@ import { text } from '#broker/plugin/engine/field.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
-/** The shared application, which is to rotate its own secret. */
-export interface Application {
+/** The shared application, whose secret is to be rotated, and the one that may. */
+export interface Rotation {
   readonly issuer: string;
   readonly clientId: string;
-  /** Newest first. */
-  readonly clientSecrets: readonly string[];
+  readonly management: { readonly clientId: string; readonly clientSecret: string };
   /** Where the Management API is: a custom domain has none. Default: the issuer's host. */
   readonly domain: string | undefined;
   readonly timeoutMs: number;
 }
 
 /** @returns the new secret; the old one is about to end. @throws {PosternError} as long as nothing was changed at Auth0, with what is missing in its detail */
-export type RotateSecret = (application: Application) => Promise<string>;
+export type RotateSecret = (rotation: Rotation) => Promise<string>;
 
 const fields = {
   domain: text('The Auth0 domain of the Management API, e.g. acme.eu.auth0.com. Needed where issuer is a custom domain.', {
@@ -33,7 +32,7 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
     pattern: 'config/rotate',
     synopsis: "Rotates the shared application's secret at Auth0 and keeps the new one here.",
     description:
-      'Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. The application asks for it itself, so it needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys; without it nothing changes and the answer names what is missing. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.',
+      'Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. It is asked for by an application of its own (management_client_id and management_client_secret in config), which needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys and nothing else; without it nothing changes and the answer names what is missing. The shared application needs no such grant and should have none: whoever can add an API to this engine could have its tokens. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.',
     parameters: {},
     operations: {
       write: operation({
@@ -74,18 +73,24 @@ async function rotateOnce(
   now: () => number,
 ): Promise<Config> {
   await configuration.save();
-  const before = await configuration.alone(async () => {
+  const { before, management } = await configuration.alone(async () => {
     const stored = await configuration.stored();
     if (stored === undefined)
       throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+    if (stored.management === undefined) throw withoutManagement(stored.issuer);
     // A node that may not write, or a storage that can't, shows itself while nothing is lost.
     await configuration.write(stored);
-    return stored;
+    return { before: stored, management: stored.management };
   });
   let secret: string;
   try {
-    const { clientId, clientSecrets } = await configuration.credential(now());
-    secret = await rotate({ issuer: before.issuer, clientId, clientSecrets, domain, timeoutMs: before.timeout * 1000 });
+    secret = await rotate({
+      issuer: before.issuer,
+      clientId: before.client_id,
+      management: { clientId: management.client_id, clientSecret: management.client_secret },
+      domain,
+      timeoutMs: before.timeout * 1000,
+    });
   } catch (error) {
     throw explained(error);
   }
@@ -106,6 +111,13 @@ async function rotateOnce(
     }
     return after;
   });
+}
+
+function withoutManagement(issuer: string): BackendError {
+  return new BackendError(
+    400,
+    `a rotation needs an application of its own at Auth0, with a client grant for ${issuer}api/v2/ (of the canonical domain) and the scope update:client_keys alone: write its management_client_id and management_client_secret to config`,
+  );
 }
 
 /** The caller is the operator who can mend it: what is missing is said here, too. */

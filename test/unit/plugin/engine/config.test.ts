@@ -3,6 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { CLIENT, keyPair, SECRET } from '#test/unit/auth0/fake-auth0.ts';
 import type { KeyPair } from '#test/unit/auth0/fake-auth0.ts';
 import { refusal, stage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 let key: KeyPair;
 beforeAll(async () => {
@@ -10,6 +11,12 @@ beforeAll(async () => {
 });
 
 const NEW = 'canary-upstream-secret-new';
+const ROTATOR = { management_client_id: 'rotator', management_client_secret: 'canary-rotator-secret' };
+
+async function setUp(s: Stage): Promise<void> {
+  await s.setUp();
+  await s.write('config', ROTATOR);
+}
 
 describe('config', () => {
   test('is written and read without the secret', async () => {
@@ -20,6 +27,7 @@ describe('config', () => {
     expect(config).toEqual({
       issuer: 'https://acme.eu.auth0.com/',
       client_id: CLIENT,
+      management_client_id: null,
       binding: 'action',
       tenant_claim: 'https://postern.dev/tenant',
       timeout: 10,
@@ -115,7 +123,61 @@ describe('config', () => {
   });
 });
 
+describe('the management application', () => {
+  const BASE = { issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET };
+
+  test('goes in and its secret never comes out; null takes it away', async () => {
+    await using s = await stage(key);
+    await s.write('config', { ...BASE, ...ROTATOR });
+    const config = await s.read('config');
+    expect(config['management_client_id']).toBe('rotator');
+    expect(JSON.stringify(config)).not.toContain('canary');
+    await s.write('config', { timeout: 7 });
+    await s.write('config', { management_client_secret: 'canary-rotator-next' });
+    expect(s.storage.json('config')).toMatchObject({
+      management: { client_id: 'rotator', client_secret: 'canary-rotator-next' },
+      timeout: 7,
+    });
+    await s.write('config', { management_client_id: null });
+    expect(s.storage.json('config')['management']).toBeUndefined();
+    expect((await s.read('config'))['management_client_id']).toBeNull();
+  });
+
+  test.each([
+    [{ management_client_id: 'rotator' }, /needs its management_client_secret/],
+    [{ management_client_secret: 'canary-x' }, /needs its management_client_id/],
+    [{ management_client_id: CLIENT, management_client_secret: 'canary-x' }, /must be another application than client_id/],
+    [{ management_client_id: 'a b', management_client_secret: 'canary-x' }, /management_client_id must have no white space/],
+  ])('%j is a 400', async (data, message) => {
+    await using s = await stage(key);
+    await s.write('config', BASE);
+    expect(await refusal(() => s.write('config', data))).toEqual({ status: 400, message: expect.stringMatching(message) });
+  });
+
+  test('another id needs its own secret, and the secret is never sent to another issuer', async () => {
+    await using s = await stage(key);
+    await s.write('config', { ...BASE, ...ROTATOR });
+    expect((await refusal(() => s.write('config', { management_client_id: 'another' }))).message).toMatch(
+      /needs its management_client_secret/,
+    );
+    const answer = await s.write('config', { issuer: 'other.eu.auth0.com', client_secret: 'canary-other' });
+    expect(answer?.warnings?.[0]).toContain('is forgotten');
+    expect(JSON.stringify(s.storage.json('config'))).not.toContain('canary-rotator');
+  });
+});
+
 describe('config/rotate', () => {
+  test('without an application of its own: refused with what to do, and Auth0 is not asked', async () => {
+    let asked = 0;
+    await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
+    await s.setUp();
+    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+      status: 400,
+      message: expect.stringMatching(/api\/v2\/.*update:client_keys.*management_client_id and management_client_secret to config/),
+    });
+    expect(asked).toBe(0);
+  });
+
   test('the new secret is stored, used at once, and the old one tried for the overlap', async () => {
     const asked: unknown[] = [];
     await using s = await stage(key, {
@@ -124,10 +186,16 @@ describe('config/rotate', () => {
         return NEW;
       },
     });
-    await s.setUp();
+    await setUp(s);
     const answer = await s.call('update', 'config/rotate', { domain: 'acme.eu.auth0.com' });
     expect(asked).toEqual([
-      { issuer: s.auth0.issuer, clientId: CLIENT, clientSecrets: [SECRET], domain: 'acme.eu.auth0.com', timeoutMs: 5_000 },
+      {
+        issuer: s.auth0.issuer,
+        clientId: CLIENT,
+        management: { clientId: 'rotator', clientSecret: 'canary-rotator-secret' },
+        domain: 'acme.eu.auth0.com',
+        timeoutMs: 5_000,
+      },
     ]);
     expect(answer?.data).toEqual({ client_id: CLIENT, rotated_at: expect.any(String), stored: true });
     expect(JSON.stringify(answer)).not.toContain('canary');
@@ -144,7 +212,7 @@ describe('config/rotate', () => {
           new PosternError('access_denied', 'Auth0 refuses to rotate the secret', { detail: 'It needs the scope update:client_keys' }),
         ),
     });
-    await s.setUp();
+    await setUp(s);
     const before = s.storage.json('config');
     expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
       status: 400,
@@ -157,7 +225,7 @@ describe('config/rotate', () => {
   test("a storage that can't be written is seen before Auth0 is asked", async () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
-    await s.setUp();
+    await setUp(s);
     s.storage.failing = /^put/;
     expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(503);
     s.storage.failing = undefined;
@@ -176,7 +244,7 @@ describe('config/rotate', () => {
           return NEW;
         },
       });
-      await s.setUp();
+      await setUp(s);
       const answer = await s.call('update', 'config/rotate');
       expect(answer?.data).toMatchObject({ stored: false });
       expect(answer?.warnings?.[0]).toContain('Do not restart Vault');
@@ -208,7 +276,7 @@ describe('config/rotate', () => {
           return NEW;
         },
       });
-      await s.setUp();
+      await setUp(s);
       s.storage.delayMs = 5;
       await s.call('update', 'config/rotate');
       await writing;
@@ -223,7 +291,7 @@ describe('config/rotate', () => {
         return NEW;
       },
     });
-    await s.setUp();
+    await setUp(s);
     expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
       status: 409,
       message: expect.stringContaining('config names another application by now'),
@@ -234,7 +302,7 @@ describe('config/rotate', () => {
   test('two at once are one', async () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
-    await s.setUp();
+    await setUp(s);
     const [first, second] = await Promise.allSettled([s.call('update', 'config/rotate'), s.call('update', 'config/rotate')]);
     expect([first?.status, second?.status].sort()).toEqual(['fulfilled', 'rejected']);
     expect(asked).toBe(1);

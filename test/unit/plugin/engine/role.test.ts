@@ -30,6 +30,8 @@ describe('apis', () => {
     [{ audience: ORDERS, scopes: ['read orders'] }, /scopes must hold OAuth scopes/],
     [{ audience: ORDERS, scopes: [7] }, /scopes must be a list/],
     [{ audience: 'https://taken.example.com' }, /already that of the API taken/],
+    [{ audience: 'https://acme.eu.auth0.com/api/v2/' }, /Management API/],
+    [{ audience: 'https://LOGIN.example.com//api/v2' }, /Management API/],
     [{ audience: 'x'.repeat(1_025) }, /at most 1024/],
     [{ audience: ORDERS, lifetime: 60 }, /"lifetime" is no field here/],
   ])('%j is a 400', async (data, message) => {
@@ -38,6 +40,18 @@ describe('apis', () => {
     const said = await refusal(() => s.write('apis/orders', data));
     expect(said).toEqual({ status: 400, message: expect.stringMatching(message) });
   });
+});
+
+test('an API with a Management audience that an older version stored is left out, and the others stay', async () => {
+  await using s = await stage(key);
+  const document = { audience: 'https://acme.eu.auth0.com/api/v2/', source: 'auth0', scopes: ['update:client_keys'] };
+  await s.storage.put('apis/management', new TextEncoder().encode(JSON.stringify(document)), false);
+  await s.write('apis/orders', { audience: ORDERS, scopes: 'read:orders' });
+  expect(await s.call('read', 'apis/management')).toBeUndefined();
+  expect((await refusal(() => s.write('roles/acme', { grants: { management: ['update:client_keys'] } }))).message).toContain(
+    'there is no API management',
+  );
+  await s.write('roles/acme', { grants: { orders: ['read:orders'] } });
 });
 
 describe('roles', () => {

@@ -107,8 +107,14 @@ export class Host {
     return host;
   }
 
-  /** Serves storage and system view on a socket of their own. @returns the id, and what says where it is */
-  async serveBack(): Promise<{ id: number; announce: () => void; stop: () => void; calls: string[] }> {
+  /**
+   * Serves storage and system view on a socket of their own.
+   * @param as what the server shows: Vault's certificate unless a test wants another
+   * @returns the id, and what says where it is
+   */
+  async serveBack(
+    as: { readonly pem: string; readonly keyPem: string } = this.vault,
+  ): Promise<{ id: number; announce: () => void; stop: () => void; calls: string[] }> {
     const id = this.#next++;
     const address = join(this.#folder, `${id}.sock`);
     const calls: string[] = [];
@@ -158,7 +164,7 @@ export class Host {
     const pem = `-----BEGIN CERTIFICATE-----\n${this.pluginCertificate.toString('base64')}\n-----END CERTIFICATE-----\n`;
     const secure = ServerCredentials.createSsl(
       Buffer.from(pem),
-      [{ private_key: Buffer.from(this.vault.keyPem), cert_chain: Buffer.from(this.vault.pem) }],
+      [{ private_key: Buffer.from(as.keyPem), cert_chain: Buffer.from(as.pem) }],
       true,
     );
     await new Promise<void>((resolve, reject) =>

@@ -171,6 +171,16 @@ describe('only that Vault is let in', () => {
     expect(foreign.calls).toEqual([]);
     await other.stop();
   });
+
+  it('a server with a certificate that Vault itself has signed is not that Vault either', async () => {
+    const running = await start();
+    const foreign = await running.serveBack(await signedBy(running.vault));
+    foreign.announce();
+    expect(await running.setup('one', foreign.id)).toEqual({ err: '' });
+    await ask((done) => running.backend.initialize({}, idMetadata('one'), done));
+    await expect(probes[0]!.storage!.get('key')).rejects.toThrow('the storage of Vault failed');
+    expect(foreign.calls).toEqual([]);
+  });
 });
 
 describe('mounts', () => {
@@ -537,7 +547,8 @@ async function signedBy(issuer: { pem: string; keyPem: string }): Promise<{ pem:
   const signingKey = await crypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: '0102',
-    subject: 'CN=localhost',
+    // Another name than its issuer's, or TLS takes it for self-signed and refuses it by itself.
+    subject: 'CN=stranger',
     issuer: new x509.X509Certificate(issuer.pem).subject,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + 3_600_000),
@@ -546,7 +557,7 @@ async function signedBy(issuer: { pem: string; keyPem: string }): Promise<{ pem:
     signingKey,
     extensions: [
       new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'localhost' }]),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth, x509.ExtendedKeyUsage.serverAuth]),
     ],
   });
   return {

@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest';
+import { isManagementAudience } from '#broker/authorization/management-audience.ts';
+
+test.each([
+  'https://acme.auth0.com/api/v2/',
+  'https://acme.eu.auth0.com/api/v2/',
+  'https://acme.us-3.auth0.com/api/v2/',
+  'https://acme.auth0app.com/api/v2/',
+  'https://acme.eu.auth0.com/api/v2',
+  'https://acme.eu.auth0.com/api/v2//',
+  'https://acme.eu.auth0.com//api//v2/',
+  'https://acme.eu.auth0.com/./api/v2/./',
+  'https://acme.eu.auth0.com/x/../api/v2/',
+  'https://acme.eu.auth0.com/api/v2/users/..',
+  'https://acme.eu.auth0.com/api/v2/?a=b',
+  'https://acme.eu.auth0.com/api/v2/#a',
+  'https://acme.eu.auth0.com/api/v2/;a=b',
+  'https://acme.eu.auth0.com:443/api/v2/',
+  'https://acme.eu.auth0.com:/api/v2/',
+  'https://acme.eu.auth0.com./api/v2/',
+  'https://user:password@acme.eu.auth0.com/api/v2/',
+  'https://orders.example.com@acme.eu.auth0.com/api/v2/',
+  'HTTPS://ACME.EU.AUTH0.COM/API/V2/',
+  'http://acme.eu.auth0.com/api/v2/',
+  'https:/acme.eu.auth0.com/api/v2/',
+  'https:acme.eu.auth0.com/api/v2/',
+  '//acme.eu.auth0.com/api/v2/',
+  'acme.eu.auth0.com/api/v2/',
+  'https:\\\\acme.eu.auth0.com\\api\\v2\\',
+  'https://acme.eu.auth0.com/%61pi/v2/',
+  'https://acme.eu.auth0.com/api%2fv2/',
+  'https://acme.eu.auth0.com/api%252Fv2%252F',
+  'https://acme.eu.auth0.com%2Fapi%2Fv2%2F',
+  'https://acme.eu.%61uth0.com/%2e/api/v2/',
+  'https://acme。eu。auth0。com/api/v2/',
+  'https://acme.eu.auth0.com/api/v2/',
+  'https://acme.eu.auth0.com/api/\u200Bv2/',
+  'https://acme.eu.auth0.com/ápi/v2/',
+  ' https://acme.eu.auth0.com/api/v2/ ',
+  'https://acme.eu.auth0.com/api/v2/\n',
+  // Another API of Auth0's own.
+  'https://acme.eu.auth0.com/me/',
+  'https://acme.eu.auth0.com/userinfo',
+  'https://acme.eu.auth0.com',
+  'urn:auth0-authz-api',
+  // A custom domain can't be told from any other host.
+  'https://login.example.com/api/v2/',
+  'https://login.example.com:8443/API/v2',
+  'https://user@login.example.com/%61pi/./v2/',
+  'https://login.example.com/x/../api/v2/',
+  'https://bücher.example/api/v2/',
+])('%j is Auth0’s own', (audience) => {
+  expect(isManagementAudience(audience)).toBe(true);
+});
+
+test.each([
+  'https://orders.example.com',
+  'https://orders.example.com/',
+  'https://orders.example.com/api/v1/',
+  'https://orders.example.com/api/v2/orders',
+  'https://orders.example.com/api/v20/',
+  'https://orders.example.com/v2/',
+  'https://api.example.com/orders/api/v2/',
+  'https://auth0.com.example.com/orders',
+  'https://notauth0.com/orders',
+  'https://auth0.example.com/orders',
+  'https://orders.example.com/auth0.com/',
+  'https://orders.example.com/%zz/%',
+  'https://orders.example.com/?next=https://acme.auth0.com/api/v2/',
+  'urn:example:orders',
+  'orders',
+  'api',
+])('%j is not', (audience) => {
+  expect(isManagementAudience(audience)).toBe(false);
+});
