@@ -14,6 +14,7 @@ export interface Auth0JudgeOptions extends RemoteIssuerOptions {
  */
 export class Auth0Judge implements TokenJudge {
   readonly issuer: string;
+  readonly sharedClient = true;
   readonly #clientId: () => Promise<string>;
   readonly #auth0: RemoteIssuer;
 

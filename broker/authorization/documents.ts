@@ -40,6 +40,8 @@ const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is no namespaced claim: 
 
 /** `tenants/<tenant>`: what a tenant may have. */
 export const tenantDocument = z.object({
+  /** The AppRole role_id of the tenant that this was written for. A credential with another is that of a former tenant of this name. */
+  client_id: z.string().min(1).max(128).nullish(),
   grants: z
     .array(z.object({ api: apiName, scopes: scopes.default([]) }))
     .max(200)

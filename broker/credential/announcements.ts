@@ -1,7 +1,18 @@
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { Generations } from './generations.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
+
+/** One announcement: something about a tenant changed. */
+export interface Announcement {
+  readonly epoch: number;
+  readonly tenant: string;
+  /** Undefined where an older operator's CLI wrote it. `replayed`: what a restore of Vault lost was done again. */
+  readonly change?: 'changed' | 'disable' | 'enable' | 'replayed' | undefined;
+  /** By the operator's clock, ms since 1970. Two announcements that have the same number differ in it. */
+  readonly at?: number | undefined;
+}
 
 /** The document `state/epoch`: what operators announce to every replica. */
 export interface Announcements {
@@ -10,12 +21,12 @@ export interface Announcements {
   /** Tenants that get nothing until they are enabled again. */
   readonly disabled: readonly string[];
   /** The latest announcements, newest last; older ones fall off. */
-  readonly recent: readonly { readonly epoch: number; readonly tenant: string }[];
+  readonly recent: readonly Announcement[];
 }
 
 export const NO_ANNOUNCEMENTS: Announcements = { epoch: 0, disabled: [], recent: [] };
 
-/** The port to where the epoch lies. */
+/** The port to where the announcements lie. */
 export interface AnnouncementReader {
   readAnnouncements(): Promise<Announcements>;
 }
@@ -28,30 +39,61 @@ export interface Watched {
 
 export interface AnnouncementWatchOptions extends Clocks {
   reader: AnnouncementReader;
-  /** Looked at together with the epoch, and as fresh: while one of the two is not known, nobody is served. */
-  revocations?: Watched;
+  /** Looked at together with the announcements, and as fresh: while one of them is not known, nobody is served. */
+  watched?: readonly Watched[];
   verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
+  /** Counted up with each change, so that whoever is waiting decides again. */
+  generations?: Generations;
+  /** Who is disabled beside those announced: Terraform's catalogue. */
+  alsoDisabled?: (tenant: string) => boolean;
   /** Time between two looks, ms. Default 1000: what is announced holds on every replica within 2 s. */
   intervalMs?: number;
-  /** How long the last epoch read is gone by, ms. Default 60,000: longer than any verification is remembered. */
+  /** How long the last announcements read are gone by, ms. Default 60,000: longer than any verification is remembered. */
   staleMs?: number;
   onError?: (error: unknown) => void;
+  /** Told once each time the announcements go back: Vault was restored from an older state. */
+  onRestored?: (restored: Restored) => void;
 }
 
-/** Looks at the epoch, and at the revoked tokens, each second; forgets the verifications of tenants that changed. */
+/** Announcements that go back. */
+export interface Restored {
+  /** The latest number known before, and the one read now. */
+  readonly from: number;
+  readonly to: number;
+  /** Tenants known as disabled that the restored state doesn't know as such: they stay so here until they are enabled anew. */
+  readonly held: readonly string[];
+}
+
+/** Looks at the announcements, and at what else replicas share, each second; forgets the verifications of tenants that changed. */
 export class AnnouncementWatch {
   readonly #options: AnnouncementWatchOptions;
   readonly #monotonic: () => number;
+  readonly generations: Generations;
   #seen: Announcements | undefined;
   /** When all was last known, ms of the monotonic clock; undefined: never. */
   #readAt: number | undefined;
   #disabled: ReadonlySet<string> = new Set();
+  /** Disabled before Vault was restored to a state that doesn't say so. */
+  readonly #held = new Set<string>();
+  #restored: Restored | undefined;
+  /** When the latest announcement known was made, ms since 1970. */
+  #latest = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: AnnouncementWatchOptions) {
     this.#options = options;
     this.#monotonic = monotonicOf(options);
+    this.generations = options.generations ?? new Generations();
+  }
+
+  /** What an operator must know though this replica serves; in words. */
+  get warnings(): readonly string[] {
+    if (this.#restored === undefined) return [];
+    const { from, to, held } = this.#restored;
+    return [
+      `Vault was restored to an older state: announcements went back from ${from} to ${to}. This replica goes on refusing what it knows as ended (${held.length} disabled tenants that Vault no longer knows as such); one that starts now does not. See docs/restore.md, then: postern announce replay`,
+    ];
   }
 
   /** Whether all was ever read: before that nobody knows who is disabled, or what is revoked. */
@@ -63,17 +105,16 @@ export class AnnouncementWatch {
   isDisabled(tenant: string): boolean {
     if (this.#readAt === undefined)
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
-        detail: 'state/epoch or state/revocations was not read yet',
+        detail: 'the announcements or what is watched with them were not read yet',
         retryAfter: 1,
       });
     if (this.#monotonic() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
-        detail:
-          'state/epoch or state/revocations could not be read for too long: who was disabled, or what was revoked meanwhile, is not known',
+        detail: 'the announcements could not be read for too long: who was disabled, or what was ended or revoked meanwhile, is not known',
         retryAfter: 5,
       });
     }
-    return this.#disabled.has(tenant);
+    return this.#disabled.has(tenant) || this.#held.has(tenant) || this.#options.alsoDisabled?.(tenant) === true;
   }
 
   /** Looks once, then again every interval until {@link stop}. */
@@ -91,24 +132,67 @@ export class AnnouncementWatch {
 
   async look(): Promise<void> {
     const begun = this.#monotonic();
-    const [epoch, revocations] = await Promise.allSettled([this.#options.reader.readAnnouncements(), this.#options.revocations?.look()]);
-    // What one of them says holds whatever became of the other.
-    if (epoch.status === 'fulfilled') this.#take(epoch.value);
-    if (epoch.status === 'fulfilled' && revocations.status === 'fulfilled') this.#readAt = begun;
+    const { reader, watched = [] } = this.#options;
+    const [announcements, ...others] = await Promise.allSettled([reader.readAnnouncements(), ...watched.map((one) => one.look())]);
+    // What one of them says holds whatever became of the others.
+    if (announcements.status === 'fulfilled') this.#take(announcements.value);
+    const failed = [announcements, ...others].filter((one) => one.status === 'rejected');
+    if (failed.length === 0) this.#readAt = begun;
     // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
-    else for (const one of [epoch, revocations]) if (one.status === 'rejected') this.#options.onError?.(one.reason);
+    else for (const one of failed) this.#options.onError?.(one.reason);
   }
 
   #take(now: Announcements): void {
     const before = this.#seen;
     this.#seen = now;
+    const { generations } = this;
+    const wasDisabled = this.#disabled;
     this.#disabled = new Set(now.disabled);
-    if (now.epoch === before?.epoch) return;
+    // Who is disabled may change without an announcement, when somebody writes the document by hand.
+    for (const tenant of this.#disabled.symmetricDifference(wasDisabled)) generations.changed(tenant);
+    if (before !== undefined && goesBack(before, now)) this.#hold(before, now);
+    else if (now.epoch === before?.epoch) return;
     const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);
+    this.#release(before, now);
     // Every step from `before` to `now` must be accounted for, else something fell off the list. At the first look nothing is.
     const steps = new Set(news.map((change) => change.epoch)).size;
-    if (before !== undefined && now.epoch > before.epoch && steps === now.epoch - before.epoch)
-      for (const { tenant } of news) this.#options.verified.forget(tenant);
-    else this.#options.verified.forgetAll();
+    if (before !== undefined && now.epoch > before.epoch && steps === now.epoch - before.epoch && !goesBack(before, now)) {
+      for (const { tenant } of news) {
+        this.#options.verified.forget(tenant);
+        generations.changed(tenant);
+      }
+    } else {
+      this.#options.verified.forgetAll();
+      generations.allChanged();
+    }
   }
+
+  /** What was known as disabled stays so, though Vault has forgotten it. */
+  #hold(before: Announcements, now: Announcements): void {
+    for (const tenant of before.disabled) if (!now.disabled.includes(tenant)) this.#held.add(tenant);
+    this.#restored = { from: before.epoch, to: now.epoch, held: [...this.#held] };
+    this.#options.onRestored?.(this.#restored);
+  }
+
+  /** Only an announcement made after the restore takes back what is held: an older one may just have come back with it. */
+  #release(before: Announcements | undefined, now: Announcements): void {
+    if (before !== undefined) this.#latest = Math.max(this.#latest, ...before.recent.map(({ at = 0 }) => at));
+    if (this.#restored === undefined) return;
+    for (const { tenant, change, at = 0 } of now.recent) {
+      if (at <= this.#latest) continue;
+      if (change === 'enable') this.#held.delete(tenant);
+      if (change === 'replayed') this.#restored = undefined;
+    }
+    if (this.#restored !== undefined) this.#restored = { ...this.#restored, held: [...this.#held] };
+  }
+}
+
+/** Whether `now` does not continue `before`: a smaller number, or the same number for another announcement. */
+function goesBack(before: Announcements, now: Announcements): boolean {
+  if (now.epoch < before.epoch) return true;
+  const numbered = new Map(now.recent.map((one) => [one.epoch, one]));
+  return before.recent.some((one) => {
+    const other = numbered.get(one.epoch);
+    return other !== undefined && (other.tenant !== one.tenant || other.at !== one.at);
+  });
 }

@@ -72,6 +72,7 @@ export class Assertions {
   readonly #known: LRUCache<string, { registration: Registration; readAt: number }>;
   /** When nobody was found under a client_id. Apart from the others, since an attacker chooses these. */
   readonly #unknown = new LRUCache<string, number>({ max: 10_000 });
+  #forgotten = 0;
   readonly #readings = new Map<string, Promise<Registration | undefined>>();
   /** Used at this replica, so that a replay here costs Vault nothing. The truth is {@link UsedAssertions}. */
   readonly #used = new LRUCache<string, true>({ max: 50_000 });
@@ -84,9 +85,20 @@ export class Assertions {
     this.#known = new LRUCache({ max: options.max ?? 10_000 });
   }
 
-  /** @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable, misconfigured */
-  async verify(assertion: ClientAssertion, address: string): Promise<Identity> {
+  /** Forgets the registered keys: the next assertion has them read again. */
+  forgetAll(): void {
+    this.#forgotten++;
+    this.#known.clear();
+    this.#readings.clear();
+  }
+
+  /**
+   * @param again the same request has shown it before, and something changed while it waited: it is not used twice
+   * @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable, misconfigured
+   */
+  async verify(assertion: ClientAssertion, address: string, again = false): Promise<Identity> {
     const checked = await this.#check(assertion, address);
+    if (again) return this.#options.login.login(checked.registration, assertion, address);
     const key = replayKeyOf(assertion.clientId, checked.claims.jti);
     if (this.#used.has(key)) throw refused('this jti was used before');
     this.#used.set(key, true);
@@ -151,16 +163,21 @@ export class Assertions {
     let reading = this.#readings.get(clientId);
     if (reading === undefined) {
       const readAt = this.#monotonic();
+      const forgotten = this.#forgotten;
       reading = this.#options.keys
         .registrationOf(clientId)
         .then((registration) => {
+          // Begun before all was forgotten, it may say what held before.
+          if (forgotten !== this.#forgotten) return registration;
           if (registration === undefined) {
             this.#known.delete(clientId);
             this.#unknown.set(clientId, readAt);
           } else this.#known.set(clientId, { registration, readAt });
           return registration;
         })
-        .finally(() => this.#readings.delete(clientId));
+        .finally(() => {
+          if (this.#readings.get(clientId) === reading) this.#readings.delete(clientId);
+        });
       this.#readings.set(clientId, reading);
     }
     return reading;

@@ -46,7 +46,17 @@ export interface Identity {
   readonly limit?: { readonly scopes: readonly string[] } | undefined;
   /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */
   readonly keyId?: string | undefined;
+  /** Names any other secret_id that `secret issue` made, by which its end is announced. No secret. */
+  readonly credentialId?: string | undefined;
+  /** When a lent Vault token was made, by Vault's clock; seconds since 1970. One of a login of our own is made just now. */
+  readonly createdAt?: number | undefined;
 }
+
+/**
+ * Longest life of a tenant's Vault token, seconds. A batch token can't be revoked, so whoever has one goes on until it ends: a longer one
+ * is refused. What ends a credential is remembered for longer than this.
+ */
+export const MAX_TOKEN_TTL = 3600;
 
 /** Tenant and API names: what may become a Vault path segment. */
 export const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;

@@ -13,15 +13,16 @@ export type Credential = ClientCredential | SubjectToken;
 /** WHO: the one way from any credential to an {@link Identity}. */
 export interface CredentialVerifier {
   /**
+   * @param again this very request has verified it before, and something changed since
    * @returns at once where the verification is remembered, else a promise.
    * @throws {PosternError} invalid_client (of a subject token: invalid_request), too_many_requests, temporarily_unavailable
    */
-  verify(credential: Credential, address: string): Identity | Promise<Identity>;
+  verify(credential: Credential, address: string, again?: boolean): Identity | Promise<Identity>;
 }
 
 export interface VerifiersOptions {
   secrets: Pick<VerifiedCredentials, 'verify'>;
-  assertions: { verify(assertion: ClientAssertion, address: string): Promise<Identity> };
+  assertions: { verify(assertion: ClientAssertion, address: string, again?: boolean): Promise<Identity> };
   subjects: { verify(token: SubjectToken, address: string): Promise<Identity> };
 }
 
@@ -33,9 +34,9 @@ export class Verifiers implements CredentialVerifier {
     this.#options = options;
   }
 
-  verify(credential: Credential, address: string): Identity | Promise<Identity> {
+  verify(credential: Credential, address: string, again = false): Identity | Promise<Identity> {
     if (credential instanceof AppRoleCredential) return this.#options.secrets.verify(credential, address);
-    if (credential instanceof ClientAssertion) return this.#options.assertions.verify(credential, address);
+    if (credential instanceof ClientAssertion) return this.#options.assertions.verify(credential, address, again);
     return this.#options.subjects.verify(credential, address);
   }
 }

@@ -16,8 +16,13 @@ export const CLIENT_AUTHENTICATION_METHODS = ['client_secret_basic', 'client_sec
  * Who the client is: for every endpoint at which a client authenticates.
  * @throws {PosternError} as {@link clientCredential} and the verifier do
  */
-export function identify({ request, address }: Call, parameters: Parameters, verifier: CredentialVerifier): Identity | Promise<Identity> {
-  return verifier.verify(clientCredential(request, parameters), address);
+export function identify(
+  { request, address }: Call,
+  parameters: Parameters,
+  verifier: CredentialVerifier,
+  again = false,
+): Identity | Promise<Identity> {
+  return verifier.verify(clientCredential(request, parameters), address, again);
 }
 
 /**

@@ -4,6 +4,8 @@ import type { Route } from './route.ts';
 export interface Readiness {
   /** What is missing before this replica can serve, in words for an operator; empty when ready. */
   missing(): readonly string[];
+  /** What an operator must know though it serves; `postern doctor --url` shows it. */
+  warnings?(): readonly string[];
 }
 
 /**
@@ -18,7 +20,9 @@ export function healthRoutes(readiness: Readiness): Route[] {
       method: 'GET',
       handle: ({ response }) => {
         const missing = readiness.missing();
-        if (missing.length === 0) replyJson(response, 200, '{"status":"ready"}');
+        const warnings = readiness.warnings?.() ?? [];
+        if (missing.length === 0)
+          replyJson(response, 200, JSON.stringify({ status: 'ready', ...(warnings.length > 0 ? { warnings } : {}) }));
         else replyJson(response, 503, JSON.stringify({ status: 'not ready', missing }));
       },
     },

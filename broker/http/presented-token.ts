@@ -1,6 +1,8 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { tokenEvent } from '#broker/audit/token-event.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
+import { decide } from '#broker/credential/generations.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
@@ -12,6 +14,8 @@ import type { Call, Route } from './route.ts';
 
 export interface PresentedTokenOptions {
   verifier: CredentialVerifier;
+  /** Whether something changed about the caller's tenant while it was decided: then it is decided again. */
+  generations: Pick<Generations, 'now' | 'since'>;
   audit: AuditLog;
 }
 
@@ -28,8 +32,8 @@ export interface Decision {
 export function presentedTokenRoute(
   path: string,
   event: TokenEvent['event'],
-  { verifier, audit }: PresentedTokenOptions,
-  decide: (identity: Identity, token: string, trace: TokenTrace) => Promise<Decision>,
+  { verifier, generations, audit }: PresentedTokenOptions,
+  decideOn: (identity: Identity, token: string, trace: TokenTrace) => Promise<Decision>,
 ): Route {
   return {
     path,
@@ -50,8 +54,13 @@ export function presentedTokenRoute(
         refuseQuery(call);
         parameters = parseBody(call.request.headers['content-type'], await readBody(call.request));
         const token = requireToken(parameters);
-        trace.identity = await identify(call, parameters, verifier);
-        const decision = await decide(trace.identity, token, trace);
+        const given = parameters;
+        const deciding = async (again: boolean) => {
+          const identity = await identify(call, given, verifier, again);
+          trace.identity = identity;
+          return { tenant: identity.tenant, ...(await decideOn(identity, token, trace)) };
+        };
+        const decision = await decide(generations, deciding, ({ tenant }) => tenant);
         // First, so that nothing is told of which the audit knows nothing.
         audit.write(tokenEvent(attempt(), { outcome: decision.outcome }));
         decision.reply(call);

@@ -4,6 +4,9 @@ import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { Endings } from '#broker/credential/endings.ts';
+import { Changed } from '#broker/credential/generations.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { HeldTokens } from './held-tokens.ts';
@@ -30,6 +33,10 @@ export interface TokenCacheOptions extends Clocks {
   sources: Readonly<Record<string, TokenSource | undefined>>;
   /** What was taken back is served from nowhere: not from memory, the store or a flight. */
   revocations?: Pick<Revocations, 'has'>;
+  /** What a tenant held when operators ended its tokens is served from nowhere either. */
+  endings?: Pick<Endings, 'tokensEndedAt'>;
+  /** Whether something about a tenant changed while its token was fetched: that one is neither stored nor served. */
+  generations?: Pick<Generations, 'now' | 'since'>;
   /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
   minRemaining?: number | ((tenant: string) => number);
   /** Most tokens in memory. Default 100,000. */
@@ -53,6 +60,8 @@ const POLL_AFTER_CONFLICT = 20;
 const BEGINNINGS = 5;
 /** A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count whole seconds. */
 const NEXT_SECOND = 1_000;
+/** An end of all tokens lies in the next seconds at most, since clocks differ; a later one is no reason to keep anybody waiting. ms. */
+const LONGEST_WAIT = 5_000;
 
 /** A token that is being read or issued, for all who wait for it. */
 interface Flight {
@@ -157,11 +166,16 @@ export class TokenCache {
   #good(token: Token, now: number, tenant: string): boolean {
     const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
     const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
-    return token.expiresAt * 1000 - now >= floor * 1000 && !this.#isRevoked(token);
+    return token.expiresAt * 1000 - now >= floor * 1000 && !this.#isRevoked(token, tenant);
   }
 
-  #isRevoked({ sha256 }: Token): boolean {
-    return this.#options.revocations?.has(sha256) === true;
+  #isRevoked({ sha256, issuedAt }: Token, tenant: string): boolean {
+    const { revocations, endings } = this.#options;
+    return revocations?.has(sha256) === true || (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant));
+  }
+
+  #requireUnchanged({ tenant }: AuthorizedGrant, begun: number): void {
+    if (this.#options.generations?.since(tenant, begun)) throw new Changed();
   }
 
   #mayRefresh(grant: AuthorizedGrant): boolean {
@@ -170,7 +184,9 @@ export class TokenCache {
 
   /** In the background: the token at hand is still good. */
   #refresh(grant: AuthorizedGrant, identity: Identity, old: Token, asked: boolean): void {
-    this.#join(grant, identity, old, asked).catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+    this.#join(grant, identity, old, asked).catch((error: unknown) => {
+      if (!(error instanceof Changed)) this.#options.onRefreshError?.(grant, error);
+    });
   }
 
   /** A lent Vault token may not be used once its request is answered, so that request waits; it loses nothing but time. */
@@ -179,6 +195,7 @@ export class TokenCache {
     try {
       return await this.#join(grant, identity, served.token, true);
     } catch (error) {
+      if (error instanceof Changed) throw error;
       this.#options.onRefreshError?.(grant, error);
       return served;
     }
@@ -203,7 +220,7 @@ export class TokenCache {
     const served = this.#fly(flight, identity, old, early)
       .catch((error: unknown) => {
         // Before the flight ends, or the next request would begin another.
-        if (old !== undefined) this.#pause(grant, error);
+        if (old !== undefined && !(error instanceof Changed)) this.#pause(grant, error);
         throw error;
       })
       .finally(() => this.#flights.delete(grant.key));
@@ -213,9 +230,11 @@ export class TokenCache {
 
   async #fly(flight: Omit<Flight, 'served'>, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
     const { grant } = flight;
+    const begun = this.#options.generations?.now ?? 0;
     for (let beginning = 0; beginning < BEGINNINGS; beginning++) {
       flight.forgotten = false;
-      const served = await this.#obtain(grant, identity, old, beginning === 0 ? early : undefined);
+      const served = await this.#obtain(grant, identity, old, begun, beginning === 0 ? early : undefined);
+      this.#requireUnchanged(grant, begun);
       if (flight.forgotten) continue;
       this.#memory.hold(grant, served.token, flight.asked);
       this.#scopeSets.hold(grant, served.token.expiresAt);
@@ -224,10 +243,10 @@ export class TokenCache {
     throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
   }
 
-  async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, early?: EarlyReading): Promise<Served> {
+  async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, begun: number, early?: EarlyReading): Promise<Served> {
     const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
     const giveUp = this.#monotonic() + this.#leaseMs;
-    let stored = this.#unrevoked(early ? (await early)(grant) : await read());
+    let stored = this.#unrevoked(early ? (await early)(grant) : await read(), grant);
     const first = stored.version;
     for (;;) {
       const now = this.#now();
@@ -246,38 +265,42 @@ export class TokenCache {
       }
       // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
       const free = stored.lease === undefined || stored.lease.until <= now || (!patient && stored.version === first);
+      this.#requireUnchanged(grant, begun);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
         const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
         if (version !== undefined) {
-          const token = await this.#issue(grant, stored.token, version);
+          const token = await this.#issue(grant, stored.token, version, begun);
           // Revoked while it was being stored: another replica served it already.
-          if (!this.#isRevoked(token)) return { token, from: 'source', grant };
+          if (!this.#isRevoked(token, grant.tenant)) return { token, from: 'source', grant };
         }
       }
       if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
       await sleep((free ? POLL_AFTER_CONFLICT : POLL) * (0.5 + Math.random()));
-      stored = this.#unrevoked(await read());
+      stored = this.#unrevoked(await read(), grant);
     }
   }
 
   /** A revoked token in the store is as good as none, and is not written back. */
-  #unrevoked(stored: StoredToken): StoredToken {
-    return stored.token !== undefined && this.#isRevoked(stored.token) ? { ...stored, token: undefined } : stored;
+  #unrevoked(stored: StoredToken, { tenant }: AuthorizedGrant): StoredToken {
+    return stored.token !== undefined && this.#isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored;
   }
 
-  async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number): Promise<Token> {
+  async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number, begun: number): Promise<Token> {
     try {
       const source = Object.hasOwn(this.#options.sources, grant.source) ? this.#options.sources[grant.source] : undefined;
       if (source === undefined)
         throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
+      // Else it would be void as soon as it was made; with source auth0 each costs quota.
+      const wait = ((this.#options.endings?.tokensEndedAt(grant.tenant) ?? -Infinity) + 1) * 1000 - this.#now();
+      if (wait > 0 && wait <= LONGEST_WAIT) await sleep(wait);
       let token = await source.issue(grant);
-      if (this.#isRevoked(token)) {
+      if (this.#isRevoked(token, grant.tenant)) {
         await sleep(NEXT_SECOND);
         token = await source.issue(grant);
       }
-      if (this.#isRevoked(token))
+      if (this.#isRevoked(token, grant.tenant))
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
           detail: `source ${grant.source} gives a revoked token again`,
           retryAfter: 1,
@@ -288,6 +311,8 @@ export class TokenCache {
           retryAfter: 10,
         });
       }
+      // After the last wait, and before anything of it lies where a Vault Agent or another replica finds it.
+      this.#requireUnchanged(grant, begun);
       // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
       await this.#options.store
         .write(grant, token, undefined, version)
@@ -297,7 +322,7 @@ export class TokenCache {
       // A source that names a pause is left alone by all replicas until then; else the next may try at once.
       const wait = error instanceof PosternError ? error.retryAfter : undefined;
       const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#now() + wait * 1000, paused: true };
-      await this.#options.store.write(grant, stored, lease, version).catch(() => {});
+      await this.#options.store.write(grant, error instanceof Changed ? undefined : stored, lease, version).catch(() => {});
       throw error;
     }
   }

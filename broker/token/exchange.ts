@@ -1,5 +1,7 @@
 import type { ApiCatalog, GrantRequest } from '#broker/authorization/documents.ts';
 import type { Authorization, AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { Changed, decide } from '#broker/credential/generations.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Credential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
@@ -12,6 +14,8 @@ export interface ExchangeOptions {
   cache: TokenCache;
   apis: ApiCatalog;
   store: TokenStore;
+  /** Whether something changed while an exchange waited: then it is decided again. */
+  generations: Pick<Generations, 'now' | 'since'>;
 }
 
 /** What is asked for, and who the caller says it is. */
@@ -41,32 +45,44 @@ export class Exchange {
    * @throws {PosternError}
    */
   run(credential: Credential, request: ExchangeRequest, address: string, trace: Trace): Served | Promise<Served> {
-    const identity = this.#options.verified.verify(credential, address);
-    if (identity instanceof Promise) return this.#runAnew(identity, request, trace);
+    const { generations } = this.#options;
+    const begun = generations.now;
+    const attempt = (again: boolean): Served | Promise<Served> => this.#attempt(credential, request, address, trace, again);
+    const running = attempt(false);
+    return running instanceof Promise ? decide(generations, attempt, ({ grant }) => grant.tenant, { begun, running }) : running;
+  }
+
+  #attempt(credential: Credential, request: ExchangeRequest, address: string, trace: Trace, again: boolean): Served | Promise<Served> {
+    const begun = this.#options.generations.now;
+    const identity = this.#options.verified.verify(credential, address, again);
+    if (identity instanceof Promise) return this.#runAnew(identity, request, trace, begun);
     trace.identity = identity;
     requireClient(identity, request);
     const grant = this.#options.authorization.authorize(identity, request);
-    if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace);
+    if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace, begun);
     trace.grant = grant;
     return this.#options.cache.get(grant, identity);
   }
 
   /** The credential was unseen, so its grants are too: the token is looked for while they are read. */
-  async #runAnew(verifying: Promise<Identity>, request: ExchangeRequest, trace: Trace): Promise<Served> {
+  async #runAnew(verifying: Promise<Identity>, request: ExchangeRequest, trace: Trace, begun: number): Promise<Served> {
     const identity = await verifying;
     trace.identity = identity;
     requireClient(identity, request);
     const early = this.#readEarly(identity, request);
-    return this.#runAuthorizing(identity, this.#options.authorization.authorize(identity, request), trace, early);
+    return this.#runAuthorizing(identity, this.#options.authorization.authorize(identity, request), trace, begun, early);
   }
 
   async #runAuthorizing(
     identity: Identity,
     authorizing: AuthorizedGrant | Promise<AuthorizedGrant>,
     trace: Trace,
+    begun: number,
     early?: EarlyReading,
   ): Promise<Served> {
     const grant = await authorizing;
+    // The cache looks only at what changes from now on.
+    if (this.#options.generations.since(identity.tenant, begun)) throw new Changed();
     trace.grant = grant;
     return this.#options.cache.get(grant, identity, grant.whole ? early : undefined);
   }

@@ -1,6 +1,7 @@
 import type { JWTPayload } from 'jose';
 import type { ApiCatalog, TenantGrants } from '#broker/authorization/documents.ts';
 import type { Authorization } from '#broker/authorization/authorization.ts';
+import type { Endings } from '#broker/credential/endings.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { IssuedToken, IssuedTokens } from './issued-tokens.ts';
 import type { Revocations } from './revocations.ts';
@@ -10,6 +11,7 @@ export interface IntrospectionOptions {
   apis: Pick<ApiCatalog, 'byAudience'>;
   issued: Pick<IssuedTokens, 'read'>;
   revocations: Pick<Revocations, 'has'>;
+  endings: Pick<Endings, 'tokensEndedAt' | 'includesClient'>;
   /** @throws {PosternError} temporarily_unavailable while that is not known */
   isDisabled: (tenant: string) => boolean;
 }
@@ -25,8 +27,14 @@ export interface TokenTrace {
 }
 
 /** Whether a token is this tenant's own. One without the tenant's claim is bound by its organization (POSTERN_AUTH0_BINDING=organization). */
-export function isOwn({ tenant, organization }: IssuedToken, { tenant: caller }: Identity, grants: TenantGrants): boolean {
-  return tenant === undefined ? organization !== undefined && organization === grants.organization : tenant === caller;
+export function isOwn(
+  { tenant, organization, clientId, sharedClient }: IssuedToken,
+  caller: Pick<Identity, 'tenant' | 'clientId'>,
+  grants: TenantGrants,
+): boolean {
+  // A former tenant of the same name had another client_id.
+  if (!sharedClient && clientId !== caller.clientId) return false;
+  return tenant === undefined ? organization !== undefined && organization === grants.organization : tenant === caller.tenant;
 }
 
 /**
@@ -42,15 +50,19 @@ export class Introspection {
 
   /** @throws {PosternError} unauthorized_client where the caller is disabled; temporarily_unavailable */
   async run(identity: Identity, accessToken: string, trace: TokenTrace): Promise<IssuedToken | Inactive> {
-    const { authorization, issued, revocations, isDisabled } = this.#options;
+    const { apis, authorization, issued, revocations, endings, isDisabled } = this.#options;
     const grants = await authorization.tenantOf(identity);
     const token = await issued.read(accessToken);
     if (token === undefined) return 'unknown';
     trace.token = token;
     if (!isOwn(token, identity, grants) && !(await this.#serves(identity, grants, token, trace))) return 'foreign';
+    // An API that was removed: nothing is issued for it, and nothing of it is good any more.
+    if ((await apis.byAudience(token.audience)) === undefined) return 'unknown';
     // Asked last, with nothing to wait for after it: what is announced meanwhile counts.
     if (revocations.has(token.sha256)) return 'revoked';
-    if (isDisabled(token.tenant ?? identity.tenant)) return 'disabled';
+    const tenant = token.tenant ?? identity.tenant;
+    if (token.iat <= endings.tokensEndedAt(tenant) || endings.includesClient(token.clientId)) return 'revoked';
+    if (isDisabled(tenant)) return 'disabled';
     return token;
   }
 

@@ -15,6 +15,8 @@ export interface IssuedToken {
   readonly scope: string;
   /** The application that it was issued to: the tenant's role_id, or with source auth0 the shared one. */
   readonly clientId: string;
+  /** Whether that is the shared one. */
+  readonly sharedClient: boolean;
   /** Seconds since 1970. */
   readonly iat: number;
   readonly exp: number;
@@ -24,6 +26,8 @@ export interface IssuedToken {
 export interface TokenJudge {
   /** With its trailing slash. */
   readonly issuer: string;
+  /** Whether all its tokens are issued to one application, so that their client_id tells nothing of the tenant. */
+  readonly sharedClient: boolean;
   /**
    * Verifies a token by its issuer's keys.
    * @returns its claims; undefined for one that the issuer did not sign, that has ended, or that was issued to another application
@@ -63,11 +67,12 @@ export class IssuedTokens {
   async read(accessToken: string): Promise<IssuedToken | undefined> {
     if (accessToken.length > MAX_LENGTH || !COMPACT_JWS.test(accessToken)) return undefined;
     const issuer = issuerOf(accessToken);
-    const claims = issuer === undefined ? undefined : await this.#judges.get(issuer)?.judge(accessToken);
-    return claims === undefined ? undefined : this.#tokenOf(accessToken, claims);
+    const judge = issuer === undefined ? undefined : this.#judges.get(issuer);
+    const claims = await judge?.judge(accessToken);
+    return judge === undefined || claims === undefined ? undefined : this.#tokenOf(accessToken, claims, judge.sharedClient);
   }
 
-  #tokenOf(accessToken: string, claims: JWTPayload): IssuedToken | undefined {
+  #tokenOf(accessToken: string, claims: JWTPayload, sharedClient: boolean): IssuedToken | undefined {
     const { aud, iat, exp, scope = '', org_id: organization } = claims;
     const tenant = claims[this.#tenantClaim];
     const audience = [aud].flat();
@@ -78,7 +83,7 @@ export class IssuedTokens {
     if (iat === undefined || exp === undefined || exp <= now || iat > now + CLOCK_TOLERANCE) return undefined;
     if (tenant !== undefined && !(typeof tenant === 'string' && NAME.test(tenant))) return undefined;
     if (organization !== undefined && typeof organization !== 'string') return undefined;
-    return { sha256: sha256Of(accessToken), claims, tenant, organization, audience: audience[0], scope, clientId, iat, exp };
+    return { sha256: sha256Of(accessToken), claims, tenant, organization, audience: audience[0], scope, clientId, sharedClient, iat, exp };
   }
 }
 

@@ -37,6 +37,8 @@ export interface RevocationsOptions extends Clocks {
   log: RevocationLog;
   /** Most revocations of one tenant in 60 s, on all replicas together. Default 10. */
   perMinute?: number;
+  /** Told once each time the log counts backwards: Vault was restored to an older state. */
+  onRestored?: (from: number, to: number) => void;
 }
 
 /** Most revoked tokens of one tenant that have not ended yet: one tenant must not fill what all share. */
@@ -57,6 +59,7 @@ const TIDY_EVERY = 60_000;
 export class Revocations {
   readonly #log: RevocationLog;
   readonly #perMinute: number;
+  readonly #onRestored: ((from: number, to: number) => void) | undefined;
   readonly #now: () => number;
   readonly #monotonic: () => number;
   readonly #revoked = new Map<string, RevokedToken>();
@@ -68,6 +71,7 @@ export class Revocations {
   constructor(options: RevocationsOptions) {
     this.#log = options.log;
     this.#perMinute = options.perMinute ?? 10;
+    this.#onRestored = options.onRestored;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
   }
@@ -149,6 +153,7 @@ export class Revocations {
     if (missed) for (const one of await this.#log.readArchive()) this.#remember(one);
     // Only now: when the archive could not be read, the next look tries it again.
     this.#serial = serial;
+    if (known !== undefined && serial < known) this.#onRestored?.(known, serial);
   }
 
   #remember(one: RevokedToken): void {

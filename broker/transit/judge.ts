@@ -14,6 +14,7 @@ export interface TransitJudgeOptions {
 /** Judges the broker's own tokens, by the keys that it publishes: what verifiers everywhere would accept, and nothing else. */
 export class TransitJudge implements TokenJudge {
   readonly issuer: string;
+  readonly sharedClient = false;
   readonly #keys: KeySet;
   readonly #now: () => number;
   /** Imported once each; a key that is no longer published is not asked for. */

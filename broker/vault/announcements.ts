@@ -10,7 +10,17 @@ export const ANNOUNCEMENTS_PATH = 'state/epoch';
 export const announcementsDocument = z.object({
   epoch: z.number().int().nonnegative(),
   disabled: z.array(z.string()).default([]),
-  recent: z.array(z.object({ epoch: z.number().int(), tenant: z.string() })).default([]),
+  recent: z
+    .array(
+      z.object({
+        epoch: z.number().int(),
+        tenant: z.string(),
+        // What a later version adds must not keep this one from reading the rest.
+        change: z.enum(['changed', 'disable', 'enable', 'replayed']).optional().catch(undefined),
+        at: z.number().optional(),
+      }),
+    )
+    .default([]),
 });
 
 /** Reads `state/epoch` with the broker's own token. */

@@ -56,6 +56,12 @@ export class VaultApis implements ApiCatalog {
     await this.#read();
   }
 
+  /** Reads it anew, and not what somebody began to read before. @throws {PosternError} temporarily_unavailable */
+  async reload(): Promise<void> {
+    await this.#reading?.catch(() => {});
+    await this.#read();
+  }
+
   #find(pick: (catalog: Catalog) => Api | undefined): Api | undefined | Promise<Api | undefined> {
     const catalog = this.#catalog;
     if (catalog === undefined) return this.#read().then(pick);

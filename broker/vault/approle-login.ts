@@ -1,13 +1,13 @@
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
-import { NAME, VaultToken } from '#broker/credential/identity.ts';
+import { MAX_TOKEN_TTL, NAME } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import type { Login } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
-import { apiKeyOf } from './key-metadata.ts';
-import type { KeyEnds } from './key-ends.ts';
+import { identityOf } from './token-identity.ts';
+import type { CredentialEnds } from './token-identity.ts';
 import { unavailable } from './unavailable.ts';
 
 export interface AppRoleLoginOptions {
@@ -16,12 +16,9 @@ export interface AppRoleLoginOptions {
   mount: string;
   /** Whether Vault is told the client's address, for CIDR-bound credentials. */
   forwardAddress: boolean;
-  ends: Pick<KeyEnds, 'of'>;
+  ends: CredentialEnds;
   now?: () => number;
 }
-
-/** The metadata field in which `postern secret issue` notes when a secret_id ends, in seconds since 1970. */
-export const EXPIRY_METADATA = 'expires_at';
 
 /** Vault decides: AppRole login with the customer's credential ("AppRole auth method", HTTP API). */
 export class AppRoleLogin implements Login {
@@ -64,22 +61,18 @@ export class AppRoleLogin implements Login {
       throw new PosternError('misconfigured', 'Client is not set up', {
         detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -',
       });
-    const key = apiKeyOf(metadata, tenant);
-    // The margin keeps a request that starts just in time from ending with a dead token.
-    const tokenEnd = now + ttl * 1000 - Math.min(5000, ttl * 100);
-    const own = new VaultToken(token);
-    const rotatedAt = key.keyId === undefined ? undefined : await this.#options.ends.of(tenant, key.keyId, own, forwardedFor);
-    const secretEnd = Math.min(endOf(metadata[EXPIRY_METADATA]), rotatedAt ?? Infinity) * 1000;
-    // Vault removes an ended secret_id when it next tidies up, which may be a minute later; until then its login still succeeds.
-    if (secretEnd <= now) throw wrongCredential();
-    return { tenant, clientId: credential.clientId, token: own, forwardedFor, expiresAt: Math.min(tokenEnd, secretEnd), ...key };
+    return identityOf({ tenant, clientId: credential.clientId, token, forwardedFor, metadata, ttl, askedAt: now }, this.#options.ends, {
+      ended: wrongCredential,
+      tooLong: () => livesTooLong(`AppRole role "${tenant}"`, ttl, `auth/${mount}/role/${tenant}`),
+    });
   }
 }
 
-/** Seconds since 1970; Infinity where there is no end. */
-function endOf(metadata: unknown): number {
-  const end = Number(metadata);
-  return end > 0 ? end : Infinity;
+/** @param role where to set another life */
+export function livesTooLong(what: string, ttl: number, role: string): PosternError {
+  return new PosternError('misconfigured', 'Client is not set up', {
+    detail: `${what} gives tokens of ${ttl} s, and they can't be revoked: set token_ttl and token_max_ttl on ${role} to ${MAX_TOKEN_TTL} s at most`,
+  });
 }
 
 /** Only a 400 says that the credential was judged and found wrong; sealed, denied or throttled says nothing about it. */

@@ -1,10 +1,13 @@
 import type { AssertionLogin, Registration } from '#broker/credential/assertions.ts';
 import type { ClientAssertion } from '#broker/credential/assertion.ts';
-import { VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
+import { livesTooLong } from './approle-login.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import { identityOf } from './token-identity.ts';
+import type { CredentialEnds } from './token-identity.ts';
 import { unavailable } from './unavailable.ts';
 
 export interface AssertionLoginOptions {
@@ -13,8 +16,13 @@ export interface AssertionLoginOptions {
   mount: string;
   /** Whether Vault is told the client's address. */
   forwardAddress: boolean;
+  /** What operators announced as ended. */
+  announced: CredentialEnds['announced'];
   now?: () => number;
 }
+
+/** A registered key is no API key, which rotations end: it is replaced in Terraform. */
+const NO_KEY = { of: () => Promise.resolve(undefined) };
 
 /** Vault decides: JWT login on the tenant's own mount ("JWT/OIDC auth method", HTTP API), which knows the tenant's keys and no other's. */
 export class VaultAssertionLogin implements AssertionLogin {
@@ -43,7 +51,14 @@ export class VaultAssertionLogin implements AssertionLogin {
         detail: `${path}/role/${tenant} gives ${String(type)} tokens: terraform apply sets token_type=batch`,
       });
     }
-    return { tenant, clientId, token: new VaultToken(token), forwardedFor, expiresAt: now + ttl * 1000 - Math.min(5000, ttl * 100) };
+    return identityOf(
+      { tenant, clientId, token, forwardedFor, metadata: {}, ttl, askedAt: now },
+      { rotations: NO_KEY, announced: this.#options.announced },
+      {
+        ended: wrongCredential,
+        tooLong: () => livesTooLong(`${path}/role/${tenant}`, ttl, `${path}/role/${tenant}`),
+      },
+    );
   }
 }
 

@@ -2,6 +2,8 @@ import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { GrantReader } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import { badSubject } from '#broker/credential/subject-tokens.ts';
+import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
@@ -29,10 +31,22 @@ export class VaultGrants implements GrantReader {
       });
     if (data === undefined) return undefined;
     const parsed = tenantDocument.safeParse(data);
-    if (parsed.success) return parsed.data;
+    if (parsed.success) {
+      const { client_id: clientId } = parsed.data;
+      if (clientId !== undefined && clientId !== null && clientId !== identity.clientId) throw formerTenant(identity);
+      return parsed.data;
+    }
     const issue = parsed.error.issues[0];
     throw new PosternError('misconfigured', 'Client is not set up', {
       detail: `${path} in Vault is not valid: ${issue?.path.join('.')} ${issue?.message}`,
     });
   }
+}
+
+/** Whoever it was is unknown now: the same words as for somebody who was never known. */
+function formerTenant({ lent, tenant }: Identity): PosternError {
+  const detail = `the credential is of a former tenant of the name ${tenant}, which has another client_id now`;
+  return lent
+    ? badSubject('The subject_token maps to no tenant', detail)
+    : new PosternError('invalid_client', wrongCredential().message, { detail });
 }

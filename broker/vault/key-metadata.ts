@@ -10,6 +10,24 @@ export function newKeyId(): string {
   return `key_${randomBytes(12).toString('hex')}`;
 }
 
+/** Names a secret_id that is no API key. No secret. */
+export const CREDENTIAL_ID = /^cred_[0-9a-f]{24}$/;
+/** The metadata field that holds it. */
+export const CREDENTIAL_ID_METADATA = 'credential_id';
+/** The metadata field in which `postern secret issue` notes when a secret_id ends, in seconds since 1970. */
+export const EXPIRY_METADATA = 'expires_at';
+
+export function newCredentialId(): string {
+  return `cred_${randomBytes(12).toString('hex')}`;
+}
+
+/** The name by which the end of a secret_id is announced; undefined where it was issued past Postern. */
+export function endingIdOf(metadata: Readonly<Record<string, unknown>>): string | undefined {
+  const { [KEY_METADATA.keyId]: keyId, [CREDENTIAL_ID_METADATA]: credentialId } = metadata;
+  if (typeof keyId === 'string' && KEY_ID.test(keyId)) return keyId;
+  return typeof credentialId === 'string' && CREDENTIAL_ID.test(credentialId) ? credentialId : undefined;
+}
+
 /** Fields of a secret_id's metadata that make it an API key; `postern key issue` writes them and Vault hands them back at each login. */
 export const KEY_METADATA = {
   keyId: 'key_id',
@@ -24,18 +42,21 @@ export const KEY_METADATA = {
 export const MAX_METADATA_VALUE = 512;
 
 /**
- * What a login's metadata says of the key. Several secret_ids of one AppRole share one entity alias, which shows the metadata of
+ * What a login's metadata says of the credential. Several secret_ids of one AppRole share one entity alias, which shows the metadata of
  * whoever logged in last: only the answer to this very login may be asked.
  * @throws {PosternError} misconfigured where it is malformed: a limit that can't be read must not be taken for none
  */
-export function apiKeyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'limit'> {
+export function apiKeyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'credentialId' | 'limit'> {
   const keyId = metadata[KEY_METADATA.keyId];
+  const credentialId = metadata[CREDENTIAL_ID_METADATA];
   const scopes = metadata[KEY_METADATA.scopes];
   if (keyId !== undefined && !(typeof keyId === 'string' && KEY_ID.test(keyId))) throw malformed(tenant, KEY_METADATA.keyId);
-  if (scopes === undefined) return { keyId };
+  // One that can't be read is an unnamed one: it is refused rather more often than less.
+  const named = { keyId, ...(typeof credentialId === 'string' && CREDENTIAL_ID.test(credentialId) ? { credentialId } : {}) };
+  if (scopes === undefined) return named;
   const list = typeof scopes === 'string' ? scopes.split(' ') : [];
   if (list.length === 0 || !list.every((scope) => SCOPE_TOKEN.test(scope))) throw malformed(tenant, KEY_METADATA.scopes);
-  return { keyId, limit: { scopes: list } };
+  return { ...named, limit: { scopes: list } };
 }
 
 function malformed(tenant: string, field: string): PosternError {

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
-import { NAME, VaultToken } from '#broker/credential/identity.ts';
+import { MAX_TOKEN_TTL, NAME } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { SubjectToken } from '#broker/credential/subject-token.ts';
 import { badSubject } from '#broker/credential/subject-tokens.ts';
 import type { SubjectLookup } from '#broker/credential/subject-tokens.ts';
 import type { CallOptions, VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
-import { apiKeyOf } from './key-metadata.ts';
-import type { KeyEnds } from './key-ends.ts';
+import { identityOf } from './token-identity.ts';
+import type { CredentialEnds } from './token-identity.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 export interface VaultSubjectsOptions {
@@ -19,7 +19,7 @@ export interface VaultSubjectsOptions {
   namespace: string | undefined;
   /** Whether Vault is told the client's address, for tokens bound to addresses. */
   forwardAddress: boolean;
-  ends: Pick<KeyEnds, 'of'>;
+  ends: CredentialEnds;
   now?: () => number;
 }
 
@@ -31,6 +31,11 @@ const lookup = z.object({
   num_uses: z.number(),
   /** Seconds; 0 where it never ends. */
   ttl: z.number(),
+  /** Seconds that it was made for. */
+  creation_ttl: z.number().optional(),
+  /** Seconds since 1970. */
+  creation_time: z.number().optional(),
+  type: z.string().optional(),
   /** Only outside the root namespace. */
   namespace_path: z.string().optional(),
 });
@@ -66,13 +71,17 @@ export class VaultSubjects implements SubjectLookup {
     // The look-ups here would use it up, and a request that ends halfway would look like an outage.
     if (self.num_uses !== 0) throw badSubject('The subject_token is good for a limited number of uses, which an exchange would spend');
     const { tenant, clientId } = this.#tenantOf(self, await this.#entityOf(self.entity_id, call));
-    const token = new VaultToken(call.token);
-    // The halves of an API key log in at Vault too: what the key is narrowed to, and its end, hold for such a token as for the key.
-    const key = self.path === `auth/${this.#options.approle}/login` ? apiKeyOf(self.meta ?? {}, tenant) : {};
-    const end = key.keyId === undefined ? undefined : await this.#options.ends.of(tenant, key.keyId, token, forwardedFor);
-    if (end !== undefined && end * 1000 <= now) throw badSubject('The API key that the subject_token comes from has ended');
-    const tokenEnd = self.ttl === 0 ? Infinity : now + self.ttl * 1000;
-    return { tenant, clientId, token, forwardedFor, expiresAt: Math.min(tokenEnd, (end ?? Infinity) * 1000), lent: true, ...key };
+    // Its metadata is that of the secret_id, or of whatever else it logged in with. The halves of an API key log in at Vault too: what the key is
+    // narrowed to, and its end, hold for such a token as for the key.
+    const metadata = self.path === `auth/${this.#options.approle}/login` ? (self.meta ?? {}) : {};
+    const ttl = self.ttl === 0 ? Infinity : self.ttl;
+    const lent = { createdAt: self.creation_time ?? 0 };
+    // Only batch tokens can't be revoked one by one.
+    if (self.type === 'batch' && (self.creation_ttl ?? ttl) > MAX_TOKEN_TTL) throw tooLong();
+    return identityOf({ tenant, clientId, token: call.token, forwardedFor, metadata, ttl, askedAt: now, lent }, this.#options.ends, {
+      ended: () => badSubject('The credential that the subject_token comes from has ended'),
+      tooLong,
+    });
   }
 
   async #self(call: CallOptions): Promise<z.infer<typeof lookup>> {
@@ -119,6 +128,10 @@ function checked(tenant: string | undefined, clientId: string | undefined): { te
   if (tenant === undefined || !NAME.test(tenant)) throw foreign();
   if (clientId === undefined || !CLIENT_ID.test(clientId)) throw foreign(`its entity names no ${CLIENT}`);
   return { tenant, clientId };
+}
+
+function tooLong(): unknown {
+  return badSubject(`The subject_token can't be revoked and was made for more than ${MAX_TOKEN_TTL} s: set a shorter token_ttl in Vault`);
 }
 
 function foreign(detail?: string): unknown {

@@ -1,14 +1,11 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { Config } from '#broker/config.ts';
-import { AnnouncementWatch } from '#broker/credential/announcements.ts';
 import type { Logger } from '#broker/log.ts';
-import { Revocations } from '#broker/token/revocations.ts';
-import { VaultAnnouncements } from '#broker/vault/announcements.ts';
-import { VaultRevocations } from '#broker/vault/revocations.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { adminDoor } from './admin-door.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
+import { lifeCycle } from './life-cycle.ts';
 import { Progress } from './progress.ts';
 import { connectVault } from './vault.ts';
 import { verification } from './verification.ts';
@@ -29,30 +26,24 @@ export interface Broker {
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
   const vault = connectVault(config, log);
-  const { client, session, documents, apis } = vault;
-  const { verified, verifier, usage, replay } = verification(config, log, vault);
-  const revocations = new Revocations({
-    log: new VaultRevocations(documents, session),
-    perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
-  });
-  const announcements = new AnnouncementWatch({
-    reader: new VaultAnnouncements(documents, session),
-    revocations,
-    verified,
-    onError: (err) => log.warn({ err }, 'state/epoch or state/revocations could not be read'),
-  });
+  const { client, session, apis } = vault;
+  const who = verification(config, log, vault);
+  const { verifier, usage, replay } = who;
+  const life = lifeCycle(config, log, vault, who);
+  const { announcements } = life;
   const issued = issuance(config, log, vault, {
+    ...life,
     verifier,
-    revocations,
     isDisabled: (tenant) => announcements.isDisabled(tenant),
   });
 
-  const progress = new Progress(() => [
+  const lacking = () => [
     ...(session.ready ? [] : ['login to Vault']),
-    ...(announcements.known ? [] : ['state/epoch and state/revocations']),
+    ...(announcements.known ? [] : ['what is announced, ended and revoked']),
     ...(apis.known ? [] : ['the APIs']),
-  ]);
-  const server = httpDoor(config, log, { verifier, issuance: issued, readiness: progress, audit });
+  ];
+  const progress = new Progress(lacking, () => announcements.warnings);
+  const server = httpDoor(config, log, { verifier, generations: life.generations, issuance: issued, readiness: progress, audit });
   const admin = adminDoor(config, log, audit);
   const port = await server.listen(config.host, config.port);
   const adminPort = await admin?.listen();

@@ -1,5 +1,6 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { Config } from '#broker/config.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
 import { healthRoutes } from '#broker/http/health.ts';
 import type { Readiness } from '#broker/http/health.ts';
@@ -17,13 +18,14 @@ import { version } from './version.ts';
 
 export interface HttpDoorOptions {
   readonly verifier: Verifiers;
+  readonly generations: Generations;
   readonly issuance: Issuance;
   readonly readiness: Readiness;
   readonly audit: AuditLog;
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
-export function httpDoor(config: Config, log: Logger, { verifier, issuance, readiness, audit }: HttpDoorOptions): HttpServer {
+export function httpDoor(config: Config, log: Logger, { verifier, generations, issuance, readiness, audit }: HttpDoorOptions): HttpServer {
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -31,8 +33,8 @@ export function httpDoor(config: Config, log: Logger, { verifier, issuance, read
     routes: [
       tokenEndpoint({ exchange, audit }),
       ...verifyRoutes({ exchange, audit }),
-      introspectionEndpoint({ verifier, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
-      revocationEndpoint({ verifier, withdrawal, audit }),
+      introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
+      revocationEndpoint({ verifier, generations, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness),
       openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),

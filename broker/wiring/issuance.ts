@@ -1,6 +1,8 @@
 import { Authorization } from '#broker/authorization/authorization.ts';
 import { claimsLayout } from '#broker/authorization/layout.ts';
 import type { Config } from '#broker/config.ts';
+import type { Endings } from '#broker/credential/endings.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCES } from '#broker/sources.ts';
@@ -22,6 +24,8 @@ import type { ConnectedVault } from './vault.ts';
 export interface Gates {
   readonly verifier: Verifiers;
   readonly revocations: Revocations;
+  readonly endings: Endings;
+  readonly generations: Generations;
   readonly isDisabled: (tenant: string) => boolean;
 }
 
@@ -33,7 +37,12 @@ export interface Issuance {
 }
 
 /** WHAT and HOW: what a tenant may have, tokens and where they come from, and what becomes of them. */
-export function issuance(config: Config, log: Logger, vault: ConnectedVault, { verifier, revocations, isDisabled }: Gates): Issuance {
+export function issuance(
+  config: Config,
+  log: Logger,
+  vault: ConnectedVault,
+  { verifier, revocations, endings, generations, isDisabled }: Gates,
+): Issuance {
   const { client, session, documents, apis } = vault;
   const sources = configuredSources(config, log, vault);
   const authorization = new Authorization({
@@ -52,6 +61,8 @@ export function issuance(config: Config, log: Logger, vault: ConnectedVault, { v
     store,
     sources: Object.fromEntries(sources.map(({ name, source }) => [name, source])),
     revocations,
+    endings,
+    generations,
     scopeSets: config.POSTERN_SCOPE_SETS,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
@@ -64,8 +75,8 @@ export function issuance(config: Config, log: Logger, vault: ConnectedVault, { v
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   return {
     sources,
-    exchange: new Exchange({ verified: verifier, authorization, cache, apis, store }),
-    introspection: new Introspection({ authorization, apis, issued, revocations, isDisabled }),
+    exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
+    introspection: new Introspection({ authorization, apis, issued, revocations, endings, isDisabled }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
 }

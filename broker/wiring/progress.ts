@@ -6,9 +6,15 @@ export class Progress implements Readiness {
   readonly #lacking: () => readonly string[];
   #wasReady = false;
 
-  /** @param lacking what is missing now, in an operator's words */
-  constructor(lacking: () => readonly string[]) {
+  readonly #warning: () => readonly string[];
+
+  /**
+   * @param lacking what is missing now, in an operator's words
+   * @param warning what an operator must know though it serves
+   */
+  constructor(lacking: () => readonly string[], warning: () => readonly string[] = () => []) {
     this.#lacking = lacking;
+    this.#warning = warning;
   }
 
   /** From here on it is not ready, for good. */
@@ -19,6 +25,10 @@ export class Progress implements Readiness {
   /** What is missing now. */
   lacks(): readonly string[] {
     return [...this.#lacking(), ...(this.draining ? ['shutting down'] : [])];
+  }
+
+  warnings(): readonly string[] {
+    return this.#warning();
   }
 
   /** For the readiness probe: once ready, only the end makes it unready (see healthRoutes). */

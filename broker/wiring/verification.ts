@@ -1,5 +1,7 @@
 import type { Config } from '#broker/config.ts';
 import { Assertions } from '#broker/credential/assertions.ts';
+import type { Endings } from '#broker/credential/endings.ts';
+import { Generations } from '#broker/credential/generations.ts';
 import { KeyUsage } from '#broker/credential/key-usage.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
@@ -15,17 +17,22 @@ import { VaultUsage } from '#broker/vault/key-usage.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
+import { knownEndings } from './life-cycle.ts';
 import type { ConnectedVault } from './vault.ts';
 
 export interface Verification {
   readonly verified: VerifiedCredentials;
   readonly verifier: Verifiers;
+  readonly assertions: Assertions;
+  readonly endings: Endings;
+  readonly generations: Generations;
   readonly usage: KeyUsage;
   readonly replay: VaultReplay;
 }
 
 /** WHO: every way in which a client proves itself. */
-export function verification(config: Config, log: Logger, { client, session, documents }: ConnectedVault): Verification {
+export function verification(config: Config, log: Logger, vault: ConnectedVault): Verification {
+  const { client, session, documents } = vault;
   const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
   const usage = new KeyUsage({
     store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
@@ -33,7 +40,9 @@ export function verification(config: Config, log: Logger, { client, session, doc
     onError: usageFailed,
   });
   const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
-  const ends = new KeyEnds(documents);
+  const generations = new Generations();
+  const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
+  const ends = { rotations: new KeyEnds(documents), announced };
   const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
   const verified = new VerifiedCredentials({
     onVerified: ({ keyId }) => {
@@ -51,20 +60,21 @@ export function verification(config: Config, log: Logger, { client, session, doc
     session,
     onError: (err) => log.warn({ err }, 'used assertions could not be tidied up'),
   });
+  const assertions = new Assertions({
+    keys: new VaultClientKeys(documents, session),
+    login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress, announced }),
+    used: replay,
+    throttle,
+    audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
+    max: config.POSTERN_CACHE_CREDENTIALS,
+  });
   const verifier = new Verifiers({
     secrets: verified,
-    assertions: new Assertions({
-      keys: new VaultClientKeys(documents, session),
-      login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress }),
-      used: replay,
-      throttle,
-      audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
-      max: config.POSTERN_CACHE_CREDENTIALS,
-    }),
+    assertions,
     subjects: new SubjectTokens(
       new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
       new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
     ),
   });
-  return { verified, verifier, usage, replay };
+  return { verified, verifier, assertions, endings: announced, generations, usage, replay };
 }

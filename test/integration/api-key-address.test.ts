@@ -18,6 +18,7 @@ import { applyTerraform } from '#dev/terraform.ts';
 import { startDevVault } from '#dev/vault.ts';
 import type { DevVault } from '#dev/vault.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { NO_ENDS } from '#test/unit/vault/ends.ts';
 
 /*
  * Keys bound to addresses, with a Vault that believes this machine's word for where a client is: what POSTERN_FORWARD_CLIENT_ADDRESS
@@ -69,7 +70,7 @@ test('a key is good from its addresses and nowhere else, also when it was verifi
   registerSecret('secret_id', credential.reveal());
   const documents = new Kv(client, 'postern');
   const verified = new VerifiedCredentials({
-    login: new AppRoleLogin({ client, mount: 'approle', forwardAddress: true, ends: new KeyEnds(documents) }),
+    login: new AppRoleLogin({ client, mount: 'approle', forwardAddress: true, ends: { ...NO_ENDS, rotations: new KeyEnds(documents) } }),
     byAddress: true,
   });
   const from = async (address: string): Promise<Identity> => verified.verify(credential, address);
@@ -88,6 +89,11 @@ test('to a broker that does not forward addresses such a key is no good from any
   registerSecret('api key', key);
   const { credential } = ApiKey.parse(key)!;
   registerSecret('secret_id', credential.reveal());
-  const login = new AppRoleLogin({ client, mount: 'approle', forwardAddress: false, ends: new KeyEnds(new Kv(client, 'postern')) });
+  const login = new AppRoleLogin({
+    client,
+    mount: 'approle',
+    forwardAddress: false,
+    ends: { ...NO_ENDS, rotations: new KeyEnds(new Kv(client, 'postern')) },
+  });
   await expect(login.login(credential, '198.51.100.7')).rejects.toMatchObject({ code: 'invalid_client' });
 });

@@ -5,7 +5,7 @@ import { VaultAccess } from '#broker/operator/access.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { disableTenant, enableTenant } from '#broker/operator/tenant/tenant.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { EXPIRY_METADATA } from '#broker/vault/approle-login.ts';
+import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';

@@ -1,5 +1,5 @@
 import { PosternError } from '#broker/error.ts';
-import { EXPIRY_METADATA } from '#broker/vault/approle-login.ts';
+import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkTenantId } from '#broker/operator/name.ts';

@@ -224,12 +224,14 @@ describe('revoked tokens are looked at together with the epoch', () => {
     const state = { epochAway: false, revocationsAway: false, looks: 0, disabled: [] as string[] };
     const watch = new AnnouncementWatch({
       reader: { readAnnouncements: async () => (state.epochAway ? Promise.reject(fault) : epochOf(1, [], state.disabled)) },
-      revocations: {
-        look: async () => {
-          state.looks++;
-          if (state.revocationsAway) throw fault;
+      watched: [
+        {
+          look: async () => {
+            state.looks++;
+            if (state.revocationsAway) throw fault;
+          },
         },
-      },
+      ],
       verified: { forget: () => {}, forgetAll: () => {} },
       now: clock.now,
       monotonic: clock.monotonic,

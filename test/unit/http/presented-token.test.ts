@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { Generations } from '#broker/credential/generations.ts';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import type { Credential } from '#broker/credential/verifiers.ts';
@@ -24,6 +25,7 @@ const TOKEN: IssuedToken = {
   audience: 'https://orders.example.com',
   scope: 'read:all',
   clientId: 'globex-role-id',
+  sharedClient: false,
   iat: 1_800_000_000,
   exp: 1_800_003_600,
 };
@@ -46,11 +48,12 @@ async function stage(outcome: { introspect?: Introspection['run']; revoke?: With
       return identityOf({ clientId: credential.clientId });
     },
   };
+  const generations = new Generations();
   const audit = { write: outcome.write ?? ((line: string) => void lines.push(line)) };
   const server = new HttpServer({
     routes: [
-      introspectionEndpoint({ verifier, audit, introspection: { run: introspect }, tenantClaim: TENANT_CLAIM }),
-      revocationEndpoint({ verifier, audit, withdrawal: { run: revoke } }),
+      introspectionEndpoint({ verifier, generations, audit, introspection: { run: introspect }, tenantClaim: TENANT_CLAIM }),
+      revocationEndpoint({ verifier, generations, audit, withdrawal: { run: revoke } }),
     ],
     errors: 'rfc6749',
   });

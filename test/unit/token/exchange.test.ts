@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { ApiCatalog, GrantRequest } from '#broker/authorization/documents.ts';
+import { Generations } from '#broker/credential/generations.ts';
 import { VerifiedCredentials, wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
@@ -43,8 +44,9 @@ function stage() {
     isDisabled: () => disabled,
   });
   const store = new MemoryStore();
-  const cache = new TokenCache({ store, sources: { transit: { issue }, auth0: undefined } });
-  const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store });
+  const generations = new Generations();
+  const cache = new TokenCache({ generations, store, sources: { transit: { issue }, auth0: undefined } });
+  const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store, generations });
   return {
     exchange,
     issue,

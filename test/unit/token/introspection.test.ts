@@ -16,6 +16,7 @@ const tokenOf = (over: Partial<IssuedToken> = {}): IssuedToken => ({
   audience: 'https://orders.example.com',
   scope: 'read:all',
   clientId: 'acme-role-id',
+  sharedClient: false,
   iat: 1_800_000_000,
   exp: 1_800_003_600,
   ...over,
@@ -27,6 +28,8 @@ function stage(
     document?: Record<string, unknown>;
     revoked?: string[];
     disabled?: string[];
+    endedAt?: number;
+    ended?: string[];
     stale?: boolean;
   } = {},
 ) {
@@ -40,6 +43,7 @@ function stage(
     apis: { byAudience: (audience) => [apiOf('orders'), apiOf('reports')].find((api) => api.audience === audience) },
     issued: { read: async () => token },
     revocations: new Set(options.revoked),
+    endings: { tokensEndedAt: () => options.endedAt ?? -Infinity, includesClient: (id) => options.ended?.includes(id) === true },
     isDisabled,
   });
   const trace: TokenTrace = {};

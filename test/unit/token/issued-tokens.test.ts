@@ -16,6 +16,7 @@ beforeAll(async () => {
 function stage() {
   const asked: string[] = [];
   const counting = (judge: TokenJudge): TokenJudge => ({
+    sharedClient: judge.sharedClient,
     issuer: judge.issuer,
     judge(token) {
       asked.push(judge.issuer);
@@ -39,6 +40,7 @@ test('a token is read as its claims tell, by its own issuer', async () => {
   const token = await key.sign(claimsOf(ISSUER, NOW, { org_id: 'org_acme' }));
   expect(await issued.read(token)).toEqual({
     sha256: createHash('sha256').update(token).digest('hex'),
+    sharedClient: false,
     claims: expect.objectContaining({ iss: ISSUER }),
     tenant: 'acme',
     organization: 'org_acme',

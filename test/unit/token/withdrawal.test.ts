@@ -17,6 +17,7 @@ const issuedOf = (over: Partial<IssuedToken> = {}): IssuedToken => ({
   audience: 'https://orders.example.com',
   scope: TOKEN.scope,
   clientId: 'acme-role-id',
+  sharedClient: false,
   iat: TOKEN.issuedAt,
   exp: TOKEN.expiresAt,
   ...over,

@@ -5,6 +5,7 @@ import { VaultClient } from '#broker/vault/client.ts';
 import { AppRoleLogin } from '#broker/vault/approle-login.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { credentialOf } from '#test/unit/credential/credential.ts';
+import { NO_ENDS } from './ends.ts';
 import { Loopback, closedPort } from './loopback.ts';
 import type { Answer } from './loopback.ts';
 
@@ -20,7 +21,7 @@ async function stage(answer: Answer, options: { forwardAddress?: boolean; addres
     client,
     mount: 'approle',
     forwardAddress: options.forwardAddress ?? false,
-    ends: { of: async () => undefined },
+    ends: NO_ENDS,
     now: clock.now,
   });
   return {
@@ -85,6 +86,11 @@ describe('a right credential', () => {
       await using s = await stage(() => [200, { auth: at(seconds) }]);
       expect((await s.login()).expiresAt).toBe(expected);
     }
+  });
+
+  test('that gives a token of more than an hour is not set up: nobody can revoke it', async () => {
+    await using s = await stage(() => [200, { auth: { ...batch, lease_duration: 3601 } }]);
+    expect(await errorOf(s.login)).toMatchObject({ code: 'misconfigured' });
   });
 
   test('is wrong from its noted end on, though Vault has not tidied up yet', async () => {

@@ -9,6 +9,7 @@ import { VaultClientKeys } from '#broker/vault/client-keys.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { KvFixture } from './kv-fixture.ts';
+import { NO_ENDS } from './ends.ts';
 import { Loopback } from './loopback.ts';
 import type { Answer } from './loopback.ts';
 
@@ -32,7 +33,13 @@ describe('login', () => {
   async function logIn(answer: Answer, forwardAddress = false): Promise<{ outcome: unknown; received: Loopback['received'] }> {
     await using server = await Loopback.start(answer);
     const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
-    const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress, now: () => 1_000_000 });
+    const login = new VaultAssertionLogin({
+      client,
+      mount: 'postern-assertion',
+      forwardAddress,
+      announced: NO_ENDS.announced,
+      now: () => 1_000_000,
+    });
     const outcome = await login
       .login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')
       .catch((error: unknown) => error);
@@ -71,7 +78,7 @@ describe('login', () => {
 test("an address that is not the tenant's is told so, where Vault is told the address", async () => {
   await using server = await Loopback.start(() => [403, { errors: ['permission denied'] }]);
   const client = new VaultClient({ address: server.origin, timeoutMs: 300 });
-  const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress: true });
+  const login = new VaultAssertionLogin({ client, mount: 'postern-assertion', forwardAddress: true, announced: NO_ENDS.announced });
   await expect(login.login({ tenant: 'acme', clientId: 'acme-id', keys: [] }, ASSERTION, '192.0.2.7')).rejects.toMatchObject({
     code: 'access_denied',
     message: 'Client is not allowed from this address',

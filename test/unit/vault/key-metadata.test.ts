@@ -7,6 +7,7 @@ import { KeyEnds } from '#broker/vault/key-ends.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { credentialOf } from '#test/unit/credential/credential.ts';
 import { Loopback } from './loopback.ts';
+import { NO_ENDS } from './ends.ts';
 
 const OLD = 'key_000000000000000000000001';
 const NEW = 'key_000000000000000000000002';
@@ -69,7 +70,7 @@ async function stage(metadata: Record<string, string>, document: [number, unknow
     client,
     mount: 'approle',
     forwardAddress: options.forwardAddress ?? false,
-    ends: new KeyEnds(new Kv(client, 'postern')),
+    ends: { ...NO_ENDS, rotations: new KeyEnds(new Kv(client, 'postern')) },
     now: clock.now,
   });
   return {

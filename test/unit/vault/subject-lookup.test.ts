@@ -4,6 +4,7 @@ import { SubjectToken } from '#broker/credential/subject-token.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
+import { NO_ENDS } from './ends.ts';
 import { Loopback, closedPort } from './loopback.ts';
 
 const TOKEN = 'hvs.canary-subject-token';
@@ -42,7 +43,7 @@ async function lookUp(vault: Vault): Promise<{ outcome: unknown; received: Loopb
     approle: 'approle',
     namespace: vault.namespace,
     forwardAddress: vault.forwardAddress ?? false,
-    ends: { of: async () => undefined },
+    ends: NO_ENDS,
     now: () => 1_000_000,
   });
   const outcome = await subjects.lookUp(SUBJECT, '192.0.2.7').catch((error: unknown) => error);
@@ -50,6 +51,24 @@ async function lookUp(vault: Vault): Promise<{ outcome: unknown; received: Loopb
   if (outcome instanceof Error) expect(inspect(outcome, { showHidden: true, depth: 9 })).not.toContain('canary');
   return { outcome, received: server.received };
 }
+
+describe('what has ended by now', () => {
+  const key = { key_id: `key_${'a'.repeat(24)}` };
+  test('an API key whose end is noted in its metadata: its Vault token lives on, and gets nothing', async () => {
+    const self = { ...approleToken, meta: { role_name: 'acme', expires_at: '999', ...key } };
+    expect((await lookUp({ self, entity: approleEntity })).outcome).toMatchObject({ code: 'invalid_request' });
+    const alive = { ...self, meta: { ...self.meta, expires_at: '1001' } };
+    expect((await lookUp({ self: alive, entity: approleEntity })).outcome).toMatchObject({ keyId: key.key_id, expiresAt: 1_001_000 });
+  });
+
+  test('a batch token that was made for more than an hour is refused: nobody can revoke it', async () => {
+    const self = { ...approleToken, type: 'batch', ttl: 30, creation_ttl: 3601, creation_time: 500 };
+    expect((await lookUp({ self, entity: approleEntity })).outcome).toMatchObject({ code: 'invalid_request' });
+    const hour = { ...self, creation_ttl: 3600 };
+    expect((await lookUp({ self: hour, entity: approleEntity })).outcome).toMatchObject({ tenant: 'acme', createdAt: 500 });
+    expect((await lookUp({ self: { ...self, type: 'service' }, entity: approleEntity })).outcome).toMatchObject({ tenant: 'acme' });
+  });
+});
 
 describe('whose it is', () => {
   test.each<[string, Vault]>([

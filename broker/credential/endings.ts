@@ -1,0 +1,136 @@
+import type { Identity } from './identity.ts';
+
+/**
+ * Something that operators ended, of one of four kinds:
+ * `credential`: one credential, by its key id, credential id, or client_id (then with all that belongs to it) ·
+ * `unnamed`: one of the tenant's secret_ids that have no id, so that Vault tokens of such, made before `at`, are void ·
+ * `tokens`: every token that the tenant held at `at`, those of Vault and those of this issuer
+ */
+export interface Ending {
+  readonly kind: 'credential' | 'unnamed' | 'tokens';
+  /** The credential's id; otherwise the tenant again. */
+  readonly id: string;
+  readonly tenant: string;
+  /** Seconds since 1970, by Vault's clock. */
+  readonly at: number;
+  /** When nothing that it ends can be alive any more; seconds since 1970. */
+  readonly until: number;
+}
+
+/** What every replica reads each second. */
+export interface RecentEndings {
+  /** How many there ever were. */
+  readonly serial: number;
+  /** The latest, newest last. Those before were moved to the archive. */
+  readonly recent: readonly Ending[];
+}
+
+/** The port to where operators write them. A faulty document throws: nobody guesses that nothing has ended. */
+export interface EndingReader {
+  readRecent(): Promise<RecentEndings>;
+  readArchive(): Promise<Ending[]>;
+}
+
+export interface EndingsOptions {
+  reader: EndingReader;
+  /** Told of each that is new. */
+  onEnding?: (ending: Ending) => void;
+  /** Told once each time the document counts backwards or is gone: Vault was restored from an older state. */
+  onRestored?: (from: number, to: number) => void;
+  now?: () => number;
+}
+
+/** Between two looks for what may be forgotten, ms. */
+const TIDY_EVERY = 60_000;
+
+/** What has ended, as operators announced it. Nothing learnt is unlearnt before its time, whatever the document says later. */
+export class Endings {
+  readonly #options: EndingsOptions;
+  readonly #now: () => number;
+  readonly #known = new Map<string, Ending>();
+  /** Of kind `tokens`, by tenant: looked at by each request that is served from memory. */
+  readonly #tokensEndedAt = new Map<string, number>();
+  #serial: number | undefined;
+  /** The one that {@link #serial} counts last. */
+  #last: Ending | undefined;
+  #tidyAt = 0;
+
+  constructor(options: EndingsOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Learns what has ended since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
+  async look(): Promise<void> {
+    const { serial, recent } = await this.#options.reader.readRecent();
+    const known = this.#serial;
+    for (const ending of recent) this.#learn(ending);
+    const back = known !== undefined && (serial < known || !sameEnding(this.#last, recent[recent.length - 1 - (serial - known)]));
+    const missed = known === undefined || back ? serial > recent.length : serial - known > recent.length;
+    if (missed) for (const ending of await this.#options.reader.readArchive()) this.#learn(ending);
+    // Only now: when the archive could not be read, the next look tries it again.
+    this.#serial = serial;
+    this.#last = recent.at(-1);
+    if (back) this.#options.onRestored?.(known, serial);
+    this.#tidy();
+  }
+
+  /** Whether the credential behind it, or the Vault token that it lends, was ended. */
+  includes({ tenant, clientId, keyId, credentialId, createdAt, lent }: Identity): boolean {
+    if (this.#known.size === 0) return false;
+    for (const id of [keyId, credentialId, clientId]) if (id !== undefined && this.#known.has(keyOf('credential', id))) return true;
+    // What a login of our own gave is newer than whatever was announced: its memory goes with each announcement.
+    if (!lent) return false;
+    const made = createdAt ?? 0;
+    if (made <= this.tokensEndedAt(tenant)) return true;
+    const unnamed = keyId === undefined && credentialId === undefined ? this.#known.get(keyOf('unnamed', tenant)) : undefined;
+    return unnamed !== undefined && made <= unnamed.at;
+  }
+
+  /** Whether this client_id is that of a tenant that was deleted. */
+  includesClient(clientId: string): boolean {
+    return this.#known.has(keyOf('credential', clientId));
+  }
+
+  /** Tokens of the tenant that were issued at this second or before are void; -Infinity where none is. Seconds since 1970. */
+  tokensEndedAt(tenant: string): number {
+    return this.#tokensEndedAt.get(tenant) ?? -Infinity;
+  }
+
+  /** All that is known now. */
+  all(): Ending[] {
+    return [...this.#known.values()];
+  }
+
+  #learn(ending: Ending): void {
+    const key = keyOf(ending.kind, ending.id);
+    const known = this.#known.get(key);
+    if (known !== undefined && known.at >= ending.at && known.until >= ending.until) return;
+    if (ending.until <= this.#now() / 1000) return;
+    const at = Math.max(known?.at ?? 0, ending.at);
+    this.#known.set(key, { ...ending, at, until: Math.max(known?.until ?? 0, ending.until) });
+    if (ending.kind === 'tokens') this.#tokensEndedAt.set(ending.tenant, at);
+    this.#options.onEnding?.(ending);
+  }
+
+  #tidy(): void {
+    const now = this.#now();
+    if (now < this.#tidyAt) return;
+    this.#tidyAt = now + TIDY_EVERY;
+    for (const [key, { kind, tenant, until }] of this.#known) {
+      if (until * 1000 >= now) continue;
+      this.#known.delete(key);
+      if (kind === 'tokens') this.#tokensEndedAt.delete(tenant);
+    }
+  }
+}
+
+function keyOf(kind: Ending['kind'], id: string): string {
+  return `${kind} ${id}`;
+}
+
+/** Of one that is no longer in the list nothing is known. */
+function sameEnding(one: Ending | undefined, other: Ending | undefined): boolean {
+  if (one === undefined || other === undefined) return true;
+  return one.kind === other.kind && one.id === other.id && one.at === other.at;
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Ending, EndingReader, RecentEndings } from '#broker/credential/endings.ts';
+import { NAME } from '#broker/credential/identity.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import type { Kv } from './kv.ts';
+import type { VaultSession } from './session.ts';
+import { asUnavailable, unavailable } from './unavailable.ts';
+
+export const ENDINGS_PATH = 'state/ended';
+/** By the first digit of the SHA-256 of the id. */
+const SHARDS = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
+
+const ending = z.object({
+  kind: z.enum(['credential', 'unnamed', 'tokens']),
+  id: z.string().min(1).max(128),
+  tenant: z.string().regex(NAME),
+  at: z.number(),
+  until: z.number(),
+});
+/** `state/ended` */
+export const endingsDocument = z.object({ serial: z.number().int().nonnegative(), recent: z.array(ending) });
+/** `state/ended/<0…f>` */
+export const endingShardDocument = z.object({ ended: z.array(ending) });
+
+export function endingShardPath(id: string): string {
+  return `${ENDINGS_PATH}/${createHash('sha256').update(id).digest('hex')[0]}`;
+}
+
+/** Reads `state/ended` with the broker's own token. */
+export class VaultEndings implements EndingReader {
+  readonly #kv: Kv;
+  readonly #session: VaultSession;
+
+  constructor(kv: Kv, session: VaultSession) {
+    this.#kv = kv;
+    this.#session = session;
+  }
+
+  async readRecent(): Promise<RecentEndings> {
+    const data = await this.#read(ENDINGS_PATH);
+    if (data === undefined) return { serial: 0, recent: [] };
+    return endingsDocument.safeParse(data).data ?? invalid(ENDINGS_PATH);
+  }
+
+  async readArchive(): Promise<Ending[]> {
+    const shards = SHARDS.map(async (shard) => {
+      const path = `${ENDINGS_PATH}/${shard}`;
+      const data = await this.#read(path);
+      return data === undefined ? [] : (endingShardDocument.safeParse(data).data?.ended ?? invalid(path));
+    });
+    return (await Promise.all(shards)).flat();
+  }
+
+  async #read(path: string): Promise<Record<string, unknown> | undefined> {
+    try {
+      // No second attempt: the next look is a second away.
+      return (await this.#session.use((token) => this.#kv.read(path, { token, attempts: 1 }))).data;
+    } catch (error) {
+      if (error instanceof VaultFault && error.reason === 'denied')
+        throw unavailable(`${error.message}: does the broker's policy know ${path}? Run terraform apply`, 5);
+      throw asUnavailable(error);
+    }
+  }
+}
+
+function invalid(path: string): never {
+  throw unavailable(`${path} in Vault is not valid, so it is not known what has ended: restore an older version of it`, 5);
+}

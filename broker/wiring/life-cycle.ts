@@ -1,0 +1,86 @@
+import type { Config } from '#broker/config.ts';
+import { AnnouncementWatch } from '#broker/credential/announcements.ts';
+import { CatalogWatch } from '#broker/credential/catalog-watch.ts';
+import { Endings } from '#broker/credential/endings.ts';
+import { Generations } from '#broker/credential/generations.ts';
+import type { Logger } from '#broker/log.ts';
+import { Revocations } from '#broker/token/revocations.ts';
+import { VaultAnnouncements } from '#broker/vault/announcements.ts';
+import { VaultCatalog } from '#broker/vault/catalog.ts';
+import { VaultEndings } from '#broker/vault/endings.ts';
+import { VaultRevocations } from '#broker/vault/revocations.ts';
+import type { Verification } from './verification.ts';
+import type { ConnectedVault } from './vault.ts';
+
+/** How what ends reaches this replica. */
+export interface LifeCycle {
+  readonly announcements: AnnouncementWatch;
+  readonly revocations: Revocations;
+  readonly endings: Endings;
+  readonly generations: Generations;
+}
+
+/** What ended must be known before anybody is verified, so it is made first. */
+export function knownEndings(
+  log: Logger,
+  { documents, session }: ConnectedVault,
+  generations: Generations,
+  forget: (tenant: string) => void,
+): Endings {
+  return new Endings({
+    reader: new VaultEndings(documents, session),
+    onEnding: ({ tenant }) => {
+      forget(tenant);
+      generations.changed(tenant);
+    },
+    onRestored: (from, to) =>
+      log.error({ from, to }, 'state/ended went back: Vault was restored to an older state; all that is known as ended stays so'),
+  });
+}
+
+/** Everything that is looked at each second. */
+export function lifeCycle(
+  config: Config,
+  log: Logger,
+  { documents, session, apis }: ConnectedVault,
+  { verified, assertions, endings, generations }: Verification,
+): LifeCycle {
+  const revocations = new Revocations({
+    log: new VaultRevocations(documents, session),
+    perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
+    onRestored: (from, to) =>
+      log.error({ from, to }, 'state/revocations went back: Vault was restored to an older state; what was revoked stays so here'),
+  });
+  const catalog = new CatalogWatch({
+    reader: new VaultCatalog(documents, session),
+    generations,
+    reload: () => apis.reload(),
+    forget: () => {
+      verified.forgetAll();
+      assertions.forgetAll();
+    },
+  });
+  const announcements = new AnnouncementWatch({
+    reader: new VaultAnnouncements(documents, session),
+    watched: [revocations, endings, catalog],
+    verified,
+    generations,
+    alsoDisabled: (tenant) => catalog.isDisabled(tenant),
+    onError: (err) => log.warn({ err }, 'what is announced, ended, revoked or changed by Terraform could not be read'),
+    onRestored: (restored) =>
+      log.error(
+        {
+          ...restored,
+          ended: endings
+            .all()
+            .map(({ kind, id }) => `${kind} ${id}`)
+            .slice(-MOST_NAMED),
+        },
+        'announcements went back: Vault was restored to an older state. This replica refuses what it knows as ended; see docs/restore.md',
+      ),
+  });
+  return { announcements, revocations, endings, generations };
+}
+
+/** Endings in one log line. */
+const MOST_NAMED = 500;
