@@ -35,6 +35,6 @@ export function adminFaults(settings: Settings, tls: object | undefined): string
     );
   }
   if (audience !== undefined && issuer === undefined)
-    faults.push('POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it');
+    faults.push('POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, which issues the tokens for it');
   return faults;
 }

@@ -7,7 +7,7 @@ import { SOURCES } from './sources.ts';
 type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
 type SourceSettings = Both<(typeof SOURCES)[number]['settings']>;
 
-/** What the sources add, all of it. */
+/** The settings of every source. */
 function sourceSettings(): SourceSettings {
   return Object.assign({}, ...SOURCES.map(({ settings }) => settings)) as SourceSettings;
 }

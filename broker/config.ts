@@ -24,7 +24,7 @@ export interface Config extends Omit<
   readonly tls: Tls | undefined;
   /** Where the admin API listens; undefined: nowhere. */
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
-  /** POSTERN_ variables that mean nothing here: a misspelt one would otherwise go unseen. */
+  /** POSTERN_ variables that aren't settings, so that a misspelt one is noticed. */
   readonly unknown: readonly string[];
   /** Variables under an old name -> the name that they have now. */
   readonly renamed: Readonly<Record<string, string>>;

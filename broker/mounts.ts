@@ -6,7 +6,7 @@ export interface Mount {
   readonly fallback: string;
   /** For the help of the CLI. */
   readonly holds: string;
-  /** What must be mounted there in every installation; undefined: nothing, or it depends. */
+  /** What must be mounted there in every installation; undefined: nothing, or only in some. */
   readonly needs?: { readonly type: string; readonly version?: string; readonly auth?: true };
 }
 

@@ -2,7 +2,7 @@ import type { ManagementClient } from 'auth0';
 import { PosternError } from '#broker/error.ts';
 import { explainManagement } from './management.ts';
 
-/** The mark that `terraform/modules/auth0` sets on the shared application, by which the Action knows it too. */
+/** The mark that `terraform/modules/auth0` sets on the shared application; the Action recognizes it by the same. */
 const MARK = { key: 'postern', value: 'broker' };
 
 export interface SharedApplication {
@@ -15,7 +15,7 @@ export interface SharedApplication {
 const FIELDS = 'client_id,name,client_metadata,grant_types,organization_usage';
 
 /**
- * The one application that all tenants share: the one named, else the one with Terraform's mark. Its secret is not asked for.
+ * The one application that all tenants share: the one named, else the one with Terraform's mark. Its secret stays at Auth0.
  * @throws {PosternError} not_found; conflict where several carry the mark
  */
 export async function findSharedApplication(management: ManagementClient, clientId?: string): Promise<SharedApplication> {
@@ -58,7 +58,7 @@ export async function findSharedApplication(management: ManagementClient, client
   return found;
 }
 
-/** For handing on to Vault, and for nothing else. @throws {PosternError} access_denied without the scope read:client_keys */
+/** The secret, to be written to Vault and used for nothing else. @throws {PosternError} access_denied without the scope read:client_keys */
 export async function readClientSecret(management: ManagementClient, clientId: string): Promise<string> {
   const client = await management.clients
     .get(clientId, { fields: 'client_id,client_secret', include_fields: true })

@@ -16,7 +16,7 @@ export const TENANT_PARAMETER = 'postern_tenant';
 
 interface Binding {
   parameters(grant: AuthorizedGrant): Record<string, string>;
-  /** @throws {PosternError} when the token is not this tenant's: it must not be cached, let alone served. */
+  /** @throws {PosternError} misconfigured for a token of another tenant or of none: it must not be cached, let alone served */
   check(claims: VerifiedClaims, grant: AuthorizedGrant, tenantClaim: string): void;
 }
 

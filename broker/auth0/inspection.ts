@@ -15,7 +15,7 @@ export interface Auth0InspectionOptions {
   apis: readonly Api[];
   tenants: readonly { readonly tenant: string; readonly organization: string | null }[];
   binding: BindingMode;
-  /** Of the shared application; else it is found by Terraform's mark. */
+  /** The shared application's; undefined: it is found by Terraform's mark. */
   clientId: string | undefined;
   onCheck?: (check: Check) => void;
   signal: AbortSignal | undefined;
@@ -43,7 +43,7 @@ export async function inspectAuth0(options: Auth0InspectionOptions): Promise<Che
     application = await findSharedApplication(options.management, options.clientId);
     return [applicationCheck(application, options.binding)];
   });
-  // Without a token that Auth0 accepts, the rest would say the same once more.
+  // Where Auth0 refuses the token, the other checks would only repeat it.
   if (application === undefined) return checks;
   for (const api of options.apis) await take(`auth0: API ${api.name}`, async () => [await apiCheck(options.management, api)]);
   await take('auth0: client grants', () => grantChecks(options, application as SharedApplication));
@@ -126,7 +126,7 @@ async function grantChecks({ management, apis, binding }: Auth0InspectionOptions
   });
 }
 
-/** The Action is known by the parameter that it reads. */
+/** The Action is recognized by the parameter that it reads. */
 async function actionCheck(management: ManagementClient): Promise<Check> {
   const title = 'auth0: Action';
   const isOurs = (code: string | undefined): boolean => code?.includes(TENANT_PARAMETER) === true;

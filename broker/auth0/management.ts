@@ -8,7 +8,7 @@ export interface ManagementOptions {
   token: string;
   /** Deadline of one attempt, s. Default 10. */
   timeout?: number;
-  /** A stand-in on this machine: it is spoken to by http. */
+  /** For a stand-in on this machine, reached by http. */
   loopback?: boolean;
 }
 
@@ -23,7 +23,7 @@ export function createManagement(options: ManagementOptions): ManagementClient {
     timeoutInSeconds: options.timeout ?? 10,
     maxRetries: 1,
     telemetry: false,
-    // A redirect would take the token along.
+    // A redirect would carry the token along.
     fetch: (input, init) =>
       fetch(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
         ...init,
@@ -34,7 +34,7 @@ export function createManagement(options: ManagementOptions): ManagementClient {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @returns undefined where the environment names no Auth0. @throws {PosternError} invalid_request */
+/** @returns undefined where the environment doesn't name an Auth0 tenant. @throws {PosternError} invalid_request */
 export function managementIfSet(env: Environment): ManagementClient | undefined {
   const domain = env['AUTH0_DOMAIN'];
   // The second name is the one that Auth0's Terraform provider reads.
@@ -56,7 +56,7 @@ function hostOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);
   if (url === null || url.protocol !== 'https:' || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
     throw new PosternError('invalid_request', 'AUTH0_DOMAIN is not an Auth0 domain', {
-      detail: 'It is like your-tenant.eu.auth0.com, without a path.',
+      detail: 'It looks like your-tenant.eu.auth0.com, without a path.',
     });
   }
   return url.host;

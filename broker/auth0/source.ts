@@ -23,7 +23,7 @@ export interface Auth0SourceOptions extends Clocks {
 
 /** Deadline of a call to Auth0, ms. */
 const TIMEOUT = 5_000;
-/** How long the credential is kept before it is read again, ms; a refusal by Auth0 reads it at once. */
+/** How long the credential is kept before it is read again, ms; after a refusal by Auth0 it is read at once. */
 const UPSTREAM_AGE = 60_000;
 
 /** client_credentials at Auth0 with the one shared application. */
@@ -35,7 +35,7 @@ export class Auth0Source implements TokenSource {
   readonly #monotonic: () => number;
   readonly #verifier: Auth0Verifier;
   #upstream: { credential: UpstreamCredential; readAt: number } | undefined;
-  /** Auth0 said "too many requests": nobody asks before then, whatever the tenant. ms since 1970. */
+  /** After a 429 nobody asks before then, whatever the tenant: Auth0 counts them all together. ms of the monotonic clock. */
   #pausedUntil = -Infinity;
 
   constructor(options: Auth0SourceOptions) {
@@ -65,7 +65,7 @@ export class Auth0Source implements TokenSource {
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
     const pause = this.#pausedUntil - this.#monotonic();
-    if (pause > 0) throw away('Auth0 asked to be left alone', pause / 1000);
+    if (pause > 0) throw away('Auth0 has asked for a pause', pause / 1000);
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
     const { accessToken, clientId } = await this.#request({
@@ -116,7 +116,7 @@ export class Auth0Source implements TokenSource {
     }
   }
 
-  /** Built from the status and Auth0's error code alone; the library's errors are not carried along. */
+  /** Made from the status and Auth0's error code alone: the library's errors hold secrets. */
   #errorOf(error: unknown): Error {
     const { status, code, response } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();

@@ -11,13 +11,13 @@ export interface TransitJudgeOptions {
   now?: () => number;
 }
 
-/** Judges the broker's own tokens, by the keys that it publishes: what verifiers everywhere would accept, and nothing else. */
+/** Judges the broker's own tokens by the keys that it publishes: it accepts exactly what verifiers elsewhere would. */
 export class TransitJudge implements TokenJudge {
   readonly issuer: string;
   readonly sharedClient = false;
   readonly #keys: KeySet;
   readonly #now: () => number;
-  /** Imported once each; a key that is no longer published is not asked for. */
+  /** Each is imported once; a key that isn't published any more is dropped with its JWK. */
   readonly #imported = new WeakMap<JWK, Promise<CryptoKey | Uint8Array>>();
 
   constructor(options: TransitJudgeOptions) {
@@ -41,7 +41,7 @@ export class TransitJudge implements TokenJudge {
     }
   }
 
-  /** An unknown kid costs nothing: the published keys are read by their age, whatever is asked for. */
+  /** An unknown kid causes no call to Vault: the published keys are read again by their age alone. */
   async #verificationKey(kid: string | undefined): Promise<CryptoKey | Uint8Array> {
     const { keys } = await this.#keys.jwks();
     const jwk = kid === undefined ? undefined : keys.find((one) => one.kid === kid);

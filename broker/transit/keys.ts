@@ -81,7 +81,7 @@ export class TransitKeys implements KeySet {
     return version;
   }
 
-  /** Makes the next reader look at Vault again. */
+  /** The next reader asks Vault again. */
   expire(): void {
     if (this.#versions) this.#versions = { ...this.#versions, readAt: -Infinity };
   }

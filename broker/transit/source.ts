@@ -64,7 +64,7 @@ export class TransitSource implements TokenSource {
     } catch {
       keys.expire();
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
-        detail: `what ${mount}/sign/${key} signed does not verify with the key it publishes`,
+        detail: `the signature of ${mount}/sign/${key} does not verify with the key that Vault shows there`,
       });
     }
     return new Token(jwt, grant.scope, claims.payload.iat, claims.payload.exp);

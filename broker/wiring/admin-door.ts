@@ -60,7 +60,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
   };
 }
 
-/** undefined where back ends have no JWTs to come with. */
+/** undefined where the settings don't name an API for the JWTs of back ends. */
 function bearerVerifier(config: Config): BearerVerifier | undefined {
   const { POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_TIMEOUT: timeout } = config;
   return audience === undefined || issuer === undefined ? undefined : new BearerVerifier({ issuer, audience, timeoutMs: timeout * 1000 });

@@ -303,7 +303,7 @@ describe('the admin listener', () => {
 
   test('takes JWTs of a known issuer only', () => {
     const admin = { ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_AUDIENCE: 'https://postern.example.com/admin' };
-    expect(faultsOf(admin)).toEqual(['POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, who issues the tokens for it']);
+    expect(faultsOf(admin)).toEqual(['POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, which issues the tokens for it']);
     expect(readConfig({ ...admin, POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com/' }).POSTERN_ADMIN_AUDIENCE).toBe(
       'https://postern.example.com/admin',
     );
