@@ -37,7 +37,10 @@ function plain(text: string): string {
 /** Percent-decoded until nothing is left to decode. */
 function decoded(text: string): string {
   for (let before = text; ;) {
-    const after = before.replaceAll(/(?:%[0-9a-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString('utf8'));
+    // A full-width per cent sign is one, too.
+    const after = before
+      .normalize('NFKD')
+      .replaceAll(/(?:%[0-9a-f]{2})+/gi, (bytes) => Buffer.from(bytes.replaceAll('%', ''), 'hex').toString('utf8'));
     if (after === before) return after;
     before = after;
   }

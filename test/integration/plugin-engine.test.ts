@@ -18,8 +18,11 @@ import { join } from 'node:path';
  */
 
 const CLIENT = 'postern-shared-m2m';
+/** May rotate the shared application's secret, once Auth0 grants it the Management API. */
+const ROTATOR = 'postern-rotation';
 const ORDERS = 'https://orders.example.com';
 const SECRET = randomBytes(32).toString('base64url');
+const ROTATOR_SECRET = randomBytes(32).toString('base64url');
 const TENANT_CLAIM = 'https://postern.dev/tenant';
 
 let vault: PluginVault;
@@ -27,9 +30,13 @@ let auth0: Auth0StandIn;
 
 beforeAll(async () => {
   registerSecret('auth0 client_secret', SECRET);
+  registerSecret('auth0 client_secret', ROTATOR_SECRET);
   auth0 = await startAuth0({
     account: {
-      clients: [{ id: CLIENT, metadata: { postern: 'broker' }, secrets: [SECRET], grantTypes: ['client_credentials'] }],
+      clients: [
+        { id: CLIENT, metadata: { postern: 'broker' }, secrets: [SECRET], grantTypes: ['client_credentials'] },
+        { id: ROTATOR, metadata: {}, secrets: [ROTATOR_SECRET], grantTypes: ['client_credentials'] },
+      ],
       apis: [{ audience: ORDERS, scopes: ['read:orders', 'write:orders'] }],
       grants: [{ clientId: CLIENT, audience: ORDERS, scopes: ['read:orders', 'write:orders'] }],
       organizations: [],
@@ -107,7 +114,17 @@ describe('set up', () => {
     });
   });
 
+  test('a rotation without an application of its own is refused, and says what to write', async () => {
+    const { status, json } = await vault.call('POST', 'auth0/config/rotate');
+    expect({ status, said: json['errors'][0] }).toEqual({
+      status: 400,
+      said: expect.stringContaining('management_client_secret to config'),
+    });
+  });
+
   test('a rotation that Auth0 does not allow names what is missing, and changes nothing', async () => {
+    await vault.root('POST', 'auth0/config', { management_client_id: ROTATOR, management_client_secret: ROTATOR_SECRET });
+    expect(JSON.stringify(await vault.root('GET', 'auth0/config'))).not.toContain(ROTATOR_SECRET);
     const { status, json } = await vault.call('POST', 'auth0/config/rotate');
     expect({ status, said: json['errors'][0] }).toEqual({
       status: 400,
@@ -221,6 +238,94 @@ describe('creds', () => {
   });
 });
 
+describe('a role that names its client, on a Vault with two auth methods', () => {
+  const POLICY = 'path "auth0/creds/umbrella" { capabilities = ["read"] }';
+
+  /** Makes the AppRole umbrella, or makes it again under its name. */
+  async function appRole(): Promise<string> {
+    await vault.root('POST', 'auth/approle/role/umbrella', { token_type: 'batch', token_policies: ['umbrella'] });
+    return String((await vault.root('GET', 'auth/approle/role/umbrella/role-id'))['data'].role_id);
+  }
+
+  async function login(roleId: string): Promise<string> {
+    const { data } = await vault.root('POST', 'auth/approle/role/umbrella/secret-id');
+    registerSecret('secret_id', data.secret_id);
+    const { auth } = await vault.root('POST', 'auth/approle/login', { role_id: roleId, secret_id: data.secret_id });
+    registerSecret('Vault token', auth.client_token);
+    return String(auth.client_token);
+  }
+
+  const statusFor = async (token?: string): Promise<number> => (await vault.call('GET', 'auth0/creds/umbrella', undefined, token)).status;
+
+  test('it is read by that client, and by none who had the name before or is somebody else', async () => {
+    await vault.root('POST', 'sys/auth/approle', { type: 'approle' });
+    await vault.root('PUT', 'sys/policies/acl/umbrella', { policy: POLICY });
+    const grants = { orders: ['read:orders'] };
+    const formerId = await appRole();
+    const former = await login(formerId);
+    await vault.root('POST', 'auth0/roles/umbrella', { grants, client_id: formerId });
+    await creds('umbrella', '', former);
+    // A root token may read every path, but is not the tenant's.
+    expect(await statusFor()).toBe(404);
+
+    await vault.root('DELETE', 'auth/approle/role/umbrella');
+    await vault.root('DELETE', 'auth0/roles/umbrella');
+    expect(await statusFor(former)).toBe(404);
+    const roleId = await appRole();
+    await vault.root('POST', 'auth0/roles/umbrella', { grants, client_id: roleId });
+    expect(await statusFor(former)).toBe(404);
+    const ours = await login(roleId);
+    await creds('umbrella', '', ours);
+  });
+
+  test('a workload is known by the metadata of its entity', async () => {
+    await vault.root('POST', 'sys/auth/userpass', { type: 'userpass' });
+    await vault.root('POST', 'auth/userpass/users/job', { password: 'workload-password', token_type: 'batch' });
+    const accessor = String((await vault.root('GET', 'sys/auth'))['data']['userpass/'].accessor);
+    const clientId = String((await vault.root('GET', 'auth0/roles/umbrella'))['data'].client_id);
+    for (const [id, allowed] of [
+      ['another-client', 404],
+      [clientId, 200],
+    ] as const) {
+      const { data } = await vault.root('POST', 'identity/entity', {
+        name: `workload-${id}`,
+        policies: ['umbrella'],
+        metadata: { postern_tenant: 'umbrella', postern_client_id: id },
+      });
+      await vault.root('POST', 'identity/entity-alias', { name: 'job', mount_accessor: accessor, canonical_id: data.id });
+      const { auth } = await vault.root('POST', 'auth/userpass/login/job', { password: 'workload-password' });
+      registerSecret('Vault token', auth.client_token);
+      expect(await statusFor(auth.client_token), id).toBe(allowed);
+      await vault.root('DELETE', `identity/entity/id/${data.id}`);
+    }
+  });
+
+  test.each([
+    ['disabled', (): Promise<unknown> => vault.root('POST', 'auth0/roles/umbrella', { disabled: true }), 403],
+    ['deleted', (): Promise<unknown> => vault.root('DELETE', 'auth0/roles/umbrella'), 404],
+  ])('while Auth0 hangs and the role is %s, no token comes of it', async (_, event, status) => {
+    const { data } = await vault.root('GET', 'auth0/roles/umbrella');
+    const token = await login(data.client_id);
+    await vault.root('POST', 'auth0/revoke/umbrella');
+    const before = tokenCalls();
+    auth0.faults.set({ kind: 'delay', milliseconds: 4_000 });
+    try {
+      const waiting = statusFor(token);
+      await expect.poll(tokenCalls).toBe(before + 1);
+      await event();
+      expect(await waiting).toBe(status);
+    } finally {
+      auth0.faults.clear();
+    }
+    await vault.root('POST', 'auth0/roles/umbrella', { ...data, disabled: false });
+    expect(await statusFor(token)).toBe(200);
+  });
+
+  afterAll(async () => {
+    await vault.root('DELETE', 'auth0/roles/umbrella');
+  });
+});
+
 describe('the store that brokers share', () => {
   const grant = 'A'.repeat(43);
 
@@ -269,7 +374,7 @@ describe('what ends, and comes back', () => {
     const stored = await Promise.all(
       files.filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'latin1')),
     );
-    for (const secret of [SECRET, token]) {
+    for (const secret of [SECRET, ROTATOR_SECRET, token]) {
       expect(log.includes(secret)).toBe(false);
       expect(started.includes(secret)).toBe(false);
       expect(stored.some((text) => text.includes(secret))).toBe(false);

@@ -48,6 +48,8 @@ test.each([
   'https://login.example.com:8443/API/v2',
   'https://user@login.example.com/%61pi/./v2/',
   'https://login.example.com/x/../api/v2/',
+  'https://login.example.com/％61pi/v2/',
+  'https://login.example.com/%EF%BC%8561pi/v2/',
   'https://bücher.example/api/v2/',
 ])('%j is Auth0’s own', (audience) => {
   expect(isManagementAudience(audience)).toBe(true);
