@@ -48,7 +48,7 @@ linters: $(READY)
 	@$(NODE) tools/terraformfmt.ts
 
 check: linters ## What to run before every commit: lint, types and unit tests, in a minute
-	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --project unit --exclude '**/linters.test.ts'
+	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --project unit --exclude '**/linters.test.ts' --maxWorkers=3
 
 mutants: $(READY) ## Break the security core in one line at a time: the unit tests must notice (ARGS='name ...' narrows it)
 	@$(NODE) test/mutants/main.ts $(ARGS)

@@ -18,7 +18,10 @@ export default defineConfig({
     // A test that waits for ever must not hold up the others for ever.
     teardownTimeout: 60_000,
     projects: [
-      project('unit', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
+      // One worker runs many files, which share the modules that they import: half the time goes into loading them.
+      project('unit', { testTimeout: 30_000, hookTimeout: 60_000, isolate: false, sequence: { groupOrder: 0 } }),
+      // The finders of real parts and the machinery of the tests themselves: they start programs.
+      project('tools', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       // What `make lint` runs beside the linters.
       project('lint', { testTimeout: 60_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       project('integration', real),

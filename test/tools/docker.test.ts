@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findDocker } from '#test/part/docker.ts';
 import { answers } from '#tools/part/ping.ts';
-import { Machine } from '#test/unit/tools/machine.ts';
+import { Machine } from '#test/tools/machine.ts';
 
 let machine: Machine;
 let engine: Server | undefined;

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { findGateway } from '#test/part/gateway.ts';
 import { checkout, versions } from '#tools/part/version.ts';
-import { Machine } from '#test/unit/tools/machine.ts';
+import { Machine } from '#test/tools/machine.ts';
 
 let machine: Machine;
 beforeEach(() => {
