@@ -1,13 +1,18 @@
-# People who manage tenants, through the postern CLI. They create tenants, hand out and revoke credentials, and set the
-# upstream credential; they can't read that credential or any cached token, and can't give anybody, themselves
-# included, more than the tenants' policy: role parameters are limited to the values below, the roles' sub-paths (which set
-# one parameter each and see no such limit) are not granted, and the broker's AppRole mount, identity/* and policy writes
-# are not named at all. People keep Vault's `default` policy beside this one, for their own token (lookup, renew, revoke).
+# People who manage tenants, through the postern CLI or the admin API. They create tenants, grant them any scope of any API that
+# Terraform made, hand out and revoke credentials, and set the upstream credential. They can't read that credential or a
+# cached token, can't make an API, and can't give anybody, themselves included, more than the tenants' policy or a Vault token
+# that lives for more than an hour: role parameters are limited to the values below, the roles' sub-paths (which set one
+# parameter each and see no such limit) are not granted, and the broker's AppRole mount, identity/* and policy writes are not
+# named at all. docs/operator-limits.md shows the worst value of each parameter and who refuses it.
+# People keep Vault's `default` policy beside this one, for their own token (lookup, renew, revoke).
 
 # --- tenants' AppRole roles
 
 # One role is one tenant. `+` is one path segment, so the sub-paths (…/policies, …/token-type, …/custom-secret-id) are outside.
 # A parameter that isn't listed is refused. [] means any value. Lists and comma-separated strings are checked item by item.
+# A batch token can't be revoked, so its life is one of those named here. Vault compares text with text only: a life is sent as text,
+# in seconds ("300", as `vault write … token_ttl=300` does). The mount's own longest life is a year, since it also cuts short how
+# long a secret_id lives.
 path "auth/${approle}/role/+" {
   capabilities = ["create", "read", "update", "delete"]
   allowed_parameters = {
@@ -15,8 +20,8 @@ path "auth/${approle}/role/+" {
     "token_type"              = ["batch"]
     "token_no_default_policy" = [true, "true"]
     "bind_secret_id"          = [true, "true"]
-    "token_ttl"               = []
-    "token_max_ttl"           = []
+    "token_ttl"               = ["30", "60", "120", "300", "600", "900", "1800", "3600"]
+    "token_max_ttl"           = ["30", "60", "120", "300", "600", "900", "1800", "3600"]
     "token_bound_cidrs"       = []
     "secret_id_ttl"           = []
     "secret_id_num_uses"      = []
@@ -191,19 +196,24 @@ path "${plugin}/roles" {
   capabilities = ["list"]
 }
 
-# The APIs that roles can grant.
+# The APIs that roles can grant. Only Terraform writes them, as it does the brokers': whoever made one could have tokens for whatever
+# Auth0 grants to the shared application.
 path "${plugin}/apis/+" {
-  capabilities = ["create", "read", "update", "delete"]
+  capabilities = ["read"]
 }
 
 path "${plugin}/apis" {
   capabilities = ["list"]
 }
 
-# Sets the shared application's credential; reading shows everything but the secret. The plugin itself sends a secret to no
-# other issuer than the one that it was written with.
+# Renews the shared application's credential; reading shows everything but the secrets. Which Auth0 that is, how tokens are bound to
+# tenants, and the application that rotates are a platform engineer's to write.
 path "${plugin}/config" {
-  capabilities = ["create", "read", "update"]
+  capabilities = ["read", "update"]
+  allowed_parameters = {
+    "client_id"     = []
+    "client_secret" = []
+  }
 }
 
 # Has Auth0 make a new secret, which nobody sees.

@@ -7,6 +7,7 @@ import { MAX_OVERLAP } from '#broker/operator/key/rotate.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
+import { TOKEN_TTLS } from '#broker/operator/tenant/specification.ts';
 import type { TenantView } from '#broker/operator/tenant/tenant.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
@@ -74,7 +75,7 @@ export const newTenant = z.strictObject({
     .meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
   organization: organization.nullable().default(null).meta({ description: 'Auth0 organization.' }),
   claims: claims.default({}).meta({ description: 'Further claims of its tokens; names are URIs.' }),
-  token_ttl: z.int().min(30).max(3600).default(300).meta({ description: 'Seconds that the Vault token behind one login lives.' }),
+  token_ttl: z.literal(TOKEN_TTLS).default(300).meta({ description: 'Seconds that the Vault token behind one login lives.' }),
   secret_id_ttl: keyLife.default(0).meta({ description: 'Longest life of its credentials in seconds; 0: until revoked.' }),
   secret_id_num_uses: z.int().min(0).max(1_000_000_000).default(0).meta({ description: 'Most logins of each credential; 0: no limit.' }),
   cidrs: cidrs.default([]).meta({ description: 'Where its credentials may be used from; empty: anywhere.' }),

@@ -13,7 +13,7 @@ export interface TenantSpecification {
   organization?: string | null;
   /** Further claims of this tenant's tokens; names are URIs. */
   claims?: Readonly<Record<string, string | number | boolean | string[]>>;
-  /** Seconds that the Vault token behind one login lives. Default 300. */
+  /** Seconds that the Vault token behind one login lives: one of `TOKEN_TTLS`. Default 300. */
   tokenTtl?: number;
   /** Seconds; 0: until revoked. Default 0. */
   secretIdTtl?: number;
@@ -22,6 +22,9 @@ export interface TenantSpecification {
   /** Where its secret_ids may be used from; empty: anywhere. */
   cidrs?: readonly string[];
 }
+
+/** Lives that a tenant's Vault tokens can have, in seconds. The operators' policy names them one by one, since nobody can revoke such a token. */
+export const TOKEN_TTLS = [30, 60, 120, 300, 600, 900, 1800, 3600] as const;
 
 /** Binds a token to its tenant; nobody sets it by hand. */
 const TENANT_CLAIM = 'https://postern.dev/tenant';
@@ -50,8 +53,8 @@ export function checkSpecification(tenant: string, spec: TenantSpecification, ap
     else if (name === TENANT_CLAIM) faults.push(`the claim ${TENANT_CLAIM} binds a token to its tenant and can't be set by hand`);
   }
   for (const cidr of cidrs) if (!isCidr(cidr)) faults.push(`"${cidr}" is no block of addresses such as 203.0.113.0/24`);
-  if (tokenTtl !== undefined && !whole(tokenTtl, 30, 3600))
-    faults.push("the token TTL is 30 to 3600 s: a batch token can't be revoked, so it must end soon");
+  if (tokenTtl !== undefined && !TOKEN_TTLS.some((ttl) => ttl === tokenTtl))
+    faults.push(`the token TTL is one of ${TOKEN_TTLS.join(', ')} s: a batch token can't be revoked, so Vault lets operators set no other`);
   if (secretIdTtl !== undefined && secretIdTtl !== 0 && !whole(secretIdTtl, 60, 31_536_000))
     faults.push('the secret_id TTL is 0 (until revoked) or 60 s to 1 year');
   if (secretIdNumUses !== undefined && !whole(secretIdNumUses, 0, 1_000_000_000))

@@ -245,7 +245,8 @@ async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecif
         token_policies: [`${policyPrefix}tenant`],
         token_no_default_policy: true,
         bind_secret_id: true,
-        ...(ttl === undefined ? {} : { token_ttl: ttl, token_max_ttl: ttl }),
+        // As text: a policy compares no numbers.
+        ...(ttl === undefined ? {} : { token_ttl: String(ttl), token_max_ttl: String(ttl) }),
         ...(spec.secretIdTtl === undefined ? {} : { secret_id_ttl: spec.secretIdTtl }),
         ...(spec.secretIdNumUses === undefined ? {} : { secret_id_num_uses: spec.secretIdNumUses }),
         ...(spec.cidrs === undefined ? {} : { secret_id_bound_cidrs: spec.cidrs }),

@@ -51,7 +51,7 @@ export function createCommand(context: Context): Command {
     .addOption(new Option('--no-claim', 'with --update: none'))
     .addOption(new Option('--cidr <block>', 'where its credentials may be used from (repeatable)').argParser(collect))
     .addOption(new Option('--no-cidr', 'with --update: from anywhere'))
-    .option('--token-ttl <duration>', 'life of the Vault token behind one login (30s to 1h; default 5m)', seconds)
+    .option('--token-ttl <duration>', 'life of the Vault token behind one login: 30s, 1m, 2m, 5m (default), 10m, 15m, 30m or 1h', seconds)
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
     .option('--update', 'change the tenant that is there; what is not named stays')
