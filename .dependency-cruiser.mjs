@@ -36,10 +36,11 @@ const operators = {
   doctor: room('^broker/doctor/', 'check operator vault authorization credential ground error'),
 };
 
-// The wiring hands them the adapters.
+// The wiring hands them the adapters. What both HTTP doors listen with belongs to neither.
 const doors = {
-  http: room('^broker/http/', 'audit token authorization credential ground error'),
-  admin: room('^broker/admin/', 'operator audit token authorization credential ground error'),
+  listener: room('^broker/listener/', 'ground error'),
+  http: room('^broker/http/', 'listener audit token authorization credential ground error'),
+  admin: room('^broker/admin/', 'listener operator audit token authorization credential ground error'),
   plugin: room('^broker/plugin/', 'log token authorization credential ground error'),
 };
 

@@ -1,13 +1,12 @@
 import type { Config } from '#broker/config.ts';
 import { AnnouncementWatch } from '#broker/credential/announcements.ts';
 import { CatalogWatch } from '#broker/credential/catalog-watch.ts';
-import { Endings } from '#broker/credential/endings.ts';
-import { Generations } from '#broker/credential/generations.ts';
+import type { Endings } from '#broker/credential/endings.ts';
+import type { Generations } from '#broker/credential/generations.ts';
 import type { Logger } from '#broker/log.ts';
 import { Revocations } from '#broker/token/revocations.ts';
 import { VaultAnnouncements } from '#broker/vault/announcements.ts';
 import { VaultCatalog } from '#broker/vault/catalog.ts';
-import { VaultEndings } from '#broker/vault/endings.ts';
 import { VaultRevocations } from '#broker/vault/revocations.ts';
 import type { Verification } from './verification.ts';
 import type { ConnectedVault } from './vault.ts';
@@ -18,24 +17,6 @@ export interface LifeCycle {
   readonly revocations: Revocations;
   readonly endings: Endings;
   readonly generations: Generations;
-}
-
-/** What ended must be known before anybody is verified, so it is made first. */
-export function knownEndings(
-  log: Logger,
-  { documents, session }: ConnectedVault,
-  generations: Generations,
-  forget: (tenant: string) => void,
-): Endings {
-  return new Endings({
-    reader: new VaultEndings(documents, session),
-    onEnding: ({ tenant }) => {
-      forget(tenant);
-      generations.changed(tenant);
-    },
-    onRestored: (from, to) =>
-      log.error({ from, to }, 'state/ended went back: Vault was restored to an older state; all that is known as ended stays so'),
-  });
 }
 
 /** Everything that is looked at each second. */

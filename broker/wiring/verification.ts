@@ -17,7 +17,7 @@ import { VaultUsage } from '#broker/vault/key-usage.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
-import { knownEndings } from './life-cycle.ts';
+import { knownEndings } from './endings.ts';
 import type { ConnectedVault } from './vault.ts';
 
 export interface Verification {

@@ -1,0 +1,23 @@
+import { Endings } from '#broker/credential/endings.ts';
+import type { Generations } from '#broker/credential/generations.ts';
+import type { Logger } from '#broker/log.ts';
+import { VaultEndings } from '#broker/vault/endings.ts';
+import type { ConnectedVault } from './vault.ts';
+
+/** What ended must be known before anybody is verified, so it is made first. */
+export function knownEndings(
+  log: Logger,
+  { documents, session }: ConnectedVault,
+  generations: Generations,
+  forget: (tenant: string) => void,
+): Endings {
+  return new Endings({
+    reader: new VaultEndings(documents, session),
+    onEnding: ({ tenant }) => {
+      forget(tenant);
+      generations.changed(tenant);
+    },
+    onRestored: (from, to) =>
+      log.error({ from, to }, 'state/ended went back: Vault was restored to an older state; all that is known as ended stays so'),
+  });
+}
