@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import { PosternError } from '#broker/error.ts';
+import { networksOf } from '#broker/network.ts';
+import type { Unseen } from './unseen.ts';
 
 export interface ThrottleOptions {
   /** Wrong credentials allowed in a row for one client_id from one address. Default 10. */
   perClient?: number;
-  /** Wrong credentials allowed in a row from one address, whatever the client_id. Default 100. */
+  /** Wrong credentials allowed in a row from one address or /64, whatever the client_id; a /56 has half as many more, a /48 twice. Default 100. */
   perAddress?: number;
   /** Seconds until a used-up allowance is whole again. Default 60. */
   refillSeconds?: number;
@@ -12,9 +14,14 @@ export interface ThrottleOptions {
   queue?: number;
   /** Longest wait in that queue, ms. Default 4000: behind a Vault that is frozen, a request must not wait for all before it to time out. */
   patienceMs?: number;
+  /** What all share beyond their own allowances. Default: nothing. */
+  unseen?: Unseen;
   /** ms of a clock that never goes back. Default performance.now. */
   now?: () => number;
 }
+
+/** Of the allowance of an address: what a /64, a /56 and a /48 have. */
+const SHARES = [1, 1.5, 2];
 
 interface Allowance {
   left: number;
@@ -24,10 +31,11 @@ interface Allowance {
 }
 
 /**
- * Keeps guesses away from Vault. Each wrong credential costs one unit of two allowances, that of
- * (client_id, address) and that of the address; they refill with time. An allowance belongs to the
- * address that guesses: nobody can use up a customer's allowance from elsewhere, so nobody can lock
- * a customer out by knowing a client_id (Vault's own AppRole lockout, which allows just that, is off).
+ * Keeps guesses away from Vault. Each wrong credential costs one unit of several allowances: that of (client_id, address), that of
+ * the address, and those of the networks around an IPv6 address, since one party may own a whole /48. They refill with time. An
+ * allowance belongs to the network that guesses: nobody can use up a customer's allowance from elsewhere, so nobody can lock
+ * a customer out by knowing a client_id (Vault's own AppRole lockout, which allows just that, is off). A client that was right from
+ * an address before doesn't depend on what its neighbours do.
  * An attempt that is still undecided holds its unit; more attempts wait for it rather than being
  * refused, so that many good customers behind one proxy can start at once.
  */
@@ -40,7 +48,10 @@ export class Throttle {
   readonly #now: () => number;
   // Bounded, since the keys are an attacker's to choose.
   readonly #clients = new LRUCache<string, Allowance>({ max: 50_000 });
-  readonly #addresses = new LRUCache<string, Allowance>({ max: 50_000 });
+  readonly #networks = new LRUCache<string, Allowance>({ max: 50_000 });
+  /** Client and address that were right together. It proves nothing now. */
+  readonly #onceRight = new LRUCache<string, true>({ max: 50_000 });
+  readonly #unseen: Unseen | undefined;
 
   constructor(options: ThrottleOptions = {}) {
     this.#perClient = options.perClient ?? 10;
@@ -48,35 +59,53 @@ export class Throttle {
     this.#refillMs = (options.refillSeconds ?? 60) * 1000;
     this.#queue = options.queue ?? 1000;
     this.#patienceMs = options.patienceMs ?? 4000;
+    this.#unseen = options.unseen;
     this.#now = options.now ?? (() => performance.now());
   }
 
   /**
-   * Runs `attempt` if both allowances have a unit left.
+   * Runs `attempt` if each allowance has a unit left.
    * @param wrong tells whether an error of `attempt` means a wrong credential; any other outcome gives the units back.
    * @throws {PosternError} too_many_requests; temporarily_unavailable after too long a wait; both without running `attempt`.
    */
   async run<T>(clientId: string, address: string, attempt: () => Promise<T>, wrong: (error: unknown) => boolean): Promise<T> {
-    const network = networkOf(address);
-    const byAddress = this.#allowance(this.#addresses, network, this.#perAddress);
-    await this.#take(byAddress, this.#perAddress);
+    const networks = networksOf(address);
+    const pair = `${networks[0]}\0${clientId}`;
+    const trusted = this.#onceRight.has(pair);
+    const held: Allowance[] = [];
     let spent = false;
     try {
-      const byClient = this.#allowance(this.#clients, `${network}\0${clientId}`, this.#perClient);
-      await this.#take(byClient, this.#perClient);
-      try {
-        const result = await attempt();
-        byClient.left = this.#perClient;
-        return result;
-      } catch (error) {
-        spent = wrong(error);
-        throw error;
-      } finally {
-        this.#give(byClient, spent);
+      for (const [level, network] of (trusted ? networks.slice(0, 1) : networks).entries()) {
+        const limit = this.#perAddress * (SHARES[level] ?? 1);
+        const allowance = this.#allowance(this.#networks, network, limit);
+        await this.#take(allowance, limit);
+        held.push(allowance);
       }
+      const byClient = this.#allowance(this.#clients, pair, this.#perClient);
+      await this.#take(byClient, this.#perClient);
+      held.push(byClient);
+      const result = await (this.#unseen?.run(networks.at(-1)!, trusted, attempt, wrong) ?? attempt());
+      byClient.left = this.#perClient;
+      this.#onceRight.set(pair, true);
+      return result;
+    } catch (error) {
+      // Only `attempt` gives such an error.
+      spent = wrong(error);
+      if (spent) this.#onceRight.delete(pair);
+      throw error;
     } finally {
-      this.#give(byAddress, spent);
+      for (const allowance of held.toReversed()) this.#give(allowance, spent);
     }
+  }
+
+  /** Whether an attempt would be refused now. It costs nothing. */
+  isUsedUp(clientId: string, address: string): boolean {
+    const [narrowest] = networksOf(address);
+    const now = this.#now();
+    return [
+      [this.#networks.peek(narrowest), this.#perAddress] as const,
+      [this.#clients.peek(`${narrowest}\0${clientId}`), this.#perClient] as const,
+    ].some(([allowance, limit]) => allowance !== undefined && this.#unitsOf(allowance, limit, now) < 1);
   }
 
   #allowance(map: LRUCache<string, Allowance>, key: string, limit: number): Allowance {
@@ -88,11 +117,15 @@ export class Throttle {
     return allowance;
   }
 
+  #unitsOf({ left, at }: Allowance, limit: number, now: number): number {
+    return Math.min(limit, left + ((now - at) * limit) / this.#refillMs);
+  }
+
   async #take(allowance: Allowance, limit: number): Promise<void> {
     const since = this.#now();
     for (;;) {
       const now = this.#now();
-      allowance.left = Math.min(limit, allowance.left + ((now - allowance.at) * limit) / this.#refillMs);
+      allowance.left = this.#unitsOf(allowance, limit, now);
       allowance.at = now;
       if (allowance.left < 1) {
         const seconds = Math.max(1, Math.ceil(((1 - allowance.left) * this.#refillMs) / limit / 1000));
@@ -121,37 +154,4 @@ export class Throttle {
     if (allowance.left < 1) for (const wake of allowance.waiting.splice(0)) wake();
     else allowance.waiting.shift()?.();
   }
-}
-
-/**
- * An IPv6 customer owns a /64 at least; counting single addresses would give a guesser 2^64 allowances.
- * Two spellings of one address are one, and an IPv4 address mapped into IPv6 is that IPv4 address.
- */
-function networkOf(address: string): string {
-  if (!address.includes(':')) return address;
-  const [head = '', tail = ''] = address.split('%')[0]!.split('::');
-  const left = groupsOf(head);
-  const right = groupsOf(tail);
-  const zeros = address.includes('::') ? Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => 0) : [];
-  const groups = [...left, ...zeros, ...right];
-  if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
-    return groups
-      .slice(6)
-      .flatMap((group) => [group >> 8, group & 255])
-      .join('.');
-  }
-  return groups
-    .slice(0, 4)
-    .map((group) => group.toString(16))
-    .join(':');
-}
-
-/** 16 bits each; a dotted quad at the end is two of them. */
-function groupsOf(text: string): number[] {
-  if (text === '') return [];
-  return text.split(':').flatMap((part) => {
-    if (!part.includes('.')) return [Number.parseInt(part, 16)];
-    const [a = 0, b = 0, c = 0, d = 0] = part.split('.').map(Number);
-    return [(a << 8) | b, (c << 8) | d];
-  });
 }

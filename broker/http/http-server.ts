@@ -22,7 +22,7 @@ export interface HttpServerOptions {
   onUntrustedProxy?: (address: string) => void;
   /** Most connections open at once. Default 10,000. */
   maxConnections?: number;
-  /** Most of one address, or IPv6 /64. Default a tenth of `maxConnections`, 64 at least. */
+  /** Most of one address, or IPv6 /64. Default a fifth of `maxConnections`, 64 at least. */
   maxPerAddress?: number | undefined;
   timeouts?: ListenerOptions['timeouts'];
   /** Told of every error that a request ended with, to be logged. */

@@ -5,7 +5,7 @@ import { networksOf } from '#broker/network.ts';
 export interface ConnectionsOptions {
   /** Most at once. */
   max: number;
-  /** Most of one address, or of one /64; a /56 may have twice, a /48 three times as many. Default a tenth of `max`, 64 at least. */
+  /** Most of one address, or of one /64; a /56 may have twice, a /48 three times as many. Default a fifth of `max`, 64 at least. */
   maxPerAddress?: number | undefined;
   /** A proxy of ours: it carries many clients, so no network's limit counts for it, and it is never closed to make room. */
   isTrusted?: ((address: string) => boolean) | undefined;
@@ -55,7 +55,7 @@ export class Connections {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    this.#maxPerAddress = Math.min(options.max, options.maxPerAddress ?? Math.max(64, Math.ceil(options.max / 10)));
+    this.#maxPerAddress = Math.min(options.max, options.maxPerAddress ?? Math.max(64, Math.ceil(options.max / 5)));
   }
 
   get size(): number {

@@ -20,7 +20,7 @@ export interface ListenerOptions {
   maxHeaderSize: number;
   /** Most connections open at once. */
   maxConnections: number;
-  /** Most of one address, or IPv6 /64. Default a tenth of `maxConnections`, 64 at least. */
+  /** Most of one address, or IPv6 /64. Default a fifth of `maxConnections`, 64 at least. */
   maxPerAddress?: number | undefined;
   /** Whether a peer is a proxy of ours, for which the limits of a network don't count. */
   isTrusted?: ((address: string) => boolean) | undefined;

@@ -214,6 +214,37 @@ describe('an address counts as the network that one customer owns', () => {
   });
 });
 
+describe('one party may own a whole /48', () => {
+  const everywhere = async (address: (n: number) => string): Promise<number> => {
+    const throttle = new Throttle({ now: new Clock().now });
+    let reached = 0;
+    for (let n = 0; n < 1000; n++) reached += await guess(throttle, 1, `c${n}`, address(n));
+    return reached;
+  };
+  const hex = (n: number) => n.toString(16).padStart(2, '0');
+
+  test.each<[string, number, (n: number) => string]>([
+    ['one address of each /64 of a /56', 150, (n) => `2001:db8:1:1${hex(n % 256)}::1`],
+    ['one address of each /64 of a /48', 200, (n) => `2001:db8:1:${n.toString(16)}::1`],
+    ['a /48 each', 1000, (n) => `2001:db8:${n.toString(16)}::1`],
+    ['IPv4 neighbours', 1000, (n) => `198.51.${n >> 8}.${n & 255}`],
+  ])('%s: %i reach Vault', async (_what, most, address) => {
+    expect(await everywhere(address)).toBe(most);
+  });
+});
+
+test('whether all is used up is told for nothing, and refills', async () => {
+  const clock = new Clock();
+  const throttle = new Throttle({ perClient: 2, perAddress: 5, now: clock.now });
+  expect(throttle.isUsedUp('acme', ADDRESS)).toBe(false);
+  await guess(throttle, 2, 'acme', ADDRESS);
+  expect([throttle.isUsedUp('acme', ADDRESS), throttle.isUsedUp('globex', ADDRESS)]).toEqual([true, false]);
+  for (let n = 0; n < 3; n++) await guess(throttle, 1, `c${n}`, ADDRESS);
+  expect(throttle.isUsedUp('globex', ADDRESS)).toBe(true);
+  clock.advance(60_000);
+  expect([throttle.isUsedUp('acme', ADDRESS), throttle.isUsedUp('globex', ADDRESS)]).toEqual([false, false]);
+});
+
 test("an attacker's choice of keys fills no memory: the oldest allowances go", async () => {
   const throttle = new Throttle({ perClient: 1, perAddress: 1, now: new Clock().now });
   await guess(throttle, 1, 'acme', ADDRESS);

@@ -75,8 +75,8 @@ describe('limits of a network', () => {
     expect(s.openMany(60, () => '10.0.0.2')).toHaveLength(10);
   });
 
-  test('a tenth of all by default, and 64 at least', () => {
-    expect(stage({ max: 1000, maxPerAddress: undefined }).openMany(1000, () => '192.0.2.7')).toHaveLength(100);
+  test('a fifth of all by default, and 64 at least', () => {
+    expect(stage({ max: 1000, maxPerAddress: undefined }).openMany(1000, () => '192.0.2.7')).toHaveLength(200);
     expect(stage({ max: 100, maxPerAddress: undefined }).openMany(1000, () => '192.0.2.7')).toHaveLength(64);
   });
 
