@@ -3,10 +3,12 @@ import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { networksOf } from '#broker/network.ts';
 import type { ClientAssertion } from './assertion.ts';
 import { ASSERTION_SKEW, BadAssertion, checkAssertion } from './assertion-check.ts';
 import type { AssertionClaims, ClientKey } from './assertion-check.ts';
 import type { Identity } from './identity.ts';
+import { Lane } from './lane.ts';
 import type { Throttle } from './throttle.ts';
 
 /** A client that may authenticate by assertions, as Terraform registered it. All of it is public. */
@@ -59,10 +61,16 @@ export interface AssertionsOptions extends Clocks {
   max?: number;
 }
 
+interface Checked {
+  readonly registration: Registration;
+  readonly claims: AssertionClaims;
+}
+
 /**
  * WHO, by private_key_jwt (RFC 7523 §2.2): verified here, then by Vault, then written down as used. No verification is
- * remembered, since an assertion is good for one request. A well-signed one is never throttled, so that a flood of forged ones
- * can't keep a customer out; forged ones and unknown clients are held back like wrong secrets.
+ * remembered, since an assertion is good for one request. Whoever has not shown a good one from this address is held back like
+ * wrong secrets, before a signature costs us anything. Who has goes on while somebody forges theirs from there; how much of the
+ * processor that may cost is bounded.
  */
 export class Assertions {
   readonly #options: AssertionsOptions;
@@ -74,6 +82,9 @@ export class Assertions {
   readonly #unknown = new LRUCache<string, number>({ max: 10_000 });
   #forgotten = 0;
   readonly #readings = new Map<string, Promise<Registration | undefined>>();
+  /** Client and address of a good assertion. It proves nothing now. */
+  readonly #onceRight = new LRUCache<string, true>({ max: 50_000 });
+  readonly #lane = new Lane();
   /** Used at this replica, so that a replay here costs Vault nothing. The truth is {@link UsedAssertions}. */
   readonly #used = new LRUCache<string, true>({ max: 50_000 });
 
@@ -113,16 +124,19 @@ export class Assertions {
     throw refused('this jti was used before');
   }
 
-  async #check(assertion: ClientAssertion, address: string): Promise<{ registration: Registration; claims: AssertionClaims }> {
+  async #check(assertion: ClientAssertion, address: string): Promise<Checked> {
     const { throttle } = this.#options;
     const { clientId } = assertion;
-    if (!this.#known.has(clientId)) {
-      // It must be looked for, so it is held back before.
-      return throttle.run(clientId, address, async () => this.#checkBy(await this.#registrationOf(clientId), assertion), isWrong);
+    const pair = `${networksOf(address)[0]}\0${clientId}`;
+    if (!this.#onceRight.has(pair)) {
+      const checked = await throttle.run(clientId, address, () => this.#checkAnew(assertion), isWrong);
+      this.#onceRight.set(pair, true);
+      return checked;
     }
     const known = await this.#registrationOf(clientId);
     try {
-      return await this.#checkBy(known, assertion);
+      const check = (): Promise<Checked> => this.#checkBy(known, assertion);
+      return await (throttle.isUsedUp(clientId, address) ? this.#lane.run(check) : check());
     } catch (error) {
       if (!isWrong(error)) throw error;
       // It costs the same allowance as where the client is unknown, so that the two look alike after many attempts too.
@@ -130,21 +144,25 @@ export class Assertions {
     }
   }
 
+  async #checkAnew(assertion: ClientAssertion): Promise<Checked> {
+    const isKnown = this.#known.has(assertion.clientId);
+    const found = await this.#registrationOf(assertion.clientId);
+    try {
+      return await this.#checkBy(found, assertion);
+    } catch (error) {
+      if (!isKnown || !isWrong(error)) throw error;
+      return this.#checkAgain(found, assertion, error as PosternError);
+    }
+  }
+
   /** Whether a newer key made it. @throws what was found before, where nothing is newer */
-  async #checkAgain(
-    before: Registration | undefined,
-    assertion: ClientAssertion,
-    found: PosternError,
-  ): Promise<{ registration: Registration; claims: AssertionClaims }> {
+  async #checkAgain(before: Registration | undefined, assertion: ClientAssertion, found: PosternError): Promise<Checked> {
     const now = await this.#registrationOf(assertion.clientId, COOLDOWN);
     if (now === before || haveSameKeys(now, before)) throw found;
     return this.#checkBy(now, assertion);
   }
 
-  async #checkBy(
-    registration: Registration | undefined,
-    assertion: ClientAssertion,
-  ): Promise<{ registration: Registration; claims: AssertionClaims }> {
+  async #checkBy(registration: Registration | undefined, assertion: ClientAssertion): Promise<Checked> {
     try {
       const claims = await checkAssertion(assertion, registration?.keys ?? [], this.#options.audiences, this.#now());
       if (registration !== undefined) return { registration, claims };

@@ -1,3 +1,5 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { PosternError } from '#broker/error.ts';
 import type { Identity } from './identity.ts';
 import type { SubjectToken } from './subject-token.ts';
@@ -13,21 +15,35 @@ export interface SubjectLookup {
 }
 
 /**
- * WHO, by a Vault token of the caller's own (RFC 8693). Nothing is remembered, neither the token nor who it was: each exchange
- * asks Vault, so that a revoked token ends at once. Bad ones are held back by address.
+ * WHO, by a Vault token of the caller's own (RFC 8693). Neither the token nor who it was is remembered: each exchange asks Vault, so that
+ * a revoked token ends at once. Bad ones are held back, each by itself and all of a network together; one that was good is not, so
+ * that bad ones from the same address can't keep its workload out.
  */
 export class SubjectTokens {
   readonly #lookup: SubjectLookup;
   readonly #throttle: Throttle;
+  /** HMACs under a key of this process, of tokens that were good the last time. They prove nothing now. */
+  readonly #onceGood = new LRUCache<string, true>({ max: 50_000 });
+  readonly #key = randomBytes(32);
 
-  /** @param throttle one of its own, with one allowance an address: a bad token names no client */
+  /** @param throttle one of its own: a bad token names no client, so a token's fingerprint stands for one */
   constructor(lookup: SubjectLookup, throttle: Throttle) {
     this.#lookup = lookup;
     this.#throttle = throttle;
   }
 
-  verify(token: SubjectToken, address: string): Promise<Identity> {
-    return this.#throttle.run('', address, () => this.#lookup.lookUp(token, address), isBad);
+  /** @throws {PosternError} invalid_request, too_many_requests, temporarily_unavailable */
+  async verify(token: SubjectToken, address: string): Promise<Identity> {
+    const fingerprint = createHmac('sha256', this.#key).update(token.reveal()).digest('base64');
+    const lookUp = (): Promise<Identity> => this.#lookup.lookUp(token, address);
+    try {
+      const identity = await (this.#onceGood.has(fingerprint) ? lookUp() : this.#throttle.run(fingerprint, address, lookUp, isBad));
+      this.#onceGood.set(fingerprint, true);
+      return identity;
+    } catch (error) {
+      if (isBad(error)) this.#onceGood.delete(fingerprint);
+      throw error;
+    }
   }
 }
 

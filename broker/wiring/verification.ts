@@ -5,6 +5,7 @@ import { Generations } from '#broker/credential/generations.ts';
 import { KeyUsage } from '#broker/credential/key-usage.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
+import { Unseen } from '#broker/credential/unseen.ts';
 import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
 import { Verifiers } from '#broker/credential/verifiers.ts';
 import { tokenEndpointOf } from '#broker/http/metadata.ts';
@@ -43,7 +44,9 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
   const generations = new Generations();
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
   const ends = { rotations: new KeyEnds(documents), announced };
-  const throttle = new Throttle({ perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS });
+  const unseen = new Unseen();
+  const allowances = { perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS, unseen };
+  const throttle = new Throttle(allowances);
   const verified = new VerifiedCredentials({
     onVerified: ({ keyId }) => {
       if (keyId !== undefined) usage.record(keyId);
@@ -73,7 +76,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
     assertions,
     subjects: new SubjectTokens(
       new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
-      new Throttle({ perClient: config.POSTERN_THROTTLE_ADDRESS, perAddress: config.POSTERN_THROTTLE_ADDRESS }),
+      new Throttle(allowances),
     ),
   });
   return { verified, verifier, assertions, endings: announced, generations, usage, replay };

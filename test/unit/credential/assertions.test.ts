@@ -186,6 +186,34 @@ describe('guesses', () => {
     },
   );
 
+  test.each([CLIENT, 'nobody'])(
+    'of %s from an address that has shown no good one: held back before a signature is looked at',
+    async (clientId) => {
+      const { assertions } = stage();
+      const forged = await assertionBy(stranger.privateKey, {}, clientId);
+      const verify = vi.spyOn(crypto.subtle, 'verify');
+      for (let i = 0; i < 50; i++) await codeOf(assertions.verify(forged, '198.51.100.1'));
+      const cost = verify.mock.calls.length;
+      for (let i = 0; i < 50; i++) expect(await codeOf(assertions.verify(forged, '198.51.100.1'))).toBe('too_many_requests');
+      expect(verify.mock.calls.length).toBe(cost);
+      verify.mockRestore();
+      // Nobody elsewhere is held back.
+      expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('taken');
+    },
+  );
+
+  test('a thousand at once in the name of a client from its own address: few signatures are looked at, and it goes on', async () => {
+    const { assertions } = stage();
+    await assertions.verify(await good(), ADDRESS);
+    const forged = await assertionBy(stranger.privateKey);
+    const verify = vi.spyOn(crypto.subtle, 'verify');
+    for (let i = 0; i < 20; i++) await codeOf(assertions.verify(forged, ADDRESS));
+    await Promise.all(Array.from({ length: 1000 }, () => codeOf(assertions.verify(forged, ADDRESS))));
+    expect(verify.mock.calls.length).toBeLessThan(300);
+    verify.mockRestore();
+    expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('taken');
+  });
+
   test('spaced so that they are never held back, a known client is looked for as often as an unknown one: no question of Vault tells them apart', async () => {
     const looks = async (clientId: string): Promise<number[]> => {
       const { assertions, registrationOf } = stage();

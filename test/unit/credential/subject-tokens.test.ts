@@ -1,0 +1,61 @@
+import { describe, expect, test, vi } from 'vitest';
+import { SubjectToken } from '#broker/credential/subject-token.ts';
+import { SubjectTokens, badSubject } from '#broker/credential/subject-tokens.ts';
+import { Throttle } from '#broker/credential/throttle.ts';
+import { PosternError } from '#broker/error.ts';
+import { Clock } from './clock.ts';
+import { identityOf } from './identity.ts';
+
+const ADDRESS = '192.0.2.1';
+const tokenOf = (text: string): SubjectToken => SubjectToken.of(text)!;
+
+function stage() {
+  const good = new Set(['good-1', 'good-2']);
+  const lookUp = vi.fn(async (token: SubjectToken) => {
+    if (!good.has(token.reveal())) throw badSubject('The subject_token is not good');
+    return identityOf({});
+  });
+  const clock = new Clock();
+  const subjects = new SubjectTokens({ lookUp }, new Throttle({ perClient: 10, perAddress: 100, now: clock.monotonic }));
+  const verify = (text: string, address = ADDRESS) =>
+    subjects.verify(tokenOf(text), address).then(
+      () => 'good',
+      (error: unknown) => (error instanceof PosternError ? error.code : String(error)),
+    );
+  return { good, lookUp, verify };
+}
+
+describe('bad tokens', () => {
+  test('101 of them from one address hold back further ones there, and no token that was good before', async () => {
+    const { lookUp, verify } = stage();
+    expect(await verify('good-1')).toBe('good');
+    for (let n = 0; n < 200; n++) await verify(`bad-${n}`);
+    expect(lookUp).toHaveBeenCalledTimes(101);
+    expect([await verify('bad-200'), await verify('good-1'), await verify('good-2', '192.0.2.2')]).toEqual([
+      'too_many_requests',
+      'good',
+      'good',
+    ]);
+  });
+
+  test('one of them a thousand times uses up its own allowance alone', async () => {
+    const { lookUp, verify } = stage();
+    for (let n = 0; n < 1000; n++) await verify('bad');
+    expect(lookUp).toHaveBeenCalledTimes(10);
+    expect(await verify('good-1')).toBe('good');
+  });
+
+  test('one that was good and is revoked counts as bad from then on', async () => {
+    const { good, lookUp, verify } = stage();
+    expect(await verify('good-1')).toBe('good');
+    good.delete('good-1');
+    for (let n = 0; n < 1000; n++) await verify('good-1');
+    expect(lookUp).toHaveBeenCalledTimes(12);
+  });
+});
+
+test('each exchange asks Vault', async () => {
+  const { lookUp, verify } = stage();
+  for (let n = 0; n < 5; n++) await verify('good-1');
+  expect(lookUp).toHaveBeenCalledTimes(5);
+});
