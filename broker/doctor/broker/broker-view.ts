@@ -17,10 +17,10 @@ export interface BrokerView {
   readonly vault: View;
   /** The one whose keys the broker publishes compares them. */
   readonly sources: readonly SourceChecks[];
-  ready(): Promise<Answer | undefined>;
-  discovery(): Promise<Answer | undefined>;
+  readonly ready: () => Promise<Answer | undefined>;
+  readonly discovery: () => Promise<Answer | undefined>;
   /** What the discovery document points to. */
-  keys(): Promise<Answer | undefined>;
+  readonly keys: () => Promise<Answer | undefined>;
 }
 
 /** @param url with its slash */
