@@ -99,9 +99,12 @@ describe('the official release', () => {
   });
   afterEach(() => new Promise((resolve) => site.close(resolve)));
 
+  const pins = versions.vault.sha256;
+  const pinned = pins[goPlatform()];
+  afterEach(() => void (pins[goPlatform()] = pinned as string));
   const publish = (archive: Buffer, sum = createHash('sha256').update(archive).digest('hex')) => {
     files.set(`/vault/${version}/${zipName}`, archive);
-    files.set(`/vault/${version}/vault_${version}_SHA256SUMS`, `${'0'.repeat(64)}  vault_${version}_plan9_mips.zip\n${sum}  ${zipName}\n`);
+    pins[goPlatform()] = sum;
   };
 
   it('is downloaded, checked, unpacked and kept', async () => {
@@ -117,14 +120,26 @@ describe('the official release', () => {
     publish(zip({ vault: `#!/bin/sh\n${tells(version)}\n` }), 'a'.repeat(64));
     machine.go(version);
     expect(await find()).toMatchObject({ origin: 'go-module' });
-    expect(machine.said.join('\n')).toMatch(/has SHA-256 [0-9a-f]{64}, published is a{64}: refused/);
+    expect(machine.said.join('\n')).toMatch(/has SHA-256 [0-9a-f]{64}, pinned is a{64}: refused/);
   });
 
-  it('is refused when no checksum is published for it', async () => {
+  it('is refused when the site has another file under that name, whatever checksum it publishes for it', async () => {
     publish(zip({ vault: `#!/bin/sh\n${tells(version)}\n` }));
-    files.set(`/vault/${version}/vault_${version}_SHA256SUMS`, '');
-    await expect(find()).rejects.toThrow('publishes no checksum');
+    const other = zip({ vault: `#!/bin/sh\necho stolen\n${tells(version)}\n` });
+    files.set(`/vault/${version}/${zipName}`, other);
+    files.set(`/vault/${version}/vault_${version}_SHA256SUMS`, `${createHash('sha256').update(other).digest('hex')}  ${zipName}\n`);
+    await expect(find()).rejects.toThrow('pinned is');
+    expect(asked).toEqual([`/vault/${version}/${zipName}`]);
     expect(existsSync(cached())).toBe(false);
+  });
+
+  it('is not asked for when no checksum is pinned for this platform, and the next way is tried', async () => {
+    publish(zip({ vault: `#!/bin/sh\n${tells(version)}\n` }));
+    delete pins[goPlatform()];
+    machine.go(version);
+    expect(await find()).toMatchObject({ origin: 'go-module' });
+    expect(asked).toEqual([]);
+    expect(machine.said.join('\n')).toContain(`no SHA-256 of vault ${version} is pinned for ${goPlatform()}: "make pin"`);
   });
 
   it('is refused when the archive lacks the program', async () => {
@@ -198,6 +213,19 @@ describe('the pins', () => {
     expect(mod).toContain(`tool ${pin.goPackage}\n`);
     expect(mod).toContain(`\t${pin.goPackage} ${pin.goVersion} `);
     expect(readFileSync(join(checkout, module, 'go.sum'), 'utf8')).toContain(`${pin.goPackage} ${pin.goVersion} h1:`);
+  });
+
+  it('of the official releases are there for Linux and macOS on both kinds of machine', () => {
+    const platforms = ['darwin_amd64', 'darwin_arm64', 'linux_amd64', 'linux_arm64'];
+    for (const { sha256 } of [versions.vault, versions.terraform]) {
+      expect(Object.keys(sha256).sort()).toEqual(platforms);
+      expect(new Set(Object.values(sha256)).size).toBe(platforms.length);
+      for (const sum of Object.values(sha256)) expect(sum).toMatch(/^[0-9a-f]{64}$/);
+    }
+    for (const { sha256 } of Object.values(versions.providers)) {
+      expect(sha256.length).toBeGreaterThanOrEqual(platforms.length);
+      for (const sum of sha256) expect(sum).toMatch(/^[0-9a-f]{64}$/);
+    }
   });
 
   it('of the image and of Vault are the same', () => {

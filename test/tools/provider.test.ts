@@ -87,6 +87,29 @@ describe('the order in which providers are looked for', () => {
     expect(readFileSync(join(machine.root, 'inits'), 'utf8')).toBe('init\ninit\n');
   });
 
+  it('lets Terraform take only what has a pinned checksum', async () => {
+    terraform(`{ echo "$@"; while read -r line; do echo "$line"; done < .terraform.lock.hcl; } >> "$HOME/locked"; ${online}`);
+    await find();
+    const locked = readFileSync(join(machine.root, 'locked'), 'utf8');
+    for (const pin of [vault, auth0]) {
+      expect(locked).toContain(`provider "${HOST}/${pin.source}" {\nversion     = "${pin.download}"`);
+      for (const sum of pin.sha256) expect(locked).toContain(`"zh:${sum}"`);
+    }
+    expect(locked.match(/^init .*-lockfile=readonly/gm)).toHaveLength(2);
+  });
+
+  it('does not let Terraform download what has no pinned checksum', async () => {
+    terraform(online);
+    machine.go('9.9.9');
+    const pinned = vault.sha256.splice(0);
+    try {
+      expect((await find()).parts.map(({ origin }) => origin)).toEqual(['go-module', 'download']);
+    } finally {
+      vault.sha256.push(...pinned);
+    }
+    expect(machine.said.join('\n')).toContain(`no SHA-256 of ${vault.source} ${vault.download} is pinned: "make pin"`);
+  });
+
   it('builds both from their Go modules when Terraform can not download, asking it once', async () => {
     terraform(offline);
     machine.go('9.9.9');

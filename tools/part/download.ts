@@ -7,6 +7,7 @@ import { EnvHttpProxyAgent, fetch } from 'undici';
 import { openPromise } from 'yauzl';
 import type { Report } from './part.ts';
 import { withProgress } from './progress.ts';
+import type { ProgramPin } from './version.ts';
 
 /** An offline machine must move on fast. */
 const CONNECT_MS = 5_000;
@@ -16,33 +17,35 @@ const OFFICIAL = 'https://releases.hashicorp.com';
 /** Hosts that could not be reached in this process: asking again for the next part would only wait again. */
 const unreachable = new Map<string, string>();
 
+/** The site of HashiCorp's releases, or the mirror of it that `POSTERN_RELEASES` names; without a slash at its end. */
+export function releaseSite(env: NodeJS.ProcessEnv): string {
+  return (env['POSTERN_RELEASES'] || OFFICIAL).replace(/\/$/, '');
+}
+
 /**
- * Downloads one official HashiCorp release, checks it against the SHA-256 sums published beside it, and
- * unpacks its program. `POSTERN_RELEASES` names a mirror of the release site.
+ * Downloads one official HashiCorp release, checks it against the SHA-256 pinned in `tools/versions.json`, and unpacks
+ * its program. The site that serves the file is never asked for its checksum.
  *
  * @returns the path of the executable in `into`.
- * @throws Error when the site can't be reached or the checksum is wrong; nothing is unpacked then.
+ * @throws Error when none is pinned for this platform, before any call; when the site can't be reached or the file has
+ * another checksum; nothing is unpacked then.
  */
 export async function downloadRelease(
   name: string,
-  version: string,
+  { version, sha256 }: Pick<ProgramPin, 'version' | 'sha256'>,
   into: string,
   env: NodeJS.ProcessEnv,
   report: Report,
 ): Promise<string> {
-  const site = (env['POSTERN_RELEASES'] || OFFICIAL).replace(/\/$/, '');
+  const wanted = sha256[goPlatform()];
+  if (!wanted) throw new Error(`no SHA-256 of ${name} ${version} is pinned for ${goPlatform()}: "make pin" writes it for review`);
+  const site = releaseSite(env);
   const known = unreachable.get(site);
   if (known) throw new Error(known);
   const folder = `${site}/${name}/${version}`;
   const file = `${name}_${version}_${goPlatform()}.zip`;
   const dispatcher = new EnvHttpProxyAgent({ connect: { timeout: CONNECT_MS }, headersTimeout: STALL_MS, bodyTimeout: STALL_MS });
   try {
-    const sums = await get(`${folder}/${name}_${version}_SHA256SUMS`).then((response) => response.text());
-    const wanted = sums
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .find(([, listed]) => listed === file)?.[0];
-    if (!wanted || !/^[0-9a-f]{64}$/.test(wanted)) throw new Error(`${folder} publishes no checksum for ${file}`);
     const archive = join(into, file);
     await withProgress(`${name}: downloading ${folder}/${file}`, report, async (note) => {
       const response = await get(`${folder}/${file}`);
@@ -59,7 +62,7 @@ export async function downloadRelease(
       });
       await pipeline(Readable.fromWeb(response.body as never), watch, createWriteStream(archive));
       const found = hash.digest('hex');
-      if (found !== wanted) throw new Error(`${file} has SHA-256 ${found}, published is ${wanted}: refused`);
+      if (found !== wanted) throw new Error(`${file} has SHA-256 ${found}, pinned is ${wanted}: refused`);
     });
     return await unpack(archive, name, into);
   } finally {

@@ -84,7 +84,7 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
     {
       origin: 'download',
       where: 'official release',
-      find: () => keep('download', pin.version, (scratch) => downloadRelease(file, pin.version, scratch, env, report)),
+      find: () => keep('download', pin.version, (scratch) => downloadRelease(file, pin, scratch, env, report)),
     },
     {
       origin: 'go-module',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { execa } from 'execa';
 import { alone, cacheDirectory, inScratch, place } from './cache.ts';
@@ -14,7 +14,7 @@ let offline: string | undefined;
 
 /**
  * The Terraform providers `vault` and `auth0` in a filesystem mirror: `POSTERN_PROVIDER_MIRROR`, the mirror in
- * the cache, Terraform's own download into that mirror (Terraform verifies it), the pinned Go modules.
+ * the cache, Terraform's own download into that mirror (Terraform holds it against the pinned SHA-256), the pinned Go modules.
  *
  * @returns the parts, and the environment that a Terraform child process needs to use them.
  * @throws PosternError `misconfigured` with the reason of each way when none works.
@@ -58,11 +58,14 @@ function providerWays(pin: ProviderPin, terraform: Part, explicit: string | unde
       where: "Terraform's own download",
       find: () =>
         keep(async () => {
+          if (pin.sha256.length === 0)
+            throw new Error(`no SHA-256 of ${pin.source} ${pin.download} is pinned: "make pin" writes them for review`);
           if (offline) throw new Error(offline);
           const host = await hostOf(pin, terraform, env);
           const folder = join(host, pin.source, pin.download, goPlatform());
           try {
             await place(cache, join(mirror, folder), async (scratch) => {
+              await lock(scratch, host, pin);
               await download(scratch, pin, terraform, env, report);
               // Terraform unpacks into the same layout that a mirror has.
               return join(scratch, '.terraform', 'providers', folder);
@@ -126,10 +129,29 @@ async function hostOf(pin: ProviderPin, terraform: Part, env: NodeJS.ProcessEnv)
   });
 }
 
+/** Terraform refuses what has none of these checksums. */
+async function lock(folder: string, host: string, pin: ProviderPin): Promise<void> {
+  const hashes = pin.sha256.map((sum) => `    "zh:${sum}",\n`).join('');
+  const content = `provider "${host}/${pin.source}" {\n  version     = "${pin.download}"\n  constraints = "${pin.download}"\n  hashes = [\n${hashes}  ]\n}\n`;
+  await writeFile(join(folder, '.terraform.lock.hcl'), content);
+}
+
+/** The SHA-256 of each platform's zip, as the registry publishes them. For `make pin` alone. @throws Error */
+export async function lockedHashes(pin: ProviderPin, terraform: Part, env: NodeJS.ProcessEnv): Promise<string[]> {
+  return inScratch(cacheDirectory(env), async (scratch) => {
+    await requireProvider(scratch, pin, pin.download);
+    const result = await run(terraform, ['providers', 'lock', '-platform=linux_amd64'], scratch, env);
+    if (result.failed) throw new Error(firstError(result.stderr) ?? result.shortMessage);
+    return [...(await readFile(join(scratch, '.terraform.lock.hcl'), 'utf8')).matchAll(/"zh:([0-9a-f]{64})"/g)].map(
+      ([, sum]) => sum as string,
+    );
+  });
+}
+
 async function download(scratch: string, pin: ProviderPin, terraform: Part, env: NodeJS.ProcessEnv, report: Report): Promise<void> {
   await requireProvider(scratch, pin, pin.download);
   await withProgress(`provider ${pin.source}: Terraform downloads ${pin.download}`, report, async () => {
-    const result = await run(terraform, ['init', '-backend=false', '-input=false', '-no-color'], scratch, env);
+    const result = await run(terraform, ['init', '-backend=false', '-lockfile=readonly', '-input=false', '-no-color'], scratch, env);
     if (result.failed) throw new Error(firstError(result.stderr) ?? result.shortMessage);
   });
 }

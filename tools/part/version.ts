@@ -11,6 +11,8 @@ export interface GoPin {
 export interface ProgramPin extends GoPin {
   version: string;
   minimum: string;
+  /** Go's name of a platform -> SHA-256 of the official release's zip for it. Another platform gets no download. */
+  sha256: Partial<Record<string, string>>;
 }
 
 export interface ProviderPin extends GoPin {
@@ -19,6 +21,8 @@ export interface ProviderPin extends GoPin {
   range: string[];
   /** What is fetched where Terraform can download providers. */
   download: string;
+  /** SHA-256 of the zips of that version, one a platform. */
+  sha256: string[];
   /** What the Go module builds. */
   version: string;
 }
