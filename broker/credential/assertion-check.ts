@@ -34,8 +34,8 @@ export class BadAssertion extends Error {
   override readonly name = 'BadAssertion';
 }
 
-/** RFC 9110-like media types of header `typ`: none, the old one, and that of the successor of RFC 7523. */
-const TYPES: ReadonlySet<unknown> = new Set([undefined, 'JWT', 'jwt', 'client-authentication+jwt']);
+/** Media types of header `typ`, which may be left out: the old one, and that of the successor of RFC 7523. */
+const TYPES: ReadonlySet<string> = new Set(['jwt', 'client-authentication+jwt']);
 /** RFC 7515 §4.1: keys that an assertion brings along, or says where to find. */
 const BROUGHT_KEYS = ['jwk', 'jku', 'x5u', 'x5c'] as const;
 
@@ -92,11 +92,16 @@ function headerOf(assertion: ClientAssertion): { alg: keyof typeof KEY_TYPES; ki
   }
   const { alg, kid, typ } = header;
   if (!isAlgorithm(alg)) throw new BadAssertion(`alg is none of ${ASSERTION_ALGORITHMS.join(', ')}`);
-  if (!TYPES.has(typ)) throw new BadAssertion('typ is none of a client assertion');
+  if (typ !== undefined && !TYPES.has(mediaTypeOf(typ))) throw new BadAssertion('typ is none of a client assertion');
   if (kid !== undefined && typeof kid !== 'string') throw new BadAssertion('kid is no text');
   const brought = BROUGHT_KEYS.find((name) => name in header);
   if (brought !== undefined) throw new BadAssertion(`the header brings a key along: ${brought}`);
   return { alg, kid };
+}
+
+/** RFC 7515 §4.1.9: a media type, in any case, whose `application/` may be left out where no other slash is in it. */
+function mediaTypeOf(typ: unknown): string {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : '';
 }
 
 function isAlgorithm(alg: unknown): alg is keyof typeof KEY_TYPES {

@@ -1,3 +1,4 @@
+import { documentFault } from '#broker/document-fault.ts';
 import { apiDocument } from '#broker/authorization/documents.ts';
 import type { Api, ApiCatalog } from '#broker/authorization/documents.ts';
 import { monotonicOf } from '#broker/clock.ts';
@@ -90,8 +91,7 @@ export class VaultApis implements ApiCatalog {
         if (data === undefined) continue;
         const parsed = apiDocument.safeParse(data);
         if (!parsed.success) {
-          const issue = parsed.error.issues[0];
-          this.#options.onInvalid?.(name, `${issue?.path.join('.')} ${issue?.message}`);
+          this.#options.onInvalid?.(name, documentFault(parsed.error));
           continue;
         }
         const api = { ...parsed.data, name };

@@ -3,7 +3,9 @@ import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { ClientKeys, Registration } from '#broker/credential/assertions.ts';
 import { NAME } from '#broker/credential/identity.ts';
+import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
+import { pemBlocks } from '#broker/pem.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
@@ -32,7 +34,7 @@ export class VaultClientKeys implements ClientKeys {
     const data = await this.#read(`assertions/${clientId}`);
     if (data === undefined) return undefined;
     const parsed = document.safeParse(data);
-    if (!parsed.success) throw misconfigured(clientId, `${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`);
+    if (!parsed.success) throw misconfigured(clientId, documentFault(parsed.error));
     const { tenant, keys } = parsed.data;
     return {
       clientId,
@@ -54,10 +56,12 @@ export class VaultClientKeys implements ClientKeys {
 
 /** @returns undefined for what is no public key, or one too weak or of a kind that no signature here is made by */
 function publicKeyOf(pem: string): KeyObject | undefined {
-  // createPublicKey would make the public half of a private key; that one has no business here.
-  if (!pem.includes('PUBLIC KEY')) return undefined;
+  const blocks = pemBlocks(pem);
+  const [block, ...more] = blocks.filter(({ label }) => label.endsWith('PUBLIC KEY'));
+  // A private key has no business here, not even beside a public one.
+  if (block === undefined || more.length > 0 || blocks.some(({ label }) => label.endsWith('PRIVATE KEY'))) return undefined;
   try {
-    const key = createPublicKey(pem);
+    const key = createPublicKey(block.text);
     const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
     if (type === 'rsa' && (details?.modulusLength ?? 0) >= 2048) return key;
     return type === 'ec' && details?.namedCurve === 'prime256v1' ? key : undefined;

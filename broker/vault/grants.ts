@@ -4,6 +4,7 @@ import type { GrantReader } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { badSubject } from '#broker/credential/subject-tokens.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
+import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
@@ -36,9 +37,8 @@ export class VaultGrants implements GrantReader {
       if (clientId !== undefined && clientId !== null && clientId !== identity.clientId) throw formerTenant(identity);
       return parsed.data;
     }
-    const issue = parsed.error.issues[0];
     throw new PosternError('misconfigured', 'Client is not set up', {
-      detail: `${path} in Vault is not valid: ${issue?.path.join('.')} ${issue?.message}`,
+      detail: `${path} in Vault is not valid: ${documentFault(parsed.error)}`,
     });
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { VaultToken } from '#broker/credential/identity.ts';
+import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { KEY_ID } from './key-metadata.ts';
@@ -52,7 +53,7 @@ export class KeyEnds {
     const parsed = rotationsDocument.safeParse(data);
     if (!parsed.success)
       throw new PosternError('misconfigured', 'Client is not set up', {
-        detail: `${path} in Vault is not valid: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`,
+        detail: `${path} in Vault is not valid: ${documentFault(parsed.error)}`,
       });
     return parsed.data.rotations.find((rotation) => rotation.key_id === keyId)?.until ?? undefined;
   }

@@ -1,7 +1,7 @@
 import { PosternError } from '#broker/error.ts';
 import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
+import { canonicalCidrs, checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { lookUpSecretId, requireRole } from './secret-id.ts';
 
@@ -78,7 +78,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
         metadata: JSON.stringify(metadata),
         ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
         ...(options.numUses === undefined ? {} : { num_uses: options.numUses }),
-        ...(options.cidrs === undefined || options.cidrs.length === 0 ? {} : { cidr_list: options.cidrs }),
+        ...(options.cidrs === undefined || options.cidrs.length === 0 ? {} : { cidr_list: canonicalCidrs(options.cidrs) }),
       },
       wrap === false ? as : { ...as, wrapTtl: wrap },
     ),
@@ -109,7 +109,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
     issued_by: operator.name,
     expires_at: seen === undefined ? (ttl > 0 ? new Date(operator.now + ttl * 1000).toISOString() : null) : seen.expires_at,
     num_uses: numUses,
-    cidrs: seen?.cidrs ?? [...(options.cidrs ?? [])],
+    cidrs: seen?.cidrs ?? canonicalCidrs(options.cidrs ?? []),
     ...secret,
     warnings,
   };

@@ -2,13 +2,14 @@ import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { Announcements } from '#broker/credential/announcements.ts';
+import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import { rotationsPath } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { announce, readAnnouncements } from '#broker/operator/announcement.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
-import { checkTenantId } from '#broker/operator/name.ts';
+import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
@@ -249,7 +250,7 @@ async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecif
         ...(ttl === undefined ? {} : { token_ttl: String(ttl), token_max_ttl: String(ttl) }),
         ...(spec.secretIdTtl === undefined ? {} : { secret_id_ttl: spec.secretIdTtl }),
         ...(spec.secretIdNumUses === undefined ? {} : { secret_id_num_uses: spec.secretIdNumUses }),
-        ...(spec.cidrs === undefined ? {} : { secret_id_bound_cidrs: spec.cidrs }),
+        ...(spec.cidrs === undefined ? {} : { secret_id_bound_cidrs: canonicalCidrs(spec.cidrs) }),
       },
       as,
     ),
@@ -259,8 +260,7 @@ async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecif
 function documentOf(found: Found, spec: TenantSpecification): TenantGrants {
   const parsed = tenantDocument.safeParse(found.data ?? {});
   if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new PosternError('conflict', `The tenant's document in Vault is not valid: ${issue?.path.join('.')} ${issue?.message}`, {
+    throw new PosternError('conflict', `The tenant's document in Vault is not valid: ${documentFault(parsed.error)}`, {
       detail: 'Delete the tenant and make it anew, or mend the document in Terraform.',
     });
   }
@@ -293,8 +293,7 @@ async function view(
   if (role === undefined) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
   if (data === undefined)
     problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
-  if (!parsed.success)
-    problems.push(`its document is not valid: ${parsed.error.issues[0]?.path.join('.')} ${parsed.error.issues[0]?.message}`);
+  if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
   if (role !== undefined) problems.push(...roleProblems(access, role));
   const disabled = epoch.disabled.includes(tenant) || document.disabled;
   return {

@@ -2,6 +2,7 @@ import { createPrivateKey, randomUUID } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { PosternError } from '#broker/error.ts';
+import { pemBlocks } from '#broker/pem.ts';
 
 export interface AssertionSigner {
   clientId: string;
@@ -28,8 +29,10 @@ export async function signAssertion({ clientId, privateKey, kid }: AssertionSign
 }
 
 function privateKeyOf(pem: string): KeyObject {
+  // What openssl writes before a key, its parameters or a certificate, may stay in the file.
+  const block = pemBlocks(pem).find(({ label }) => label.endsWith('PRIVATE KEY'));
   try {
-    return createPrivateKey(pem);
+    return createPrivateKey(block?.text ?? pem);
   } catch {
     throw new PosternError('invalid_request', 'This is no private key', {
       detail: 'A PEM file without a passphrase: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem',

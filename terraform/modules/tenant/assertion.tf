@@ -3,7 +3,15 @@
 locals {
   assertion_cidrs = [for cidr in concat(var.tenant.cidrs, var.tenant.vault_cidrs) : local.token_cidr[cidr]]
 
-  asserts = length(var.tenant.assertion_keys) > 0 ? { (var.tenant.id) = var.tenant.assertion_keys } : {}
+  # The block alone, with LF (RFC 7468): Vault and each plan would find differences in what stands around it.
+  assertion_keys = [for key in var.tenant.assertion_keys : {
+    kid = key.kid
+    pem = join("\n", [
+      for line in split("\n", try(regex("-----BEGIN (?:RSA )?PUBLIC KEY-----[^-]*-----END (?:RSA )?PUBLIC KEY-----", key.pem), trimspace(key.pem))) : trimspace(line)
+    ])
+  }]
+
+  asserts = length(var.tenant.assertion_keys) > 0 ? { (var.tenant.id) = local.assertion_keys } : {}
 }
 
 resource "vault_auth_backend" "assertion" {
@@ -30,8 +38,7 @@ resource "vault_generic_endpoint" "assertion_config" {
   ignore_absent_fields = true
 
   data_json = jsonencode({
-    # Vault keeps them without white space at the ends; with it, each plan would find a difference.
-    jwt_validation_pubkeys = [for key in each.value : trimspace(key.pem)]
+    jwt_validation_pubkeys = each.value[*].pem
     jwt_supported_algs     = ["RS256", "RS384", "PS256", "ES256"]
     bound_issuer           = vault_approle_auth_backend_role.tenant.role_id
   })
@@ -101,7 +108,7 @@ resource "vault_generic_secret" "assertion" {
 
   data_json = jsonencode({
     tenant = each.key
-    keys   = [for key in each.value : { kid = key.kid, pem = key.pem }]
+    keys   = each.value
   })
 
   depends_on = [vault_jwt_auth_backend_role.assertion, vault_identity_entity_alias.assertion]

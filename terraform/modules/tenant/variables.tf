@@ -104,8 +104,14 @@ variable "tenant" {
   }
 
   validation {
-    condition     = alltrue([for key in var.tenant.assertion_keys : can(regex("^-----BEGIN (RSA )?PUBLIC KEY-----\n", key.pem))])
+    condition     = alltrue([for key in var.tenant.assertion_keys : !can(regex("-----BEGIN [A-Z ]*PRIVATE KEY-----", key.pem))])
     error_message = "Tenant ${var.tenant.id}: assertion_keys are public keys in PEM. A private key belongs to the tenant alone, and must not lie in Terraform's state."
+  }
+
+  # Text around it and any line ends are fine (RFC 7468): assertion.tf passes on the block alone.
+  validation {
+    condition     = alltrue([for key in var.tenant.assertion_keys : length(regexall("-----BEGIN [A-Z ]*KEY-----", key.pem)) == 1])
+    error_message = "Tenant ${var.tenant.id}: each of assertion_keys holds one public key in PEM (-----BEGIN PUBLIC KEY-----)."
   }
 
   validation {

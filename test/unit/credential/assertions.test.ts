@@ -46,10 +46,10 @@ function stage(options: { client?: number } = {}) {
   return { registered, registrationOf, login, claim, replica, assertions: replica() };
 }
 
-async function assertionBy(key: typeof own.privateKey, claims: JWTPayload = {}, clientId = CLIENT): Promise<ClientAssertion> {
+async function assertionBy(key: typeof own.privateKey, claims: JWTPayload = {}, clientId = CLIENT, header = {}): Promise<ClientAssertion> {
   const now = clock.ms / 1000;
   const jwt = await new SignJWT({ iss: clientId, sub: clientId, aud: ISSUER, iat: now, exp: now + 60, jti: randomUUID(), ...claims })
-    .setProtectedHeader({ alg: 'ES256' })
+    .setProtectedHeader({ alg: 'ES256', ...header })
     .sign(key);
   return ClientAssertion.of(jwt) ?? expect.unreachable();
 }
@@ -70,6 +70,26 @@ describe('a good one', () => {
     // With the tolerance for clocks, within which it would still be taken.
     expect(claim).toHaveBeenCalledExactlyOnceWith(expect.stringMatching(/^[0-9a-f]{64}$/), clock.ms / 1000 + 90);
   });
+
+  test.each([
+    'JWT',
+    'jwt',
+    'client-authentication+jwt',
+    'application/client-authentication+jwt',
+    'APPLICATION/JWT',
+    'Client-Authentication+JWT',
+  ])('typ %s is one (RFC 7515 §4.1.9)', async (typ) => {
+    const { assertions } = stage();
+    expect(await assertions.verify(await assertionBy(own.privateKey, {}, CLIENT, { typ }), ADDRESS)).toMatchObject({ tenant: 'acme' });
+  });
+
+  test.each(['at+jwt', 'application/at+jwt', 'text/jwt', 'application/application/jwt', 'dpop+jwt', '', ' jwt'])(
+    "typ %j is another's",
+    async (typ) => {
+      const { assertions } = stage();
+      expect(await codeOf(assertions.verify(await assertionBy(own.privateKey, {}, CLIENT, { typ }), ADDRESS))).toBe('invalid_client');
+    },
+  );
 
   test('a hundred of them read the keys once', async () => {
     const { assertions, registrationOf } = stage();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
+import { canonicalCidrs, checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
 
 describe('a tenant id', () => {
   test.each(['acme', 'a', '0', 'a-b', 'a'.repeat(63)])('%s', (id) => {
@@ -59,6 +59,19 @@ test.each([
   ['2001:db8::/32', '2001:db8:1::/48', true],
   ['2001:db8::/32', '2001:db9::/48', false],
   ['nonsense', '10.0.0.0/8', false],
+  ['2001:0DB8:0000::/32', '2001:db8:1::/48', true],
+  ['::ffff:10.0.0.0/104', '10.1.0.0/16', true],
+  ['2001:0db8::0001', '2001:db8::1/128', true],
+  ['10.9.9.9/8', '10.1.0.1/16', true],
 ])('%s holds %s: %s', (outer, inner, expected) => {
   expect(contains(outer, inner)).toBe(expected);
+});
+
+test('blocks go to Vault in canonical form, each once', () => {
+  expect(canonicalCidrs(['2001:0db8:0000::/32', '2001:db8::/32', '10.1.2.3/8', '::ffff:203.0.113.9/120'])).toEqual([
+    '2001:db8::/32',
+    '10.0.0.0/8',
+    '203.0.113.0/24',
+  ]);
+  expect(() => canonicalCidrs(['10.0.0.0/8', 'everywhere'])).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
 });

@@ -106,6 +106,17 @@ describe('registered keys', () => {
     expect(fixture.calls).toEqual([{ operation: 'read', path, token: 'own', forwardedFor: undefined }]);
   });
 
+  test.each<[string, (key: string) => string]>([
+    ['CRLF', (key) => key.replaceAll('\n', '\r\n')],
+    ['a comment before it', (key) => `# of the PRIVATE KEY in our safe\n${key}`],
+    ['a byte order mark, white space and text after it', (key) => `\uFEFF \n${key}  \nmade in 2026`],
+    ['a certificate before it', (key) => `-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n${key}`],
+  ])('are read as RFC 7468 asks of parsers: %s', async (_how, written) => {
+    const { fixture, keys } = stage();
+    fixture.set(path, { tenant: 'acme', keys: [{ pem: written(pem('ec')) }] });
+    expect((await keys.registrationOf('acme-id'))?.keys[0]?.key.asymmetricKeyType).toBe('ec');
+  });
+
   test("nobody's are none, and a client_id that is no path is nobody's", async () => {
     const { fixture, keys } = stage();
     expect(await keys.registrationOf('nobody')).toBeUndefined();
@@ -123,6 +134,9 @@ describe('registered keys', () => {
     ['no tenant', { keys: [{ pem: pem('ec') }] }],
     ['a tenant that climbs', { tenant: '../globex', keys: [{ pem: pem('ec') }] }],
     ['a private key', { tenant: 'acme', keys: [{ pem: pem('private') }] }],
+    ['a private key beside its public half', { tenant: 'acme', keys: [{ pem: pem('ec') + pem('private') }] }],
+    ['a private key with a comment', { tenant: 'acme', keys: [{ pem: `# PUBLIC KEY\n${pem('private')}` }] }],
+    ['two keys in one', { tenant: 'acme', keys: [{ pem: pem('ec') + pem('rsa') }] }],
     ['a weak key', { tenant: 'acme', keys: [{ pem: pem('weak') }] }],
     ['another curve', { tenant: 'acme', keys: [{ pem: pem('p384') }] }],
     ['another kind', { tenant: 'acme', keys: [{ pem: pem('ed') }] }],

@@ -1,3 +1,4 @@
+import { documentFault } from '#broker/document-fault.ts';
 import type { Api } from '#broker/authorization/documents.ts';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
@@ -91,14 +92,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
                 ...(values.disabled === null ? { disabled: false } : {}),
               };
               const parsed = roleDocument.safeParse(wanted);
-              if (!parsed.success)
-                throw new BackendError(
-                  400,
-                  parsed.error.issues
-                    .slice(0, 10)
-                    .map(({ path, message }) => `${path.join('.')}: ${message}`)
-                    .join('; '),
-                );
+              if (!parsed.success) throw new BackendError(400, documentFault(parsed.error, 10));
               const role = parsed.data;
               await checkApis(role, apis);
               await roles.write(called, role);

@@ -1,3 +1,4 @@
+import { documentFault } from '#broker/document-fault.ts';
 import { tokenDocument } from '#broker/token/document.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import { integer, json, text } from '#broker/plugin/engine/field.ts';
@@ -54,14 +55,7 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
         const parsed = tokenDocument
           .strict()
           .safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)));
-        if (!parsed.success)
-          throw new BackendError(
-            400,
-            parsed.error.issues
-              .slice(0, 10)
-              .map(({ path, message }) => `${path.join('.')}: ${message}`)
-              .join('; '),
-          );
+        if (!parsed.success) throw new BackendError(400, documentFault(parsed.error, 10));
         if (typeof cas !== 'number') throw new BackendError(400, 'cas is required');
         const version = await records.write(placeOf(names), parsed.data, cas);
         if (version === undefined) throw new BackendError(409, 'check-and-set: another version is there now');
