@@ -11,7 +11,7 @@ READY := node_modules/.package-lock.json
 # No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
 NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
 
-.PHONY: help bootstrap demo dev generate plugin test bench check lint linters mutants pin clean
+.PHONY: help bootstrap demo dev generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ check: linters ## What to run before every commit: lint, types and unit tests, i
 
 mutants: $(READY) ## Break the security core in one line at a time: the unit tests must notice (ARGS='name ...' narrows it)
 	@$(NODE) test/mutants/main.ts $(ARGS)
+
+picture: $(READY) ## Draw the rooms of the code into README.md
+	@$(NODE) tools/law/picture.ts
 
 pin: $(READY) ## Write the SHA-256 of the official releases into tools/versions.json, for review
 	@$(NODE) tools/pin.ts $(ARGS)

@@ -8,7 +8,7 @@ import { startBroker } from './wiring/broker.ts';
 const HELP = `Usage: node broker/main.ts
 
 The Postern broker: exchanges AppRole credentials for Auth0-compatible access tokens.
-It is configured by its environment; README.md lists the settings. At least:
+It is configured by its environment; docs/reference.md lists the settings. At least:
 
   POSTERN_ISSUER     the broker's own public address, e.g. https://tokens.example.com/
   VAULT_ADDR         Vault's address

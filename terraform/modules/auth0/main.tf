@@ -42,7 +42,7 @@ resource "auth0_client" "shared" {
 }
 
 # All of an API's scopes: the broker narrows them to what each tenant is granted. With binding by organization, the grant must also
-# allow any organization, which the provider's first versions can't say: README.md tells how.
+# allow any organization, which the provider's first versions can't say: docs/limits.md tells how.
 resource "auth0_client_grant" "shared" {
   for_each = var.apis
 
