@@ -1,5 +1,6 @@
+import { z } from 'zod';
 import type { BackendResponse } from '#broker/plugin/backend.ts';
-import type { Field, Fields } from './field.ts';
+import type { Fields } from './field.ts';
 import type { Operation, Path, Paths } from './path.ts';
 
 /** What the engine says of itself to `vault path-help` on its root. */
@@ -41,7 +42,8 @@ function pathHelp({ pattern, synopsis, description, parameters, operations }: Pa
     return `    ${verb.padEnd(7)} ${summary}${takes.length > 0 ? `\n            Takes ${takes.join(', ')}.` : ''}\n`;
   });
   const fields = Object.entries(fieldsOf(operations)).map(
-    ([called, field]) => `    ${called} (${field.type}${field.required ? ', required' : ''})\n        ${field.description}\n`,
+    ([called, field]) =>
+      `    ${called} (${kindOf(field)}${isRequired(field) ? ', required' : ''})\n        ${schemaOf(field).description}\n`,
   );
   return [
     `Path:    ${shown(pattern)}\n\n## SYNOPSIS\n\n${synopsis}`,
@@ -123,23 +125,17 @@ function call(verb: string, pattern: string, { summary }: Operation, parameters:
 }
 
 function queryOf(fields: Fields): readonly unknown[] {
-  return Object.entries(fields).map(([called, field]) => ({
-    name: called,
-    in: 'query',
-    required: field.required,
-    description: field.description,
-    schema: schemaOf(field),
-  }));
+  return Object.entries(fields).map(([called, field]) => {
+    const { description, ...schema } = schemaOf(field);
+    return { name: called, in: 'query', required: isRequired(field), description, schema };
+  });
 }
 
 function bodyOf(fields: Fields): Readonly<Record<string, unknown>> {
-  if (Object.keys(fields).length === 0) return {};
-  const required = Object.entries(fields)
-    .filter(([, field]) => field.required)
-    .map(([called]) => called);
-  const properties = Object.fromEntries(
-    Object.entries(fields).map(([called, field]) => [called, { ...schemaOf(field), description: field.description }]),
-  );
+  const entries = Object.entries(fields);
+  if (entries.length === 0) return {};
+  const required = entries.filter(([, field]) => isRequired(field)).map(([called]) => called);
+  const properties = Object.fromEntries(entries.map(([called, field]) => [called, schemaOf(field)]));
   return {
     requestBody: {
       required: true,
@@ -148,8 +144,18 @@ function bodyOf(fields: Fields): Readonly<Record<string, unknown>> {
   };
 }
 
-function schemaOf({ type }: Field<unknown>): Readonly<Record<string, unknown>> {
-  if (type === 'duration') return { type: 'integer', format: 'seconds' };
-  if (type === 'list') return { type: 'array', items: { type: 'string' } };
-  return type === 'object' ? { type, format: 'map' } : { type };
+function isRequired(field: z.ZodType): boolean {
+  return !(field instanceof z.ZodOptional);
+}
+
+/** Of the value that a field becomes: what else Vault's CLI may send for it is in the description. */
+function schemaOf(field: z.ZodType): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(field, { target: 'openapi-3.0', io: 'output' });
+}
+
+/** As Vault calls the types of its own fields. */
+function kindOf(field: z.ZodType): string {
+  const { type, format } = schemaOf(field);
+  if (type === 'array') return 'list';
+  return format === 'seconds' ? 'duration' : String(type);
 }

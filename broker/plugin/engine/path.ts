@@ -1,8 +1,8 @@
 import { NAME } from '#broker/credential/identity.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { BackendRequest, BackendResponse } from '#broker/plugin/backend.ts';
-import { FieldFault, parseFields } from './field.ts';
 import type { Fields, Values } from './field.ts';
+import { Input, InputFault } from './input.ts';
 
 /** A variable part of a path. */
 export interface Parameter {
@@ -29,6 +29,7 @@ type Answer = BackendResponse | undefined | Promise<BackendResponse | undefined>
 export interface Operation {
   readonly summary: string;
   readonly fields: Fields;
+  readonly input: Input<Fields>;
   handle(call: Call<string, Fields>): Answer;
 }
 
@@ -51,7 +52,7 @@ export function operation<Names extends string, F extends Fields>(definition: {
   handle(call: Call<Names, F>): Answer;
 }): Operation {
   const { summary, fields = {} as F } = definition;
-  return { summary, fields, handle: (call) => definition.handle(call as unknown as Call<Names, F>) };
+  return { summary, fields, input: new Input(fields), handle: (call) => definition.handle(call as unknown as Call<Names, F>) };
 }
 
 export interface Match {
@@ -135,10 +136,10 @@ const VERBS: Readonly<Partial<Record<BackendRequest['operation'], Verb>>> = {
   list: 'list',
 };
 
-function valuesOf({ fields }: Operation, request: BackendRequest): Values<Fields> {
+function valuesOf({ input }: Operation, request: BackendRequest): Values<Fields> {
   try {
-    return parseFields(fields, request.data, request.operation === 'create');
+    return input.parse(request.data, request.operation === 'create');
   } catch (error) {
-    throw error instanceof FieldFault ? new BackendError(400, error.message) : error;
+    throw error instanceof InputFault ? new BackendError(400, error.message) : error;
   }
 }

@@ -11,11 +11,11 @@ const api = name('The name that roles know the API by.');
 /** @param source the only one that an API can name here */
 export function apiPaths(apis: Apis, source: string): readonly Path[] {
   const fields = {
-    audience: text('Its identifier at Auth0, exactly: the aud of its tokens.', { required: true }),
+    audience: text('Its identifier at Auth0, exactly: the aud of its tokens.'),
     scopes: list('The scopes that tenants may be granted, e.g. read:orders,write:orders. Default: none.', {
-      item: [SCOPE_TOKEN, 'must hold OAuth scopes'],
-    }),
-    source: choice('Where its tokens come from.', [source]),
+      item: [SCOPE_TOKEN, 'must be an OAuth scope'],
+    }).optional(),
+    source: choice('Where its tokens come from.', [source]).optional(),
   };
   return [
     {

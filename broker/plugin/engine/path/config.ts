@@ -8,38 +8,35 @@ import type { Path } from '#broker/plugin/engine/path.ts';
 
 const fields = {
   issuer: text('Your Auth0 domain or issuer, e.g. acme.eu.auth0.com. https, but for a stand-in on this machine.', {
-    required: true,
     max: 255,
   }),
   client_id: text('Client id of the one Auth0 M2M application that all tenants share.', {
-    required: true,
     max: 255,
     pattern: [/^\S+$/, 'must have no white space'],
   }),
   client_secret: text(
     'Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 takes so long to know a new one everywhere.',
     {
-      required: true,
       pattern: [/^\S+$/, 'must have no white space'],
     },
   ),
   management_client_id: text(
     'Client id of another application, which config/rotate asks by. It alone needs a client grant for the Management API, with the scope update:client_keys.',
     { max: 255, pattern: [/^\S+$/, 'must have no white space'] },
-  ),
-  management_client_secret: text('Its secret. It is never shown again.', { pattern: [/^\S+$/, 'must have no white space'] }),
+  ).optional(),
+  management_client_secret: text('Its secret. It is never shown again.', { pattern: [/^\S+$/, 'must have no white space'] }).optional(),
   binding: choice(
     'How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.',
     ['action', 'organization'],
-  ),
+  ).optional(),
   tenant_claim: text('The namespaced claim that names the tenant; the Action must set the same. Default https://postern.dev/tenant.', {
     max: 255,
     pattern: [/^https?:\/\/\S+$/, 'must be a URI such as https://example.com/tenant'],
-  }),
-  timeout: duration('Deadline of one call to Auth0. Default 5 s.', { min: 1, max: 60 }),
+  }).optional(),
+  timeout: duration('Deadline of one call to Auth0. Default 5 s.', { min: 1, max: 60 }).optional(),
   min_remaining: duration('A token is handed out only with so much life left, or half its life where that is less. Default 60 s.', {
     max: 86_400,
-  }),
+  }).optional(),
 };
 
 const DEFAULTS = { binding: 'action', tenant_claim: 'https://postern.dev/tenant', timeout: 5, min_remaining: 60 } as const;

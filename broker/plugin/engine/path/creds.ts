@@ -5,9 +5,9 @@ import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
 const fields = {
-  audience: text("The API, by its audience. Default: the role's default_api."),
-  scope: text('Scopes, separated by spaces. Default: all that the role has at this API.', { max: 4096 }),
-  organization: text("Must be the role's own, where it is given at all.", { max: 128 }),
+  audience: text("The API, by its audience. Default: the role's default_api.").optional(),
+  scope: text('Scopes, separated by spaces. Default: all that the role has at this API.', { max: 4096 }).optional(),
+  organization: text("Must be the role's own, where it is given at all.", { max: 128 }).optional(),
 };
 
 const tenant = name('The tenant, as in roles/<tenant>.');

@@ -1,36 +1,44 @@
-import { documentFault } from '#broker/document-fault.ts';
+import { z } from 'zod';
 import type { Api } from '#broker/authorization/documents.ts';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
+import { NAME } from '#broker/credential/identity.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
-import { duration, FieldFault, flag, fromPairs, json, map, text } from '#broker/plugin/engine/field.ts';
+import { duration, flag, jsonOf, map, objectOf, text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 import { roleDocument } from '#broker/plugin/engine/roles.ts';
 import type { Role, Roles } from '#broker/plugin/engine/roles.ts';
 import { listed } from './api.ts';
 
+const { grants, claims } = roleDocument.shape;
+
 const fields = {
-  grants: json(
-    'Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.',
-  ),
+  grants: z
+    .preprocess(grantsFrom, grants)
+    .describe(
+      'Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.',
+    )
+    .optional(),
   default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', {
     max: 63,
-  }),
+    pattern: [NAME, 'must be the name of an API'],
+  }).optional(),
   client_id: text(
     'The AppRole role_id by which the tenant logs in. Where it is there, nobody else reads its tokens: not who had its name before it, and not an operator.',
     { max: 128, pattern: [CLIENT_ID, 'must be a role_id'] },
-  ),
-  organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }),
+  ).optional(),
+  organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }).optional(),
   claims: map(
     'More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.',
-  ),
-  disabled: flag('Refuses it tokens, and drops those that are cached. Those already handed out live on.'),
+    claims,
+  ).optional(),
+  disabled: flag('Refuses it tokens, and drops those that are cached. Those already handed out live on.').optional(),
   min_remaining: duration(
     'Its tokens are handed out only with so much life left, or half their life where that is less. Default: that of config.',
     { max: 86_400 },
-  ),
+  ).optional(),
 };
 
 const tenant = name('The tenant: the AppRole role name, in Postern.');
@@ -82,18 +90,12 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
             roles.alone(names.tenant ?? '', async () => {
               const called = names.tenant ?? '';
               const before = await roles.stored(called);
-              const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
-              const grants = values.grants === undefined || values.grants === null ? values.grants : grantsOf(values.grants);
-              const wanted = {
+              // null puts a field back to its default.
+              const named = Object.entries(values).filter(([, value]) => value !== undefined);
+              const role = roleDocument.parse({
                 ...before,
-                ...given,
-                ...(grants === undefined ? {} : { grants: grants ?? [] }),
-                ...(values.claims === null ? { claims: {} } : {}),
-                ...(values.disabled === null ? { disabled: false } : {}),
-              };
-              const parsed = roleDocument.safeParse(wanted);
-              if (!parsed.success) throw new BackendError(400, documentFault(parsed.error, 10));
-              const role = parsed.data;
+                ...Object.fromEntries(named.map(([field, value]) => [field, value ?? undefined])),
+              });
               await checkApis(role, apis);
               await roles.write(called, role);
               // A token for whoever had the name before, or for a tenant that is disabled, is not left lying about.
@@ -133,20 +135,17 @@ async function checkApis(role: Role, apis: Apis): Promise<void> {
   if (role.default_api && !seen.has(role.default_api)) throw new BackendError(400, 'default_api must be one of the granted APIs');
 }
 
-/** From any of the three forms to that of the document; what is inside is checked by the document's schema. */
-function grantsOf(given: unknown): unknown {
-  try {
-    const pairs = typeof given === 'string' ? [given] : given;
-    if (Array.isArray(pairs) && pairs.every((one) => typeof one === 'object')) return pairs;
-    const byApi = Array.isArray(pairs) ? fromPairs(pairs) : pairs;
-    if (typeof byApi !== 'object' || byApi === null) throw new FieldFault('must be an object');
-    return Object.entries(byApi).map(([api, scopes]) => ({
-      api,
-      scopes: typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter((scope) => scope !== '') : scopes,
-    }));
-  } catch (error) {
-    if (error instanceof FieldFault)
-      throw new BackendError(400, 'grants must be {"api": ["scope"]}, a list of {"api", "scopes"}, or api="scope scope"');
-    throw error;
+/** From any of the three forms to that of the document. */
+function grantsFrom(value: unknown, context: z.RefinementCtx): unknown {
+  const given = jsonOf(value, context);
+  if (Array.isArray(given) && given.every((one) => typeof one === 'object')) return given;
+  const byApi = objectOf(given);
+  if (byApi === undefined) {
+    context.addIssue('must be {"api": ["scope"]}, a list of {"api", "scopes"}, or api="scope scope"');
+    return given;
   }
+  return Object.entries(byApi).map(([api, scopes]) => ({
+    api,
+    scopes: typeof scopes === 'string' ? scopes.split(/[\s,]+/).filter((scope) => scope !== '') : scopes,
+  }));
 }

@@ -23,7 +23,7 @@ const fields = {
   domain: text('The Auth0 domain of the Management API, e.g. acme.eu.auth0.com. Needed where issuer is a custom domain.', {
     max: 255,
     pattern: [/^[a-z0-9.-]+$/i, 'must be a bare domain'],
-  }),
+  }).optional(),
 };
 
 export function rotatePath(configuration: Configuration, rotate: RotateSecret, now: () => number): Path {

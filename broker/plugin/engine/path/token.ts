@@ -1,7 +1,6 @@
-import { documentFault } from '#broker/document-fault.ts';
 import { tokenDocument } from '#broker/token/document.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
-import { integer, json, text } from '#broker/plugin/engine/field.ts';
+import { choice, integer, json, text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 import { DIGEST } from '#broker/plugin/engine/token-records.ts';
@@ -9,17 +8,17 @@ import type { Place, TokenRecords } from '#broker/plugin/engine/token-records.ts
 import { listed } from './api.ts';
 
 const fields = {
-  cas: integer('The version that must be there now; 0: there must be none.', { required: true }),
-  grant: text('Digest of the grant that the token was issued for.', {
-    required: true,
-    pattern: [DIGEST, 'must be a SHA-256 in base64url'],
-  }),
-  access_token: text('The token.', { max: 16_384 }),
-  token_type: text('Bearer.', { among: ['Bearer'] }),
-  scope: json('Its scopes, separated by spaces; may be empty.'),
-  issued_at: integer('Seconds since 1970.'),
-  expires_at: integer('Seconds since 1970. It is removed a minute later.'),
-  lease: json('Which replica is asking the source: {"holder", "until" (ms since 1970), "paused"}.'),
+  cas: integer('The version that must be there now; 0: there must be none.'),
+  grant: text('Digest of the grant that the token was issued for.', { pattern: [DIGEST, 'must be a SHA-256 in base64url'] }),
+  access_token: text('The token.', { max: 16_384 }).optional(),
+  token_type: choice('Bearer.', ['Bearer']).optional(),
+  scope: text('Its scopes, separated by spaces; may be empty.', { min: 0, max: 16_384 }).optional(),
+  issued_at: integer('Seconds since 1970.').optional(),
+  expires_at: integer('Seconds since 1970. It is removed a minute later.').optional(),
+  lease: json(
+    'Which replica is asking the source: {"holder", "until" (ms since 1970), "paused"}.',
+    tokenDocument.shape.lease.unwrap().strict(),
+  ).optional(),
 };
 
 const tenant = name('The tenant.');
@@ -51,13 +50,11 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
       summary: 'Writes the whole document where version is still cas. Else 409, and nothing changes.',
       fields,
       handle: async ({ names, values }) => {
-        const { cas, ...given } = values;
-        const parsed = tokenDocument
-          .strict()
-          .safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)));
-        if (!parsed.success) throw new BackendError(400, documentFault(parsed.error, 10));
-        if (typeof cas !== 'number') throw new BackendError(400, 'cas is required');
-        const version = await records.write(placeOf(names), parsed.data, cas);
+        const { cas, grant } = values;
+        if (typeof cas !== 'number' || typeof grant !== 'string') throw new BackendError(400, 'cas and grant are required');
+        const { access_token, token_type, scope, issued_at, expires_at, lease } = values;
+        const document = { grant, ...present({ access_token, token_type, scope, issued_at, expires_at, lease }) };
+        const version = await records.write(placeOf(names), document, cas);
         if (version === undefined) throw new BackendError(409, 'check-and-set: another version is there now');
         return { data: { version } };
       },
@@ -115,4 +112,11 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
       operations,
     },
   ];
+}
+
+type Present<Given> = { [Name in keyof Given]?: NonNullable<Given[Name]> };
+
+/** Without what was left out, or was null. */
+function present<Given extends object>(given: Given): Present<Given> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)) as Present<Given>;
 }

@@ -42,7 +42,7 @@ describe('path-help', () => {
   test('of a path as it is called', async () => {
     await using s = await stage(key);
     expect((await s.call('help', 'roles/acme'))?.data?.['help']).toMatch(
-      /grants \(object\)[\s\S]*disabled \(boolean\)[\s\S]*min_remaining \(duration\)/,
+      /grants \(list\)[\s\S]*disabled \(boolean\)[\s\S]*min_remaining \(duration\)/,
     );
     expect((await s.call('help', 'roles/'))?.data?.['help']).toContain('Path:    roles\n');
     expect((await refusal(() => s.call('help', 'nowhere'))).status).toBe(404);
@@ -62,6 +62,19 @@ describe('path-help', () => {
       ),
     ).toEqual(PATHS);
     expect(paths['/config'].post.requestBody.content['application/json'].schema.required).toEqual(['issuer', 'client_id', 'client_secret']);
+    const config = paths['/config'].post.requestBody.content['application/json'].schema.properties;
+    expect(config).toMatchObject({
+      issuer: { type: 'string', maxLength: 255, description: expect.stringContaining('Auth0 domain') },
+      binding: { type: 'string', enum: ['action', 'organization'] },
+      timeout: { type: 'integer', format: 'seconds', minimum: 1, maximum: 60 },
+    });
+    const role = paths['/roles/{tenant}'].post.requestBody.content['application/json'].schema.properties;
+    expect(role).toMatchObject({
+      grants: { type: 'array', items: { type: 'object' } },
+      claims: { type: 'object' },
+      disabled: { type: 'boolean' },
+      min_remaining: { type: 'integer', format: 'seconds' },
+    });
     expect(paths['/creds/{tenant}'].get.parameters.map(({ name }: { name: string }) => name)).toEqual([
       'audience',
       'scope',

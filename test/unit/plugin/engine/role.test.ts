@@ -27,8 +27,10 @@ describe('apis', () => {
   test.each([
     [{}, /audience is required/],
     [{ audience: ORDERS, source: 'transit' }, /source must be one of auth0/],
-    [{ audience: ORDERS, scopes: ['read orders'] }, /scopes must hold OAuth scopes/],
-    [{ audience: ORDERS, scopes: [7] }, /scopes must be a list/],
+    [{ audience: ORDERS, scopes: ['read orders'] }, /scopes\.0 must be an OAuth scope/],
+    [{ audience: ORDERS, scopes: [7] }, /scopes\.0 must be text/],
+    [{ audience: ORDERS, scopes: 7 }, /scopes must be a list, or text separated by commas/],
+    [{ audience: ORDERS, scopes: '["a"' }, /scopes must be a list/],
     [{ audience: 'https://taken.example.com' }, /already that of the API taken/],
     [{ audience: 'https://acme.eu.auth0.com/api/v2/' }, /Management API/],
     [{ audience: 'https://LOGIN.example.com//api/v2' }, /Management API/],
