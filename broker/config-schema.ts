@@ -90,6 +90,7 @@ export const schema = z.object({
   POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   POSTERN_AUDIT_FILE: z.string().optional(),
+  POSTERN_AUDIT_REFUSALS: count(300, 0, 10_000_000),
 });
 
 export type Settings = z.infer<typeof schema>;

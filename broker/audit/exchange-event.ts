@@ -5,7 +5,13 @@ import { PosternError } from '#broker/error.ts';
 
 /** Where audit events go, one JSON object a line. */
 export interface AuditLog {
-  write(line: string): void;
+  /** @param stranger of a refusal whose client nobody has verified: door and code, by which it is counted where there are too many */
+  write(line: string, stranger?: string): void;
+}
+
+/** @returns what {@link AuditLog} takes as `stranger` */
+export function strangerOf(door: string, { identity }: { readonly identity?: unknown }, error: unknown): string | undefined {
+  return identity === undefined ? `${door} ${error instanceof PosternError ? error.code : 'internal'}` : undefined;
 }
 
 export type Door = 'token' | 'exchange' | 'verify';

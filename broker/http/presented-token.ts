@@ -1,3 +1,4 @@
+import { strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { tokenEvent } from '#broker/audit/token-event.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
@@ -65,7 +66,7 @@ export function presentedTokenRoute(
         audit.write(tokenEvent(attempt(), { outcome: decision.outcome }));
         decision.reply(call);
       } catch (error) {
-        audit.write(tokenEvent(attempt(), { error }));
+        audit.write(tokenEvent(attempt(), { error }), strangerOf(event, trace, error));
         throw error;
       }
     },

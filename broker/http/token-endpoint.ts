@@ -1,4 +1,4 @@
-import { granted, refused } from '#broker/audit/exchange-event.ts';
+import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Exchange } from '#broker/token/exchange.ts';
@@ -51,7 +51,7 @@ export function tokenEndpoint(options: TokenEndpointOptions): Route {
         options.audit.write(granted(attempt(), served, expiresIn));
         replyToken(call.response, served.token.replyHead, expiresIn, grant.members(parameters));
       } catch (error) {
-        options.audit.write(refused(attempt(), error));
+        options.audit.write(refused(attempt(), error), strangerOf(grant?.door ?? 'token', run.trace, error));
         throw error;
       }
     },

@@ -1,4 +1,4 @@
-import { granted, refused } from '#broker/audit/exchange-event.ts';
+import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { PosternError } from '#broker/error.ts';
@@ -53,7 +53,7 @@ export function verifyRoutes(options: VerifyEndpointOptions): Route[] {
       reply(call, allowed);
     };
     const refuse = (error: unknown): never => {
-      options.audit.write(refused(attempt(), error));
+      options.audit.write(refused(attempt(), error), strangerOf('verify', trace, error));
       throw error;
     };
     try {

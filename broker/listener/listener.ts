@@ -40,8 +40,10 @@ const TIMEOUTS = {
   unreadTimeout: 10_000,
 };
 
-/** Requests of one connection that may wait for the answer to the one before; who sends more without reading is cut off. */
-const MAX_HELD = 8;
+/** Requests of a connection that may always wait for the answer to the one before; nothing more is read from it meanwhile. */
+const HELD_EACH = 4;
+/** Those beyond, which came in the same piece, of all connections together. Each is some 3 kB; who sends more is cut off. */
+const HELD_BEYOND = 5_000;
 
 /**
  * What every HTTP door of ours listens by: the limits on asking and on answering. A connection has one request in work, and
@@ -55,6 +57,8 @@ export class Listener {
   /** TLS only: by the peer's address and port, until the handshake is done. */
   readonly #shakingHands = new Map<string, Connection>();
   #draining = false;
+  /** Of all connections, those beyond {@link HELD_EACH}. */
+  #beyond = 0;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -169,22 +173,36 @@ export class Listener {
       begin();
       return;
     }
-    if (connection.held.length >= MAX_HELD) {
-      cutOff(request.socket);
-      return;
+    this.#hold(connection, begin);
+  }
+
+  #hold(connection: Connection, begin: () => void): void {
+    const { held, socket } = connection;
+    if (held.length >= HELD_EACH) {
+      if (this.#beyond >= HELD_BEYOND) {
+        cutOff(socket);
+        return;
+      }
+      this.#beyond++;
     }
-    connection.held.push(begin);
-    if (connection.held.length === 1) this.#whenOver(connection);
+    held.push(begin);
+    if (held.length === 1) this.#whenOver(connection);
+    if (held.length === HELD_EACH) socket.pause();
   }
 
   #whenOver(connection: Connection): void {
+    const { held, socket } = connection;
     connection.last?.once('close', () => {
-      if (connection.socket.destroyed) {
-        connection.held.length = 0;
+      if (socket.destroyed) {
+        this.#beyond -= Math.max(0, held.length - HELD_EACH);
+        held.length = 0;
         return;
       }
-      connection.held.shift()?.();
-      if (connection.held.length > 0) this.#whenOver(connection);
+      if (held.length > HELD_EACH) this.#beyond--;
+      const begin = held.shift();
+      if (held.length === HELD_EACH - 1) socket.resume();
+      begin?.();
+      if (held.length > 0) this.#whenOver(connection);
     });
   }
 

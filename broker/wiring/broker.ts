@@ -1,4 +1,5 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { RationedAudit } from '#broker/audit/rationed-audit.ts';
 import type { Config } from '#broker/config.ts';
 import type { Logger } from '#broker/log.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
@@ -43,7 +44,14 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     ...(apis.known ? [] : ['the APIs']),
   ];
   const progress = new Progress(lacking, () => announcements.warnings);
-  const server = httpDoor(config, log, { verifier, generations: life.generations, issuance: issued, readiness: progress, audit });
+  const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
+  const server = httpDoor(config, log, {
+    verifier,
+    generations: life.generations,
+    issuance: issued,
+    readiness: progress,
+    audit: rationed,
+  });
   const admin = adminDoor(config, log, audit);
   const port = await server.listen(config.host, config.port);
   const adminPort = await admin?.listen();
@@ -63,6 +71,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await usage.stop();
     await session.stop();
     await client.close();
+    rationed.end();
     log.info('postern has stopped');
   };
   let closing: Promise<void> | undefined;

@@ -1,7 +1,9 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { Ration } from '#broker/audit/ration.ts';
 import type { Config } from '#broker/config.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
+import { PosternError } from '#broker/error.ts';
 import { healthRoutes } from '#broker/http/health.ts';
 import type { Readiness } from '#broker/http/health.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
@@ -16,6 +18,9 @@ import type { Issuance } from './issuance.ts';
 import { levelOf } from './level.ts';
 import { version } from './version.ts';
 
+/** Failed requests a minute that have a line each in the log. */
+const FAILURES = 300;
+
 export interface HttpDoorOptions {
   readonly verifier: Verifiers;
   readonly generations: Generations;
@@ -29,6 +34,11 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
+  // Vault away makes each request fail: none needs a line of its own by then.
+  const failures = new Ration({
+    lines: FAILURES,
+    tell: (counts, seconds) => log.warn({ counts, seconds }, 'further requests ended with an error'),
+  });
   return new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit }),
@@ -50,6 +60,10 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
       ),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     maxPerAddress: config.POSTERN_MAX_CONNECTIONS_PER_ADDRESS,
-    onError: (err, request) => log[levelOf(err)]({ err, ...request }, 'a request ended with an error'),
+    onError: (err, request) => {
+      const level = levelOf(err);
+      const kind = err instanceof PosternError ? err.code : 'internal';
+      if (level === 'debug' || failures.admits(kind)) log[level]({ err, ...request }, 'a request ended with an error');
+    },
   });
 }

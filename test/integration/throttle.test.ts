@@ -12,7 +12,7 @@ let replica: ProcessReplica;
 let pool: Pool;
 beforeAll(async () => {
   house = await startHouse();
-  replica = await house.startReplicaProcess({ env: { POSTERN_TRUSTED_PROXIES: '127.0.0.1' } });
+  replica = await house.startReplicaProcess({ env: { POSTERN_TRUSTED_PROXIES: '127.0.0.1', POSTERN_AUDIT_REFUSALS: '1000000' } });
   pool = new Pool(replica.issuer, { connections: 32 });
 });
 afterAll(async () => {

@@ -91,14 +91,28 @@ describe('requests sent without waiting', () => {
     expect(one.said.match(/<.*?>/g)).toEqual(['<abc>', '<def>', '<>']);
   });
 
-  test('a thousand in one piece: the connection is cut, and little of it begun', async () => {
-    const s = await stage((_request, response) => void setTimeout(() => response.end('x'), 50));
+  test('500 in one piece are all answered, again and again', async () => {
+    const s = await stage((_request, response) => setImmediate(() => response.end('x')));
     const one = await client(s.port);
-    one.socket.write(GET.repeat(1000));
-    await expect.poll(() => one.closed).toBe(true);
-    await sleep(100);
-    expect(s.begun()).toBeLessThanOrEqual(9);
-  });
+    for (let round = 1; round <= 4; round++) {
+      one.socket.write(GET.repeat(500));
+      await expect.poll(() => answersOf(one), { timeout: 10_000 }).toBe(500 * round);
+    }
+  }, 40_000);
+
+  test('thousands from each of many: more than a bound for all are cut off, and few of theirs begun', async () => {
+    const s = await stage((_request, response) => void setTimeout(() => response.end('x'), 500));
+    const all = await Promise.all(Array.from({ length: 20 }, () => client(s.port)));
+    for (const { socket } of all) socket.write(GET.repeat(2000));
+    await expect.poll(() => all.filter(({ closed }) => closed).length).toBeGreaterThanOrEqual(1);
+    expect(s.begun()).toBeLessThanOrEqual(60);
+    // And the bound is there for others when they have gone.
+    for (const { socket } of all) socket.destroy();
+    await expect.poll(() => s.listener.connections, { timeout: 10_000 }).toBe(0);
+    const next = await client(s.port);
+    next.socket.write(GET.repeat(10));
+    await expect.poll(() => answersOf(next), { timeout: 10_000 }).toBe(10);
+  }, 30_000);
 
   test('answers of 64 KiB that nobody reads: no more than a few are made, and the connection ends after a time', async () => {
     const body = Buffer.alloc(64 * 1024, 'x');
