@@ -51,7 +51,7 @@ check: linters ## What to run before every commit: lint, types and unit tests, i
 	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --project unit --exclude '**/linters.test.ts' --maxWorkers=3
 
 mutants: $(READY) ## Break the security core in one line at a time: the unit tests must notice (ARGS='name ...' narrows it)
-	@$(NODE) test/mutants/main.ts $(ARGS)
+	@$(NODE) --disable-warning=ExperimentalWarning test/mutants/main.ts $(ARGS)
 
 picture: $(READY) ## Draw the rooms of the code into README.md
 	@$(NODE) tools/law/picture.ts
