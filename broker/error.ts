@@ -12,6 +12,8 @@ const CODES = {
   invalid_request: ['invalid_request', 400, 2],
   unsupported_grant_type: ['unsupported_grant_type', 400, 2],
   invalid_client: ['invalid_client', 401, 3],
+  /** No client authentication at all (RFC 6749 §5.2). */
+  no_client: ['invalid_client', 401, 3],
   unauthorized_client: ['unauthorized_client', 403, 3],
   access_denied: ['access_denied', 403, 3],
   invalid_scope: ['invalid_scope', 400, 3],
@@ -41,11 +43,17 @@ const CODES = {
 export type ErrorCode = keyof typeof CODES;
 
 /**
- * How a wrong credential is worded: `auth0` as Auth0 does (`access_denied`, "Unauthorized"),
- * `rfc6749` by the book (`invalid_client`). The status is 401 in both.
+ * How it is told that the client isn't known: `auth0` as Auth0 does (401 `access_denied`; without any credential 400
+ * `invalid_request`), `rfc6749` by the book (401 `invalid_client`).
  */
 export const ERROR_DIALECTS = ['auth0', 'rfc6749'] as const;
 export type ErrorDialect = (typeof ERROR_DIALECTS)[number];
+
+/** Where a dialect differs from the table: [`error` value, HTTP status]. */
+const DIALECTS: Record<ErrorDialect, Partial<Record<ErrorCode, readonly [string, number]>>> = {
+  auth0: { invalid_client: ['access_denied', 401], no_client: ['invalid_request', 400] },
+  rfc6749: {},
+};
 
 /** An error of our own making. Only of these is a log told what they say: errors of other packages carry requests. */
 export abstract class OwnError extends Error {
@@ -70,6 +78,12 @@ export class PosternError extends OwnError {
 
   override describe(): Record<string, unknown> {
     return { code: this.code, message: this.message, detail: this.detail };
+  }
+
+  /** As an OAuth endpoint answers: RFC 6749 §5.2. */
+  inDialect(dialect: ErrorDialect): { error: string; status: number } {
+    const [error, status] = DIALECTS[dialect][this.code] ?? CODES[this.code];
+    return { error, status };
   }
 
   get oauthError(): string {

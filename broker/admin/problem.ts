@@ -100,6 +100,7 @@ const SLUGS: Record<ErrorCode, Slug> = {
   unsupported_grant_type: 'unprocessable',
   unsupported_token_type: 'unprocessable',
   invalid_client: 'invalid-token',
+  no_client: 'invalid-token',
   invalid_token: 'invalid-token',
   unauthorized_client: 'access-denied',
   access_denied: 'access-denied',

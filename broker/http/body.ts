@@ -1,12 +1,21 @@
 import { isAscii } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
 import { PosternError } from '#broker/error.ts';
+import { mediaTypeOf } from './media-type.ts';
+import type { Parameter, Parameters, Sent } from './parameter.ts';
+import type { Call } from './route.ts';
 
 /** Bytes; a token request is a few hundred. */
 export const MAX_BODY = 16 * 1024;
 
-/** @throws {PosternError} payload_too_large, without reading on; invalid_request when the client went away */
-export function readBody(request: IncomingMessage): Promise<Buffer> {
+/** A request whose body is wanted. */
+export interface Receiving {
+  readonly call: Call;
+  body: Buffer;
+}
+
+/** Reads the body into the request. @throws {PosternError} payload_too_large, without reading on; invalid_request when the client went away */
+export function receiveBody(receiving: Receiving): Promise<void> {
+  const { request } = receiving.call;
   const declared = request.headers['content-length'];
   if (declared !== undefined && Number(declared) > MAX_BODY) throw tooLarge();
   return new Promise((resolve, reject) => {
@@ -22,7 +31,10 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
       } else if (first === undefined) first = chunk;
       else (chunks ??= [first]).push(chunk);
     });
-    request.on('end', () => resolve(chunks ? Buffer.concat(chunks) : (first ?? EMPTY)));
+    request.on('end', () => {
+      receiving.body = chunks ? Buffer.concat(chunks) : (first ?? NOTHING);
+      resolve();
+    });
     // Also when the client went away: Node tells `error` only to those who listen for it.
     request.on('close', () => {
       if (!request.complete) reject(new PosternError('invalid_request', 'The request ended early'));
@@ -30,40 +42,57 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
   });
 }
 
-const EMPTY = Buffer.alloc(0);
+/** No body. */
+export const NOTHING = Buffer.alloc(0);
 
 function tooLarge(): PosternError {
   return new PosternError('payload_too_large', `The request body is larger than ${MAX_BODY} bytes`);
 }
 
-/** The parameters of one request. RFC 6749 §3.2: none may be repeated, and one without a value counts as left out. */
-export type Parameters = ReadonlyMap<string, string>;
+/** The names that an endpoint knows, in one table. */
+export type Known = ReadonlyMap<string, Parameter>;
 
-/** A parameter without a value counts as left out (RFC 6749 §3.2). */
-export function optional(parameters: Parameters | undefined, name: string): string | undefined {
-  const value = parameters?.get(name);
-  return value === '' ? undefined : value;
+export function known(...sets: readonly Parameters[]): Known {
+  return new Map(sets.flatMap((set) => Object.entries(set)));
 }
 
-/** @throws {PosternError} invalid_request, unsupported_media_type */
-export function parseBody(contentType: string | undefined, body: Buffer): Parameters {
-  switch (mediaType(contentType)) {
-    case 'application/x-www-form-urlencoded':
-      return parseForm(textOf(body));
-    case 'application/json':
-      return parseJsonObject(textOf(body));
-    default:
-      throw new PosternError('unsupported_media_type', 'Content-Type must be application/x-www-form-urlencoded or application/json');
+const NONE: Sent = new Map();
+
+/** The parameters of a request whose body was received; the headers about a body mean nothing without one. @throws {PosternError} as {@link parseBody} */
+export function sentIn({ call: { request }, body }: Receiving, knows: Known): Sent {
+  if (body.length === 0) return NONE;
+  const coding = request.headers['content-encoding'];
+  if (coding !== undefined && !IDENTITY.test(coding)) throw new UnsupportedCoding();
+  return parseBody(request.headers['content-type'], body, knows);
+}
+
+/** RFC 9110 §8.4.1: `identity` says that there is no coding. */
+const IDENTITY = /^[ \t,]*(?:identity[ \t,]*)*$/i;
+
+/** Answered with what is taken (RFC 9110 §15.5.16, §12.5.3): nothing but the body as it is. */
+export class UnsupportedCoding extends PosternError {
+  readonly accepted = 'identity';
+
+  constructor() {
+    super('unsupported_media_type', 'The request body must not be compressed: send it without Content-Encoding');
   }
 }
 
-function mediaType(contentType: string | undefined): string {
-  if (contentType === undefined) return '';
-  const end = contentType.indexOf(';');
-  if (end === -1) return contentType.trim().toLowerCase();
-  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
-  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') return '';
-  return contentType.slice(0, end).trim().toLowerCase();
+const FORM = 'application/x-www-form-urlencoded';
+const JSON_TYPE = 'application/json';
+/** What JSON is in (RFC 8259 §8.1). */
+const UTF8_NAMES: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii']);
+
+/**
+ * A form is UTF-8 whatever charset its type names: no such parameter is defined, and clients write the default of their library.
+ * @throws {PosternError} invalid_request, unsupported_media_type
+ */
+export function parseBody(contentType: string | undefined, body: Buffer, knows: Known = new Map()): Sent {
+  if (contentType === FORM) return parseForm(textOf(body), knows);
+  const { type, charsets = [] } = mediaTypeOf(contentType) ?? {};
+  if (type === FORM) return parseForm(textOf(body), knows);
+  if (type === JSON_TYPE && charsets.every((charset) => UTF8_NAMES.has(charset))) return parseJsonObject(textOf(body), knows);
+  throw new PosternError('unsupported_media_type', `Content-Type must be ${FORM} or ${JSON_TYPE}`);
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
@@ -78,14 +107,14 @@ function textOf(body: Buffer): string {
 }
 
 /** application/x-www-form-urlencoded, strictly: a bad escape is refused rather than guessed at. */
-export function parseForm(text: string): Parameters {
+export function parseForm(text: string, knows: Known = new Map()): Sent {
   const parameters = new Map<string, string>();
   if (text === '') return parameters;
   for (const pair of text.split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
     const name = decodeFormComponent(equals === -1 ? pair : pair.slice(0, equals));
-    set(parameters, name, equals === -1 ? '' : decodeFormComponent(pair.slice(equals + 1)));
+    set(parameters, knows, name, equals === -1 ? '' : decodeFormComponent(pair.slice(equals + 1)));
   }
   return parameters;
 }
@@ -101,8 +130,8 @@ export function decodeFormComponent(text: string): string {
   }
 }
 
-/** One flat JSON object. Values that are no strings are ignored, except where the name is one of ours. */
-function parseJsonObject(text: string): Parameters {
+/** One flat JSON object. Values other than text are ignored, except under a name that the endpoint knows. */
+function parseJsonObject(text: string, knows: Known): Sent {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -115,30 +144,11 @@ function parseJsonObject(text: string): Parameters {
   // JSON.parse keeps the last of two equal names; which one a proxy in front looked at is anybody's guess.
   if (topLevelNames(text) !== entries.length) throw malformed('repeats a parameter');
   for (const [name, entry] of entries) {
-    if (typeof entry === 'string') set(parameters, name, entry);
-    else if (entry !== null && KNOWN.has(name)) throw malformed(`has a parameter that is no string: ${name}`);
+    if (typeof entry === 'string') set(parameters, knows, name, entry);
+    else if (entry !== null && knows.has(name)) throw malformed(`has a parameter that is not text: ${name}`);
   }
   return parameters;
 }
-
-const KNOWN: ReadonlySet<string> = new Set([
-  'grant_type',
-  'client_id',
-  'client_secret',
-  'audience',
-  'scope',
-  'organization',
-  'client_assertion',
-  'client_assertion_type',
-  'token',
-  'token_type_hint',
-  'resource',
-  'subject_token',
-  'subject_token_type',
-  'requested_token_type',
-  'actor_token',
-  'actor_token_type',
-]);
 
 /** How many names the outermost object of a valid JSON text has, repeated ones counted each time. */
 function topLevelNames(text: string): number {
@@ -165,8 +175,14 @@ function topLevelNames(text: string): number {
   return names;
 }
 
-function set(parameters: Map<string, string>, name: string, value: string): void {
-  if (parameters.has(name)) throw malformed('repeats a parameter');
+function set(parameters: Map<string, string>, knows: Known, name: string, value: string): void {
+  const before = parameters.get(name);
+  if (before !== undefined) {
+    const { another } = knows.get(name) ?? {};
+    if (another === undefined) throw malformed('repeats a parameter');
+    if (value === '') return;
+    if (before !== '' && before !== value) throw another();
+  }
   if (value.includes('\0')) throw malformed('holds a NUL');
   parameters.set(name, value);
 }

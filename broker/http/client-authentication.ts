@@ -6,42 +6,56 @@ import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import { decodeFormComponent } from './body.ts';
-import type { Parameters } from './body.ts';
+import { optional } from './parameter.ts';
+import type { Parameters, Sent } from './parameter.ts';
 import type { Call } from './route.ts';
 
 /** As metadata names them (RFC 8414 `token_endpoint_auth_methods_supported`). */
 export const CLIENT_AUTHENTICATION_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 
+/** By which a client authenticates in the body. */
+export const CLIENT_PARAMETERS: Parameters = {
+  client_id: { description: '`role_id` of the tenant; with client_secret_post and private_key_jwt.' },
+  client_secret: { description: '`secret_id`; with client_secret_post.' },
+  client_assertion: { description: 'A JWT signed by the client; with private_key_jwt (RFC 7523 §2.2).' },
+  client_assertion_type: { description: `\`${ASSERTION_TYPE}\`, with client_assertion.` },
+};
+
 /**
- * Who the client is: for every endpoint at which a client authenticates.
+ * Who the client is, at an endpoint that Auth0 doesn't have or documents with 401: without authentication it is that, whatever the dialect.
  * @throws {PosternError} as {@link clientCredential} and the verifier do
  */
 export function identify(
   { request, address }: Call,
-  parameters: Parameters,
+  sent: Sent,
   verifier: CredentialVerifier,
   again = false,
 ): Identity | Promise<Identity> {
-  return verifier.verify(clientCredential(request, parameters), address, again);
+  if (isAnonymous(request, sent)) throw wrongCredential();
+  return verifier.verify(clientCredential(request, sent), address, again);
+}
+
+function isAnonymous({ headers }: IncomingMessage, sent: Sent): boolean {
+  return headers.authorization === undefined && Object.keys(CLIENT_PARAMETERS).every((name) => optional(sent, name) === undefined);
 }
 
 /**
  * The client's credential, by `client_secret_basic`, `client_secret_post` (RFC 6749 §2.3.1) or `private_key_jwt` (RFC 7523 §2.2).
- * @throws {PosternError} invalid_request for two methods at once or none; invalid_client for what can be no credential
+ * @throws {PosternError} no_client for none; invalid_request for two methods at once; invalid_client for what can't be a credential
  */
-export function clientCredential(request: IncomingMessage, parameters: Parameters): ClientCredential {
+export function clientCredential(request: IncomingMessage, sent: Sent): ClientCredential {
   const header = request.headers.authorization;
-  const id = parameters.get('client_id') ?? '';
-  const secret = parameters.get('client_secret') ?? '';
-  const assertion = parameters.get('client_assertion') ?? '';
-  const assertionType = parameters.get('client_assertion_type') ?? '';
+  const id = sent.get('client_id') ?? '';
+  const secret = sent.get('client_secret') ?? '';
+  const assertion = sent.get('client_assertion') ?? '';
+  const assertionType = sent.get('client_assertion_type') ?? '';
   if (assertion !== '' || assertionType !== '') {
     if (secret !== '' || header !== undefined)
       throw new PosternError('invalid_request', 'More than one client authentication method was used');
     return assertionOf(assertionType, assertion, id);
   }
   if (header === undefined) {
-    if (id === '') throw new PosternError('invalid_request', 'Missing required parameter: client_id');
+    if (id === '') throw new PosternError(secret === '' ? 'no_client' : 'invalid_request', 'Missing required parameter: client_id');
     if (secret === '') throw wrongCredential();
     return credentialOf(id, secret);
   }

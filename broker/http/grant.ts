@@ -1,26 +1,34 @@
 import type { Door } from '#broker/audit/exchange-event.ts';
-import type { Served } from '#broker/token/cache.ts';
-import type { Exchange, Trace } from '#broker/token/exchange.ts';
-import type { Parameters } from './body.ts';
+import type { Credential } from '#broker/credential/verifiers.ts';
+import type { ExchangeRequest } from '#broker/token/exchange.ts';
+import { TARGET_PARAMETERS } from './resource.ts';
+import type { Parameters, Sent } from './parameter.ts';
 import type { Call } from './route.ts';
+
+/** What a grant makes of its parameters. */
+export interface Asked {
+  readonly credential: Credential;
+  readonly request: ExchangeRequest;
+}
 
 /** One grant type of the token endpoint. */
 export interface TokenGrant {
   readonly type: string;
+  /** For people. */
+  readonly title: string;
   readonly door: Door;
-  /**
-   * From parameters to a token.
-   * @returns at once where all is remembered, else a promise.
-   * @throws {PosternError}
-   */
-  run(call: Call, parameters: Parameters, run: GrantRun): Served | Promise<Served>;
+  readonly parameters: Parameters;
+  /** @throws {PosternError} */
+  read(call: Call, sent: Sent): Asked;
+  /** Rewords a refusal of the exchange in this grant's terms. @throws what is answered */
+  refuse?(error: unknown, sent: Sent): never;
   /** What the reply has besides Auth0's members: JSON members that begin with a comma. */
-  members(parameters: Parameters): string;
+  members(sent: Sent): string;
 }
 
-/** What is learnt on the way, for the audit. */
-export interface GrantRun {
-  readonly exchange: Pick<Exchange, 'run'>;
-  readonly trace: Trace;
-  clientId: string | undefined;
-}
+/** What a token holds, whatever the grant. */
+export const TOKEN_PARAMETERS: Parameters = {
+  ...TARGET_PARAMETERS,
+  scope: { description: 'Scopes with spaces between; where it is left out, all that are granted.', examples: ['read:orders'] },
+  organization: { description: 'Auth0 organization.' },
+};

@@ -58,13 +58,12 @@ const AWAY: Json = { 503: error('Vault or Auth0 cannot answer now.', RETRY_AFTER
 /** Of an endpoint at which a client authenticates. */
 const OF_CLIENTS: Json = {
   ...ANYWHERE,
-  401: error(
-    'Unknown client or wrong secret: which of them is not told.',
-    CHALLENGE(false, 'Where the client used the Authorization header (RFC 6749 §5.2).'),
-  ),
+  401: error('Unknown client or wrong secret: which of them is not told.', CHALLENGE(true, 'RFC 9110 §15.5.2, RFC 6749 §5.2.')),
   403: error('The client may not have this.'),
   413: error('The body is larger than 16 kB.'),
-  415: error('Neither a form nor JSON.'),
+  415: error('Neither a form nor JSON, or compressed.', {
+    'Accept-Encoding': { description: 'What is taken, where the body was compressed.', schema: { const: 'identity' } },
+  }),
   429: error('Too many wrong credentials came from this address.', RETRY_AFTER),
   ...AWAY,
 };
@@ -169,6 +168,7 @@ function tokenOperation(): Json {
           properties: {
             grant_type: { const: 'client_credentials' },
             audience: text('Identifier of the API; left out, the default one of the tenant.', { examples: [AUDIENCE] }),
+            resource: text('The same, as RFC 8707 names it: an absolute URI without a fragment.'),
             scope: text('Scopes with spaces between; left out, all that are granted.', { examples: ['read:orders'] }),
             organization: text('Auth0 organization.'),
             ...CLIENT,

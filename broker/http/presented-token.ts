@@ -6,12 +6,15 @@ import { decide } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { CredentialVerifier } from '#broker/credential/verifiers.ts';
-import { PosternError } from '#broker/error.ts';
 import type { TokenTrace } from '#broker/token/introspection.ts';
-import { parseBody, readBody } from './body.ts';
-import type { Parameters } from './body.ts';
-import { identify } from './client-authentication.ts';
+import { NOTHING, known, receiveBody, sentIn } from './body.ts';
+import type { Receiving } from './body.ts';
+import { CLIENT_PARAMETERS, identify } from './client-authentication.ts';
+import { refuseQuery, required } from './parameter.ts';
+import type { Parameters, Sent } from './parameter.ts';
 import type { Call, Route } from './route.ts';
+import { inOrder } from './steps.ts';
+import type { Step } from './steps.ts';
 
 export interface PresentedTokenOptions {
   verifier: CredentialVerifier;
@@ -26,60 +29,83 @@ export interface Decision {
   reply(call: Call): void;
 }
 
-/**
- * An endpoint to which an authenticated client presents one token (RFC 7662 §2.1, RFC 7009 §2.1). `token_type_hint` is
- * optional and only ever makes a search faster: there is one type of token here, so nothing is to be gained from it.
- */
-export function presentedTokenRoute(
-  path: string,
-  event: TokenEvent['event'],
-  { verifier, generations, audit }: PresentedTokenOptions,
-  decideOn: (identity: Identity, token: string, trace: TokenTrace) => Promise<Decision>,
-): Route {
-  return {
-    path,
-    method: 'POST',
-    async handle(call: Call): Promise<void> {
-      const startedAt = performance.now();
-      const trace: TokenTrace = {};
-      let parameters: Parameters | undefined;
-      const attempt = () => ({
-        event,
-        address: call.address,
-        startedAt,
-        clientId: parameters?.get('client_id'),
-        presented: parameters?.get('token'),
-        trace,
-      });
-      try {
-        refuseQuery(call);
-        parameters = parseBody(call.request.headers['content-type'], await readBody(call.request));
-        const token = requireToken(parameters);
-        const given = parameters;
-        const deciding = async (again: boolean) => {
-          const identity = await identify(call, given, verifier, again);
-          trace.identity = identity;
-          return { tenant: identity.tenant, ...(await decideOn(identity, token, trace)) };
-        };
-        const decision = await decide(generations, deciding, ({ tenant }) => tenant);
-        // First, so that nothing is told of which the audit knows nothing.
-        audit.write(tokenEvent(attempt(), { outcome: decision.outcome }));
-        decision.reply(call);
-      } catch (error) {
-        audit.write(tokenEvent(attempt(), { error }), strangerOf(event, trace, error));
-        throw error;
-      }
-    },
+/** With nothing about the caller left to check. */
+export type Decide = (identity: Identity, token: string, trace: TokenTrace) => Promise<Decision>;
+
+/** There is one type of token here, so a hint, which only ever makes a search faster, changes nothing. */
+export const PRESENTED_PARAMETERS: Parameters = {
+  token: { description: 'An access token.', required: true },
+  token_type_hint: { description: 'Not needed: there are access tokens only.' },
+  ...CLIENT_PARAMETERS,
+};
+const KNOWN = known(PRESENTED_PARAMETERS);
+
+/** An endpoint to which an authenticated client presents one token (RFC 7662 §2.1, RFC 7009 §2.1). */
+export function presentedTokenRoute(path: string, event: TokenEvent['event'], options: PresentedTokenOptions, decide: Decide): Route {
+  const run = inOrder(STEPS, refuse);
+  return { path, method: 'POST', handle: (call) => run(new PresentedToken(call, event, options, decide)) };
+}
+
+/** What is known of one request so far. */
+class PresentedToken implements Receiving {
+  readonly startedAt = performance.now();
+  readonly trace: TokenTrace = {};
+  readonly call: Call;
+  readonly event: TokenEvent['event'];
+  readonly options: PresentedTokenOptions;
+  readonly decide: Decide;
+  body = NOTHING;
+  sent: Sent | undefined = undefined;
+  decision: Decision | undefined = undefined;
+
+  constructor(call: Call, event: TokenEvent['event'], options: PresentedTokenOptions, decide: Decide) {
+    this.call = call;
+    this.event = event;
+    this.options = options;
+    this.decide = decide;
+  }
+}
+
+/** What the steps before have filled in. */
+type Parsed = PresentedToken & { sent: Sent };
+type Decided = Parsed & { decision: Decision };
+
+const STEPS = [refuseQuery, receiveBody, readParameters, requireToken, authenticateAndDecide, writeAudit, reply] as Step<PresentedToken>[];
+
+function readParameters(request: PresentedToken): void {
+  request.sent = sentIn(request, KNOWN);
+}
+
+function requireToken({ sent }: Parsed): void {
+  required(sent, 'token');
+}
+
+/** One step, since both are done again where something changed about the tenant meanwhile. */
+async function authenticateAndDecide(request: Parsed): Promise<void> {
+  const { call, options, sent, trace } = request;
+  const token = required(sent, 'token');
+  const deciding = async (again: boolean) => {
+    const identity = await identify(call, sent, options.verifier, again);
+    trace.identity = identity;
+    return { tenant: identity.tenant, decision: await request.decide(identity, token, trace) };
   };
+  request.decision = (await decide(options.generations, deciding, ({ tenant }) => tenant)).decision;
 }
 
-/** Tokens and credentials never go into the URI, where logs would keep them. */
-function refuseQuery({ request }: Call): void {
-  if (request.url?.includes('?')) throw new PosternError('invalid_request', 'Parameters must be in the request body, not in the URI');
+/** Before the reply, so that nothing is told that the audit knows nothing of. */
+function writeAudit(request: Decided): void {
+  request.options.audit.write(tokenEvent(attemptOf(request), { outcome: request.decision.outcome }));
 }
 
-function requireToken(parameters: Parameters): string {
-  const token = parameters.get('token') ?? '';
-  if (token === '') throw new PosternError('invalid_request', 'Missing required parameter: token');
-  return token;
+function reply({ call, decision }: Decided): void {
+  decision.reply(call);
+}
+
+function refuse(request: PresentedToken, error: unknown): never {
+  request.options.audit.write(tokenEvent(attemptOf(request), { error }), strangerOf(request.event, request.trace, error));
+  throw error;
+}
+
+function attemptOf({ call, event, sent, startedAt, trace }: PresentedToken) {
+  return { event, address: call.address, startedAt, clientId: sent?.get('client_id'), presented: sent?.get('token'), trace };
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorDialect, PosternError } from '#broker/error.ts';
+import { UnsupportedCoding } from './body.ts';
 import { bodyIsLeft } from './unread.ts';
 
 /** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
@@ -49,17 +50,17 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
     response.destroy();
     return;
   }
+  const { status } = error.inDialect(dialect);
   const headers = [...NO_STORE];
   if (error.retryAfter !== undefined) headers.push('Retry-After', String(error.retryAfter));
-  // RFC 6749 §5.2: a client that used the Authorization header is told the scheme.
-  if (error.status === 401 && request.headers.authorization !== undefined)
-    headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
+  // RFC 9110 §15.5.2 wants a challenge with each 401, RFC 6749 §5.2 at least the one for the scheme that the client used.
+  if (status === 401) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
+  if (error instanceof UnsupportedCoding) headers.push('Accept-Encoding', error.accepted);
   // What is left of the body is not read, so the connection can't be used again.
   if (bodyIsLeft(request)) headers.push('Connection', 'close');
-  replyJson(response, error.status, errorBody(error, dialect), headers);
+  replyJson(response, status, errorBody(error, dialect), headers);
 }
 
 export function errorBody(error: PosternError, dialect: ErrorDialect): string {
-  const code = error.code === 'invalid_client' && dialect !== 'rfc6749' ? 'access_denied' : error.oauthError;
-  return JSON.stringify({ error: code, error_description: error.message });
+  return JSON.stringify({ error: error.inDialect(dialect).error, error_description: error.message });
 }

@@ -1,13 +1,18 @@
 import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Exchange } from '#broker/token/exchange.ts';
-import { optional, parseBody, readBody } from './body.ts';
-import type { Parameters } from './body.ts';
+import type { Served } from '#broker/token/cache.ts';
+import type { Exchange, Trace } from '#broker/token/exchange.ts';
+import { NOTHING, known, receiveBody, sentIn } from './body.ts';
+import type { Receiving } from './body.ts';
 import { clientCredentialsGrant } from './client-credentials-grant.ts';
-import type { GrantRun, TokenGrant } from './grant.ts';
+import type { Asked, TokenGrant } from './grant.ts';
+import { optional, refuseQuery, required } from './parameter.ts';
+import type { Sent } from './parameter.ts';
 import { replyToken } from './reply.ts';
 import type { Call, Route } from './route.ts';
+import { inOrder } from './steps.ts';
+import type { Step } from './steps.ts';
 import { tokenExchangeGrant } from './token-exchange-grant.ts';
 
 export interface TokenEndpointOptions {
@@ -16,57 +21,101 @@ export interface TokenEndpointOptions {
   now?: () => number;
 }
 
-const GRANTS: ReadonlyMap<string, TokenGrant> = new Map([clientCredentialsGrant, tokenExchangeGrant].map((grant) => [grant.type, grant]));
+export const GRANTS: readonly TokenGrant[] = [clientCredentialsGrant, tokenExchangeGrant];
+const BY_TYPE: ReadonlyMap<string, TokenGrant> = new Map(GRANTS.map((grant) => [grant.type, grant]));
 
 /** As metadata names them (RFC 8414 `grant_types_supported`). */
-export const GRANT_TYPES: readonly string[] = [...GRANTS.keys()];
+export const GRANT_TYPES: readonly string[] = [...BY_TYPE.keys()];
+
+const KNOWN = known(...GRANTS.map(({ parameters }) => parameters));
 
 /** `POST /oauth/token` (RFC 6749 §3.2), as Auth0's endpoint of that name. */
 export function tokenEndpoint(options: TokenEndpointOptions): Route {
-  const now = options.now ?? Date.now;
-  return {
-    path: '/oauth/token',
-    method: 'POST',
-    async handle(call: Call): Promise<void> {
-      const startedAt = performance.now();
-      const run: GrantRun = { exchange: options.exchange, trace: {}, clientId: undefined };
-      let parameters: Parameters | undefined;
-      let grant: TokenGrant | undefined;
-      const attempt = () => ({
-        door: grant?.door ?? 'token',
-        clientId: run.clientId ?? parameters?.get('client_id'),
-        audience: optional(parameters, 'audience'),
-        trace: run.trace,
-        address: call.address,
-        startedAt,
-      });
-      try {
-        refuseQuery(call);
-        parameters = parseBody(call.request.headers['content-type'], await readBody(call.request));
-        grant = grantOf(parameters);
-        const running = grant.run(call, parameters, run);
-        const served = running instanceof Promise ? await running : running;
-        const expiresIn = served.token.remaining(now());
-        // First, so that no token goes out of which the audit knows nothing.
-        options.audit.write(granted(attempt(), served, expiresIn));
-        replyToken(call.response, served.token.replyHead, expiresIn, grant.members(parameters));
-      } catch (error) {
-        options.audit.write(refused(attempt(), error), strangerOf(grant?.door ?? 'token', run.trace, error));
-        throw error;
-      }
-    },
-  };
+  const run = inOrder(STEPS, refuse);
+  return { path: '/oauth/token', method: 'POST', handle: (call) => run(new TokenRequest(call, options)) };
 }
 
-/** RFC 6749 §2.3.1, §3.2: credentials never go into the URI, where logs would keep them. */
-function refuseQuery({ request }: Call): void {
-  if (request.url?.includes('?')) throw new PosternError('invalid_request', 'Parameters must be in the request body, not in the URI');
+/** What is known of one request so far. */
+class TokenRequest implements Receiving {
+  readonly startedAt = performance.now();
+  readonly call: Call;
+  readonly options: TokenEndpointOptions;
+  readonly trace: Trace = {};
+  body = NOTHING;
+  sent: Sent | undefined = undefined;
+  grant: TokenGrant | undefined = undefined;
+  asked: Asked | undefined = undefined;
+  served: Served | undefined = undefined;
+  expiresIn = 0;
+
+  constructor(call: Call, options: TokenEndpointOptions) {
+    this.call = call;
+    this.options = options;
+  }
 }
 
-function grantOf(parameters: Parameters): TokenGrant {
-  const type = optional(parameters, 'grant_type');
-  if (type === undefined) throw new PosternError('invalid_request', 'Missing required parameter: grant_type');
-  const grant = GRANTS.get(type);
+/** What the steps before have filled in. */
+type Parsed = TokenRequest & { sent: Sent; grant: TokenGrant };
+type Answered = Parsed & { asked: Asked; served: Served };
+
+const STEPS = [refuseQuery, receiveBody, readParameters, chooseGrant, readGrant, takeToken, writeAudit, reply] as Step<TokenRequest>[];
+
+function readParameters(request: TokenRequest): void {
+  request.sent = sentIn(request, KNOWN);
+}
+
+function chooseGrant(request: Parsed): void {
+  const grant = BY_TYPE.get(required(request.sent, 'grant_type'));
   if (grant === undefined) throw new PosternError('unsupported_grant_type', `Unsupported grant type: use ${GRANT_TYPES.join(' or ')}`);
-  return grant;
+  request.grant = grant;
+}
+
+function readGrant(request: Parsed): void {
+  request.asked = request.grant.read(request.call, request.sent);
+}
+
+function takeToken(request: Answered): void | Promise<void> {
+  const { asked, call, options, trace } = request;
+  const running = options.exchange.run(asked.credential, asked.request, call.address, trace);
+  if (!(running instanceof Promise)) request.served = running;
+  else
+    return running.then((served) => {
+      request.served = served;
+    });
+}
+
+/** Before the reply, so that no token goes out that the audit knows nothing of. */
+function writeAudit(request: Answered): void {
+  const { options, served } = request;
+  request.expiresIn = served.token.remaining((options.now ?? Date.now)());
+  options.audit.write(granted(attemptOf(request), served, request.expiresIn));
+}
+
+function reply({ call, expiresIn, grant, sent, served }: Answered): void {
+  replyToken(call.response, served.token.replyHead, expiresIn, grant.members(sent));
+}
+
+function refuse(request: TokenRequest, error: unknown): never {
+  const { asked, grant, options, sent, trace } = request;
+  let answered = error;
+  if (asked !== undefined && sent !== undefined && grant?.refuse !== undefined) {
+    try {
+      grant.refuse(error, sent);
+    } catch (reworded) {
+      answered = reworded;
+    }
+  }
+  options.audit.write(refused(attemptOf(request), answered), strangerOf(grant?.door ?? 'token', trace, answered));
+  throw answered;
+}
+
+function attemptOf({ asked, call, grant, sent, startedAt, trace }: TokenRequest) {
+  return {
+    door: grant?.door ?? 'token',
+    clientId: asked?.credential.clientId ?? sent?.get('client_id'),
+    audience: asked?.request.audience ?? optional(sent, 'audience'),
+    trace,
+    address: call.address,
+    startedAt,
+  };
 }

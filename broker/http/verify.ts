@@ -1,11 +1,14 @@
 import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { requireScopes } from '#broker/authorization/scope-demand.ts';
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
 import { replyInTurn } from './reply.ts';
 import type { Call, Route } from './route.ts';
+import { inOrder } from './steps.ts';
+import type { Step } from './steps.ts';
 import { bodyIsLeft, linger } from './unread.ts';
 import { shownCredential } from './verify-credential.ts';
 import { Demands } from './verify-demand.ts';
@@ -28,58 +31,94 @@ export interface VerifyEndpointOptions {
  * trusted proxies alone.
  */
 export function verifyRoutes(options: VerifyEndpointOptions): Route[] {
-  const now = options.now ?? Date.now;
   const demands = new Demands();
-  const demandOf = ({ request }: Call): Demand => demands.of(request.url ?? '');
-
-  const handle = (call: Call): void | Promise<void> => {
-    const startedAt = performance.now();
-    const trace: Trace = {};
-    let demand: Demand | undefined;
-    let credential: AppRoleCredential | undefined;
-    const attempt = () => ({
-      door: 'verify' as const,
-      clientId: credential?.clientId,
-      audience: demand?.audience,
-      trace,
-      address: call.address,
-      startedAt,
-    });
-    const allow = (demand: Demand, served: Served): void => {
-      const allowed = allowedBy(served);
-      requireScopes(demand, allowed);
-      // First, so that no token goes out of which the audit knows nothing.
-      options.audit.write(granted(attempt(), served, served.token.remaining(now())));
-      reply(call, allowed);
-    };
-    const refuse = (error: unknown): never => {
-      options.audit.write(refused(attempt(), error), strangerOf('verify', trace, error));
-      throw error;
-    };
-    try {
-      const asked = (demand = demandOf(call));
-      credential = shownCredential(call.request.headers);
-      const running = options.exchange.run(credential, asked.request, call.address, trace);
-      if (running instanceof Promise) return running.then((served) => allow(asked, served)).catch(refuse);
-      allow(asked, running);
-    } catch (error) {
-      refuse(error);
-    }
-  };
-
-  const refuse = (call: Call, error: PosternError): void => {
-    let demand: Demand | undefined;
-    try {
-      demand = demandOf(call);
-    } catch {
-      // Then this is the error.
-    }
-    refuseKey(call, error, demand);
-  };
+  const run = inOrder(STEPS, refuse);
+  const handle = (call: Call) => run(new Verification(call, options, demands));
+  // By the demand that was read already; undefined where reading it was the error.
+  const answer = (call: Call, error: PosternError) => refuseKey(call, error, refusedDemands.get(call));
   return [
-    { path: '/verify', method: 'any', handle, refuse },
-    { path: '/verify/', prefix: true, method: 'any', handle, refuse },
+    { path: '/verify', method: 'any', handle, refuse: answer },
+    { path: '/verify/', prefix: true, method: 'any', handle, refuse: answer },
   ];
+}
+
+/** What is known of one request so far. */
+class Verification {
+  readonly startedAt = performance.now();
+  readonly trace: Trace = {};
+  readonly call: Call;
+  readonly options: VerifyEndpointOptions;
+  readonly demands: Demands;
+  demand: Demand | undefined = undefined;
+  credential: AppRoleCredential | undefined = undefined;
+  served: Served | undefined = undefined;
+
+  constructor(call: Call, options: VerifyEndpointOptions, demands: Demands) {
+    this.call = call;
+    this.options = options;
+    this.demands = demands;
+  }
+}
+
+/** What the steps before have filled in. */
+type Demanded = Verification & { demand: Demand };
+type Shown = Demanded & { credential: AppRoleCredential };
+type Answered = Shown & { served: Served };
+
+const STEPS = [readDemand, readCredential, takeToken, checkScopes, writeAudit, reply] as Step<Verification>[];
+/** Of requests that are being refused. */
+const refusedDemands = new WeakMap<Call, Demand>();
+
+function readDemand(request: Verification): void {
+  request.demand = request.demands.of(request.call.request.url ?? '');
+}
+
+function readCredential(request: Demanded): void {
+  request.credential = shownCredential(request.call.request.headers);
+}
+
+function takeToken(request: Shown): void | Promise<void> {
+  const { call, credential, demand, options, trace } = request;
+  const running = options.exchange.run(credential, demand.request, call.address, trace);
+  if (!(running instanceof Promise)) request.served = running;
+  else
+    return running.then((served) => {
+      request.served = served;
+    });
+}
+
+function checkScopes({ demand, served }: Answered): void {
+  requireScopes(demand.scopes, allowedBy(served).scopes);
+}
+
+/** Before the reply, so that no token goes out that the audit knows nothing of. */
+function writeAudit(request: Answered): void {
+  const { options, served } = request;
+  options.audit.write(granted(attemptOf(request), served, served.token.remaining((options.now ?? Date.now)())));
+}
+
+function reply({ call: { request, response }, served }: Answered): void {
+  const { headers } = allowedBy(served);
+  if (!bodyIsLeft(request)) return replyInTurn(response, headers, '');
+  linger(request);
+  replyInTurn(response, [...headers, 'Connection', 'close'], '');
+}
+
+function refuse(request: Verification, error: unknown): never {
+  if (request.demand !== undefined) refusedDemands.set(request.call, request.demand);
+  request.options.audit.write(refused(attemptOf(request), error), strangerOf('verify', request.trace, error));
+  throw error;
+}
+
+function attemptOf({ call, credential, demand, startedAt, trace }: Verification) {
+  return {
+    door: 'verify' as const,
+    clientId: credential?.clientId,
+    audience: demand?.audience,
+    trace,
+    address: call.address,
+    startedAt,
+  };
 }
 
 /** What does not change from one hit to the next. A token is one tenant's, so all of it is. */
@@ -118,17 +157,4 @@ function allowedBy(served: Served): Allowed {
     allowed.set(served, known);
   }
   return known;
-}
-
-/** Of the token itself, which is what the service will look at. */
-function requireScopes(demand: Demand, { scopes }: Allowed): void {
-  for (const scope of demand.scopes) {
-    if (!scopes.has(scope)) throw new PosternError('insufficient_scope', 'The API key lacks a scope that the gateway requires');
-  }
-}
-
-function reply({ request, response }: Call, { headers }: Allowed): void {
-  if (!bodyIsLeft(request)) return replyInTurn(response, headers, '');
-  linger(request);
-  replyInTurn(response, [...headers, 'Connection', 'close'], '');
 }

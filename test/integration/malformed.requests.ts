@@ -262,7 +262,6 @@ export function malformedRequests(credential: Credential, audience: string): fc.
         'text/plain',
         'multipart/form-data; boundary=x',
         'application/xml',
-        'application/x-www-form-urlencoded; charset=utf-16',
         'application/json; charset=iso-8859-1',
         'application/json-patch+json',
         'application/jwt',

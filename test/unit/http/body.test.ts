@@ -1,14 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
-import { parseBody } from '#broker/http/body.ts';
+import { known, parseBody } from '#broker/http/body.ts';
+import { GRANTS } from '#broker/http/token-endpoint.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const JSON_TYPE = 'application/json';
 
+const KNOWN = known(...GRANTS.map(({ parameters }) => parameters));
+
 function outcomeOf(type: string | undefined, body: string | Buffer): Record<string, string> | string {
   try {
-    return Object.fromEntries(parseBody(type, Buffer.from(body as string)));
+    return Object.fromEntries(parseBody(type, Buffer.from(body as string), KNOWN));
   } catch (error) {
     if (!(error instanceof PosternError)) throw error;
     expect(error.message).toMatch(/^[\x20-\x7e]*$/);
@@ -38,6 +41,7 @@ describe('a form', () => {
     ['twice, once without a value', 'client_secret=&client_secret=x'],
     ['twice, once escaped', 'client_id=a&%63lient%5Fid=b'],
     ['twice, one unknown', 'x=1&x=2'],
+    ['a form in ISO-8859-1', Buffer.from('client_id=caf\xe9', 'latin1')],
     ['an escape cut off', 'a=%'],
     ['an escape cut off in the middle', 'a=%4'],
     ['an escape that is none', 'a=%zz'],
@@ -57,6 +61,25 @@ describe('a form', () => {
     const begun = performance.now();
     expect(parseBody(FORM, Buffer.from(body)).size).toBe(4000);
     expect(performance.now() - begun).toBeLessThan(500);
+  });
+});
+
+describe('resource, which RFC 8707 lets a client repeat', () => {
+  test('the same one is one', () => {
+    expect(outcomeOf(FORM, 'resource=https%3A%2F%2Fa&resource=https://a')).toEqual({ resource: 'https://a' });
+  });
+
+  test.each(['resource=https://a&resource=', 'resource=&resource=https://a'])('%s: one without a value counts as left out', (body) => {
+    expect(outcomeOf(FORM, body)).toEqual({ resource: 'https://a' });
+  });
+
+  test('two are two targets', () => {
+    expect(outcomeOf(FORM, 'resource=https://a&resource=https://b')).toBe('invalid_target');
+  });
+
+  test('in JSON a name is sent once', () => {
+    expect(outcomeOf(JSON_TYPE, '{"resource":"https://a","resource":"https://a"}')).toBe('invalid_request');
+    expect(outcomeOf(JSON_TYPE, '{"resource":["https://a","https://b"]}')).toBe('invalid_request');
   });
 });
 
@@ -146,11 +169,28 @@ describe('Content-Type', () => {
     ` ${FORM} `,
     `${FORM};`,
     `${FORM}; x=y`,
+    // Apache HttpClient's default, and others: a form has no charset parameter.
+    `${FORM}; charset=ISO-8859-1`,
+    `${FORM}; charset=utf8`,
+    `${FORM}; charset=us-ascii`,
+    `${FORM}; charset=utf-16`,
+    `${FORM}; Charset = "latin1"`,
+    `${FORM} ;charset = "UTF-8" ; q=","`,
+    `${FORM}; charset="a\\"b"`,
+    `${FORM};;charset=utf-8;`,
+    `${FORM}; charset=utf-8; charset=latin1`,
+    `\t${FORM}\t;\tcharset=x`,
   ])('%s is a form', (type) => {
     expect(outcomeOf(type, 'a=1')).toEqual({ a: '1' });
   });
 
-  test.each([JSON_TYPE, `${JSON_TYPE}; charset=utf-8`, 'APPLICATION/JSON'])('%s is JSON', (type) => {
+  test.each([
+    JSON_TYPE,
+    `${JSON_TYPE}; charset=utf-8`,
+    `${JSON_TYPE};Charset="UTF8"`,
+    `${JSON_TYPE}; charset=us-ascii`,
+    'APPLICATION/JSON',
+  ])('%s is JSON', (type) => {
     expect(outcomeOf(type, '{"a":"1"}')).toEqual({ a: '1' });
   });
 
@@ -161,9 +201,15 @@ describe('Content-Type', () => {
     'multipart/form-data; boundary=x',
     'application/xml',
     'application/jwt',
-    `${FORM}; charset=utf-16`,
     `${JSON_TYPE}; charset=iso-8859-1`,
-    `${FORM}; Charset = "latin1"`,
+    `${JSON_TYPE}; charset=utf-8; charset=utf-16`,
+    `${FORM}, ${FORM}`,
+    `${FORM}; charset=utf-8, ${FORM}`,
+    `${FORM}; charset`,
+    `${FORM}; charset="utf-8`,
+    `${FORM} charset=utf-8`,
+    `${FORM}/x`,
+    `application /x-www-form-urlencoded`,
     'application/json+x',
     'application/x-www-form-urlencoded,application/json',
     'json',

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorCode } from '#broker/error.ts';
-import { parseBody, readBody } from '#broker/http/body.ts';
+import { NOTHING, parseBody, receiveBody } from '#broker/http/body.ts';
 import { replyJson } from '#broker/http/reply.ts';
 import type { Call, Route } from '#broker/http/route.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
@@ -35,7 +35,9 @@ async function stage(options: Partial<HttpServerOptions> = {}): Promise<Stage> {
       path: '/oauth/token',
       method: 'POST',
       async handle(call) {
-        const body = await readBody(call.request);
+        const received = { call, body: NOTHING };
+        await receiveBody(received);
+        const { body } = received;
         parseBody(call.request.headers['content-type'], body);
         seen.push({ path: '/oauth/token', address: call.address, body: body.toString() });
         await behave.post(call);
@@ -105,6 +107,7 @@ describe('an error body', () => {
     ['unsupported_grant_type', 400, 'unsupported_grant_type'],
     ['invalid_scope', 400, 'invalid_scope'],
     ['invalid_client', 401, 'access_denied'],
+    ['no_client', 400, 'invalid_request'],
     ['unauthorized_client', 403, 'unauthorized_client'],
     ['access_denied', 403, 'access_denied'],
     ['too_many_requests', 429, 'too_many_requests'],
@@ -121,20 +124,20 @@ describe('an error body', () => {
     expect(JSON.parse(reply.body)).toEqual({ error: name, error_description: 'said aloud' });
     expect(reply.headers).toMatchObject({ pragma: 'no-cache', 'retry-after': '7' });
     expect(JSON.stringify(reply)).not.toContain('canary');
-    expect(reply.headers).not.toHaveProperty('www-authenticate');
+    expect(reply.headers['www-authenticate']).toBe(status === 401 ? 'Basic realm="postern", charset="UTF-8"' : undefined);
   });
 
-  test("RFC 6749's dialect says invalid_client", async () => {
+  test.each(['invalid_client', 'no_client'] as const)("RFC 6749's dialect says invalid_client of %s", async (code) => {
     const s = await stage({ errors: 'rfc6749' });
     s.behave.post = () => {
-      throw new PosternError('invalid_client', 'Unauthorized');
+      throw new PosternError(code, 'Unauthorized');
     };
     const reply = await send(s.port, { method: 'POST', path: '/oauth/token', headers: FORM, body: 'a=1' });
     expect([reply.status, reply.body]).toEqual([401, '{"error":"invalid_client","error_description":"Unauthorized"}']);
     expect(reply.headers).not.toHaveProperty('retry-after');
   });
 
-  test('401 tells the scheme to a client that used the Authorization header, and to no other', async () => {
+  test.each<Record<string, string>>([{}, { Authorization: 'Basic YTpi' }])('401 tells the scheme (RFC 9110 §15.5.2): %j', async (sent) => {
     const s = await stage();
     s.behave.post = () => {
       throw new PosternError('invalid_client', 'Unauthorized');
@@ -142,7 +145,7 @@ describe('an error body', () => {
     const reply = await send(s.port, {
       method: 'POST',
       path: '/oauth/token',
-      headers: { ...FORM, Authorization: 'Basic YTpi' },
+      headers: { ...FORM, ...sent },
       body: 'a=1',
     });
     expect(reply.headers['www-authenticate']).toBe('Basic realm="postern", charset="UTF-8"');

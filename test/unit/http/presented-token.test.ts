@@ -153,7 +153,8 @@ describe.each(PATHS)('%s refuses', (path: Path) => {
     ['a bad escape', `token=%zz&${form(credential)}`, {}, 400, 'invalid_request'],
     ['a NUL', `token=%00&${form(credential)}`, {}, 400, 'invalid_request'],
     ['two ways to authenticate', form(good), basic, 400, 'invalid_request'],
-    ['no client', form({ token: JWT }), {}, 400, 'invalid_request'],
+    ['no client', form({ token: JWT }), {}, 401, 'invalid_client'],
+    ['a compressed body', form(good), { 'Content-Encoding': 'gzip' }, 415, 'unsupported_media_type'],
     ['a wrong secret', form({ ...good, client_secret: 'wrong' }), {}, 401, 'invalid_client'],
     ['a bearer token in place of a client', form({ token: JWT }), { Authorization: `Bearer ${JWT}` }, 401, 'invalid_client'],
     ['a foreign media type', form(good), { 'Content-Type': 'text/plain' }, 415, 'unsupported_media_type'],
@@ -163,6 +164,7 @@ describe.each(PATHS)('%s refuses', (path: Path) => {
     const reply = await s.send(path, body, headers);
     expect(reply).toMatchObject({ status, headers: { 'cache-control': 'no-store', 'content-type': 'application/json' } });
     expect(JSON.parse(reply.body)).toMatchObject({ error });
+    expect(reply.headers['www-authenticate']).toBe(status === 401 ? 'Basic realm="postern", charset="UTF-8"' : undefined);
     expect([s.introspect.mock.calls, s.revoke.mock.calls]).toEqual([[], []]);
     expect(s.events()).toMatchObject([{ outcome: 'refused', error }]);
   });

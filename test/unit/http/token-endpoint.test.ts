@@ -87,8 +87,80 @@ describe('a token', () => {
 
   test('scope and organization are handed on; a parameter without a value counts as left out', async () => {
     const s = await stage();
-    await s.post(form({ ...good, audience: '', scope: 'read:all x', organization: 'org_1', resource: 'x', postern_tenant: 'globex' }));
+    await s.post(form({ ...good, audience: '', scope: 'read:all x', organization: 'org_1', resource: '', postern_tenant: 'globex' }));
     expect(s.run.mock.calls[0]?.[1]).toEqual({ audience: undefined, scope: 'read:all x', organization: 'org_1' });
+  });
+});
+
+describe('resource (RFC 8707)', () => {
+  const target = 'https://orders.example.com';
+
+  test.each<[string, string]>([
+    ['alone', form({ ...good, audience: '', resource: target })],
+    ['with the same audience', form({ ...good, resource: target })],
+    ['twice the same', `${form({ ...good, audience: '', resource: target })}&resource=${encodeURIComponent(target)}`],
+  ])('%s names the API', async (_how, body) => {
+    const s = await stage();
+    expect((await s.post(body)).status).toBe(200);
+    expect(s.run.mock.calls[0]?.[1].audience).toBe(target);
+  });
+
+  test.each<[string, string]>([
+    ['two of them', `${form({ ...good, resource: target })}&resource=https%3A%2F%2Fother.example.com`],
+    ['another audience', form({ ...good, resource: 'https://other.example.com' })],
+    ['a fragment', form({ ...good, audience: '', resource: `${target}#x` })],
+    ['an empty fragment', form({ ...good, audience: '', resource: `${target}#` })],
+    ['a relative one', form({ ...good, audience: '', resource: '/orders' })],
+    ['no host', form({ ...good, audience: '', resource: 'https://' })],
+    ['a space', form({ ...good, audience: '', resource: `${target}/a b` })],
+    ['a bad escape', form({ ...good, audience: '', resource: `${target}/%zz` })],
+    ['no ASCII', form({ ...good, audience: '', resource: `${target}/é` })],
+    ['a name', form({ ...good, audience: '', resource: 'orders' })],
+  ])('%s is invalid_target', async (_fault, body) => {
+    const s = await stage();
+    const reply = await s.post(body);
+    expect([reply.status, JSON.parse(reply.body)]).toMatchObject([400, { error: 'invalid_target' }]);
+    expect(s.run).not.toHaveBeenCalled();
+  });
+
+  test.each<[string, () => Promise<never>]>([
+    ['at once', () => expect.unreachable()],
+    ['after a while', () => Promise.reject(new PosternError('access_denied', 'no'))],
+  ])('one that this client gets no token for, %s: invalid_target, and for an audience the word of Auth0', async (how, later) => {
+    const s = await stage(() => {
+      if (how !== 'at once') return later();
+      throw new PosternError('access_denied', 'no');
+    });
+    const error = async (body: string) => (JSON.parse((await s.post(body)).body) as { error: string }).error;
+    expect(await error(form({ ...good, audience: '', resource: target }))).toBe('invalid_target');
+    expect(await error(form(good))).toBe('access_denied');
+    expect(s.events().map((event) => event['error'])).toEqual(['invalid_target', 'access_denied']);
+  });
+});
+
+describe("a body's headers", () => {
+  test.each(['identity', 'IDENTITY', ''])('Content-Encoding %j is none', async (coding) => {
+    const s = await stage();
+    expect((await s.post(form(good), { 'Content-Encoding': coding })).status).toBe(200);
+  });
+
+  test.each(['gzip', 'deflate', 'br', 'zstd', 'x-gzip', 'identity, gzip', 'gzip, identity', 'nonsense'])(
+    '%s is 415, with what is taken',
+    async (coding) => {
+      const s = await stage();
+      const reply = await s.post(form(good), { 'Content-Encoding': coding });
+      expect([reply.status, reply.headers.get('accept-encoding')]).toEqual([415, 'identity']);
+      expect(s.run).not.toHaveBeenCalled();
+    },
+  );
+
+  test.each<Record<string, string>>([
+    { 'Content-Type': 'text/plain' },
+    { 'Content-Encoding': 'gzip' },
+    { 'Content-Type': 'application/json' },
+  ])('without content %j means nothing', async (headers) => {
+    const s = await stage();
+    expect(JSON.parse((await s.post('', headers)).body)).toMatchObject({ error_description: 'Missing required parameter: grant_type' });
   });
 });
 
@@ -119,6 +191,7 @@ describe('refused before anybody is asked', () => {
     ],
     ['a repeated audience', `${form(good)}&audience=x`, {}, '', 400, 'invalid_request'],
     ['a repeated secret', `${form(good)}&client_secret=x`, {}, '', 400, 'invalid_request'],
+    ['a compressed body', form(good), { 'Content-Encoding': 'gzip' }, '', 415, 'unsupported_media_type'],
     ['a body of no known type', form(good), { 'Content-Type': 'text/plain' }, '', 415, 'unsupported_media_type'],
     ['nothing', '', {}, '', 400, 'invalid_request'],
   ])('%s', async (_fault, body, headers, query, status, error) => {
