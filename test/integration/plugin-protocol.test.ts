@@ -195,7 +195,7 @@ describe('strangers', () => {
   it('who find the socket are cut off: no certificate, or another than that of this Vault', async () => {
     const [folder] = (await readdir(vault.folder)).filter((name) => name.startsWith('plugin-'));
     const socket = join(vault.folder, folder!, 'socket');
-    for (const stranger of [undefined, createCertificate()]) expect(['open', 'silent']).not.toContain(await knock(socket, stranger));
+    for (const stranger of [undefined, await createCertificate()]) expect(['open', 'silent']).not.toContain(await knock(socket, stranger));
     expect((await read('echo/info')).status).toBe(200);
     expect(await vault.logs()).toMatch(/\[WARN\] .*a connection was refused: it has not shown the certificate of our Vault/);
   });

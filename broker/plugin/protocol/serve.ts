@@ -60,7 +60,7 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   if (env['VAULT_PLUGIN_MLOCK_ENABLED'] === 'true')
     log.warn('Vault locks its memory, and this plugin can not lock its own: keep swap off, or encrypted');
 
-  const certificate = createCertificate();
+  const certificate = await createCertificate();
   const ending = Promise.withResolvers<number>();
   const release = holdProcess({ log, streams: [stdout, stderr], onEnd: ending.resolve });
   const unclaimed = setTimeout(() => ending.resolve(1), VAULT_COMES);

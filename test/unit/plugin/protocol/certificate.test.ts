@@ -7,7 +7,7 @@ import { createCertificate } from '#broker/plugin/protocol/certificate.ts';
 import { Peer } from '#broker/plugin/protocol/peer.ts';
 
 it('is self-signed, for localhost, a CA, and good as server and as client', async () => {
-  const made = createCertificate(Date.UTC(2026, 0, 2, 3, 4, 5));
+  const made = await createCertificate(Date.UTC(2026, 0, 2, 3, 4, 5));
   const certificate = new X509Certificate(made.pem);
   expect(certificate.raw.equals(made.der)).toBe(true);
   expect(certificate.verify(certificate.publicKey)).toBe(true);
@@ -25,22 +25,23 @@ it('is self-signed, for localhost, a CA, and good as server and as client', asyn
   expect(() => createSecureContext({ cert: made.pem, key: made.keyPem })).not.toThrow();
 });
 
-it('is another each time, and well-formed each time', () => {
-  const serials = Array.from({ length: 50 }, () => new X509Certificate(createCertificate().der).serialNumber);
+it('is another each time, and well-formed each time', async () => {
+  const made = await Promise.all(Array.from({ length: 50 }, () => createCertificate()));
+  const serials = made.map(({ der }) => new X509Certificate(der).serialNumber);
   expect(new Set(serials).size).toBe(50);
-  // Positive, and 16 bytes long.
-  for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
+  // RFC 5280 §4.1.2.2: positive, 20 bytes at most; and more than anybody guesses.
+  for (const serial of serials) expect(serial).toMatch(/^[0-9A-F]{24,40}$/);
 });
 
-it('the year 2050 changes how a time is written', () => {
-  expect(new X509Certificate(createCertificate(Date.UTC(2051, 5, 1)).der).validFrom).toBe('May 31 23:59:00 2051 GMT');
+it('the year 2050 changes how a time is written', async () => {
+  expect(new X509Certificate((await createCertificate(Date.UTC(2051, 5, 1))).der).validFrom).toBe('May 31 23:59:00 2051 GMT');
 });
 
-it('a peer is its own certificate and no other', () => {
-  const vault = createCertificate();
+it('a peer is its own certificate and no other', async () => {
+  const vault = await createCertificate();
   const peer = new Peer(vault.pem);
   expect(peer.is(vault.der)).toBe(true);
-  expect(peer.is(createCertificate().der)).toBe(false);
+  expect(peer.is((await createCertificate()).der)).toBe(false);
   expect(peer.is(vault.der.subarray(0, -1))).toBe(false);
   expect(peer.is(undefined)).toBe(false);
   expect(() => new Peer('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----')).toThrow(TypeError);

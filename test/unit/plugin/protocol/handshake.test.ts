@@ -7,7 +7,7 @@ import { COOKIE, Host, play } from './host.ts';
 const never = (): never => {
   throw new Error('no backend is wanted here');
 };
-const vault = createCertificate().pem;
+const vault = (await createCertificate()).pem;
 
 describe('the handshake line', () => {
   it('has six fields and ends with a line end', () => {

@@ -54,7 +54,7 @@ export interface HostOptions {
 
 /** go-plugin's side, as Vault plays it: it starts the plugin, dials it with its certificate, and serves storage back. */
 export class Host {
-  readonly vault: Certificate = createCertificate();
+  readonly vault: Certificate;
   readonly played: Played;
   readonly stored = new Map<string, Buffer>();
   /** What Vault's identity store knows, by id. */
@@ -75,13 +75,14 @@ export class Host {
   #next = 1;
   #stopped: Promise<void> | undefined;
 
-  private constructor(factory: BackendFactory, options: HostOptions) {
+  private constructor(vault: Certificate, factory: BackendFactory, options: HostOptions) {
+    this.vault = vault;
     this.#options = options;
     this.played = play(factory, { ...COOKIE, PLUGIN_CLIENT_CERT: this.vault.pem, PLUGIN_PROTOCOL_VERSIONS: '3,4,5', ...options.env });
   }
 
   static async start(factory: BackendFactory, options: HostOptions = {}): Promise<Host> {
-    const host = new Host(factory, options);
+    const host = new Host(await createCertificate(), factory, options);
     await until(() => host.played.stdout.endsWith('\n'));
     const [, , , socket = '', , certificate = ''] = host.played.stdout.trim().split('|');
     host.socket = socket;

@@ -18,11 +18,12 @@ const never = (): never => {
   throw new Error('no backend is wanted here');
 };
 
+const [vault, certificate] = await Promise.all([createCertificate(), createCertificate()]);
+
 /** A broker stream, and what Vault says on it. */
 function stream(): { dialBack: DialBack; say: (info: ConnInfo) => void; end: () => void; gone: () => number } {
   let gone = 0;
-  const certificate = createCertificate();
-  const dialBack = new DialBack(new Peer(createCertificate().pem), certificate, { stream: () => {}, gone: () => (gone += 1) });
+  const dialBack = new DialBack(new Peer(vault.pem), certificate, { stream: () => {}, gone: () => (gone += 1) });
   let say: (info: ConnInfo) => void = () => {};
   let end = (): void => {};
   dialBack.service.startStream({ onMessage: (listener) => (say = listener), onEnd: (listener) => (end = listener) });
@@ -101,7 +102,7 @@ it.each([
 });
 
 it('a Vault that never connects is waited for a minute, then the process ends with 1', async () => {
-  const played = play(never, { ...COOKIE, PLUGIN_CLIENT_CERT: createCertificate().pem });
+  const played = play(never, { ...COOKIE, PLUGIN_CLIENT_CERT: vault.pem });
   while (!played.stdout.endsWith('\n')) await turn();
   let code: number | undefined;
   void played.code.then((ended) => (code = ended));

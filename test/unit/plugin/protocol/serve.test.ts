@@ -138,7 +138,7 @@ describe('only that Vault is let in', () => {
     const running = await start();
     const signed = await signedBy(running.vault);
     expect(new X509Certificate(signed.pem).verify(new X509Certificate(running.vault.pem).publicKey)).toBe(true);
-    for (const stranger of [undefined, createCertificate(), signed])
+    for (const stranger of [undefined, await createCertificate(), signed])
       expect(['open', 'silent']).not.toContain(await knock(running.socket, stranger));
     // The plugin's own certificate is in the handshake line for everybody to read, but its key is not.
     expect(await knock(running.socket, running.vault)).toBe('open');
