@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { createTenant, showTenant } from '#broker/operator/tenant/tenant.ts';
-import type { TenantView } from '#broker/operator/tenant/tenant.ts';
+import { createTenant } from '#broker/operator/tenant/create.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
@@ -53,7 +54,7 @@ export const grantOperations: readonly Operation[] = [
             caller.access,
             params.tenant,
             { grants: body.grants, defaultApi: body.default_api, introspects: body.introspects },
-            { update: true },
+            { update: true, replace: true },
           ),
         ),
       };

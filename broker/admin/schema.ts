@@ -8,7 +8,7 @@ import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
 import { TOKEN_TTLS } from '#broker/operator/tenant/specification.ts';
-import type { TenantView } from '#broker/operator/tenant/tenant.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
 /*
@@ -79,6 +79,10 @@ export const newTenant = z.strictObject({
   secret_id_ttl: keyLife.default(0).meta({ description: 'Longest life of its credentials in seconds; 0: until revoked.' }),
   secret_id_num_uses: z.int().min(0).max(1_000_000_000).default(0).meta({ description: 'Most logins of each credential; 0: no limit.' }),
   cidrs: cidrs.default([]).meta({ description: 'Where its credentials may be used from; empty: anywhere.' }),
+  force: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Use the name of a deleted tenant though access tokens of that one may still be alive; else it is a conflict.' }),
 });
 
 export const tenantView = z.strictObject({

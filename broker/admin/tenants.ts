@@ -1,5 +1,8 @@
 import { z } from 'zod';
-import { createTenant, disableTenant, enableTenant, pageTenants, showTenant } from '#broker/operator/tenant/tenant.ts';
+import { createTenant } from '#broker/operator/tenant/create.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts';
+import { pageTenants } from '#broker/operator/tenant/list.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
 import { requirePermission } from './caller.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
@@ -48,7 +51,7 @@ export const tenantOperations: readonly Operation[] = [
     tag,
     summary: 'Makes a tenant',
     description:
-      'Its id makes the request repeatable: a second time it is a conflict. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
+      'Its id makes the request repeatable: a second time it is a conflict, and so is the name of a tenant that was deleted lately. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
     need: { permission: 'manage:tenants', changes: true },
     params: none,
     query: none,
@@ -56,10 +59,11 @@ export const tenantOperations: readonly Operation[] = [
     success: { status: 201, description: 'It is made.', body: view, headers: LOCATION },
     refusals: ['conflict', 'unprocessable'],
     async handle({ caller, body }) {
-      const { tenant, grants, default_api, introspects, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs } = body;
+      const { tenant, grants, default_api, introspects, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs, force } =
+        body;
       // Else who may only make tenants could make one that may have everything.
       if (grants.length > 0 || introspects.length > 0) requirePermission(caller, 'manage:grants');
-      const made = await createTenant(caller.access, tenant, {
+      const specification = {
         grants,
         defaultApi: default_api,
         introspects,
@@ -69,7 +73,8 @@ export const tenantOperations: readonly Operation[] = [
         secretIdTtl: secret_id_ttl,
         secretIdNumUses: secret_id_num_uses,
         cidrs,
-      });
+      };
+      const made = await createTenant(caller.access, tenant, specification, { force });
       return { status: 201, headers: { Location: `/v1/tenants/${tenant}` }, body: made };
     },
   }),

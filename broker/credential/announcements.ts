@@ -44,6 +44,8 @@ export interface AnnouncementWatchOptions extends Clocks {
   verified: Pick<VerifiedCredentials, 'forget' | 'forgetAll'>;
   /** Counted up with each change, so that whoever is waiting decides again. */
   generations?: Generations;
+  /** Told of each tenant that is disabled from now on: what a replica holds of it goes. */
+  onDisabled?: (tenant: string) => void;
   /** Who is disabled beside those announced: Terraform's catalogue. */
   alsoDisabled?: (tenant: string) => boolean;
   /** Time between two looks, ms. Default 1000: what is announced holds on every replica within 2 s. */
@@ -92,7 +94,7 @@ export class AnnouncementWatch {
     if (this.#restored === undefined) return [];
     const { from, to, held } = this.#restored;
     return [
-      `Vault was restored to an older state: announcements went back from ${from} to ${to}. This replica goes on refusing what it knows as ended (${held.length} disabled tenants that Vault no longer knows as such); one that starts now does not. See docs/restore.md, then: postern announce replay`,
+      `Vault was restored to an older state: announcements went back from ${from} to ${to}. This replica goes on refusing what it knows as ended (${held.length} disabled tenants that Vault no longer knows as such); one that starts now does not. See docs/restore.md, then: postern announce replayed`,
     ];
   }
 
@@ -150,6 +152,7 @@ export class AnnouncementWatch {
     this.#disabled = new Set(now.disabled);
     // Who is disabled may change without an announcement, when somebody writes the document by hand.
     for (const tenant of this.#disabled.symmetricDifference(wasDisabled)) generations.changed(tenant);
+    for (const tenant of this.#disabled.difference(wasDisabled)) this.#options.onDisabled?.(tenant);
     if (before !== undefined && goesBack(before, now)) this.#hold(before, now);
     else if (now.epoch === before?.epoch) return;
     const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);

@@ -4,10 +4,11 @@ import type { Identity } from './identity.ts';
  * Something that operators ended, of one of four kinds:
  * `credential`: one credential, by its key id, credential id, or client_id (then with all that belongs to it) ·
  * `unnamed`: one of the tenant's secret_ids that have no id, so that Vault tokens of such, made before `at`, are void ·
- * `tokens`: every token that the tenant held at `at`, those of Vault and those of this issuer
+ * `tokens`: every token that the tenant held at `at`, those of Vault and the access tokens ·
+ * `issued`: only the access tokens, whose scopes may be more than the tenant has now
  */
 export interface Ending {
-  readonly kind: 'credential' | 'unnamed' | 'tokens';
+  readonly kind: 'credential' | 'unnamed' | 'tokens' | 'issued';
   /** The credential's id; otherwise the tenant again. */
   readonly id: string;
   readonly tenant: string;
@@ -48,7 +49,7 @@ export class Endings {
   readonly #options: EndingsOptions;
   readonly #now: () => number;
   readonly #known = new Map<string, Ending>();
-  /** Of kind `tokens`, by tenant: looked at by each request that is served from memory. */
+  /** Of kinds `tokens` and `issued`, by tenant: looked at by each request that is served from memory. */
   readonly #tokensEndedAt = new Map<string, number>();
   #serial: number | undefined;
   /** The one that {@link #serial} counts last. */
@@ -82,7 +83,7 @@ export class Endings {
     // What a login of our own gave is newer than whatever was announced: its memory goes with each announcement.
     if (!lent) return false;
     const made = createdAt ?? 0;
-    if (made <= this.tokensEndedAt(tenant)) return true;
+    if (made <= (this.#known.get(keyOf('tokens', tenant))?.at ?? -Infinity)) return true;
     const unnamed = keyId === undefined && credentialId === undefined ? this.#known.get(keyOf('unnamed', tenant)) : undefined;
     return unnamed !== undefined && made <= unnamed.at;
   }
@@ -92,7 +93,7 @@ export class Endings {
     return this.#known.has(keyOf('credential', clientId));
   }
 
-  /** Tokens of the tenant that were issued at this second or before are void; -Infinity where none is. Seconds since 1970. */
+  /** Access tokens of the tenant that were issued at this second or before are void; -Infinity where none is. Seconds since 1970. */
   tokensEndedAt(tenant: string): number {
     return this.#tokensEndedAt.get(tenant) ?? -Infinity;
   }
@@ -109,7 +110,7 @@ export class Endings {
     if (ending.until <= this.#now() / 1000) return;
     const at = Math.max(known?.at ?? 0, ending.at);
     this.#known.set(key, { ...ending, at, until: Math.max(known?.until ?? 0, ending.until) });
-    if (ending.kind === 'tokens') this.#tokensEndedAt.set(ending.tenant, at);
+    if (ofTokens(ending)) this.#tokensEndedAt.set(ending.tenant, Math.max(this.#tokensEndedAt.get(ending.tenant) ?? 0, at));
     this.#options.onEnding?.(ending);
   }
 
@@ -117,12 +118,18 @@ export class Endings {
     const now = this.#now();
     if (now < this.#tidyAt) return;
     this.#tidyAt = now + TIDY_EVERY;
-    for (const [key, { kind, tenant, until }] of this.#known) {
-      if (until * 1000 >= now) continue;
+    for (const [key, ending] of this.#known) {
+      if (ending.until * 1000 >= now) continue;
       this.#known.delete(key);
-      if (kind === 'tokens') this.#tokensEndedAt.delete(tenant);
+      // The other kind may go on; where its end is the earlier one, this only ends a little more.
+      const other = keyOf(ending.kind === 'tokens' ? 'issued' : 'tokens', ending.tenant);
+      if (ofTokens(ending) && !this.#known.has(other)) this.#tokensEndedAt.delete(ending.tenant);
     }
   }
+}
+
+function ofTokens({ kind }: Ending): boolean {
+  return kind === 'tokens' || kind === 'issued';
 }
 
 function keyOf(kind: Ending['kind'], id: string): string {

@@ -2,7 +2,7 @@ import { PosternError } from '#broker/error.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { listTenants } from '#broker/operator/tenant/tenant.ts';
+import { listTenants } from '#broker/operator/tenant/list.ts';
 import { said } from './check.ts';
 
 export type Json = Readonly<Record<string, unknown>>;

@@ -9,7 +9,7 @@ import { checkAndSet } from './check-and-set.ts';
 const RECENT = 64;
 
 /** What an announcement says beside "this tenant changed". */
-export type Change = 'changed' | 'disable' | 'enable';
+export type Change = 'changed' | 'disable' | 'enable' | 'replayed';
 
 /** @throws {PosternError} misconfigured where the document is not valid */
 export async function readAnnouncements(access: VaultAccess): Promise<Announcements> {
@@ -25,7 +25,7 @@ export async function readAnnouncements(access: VaultAccess): Promise<Announceme
 export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Announcements> {
   return checkAndSet(async () => {
     const { epoch: before, version } = await readVersion(access);
-    const after = nextAnnouncements(before, tenant, change);
+    const after = nextAnnouncements(before, tenant, change, Date.now());
     return async () => {
       await access.call(`announce the change of ${tenant}`, ({ documents, as }) =>
         documents.write(ANNOUNCEMENTS_PATH, { ...after }, version, as),
@@ -35,11 +35,13 @@ export function announce(access: VaultAccess, tenant: string, change: Change = '
   });
 }
 
-export function nextAnnouncements(before: Announcements, tenant: string, change: Change): Announcements {
+/** @param at ms since 1970 */
+export function nextAnnouncements(before: Announcements, tenant: string, change: Change, at: number): Announcements {
   const epoch = before.epoch + 1;
   const others = before.disabled.filter((one) => one !== tenant);
-  const disabled = change === 'changed' ? before.disabled : change === 'disable' ? [...others, tenant].sort() : others;
-  return { epoch, disabled, recent: [...before.recent, { epoch, tenant }].slice(-RECENT) };
+  const disabled =
+    change === 'changed' || change === 'replayed' ? before.disabled : change === 'disable' ? [...others, tenant].sort() : others;
+  return { epoch, disabled, recent: [...before.recent, { epoch, tenant, change, at }].slice(-RECENT) };
 }
 
 async function readVersion(access: VaultAccess): Promise<{ epoch: Announcements; version: number }> {

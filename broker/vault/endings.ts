@@ -12,7 +12,7 @@ export const ENDINGS_PATH = 'state/ended';
 const SHARDS = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
 
 const ending = z.object({
-  kind: z.enum(['credential', 'unnamed', 'tokens']),
+  kind: z.enum(['credential', 'unnamed', 'tokens', 'issued']),
   id: z.string().min(1).max(128),
   tenant: z.string().regex(NAME),
   at: z.number(),

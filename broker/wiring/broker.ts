@@ -30,7 +30,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const { client, session, apis } = vault;
   const who = verification(config, log, vault);
   const { verifier, usage, replay } = who;
-  const life = lifeCycle(config, log, vault, who);
+  const life = lifeCycle(config, log, vault, who, (tenant) => issued.forgetTokens(tenant));
   const { announcements } = life;
   const issued = issuance(config, log, vault, {
     ...life,

@@ -34,6 +34,8 @@ export interface Issuance {
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;
+  /** Those of one tenant leave this replica's memory. */
+  forgetTokens(tenant: string): void;
 }
 
 /** WHAT and HOW: what a tenant may have, tokens and where they come from, and what becomes of them. */
@@ -75,6 +77,7 @@ export function issuance(
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   return {
     sources,
+    forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, isDisabled }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),

@@ -25,6 +25,7 @@ export function lifeCycle(
   log: Logger,
   { documents, session, apis }: ConnectedVault,
   { verified, assertions, endings, generations }: Verification,
+  forgetTokens: (tenant: string) => void,
 ): LifeCycle {
   const revocations = new Revocations({
     log: new VaultRevocations(documents, session),
@@ -46,6 +47,8 @@ export function lifeCycle(
     watched: [revocations, endings, catalog],
     verified,
     generations,
+    // The shared cache is cleared of it, too; memory must not keep it from being filled again when the tenant is enabled.
+    onDisabled: forgetTokens,
     alsoDisabled: (tenant) => catalog.isDisabled(tenant),
     onError: (err) => log.warn({ err }, 'what is announced, ended, revoked or changed by Terraform could not be read'),
     onRestored: (restored) =>

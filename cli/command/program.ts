@@ -3,6 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { Output, exitCodeOf } from '#cli/output.ts';
 import type { Terminal } from '#cli/output.ts';
 import { Context } from './context.ts';
+import { announceCommand } from './announce.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
 import { pluginCommand } from './plugin.ts';
@@ -46,7 +47,17 @@ export function buildProgram(context: Context, version: string): Command {
   const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
   addGlobalOptions(program, terminal.env);
   program.addHelpText('after', AFTER);
-  for (const command of [tenantCommand, secretCommand, keyCommand, upstreamCommand, tokenCommand, pluginCommand, doctorCommand, devCommand])
+  for (const command of [
+    tenantCommand,
+    secretCommand,
+    keyCommand,
+    upstreamCommand,
+    tokenCommand,
+    announceCommand,
+    pluginCommand,
+    doctorCommand,
+    devCommand,
+  ])
     program.addCommand(command(context));
   settle(program, terminal);
   return program;

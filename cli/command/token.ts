@@ -10,6 +10,7 @@ import { readSecret } from './secret-input.ts';
 import { mountsOf, vaultClient } from './settings.ts';
 import type { GlobalOptions } from './settings.ts';
 import { exchange } from './token/exchange.ts';
+import { revokeTokensCommand } from './token/revoke.ts';
 import type { CustomerCredential, Exchanged } from './token/exchange.ts';
 import type { DecodedToken } from './token/verify.ts';
 
@@ -44,7 +45,8 @@ export function tokenCommand(context: Context): Command {
     .option('--scope <scopes>', 'fewer scopes than granted, separated by spaces')
     .option('--url <url>', 'the broker [$POSTERN_URL] (default: http://127.0.0.1:8080)')
     .option('--raw', 'the token alone on stdout; with --json, as access_token')
-    .action(context.action<Options>(play));
+    .action(context.action<Options>(play))
+    .addCommand(revokeTokensCommand(context));
 }
 
 async function play({ options, output, terminal, end }: Call<Options>): Promise<void> {

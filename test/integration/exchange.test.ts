@@ -3,7 +3,7 @@ import { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
-import { deleteTenant } from '#broker/operator/tenant/tenant.ts';
+import { deleteTenant } from '#broker/operator/tenant/delete.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';

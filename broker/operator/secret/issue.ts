@@ -1,5 +1,5 @@
 import { PosternError } from '#broker/error.ts';
-import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
+import { CREDENTIAL_ID_METADATA, EXPIRY_METADATA, endingIdOf, newCredentialId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { canonicalCidrs, checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
@@ -64,6 +64,8 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
   const ttl = limit !== undefined && asked > limit ? limit : asked;
   const numUses = options.numUses ?? numberOf(role['secret_id_num_uses']);
   const metadata = {
+    // By it the end of this credential is announced.
+    ...(endingIdOf(options.metadata ?? {}) === undefined ? { [CREDENTIAL_ID_METADATA]: newCredentialId() } : {}),
     ...options.metadata,
     issued_by: operator.name,
     issued_at: new Date(operator.now).toISOString(),

@@ -1,10 +1,17 @@
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
+import { announceEndings } from '#broker/operator/ending.ts';
+import type { NewEnding } from '#broker/operator/ending.ts';
+import { whoIs } from '#broker/operator/whoami.ts';
+import { endingIdOf } from '#broker/vault/key-metadata.ts';
 import { announce } from '#broker/operator/announcement.ts';
 import { ACCESSOR, checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
-import { WIDTH, listAccessors, lookUpSecretId, requireRole } from './secret-id.ts';
+import { WIDTH, listAccessors, lookUpSecretId, readSecretId, requireRole } from './secret-id.ts';
 import type { Progress } from './secret-id.ts';
+
+/** Looked up, announced and destroyed together. */
+const BATCH = 64;
 
 export interface RevokeOptions {
   tenant: string;
@@ -26,8 +33,8 @@ export interface Revocation {
 }
 
 /**
- * Destroys secret_ids at Vault and then announces it, so that every broker forgets within 2 s. In this order: a broker that
- * forgot first would verify the credential once more, and find it good. Whoever is interrupted in between repeats the call, which announces
+ * Announces that secret_ids have ended, so that every broker refuses them and their Vault tokens within 2 s; destroys them at Vault; and announces the
+ * tenant's change, so that whatever was verified in between is forgotten. Whoever is interrupted in between repeats the call, which announces
  * again; without that, brokers forget by themselves within 30 s.
  *
  * @throws {PosternError} what stopped it half-way, after announcing what was destroyed
@@ -49,12 +56,27 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   const missing: string[] = [];
   let failure: unknown;
   try {
-    await inParallel(accessors, WIDTH, async (accessor) => {
-      signal?.throwIfAborted();
-      const there = await destroy(access, tenant, accessor);
-      (there ? revoked : missing).push(accessor);
-      options.onProgress?.(revoked.length + missing.length, accessors.length);
-    });
+    for (let from = 0; from < accessors.length; from += BATCH) {
+      const batch = accessors.slice(from, from + BATCH);
+      const found = await inParallel(batch, WIDTH, async (accessor) => {
+        signal?.throwIfAborted();
+        return { accessor, stored: await readSecretId(access, tenant, accessor) };
+      });
+      const there = found.filter(({ stored }) => stored !== undefined);
+      missing.push(...found.filter(({ stored }) => stored === undefined).map(({ accessor }) => accessor));
+      const ids = there.map(({ stored }) => endingIdOf(stored?.metadata ?? {}));
+      const unnamed: NewEnding[] = ids.includes(undefined) ? [{ kind: 'unnamed', id: tenant, tenant }] : [];
+      const named = ids.flatMap((id): NewEnding[] => (id === undefined ? [] : [{ kind: 'credential', id, tenant }]));
+      if (there.length > 0) await announceEndings(access, (await whoIs(access)).now, [...named, ...unnamed]);
+      await inParallel(there, WIDTH, async ({ accessor }) => {
+        signal?.throwIfAborted();
+        await destroy(access, tenant, accessor);
+        revoked.push(accessor);
+        options.onProgress?.(revoked.length + missing.length, accessors.length);
+      });
+      // Until its destruction a credential without an id could still log in, and make tokens that are newer than the first end.
+      if (unnamed.length > 0) await announceEndings(access, (await whoIs(access)).now, unnamed);
+    }
   } catch (error) {
     failure = error;
   }
@@ -67,10 +89,8 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   return { tenant, revoked, missing, epoch };
 }
 
-/** @returns whether it was there */
-async function destroy(access: VaultAccess, tenant: string, accessor: string): Promise<boolean> {
-  // Vault answers the destruction of an unknown accessor with an internal error: ask before.
-  if ((await lookUpSecretId(access, tenant, accessor)) === undefined) return false;
+/** One that is there. */
+async function destroy(access: VaultAccess, tenant: string, accessor: string): Promise<void> {
   const path = `auth/${access.mounts.approle}/role/${tenant}/secret-id-accessor/destroy`;
   try {
     await access.call(`revoke a secret_id of ${tenant}`, ({ client, as }) => client.write(path, { secret_id_accessor: accessor }, as));
@@ -78,7 +98,6 @@ async function destroy(access: VaultAccess, tenant: string, accessor: string): P
     // Its answer was lost, or somebody else was faster: what counts is whether it is gone.
     if ((await lookUpSecretId(access, tenant, accessor).catch(() => 'unknown')) !== undefined) throw error;
   }
-  return true;
 }
 
 function unannounced(error: unknown, tenant: string, count: number): PosternError {

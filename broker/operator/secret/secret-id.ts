@@ -55,7 +55,7 @@ export async function lookUpSecretId(access: VaultAccess, tenant: string, access
 }
 
 /** The same with its metadata. */
-async function readSecretId(access: VaultAccess, tenant: string, accessor: string): Promise<StoredSecretId | undefined> {
+export async function readSecretId(access: VaultAccess, tenant: string, accessor: string): Promise<StoredSecretId | undefined> {
   const path = `auth/${access.mounts.approle}/role/${tenant}/secret-id-accessor/lookup`;
   const answer = await access.call(`look up a secret_id of ${tenant}`, async ({ client, as }) => {
     try {

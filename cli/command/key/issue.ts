@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/operator/key/issue.ts';
-import { showTenant } from '#broker/operator/tenant/tenant.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
 import { seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { settleRotations } from '#broker/operator/key/settle.ts';
-import { listTenants } from '#broker/operator/tenant/tenant.ts';
+import { listTenants } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function pruneCommand(context: Context): Command {

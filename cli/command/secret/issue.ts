@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { DEFAULT_WRAP_TTL, issueSecretId } from '#broker/operator/secret/issue.ts';
 import type { IssuedSecretId } from '#broker/operator/secret/issue.ts';
-import { showTenant } from '#broker/operator/tenant/tenant.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, inWords, moment, seconds } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import type { TenantSpecification } from '#broker/operator/tenant/specification.ts';
-import { createTenant } from '#broker/operator/tenant/tenant.ts';
+import { createTenant } from '#broker/operator/tenant/create.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, seconds } from '#cli/command/duration.ts';
 import { tenantText } from './show.ts';
@@ -18,6 +18,8 @@ interface Options {
   secretTtl?: number;
   secretNumUses?: number;
   update?: boolean;
+  replace?: boolean;
+  force?: boolean;
 }
 
 const collect = (value: string, before: string[] | boolean | undefined): string[] => [...(Array.isArray(before) ? before : []), value];
@@ -55,13 +57,19 @@ export function createCommand(context: Context): Command {
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
     .option('--update', 'change the tenant that is there; what is not named stays')
+    .option('--replace', 'with --update and --grant: it has only the grants that are named; else leaving one out is refused')
+    .option('--force', 'use the name of a deleted tenant though access tokens of that one may still be alive')
     .addHelpText(
       'after',
       '\nA tenant in the Terraform variable `tenants` is changed there: the next apply would undo what is changed here.',
     )
     .action(
       context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
-        const made = await createTenant(access, tenant, specification(options), { update: options.update === true });
+        const made = await createTenant(access, tenant, specification(options), {
+          update: options.update === true,
+          replace: options.replace === true || options.grant === false,
+          force: options.force === true,
+        });
         output.result(made, tenantText(output, made));
         for (const problem of made.problems) output.warn(problem);
         if (options.update !== true) output.note(`\nNext, a credential for it: postern secret issue ${tenant}`);

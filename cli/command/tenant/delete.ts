@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import { deleteTenant } from '#broker/operator/tenant/tenant.ts';
+import { deleteTenant } from '#broker/operator/tenant/delete.ts';
 import { confirm } from '#cli/command/secret-input.ts';
 import type { Context } from '#cli/command/context.ts';
 
@@ -20,9 +20,13 @@ export function deleteCommand(context: Context): Command {
         const done = await deleteTenant(access, tenant);
         output.result(
           { deleted: true, ...done },
-          `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (epoch ${done.epoch}).`,
+          `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (announcement ${done.epoch}).`,
         );
-        output.note('Access tokens that it holds already go on until they expire.');
+        if (done.registered_keys > 0) output.note(`Registered public keys removed: ${done.registered_keys}.`);
+        output.note(
+          `Services that verify by key set alone accept the access tokens that it holds until they expire, ${done.name_free_at} at the latest.`,
+        );
+        output.note(`Until then its name is not used again. What may be left:\n${done.left.map((one) => `  ${one}`).join('\n')}`);
       }),
     );
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { enableTenant } from '#broker/operator/tenant/tenant.ts';
+import { enableTenant } from '#broker/operator/tenant/disable.ts';
 import type { Context } from '#cli/command/context.ts';
 import { tenantText } from './show.ts';
 

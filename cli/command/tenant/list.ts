@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { listTenants } from '#broker/operator/tenant/tenant.ts';
+import { listTenants } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function listCommand(context: Context): Command {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { showTenant } from '#broker/operator/tenant/tenant.ts';
-import type { TenantView } from '#broker/operator/tenant/tenant.ts';
+import { showTenant } from '#broker/operator/tenant/view.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
 import { inWords } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';

@@ -138,6 +138,7 @@ describe('forms', () => {
       secret_id_ttl: 0,
       secret_id_num_uses: 0,
       cidrs: [],
+      force: false,
     });
   });
 });

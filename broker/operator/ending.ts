@@ -1,0 +1,94 @@
+import type { Ending } from '#broker/credential/endings.ts';
+import { MAX_TOKEN_TTL } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import { ENDINGS_PATH, endingShardDocument, endingShardPath, endingsDocument } from '#broker/vault/endings.ts';
+import type { VaultAccess } from './access.ts';
+import { checkAndSet } from './check-and-set.ts';
+
+/** Endings that every replica reads each second, at most; the older half is then moved to the archive. */
+const MAX_RECENT = 128;
+/** Endings in one shard, at most: some 500 kB, less than a storage entry of Vault may have. */
+const MAX_IN_SHARD = 4_000;
+/** An ended credential is kept so long though none of its tokens lives longer than an hour: a restore of Vault may bring it back. Seconds. */
+const KEPT = 7 * 86_400;
+/** Clocks differ: what was made in the seconds around an end counts as made before it. */
+const SKEW = 2;
+/** By how much an ending outlives the last token that it is about, seconds. */
+const MARGIN = 300;
+
+/** One that is still to be written; `lives`: seconds that what it ends may live on. */
+export type NewEnding = Pick<Ending, 'kind' | 'id' | 'tenant'> & { readonly lives?: number };
+
+/**
+ * Tells every broker that something has ended, for good: each refuses it within 2 s. Written before it is destroyed, so that whoever is
+ * interrupted leaves too much refused rather than too little; the same call again does what is missing.
+ * @param now Vault's clock, ms since 1970
+ * @throws {PosternError} conflict after 50 lost races; misconfigured; temporarily_unavailable
+ */
+export async function announceEndings(access: VaultAccess, now: number, endings: readonly NewEnding[]): Promise<void> {
+  const at = Math.ceil(now / 1000) + SKEW;
+  const made = endings.map(({ kind, id, tenant, lives = MAX_TOKEN_TTL }): Ending => ({
+    kind,
+    id,
+    tenant,
+    at,
+    until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : 0),
+  }));
+  // Many at once, of a tenant with a thousand credentials, come piece by piece: each fits beside the others.
+  for (let from = 0; from < made.length; from += MAX_RECENT / 2) await append(access, made.slice(from, from + MAX_RECENT / 2), now / 1000);
+}
+
+function append(access: VaultAccess, made: readonly Ending[], now: number): Promise<void> {
+  return checkAndSet(async () => {
+    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(ENDINGS_PATH, as));
+    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
+    if (!before.success) throw invalid(access, ENDINGS_PATH, version);
+    let { recent } = before.data;
+    if (recent.length + made.length > MAX_RECENT) {
+      const old = recent.slice(0, recent.length + made.length - MAX_RECENT / 2);
+      // Before they leave the list: interrupted in between, they stand in both.
+      await archive(access, old, now);
+      recent = recent.slice(old.length);
+    }
+    const after = { serial: before.data.serial + made.length, recent: [...recent, ...made] };
+    return async () =>
+      void (await access.call('announce what has ended', ({ documents, as }) => documents.write(ENDINGS_PATH, after, version, as)));
+  });
+}
+
+async function archive(access: VaultAccess, old: readonly Ending[], now: number): Promise<void> {
+  const shards = Map.groupBy(
+    old.filter(({ until }) => until > now),
+    ({ id }) => endingShardPath(id),
+  );
+  for (const [path, those] of shards) await addTo(access, path, those, now);
+}
+
+function addTo(access: VaultAccess, path: string, those: readonly Ending[], now: number): Promise<void> {
+  return checkAndSet(async () => {
+    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
+    const before = endingShardDocument.safeParse(data ?? { ended: [] });
+    if (!before.success) throw invalid(access, path, version);
+    const byName = new Map([...before.data.ended, ...those].map((ending) => [`${ending.kind} ${ending.id}`, ending]));
+    const ended = [...byName.values()].filter(({ until }) => until > now).sort((a, b) => a.until - b.until);
+    // Those whose tokens are over are kept only for the case of a restore.
+    const kept = ended.slice(-MAX_IN_SHARD);
+    const dropped = ended.slice(0, ended.length - kept.length);
+    if (dropped.some(({ at }) => at > now - MAX_TOKEN_TTL - MARGIN))
+      throw new PosternError(
+        'temporarily_unavailable',
+        `${path} in Vault is full: ${MAX_IN_SHARD} credentials in it ended within an hour`,
+        {
+          detail: 'Try again later: none is forgotten while its tokens live.',
+        },
+      );
+    return async () =>
+      void (await access.call('keep what has ended', ({ documents, as }) => documents.write(path, { ended: kept }, version, as)));
+  });
+}
+
+function invalid(access: VaultAccess, path: string, version: number): PosternError {
+  return new PosternError('misconfigured', `${access.mounts.kv}/${path} in Vault is not valid`, {
+    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${path}`,
+  });
+}

@@ -1,0 +1,153 @@
+import { tenantDocument } from '#broker/authorization/documents.ts';
+import type { TenantGrants } from '#broker/authorization/documents.ts';
+import { documentFault } from '#broker/document-fault.ts';
+import { PosternError } from '#broker/error.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { announce, readAnnouncements } from '#broker/operator/announcement.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { announceEndings } from '#broker/operator/ending.ts';
+import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
+import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
+import { readRoleId } from '#broker/operator/secret/issue.ts';
+import { whoIs } from '#broker/operator/whoami.ts';
+import { clearCachedTokensTwice } from './cached-tokens.ts';
+import { writePluginRole } from './plugin-role.ts';
+import { longestLife } from './revoke-tokens.ts';
+import { checkSpecification } from './specification.ts';
+import type { TenantSpecification } from './specification.ts';
+import { requireFreeName } from './tombstone.ts';
+import { findTenant, viewOf } from './view.ts';
+import type { Found, Role, TenantView } from './view.ts';
+
+export interface CreateOptions {
+  /** Change one that is there; what the specification leaves out stays. */
+  update?: boolean;
+  /** The grants named are all that it has from now on; without it, an update that would drop one is refused. */
+  replace?: boolean;
+  /** Use the name of a deleted tenant though tokens of that one may be alive. */
+  force?: boolean;
+}
+
+/**
+ * Makes a tenant: its document, then its role, then the client_id into the document. What was interrupted in between is completed by the same
+ * call. An update that takes something away is announced, and ends the access tokens that hold it.
+ * @throws {PosternError} conflict when it is there and this is no update, when a grant would be dropped, or the name was used lately; not_found
+ *   when it is not there and this is an update; invalid_request
+ */
+export async function createTenant(
+  access: VaultAccess,
+  tenant: string,
+  spec: TenantSpecification,
+  options: CreateOptions = {},
+): Promise<TenantView> {
+  checkTenantId(tenant);
+  const [found, apis] = await Promise.all([findTenant(access, tenant), readApis(access)]);
+  const there = found.role !== undefined && found.data !== undefined;
+  if (there && !options.update)
+    throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
+      detail: 'Nothing was changed. With --update it is changed; `postern tenant show` tells how it is now.',
+    });
+  if (found.role === undefined && found.data === undefined) {
+    if (options.update)
+      throw new PosternError('not_found', `There is no tenant "${tenant}" to update`, { detail: 'Without --update it is made.' });
+    if (!options.force) await requireFreeName(access, tenant);
+  }
+  checkSpecification(tenant, spec, apis);
+  const before = documentBefore(found);
+  const document = documentOf(before, spec);
+  if (there && !options.replace) requireNoneDropped(tenant, before, document);
+  if (document.default_api && !document.grants.some(({ api }) => api === document.default_api)) {
+    throw new PosternError('invalid_request', `The default API "${document.default_api}" of ${tenant} is not among its grants`, {
+      detail: 'Grant it, or name another default API.',
+    });
+  }
+  const roleIdBefore = found.role === undefined ? undefined : await readRoleId(access, tenant);
+  const version = await writeDocument(access, tenant, { ...document, client_id: roleIdBefore ?? null }, found.version);
+  await writeRole(access, tenant, spec, found.role);
+  const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
+  if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
+  const narrower = there && isNarrower(before, document);
+  if (narrower)
+    await announceEndings(access, (await whoIs(access)).now, [{ kind: 'issued', id: tenant, tenant, lives: await longestLife(access) }]);
+  // Brokers remember the grants of a verified credential for a while.
+  const announcements = await (there ? announce(access, tenant) : readAnnouncements(access));
+  const withPlugin = await hasPlugin(access);
+  const problem = withPlugin
+    ? await writePluginRole(access, tenant, { ...document, disabled: document.disabled || announcements.disabled.includes(tenant) }, roleId)
+    : undefined;
+  if (narrower) await clearCachedTokensTwice(access, tenant, withPlugin);
+  const view = await viewOf(access, tenant, await findTenant(access, tenant), announcements, apis);
+  return problem === undefined ? view : { ...view, problems: [...view.problems, problem] };
+}
+
+/** Check-and-set: of two who make the same tenant at once, one is told so, and has not touched the role. @returns the version written */
+function writeDocument(access: VaultAccess, tenant: string, document: TenantGrants, version: number): Promise<number> {
+  return access
+    .call(`write the tenant ${tenant}`, ({ documents, as }) => documents.write(`tenants/${tenant}`, document, version, as))
+    .catch((error: unknown) => {
+      if (error instanceof PosternError && error.code === 'conflict')
+        throw new PosternError('conflict', `Somebody else is changing the tenant "${tenant}" right now`, {
+          detail: 'Look at it with `postern tenant show` and repeat.',
+        });
+      throw error;
+    });
+}
+
+/** A list of grants that leaves one out may be a list of those to add. @throws {PosternError} conflict */
+function requireNoneDropped(tenant: string, before: TenantGrants, after: TenantGrants): void {
+  const dropped = before.grants.map(({ api }) => api).filter((api) => !after.grants.some((grant) => grant.api === api));
+  if (dropped.length === 0) return;
+  throw new PosternError('conflict', `${tenant} has grants that are not named: ${dropped.join(', ')}`, {
+    detail: 'Nothing was changed. Name them too, or say --replace: then it has only what is named.',
+  });
+}
+
+/** Whether access tokens made before may hold a scope, or be for an API, that it no longer has. */
+function isNarrower(before: TenantGrants, after: TenantGrants): boolean {
+  return before.grants.some(({ api, scopes }) => {
+    const left = after.grants.find((grant) => grant.api === api);
+    return left === undefined || scopes.some((scope) => !left.scopes.includes(scope));
+  });
+}
+
+async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecification, before: Role | undefined): Promise<void> {
+  const { approle, policyPrefix } = access.mounts;
+  const ttl = spec.tokenTtl ?? (before === undefined ? 300 : undefined);
+  await access.call(`write the role of ${tenant}`, ({ client, as }) =>
+    client.write(
+      `auth/${approle}/role/${tenant}`,
+      {
+        // No lease is stored for a batch token, however often a tenant logs in.
+        token_type: 'batch',
+        token_policies: [`${policyPrefix}tenant`],
+        token_no_default_policy: true,
+        bind_secret_id: true,
+        // As text: a policy compares no numbers.
+        ...(ttl === undefined ? {} : { token_ttl: String(ttl), token_max_ttl: String(ttl) }),
+        ...(spec.secretIdTtl === undefined ? {} : { secret_id_ttl: spec.secretIdTtl }),
+        ...(spec.secretIdNumUses === undefined ? {} : { secret_id_num_uses: spec.secretIdNumUses }),
+        ...(spec.cidrs === undefined ? {} : { secret_id_bound_cidrs: canonicalCidrs(spec.cidrs) }),
+      },
+      as,
+    ),
+  );
+}
+
+function documentBefore(found: Found): TenantGrants {
+  const parsed = tenantDocument.safeParse(found.data ?? {});
+  if (parsed.success) return parsed.data;
+  throw new PosternError('conflict', `The tenant's document in Vault is not valid: ${documentFault(parsed.error)}`, {
+    detail: 'Delete the tenant and make it anew, or mend the document in Terraform.',
+  });
+}
+
+function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGrants {
+  return {
+    grants: spec.grants?.map(({ api, scopes }) => ({ api, scopes: [...new Set(scopes)].sort() })) ?? before.grants,
+    default_api: spec.defaultApi === undefined ? (before.default_api ?? null) : spec.defaultApi,
+    introspects: spec.introspects === undefined ? before.introspects : [...new Set(spec.introspects)].sort(),
+    organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
+    claims: spec.claims === undefined ? before.claims : { ...spec.claims },
+    disabled: before.disabled,
+  };
+}

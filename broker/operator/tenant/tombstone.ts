@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { PosternError } from '#broker/error.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+
+/** `state/tombstones/<tenant>`: a name that was used, and until when something of its former tenant may be alive. */
+const document = z.object({
+  /** Seconds since 1970. */
+  until: z.number(),
+  client_ids: z.array(z.string()).default([]),
+});
+
+const pathOf = (tenant: string): string => `state/tombstones/${tenant}`;
+
+/** @param until seconds since 1970 */
+export async function writeTombstone(access: VaultAccess, tenant: string, until: number, clientIds: readonly string[]): Promise<void> {
+  await access.call(`note that ${tenant} was deleted`, async ({ documents, as }) => {
+    const { data, version } = await documents.read(pathOf(tenant), as);
+    const before = document.safeParse(data).data;
+    const after = { until: Math.max(until, before?.until ?? 0), client_ids: [...new Set([...(before?.client_ids ?? []), ...clientIds])] };
+    await documents.write(pathOf(tenant), after, version, as);
+  });
+}
+
+/** @returns seconds since 1970 until when the name is taken; undefined where it is free */
+export async function readTombstone(access: VaultAccess, tenant: string, nowMs: number): Promise<number | undefined> {
+  const { data } = await access.call(`see whether ${tenant} was deleted lately`, ({ documents, as }) => documents.read(pathOf(tenant), as));
+  const until = document.safeParse(data).data?.until;
+  return until !== undefined && until * 1000 > nowMs ? until : undefined;
+}
+
+/** @throws {PosternError} conflict while something of the former tenant may be alive */
+export async function requireFreeName(access: VaultAccess, tenant: string): Promise<void> {
+  const until = await readTombstone(access, tenant, Date.now());
+  if (until === undefined) return;
+  throw new PosternError(
+    'conflict',
+    `A tenant "${tenant}" was deleted, and tokens of it may live until ${new Date(until * 1000).toISOString()}`,
+    {
+      detail:
+        'Take another name, or wait. --force uses it now: a service that verifies by key set alone then takes a token of the former tenant for one of the new tenant.',
+    },
+  );
+}

@@ -1,0 +1,128 @@
+import { tenantDocument } from '#broker/authorization/documents.ts';
+import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
+import type { Announcements } from '#broker/credential/announcements.ts';
+import { documentFault } from '#broker/document-fault.ts';
+import { PosternError } from '#broker/error.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { readAnnouncements } from '#broker/operator/announcement.ts';
+import { readApis } from '#broker/operator/apis.ts';
+import { checkTenantId } from '#broker/operator/name.ts';
+import { readRoleId } from '#broker/operator/secret/issue.ts';
+
+/** A tenant as Vault has it. Fields as in Vault's own documents. */
+export interface TenantView {
+  tenant: string;
+  /** `incomplete`: a role without a document or the reverse, so that nothing is issued to it. */
+  state: 'active' | 'disabled' | 'incomplete';
+  /** The customer's client_id. */
+  role_id: string | null;
+  grants: { api: string; scopes: string[] }[];
+  default_api: string | null;
+  /** APIs that it serves: it may introspect every tenant's tokens for them. */
+  introspects: string[];
+  organization: string | null;
+  claims: Record<string, unknown>;
+  /** Seconds. */
+  token_ttl: number;
+  /** Seconds; 0: until revoked. */
+  secret_id_ttl: number;
+  /** 0: no limit. */
+  secret_id_num_uses: number;
+  cidrs: string[];
+  /** Worst case after anything is revoked: a token handed out just before still opens its API for so many seconds, where services verify by key set alone. */
+  lives_on: { api: string; seconds: number }[];
+  /** What is not as it should be, in words. */
+  problems: string[];
+}
+
+export type Role = Record<string, unknown>;
+/** Its role and its document. */
+export interface Found {
+  role: Role | undefined;
+  /** As stored; undefined where there is none. */
+  data: Record<string, unknown> | undefined;
+  version: number;
+}
+
+/** @throws {PosternError} not_found */
+export async function showTenant(access: VaultAccess, tenant: string): Promise<TenantView> {
+  checkTenantId(tenant);
+  const [found, announcements, apis] = await Promise.all([findTenant(access, tenant), readAnnouncements(access), readApis(access)]);
+  return viewOf(access, tenant, found, announcements, apis);
+}
+
+export async function findTenant(access: VaultAccess, tenant: string): Promise<Found> {
+  const path = `auth/${access.mounts.approle}/role/${tenant}`;
+  const [role, document] = await Promise.all([
+    access.call(`read the role of ${tenant}`, ({ client, as }) => client.read(path, as)),
+    access.call(`read the tenant ${tenant}`, ({ documents, as }) => documents.read(`tenants/${tenant}`, as)),
+  ]);
+  return { role: role?.data ?? undefined, data: document.data, version: document.version };
+}
+
+export async function viewOf(
+  access: VaultAccess,
+  tenant: string,
+  { role, data }: Found,
+  announcements: Announcements,
+  apis: ReadonlyMap<string, Api | undefined>,
+): Promise<TenantView> {
+  if (role === undefined && data === undefined) {
+    throw new PosternError('not_found', `There is no tenant "${tenant}"`, {
+      detail: 'See `postern tenant list`; make it with `postern tenant create` or Terraform.',
+    });
+  }
+  const parsed = tenantDocument.safeParse(data ?? {});
+  const document: TenantGrants = parsed.success ? parsed.data : { grants: [], introspects: [], claims: {}, disabled: false };
+  const problems: string[] = [];
+  if (role === undefined) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
+  if (data === undefined)
+    problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
+  if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
+  if (role !== undefined) problems.push(...roleProblems(access, role));
+  const roleId = role === undefined ? null : await readRoleId(access, tenant);
+  if (roleId !== null && document.client_id && document.client_id !== roleId)
+    problems.push(
+      'its document was written for another client_id, so that its credentials are refused: `postern tenant create --update` writes this one',
+    );
+  const disabled = announcements.disabled.includes(tenant) || document.disabled;
+  return {
+    tenant,
+    state: role === undefined || data === undefined || !parsed.success ? 'incomplete' : disabled ? 'disabled' : 'active',
+    role_id: roleId,
+    grants: document.grants,
+    default_api: document.default_api ?? null,
+    introspects: document.introspects,
+    organization: document.organization ?? null,
+    claims: document.claims,
+    token_ttl: numberOf(role?.['token_ttl']),
+    secret_id_ttl: numberOf(role?.['secret_id_ttl']),
+    secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
+    cidrs: strings(role?.['secret_id_bound_cidrs']),
+    lives_on: document.grants.flatMap(({ api }) => {
+      const seconds = apis.get(api)?.lifetime;
+      return seconds === undefined ? [] : { api, seconds };
+    }),
+    problems,
+  };
+}
+
+function roleProblems(access: VaultAccess, role: Role): string[] {
+  const problems: string[] = [];
+  const policy = `${access.mounts.policyPrefix}tenant`;
+  const policies = strings(role['token_policies']);
+  if (role['token_type'] !== 'batch')
+    problems.push(`its role gives ${String(role['token_type'])} tokens, which the broker refuses; it must be batch`);
+  if (policies.length !== 1 || policies[0] !== policy)
+    problems.push(`its role has the policies ${policies.join(', ') || 'none'}; it must be ${policy} alone`);
+  if (role['bind_secret_id'] === false) problems.push('its role lets in whoever knows the role_id (bind_secret_id is off)');
+  return problems;
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+}

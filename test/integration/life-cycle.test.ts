@@ -1,0 +1,309 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { revokeKeys } from '#broker/operator/key/revoke.ts';
+import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
+import { createTenant } from '#broker/operator/tenant/create.ts';
+import { deleteTenant } from '#broker/operator/tenant/delete.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts';
+import { revokeTokens } from '#broker/operator/tenant/revoke-tokens.ts';
+import { checkout } from '#tools/part/version.ts';
+import { DOORS, Stage } from './life-cycle.stage.ts';
+import type { Door, Subject } from './life-cycle.stage.ts';
+
+/*
+ * What ends, ends everywhere: events × doors, on three replicas, a real Vault and the plugin. Each cell is refused within 2 s of the
+ * event, or stands here as an exception with its bound. docs/revocation.md holds the same table.
+ */
+
+/** `shut`: gives nothing. `other`: gives another token than before. A text: an exception, and what bounds it. Left out: it isn't concerned. */
+type Cell = 'shut' | 'other' | `exception: ${string}`;
+const UNDER_WAY = 'exchange under way';
+type Column = Door | typeof UNDER_WAY;
+
+interface Event {
+  readonly tenant: string;
+  readonly subject?: Parameters<Stage['subject']>[1];
+  readonly cells: Partial<Record<Column, Cell>>;
+  /** By what the exchange that is under way was begun. */
+  readonly underWayBy?: 'secret' | 'assertion';
+  readonly happen: (stage: Stage, subject: Subject) => Promise<unknown>;
+}
+
+function without(cells: Event['cells'], ...doors: Column[]): Event['cells'] {
+  return Object.fromEntries(Object.entries(cells).filter(([door]) => !doors.includes(door as Column)));
+}
+
+const EVERYWHERE: Record<Column, 'shut'> = Object.fromEntries([...DOORS, UNDER_WAY].map((door) => [door, 'shut'])) as Record<
+  Column,
+  'shut'
+>;
+const OF_A_CREDENTIAL = {
+  'token endpoint': 'shut',
+  'token exchange, login from before': 'shut',
+  'token exchange, login from after': 'shut',
+  'introspection by the tenant': 'shut',
+  'introspection by a service': 'exception: its tenant holds the token by other credentials, too: `token revoke`',
+  'plugin, login from before': 'exception: until that login ends, `token_ttl`',
+  'plugin, login from after': 'shut',
+  'shared cache, login from before': 'exception: until that login ends, `token_ttl`',
+  [UNDER_WAY]: 'shut',
+} satisfies Event['cells'];
+const catalogChanged = (stage: Stage): Promise<unknown> =>
+  stage.house.root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [] } });
+
+const EVENTS: Readonly<Record<string, Event>> = {
+  'tenant disabled': { tenant: 'e-disabled', cells: EVERYWHERE, happen: ({ operator }, { tenant }) => disableTenant(operator, tenant) },
+  'tenant deleted': { tenant: 'e-deleted', cells: EVERYWHERE, happen: ({ operator }, { tenant }) => deleteTenant(operator, tenant) },
+  'tenant deleted and made again under its name': {
+    tenant: 'e-again',
+    cells: {
+      ...without(EVERYWHERE, 'admin API'),
+      'shared cache, login from before': 'exception: only with --force, until that login ends, `token_ttl`',
+    },
+    async happen(stage, { tenant }) {
+      await deleteTenant(stage.operator, tenant);
+      const grants = (['reports', 'orders'] as const).map((api) => ({ api, scopes: ['read'] }));
+      await expect(createTenant(stage.operator, tenant, { grants })).rejects.toMatchObject({ code: 'conflict' });
+      await createTenant(stage.operator, tenant, { grants }, { force: true });
+      // The new one has a token of its own in the shared cache.
+      const deadline = performance.now() + 2_000;
+      while (!(await stage.subject(tenant)).token.startsWith('ey') && performance.now() < deadline) await sleep(100);
+      expect((await stage.subject(tenant)).token).toMatch(/^ey/);
+    },
+  },
+  'secret_id revoked': {
+    tenant: 'e-secret',
+    cells: OF_A_CREDENTIAL,
+    happen: ({ operator }, { tenant, credential }) => revokeSecretId(operator, { tenant, accessors: [credential.accessor] }),
+  },
+  'API key revoked': {
+    tenant: 'e-key',
+    subject: { byKey: true },
+    cells: { ...OF_A_CREDENTIAL, '/verify': 'shut', 'admin API': 'shut' },
+    happen: ({ operator }, { tenant, keyId }) => revokeKeys(operator, { tenant, keys: [keyId] }),
+  },
+  'API key ended': {
+    tenant: 'e-ended',
+    subject: { byKey: true, ends: 12 },
+    cells: {
+      ...without(OF_A_CREDENTIAL, UNDER_WAY),
+      '/verify': 'shut',
+      'admin API': 'shut',
+      'plugin, login from after': 'exception: until Vault has tidied the ended secret_id away, about a minute, and that login ends',
+    },
+    happen: () => sleep(12_000),
+  },
+  'grant narrowed': {
+    tenant: 'e-narrowed',
+    cells: { ...EVERYWHERE },
+    happen: ({ operator }, { tenant }) => createTenant(operator, tenant, { grants: [], defaultApi: null }, { update: true, replace: true }),
+  },
+  'API removed (Terraform)': {
+    tenant: 'e-api',
+    subject: { quick: 'gone', slow: 'goneslow' },
+    cells: {
+      ...without(EVERYWHERE, 'plugin, login from before', 'plugin, login from after'),
+      'shared cache, login from before': "exception: until the token's end; introspection says inactive",
+    },
+    async happen(stage) {
+      for (const api of ['gone', 'goneslow']) await stage.house.root.delete(`postern/metadata/apis/${api}`);
+      await catalogChanged(stage);
+    },
+  },
+  'registered key removed (Terraform)': {
+    tenant: 'e-registered',
+    cells: { private_key_jwt: 'shut', [UNDER_WAY]: 'shut' },
+    underWayBy: 'assertion',
+    async happen(stage, { credential }) {
+      await stage.house.root.delete(`postern/metadata/assertions/${credential.client_id}`);
+      await catalogChanged(stage);
+    },
+  },
+  'token revoked by its tenant': {
+    tenant: 'e-token',
+    cells: {
+      'token endpoint': 'other',
+      private_key_jwt: 'other',
+      'token exchange, login from before': 'other',
+      'token exchange, login from after': 'other',
+      '/verify': 'other',
+      'introspection by the tenant': 'shut',
+      'introspection by a service': 'shut',
+      'shared cache, login from before': 'other',
+    },
+    happen: (stage, subject) => stage.revoke(subject),
+  },
+  'tokens revoked by an operator': {
+    tenant: 'e-tokens',
+    cells: {
+      'token endpoint': 'other',
+      private_key_jwt: 'other',
+      'token exchange, login from before': 'shut',
+      'token exchange, login from after': 'other',
+      '/verify': 'other',
+      'introspection by the tenant': 'shut',
+      'introspection by a service': 'shut',
+      'shared cache, login from before': 'other',
+    },
+    happen: ({ operator }, { tenant }) => revokeTokens(operator, tenant),
+  },
+};
+
+let stage: Stage;
+const RESTORED = ['r-disabled', 'r-secret'];
+beforeAll(async () => {
+  stage = await Stage.start([...Object.values(EVENTS).map(({ tenant }) => tenant), ...RESTORED]);
+}, 240_000);
+afterAll(() => stage?.stop());
+
+/** @returns ms after `since` from when on whoever asks gets nothing, or not this token; that answer itself may take its time */
+async function shutAfter(door: Door, subject: Subject, cell: 'shut' | 'other', since: number): Promise<number> {
+  for (;;) {
+    const begun = performance.now();
+    const given = await stage.doors[door](subject);
+    const shut = given.every((one) => (cell === 'shut' ? one === undefined : one !== subject.token));
+    if (shut) return begun - since;
+    if (performance.now() - since > 20_000) return Infinity;
+    await sleep(50);
+  }
+}
+
+describe.each(Object.entries(EVENTS))('%s', (name, event) => {
+  test('reaches every door', async () => {
+    const subject = await stage.subject(event.tenant, event.subject);
+    for (const door of DOORS) {
+      if (event.cells[door] === undefined) continue;
+      const given = await stage.doors[door](subject);
+      expect(given.length, `${door} before ${name}`).toBeGreaterThan(0);
+      expect(
+        given.filter((one) => one === undefined),
+        `${door} before ${name}`,
+      ).toEqual([]);
+    }
+    const waits = event.cells[UNDER_WAY] === 'shut';
+    if (waits) stage.house.auth0.faults.set({ kind: 'delay', milliseconds: 3_500 }, { endpoint: 'token' });
+    const underWay = waits ? stage.underWay(subject, event.underWayBy ?? 'secret') : undefined;
+    if (waits) await sleep(500);
+    const happening = event.happen(stage, subject);
+    // A tenant that is stopped is announced first, and waited for: its event is over when the call returns.
+    await happening;
+    const since = performance.now();
+    const measured = await Promise.all(
+      DOORS.flatMap((door) => {
+        const cell = event.cells[door];
+        return cell === 'shut' || cell === 'other'
+          ? [shutAfter(door, subject, cell, since).then((ms) => [door, Math.round(ms)] as const)]
+          : [];
+      }),
+    );
+    console.log(`${name}: ${measured.map(([door, ms]) => `${door} ${ms} ms`).join(', ')}`);
+    expect(measured.filter(([, ms]) => ms > 2_000)).toEqual([]);
+    if (underWay !== undefined) expect(await underWay, `${UNDER_WAY}: ${name}`).toEqual([undefined, undefined, undefined]);
+    stage.house.auth0.faults.clear();
+    // Shut for good.
+    for (const [door] of measured)
+      expect(await shutAfter(door, subject, event.cells[door] as 'shut' | 'other', performance.now()), door).toBeLessThan(1_000);
+  }, 90_000);
+});
+
+test('a tenant that is enabled again goes on at every door within 2 s', async () => {
+  const subject = await stage.subject('r-disabled');
+  await stage.doors['plugin, login from before'](subject);
+  await disableTenant(stage.operator, subject.tenant);
+  await enableTenant(stage.operator, subject.tenant);
+  const since = performance.now();
+  for (const door of DOORS) {
+    for (;;) {
+      const given = await stage.doors[door](subject);
+      if (given.length > 0 && given.every((one) => one !== undefined)) break;
+      if (performance.now() - since > 2_000)
+        expect.fail(`${door} gives nothing ${Math.round(performance.now() - since)} ms after tenant enable`);
+      await sleep(20);
+    }
+  }
+});
+
+test('Vault restored from a snapshot: what the replicas know as ended stays ended, they say it, and a later announcement counts', async () => {
+  const { house, operator, replicas } = stage;
+  const subjects = [await stage.subject('r-disabled'), await stage.subject('r-secret')] as const;
+  const snapshot = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot`, {
+    headers: { 'X-Vault-Token': house.vault.rootToken },
+  });
+  const taken = Buffer.from(await snapshot.arrayBuffer());
+  await disableTenant(operator, 'r-disabled');
+  await revokeSecretId(operator, { tenant: 'r-secret', accessors: [subjects[1].credential.accessor] });
+  await sleep(2_000);
+  const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, {
+    method: 'POST',
+    headers: { 'X-Vault-Token': house.vault.rootToken },
+    body: taken,
+  });
+  expect(restored.status).toBe(204);
+  const since = performance.now();
+  const doors = [
+    'token endpoint',
+    'token exchange, login from before',
+    'token exchange, login from after',
+    'introspection by the tenant',
+  ] as const;
+  let tries = 0;
+  while (performance.now() - since < 6_000) {
+    for (const door of doors)
+      for (const subject of subjects) {
+        expect(
+          (await stage.doors[door](subject)).filter((one) => one !== undefined),
+          `${door} of ${subject.tenant} after the restore`,
+        ).toEqual([]);
+        tries++;
+      }
+    await sleep(200);
+  }
+  console.log(`Vault restored: ${tries} tries on three replicas, 0 let through`);
+  for (const { issuer } of replicas) {
+    const ready = await fetch(new URL('readyz', issuer));
+    expect(ready.status).toBe(200);
+    expect(((await ready.json()) as { warnings: string[] }).warnings[0]).toContain('restored');
+  }
+  // Numbers are used again: an announcement on the restored state reaches everybody all the same.
+  const other = await stage.subject('e-token').catch(() => undefined);
+  expect(other).toBeDefined();
+  await disableTenant(operator, 'e-token');
+  expect(await shutAfter('token endpoint', other!, 'shut', performance.now())).toBeLessThan(2_000);
+  await enableTenant(operator, 'r-disabled');
+  const again = performance.now();
+  while ((await stage.doors['token endpoint'](subjects[0])).includes(undefined) && performance.now() - again < 5_000) await sleep(50);
+  expect(performance.now() - again).toBeLessThan(2_000);
+}, 120_000);
+
+test('docs/revocation.md holds this table', async () => {
+  const text = await readFile(join(checkout, 'docs/revocation.md'), 'utf8');
+  const table = tableOf(EVENTS);
+  const inDocs = /<!-- events and doors -->\n([\s\S]*?)\n<!-- end -->/.exec(text)?.[1];
+  if (inDocs !== table) console.log(table);
+  expect(inDocs).toBe(table);
+});
+
+/** One row an event; what doesn't fit into a cell stands below. */
+function tableOf(events: Readonly<Record<string, Event>>): string {
+  const columns = [...DOORS, UNDER_WAY] as const;
+  const notes: string[] = [];
+  const textOf = (cell: Cell | undefined): string => {
+    if (cell === undefined) return '–';
+    if (cell === 'shut') return '≤ 2 s';
+    if (cell === 'other') return '≤ 2 s, another token';
+    const note = cell.replace('exception: ', '');
+    if (!notes.includes(note)) notes.push(note);
+    return `(${notes.indexOf(note) + 1})`;
+  };
+  const names = Object.keys(events);
+  const rows = columns.map((door) => `| ${door} | ${names.map((name) => textOf(events[name]!.cells[door])).join(' | ')} |`);
+  return [
+    `| door | ${names.join(' | ')} |`,
+    `| --- | ${names.map(() => '---').join(' | ')} |`,
+    ...rows,
+    '',
+    ...notes.map((note, at) => `${at + 1}. ${note}`),
+  ].join('\n');
+}
