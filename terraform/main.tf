@@ -47,7 +47,22 @@ module "tenant" {
   apis   = module.vault.apis
   mounts = module.vault.mounts
   policy = module.vault.policies.tenant
+  plugin = module.vault.plugin
 
   workload_policy = module.vault.policies.workload
   issuer          = var.issuer
+}
+
+# Tells every broker, within a second, that APIs, tenants or registered keys changed, and who is disabled. Written after everything else,
+# so that what brokers then read is what was applied.
+resource "vault_generic_secret" "catalog" {
+  path                = "${module.vault.mounts.kv}/state/catalog"
+  delete_all_versions = true
+
+  data_json = jsonencode({
+    digest   = sha256(jsonencode({ apis = module.vault.apis, tenants = { for id, tenant in module.tenant : id => tenant.digest } }))
+    disabled = sort([for id, tenant in var.tenants : id if coalesce(tenant.disabled, false)])
+  })
+
+  depends_on = [module.vault, module.tenant]
 }

@@ -25,7 +25,8 @@ variable "tenants" {
     `vault_cidrs` limits where the Vault tokens of its logins may be used from: with the brokers' addresses, who logs in at Vault itself with
     its credential can do nothing there (not with POSTERN_FORWARD_CLIENT_ADDRESS, where brokers use them in the client's name).
     `token_ttl` is the life of the Vault token behind one login; `secret_id_ttl` 0 means until revoked; both in seconds.
-    `disabled` is for a tenant that is to stay off; the CLI's `tenant disable` works at once and is kept in a
+    `cidrs` and `vault_cidrs` may be spelled in any way, single addresses included; Vault gets them in canonical form.
+    `disabled` is for a tenant that is to stay off, at every door within 2 s of an apply; the CLI's `tenant disable` is kept in a
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
@@ -116,10 +117,13 @@ variable "plugin" {
     The secrets plugin: null leaves it alone. `version` and `sha256` are those that `make plugin` printed; `command` is the name of
     its file in the plugin directory of every node, postern-auth0-VERSION unless told. It is mounted at mounts.plugin; another
     version upgrades the mount in place. Terraform doesn't copy the file, and can't see whether it runs: put it there first.
+    Its `apis` and `roles` are written from the variables `apis` (source auth0) and `tenants`, so that both doors know the same. With
+    neither `version` nor `sha256` ({}) they are all that is written: the plugin is mounted there by other means. Its `config` holds
+    secrets and is written apart (docs/plugin.md).
   EOT
   type = object({
-    version = string
-    sha256  = string
+    version = optional(string)
+    sha256  = optional(string)
     command = optional(string)
   })
   default = null

@@ -23,7 +23,24 @@ beforeAll(async () => {
 }, 240_000);
 afterAll(() => stage?.stop());
 
-function terraform(version: keyof typeof versions | undefined, mounts: Record<string, string> = {}): TerraformOptions {
+const grant = { api: 'orders', scopes: ['read:orders'] };
+/** Of the two doors one list: the API that Vault signs for isn't the plugin's. */
+const catalogue = {
+  apis: {
+    orders: { audience: 'https://orders.example.com', source: 'auth0', scopes: ['write:orders', 'read:orders'] },
+    reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports'] },
+  },
+  tenants: {
+    acme: { grants: [grant, { api: 'reports', scopes: ['read:reports'] }], default_api: 'reports' },
+    globex: { grants: [grant], default_api: 'orders', claims: { 'https://postern.dev/plan': 'gold' }, disabled: true },
+  },
+};
+
+function terraform(
+  version: keyof typeof versions | undefined,
+  mounts: Record<string, string> = {},
+  more: Record<string, unknown> = {},
+): TerraformOptions {
   const { vault } = stage;
   const plugin =
     version === undefined ? {} : { plugin: { version: versions[version].version, sha256: versions[version].executable.sha256 } };
@@ -31,7 +48,7 @@ function terraform(version: keyof typeof versions | undefined, mounts: Record<st
     vaultAddress: vault.address,
     vaultToken: vault.rootToken,
     stateDirectory: join(vault.folder, 'terraform'),
-    variables: { ...plugin, mounts },
+    variables: { ...plugin, mounts, ...more },
   };
 }
 
@@ -93,6 +110,40 @@ test('and back to the version before', async () => {
   });
   await stage.token('acme');
 });
+
+test("the plugin's APIs and roles come from the same variables as the brokers' documents, and a second plan has nothing to do", async () => {
+  const { outputs } = await applyTerraform(terraform('first', {}, catalogue));
+  const { acme, globex } = outputs['tenants'] as Record<string, { role_id: string }>;
+  const read = async (path: string) => (await stage.vault.root('GET', `auth0/${path}`))['data'] as unknown;
+  expect(await read('apis/orders')).toEqual({
+    audience: 'https://orders.example.com',
+    source: 'auth0',
+    scopes: ['read:orders', 'write:orders'],
+  });
+  expect((await stage.vault.call('GET', 'auth0/apis/reports')).status).toBe(404);
+  expect(await read('roles/acme')).toMatchObject({ client_id: acme?.role_id, grants: [grant], default_api: null, disabled: false });
+  expect(await read('roles/globex')).toMatchObject({
+    client_id: globex?.role_id,
+    grants: [grant],
+    default_api: 'orders',
+    claims: { 'https://postern.dev/plan': 'gold' },
+    disabled: true,
+  });
+  const plan = await planTerraform(terraform('first', {}, catalogue));
+  expect(plan.changes, plan.text).toBe(false);
+
+  // By hand, and seen.
+  await stage.vault.root('POST', 'auth0/roles/globex', { disabled: false });
+  await stage.vault.root('POST', 'auth0/apis/orders', { scopes: [...catalogue.apis.orders.scopes, 'delete:orders'] });
+  const drifted = await planTerraform(terraform('first', {}, catalogue));
+  for (const address of ['module.tenant["globex"].vault_generic_endpoint.plugin_role', 'vault_generic_endpoint.plugin_api["orders"]'])
+    expect(drifted.text).toContain(address);
+
+  const { acme: only } = catalogue.tenants;
+  await applyTerraform(terraform('first', {}, { ...catalogue, tenants: { acme: only } }));
+  expect((await stage.vault.call('GET', 'auth0/roles/globex')).status).toBe(404);
+  expect(await read('roles/acme')).toMatchObject({ disabled: false });
+}, 240_000);
 
 test('destroy takes the mount, its storage and its process away', async () => {
   await destroyTerraform(terraform('first'));

@@ -52,8 +52,9 @@ test.each<[string, Record<string, unknown>, string[]]>([
         organized: { organization: 'acme' },
         claiming: { claims: { plan: 'gold' } },
         binding: { claims: { 'https://postern.dev/tenant': 'globex' } },
-        bound: { cidrs: ['10.0.0.0'] },
-        fenced: { vault_cidrs: ['10.0.0.0'] },
+        bound: { cidrs: ['10.0.0.0/33'] },
+        octal: { cidrs: ['010.0.0.0/8'] },
+        fenced: { vault_cidrs: ['10.0.0'] },
         short: { token_ttl: 5 },
         long: { token_ttl: 86_400 },
         split: { token_ttl: 60.5 },
@@ -126,6 +127,30 @@ test.each<[string, Record<string, unknown>, string[]]>([
       `An API's dialect is access_token, access_token_authz, rfc9068_profile or rfc9068_profile_authz`,
     ],
   ],
+  ...[
+    'https://acme.eu.auth0.com/api/v2/',
+    'HTTPS://ACME.EU.AUTH0.COM/API/V2/',
+    'https://acme.eu.auth0.com:443/api/v2/',
+    'https:acme.eu.auth0.com/api/v2/',
+    'https://LOGIN.example.com:8443/api/v2',
+    'urn:auth0-authz-api',
+  ].map((audience): [string, Record<string, unknown>, string[]] => [
+    `the Management API as ${audience}`,
+    { apis: { management: { audience, source: 'auth0' } } },
+    [`An API's audience can't be that of Auth0's Management API`],
+  ]),
+  ...[
+    'https://acme.eu.auth0.com/%61pi/v2/',
+    'https://login.example.com//api/v2/',
+    'https://login.example.com/x/../api/v2/',
+    'https://user@login.example.com/x',
+    'https:\\\\login.example.com\\api\\v2',
+    'https://acme.eu.\uFF41uth0.com/',
+  ].map((audience): [string, Record<string, unknown>, string[]] => [
+    `the spelling ${audience}`,
+    { apis: { management: { audience, source: 'auth0' } } },
+    [`An API's audience is written in printable ASCII`],
+  ]),
   [
     'mounts and settings',
     {
@@ -155,6 +180,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
       "plugin.command is the name of a file that lies directly in Vault's plugin directory",
     ],
   ],
+  ['half a plugin', { plugin: { version: 'v0.1.0' } }, ['plugin has both version and sha256, or neither']],
   [
     'a cache that forgets too soon',
     { cached_token_retention: 100 },
@@ -192,6 +218,18 @@ test.each<[string, Record<string, unknown>, string[]]>([
 ])('%s: each fault is named', async (_, variables, messages) => {
   const text = await refusal(variables);
   for (const message of messages) expect(text).toContain(message);
+});
+
+test('audiences that only look like it are good', async () => {
+  const audiences = [
+    'https://orders.example.com',
+    'https://orders.example.com/api/v2/orders',
+    'https://orders.example.com:8443/a/b/',
+    'https://auth0.example.com/orders?next=//x',
+    'urn:example:orders',
+  ];
+  const some = Object.fromEntries(audiences.map((audience, at) => [`api-${at}`, { audience, source: 'auth0' }]));
+  expect((await plan({ apis: some })).changes).toBe(true);
 });
 
 const examples = new URL('../../terraform/examples/', import.meta.url);

@@ -1,7 +1,9 @@
 # private_key_jwt (RFC 7523): the tenant proves itself by its own key. The broker verifies an assertion by the registered keys,
 # and Vault by the same keys on a mount for this tenant alone, so that the broker can't become a tenant on its own say-so.
 locals {
-  assertion_cidrs = [for cidr in concat(var.tenant.cidrs, var.tenant.vault_cidrs) : local.token_cidr[cidr]]
+  assertion_cidrs = distinct([
+    for cidr in concat(local.cidrs, local.vault_cidrs) : replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")
+  ])
 
   # The block alone, with LF (RFC 7468): Vault and each plan would find differences in what stands around it.
   assertion_keys = [for key in var.tenant.assertion_keys : {
@@ -65,17 +67,33 @@ resource "vault_jwt_auth_backend_role" "assertion" {
   token_max_ttl           = var.tenant.token_ttl
   token_no_default_policy = true
 
-  # Where the tenant's secrets are good, and its Vault tokens. Vault has one list here for the login and for the token after it.
-  token_bound_cidrs = length(local.assertion_cidrs) == 0 ? null : local.assertion_cidrs
-
   depends_on = [vault_generic_endpoint.assertion_config]
 
   lifecycle {
+    # Written below.
+    ignore_changes = [token_bound_cidrs]
+
     precondition {
       condition     = length(var.tenant.cidrs) == 0 || length(var.tenant.vault_cidrs) == 0
       error_message = "Tenant ${var.tenant.id} has assertion_keys, so it can have cidrs or vault_cidrs, not both: Vault knows one list for assertions."
     }
   }
+}
+
+# Where the tenant's secrets are good, and its Vault tokens: Vault has one list here for the login and for the token after it.
+# Apart from the role for the same reason as the AppRole's.
+resource "vault_generic_endpoint" "assertion_cidrs" {
+  for_each = local.asserts
+
+  path                 = "auth/${vault_auth_backend.assertion[each.key].path}/role/${vault_jwt_auth_backend_role.assertion[each.key].role_name}"
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    # Left out, it would become `oidc`.
+    role_type         = "jwt"
+    token_bound_cidrs = local.assertion_cidrs
+  })
 }
 
 resource "vault_identity_entity" "assertion" {
@@ -111,5 +129,5 @@ resource "vault_generic_secret" "assertion" {
     keys   = each.value
   })
 
-  depends_on = [vault_jwt_auth_backend_role.assertion, vault_identity_entity_alias.assertion]
+  depends_on = [vault_generic_endpoint.assertion_cidrs, vault_identity_entity_alias.assertion]
 }

@@ -1,6 +1,13 @@
 locals {
-  # Of a token's blocks Vault tells one of a single address without its length; written with it, each plan would find a difference.
-  token_cidr = { for cidr in distinct(concat(var.tenant.cidrs, var.tenant.vault_cidrs)) : cidr => replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "") }
+  # Canonical (RFC 5952, no bits beyond the prefix): Vault mangles some spellings of IPv6, and each plan would find a difference.
+  cidr = {
+    for cidr in distinct(concat(var.tenant.cidrs, var.tenant.vault_cidrs)) :
+    cidr => try(cidrsubnet(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0, 0), cidr)
+  }
+  cidrs = distinct([for cidr in var.tenant.cidrs : local.cidr[cidr]])
+
+  # Of a token's blocks Vault tells one of a single address without its length.
+  vault_cidrs = distinct([for cidr in var.tenant.vault_cidrs : replace(replace(local.cidr[cidr], "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")])
 
   granted_apis_unknown = [for grant in var.tenant.grants : grant.api if !contains(keys(var.apis), grant.api)]
 
@@ -9,6 +16,19 @@ locals {
       for scope in grant.scopes : "${scope} on ${grant.api}" if !contains(try(var.apis[grant.api].scopes, []), scope)
     ] if contains(keys(var.apis), grant.api)
   ])
+}
+
+locals {
+  document = {
+    # Whose document this is: a credential with another role_id is that of a former tenant of this name.
+    client_id    = vault_approle_auth_backend_role.tenant.role_id
+    grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]
+    default_api  = var.tenant.default_api
+    introspects  = sort(distinct(var.tenant.introspects))
+    organization = var.tenant.organization
+    claims       = var.tenant.claims
+    disabled     = var.tenant.disabled
+  }
 }
 
 # The tenant's identity. No secret_id is made here: it would lie in the state. `postern secret issue` makes them.
@@ -22,11 +42,25 @@ resource "vault_approle_auth_backend_role" "tenant" {
   token_max_ttl           = var.tenant.token_ttl
   token_policies          = [var.policy]
   token_no_default_policy = true
-  token_bound_cidrs       = length(var.tenant.vault_cidrs) == 0 ? null : [for cidr in var.tenant.vault_cidrs : local.token_cidr[cidr]]
 
   secret_id_ttl         = var.tenant.secret_id_ttl
   secret_id_num_uses    = var.tenant.secret_id_num_uses
-  secret_id_bound_cidrs = length(var.tenant.cidrs) == 0 ? null : var.tenant.cidrs
+  secret_id_bound_cidrs = length(local.cidrs) == 0 ? null : local.cidrs
+
+  # Written below.
+  lifecycle {
+    ignore_changes = [token_bound_cidrs]
+  }
+}
+
+# Where its Vault tokens may be used from. Not an argument of the role: of single addresses, older providers can't take the form with
+# a length without finding a difference at each plan, and newer ones warn of the form without.
+resource "vault_generic_endpoint" "token_bound_cidrs" {
+  path                 = "auth/${var.mounts.approle}/role/${vault_approle_auth_backend_role.tenant.role_name}/token-bound-cidrs"
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({ token_bound_cidrs = local.vault_cidrs })
 }
 
 # What the tenant may ask for. The broker reads it with the tenant's own token.
@@ -34,14 +68,7 @@ resource "vault_generic_secret" "tenant" {
   path                = "${var.mounts.kv}/tenants/${var.tenant.id}"
   delete_all_versions = true
 
-  data_json = jsonencode({
-    grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]
-    default_api  = var.tenant.default_api
-    introspects  = sort(distinct(var.tenant.introspects))
-    organization = var.tenant.organization
-    claims       = var.tenant.claims
-    disabled     = var.tenant.disabled
-  })
+  data_json = jsonencode(local.document)
 
   lifecycle {
     precondition {

@@ -57,13 +57,17 @@ variable "tenant" {
   }
 
   validation {
-    condition     = alltrue([for cidr in var.tenant.cidrs : can(cidrhost(cidr, 0))])
-    error_message = "Tenant ${var.tenant.id}: cidrs are blocks of addresses, such as 203.0.113.0/24."
+    condition = alltrue([
+      for cidr in var.tenant.cidrs : can(cidrhost(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0)) && !can(regex("(^|[.:/])0[0-9]+([./]|$)", cidr))
+    ])
+    error_message = "Tenant ${var.tenant.id}: cidrs are blocks of addresses, such as 203.0.113.0/24 or 2001:db8::/32, or single addresses."
   }
 
   validation {
-    condition     = alltrue([for cidr in var.tenant.vault_cidrs : can(cidrhost(cidr, 0))])
-    error_message = "Tenant ${var.tenant.id}: vault_cidrs are blocks of addresses, such as 10.20.0.0/16."
+    condition = alltrue([
+      for cidr in var.tenant.vault_cidrs : can(cidrhost(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0)) && !can(regex("(^|[.:/])0[0-9]+([./]|$)", cidr))
+    ])
+    error_message = "Tenant ${var.tenant.id}: vault_cidrs are blocks of addresses, such as 10.20.0.0/16 or 2001:db8::/32, or single addresses."
   }
 
   # A batch token can't be revoked, so it must end soon by itself.
@@ -122,8 +126,14 @@ variable "tenant" {
 
 variable "apis" {
   description = "The APIs that there are, by name, with their scopes: module vault's output `apis`."
-  type        = map(object({ scopes = list(string) }))
+  type        = map(object({ scopes = list(string), source = optional(string) }))
   nullable    = false
+}
+
+variable "plugin" {
+  description = "Path of the secrets plugin's mount, where it gets a role for the tenant: module vault's output `plugin`. null: it gets none."
+  type        = string
+  default     = null
 }
 
 variable "mounts" {

@@ -1,6 +1,11 @@
 locals {
   policy_prefix = "postern-"
 
+  # Canonical, as module tenant has it: Vault mangles some spellings of IPv6.
+  broker_cidrs = distinct([
+    for cidr in var.broker.cidrs : try(cidrsubnet(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0, 0), cidr)
+  ])
+
   # Auth0's own default is a day; a token that Postern signs can be as short as its API likes, for it costs no quota.
   apis = {
     for name, api in var.apis : name => merge(api, {
@@ -37,7 +42,8 @@ resource "vault_auth_backend" "approle" {
 # - Lockout off: with it, whoever knows a role_id can lock a customer out for 15 minutes by five wrong secret_ids. The broker
 #   throttles wrong credentials instead.
 # - token_type batch: Vault then gives no service token on this mount, whatever a role says.
-# - The longest TTL also caps a secret_id's life, silently; Vault's own default would end every one after 32 days.
+# - The longest TTL also cuts a secret_id's life short, silently: Vault's own default would end every one after 32 days. So it is a
+#   year here, and the lives of tokens are limited by the operators' policy, which names them, and by brokers, which refuse others.
 # Vault answers this endpoint with other fields than it takes, so it isn't read back; `postern doctor` checks it.
 resource "vault_generic_endpoint" "approle_tune" {
   path                 = "sys/auth/${vault_auth_backend.approle.path}/tune"
@@ -100,15 +106,15 @@ resource "vault_approle_auth_backend_role" "broker" {
 
   secret_id_ttl         = var.broker.secret_id_ttl
   secret_id_num_uses    = var.broker.secret_id_num_uses
-  secret_id_bound_cidrs = length(var.broker.cidrs) == 0 ? null : var.broker.cidrs
+  secret_id_bound_cidrs = length(local.broker_cidrs) == 0 ? null : local.broker_cidrs
 
   depends_on = [vault_generic_endpoint.broker_tune]
 }
 
 # --- documents
 
-# apis/<api>, tenants/<tenant>, upstream/auth0, state/epoch. The last two aren't Terraform's: one is secret, the other
-# must survive an apply.
+# apis/<api>, tenants/<tenant>, assertions/<client_id>, upstream/auth0, state/. Of state/ only the catalog is Terraform's: the rest must
+# survive an apply. upstream/auth0 is secret.
 resource "vault_mount" "kv" {
   path        = var.mounts.kv
   type        = "kv"

@@ -29,3 +29,9 @@ output "apis" {
   description = "The APIs with their defaults filled in."
   value       = local.apis
 }
+
+output "plugin" {
+  description = "Path of the secrets plugin's mount, once its APIs are there; null where Terraform writes nothing to it."
+  value       = var.plugin == null ? null : var.mounts.plugin
+  depends_on  = [vault_generic_endpoint.plugin_api]
+}

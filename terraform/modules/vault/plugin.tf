@@ -2,13 +2,16 @@
 
 locals {
   plugin_name = "postern-auth0"
+
+  # Not where it is mounted by other means.
+  installs_plugin = try(var.plugin.version, null) != null
 }
 
 # Each version has an entry of its own, so that the one before is still there to go back to. Vault can read or remove an entry
 # only by its version in the query, which this resource can't send: it isn't read back, and entries outlive a destroy. They
 # do nothing; `vault plugin deregister -version=VERSION secret postern-auth0` removes one.
 resource "vault_generic_endpoint" "plugin_version" {
-  count = var.plugin == null ? 0 : 1
+  count = local.installs_plugin ? 1 : 0
 
   path                 = "sys/plugins/catalog/secret/${local.plugin_name}"
   disable_read         = true
@@ -27,7 +30,7 @@ resource "vault_generic_endpoint" "plugin_version" {
 }
 
 resource "vault_mount" "plugin" {
-  count = var.plugin == null ? 0 : 1
+  count = local.installs_plugin ? 1 : 0
 
   path        = var.mounts.plugin
   type        = local.plugin_name
@@ -39,7 +42,7 @@ resource "vault_mount" "plugin" {
 
 # Read back, so that an upgrade by hand is seen.
 resource "vault_generic_endpoint" "plugin_pin" {
-  count = var.plugin == null ? 0 : 1
+  count = local.installs_plugin ? 1 : 0
 
   path                 = "sys/mounts/${vault_mount.plugin[0].path}/tune"
   disable_delete       = true
@@ -55,7 +58,7 @@ resource "vault_generic_endpoint" "plugin_pin" {
 
 # A mount goes on with what it started until it is reloaded; its storage stays.
 resource "vault_generic_endpoint" "plugin_reload" {
-  count = var.plugin == null ? 0 : 1
+  count = local.installs_plugin ? 1 : 0
 
   path                 = "sys/plugins/reload/backend"
   disable_read         = true
@@ -69,4 +72,21 @@ resource "vault_generic_endpoint" "plugin_reload" {
   lifecycle {
     replace_triggered_by = [vault_generic_endpoint.plugin_pin]
   }
+}
+
+# What roles can grant. Only Terraform writes it: an operator who made an API could have tokens for whatever Auth0 grants to the shared
+# application.
+resource "vault_generic_endpoint" "plugin_api" {
+  for_each = var.plugin == null ? {} : { for name, api in local.apis : name => api if api.source == "auth0" }
+
+  path                 = "${var.mounts.plugin}/apis/${each.key}"
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    audience = each.value.audience
+    scopes   = each.value.scopes
+    source   = each.value.source
+  })
+
+  depends_on = [vault_generic_endpoint.plugin_reload]
 }

@@ -19,6 +19,22 @@ variable "apis" {
     error_message = "An API's audience is an absolute URI without spaces or fragment, such as https://orders.example.com. Given: ${join(", ", values(var.apis)[*].audience)}."
   }
 
+  # Spelled in one way only, so that the next check can't be passed by another spelling.
+  validation {
+    condition = alltrue([
+      for api in values(var.apis) : can(regex("^[!-~]+$", api.audience)) && !can(regex("[\\\\]|^[^?]*(%|[^:/]//|:///|/[.]{1,2}(/|$)|^[^/]*//[^/]*@)", api.audience))
+    ])
+    error_message = "An API's audience is written in printable ASCII, without percent-encoding, backslash, user name, empty or dot segments in its address. Given: ${join(", ", values(var.apis)[*].audience)}."
+  }
+
+  # A token for one of these would administer the Auth0 tenant. Any host with that path may be a custom domain of it.
+  validation {
+    condition = alltrue([
+      for api in values(var.apis) : !can(regex("^[a-z][a-z0-9+.-]*:/*([^/?#]*[.])?auth0(app)?[.]com[.]?(:[0-9]*)?([/?#]|$)|^[a-z][a-z0-9+.-]*:/*[^/?#]*/api/v2/?([?#;]|$)|^urn:auth0", lower(api.audience)))
+    ])
+    error_message = "An API's audience can't be that of Auth0's Management API: any host of auth0.com, or the path /api/v2 on any host. Given: ${join(", ", values(var.apis)[*].audience)}."
+  }
+
   validation {
     condition     = length(distinct(values(var.apis)[*].audience)) == length(var.apis)
     error_message = "Two APIs have the same audience. A token is asked for by its audience, so each needs its own."
@@ -129,26 +145,33 @@ variable "broker" {
   }
 
   validation {
-    condition     = alltrue([for cidr in var.broker.cidrs : can(cidrhost(cidr, 0))])
-    error_message = "The broker's cidrs are blocks of addresses, such as 10.0.0.0/8."
+    condition = alltrue([
+      for cidr in var.broker.cidrs : can(cidrhost(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0)) && !can(regex("(^|[.:/])0[0-9]+([./]|$)", cidr))
+    ])
+    error_message = "The broker's cidrs are blocks of addresses, such as 10.0.0.0/8, or single addresses."
   }
 }
 
 variable "plugin" {
-  description = "The secrets plugin, as `make plugin` printed it; null: it isn't managed here."
+  description = "The secrets plugin, as `make plugin` printed it; {}: only its APIs and roles are managed here; null: nothing of it."
   type = object({
-    version = string
-    sha256  = string
+    version = optional(string)
+    sha256  = optional(string)
     command = optional(string)
   })
 
   validation {
-    condition     = var.plugin == null ? true : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$", var.plugin.version))
+    condition     = var.plugin == null ? true : (var.plugin.version == null) == (var.plugin.sha256 == null)
+    error_message = "plugin has both version and sha256, or neither."
+  }
+
+  validation {
+    condition     = try(var.plugin.version, null) == null ? true : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?$", var.plugin.version))
     error_message = "plugin.version is a version such as v0.1.0."
   }
 
   validation {
-    condition     = var.plugin == null ? true : can(regex("^[0-9a-f]{64}$", var.plugin.sha256))
+    condition     = try(var.plugin.sha256, null) == null ? true : can(regex("^[0-9a-f]{64}$", var.plugin.sha256))
     error_message = "plugin.sha256 is 64 hexadecimal digits, as `make plugin` and sha256sum print them."
   }
 

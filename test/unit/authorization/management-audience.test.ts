@@ -36,6 +36,8 @@ test.each([
   'https://acme.eu.auth0.com/api/v2/',
   'https://acme.eu.auth0.com/api/\u200Bv2/',
   'https://acme.eu.auth0.com/ápi/v2/',
+  'https://acme.eu.\uFF41uth0.com/api/v2/',
+  'https\uFF1A//acme.eu.auth0\uFF0Ecom\uFF0F\uFF41pi/v2/',
   ' https://acme.eu.auth0.com/api/v2/ ',
   'https://acme.eu.auth0.com/api/v2/\n',
   // Another API of Auth0's own.
