@@ -130,7 +130,12 @@ export const http: Mutants = {
       '',
       'a token goes out of which the audit knows nothing',
     ],
-    ['refusal-unaudited', 'options.audit.write(refused(attempt(), error));', '', 'guesses are in no audit'],
+    [
+      'refusal-unaudited',
+      "options.audit.write(refused(attempt(), error), strangerOf(grant?.door ?? 'token', run.trace, error));",
+      '',
+      'guesses are in no audit',
+    ],
   ],
   'broker/http/token-exchange-grant.ts': [
     [

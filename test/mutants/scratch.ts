@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -35,10 +35,15 @@ export class Scratch {
     }
     writeFileSync(path, mutated);
     try {
-      // The room's own tests first: they notice most, soonest.
+      // The file's own test first, then its room's, then all that import it: the nearest notice most, and soonest.
       const room = file.replace(/^broker\//, 'test/unit/').replace(/\/(path\/)?[^/]+$/, '/');
-      const near = await this.#test(['run', room, '--passWithNoTests']);
-      return near.what === 'survived' ? await this.#test(['related', file, '--run']) : near;
+      const own = `${room}${basename(file, '.ts')}.test.ts`;
+      let verdict: Verdict = { what: 'survived', by: '' };
+      for (const args of [...(existsSync(join(this.#root, own)) ? [['run', own]] : []), ['run', room], ['related', file, '--run']]) {
+        verdict = await this.#test([...args, '--passWithNoTests']);
+        if (verdict.what !== 'survived') break;
+      }
+      return verdict;
     } finally {
       writeFileSync(path, source);
     }

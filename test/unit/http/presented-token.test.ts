@@ -67,7 +67,7 @@ async function stage(outcome: { introspect?: Introspection['run']; revoke?: With
     });
     return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() };
   };
-  return { introspect, revoke, send, lines, events: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
+  return { introspect, revoke, send, generations, lines, events: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 
 const form = (parameters: Record<string, string>) => new URLSearchParams(parameters).toString();
@@ -106,6 +106,18 @@ describe('an authenticated client', () => {
         JWT,
         expect.anything(),
       );
+  });
+
+  test('is decided again when its tenant changed meanwhile, and the audit has the last decision alone', async () => {
+    const s = await stage();
+    s.introspect.mockImplementationOnce(async (identity) => {
+      s.generations.changed(identity.tenant);
+      return TOKEN;
+    });
+    s.introspect.mockImplementationOnce(async () => 'disabled');
+    expect(await s.send('/oauth/introspect', form(good))).toMatchObject({ status: 200, body: '{"active":false}' });
+    expect(s.introspect).toHaveBeenCalledTimes(2);
+    expect(s.events()).toMatchObject([{ outcome: 'disabled' }]);
   });
 
   test('is told the same bytes of all that is not active, and of all that was to be revoked', async () => {

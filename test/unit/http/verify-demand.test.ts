@@ -31,6 +31,16 @@ describe('what a gateway demands is read from', () => {
     expect(read(target)).toEqual(expected);
   });
 
+  test('each text for itself, though one begins as another', () => {
+    const demands = new Demands();
+    const scopesOf = (target: string) => demands.of(target).scopes;
+    expect(scopesOf('/verify?audience=a')).toEqual([]);
+    expect(scopesOf('/verify?audience=a&scope=x')).toEqual(['x']);
+    expect(scopesOf('/verify?audience=a&scope=y')).toEqual(['y']);
+    expect(scopesOf('/verify/audience/a/-/')).toEqual([]);
+    expect(scopesOf('/verify/audience/a/scope/x/-/')).toEqual(['x']);
+  });
+
   test('asks for no scope of the token: one token a tenant and API serves every route', () => {
     expect(new Demands().of('/verify?audience=a&scope=x').request).toEqual({ audience: 'a', scope: undefined, organization: undefined });
   });

@@ -218,6 +218,7 @@ describe('RFC 6750 §3', () => {
 
   test.each<[ErrorCode, number, string]>([
     ['invalid_client', 401, 'invalid_token'],
+    ['invalid_grant', 401, 'invalid_token'],
     ['access_denied', 403, 'insufficient_scope'],
     ['unauthorized_client', 403, 'insufficient_scope'],
     ['invalid_scope', 403, 'insufficient_scope'],
