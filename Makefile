@@ -43,7 +43,7 @@ lint: linters ## Check style, format, the import law, types and the form of Terr
 linters: $(READY)
 	@node_modules/.bin/oxlint --deny-warnings
 	@node_modules/.bin/oxfmt --check
-	@node_modules/.bin/tsc --noEmit
+	@node_modules/typescript/bin/tsc --noEmit
 	@$(NODE) tools/law/main.ts
 	@$(NODE) tools/terraformfmt.ts
 
