@@ -7,7 +7,7 @@ import { watchInterrupt } from './interrupt.ts';
 /** A command that was interrupted gets so long to leave things in order, ms: a revocation is announced first. */
 const GRACE_MS = 15_000;
 
-// `postern tenant list | head -1` closes our output early, which is no fault.
+// `postern tenant list | head -1` closes our output early, which is not a fault.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);

@@ -82,7 +82,7 @@ export class Story {
 /** Colours on a terminal only, and never with NO_COLOR (https://no-color.org). Progress goes to stderr. */
 export function paperOf(stream: NodeJS.WriteStream): Paper {
   const live = process.stderr.isTTY === true;
-  stream.on('error', () => {}); // `| head`: what nobody reads is no reason to leave anything undone
+  stream.on('error', () => {}); // `| head`: the rest is done all the same when nobody reads
   let shown = false;
   return {
     write(line) {

@@ -3,7 +3,7 @@ import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vi
 
 /**
  * Ends a run with `N passed, N failed, N skipped` alone on a line, true to what ran: a file that can't be loaded, a
- * hook that fails and an error outside any test each count as failed, and a run that tested nothing is no success.
+ * hook that fails and an error outside any test each count as failed, and a run that tested nothing is not a success.
  */
 export default class CountReporter implements Reporter {
   #passed = 0;

@@ -63,7 +63,7 @@ async function setUpDocker(): Promise<() => Promise<void>> {
     if (await sharesNetwork()) process.env['POSTERN_TEST_HOST_NETWORK'] = 'yes';
     process.env['POSTERN_TEST_DOCKER'] = 'yes';
   } catch (error) {
-    // The same tests run on the plain program, so an engine of no use is no failure; it is said aloud.
+    // The same tests run on the plain program, so a useless engine is not a failure; it is said aloud.
     process.stderr.write(`docker: not used (${(error as Error).message})\n`);
   }
   return async () => {

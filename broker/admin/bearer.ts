@@ -53,7 +53,7 @@ const FAULTS = {
   malformed: 'is not a signed JWT',
   algorithm: 'is not signed with RS256',
   signature: "is not signed by this issuer's key",
-  type: "has a typ that is no access token's",
+  type: "has a typ other than an access token's",
   ended: 'has ended',
   claim: 'lacks a claim, or has one that is not right',
 } as const;

@@ -150,7 +150,7 @@ export const keyOperations: readonly Operation[] = [
       if (issued === undefined) throw new PosternError('temporarily_unavailable', 'The rotation ended without a new key');
       return answerOf({ ...issued, warnings: [...issued.warnings, ...warnings] });
     },
-    // It was all done where the key that was kept is no mere attempt any more; else the domain destroys what was left.
+    // It was all done where the key that was kept is more than an attempt; else the domain destroys what was left.
     async recover({ caller, params }, draft) {
       if (draft === undefined) return undefined;
       const issued = draft.body as RotatedKey;

@@ -11,7 +11,7 @@ export const pageQuery = z.strictObject({
     .meta({ description: 'Most items in the answer.', wire: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: 50 } }),
   cursor: z
     .string()
-    .regex(/^[A-Za-z0-9_-]{1,256}$/, 'is no cursor of ours')
+    .regex(/^[A-Za-z0-9_-]{1,256}$/, 'is not one of our cursors')
     .optional()
     .meta({ description: 'From `next_cursor` of the page before; without it the first page. It has no meaning of its own.' }),
 });

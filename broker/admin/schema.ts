@@ -33,9 +33,9 @@ const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
 const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029';
 const ONE_LINE = new RegExp(`^[^${CONTROLS}]{1,128}$`, 'u');
 
-/** A half of a surrogate pair is no character: Vault takes no JSON with one. No pattern says so in each language. */
+/** A half of a surrogate pair is not a character: Vault takes no JSON with one. No pattern says so in every language. */
 const isUnicode = (text: string): boolean => text.isWellFormed();
-const unicode = z.string().refine(isUnicode, 'is no Unicode text');
+const unicode = z.string().refine(isUnicode, 'is not Unicode text');
 
 export const tenantId = z
   .string()
@@ -45,17 +45,17 @@ export const apiName = z
   .string()
   .regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends')
   .meta({ description: 'Name of an API.', examples: ['orders'] });
-const scope = z.string().regex(SCOPE_TOKEN, 'is no OAuth scope (RFC 6749 §3.3)');
+const scope = z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope (RFC 6749 §3.3)');
 export const scopes = z.array(scope).max(500);
-export const cidrs = z.array(z.string().regex(CIDR, 'is no block of addresses such as 203.0.113.0/24')).max(100);
-const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is no Unicode text');
+export const cidrs = z.array(z.string().regex(CIDR, 'is not a block of addresses such as 203.0.113.0/24')).max(100);
+const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is not Unicode text');
 
 const grant = z.strictObject({ api: apiName, scopes });
 const claims = z.record(
-  z.string().regex(CLAIM_NAME, 'is no URI such as https://example.com/plan'),
+  z.string().regex(CLAIM_NAME, 'is not a URI such as https://example.com/plan'),
   z.union([unicode, z.number(), z.boolean(), z.array(unicode)]),
 );
-const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is no Auth0 organization id such as org_abc123');
+const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is not an Auth0 organization id such as org_abc123');
 /** 0, or from a minimum up: what 0 means is each field's own. */
 const secondsOrZero = (min: number, max: number) => z.union([z.literal(0), z.int().min(min).max(max)]);
 const keyLife = secondsOrZero(60, 31_536_000);
@@ -131,7 +131,7 @@ export const grantsView = z.strictObject({
 
 export const keyId = z
   .string()
-  .regex(KEY_ID, 'is no key id such as key_0f1e2d3c4b5a69788796a5b4')
+  .regex(KEY_ID, 'is not a key id such as key_0f1e2d3c4b5a69788796a5b4')
   .meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
 
 export const newKey = z.strictObject({

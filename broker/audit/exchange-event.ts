@@ -74,7 +74,7 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
   return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
 }
 
-/** Two keys may share one token, so this is none of what does not change. A key id needs no escaping. */
+/** Two keys may share one token, so this is not part of what never changes. A key id needs no escaping. */
 function credentialField({ identity }: Trace): string {
   return identity?.keyId === undefined ? '' : `"key_id":"${identity.keyId}",`;
 }

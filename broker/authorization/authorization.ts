@@ -202,7 +202,7 @@ function withinLimit(granted: readonly string[], { limit, clientId }: Identity, 
   if (left.length > 0) return left;
   throw new PosternError(
     'access_denied',
-    `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its key is limited to scopes that are none of this API's.`,
+    `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its key is limited to scopes of other APIs.`,
   );
 }
 

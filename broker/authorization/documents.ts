@@ -6,7 +6,7 @@ import { isManagementAudience } from './management-audience.ts';
 export const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/;
 
 export const apiName = z.string().regex(NAME, 'must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends');
-const scopes = z.array(z.string().regex(SCOPE_TOKEN, 'is no OAuth scope token')).max(500);
+const scopes = z.array(z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope token')).max(500);
 
 /**
  * Auth0's token dialects ("Access token profiles"): `access_token` has azp and gty, `rfc9068_profile`
@@ -26,7 +26,7 @@ export const apiDocument = z.object({
     .max(1024)
     .refine((audience) => !isManagementAudience(audience), MANAGEMENT_AUDIENCE),
   /** The name of a token source; whether this version has one of that name is for the reader to say. */
-  source: z.string().regex(NAME, 'is no name of a token source'),
+  source: z.string().regex(NAME, 'is not the name of a token source'),
   scopes: scopes.default([]),
   /** Seconds a token of source transit lives; Auth0 sets its own. Auth0's default is 86,400, its most 2,592,000. */
   lifetime: z.number().int().min(30).max(2_592_000).default(86_400),
@@ -36,7 +36,7 @@ export const apiDocument = z.object({
 export type Api = z.infer<typeof apiDocument> & { readonly name: string };
 
 /** Claims that are the issuer's own to set; a tenant's extra claims are namespaced URIs, as Auth0 demands. */
-const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is no namespaced claim: use a URI such as https://example.com/plan');
+const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is not a namespaced claim: use a URI such as https://example.com/plan');
 
 /** `tenants/<tenant>`: what a tenant may have. */
 export const tenantDocument = z.object({
@@ -57,7 +57,7 @@ export const tenantDocument = z.object({
 
 export type TenantGrants = z.infer<typeof tenantDocument>;
 
-/** The APIs that exist; reading them is the broker's right, they are no tenant's secret. */
+/** The APIs that exist; reading them is the broker's right, they are not a secret of any tenant. */
 export interface ApiCatalog {
   byAudience(audience: string): Api | undefined | Promise<Api | undefined>;
   byName(name: string): Api | undefined | Promise<Api | undefined>;

@@ -56,7 +56,7 @@ export class ApiKey {
 
   /**
    * The text of a key.
-   * @throws {PosternError} invalid_request where the environment has another form, or an id is no UUID because somebody chose it
+   * @throws {PosternError} invalid_request where the environment has another form, or an id is not a UUID because somebody chose it
    */
   static format(environment: string, roleId: string, secretId: string): string {
     if (!ENVIRONMENT.test(environment)) throw new PosternError('invalid_request', 'An environment is 1 to 16 characters of a-z and 0-9');

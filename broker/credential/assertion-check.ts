@@ -88,12 +88,12 @@ function headerOf(assertion: ClientAssertion): { alg: keyof typeof KEY_TYPES; ki
   try {
     header = decodeProtectedHeader(assertion.reveal());
   } catch {
-    throw new BadAssertion('the header is no JSON object');
+    throw new BadAssertion('the header is not a JSON object');
   }
   const { alg, kid, typ } = header;
-  if (!isAlgorithm(alg)) throw new BadAssertion(`alg is none of ${ASSERTION_ALGORITHMS.join(', ')}`);
-  if (typ !== undefined && !TYPES.has(mediaTypeOf(typ))) throw new BadAssertion('typ is none of a client assertion');
-  if (kid !== undefined && typeof kid !== 'string') throw new BadAssertion('kid is no text');
+  if (!isAlgorithm(alg)) throw new BadAssertion(`alg must be one of ${ASSERTION_ALGORITHMS.join(', ')}`);
+  if (typ !== undefined && !TYPES.has(mediaTypeOf(typ))) throw new BadAssertion('typ is not that of a client assertion');
+  if (kid !== undefined && typeof kid !== 'string') throw new BadAssertion('kid is not text');
   const brought = BROUGHT_KEYS.find((name) => name in header);
   if (brought !== undefined) throw new BadAssertion(`the header brings a key along: ${brought}`);
   return { alg, kid };
@@ -114,8 +114,9 @@ function fits(key: KeyObject, alg: keyof typeof KEY_TYPES): boolean {
 
 function checkedClaims(payload: Readonly<Record<string, unknown>>, audiences: readonly string[], now: number): AssertionClaims {
   const { aud, exp, iat, jti } = payload;
-  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI) throw new BadAssertion(`jti is no text of 1 to ${MAX_JTI} characters`);
-  if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new BadAssertion('exp is no time');
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI)
+    throw new BadAssertion(`jti is not text of 1 to ${MAX_JTI} characters`);
+  if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new BadAssertion('exp is not a time');
   if (exp > now + ASSERTION_LIFE + ASSERTION_SKEW) throw new BadAssertion(`exp is more than ${ASSERTION_LIFE} seconds away`);
   if (typeof iat === 'number' && iat > now + ASSERTION_SKEW) throw new BadAssertion('iat lies ahead');
   const named: unknown[] = Array.isArray(aud) ? aud : [aud];

@@ -23,7 +23,7 @@ export class ClientAssertion {
     this.#jwt = jwt;
   }
 
-  /** @returns undefined where the text can be no assertion of any client, at no cost to Vault */
+  /** @returns undefined where the text can't be an assertion of any client, at no cost to Vault */
   static of(jwt: string): ClientAssertion | undefined {
     if (jwt.length > MAX_LENGTH) return undefined;
     const payload = COMPACT.exec(jwt)?.[1];

@@ -39,7 +39,7 @@ export class Changed extends Error {
   override readonly name = 'Changed';
 }
 
-/** Most decisions of one request. More changes than that, each while it waits, are no tenant's normal day. */
+/** Most decisions of one request. More changes than that, each while it waits, are not a normal day for any tenant. */
 const ATTEMPTS = 4;
 
 /**

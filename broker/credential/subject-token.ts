@@ -19,7 +19,7 @@ export class SubjectToken {
     this.#token = token;
   }
 
-  /** @returns undefined where the text can be no Vault token, at no cost to Vault */
+  /** @returns undefined where the text can't be a Vault token, at no cost to Vault */
   static of(token: string): SubjectToken | undefined {
     return TOKEN.test(token) ? new SubjectToken(token) : undefined;
   }

@@ -219,7 +219,7 @@ function revocationOperation(): Json {
     operationId: 'revoke',
     tags: ['OAuth'],
     summary: 'Takes back a token of ones own (RFC 7009)',
-    description: "The same answer for a token that was revoked, is somebody else's, or is none.",
+    description: "The same answer for a token that was revoked, is somebody else's, or never existed.",
     security: BY_CLIENT,
     requestBody: parameters(PRESENTED),
     responses: { 200: { description: 'Done, or nothing to do.', headers: NO_STORE }, ...OF_CLIENTS },
@@ -266,7 +266,7 @@ function verifyOperation(method: string): Json {
         },
       },
       ...ANYWHERE,
-      // What is no HTTP gets no challenge.
+      // A refusal that is not HTTP gets no challenge.
       400: refusal("The gateway's address or the Authorization header is malformed.", false),
       401: refusal('No key, or one that is not valid.'),
       403: refusal('The key lacks the API or a scope.'),

@@ -77,7 +77,7 @@ function fromPath(written: string): Demand {
 function demandOf(audience: string | undefined, scope: string | undefined): Demand {
   if (audience === undefined || audience === '') throw malformed('names no audience');
   // oxlint-disable-next-line no-control-regex
-  if (audience.length > MAX_AUDIENCE || /[\x00-\x20\x7f]/.test(audience)) throw malformed('names an audience that can be none');
+  if (audience.length > MAX_AUDIENCE || /[\x00-\x20\x7f]/.test(audience)) throw malformed('names an impossible audience');
   const scopes = [...new Set(scope?.split(' ').filter((token) => token !== ''))].sort();
   // An empty variable in a gateway's template must not open the door to keys of any scope.
   if (scope !== undefined && scopes.length === 0) throw malformed('has an empty scope');

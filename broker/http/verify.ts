@@ -137,7 +137,7 @@ function allowedBy(served: Served): Allowed {
     // Replies of one turn are written one after the other: a header that Node refuses would hold up all behind it.
     if (!PRINTABLE.test(token.reveal() + token.scope))
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
-        detail: `the stored token of ${grant.tenant} for ${grant.api} is none: delete it from the token cache`,
+        detail: `the stored token of ${grant.tenant} for ${grant.api} is malformed: delete it from the token cache`,
       });
     known = {
       scopes: new Set(token.scope.split(' ')),

@@ -60,7 +60,7 @@ const POLL_AFTER_CONFLICT = 20;
 const BEGINNINGS = 5;
 /** A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count whole seconds. */
 const NEXT_SECOND = 1_000;
-/** An end of all tokens lies in the next seconds at most, since clocks differ; a later one is no reason to keep anybody waiting. ms. */
+/** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
 const LONGEST_WAIT = 5_000;
 
 /** A token that is being read or issued, for all who wait for it. */

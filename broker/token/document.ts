@@ -5,7 +5,7 @@ import { Token } from './token.ts';
 
 /** What a shared store holds of one grant, whatever store that is. */
 export const tokenDocument = z.object({
-  /** The digest of the grant's key: a token of another grant at this place is no answer. */
+  /** The digest of the grant's key: a token of another grant at this place does not count. */
   grant: z.string(),
   access_token: z.string().optional(),
   token_type: z.literal('Bearer').optional(),

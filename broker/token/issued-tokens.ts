@@ -51,7 +51,7 @@ export interface IssuedTokensOptions {
   now?: () => number;
 }
 
-/** Reads what somebody presents as an access token. What no source of ours issued, or what has ended, is none. */
+/** Reads what somebody presents as an access token. What no source of ours issued, or what has ended, does not count. */
 export class IssuedTokens {
   readonly #judges: ReadonlyMap<string, TokenJudge>;
   readonly #tenantClaim: string;

@@ -63,7 +63,7 @@ export class Withdrawal {
       try {
         digests.add((await authorization.authorize(unlimited, { audience: token.audience, scope, organization: undefined })).digest);
       } catch (error) {
-        // No longer granted: then that place is no grant's any more.
+        // No longer granted: then that place belongs to no grant any more.
         if (!(error instanceof PosternError) || error.status >= 500) throw error;
       }
     }
@@ -72,7 +72,7 @@ export class Withdrawal {
 }
 
 /**
- * RFC 7009 §2.2.1. A token that we don't know is no error; but whoever presents an API key or a Vault token here would take
+ * RFC 7009 §2.2.1. A token that we don't know is not an error; but whoever presents an API key or a Vault token here would take
  * a 200 for its revocation.
  */
 function refuseOtherSecrets(text: string): void {
@@ -81,5 +81,5 @@ function refuseOtherSecrets(text: string): void {
       'unsupported_token_type',
       'This is an API key, not an access token: an operator ends it with `postern key revoke`',
     );
-  if (VAULT_TOKEN.test(text)) throw new PosternError('unsupported_token_type', 'This is no access token of this issuer');
+  if (VAULT_TOKEN.test(text)) throw new PosternError('unsupported_token_type', 'This is not an access token of this issuer');
 }

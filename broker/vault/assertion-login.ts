@@ -21,7 +21,7 @@ export interface AssertionLoginOptions {
   now?: () => number;
 }
 
-/** A registered key is no API key, which rotations end: it is replaced in Terraform. */
+/** A registered key is not an API key, which rotations end: it is replaced in Terraform. */
 const NO_KEY = { of: () => Promise.resolve(undefined) };
 
 /** Vault decides: JWT login on the tenant's own mount ("JWT/OIDC auth method", HTTP API), which knows the tenant's keys and no other's. */

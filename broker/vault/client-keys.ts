@@ -47,14 +47,14 @@ export class VaultClientKeys implements ClientKeys {
     try {
       return (await this.#session.use((token) => this.#kv.read(path, { token }))).data;
     } catch (error) {
-      // A client_id that is no path is nobody's; nothing was sent.
+      // A client_id that cannot be in a path is nobody's; nothing was sent.
       if (error instanceof VaultFault && error.reason === 'invalid' && error.status === undefined) return undefined;
       throw asUnavailable(error);
     }
   }
 }
 
-/** @returns undefined for what is no public key, or one too weak or of a kind that no signature here is made by */
+/** @returns undefined for what is not a public key, or one too weak or of a kind that no signature here is made by */
 function publicKeyOf(pem: string): KeyObject | undefined {
   const blocks = pemBlocks(pem);
   const [block, ...more] = blocks.filter(({ label }) => label.endsWith('PUBLIC KEY'));
@@ -71,7 +71,7 @@ function publicKeyOf(pem: string): KeyObject | undefined {
 }
 
 function notTaken(clientId: string, index: number): never {
-  throw misconfigured(clientId, `keys.${index}.pem is no public key of RSA (2048 bits and more) or P-256`);
+  throw misconfigured(clientId, `keys.${index}.pem is not a public key of RSA (2048 bits and more) or P-256`);
 }
 
 function misconfigured(clientId: string, problem: string): PosternError {

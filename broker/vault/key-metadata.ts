@@ -10,7 +10,7 @@ export function newKeyId(): string {
   return `key_${randomBytes(12).toString('hex')}`;
 }
 
-/** Names a secret_id that is no API key. No secret. */
+/** Names a secret_id that is not an API key. Not secret. */
 export const CREDENTIAL_ID = /^cred_[0-9a-f]{24}$/;
 /** The metadata field that holds it. */
 export const CREDENTIAL_ID_METADATA = 'credential_id';

@@ -52,7 +52,7 @@ const CLIENT = 'postern_client_id';
 
 /**
  * Vault says whose a token is, asked with that very token: the AppRole role that it logged in with, or the tenant that Terraform wrote
- * into its entity. What else the token may do counts for nothing, so a root or an operator's token is no tenant's.
+ * into its entity. What else the token may do counts for nothing, so a root or an operator's token belongs to no tenant.
  */
 export class VaultSubjects implements SubjectLookup {
   readonly #options: VaultSubjectsOptions;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import type { Output, Terminal } from '#cli/output.ts';
 
-/** More is no secret, but a wrong file. */
+/** Anything longer is the wrong file. */
 const MAX = 16 * 1024;
 
 /**

@@ -49,7 +49,7 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
 export function vaultClient(options: GlobalOptions): VaultClient {
   const url = URL.parse(options.vaultAddr);
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
-    throw new PosternError('invalid_request', 'The address of Vault is no http or https URL', {
+    throw new PosternError('invalid_request', 'The address of Vault must be an http or https URL', {
       detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200',
     });
   }
@@ -73,7 +73,7 @@ export function mountsOf(options: GlobalOptions): Mounts {
   const mounts = mountsFrom((variable) => given[new Option(flagOf(variable)).attributeName()]);
   const wrong = Object.entries(mounts).find(([, path]) => !MOUNT_PATH.test(path));
   if (wrong !== undefined)
-    throw new PosternError('invalid_request', `"${wrong[1]}" is no mount path or name`, {
+    throw new PosternError('invalid_request', `"${wrong[1]}" is not a mount path or name`, {
       detail: 'Letters, digits, _ and -, parts separated by /, no slash at either end.',
     });
   return mounts;
@@ -96,7 +96,7 @@ function vaultToken(env: Terminal['env']): VaultToken {
   }
   // Anything else would not fit into a header.
   if (!/^[\x21-\x7e]+$/.test(given))
-    throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something that is no token', {
+    throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something other than a token', {
       detail: 'Log in again: vault login -method=oidc role=operator',
     });
   return new VaultToken(given);

@@ -141,7 +141,7 @@ function used(): PosternError {
 export function brokerUrl(given: string | undefined): string {
   const url = URL.parse(given || 'http://127.0.0.1:8080');
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '') {
-    throw new PosternError('invalid_request', 'The address of the broker is no plain http or https URL', {
+    throw new PosternError('invalid_request', 'The address of the broker must be a plain http or https URL', {
       detail: 'Set --url or POSTERN_URL, e.g. https://login.example.com',
     });
   }

@@ -5,7 +5,7 @@ import type { TokenRequest } from './request.ts';
 
 /**
  * Runs a Credentials-Exchange Action as Auth0 would: the very source that Terraform installs, with
- * the event and the api object of that trigger. node:vm keeps its globals apart; it is no sandbox,
+ * the event and the api object of that trigger. node:vm keeps its globals apart; it is not a sandbox,
  * and the source is our own.
  * https://auth0.com/docs/customize/actions/reference/credentials-exchange/credentials-exchange-event-object
  * @returns the custom claims it set

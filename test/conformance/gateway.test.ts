@@ -349,7 +349,7 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       ['404, as where the address is wrong', (_request, response) => void response.writeHead(404).end()],
       ['a redirect', (_request, response) => void response.writeHead(302, { Location: '/' }).end()],
       ['nothing, and closes', (request) => void request.socket.destroy()],
-      ['what is no HTTP', (request) => void request.socket.end('garbage\r\n\r\n')],
+      ['what is not HTTP', (request) => void request.socket.end('garbage\r\n\r\n')],
       [
         'headers beyond all measure',
         (_request, response) => void response.writeHead(200, { Authorization: `Bearer ${'x'.repeat(100_000)}` }).end(),

@@ -44,13 +44,13 @@ describe.each(METHODS)('openid-client by %s', (method) => {
     expect(await stage.tokenFor(api)).not.toBe(token);
   });
 
-  it('is told nothing of what is no token, and revokes it without an error', async () => {
+  it('is told nothing of what is not a token, and revokes it without an error', async () => {
     const configuration = await discover();
     expect(await client.tokenIntrospection(configuration, 'no-token')).toEqual({ active: false });
     await client.tokenRevocation(configuration, 'no-token');
   });
 
-  it('is told when its own secret is wrong, or what it sends is no token at all', async () => {
+  it('is told when its own secret is wrong, or what it sends is not a token at all', async () => {
     const wrong = await client.discovery(
       new URL(stage.replica.issuer),
       stage.acme.client_id,

@@ -25,7 +25,7 @@ const UNAUTHORIZED = '{"error":"access_denied","error_description":"Unauthorized
 const asAuth0: Case[] = [
   { fault: 'wrong secret', credential: { client_secret: 'wrong-secret' }, status: 401, body: UNAUTHORIZED },
   { fault: 'unknown client', credential: { client_id: '00000000-0000-0000-0000-000000000000' }, status: 401, body: UNAUTHORIZED },
-  { fault: 'a client_id that can be none', credential: { client_id: 'no such client' }, status: 401, body: UNAUTHORIZED },
+  { fault: 'an impossible client_id', credential: { client_id: 'no such client' }, status: 401, body: UNAUTHORIZED },
   { fault: 'no secret', credential: { client_secret: '' }, status: 401, body: UNAUTHORIZED },
   {
     fault: 'no audience',

@@ -56,7 +56,7 @@ describe('the demo', () => {
     expect(await demo.leftovers()).toEqual(NOTHING);
   });
 
-  test('is a short plain text when it is no terminal, and says how to go on', async () => {
+  test('is a short plain text when it is not a terminal, and says how to go on', async () => {
     await using demo = run([DEMO]);
     expect((await demo.ended).code, demo.err()).toBe(0);
     expect(demo.out().split('\n').length).toBeLessThanOrEqual(60);

@@ -186,7 +186,7 @@ describe('a key', () => {
     const { stdout } = await cli(['list', 'acme']);
     expect(stdout).toContain(issued.key_id);
     expect(stdout).not.toContain(issued.key);
-    // A plain secret_id is no key.
+    // A plain secret_id is not a key.
     await house.issueSecret('globex');
     expect(await listed('globex')).toEqual([]);
   });
@@ -289,11 +289,11 @@ describe('issuing', () => {
   test.each([
     ['a scope that the tenant lacks', ['globex', '--scope', 'write:orders'], 2, 'globex is not granted write:orders'],
     ['a scope that nobody has', ['acme', '--scope', 'read:orders', '--scope', 'admin'], 2, 'acme is not granted admin'],
-    ['two scopes in one option', ['acme', '--scope', 'read:orders write:orders'], 2, 'is no OAuth scope'],
+    ['two scopes in one option', ['acme', '--scope', 'read:orders write:orders'], 2, 'is not an OAuth scope'],
     ['an environment in capitals', ['acme', '--environment', 'Live'], 2, 'a-z and 0-9'],
     ['an environment that is too long', ['acme', '--environment', 'x'.repeat(17)], 2, '1 to 16'],
     ['a life of a second', ['acme', '--ttl', '1'], 2, 'ttl'],
-    ['a block that is none', ['acme', '--cidr', '300.0.0.0/8'], 2, 'cidr'],
+    ['a malformed block', ['acme', '--cidr', '300.0.0.0/8'], 2, 'cidr'],
     ['no such tenant', ['umbrella'], 4, 'There is no tenant'],
   ])('refuses %s, and leaves nothing behind', async (_what, args, code, said) => {
     const count = async (): Promise<number> =>

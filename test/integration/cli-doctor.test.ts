@@ -335,7 +335,7 @@ describe('doctor and upstream import, of Auth0', () => {
     }
   });
 
-  test('a Management token that Auth0 refuses, an address that is none, no token', async () => {
+  test('a Management token that Auth0 refuses, a malformed address, no token', async () => {
     expect(named(await cli(['doctor'], { AUTH0_MGMT_TOKEN: 'wrong' }), 'auth0: shared application')).toMatchObject({
       status: 'failed',
       remedy: expect.stringContaining('/api/v2/') as string,

@@ -409,7 +409,7 @@ describe('secret_ids', () => {
     const { json } = await cli('secret revoke globex --all --yes --json');
     expect(json['revoked'].length).toBeGreaterThanOrEqual(151);
     expect((await cli('secret list globex --json')).json['secret_ids']).toEqual([]);
-    // A second time there is nothing to do, which is no fault.
+    // A second time there is nothing to do, which is not a fault.
     expect((await cli('secret revoke globex --all --yes')).code).toBe(0);
   });
 

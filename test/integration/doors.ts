@@ -31,7 +31,7 @@ export interface DoorsOutcome {
   refused: number;
   /** By door. */
   doors: Record<string, number>;
-  /** What should not be: an answer for another tenant or API, or one where there should be none, or none where there should be one. */
+  /** What should not be: an answer for another tenant or API, or one where there should be no answer, or the reverse. */
   wrong: string[];
 }
 

@@ -128,7 +128,7 @@ describe('the main job', () => {
     expect([unknown.status, malformed.status]).toEqual([401, 401]);
   });
 
-  test("the broker's own credential is no tenant's", async () => {
+  test("the broker's own credential is not a tenant's", async () => {
     const { data } = (await house.root.read('auth/approle-broker/role/broker/role-id')) ?? {};
     const made = await house.root.write('auth/approle-broker/role/broker/secret-id');
     const client_secret = String(made.data?.['secret_id']);

@@ -209,7 +209,7 @@ describe.each(SOURCES)('a token of source %s', (source) => {
   });
 });
 
-describe('what is no token', () => {
+describe('what is not a token', () => {
   const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
   test('5,000 of them: always inactive or an empty 200, never a 5xx, and nobody asks Vault or Auth0', async () => {

@@ -230,7 +230,7 @@ describe('a rotation', () => {
   test.each([
     ['a key that is not there', ['acme', 'key_00000000000000000000dead'], 4],
     ["a neighbour's key", ['limited', '{key}'], 4],
-    ['what is no name of a key', ['acme', 'postern_live_abc'], 2],
+    ['what is not the name of a key', ['acme', 'postern_live_abc'], 2],
     ['an overlap of a year', ['acme', '{key}', '--overlap', '1y'], 2],
   ])('of %s is refused', async (_what, args, code) => {
     const { key_id: keyId } = await issue('acme');

@@ -184,7 +184,7 @@ export class Stage {
     await this.#bodyOf('oauth/revoke', this.replicas[0]!.issuer, { client_id, client_secret, token });
   }
 
-  /** What each door gives: a token, something that is no token, or nothing. One answer a replica, where replicas answer. */
+  /** What each door gives: a token, something that is not a token, or nothing. One answer a replica, where replicas answer. */
   readonly doors: Readonly<Record<Door, (subject: Subject) => Promise<readonly (string | undefined)[]>>> = {
     'token endpoint': ({ credential, quick }) =>
       this.#each((replica) => this.#token(replica, credential, { audience: APIS[quick].audience })),

@@ -185,7 +185,7 @@ export function malformedRequests(credential: Credential, audience: string): fc.
     .chain(([i, bad, where]) => {
       const [name, value] = at(i);
       const padded = { before: bad + value, after: value + bad, within: spoiled(value, 5, bad) }[where];
-      return withBody(`${name} that can be none (${JSON.stringify(bad.slice(0, 4))} ${where})`, replaced(i, encodeURIComponent(padded)));
+      return withBody(`${name} that is impossible (${JSON.stringify(bad.slice(0, 4))} ${where})`, replaced(i, encodeURIComponent(padded)));
     });
   const noForm = fc.uint8Array({ minLength: 1, maxLength: 2_000 }).chain((bytes) => withBody('bytes for a form', Buffer.from(bytes)));
 
@@ -212,7 +212,7 @@ export function malformedRequests(credential: Credential, audience: string): fc.
         .filter((value) => typeof value !== 'object' || value === null || Array.isArray(value))
         .map((value) => JSON.stringify(value)),
     )
-    .chain((body) => withBody('JSON that is no object', body, JSON_TYPE));
+    .chain((body) => withBody('JSON that is not an object', body, JSON_TYPE));
   const deep = fc
     .tuple(fc.integer({ min: 1, max: 7_900 }), fc.constantFrom<readonly string[]>(['[', ']'], ['{"a":', '}']), fc.boolean())
     .map(([depth, [open = '', close = ''], closed]) => {
@@ -238,7 +238,7 @@ export function malformedRequests(credential: Credential, audience: string): fc.
       `)]}',\n${jsonText}`,
       Buffer.from(jsonText, 'utf16le'),
     )
-    .chain((body) => withBody('JSON that is none', body, JSON_TYPE));
+    .chain((body) => withBody('malformed JSON', body, JSON_TYPE));
 
   // --- size, type and framing of the body
   const large = fc.tuple(fc.integer({ min: 16_385, max: 200_000 }), fc.boolean(), fc.boolean()).chain(([size, chunked, json]) => {
@@ -359,7 +359,7 @@ export function malformedRequests(credential: Credential, audience: string): fc.
         .filter((bytes) => !Buffer.from(bytes).includes(':'))
         .map((bytes) => `Basic ${Buffer.from(bytes).toString('base64')}`),
     )
-    .chain((value) => withBody('Authorization that is none', unauthenticated, FORM, [`Authorization: ${value}`]));
+    .chain((value) => withBody('malformed Authorization', unauthenticated, FORM, [`Authorization: ${value}`]));
   const assertion = token.chain((value) =>
     withBody(
       'a client_assertion',

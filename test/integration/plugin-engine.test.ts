@@ -104,7 +104,7 @@ describe('set up', () => {
     ['a wrong type', 'auth0/roles/acme', { disabled: 'perhaps' }, 'disabled must be true or false'],
     ['an http issuer elsewhere', 'auth0/config', { issuer: 'http://auth0.example.com/', client_secret: 'x' }, 'issuer must be'],
     ['a scope that the API has not', 'auth0/roles/acme', { grants: { orders: ['delete:orders'] } }, 'no scope delete:orders'],
-    ['a name that is none', 'auth0/roles/ACME', { grants: {} }, 'the tenant in this path must be'],
+    ['a malformed name', 'auth0/roles/ACME', { grants: {} }, 'the tenant in this path must be'],
   ])('%s is a 400 with its reason, and changes nothing', async (_, path, body, reason) => {
     const { status, json } = await vault.call('POST', path, body);
     expect({ status, said: json['errors'][0] }).toEqual({ status: 400, said: expect.stringContaining(reason) });

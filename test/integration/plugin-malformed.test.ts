@@ -215,7 +215,7 @@ test(
             statuses.set(status, (statuses.get(status) ?? 0) + 1);
             const told = () => `${method} ${path.slice(0, 80)} ${body?.slice(0, 80) ?? ''} -> ${status} ${text.slice(0, 200)}`;
             if (status === 500) {
-              // Vault itself answers 500 to what is no JSON, before any engine sees it: one that is built in gets the same.
+              // Vault itself answers 500 to what is not JSON, before any engine sees it: one that is built in gets the same.
               const own = await send(`${vault.address}/v1/cubbyhole/x`);
               if (own.status !== 500 || own.text !== text) wrong.push(told());
               else vaultsOwn++;

@@ -108,7 +108,7 @@ describe('an engine in TypeScript under Vault', () => {
   it.each([400, 403, 404, 405, 409, 412, 429, 500, 503])('its error %d reaches the client with its message', async (status) => {
     const answer = await read(`echo/fail/${status}`);
     expect(answer.status).toBe(status);
-    // Vault's own wrapping of every error that is no bad request.
+    // Vault's own wrapping of every error that is not a bad request.
     expect(answer.json['errors']).toEqual([status === 400 ? 'as asked: 400' : `1 error occurred:\n\t* as asked: ${status}\n\n`]);
   });
 

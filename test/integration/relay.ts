@@ -15,7 +15,7 @@ export interface Relay {
   stop(): Promise<void>;
 }
 
-/** Relays bytes, since Vault's method LIST is none that Node's own HTTP server takes. */
+/** Relays bytes, since Vault's method LIST is not taken by Node's own HTTP server. */
 export async function startRelay(target: string): Promise<Relay> {
   let waiting: ((line: string) => void)[] = [];
   let gates: (() => void)[] = [];

@@ -223,7 +223,7 @@ describe('refused before Vault is asked', () => {
     ['a Vault token wanted', { requested_token_type: VAULT_TOKEN }, 'invalid_request'],
     ['a secret beside it', { client_id: 'a', client_secret: 'b' }, 'invalid_request'],
     ['an assertion beside it', { client_assertion: 'a' }, 'invalid_request'],
-    ['a resource that is no URI', { resource: 'orders' }, 'invalid_target'],
+    ['a resource that is not a URI', { resource: 'orders' }, 'invalid_target'],
     ['a resource with a fragment', { resource: 'https://orders.example.com#a' }, 'invalid_target'],
     ['two targets', { resource: 'https://orders.example.com', audience: 'https://reports.example.com' }, 'invalid_target'],
     ['a token with a space', { subject_token: 'hvs.a b' }, 'invalid_request'],
@@ -320,7 +320,7 @@ describe('refused by what Vault says', () => {
           (await house.root.write('auth/token/create', { policies: ['postern-workload'], ttl: '1h', num_uses: 9 })).auth?.['client_token'],
         ),
     ],
-  ])("a living token that is no tenant's: %s", async (_whose, make) => {
+  ])('a living token that belongs to no tenant: %s', async (_whose, make) => {
     const subject = await make();
     const reply = await ask(subject, ORDERS);
     expect(outcome(reply)).toEqual([400, 'invalid_request']);
@@ -351,7 +351,7 @@ describe('refused by what Vault says', () => {
     expect(outcome(await ask(child, ORDERS))).toEqual([400, 'invalid_request']);
   });
 
-  test('an entity that is two tenants at once is none', async () => {
+  test('an entity that is two tenants at once is refused', async () => {
     const subject = await logInByAppRole(await house.issueSecret('globex'));
     expect((await ask(subject, ORDERS)).status).toBe(200);
     const entity = (await house.root.write('auth/token/lookup', { token: subject })).data?.['entity_id'];
@@ -372,7 +372,7 @@ describe('refused by what Vault says', () => {
     expect((await ask(subject, ORDERS)).status).toBe(200);
   });
 
-  test('what is no token at all: never a 5xx', async () => {
+  test('what is not a token at all: never a 5xx', async () => {
     const shapes = [
       'x',
       '..',

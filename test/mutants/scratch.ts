@@ -31,7 +31,7 @@ export class Scratch {
     try {
       stripTypeScriptTypes(mutated);
     } catch (error) {
-      return { what: 'broken', by: `${file} is no TypeScript any more: ${(error as Error).message}` };
+      return { what: 'broken', by: `${file} is not TypeScript any more: ${(error as Error).message}` };
     }
     writeFileSync(path, mutated);
     try {

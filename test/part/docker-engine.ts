@@ -21,7 +21,7 @@ export interface Engine {
 /**
  * Installs Docker Engine from Debian's packages. Announced, since it changes the machine.
  *
- * @throws Error when this is no Debian, or when the packages can't be had.
+ * @throws Error when this is not Debian, or when the packages can't be had.
  */
 export async function installEngine(env: NodeJS.ProcessEnv, report: Report): Promise<void> {
   if (!(await onPath('apt-get', env))) throw new Error('dockerd is not installed and there is no apt-get to install it with');

@@ -97,9 +97,9 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
   return firstOf(name, ways, report);
 }
 
-/** @returns the path of nginx in there @throws Error where this is no Debian or the package can't be had */
+/** @returns the path of nginx in there @throws Error where this is not Debian or the package can't be had */
 async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEnv, report: Report): Promise<string> {
-  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is no Debian: there is no apt-get');
+  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is not Debian: there is no apt-get');
   const apt = (...args: string[]) =>
     execa('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {
       cwd: scratch,

@@ -25,7 +25,7 @@ describe('the search for secrets in logs', () => {
     expect(leaksIn(bytes, secrets)).toEqual(['secret_id']);
   });
 
-  it('finds nothing in a text without them, and near misses are none', () => {
+  it('finds nothing in a text without them, nor in near misses', () => {
     expect(leaksIn(`${value.slice(0, -6)} ${Buffer.from(value.slice(0, 12)).toString('base64')}`, secrets)).toEqual([]);
   });
 

@@ -82,10 +82,10 @@ it('a Node that is too old is told', async () => {
   expect(stderr).toContain('postern-auth0 needs Node 24 or newer');
 });
 
-it.each(['v1', '1.2.3', 'v1.2.3 ', 'latest'])('%j is no version that Vault takes', async (version) => {
+it.each(['v1', '1.2.3', 'v1.2.3 ', 'latest'])('%j is not a version that Vault takes', async (version) => {
   await expect(buildPlugin({ folder, entry, version, executable: false, report: () => {} })).rejects.toThrow('no version of the form');
 });
 
-it.each(['node; rm -rf /', '$(node)', 'a b', ''])('%j is no path of Node', (node) => {
+it.each(['node; rm -rf /', '$(node)', 'a b', ''])('%j is not a path of Node', (node) => {
   expect(() => shellHead(node)).toThrow('the path of Node');
 });

@@ -28,7 +28,7 @@ describe('canonicalAddress', () => {
     '[::1]',
     '1.2.3.4%eth0',
     '::1::',
-  ])('%s is none', (text) => expect(canonicalAddress(text)).toBeUndefined());
+  ])('%s is refused', (text) => expect(canonicalAddress(text)).toBeUndefined());
 });
 
 describe('canonicalCidr', () => {
@@ -67,5 +67,5 @@ describe('canonicalCidr', () => {
     'fe80::1%eth0/64',
     '1.2.3/8',
     'x/8',
-  ])('%s is none', (text) => expect(canonicalCidr(text)).toBeUndefined());
+  ])('%s is refused', (text) => expect(canonicalCidr(text)).toBeUndefined());
 });

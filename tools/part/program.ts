@@ -18,7 +18,7 @@ export interface Program {
   tags?: string;
 }
 
-/** The copy that a person names explicitly. @param checked the part at a path; throws for what is none */
+/** The copy that a person names explicitly. @param checked the part at a path; throws for anything else */
 export function fromEnvironment(variable: string, env: NodeJS.ProcessEnv, checked: (path: string, origin: Origin) => Promise<Part>): Way {
   return {
     origin: 'environment',
@@ -112,7 +112,7 @@ export async function executable(path: string): Promise<boolean> {
   );
 }
 
-/** Asking for a version must not call home, and a broken CLI configuration is no fault of the program. */
+/** Asking for a version must not call home, and a broken CLI configuration is not the program's fault. */
 function quiet(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { TF_CLI_CONFIG_FILE: _left, ...rest } = env;
   return { ...rest, CHECKPOINT_DISABLE: '1' };

@@ -60,7 +60,7 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
   const { folder, report } = options;
   const entry = options.entry ?? join(checkout, 'broker/plugin/main.ts');
   const version = options.version ?? (await packageVersion());
-  if (!/^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) throw new Error(`${version} is no version of the form v1.2.3`);
+  if (!/^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) throw new Error(`${version} is not a version of the form v1.2.3`);
   await mkdir(folder, { recursive: true });
   const script = join(folder, `${PLUGIN_NAME}.cjs`);
   const { folders } = await bundlePlugin({ entry, file: script, version, head: shellHead(options.node ?? 'node') });

@@ -103,7 +103,7 @@ async function checkScopes(access: VaultAccess, tenant: string, scopes: readonly
     });
   const malformed = scopes.filter((scope) => !SCOPE_TOKEN.test(scope));
   if (malformed.length > 0)
-    throw new PosternError('invalid_request', `${JSON.stringify(malformed[0]?.slice(0, 60))} is no OAuth scope`, {
+    throw new PosternError('invalid_request', `${JSON.stringify(malformed[0]?.slice(0, 60))} is not an OAuth scope`, {
       detail: 'Name each scope by an option of its own.',
     });
   if (Buffer.byteLength([...new Set(scopes)].join(' ')) > MAX_METADATA_VALUE) {

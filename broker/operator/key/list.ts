@@ -75,7 +75,7 @@ export function checkKeyName(which: string): void {
   });
 }
 
-/** @returns undefined where the secret_id is no API key; `last_used_at` is not looked up */
+/** @returns undefined where the secret_id is not an API key; `last_used_at` is not looked up */
 export function keyViewOf({ view, metadata }: StoredSecretId, rotations: Rotations, now: number): KeyView | undefined {
   const keyId = metadata[KEY_METADATA.keyId];
   if (typeof keyId !== 'string' || !KEY_ID.test(keyId)) return undefined;

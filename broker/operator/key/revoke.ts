@@ -18,7 +18,7 @@ export interface KeyRevocation {
 
 /**
  * Destroys API keys at Vault and announces it: every broker refuses them within 2 s. Interrupted, the same call goes on.
- * @param options.keys key ids or accessors; `all`: every API key, while secret_ids that are none stay
+ * @param options.keys key ids or accessors; `all`: every API key, while plain secret_ids stay
  * @throws {PosternError} as {@link revokeSecretId}
  */
 export async function revokeKeys(

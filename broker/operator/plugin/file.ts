@@ -31,7 +31,7 @@ export async function readPluginFile(path: string): Promise<PluginFile> {
     });
   });
   if (!found.isFile())
-    throw new PosternError('invalid_request', `This is no file: ${file}`, {
+    throw new PosternError('invalid_request', `This is not a file: ${file}`, {
       detail: 'Name the executable that `make plugin` built, with --executable.',
     });
   const hash = createHash('sha256');
@@ -134,7 +134,7 @@ async function checkDirectory(directory: string, configured: string | undefined)
       `Set plugin_directory = "${real}" in Vault's configuration, restart it, and name that with --plugin-directory.`,
     );
   }
-  if (!found.isDirectory()) throw wrong(`${directory} is no directory`, "Is plugin_directory in Vault's configuration right?");
+  if (!found.isDirectory()) throw wrong(`${directory} is not a directory`, "Is plugin_directory in Vault's configuration right?");
   if ((found.mode & 0o022) !== 0)
     throw wrong(
       `Others than its owner may write into the plugin directory ${directory}`,

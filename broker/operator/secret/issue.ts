@@ -139,7 +139,7 @@ function check(options: IssueOptions): void {
     faults.push('wrap TTL: 10 s to 7 days');
   if (name !== undefined && !/^[^\p{Cc}]{1,128}$/u.test(name)) faults.push('name: 1 to 128 characters on one line');
   for (const cidr of cidrs)
-    if (!isCidr(cidr)) faults.push(`cidr: ${JSON.stringify(cidr.slice(0, 60))} is no block of addresses such as 203.0.113.0/24`);
+    if (!isCidr(cidr)) faults.push(`cidr: ${JSON.stringify(cidr.slice(0, 60))} is not a block of addresses such as 203.0.113.0/24`);
   if (faults.length > 0)
     throw new PosternError('invalid_request', `No secret_id can be issued like this:\n${faults.map((f) => `  ${f}`).join('\n')}`);
 }

@@ -46,7 +46,7 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   const malformed = given.filter((accessor) => !ACCESSOR.test(accessor));
   if (malformed.length > 0 || (options.accessors !== 'all' && given.length === 0)) {
     throw new PosternError('invalid_request', 'An accessor is needed, such as 6f1c7f02-6c51-4d0a-8f0e-2d9a4d1f3b55', {
-      detail: 'See `postern secret list`. A secret_id is no accessor, and must not be typed here.',
+      detail: 'See `postern secret list`. A secret_id is not an accessor, and must not be typed here.',
     });
   }
   // A mistyped tenant is told as such, not as one whose accessors are gone.

@@ -46,13 +46,13 @@ export function checkSpecification(tenant: string, spec: TenantSpecification, ap
     faults.push(`the default API "${defaultApi}" is not among its grants`);
   for (const api of introspects) if (apis.get(api) === undefined) faults.push(`there is no API "${api}" to introspect tokens for`);
   if (organization && !/^org_[A-Za-z0-9]{1,120}$/.test(organization))
-    faults.push(`"${organization}" is no Auth0 organization id such as org_abc123`);
+    faults.push(`"${organization}" is not an Auth0 organization id such as org_abc123`);
   for (const name of Object.keys(claims)) {
     if (!/^https?:\/\/\S+$/.test(name))
       faults.push(`"${name}" can't be a claim: its name is a URI such as https://example.com/plan, for Auth0 drops others`);
     else if (name === TENANT_CLAIM) faults.push(`the claim ${TENANT_CLAIM} binds a token to its tenant and can't be set by hand`);
   }
-  for (const cidr of cidrs) if (!isCidr(cidr)) faults.push(`"${cidr}" is no block of addresses such as 203.0.113.0/24`);
+  for (const cidr of cidrs) if (!isCidr(cidr)) faults.push(`"${cidr}" is not a block of addresses such as 203.0.113.0/24`);
   if (tokenTtl !== undefined && !TOKEN_TTLS.some((ttl) => ttl === tokenTtl))
     faults.push(`the token TTL is one of ${TOKEN_TTLS.join(', ')} s: a batch token can't be revoked, so Vault lets operators set no other`);
   if (secretIdTtl !== undefined && secretIdTtl !== 0 && !whole(secretIdTtl, 60, 31_536_000))

@@ -132,7 +132,7 @@ export function withSecret(config: Config, clientId: string, clientSecret: strin
   };
 }
 
-/** People write `acme.eu.auth0.com`, too. @returns with its trailing slash; undefined for what is no issuer */
+/** People write `acme.eu.auth0.com`, too. @returns with its trailing slash; undefined for what is not an issuer */
 export function issuerOf(given: string): string | undefined {
   const url = URL.parse(given.includes('://') ? given : `https://${given}`);
   if (url === null || !isIssuer(url.href)) return undefined;

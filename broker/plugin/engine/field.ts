@@ -114,7 +114,7 @@ export function json<Schema extends z.ZodType>(description: string, schema: Sche
 export function jsonOf(value: unknown, context: z.RefinementCtx): unknown {
   if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
   const json = parsed(value);
-  if (json === undefined) context.addIssue('is no JSON');
+  if (json === undefined) context.addIssue('is not JSON');
   return json;
 }
 

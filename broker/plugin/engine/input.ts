@@ -44,7 +44,7 @@ export class Input<F extends Fields> {
       const [name, ...below] = issue.path.map(String);
       if (issue.code === 'unrecognized_keys' && name === undefined) {
         const known = Object.keys(this.#fields).join(', ') || 'there is none';
-        for (const key of issue.keys) faults.set(key, `${JSON.stringify(key.slice(0, 64))} is no field here (${known})`);
+        for (const key of issue.keys) faults.set(key, `${JSON.stringify(key.slice(0, 64))} is not a field here (${known})`);
       } else if (name !== undefined && !faults.has(name)) {
         const missing = below.length === 0 && !Object.hasOwn(given, name);
         faults.set(name, missing ? `${name} is required` : `${[name, ...below].join('.').slice(0, 256)} ${issue.message}`);

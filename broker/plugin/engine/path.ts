@@ -80,7 +80,7 @@ export class Paths {
     }
   }
 
-  /** @throws {BackendError} 404 for a path that is none, 400 for a name that can be none */
+  /** @throws {BackendError} 404 for an unknown path, 400 for an impossible name */
   find(requested: string): Match {
     const parts = requested.split('/');
     let fault: BackendError | undefined;
@@ -116,7 +116,7 @@ export class Paths {
     return found.handle({ names, values: valuesOf(found, request), request });
   }
 
-  /** @returns undefined also for a path that is none: Vault makes a 500 of any error here, and the request itself then says what is wrong */
+  /** @returns undefined also for an unknown path: Vault makes a 500 of any error here, and the request itself then says what is wrong */
   async exists(request: BackendRequest): Promise<boolean | undefined> {
     let match: Match;
     try {

@@ -43,7 +43,7 @@ export class TokenRecords {
     this.#now = now;
   }
 
-  /** What is no record of this version is none: a token can be had anew. */
+  /** Anything but a record of this version counts as missing: a token can be had anew. */
   async read(place: Place): Promise<TokenRecord | undefined> {
     try {
       return await this.#records.read(this.#storageKey(place), record);
@@ -120,7 +120,7 @@ export class TokenRecords {
     return found.flat();
   }
 
-  /** @returns undefined for a key that is none of a token's here */
+  /** @returns undefined for a key that is not a token's */
   placeOf(key: string): Place | undefined {
     if (!key.startsWith(this.prefix)) return undefined;
     const [tenant = '', api = '', last = ''] = key.slice(this.prefix.length).split('/');

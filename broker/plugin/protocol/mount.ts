@@ -127,7 +127,7 @@ export class Mount {
 
 function responseOf(response: BackendResponse | undefined): Response | undefined {
   if (response === undefined) return undefined;
-  // Vault takes null for "no data"; an empty text would be no JSON.
+  // Vault takes null for "no data"; an empty text would not be JSON.
   return {
     data: response.data === undefined ? 'null' : JSON.stringify(response.data),
     warnings: response.warnings === undefined ? [] : [...response.warnings],

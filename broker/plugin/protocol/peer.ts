@@ -9,7 +9,7 @@ export class Peer {
   readonly pem: string;
   readonly #der: Buffer;
 
-  /** @throws TypeError when the text is no certificate */
+  /** @throws TypeError when the text is not a certificate */
   constructor(pem: string) {
     try {
       const certificate = new X509Certificate(pem);

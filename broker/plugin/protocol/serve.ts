@@ -53,7 +53,7 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   try {
     peer = new Peer(env['PLUGIN_CLIENT_CERT']);
   } catch {
-    return refuse(log, 'the certificate that Vault has sent is none');
+    return refuse(log, 'the certificate that Vault sent is malformed');
   }
 
   // Node can't; an engine in Go would lock its memory here.

@@ -13,7 +13,7 @@ export function revokeCommand(context: Context): Command {
   return context
     .command('revoke', 'end API keys for good, on every broker within 2 s', [
       ['postern key revoke acme key_0f1e2d3c4b5a69788796a5b4', 'one, by the key id or accessor that `key list` shows'],
-      ['postern key revoke acme --all --yes', 'every API key; secret_ids that are none go on'],
+      ['postern key revoke acme --all --yes', 'every API key; plain secret_ids go on'],
     ])
     .argument('<tenant>')
     .argument('[key...]', 'key ids or accessors')

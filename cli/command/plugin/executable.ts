@@ -44,10 +44,10 @@ export async function prepare(call: VaultCall<ExecutableOptions>): Promise<Insta
     throw new PosternError('invalid_request', 'The version of this executable is not known', {
       detail: 'Name it with --plugin-version, or keep postern-auth0.json beside it, which `make plugin` writes.',
     });
-  if (!VERSION.test(version)) throw new PosternError('invalid_request', `"${version}" is no version of the form v1.2.3`);
+  if (!VERSION.test(version)) throw new PosternError('invalid_request', `"${version}" is not a version of the form v1.2.3`);
   const command = options.command ?? `${PLUGIN}-${version}`;
   if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(command))
-    throw new PosternError('invalid_request', `"${command}" is no file name`, {
+    throw new PosternError('invalid_request', `"${command}" is not a file name`, {
       detail: 'Letters, digits and . _ -; it lies directly in the plugin directory.',
     });
   output.progress("looking at Vault's plugin directory");

@@ -97,7 +97,7 @@ export function specification(options: Options): TenantSpecification {
 function parseGrant(text: string): { api: string; scopes: string[] } {
   const at = text.indexOf('=');
   if (at < 1) {
-    throw new PosternError('invalid_request', `"${text}" is no grant`, {
+    throw new PosternError('invalid_request', `"${text}" is not a grant`, {
       detail: 'Write api=scope1,scope2, e.g. orders=read:orders,write:orders; `orders=` grants the API without scopes.',
     });
   }
@@ -112,8 +112,8 @@ function parseClaim(text: string): [string, string] {
   // The name is a URI and may hold an = in its query; the value begins after the last one of the name.
   const match = /^(https?:\/\/[^\s=?]+(?:\?[^\s]*)?)=(.*)$/s.exec(text);
   if (match === null)
-    throw new PosternError('invalid_request', `"${text}" is no claim`, {
-      detail: 'Write uri=value, e.g. https://example.com/plan=gold: Auth0 drops claims whose name is no URI.',
+    throw new PosternError('invalid_request', `"${text}" is not a claim`, {
+      detail: 'Write uri=value, e.g. https://example.com/plan=gold: Auth0 drops claims whose name is not a URI.',
     });
   return [match[1] ?? '', match[2] ?? ''];
 }

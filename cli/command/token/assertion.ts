@@ -14,7 +14,7 @@ export interface AssertionSigner {
 /** Seconds; the broker takes 300 at most. */
 const LIFE = 60;
 
-/** Signs an assertion for one request (RFC 7523 §3). @throws {PosternError} invalid_request where the key is none that a broker takes */
+/** Signs an assertion for one request (RFC 7523 §3). @throws {PosternError} invalid_request where no broker takes a key of this kind */
 export async function signAssertion({ clientId, privateKey, kid }: AssertionSigner, issuer: string): Promise<string> {
   const key = privateKeyOf(privateKey);
   return new SignJWT()
@@ -34,7 +34,7 @@ function privateKeyOf(pem: string): KeyObject {
   try {
     return createPrivateKey(block?.text ?? pem);
   } catch {
-    throw new PosternError('invalid_request', 'This is no private key', {
+    throw new PosternError('invalid_request', 'This is not a private key', {
       detail: 'A PEM file without a passphrase: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem',
     });
   }

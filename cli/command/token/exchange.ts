@@ -59,7 +59,7 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
   if (!response.ok) throw refused(response, body, options.credential);
   const { access_token: accessToken, token_type: tokenType, expires_in: expiresIn, scope } = body;
   if (typeof accessToken !== 'string' || typeof expiresIn !== 'number')
-    throw new PosternError('misconfigured', `What answers at ${options.url} is no token endpoint`, {
+    throw new PosternError('misconfigured', `What answers at ${options.url} is not a token endpoint`, {
       detail: 'Set --url or POSTERN_URL to the broker.',
     });
   return { accessToken, tokenType: String(tokenType), expiresIn, scope: typeof scope === 'string' ? scope : undefined, milliseconds };

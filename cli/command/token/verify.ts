@@ -16,7 +16,7 @@ const TIMEOUT_MS = 5_000;
 
 /**
  * Decodes an access token and verifies it as a service does: by the issuer's discovery document and key set, RS256 only.
- * @throws {PosternError} misconfigured where it is no JWT
+ * @throws {PosternError} misconfigured where it is not a JWT
  */
 export async function decodeAndVerify(token: string, audience: string | undefined): Promise<DecodedToken> {
   let header: ProtectedHeaderParameters;
@@ -25,7 +25,7 @@ export async function decodeAndVerify(token: string, audience: string | undefine
     header = decodeProtectedHeader(token);
     claims = decodeJwt(token);
   } catch {
-    throw new PosternError('misconfigured', 'The access token is no JWT, so services cannot verify it by themselves', {
+    throw new PosternError('misconfigured', 'The access token is not a JWT, so services cannot verify it by themselves', {
       detail: 'Does the API exist at Auth0 (postern doctor)? Auth0 gives opaque tokens where it does not.',
     });
   }

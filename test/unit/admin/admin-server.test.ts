@@ -59,7 +59,7 @@ function raw(port: number, text: string): Promise<string> {
   });
 }
 
-describe('what is no request is answered with a problem all the same', () => {
+describe('what is not a request is answered with a problem all the same', () => {
   test.each([
     [
       'headers that are too large',

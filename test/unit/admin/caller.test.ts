@@ -181,7 +181,7 @@ describe('verification', () => {
     ['has no subject', { sub: undefined }],
     ['has permissions of another form', { permissions: 'read:keys' }],
     ['has permissions of another form', { permissions: [1] }],
-    ["has a typ that is no access token's", {}, { typ: 'logout+jwt' }],
+    ["has a typ other than an access token's", {}, { typ: 'logout+jwt' }],
     ["is not signed by this issuer's key", {}, { kid: 'other' }],
   ])('%s', async (why, claims, header) => {
     const jwt = await sign(claims, header);

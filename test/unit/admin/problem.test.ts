@@ -116,7 +116,7 @@ describe('forms', () => {
     'g::/8',
     '/8',
     '',
-  ])('%j is none', (block) => {
+  ])('%j is refused', (block) => {
     expect(CIDR.test(block)).toBe(false);
   });
   test.each(['a\u0000', 'a\nb', 'x'.repeat(129), '\u0085', '\u2028', ''])('the name %j is refused', (name) => {

@@ -50,7 +50,7 @@ describe('granted', () => {
     expect(second).toEqual({ ...first, address: '2001:db8::1', expires_in: 41, ms: expect.any(Number), time: expect.any(String) });
   });
 
-  test('two keys that share a token are told apart, and a credential that is no key names none', async () => {
+  test('two keys that share a token are told apart, and a credential other than a key names none', async () => {
     const served = servedFrom('memory');
     const attempt = await attemptOf();
     const by = (keyId: string | undefined) =>

@@ -52,7 +52,7 @@ describe("a token of Auth0's", () => {
     ['another application', { azp: 'another' }],
     ['no application', { azp: undefined }],
     ['two that differ', { client_id: SHARED, azp: 'another' }],
-  ])('for %s is none of ours, though Auth0 signed it for the same API', async (_whose, claims) => {
+  ])('for %s is not ours, though Auth0 signed it for the same API', async (_whose, claims) => {
     expect(await judgeOf().judge(await key.sign(shared(claims)))).toBeUndefined();
   });
 
@@ -61,7 +61,7 @@ describe("a token of Auth0's", () => {
     ['ended', async () => key.sign(shared({ exp: NOW - 1 }))],
     ['of another issuer', async () => key.sign(shared({ iss: 'https://evil.example.com/' }))],
     ['an ID token by its typ', async () => key.sign(shared(), { typ: 'logout+jwt' })],
-  ])('%s is none', async (_fault, made) => {
+  ])('%s is refused', async (_fault, made) => {
     expect(await judgeOf().judge(await made())).toBeUndefined();
   });
 });

@@ -282,7 +282,7 @@ describe('when Auth0 fails', () => {
     expect(told.retryAfter).toBeGreaterThan(0);
   });
 
-  test('an error code that is none is not repeated to the log', async () => {
+  test('a malformed error code is not repeated to the log', async () => {
     await using s = await stage();
     s.auth0.override = () => [403, { error: `x\n${SECRET}`, error_description: 'x' }];
     expect((await errorOf(s.issue)).detail).not.toContain('x\n');
@@ -290,7 +290,7 @@ describe('when Auth0 fails', () => {
 
   test.each<[string, unknown]>([
     ['no token', { token_type: 'Bearer' }],
-    ['a token that is no string', { access_token: 7, token_type: 'Bearer' }],
+    ['a token that is not a string', { access_token: 7, token_type: 'Bearer' }],
     ['an empty token', { access_token: '', token_type: 'Bearer' }],
     ['no type', { access_token: 'x' }],
     ['no JSON', 'hello'],
@@ -299,7 +299,7 @@ describe('when Auth0 fails', () => {
     ['an opaque token', { access_token: 'canary-opaque', token_type: 'Bearer' }],
     ['something like a token', { access_token: 'a.b.c', token_type: 'Bearer' }],
     ['an encrypted token', { access_token: 'a.b.c.d.e', token_type: 'Bearer' }],
-  ])('a 200 with %s is no token', async (_what, body) => {
+  ])('a 200 with %s is not a token', async (_what, body) => {
     await using s = await stage();
     s.auth0.override = () => [200, body];
     expect((await errorOf(s.issue)).status).toBe(503);
@@ -340,7 +340,7 @@ describe('a token from Auth0 that is not what was asked for is refused', () => {
     ['a scope too many', (auth0) => (auth0.scope = 'read:all write:all admin')],
     ['a scope of another case', (auth0) => (auth0.scope = 'READ:all')],
     ['permissions too many', claims({ permissions: ['read:all', 'delete:all'] })],
-    ['permissions that are no strings', claims({ permissions: [{ a: 1 }] })],
+    ['permissions that are not strings', claims({ permissions: [{ a: 1 }] })],
     ['a scope that is a list', claims({ scope: ['admin'] })],
     ['permissions that are a string', claims({ permissions: 'admin' })],
     ['no binding to the tenant', claims({ [TENANT_CLAIM]: undefined })],

@@ -27,7 +27,7 @@ describe("refused, in Auth0's words", () => {
       { code: 'access_denied', status: 403, message: 'No audience parameter was provided, and no default audience has been configured' },
     ],
     [
-      'a default that is no API',
+      'a default that is not an API',
       { tenant: tenantOf({ default_api: 'gone' }) },
       { audience: undefined },
       { code: 'access_denied', status: 403, message: 'No audience parameter was provided, and no default audience has been configured' },
@@ -256,7 +256,7 @@ describe('the key holds all that a token depends on', () => {
     expect(other.digest).toMatch(/^[A-Za-z0-9_-]{43}$/);
   });
 
-  test('1 and "1" are two claims; the order of claims is none', async () => {
+  test('1 and "1" are two claims; the order of claims does not count', async () => {
     const keyOf = async (claims: Record<string, unknown>) => (await grantOf({ tenant: tenantOf({ claims }) })).key;
     expect(await keyOf({ 'https://e.com/a': '1' })).not.toBe(await keyOf({ 'https://e.com/a': 1 }));
     expect(await keyOf({ 'https://e.com/a': 1, 'https://e.com/b': 2 })).toBe(await keyOf({ 'https://e.com/b': 2, 'https://e.com/a': 1 }));

@@ -10,7 +10,7 @@ describe('an API document is refused', () => {
     ["with the audience of Auth0's Management API", { ...api, audience: 'https://acme.eu.auth0.com/api/v2/' }],
     ['with the same on a custom domain, spelled otherwise', { ...api, audience: 'https://Login.example.com:443/%61pi/./v2' }],
     ['without a source', { audience: api.audience }],
-    ['with a source that is no name', { ...api, source: '../okta' }],
+    ['with a source that is not a name', { ...api, source: '../okta' }],
     ['with an unknown dialect', { ...api, dialect: 'opaque' }],
     ['with a lifetime of nothing', { ...api, lifetime: 0 }],
     ['with a lifetime that Auth0 does not have', { ...api, lifetime: 2_592_001 }],
@@ -18,7 +18,7 @@ describe('an API document is refused', () => {
     ['with a scope that holds a space', { ...api, scopes: ['read all'] }],
     ['with a scope that holds a quote', { ...api, scopes: ['read"'] }],
     ['with an empty scope', { ...api, scopes: [''] }],
-    ['with a scope that is no string', { ...api, scopes: [1] }],
+    ['with a scope that is not a string', { ...api, scopes: [1] }],
   ])('%s', (_fault, document) => {
     expect(apiDocument.safeParse(document).success).toBe(false);
   });
@@ -35,7 +35,7 @@ describe('a tenant document is refused', () => {
     ['with a claim that is an object', { claims: { 'https://e.com/a': { b: 1 } } }],
     ['with an API name that climbs', { grants: [{ api: '../x', scopes: [] }] }],
     ['with an API name in capitals', { grants: [{ api: 'Orders', scopes: [] }] }],
-    ['with a default that is no name', { default_api: 'a/b' }],
+    ['with a default that is not a name', { default_api: 'a/b' }],
     ['with an empty organization', { organization: '' }],
     ['with a "disabled" that is a string', { disabled: 'false' }],
     ['with more grants than may be', { grants: Array.from({ length: 201 }, () => ({ api: 'a', scopes: [] })) }],

@@ -17,12 +17,12 @@ describe('seconds', () => {
     expect(seconds(text)).toBe(expected);
   });
 
-  test.each(['', ' ', '-1', '1.5h', 'h', '5x', '1h 30m', '90 s', '1e3', '0x10', '99999999999', '1h30', '٣'])('%j is none', (text) => {
+  test.each(['', ' ', '-1', '1.5h', 'h', '5x', '1h 30m', '90 s', '1e3', '0x10', '99999999999', '1h30', '٣'])('%j is refused', (text) => {
     expect(() => seconds(text)).toThrow(InvalidArgumentError);
   });
 });
 
-test.each(['', '-1', '1.5', 'many', '+1', '1e3'])('%j is no count', (text) => {
+test.each(['', '-1', '1.5', 'many', '+1', '1e3'])('%j is not a count', (text) => {
   expect(() => count(text)).toThrow(InvalidArgumentError);
 });
 

@@ -63,7 +63,7 @@ describe('help', () => {
     expect(out).toMatch(/Exit codes:[^]*\n {2}6 /);
   });
 
-  test.each(['', 'tenant', 'secret', 'upstream'])('is shown for "%s" alone, which is no success', async (line) => {
+  test.each(['', 'tenant', 'secret', 'upstream'])('is shown for "%s" alone, which is not a success', async (line) => {
     const { code, out, err } = await told(line);
     expect(code).toBe(2);
     expect(out).toBe('');
@@ -88,7 +88,7 @@ describe('wrong input', () => {
     ['a missing argument', 'tenant show', /missing required argument 'tenant'/],
     ['a missing option', 'upstream set', /--client-id/],
     ['a wrong duration', 'secret issue acme --ttl soon', /90s, 15m/],
-    ['a choice that is none', 'doctor --binding both', /action, organization/],
+    ['a malformed choice', 'doctor --binding both', /action, organization/],
   ])('%s', async (_, line, message) => {
     const { code, out, err } = await told(line);
     expect(code).toBe(2);
@@ -138,9 +138,9 @@ describe('wrong input is refused before Vault is asked', () => {
   test.each<[string, Record<string, string>, number, RegExp]>([
     ['no token', { VAULT_TOKEN: '' }, 3, /vault login/],
     ['a malformed token', { VAULT_TOKEN: 'two words' }, 2, /vault login/],
-    ['an address that is none', { VAULT_ADDR: 'vault.example.com' }, 2, /https:/],
+    ['a malformed address', { VAULT_ADDR: 'vault.example.com' }, 2, /https:/],
     ['an address with a password', { VAULT_ADDR: 'http://user:pw@127.0.0.1' }, 2, /VAULT_ADDR/],
-    ['a mount that is none', { POSTERN_KV_MOUNT: '../x' }, 2, /mount/],
+    ['a malformed mount', { POSTERN_KV_MOUNT: '../x' }, 2, /mount/],
     ['a CA file that is not there', { VAULT_CACERT: '/nonexistent' }, 2, /CA/],
     ['a Vault that is not there', {}, 5, /VAULT_ADDR/],
   ])('%s', async (_, more, expected, message) => {
@@ -200,7 +200,7 @@ test.each([
 });
 
 test.each(['login.example.com', 'file:///etc/passwd', 'https://user:pw@example.com', 'https://example.com/?x=1'])(
-  '%s is no broker',
+  '%s is not a broker',
   (given) => {
     expect(() => brokerUrl(given)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
   },

@@ -174,7 +174,7 @@ describe('looking', () => {
   });
 });
 
-test('an epoch that could not be read for a minute is no answer: who was disabled meanwhile is not known', async () => {
+test('an epoch that could not be read for a minute is not an answer: who was disabled meanwhile is not known', async () => {
   const clock = new Clock();
   let away = false;
   const watch = new AnnouncementWatch({

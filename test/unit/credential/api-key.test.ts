@@ -115,7 +115,7 @@ describe('refused offline', () => {
     expect(taken).toBe(0);
   });
 
-  test('a number that is no 256 bits, even where its checksum is right', () => {
+  test('a number that is not 256 bits, even where its checksum is right', () => {
     for (const number of [1n << 256n, (1n << 256n) + 1n, 62n ** 43n - 1n])
       expect(ApiKey.parse(sealed(`postern_live_${base62(number, 43)}`))).toBeUndefined();
     expect(ApiKey.parse(sealed(`postern_live_${base62((1n << 256n) - 1n, 43)}`))).toBeDefined();

@@ -42,7 +42,7 @@ test('a Vault token never prints', () => {
   expect(token.reveal()).toBe('hvb.canary');
 });
 
-describe('what can be no credential is refused before it costs Vault a call', () => {
+describe('what cannot be a credential is refused before it costs Vault a call', () => {
   // Vault trims white space round a role_id: a padded variant would be the same role under another key.
   test.each([
     ['space before', ' role', 's'],

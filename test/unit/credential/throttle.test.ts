@@ -127,7 +127,7 @@ describe('good customers', () => {
     expect(outcomes.filter((o) => o !== 'ok')).toEqual([]);
   });
 
-  test('an outage of Vault is no guess: the units come back', async () => {
+  test('an outage of Vault is not a guess: the units come back', async () => {
     const throttle = new Throttle({ perClient: 2, perAddress: 2, now: new Clock().now });
     for (let i = 0; i < 50; i++)
       await codeOf(throttle.run('acme', ADDRESS, () => Promise.reject(new PosternError('temporarily_unavailable', 'away')), isWrong));

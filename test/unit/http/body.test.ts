@@ -29,7 +29,7 @@ describe('a form', () => {
     ['empty pairs', '&&a=1&&', { a: '1' }],
     ['nothing', '', {}],
     ['a name like a prototype', '__proto__=x&constructor=y', { ['__proto__']: 'x', constructor: 'y' }],
-    ['a semicolon is no delimiter', 'a=1;b=2', { a: '1;b=2' }],
+    ['a semicolon is not a delimiter', 'a=1;b=2', { a: '1;b=2' }],
   ])('%s', (_what, body, expected) => {
     const parameters = parseBody(FORM, Buffer.from(body));
     expect(new Map(parameters)).toEqual(new Map(Object.entries(expected)));
@@ -44,12 +44,12 @@ describe('a form', () => {
     ['a form in ISO-8859-1', Buffer.from('client_id=caf\xe9', 'latin1')],
     ['an escape cut off', 'a=%'],
     ['an escape cut off in the middle', 'a=%4'],
-    ['an escape that is none', 'a=%zz'],
-    ['an escaped byte that is no UTF-8', 'a=%ff'],
+    ['a malformed escape', 'a=%zz'],
+    ['an escaped byte that is not UTF-8', 'a=%ff'],
     ['an overlong escape', 'a=%c0%af'],
     ['an escaped surrogate', 'a=%ed%a0%80'],
     ['a bad escape in a name', '%=a'],
-    ['raw bytes that are no UTF-8', Buffer.from([0x61, 0x3d, 0xff, 0xfe])],
+    ['raw bytes that are not UTF-8', Buffer.from([0x61, 0x3d, 0xff, 0xfe])],
     ['an escaped NUL', 'client_id=a%00b'],
     ['a raw NUL', 'client_id=a\0b'],
   ])('%s is refused', (_fault, body) => {
@@ -86,7 +86,7 @@ describe('resource, which RFC 8707 lets a client repeat', () => {
 describe('JSON', () => {
   test.each<[string, string, Record<string, string>]>([
     ['one flat object', '{"grant_type":"client_credentials","client_id":"a"}', { grant_type: 'client_credentials', client_id: 'a' }],
-    ['values of others that are no strings', '{"a":"1","b":2,"c":null,"d":{"a":"x"},"e":["a"],"f":true}', { a: '1' }],
+    ['values of others that are not strings', '{"a":"1","b":2,"c":null,"d":{"a":"x"},"e":["a"],"f":true}', { a: '1' }],
     ['one of ours that is null counts as left out', '{"audience":null,"client_id":"a"}', { client_id: 'a' }],
     ['colons, braces and quotes in strings', '{"a":"{\\"x\\":[1,2]}: \\\\","b":"]}:"}', { a: '{"x":[1,2]}: \\', b: ']}:' }],
     ['the same name deeper down', '{"a":"1","b":{"a":"2","c":{"a":"3"}},"d":[{"a":"4"}]}', { a: '1' }],
@@ -129,7 +129,7 @@ describe('JSON', () => {
     ['one of ours as an object', '{"client_secret":{"$ne":""}}'],
     ['one of ours as true', '{"scope":true}'],
     ['NUL in a value', '{"client_id":"a\\u0000b"}'],
-    ['raw bytes that are no UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
+    ['raw bytes that are not UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
   ])('%s is refused', (_fault, body) => {
     expect(outcomeOf(JSON_TYPE, body)).toBe('invalid_request');
   });

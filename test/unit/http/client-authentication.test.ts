@@ -66,10 +66,10 @@ describe('private_key_jwt', () => {
     ['five parts, as an encrypted one has', { client_assertion: `${good}.x.y`, client_assertion_type: TYPE }, 'invalid_client'],
     ['padding', { client_assertion: `${good}=`, client_assertion_type: TYPE }, 'invalid_client'],
     ['no sub', { client_assertion: jwtOf('{"iss":"a"}'), client_assertion_type: TYPE }, 'invalid_client'],
-    ['a sub that is no text', { client_assertion: jwtOf('{"sub":["a"]}'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['a sub that is not text', { client_assertion: jwtOf('{"sub":["a"]}'), client_assertion_type: TYPE }, 'invalid_client'],
     ['a sub that climbs', { client_assertion: jwtOf('{"sub":"../a"}'), client_assertion_type: TYPE }, 'invalid_client'],
     ['claims that are null', { client_assertion: jwtOf('null'), client_assertion_type: TYPE }, 'invalid_client'],
-    ['claims that are no JSON', { client_assertion: jwtOf('{'), client_assertion_type: TYPE }, 'invalid_client'],
+    ['claims that are not JSON', { client_assertion: jwtOf('{'), client_assertion_type: TYPE }, 'invalid_client'],
     ['8 KiB and more', { client_assertion: `${'a'.repeat(8192)}.${good}`, client_assertion_type: TYPE }, 'invalid_client'],
   ])('%s is refused', (_fault, parameters, code) => {
     expect(outcomeOf(undefined, parameters)).toBe(code);
@@ -108,7 +108,7 @@ describe('client_secret_basic', () => {
     ['no colon', basic('canary'), {}, 'invalid_client'],
     ['no id', basic(':canary'), {}, 'invalid_client'],
     ['no secret', basic('a:'), {}, 'invalid_client'],
-    ['bytes that are no UTF-8', `Basic ${base64('\xff:\xfe', 'latin1')}`, {}, 'invalid_client'],
+    ['bytes that are not UTF-8', `Basic ${base64('\xff:\xfe', 'latin1')}`, {}, 'invalid_client'],
     ['a NUL', basic('a\0:canary'), {}, 'invalid_client'],
     ['a line feed', basic('a:canary\n'), {}, 'invalid_client'],
     ['a bad escape', basic('a:canary%zz'), {}, 'invalid_client'],

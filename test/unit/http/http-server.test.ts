@@ -181,7 +181,7 @@ describe('an error body', () => {
     await alive(s.port);
   });
 
-  test('an error after the reply has begun breaks the connection off, and is no second reply', async () => {
+  test('an error after the reply has begun breaks the connection off, and is not a second reply', async () => {
     const s = await stage();
     s.behave.post = ({ response }) => {
       response.writeHead(200, { 'Content-Length': '10' });
@@ -416,7 +416,7 @@ describe('what one party reads otherwise than another (smuggling)', () => {
     ],
     ['a NUL in a header', `POST /oauth/token HTTP/1.1\r\nHost: x\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n${inner}`],
     [
-      'a chunk size that is none',
+      'a malformed chunk size',
       `POST /oauth/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\na=1\r\n0\r\n\r\n${inner}`,
     ],
     [
@@ -428,8 +428,8 @@ describe('what one party reads otherwise than another (smuggling)', () => {
       `POST /oauth/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n${inner}`,
     ],
     ['garbage', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
-    ['a method that is none', `GRT /livez HTTP/1.1\r\nHost: x\r\n\r\n${inner}`],
-    ['a version that is none', `GET /livez HTTP/1.9\r\nHost: x\r\n\r\n${inner}`],
+    ['a malformed method', `GRT /livez HTTP/1.1\r\nHost: x\r\n\r\n${inner}`],
+    ['a malformed version', `GET /livez HTTP/1.9\r\nHost: x\r\n\r\n${inner}`],
     ['headers of 9 KiB', `GET /livez HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(9 * 1024)}\r\n\r\n${inner}`],
     ['a target of 9 KiB', `GET /${'a'.repeat(9 * 1024)} HTTP/1.1\r\nHost: x\r\n\r\n${inner}`],
     ['2,000 headers', `GET /livez HTTP/1.1\r\nHost: x\r\n${'X: a\r\n'.repeat(2000)}\r\n${inner}`],
@@ -505,7 +505,7 @@ describe("the client's address", () => {
     ['203.0.113.9, 10.0.0.1', '203.0.113.9'],
     ['1.1.1.1, 203.0.113.9, 10.0.0.1, 10.0.0.2', '203.0.113.9'],
     ['2001:db8::1', '2001:db8::1'],
-  ])('behind trusted ones, of %j it is the last that is no proxy of ours', async (forwarded, expected) => {
+  ])('behind trusted ones, of %j it is the last that is not a proxy of ours', async (forwarded, expected) => {
     expect(await addressOf(['127.0.0.1', '10.0.0.0/8'], forwarded)).toBe(expected);
   });
 
@@ -528,7 +528,7 @@ describe("the client's address", () => {
     expect(await addressOf(['127.0.0.1'], forwarded)).toBe('127.0.0.1');
   });
 
-  test('a client that is no trusted proxy can name nobody else', async () => {
+  test('a client can name nobody else unless it is a trusted proxy', async () => {
     expect(await addressOf(['10.0.0.0/8'], '203.0.113.9')).toBe('127.0.0.1');
   });
 

@@ -149,7 +149,7 @@ describe.each(PATHS)('%s refuses', (path: Path) => {
     ['two equal hints', `${form(good)}&token_type_hint=access_token&token_type_hint=access_token`, {}, 400, 'invalid_request'],
     ['two client_ids', `${form(good)}&client_id=acme-role-id`, {}, 400, 'invalid_request'],
     [
-      'a token that is no text',
+      'a token that is not text',
       JSON.stringify({ ...credential, token: { a: 1 } }),
       { 'Content-Type': 'application/json' },
       400,

@@ -343,7 +343,7 @@ describe('a token exchange (RFC 8693)', () => {
   });
 
   test.each(['subject_token', 'subject_token_type', 'actor_token', 'requested_token_type', 'resource'])(
-    '%s that is no string in JSON, or repeated',
+    '%s that is not a string in JSON, or repeated',
     async (name) => {
       const s = await stage();
       for (const value of [7, ['x'], { a: 1 }, true]) {

@@ -51,9 +51,9 @@ test.each<[string, IncomingHttpHeaders]>([
   ['a key with a password, which would go to Vault as a role_id', { authorization: basic(`${KEY}:x`) }],
   ['Bearer and nothing', { authorization: 'Bearer' }],
   ['Bearer and two words', { authorization: `Bearer ${KEY} ${KEY}` }],
-  ['Bearer and what is no token', { authorization: 'Bearer "x"' }],
+  ['Bearer and what is not a token', { authorization: 'Bearer "x"' }],
   ['Basic and nothing', { authorization: 'Basic' }],
-  ['Basic that is no base64', { authorization: 'Basic !!!' }],
+  ['Basic that is not base64', { authorization: 'Basic !!!' }],
   ['Basic without a colon', { authorization: basic(KEY) }],
 ])('%s: invalid_request', (_how, headers) => {
   expect(() => shownCredential(headers)).toThrow(expect.objectContaining({ code: 'invalid_request' }));
@@ -68,8 +68,8 @@ test.each<[string, IncomingHttpHeaders]>([
   ['Basic with a mistyped key as user name', { authorization: basic(`${MISTYPED}:`) }],
   ['Basic with a mistyped key as password', { authorization: basic(`acme:${MISTYPED}`) }],
   ['Basic with neither', { authorization: basic(':') }],
-  ['Basic with a role_id that can be none', { authorization: basic('a b:c') }],
-  ['Basic with a secret_id that can be none', { authorization: basic('acme:ü') }],
+  ['Basic with an impossible role_id', { authorization: basic('a b:c') }],
+  ['Basic with an impossible secret_id', { authorization: basic('acme:ü') }],
 ])('%s: a wrong credential, at no cost to Vault', (_how, headers) => {
   expect(() => shownCredential(headers)).toThrow(expect.objectContaining({ code: 'invalid_client' }));
 });

@@ -116,7 +116,7 @@ describe('a good key', () => {
 describe('a body is not read', () => {
   const head = `POST ${WHERE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n`;
 
-  test('Content-Length without a body, as a careless gateway sends it: answered at once, and what follows is no request', async () => {
+  test('Content-Length without a body, as a careless gateway sends it: answered at once, and what follows is not a request', async () => {
     const s = await stage();
     const begun = Date.now();
     const { replies, hung } = await sendBytes(s.port, Buffer.from(`${head}Content-Length: 200\r\n\r\n${head}\r\n`));
@@ -252,7 +252,7 @@ describe('RFC 6750 §3', () => {
     expect(JSON.stringify(reply)).not.toContain('canary');
   });
 
-  test('a stored token that is none: 503, and those who were answered in the same turn get their answer', async () => {
+  test('a malformed stored token: 503, and those who were answered in the same turn get their answer', async () => {
     const grant = await grantOf();
     let broken = false;
     const s = await stage({

@@ -44,7 +44,7 @@ test.each([
   '10.0.0.0/8/8',
   ' 10.0.0.0/8',
   'fe80::1%eth0/64',
-])('%s is none', (text) => {
+])('%s is refused', (text) => {
   expect(isCidr(text)).toBe(false);
 });
 

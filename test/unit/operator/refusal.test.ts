@@ -21,7 +21,7 @@ test.each<[VaultFaultReason, string, RegExp]>([
   expect((told as PosternError).detail).toMatch(remedy);
 });
 
-test('what is no fault of Vault passes', () => {
+test('what is not a fault of Vault passes', () => {
   const other = new TypeError('x');
   expect(explain(other, 'do it', '')).toBe(other);
 });

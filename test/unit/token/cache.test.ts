@@ -469,7 +469,7 @@ describe('among replicas', () => {
     expect(store.entries.get('acme/orders')?.token?.accessToken).toBe(quick.token.reveal());
   });
 
-  test("another grant's token at that place is no answer, and is replaced", async () => {
+  test("another grant's token at that place is not an answer, and is replaced", async () => {
     const { asked, replica, store } = stage();
     const silver = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'silver' } }) });
     const gold = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) });
@@ -551,7 +551,7 @@ describe('an early reading', () => {
     expect(store.reads).toBe(reads + 1);
   });
 
-  test("of another grant's token is no answer", async () => {
+  test("of another grant's token is not an answer", async () => {
     const { replica, store } = stage();
     await get(replica(), await grantOf());
     const other = await grantOf({ identity: { clientId: 'made-anew' } });

@@ -147,7 +147,7 @@ describe('the early reading', () => {
     }
   });
 
-  test('is not made for a key that is narrowed: the token with all scopes is none of its own', async () => {
+  test('is not made for a key that is narrowed: the token with all scopes is not its own', async () => {
     const { run, store } = stage();
     const early = vi.spyOn(store, 'readEarly');
     const all = await run(acme);

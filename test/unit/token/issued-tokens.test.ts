@@ -57,7 +57,7 @@ test('a token is read as its claims tell, by its own issuer', async () => {
   expect(asked).toEqual([ISSUER, 'https://acme.eu.auth0.com/']);
 });
 
-describe('is no access token of ours, though rightly signed', () => {
+describe('is not an access token of ours, though rightly signed', () => {
   test.each<[string, Record<string, unknown>]>([
     ['without an audience', { aud: undefined }],
     ['for several APIs', { aud: ['https://orders.example.com', 'https://reports.example.com'] }],
@@ -66,11 +66,11 @@ describe('is no access token of ours, though rightly signed', () => {
     ['without a beginning', { iat: undefined }],
     ['that begins in the future', { iat: NOW + 31 }],
     ['without an application', { azp: undefined }],
-    ['with an application that is no text', { azp: 7 }],
+    ['with an application that is not text', { azp: 7 }],
     ['with a tenant that none can be', { [TENANT_CLAIM]: '../globex' }],
-    ['with a tenant that is no text', { [TENANT_CLAIM]: ['acme', 'globex'] }],
-    ['with scopes that are no text', { scope: ['read:all'] }],
-    ['with an organization that is no text', { org_id: 7 }],
+    ['with a tenant that is not text', { [TENANT_CLAIM]: ['acme', 'globex'] }],
+    ['with scopes that are not text', { scope: ['read:all'] }],
+    ['with an organization that is not text', { org_id: 7 }],
   ])('one %s', async (_fault, over) => {
     expect(await stage().issued.read(await key.sign(claimsOf(ISSUER, NOW, over)))).toBeUndefined();
   });
@@ -85,7 +85,7 @@ describe('costs nothing', () => {
     ['one in standard base64', 'a+/=.b.c'],
     ['no JSON', 'aaaa.bbbb.cccc'],
     ['of an unknown issuer', `e30.${Buffer.from('{"iss":"https://evil.example.com/"}').toString('base64url')}.AAAA`],
-    ['with an issuer that is no text', `e30.${Buffer.from('{"iss":["https://tokens.example.com/"]}').toString('base64url')}.AAAA`],
+    ['with an issuer that is not text', `e30.${Buffer.from('{"iss":["https://tokens.example.com/"]}').toString('base64url')}.AAAA`],
     ['with an issuer such as objects inherit', `e30.${Buffer.from('{"iss":"constructor"}').toString('base64url')}.AAAA`],
     ['longer than 8,192 characters', `${'a'.repeat(8_190)}.b.c`],
   ])('%s', async (_what, text) => {

@@ -99,7 +99,7 @@ describe('nothing happens', () => {
     expect([await run(identityOf({ tenant: 'globex' })), revoked.size, store.reads]).toEqual(['foreign', 0, 0]);
   });
 
-  test('for what is no token', async () => {
+  test('for what is not a token', async () => {
     const { revoked, run } = stage({ token: undefined });
     expect([await run(), revoked.size]).toEqual(['unknown', 0]);
   });

@@ -227,7 +227,7 @@ describe('reading', () => {
   });
 
   test.each<[string, (key: TransitKey) => void]>([
-    ['a key that is no RSA key', (key) => (key.type = 'ecdsa-p256')],
+    ['a key that is not an RSA key', (key) => (key.type = 'ecdsa-p256')],
     ['a key that is symmetric', (key) => (key.keys = { 1: 1_700_000_000 as never })],
     ['no key', (key) => (key.keys = undefined as never)],
   ])('%s: told to the operator', async (_what, set) => {
@@ -256,7 +256,7 @@ describe('a signature', () => {
     { signature: 'vault:v120:abc' },
     { signature: 'abc' },
     { signature: '' },
-  ])('%j is none of version 12', (data) => {
+  ])('%j is not a key of version 12', (data) => {
     expect(() => signatureOf(data as never, 12)).toThrow(VaultFault);
   });
 });

@@ -156,7 +156,7 @@ describe('a signature that does not verify is served to nobody', () => {
   test.each<[string, unknown]>([
     ['of another version', 'vault:v2:AAAA'],
     ['without its prefix', 'AAAA'],
-    ['that is none', undefined],
+    ['that is missing', undefined],
   ])('%s', async (_what, signature) => {
     await using s = await stage();
     s.transit.forge = () => signature;

@@ -117,7 +117,7 @@ describe('registered keys', () => {
     expect((await keys.registrationOf('acme-id'))?.keys[0]?.key.asymmetricKeyType).toBe('ec');
   });
 
-  test("nobody's are none, and a client_id that is no path is nobody's", async () => {
+  test("nobody has none, and a client_id that cannot be in a path is nobody's", async () => {
     const { fixture, keys } = stage();
     expect(await keys.registrationOf('nobody')).toBeUndefined();
     await using server = await Loopback.start();

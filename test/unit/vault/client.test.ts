@@ -306,12 +306,12 @@ describe('hazard: secrets in errors', () => {
       (server) => (server.answer = () => [500, `<html>${SECRET} ${TOKEN}</html>`, { 'Content-Type': 'text/html' }]),
     ],
     [
-      'a 200 that is no JSON, then nothing',
+      'a 200 that is not JSON, then nothing',
       (server) => (server.answer = (_q, response) => void response.socket?.end(`HTTP/1.1 200 ${SECRET}\r\nX: ${TOKEN}\r\nbroken`)),
     ],
-    ['errors that are no strings', (server) => (server.answer = () => [400, { errors: [{ secret: SECRET }, 7, null] }])],
-    ['errors that are no list', (server) => (server.answer = () => [400, { errors: SECRET }])],
-    ['a body that is no object', (server) => (server.answer = () => [503, JSON.stringify(SECRET)])],
+    ['errors that are not strings', (server) => (server.answer = () => [400, { errors: [{ secret: SECRET }, 7, null] }])],
+    ['errors that are not a list', (server) => (server.answer = () => [400, { errors: SECRET }])],
+    ['a body that is not an object', (server) => (server.answer = () => [503, JSON.stringify(SECRET)])],
     ['a header that quotes', (server) => (server.answer = () => [429, { errors: [] }, { 'Retry-After': SECRET }])],
     ['a connection that breaks', (server) => (server.answer = (_q, response) => void response.socket?.destroy())],
     ['silence', (server) => (server.answer = () => {})],
@@ -335,7 +335,7 @@ describe('hazard: secrets in errors', () => {
     await client.close();
   });
 
-  test('what Vault said and is no secret is told, but not at length', async () => {
+  test('what Vault said is told unless it is secret, but not at length', async () => {
     await using server = await Loopback.start(() => [
       403,
       { errors: ['1 error occurred:\n\t* permission denied\n\n', 'x'.repeat(10_000)] },
@@ -574,7 +574,7 @@ describe('answers', () => {
     await client.close();
   });
 
-  test('no content, and a body that is no JSON, are empty answers', async () => {
+  test('no content, and a body that is not JSON, are empty answers', async () => {
     for (const [status, body] of [
       [204, undefined],
       [200, 'hello'],
@@ -612,7 +612,7 @@ describe('answers', () => {
     await client.close();
   });
 
-  test('health of something that is no Vault counts as sealed', async () => {
+  test('health of something that is not a Vault counts as sealed', async () => {
     await using server = await Loopback.start(() => [200, 'hello']);
     const client = clientOf(server.origin);
     expect(await client.health()).toMatchObject({ sealed: true, initialized: false, version: 'unknown' });

@@ -41,7 +41,7 @@ describe('tenants/<tenant>', () => {
     });
   });
 
-  test('denied is no fault of the client, and the operator hears what it may be', async () => {
+  test('a denial is not blamed on the client, and the operator hears what it may be', async () => {
     const { fixture, grants } = stage();
     fixture.fault = new VaultFault('denied', 'Vault answered 403');
     await expect(grants.readGrants(identityOf())).rejects.toMatchObject({
@@ -88,7 +88,7 @@ describe('apis/', () => {
     expect(apis.byName('orders')).toMatchObject({ name: 'orders' });
   });
 
-  test("an audience is compared letter by letter, and a prototype's name is none", async () => {
+  test("an audience is compared letter by letter, and a prototype's name is unknown", async () => {
     const { apis } = stage();
     await apis.load();
     for (const audience of ['https://orders/', 'HTTPS://orders', 'orders', '__proto__', 'constructor', 'toString', ''])

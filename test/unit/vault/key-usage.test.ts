@@ -22,7 +22,7 @@ test('a document is named by the hash of the key id, and nobody can choose anoth
   expect(usagePath('../../x')).toMatch(/^state\/usage\/[0-9a-f]{2}$/);
 });
 
-test('1,000 keys are one write a document, by the broker itself; the same once more is none', async () => {
+test('1,000 keys are one write a document, by the broker itself; the same once more writes nothing', async () => {
   const { usage, stored, writes, minute } = stage();
   const used = new Map(Array.from({ length: 1000 }, () => [newKeyId(), minute] as const));
   expect(await usage.merge(used)).toEqual(new Set());

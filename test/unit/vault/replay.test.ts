@@ -79,7 +79,7 @@ test("an assertion that ended by a slow replica's clock in the hour before has i
 });
 
 test.each(['unreachable', 'timeout', 'unavailable', 'throttled', 'denied', 'not_found', 'invalid'] as const)(
-  'Vault %s is no answer',
+  'Vault %s is not an answer',
   async (reason) => {
     mount.fault = new VaultFault(reason, 'no');
     await expect(mount.replica(new Clock()).claim('k', 1)).rejects.toMatchObject({ code: 'temporarily_unavailable' });

@@ -122,8 +122,8 @@ describe('nobody guesses that nothing is revoked', () => {
 
   test.each<[string, unknown]>([
     ['another form', { revoked: 1 }],
-    ['an end that is no number', { revoked: { [tokenOf(1).sha256]: 'soon acme' } }],
-    ['a key that is no SHA-256', { revoked: { x: `${NOW} acme` } }],
+    ['an end that is not a number', { revoked: { [tokenOf(1).sha256]: 'soon acme' } }],
+    ['a key that is not an SHA-256', { revoked: { x: `${NOW} acme` } }],
   ])('so is a shard with %s', async (_fault, data) => {
     const { fixture, log } = stage();
     fixture.set(`${PLACE}/7`, data);

@@ -141,7 +141,7 @@ describe('using it', () => {
     expect(s.paths().filter((p) => p === 'kv/data/x')).toHaveLength(3);
   });
 
-  test('what is no denial is told as it is, without a login', async () => {
+  test('anything but a denial is told as it is, without a login', async () => {
     await using s = await stage();
     await s.read();
     for (const reason of ['unavailable', 'conflict', 'throttled', 'invalid'] as const) {

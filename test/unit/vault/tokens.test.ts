@@ -69,7 +69,7 @@ describe('what lies there', () => {
     });
   });
 
-  test('of another grant is no answer, and can be overwritten', async () => {
+  test('of another grant is not an answer, and can be overwritten', async () => {
     const { tokens } = stage();
     const silver = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'silver' } }) });
     const gold = await grantOf({ tenant: tenantOf({ claims: { 'https://e.com/plan': 'gold' } }) });
@@ -85,7 +85,7 @@ describe('what lies there', () => {
     ['a string', () => 'x'],
     ['no grant', () => ({ access_token: JWT, scope: '', issued_at: 1, expires_at: 2 })],
     ['half a token', (grant) => ({ grant, access_token: JWT, scope: '' })],
-    ['a token that is no string', (grant) => ({ grant, access_token: { a: 1 }, scope: '', issued_at: 1, expires_at: 2 })],
+    ['a token that is not a string', (grant) => ({ grant, access_token: { a: 1 }, scope: '', issued_at: 1, expires_at: 2 })],
     ['an end in words', (grant) => ({ grant, access_token: JWT, scope: '', issued_at: 1, expires_at: 'never' })],
     ['another type of token', (grant) => ({ grant, access_token: JWT, token_type: 'mac', scope: '', issued_at: 1, expires_at: 2 })],
     ['a lease without an end', (grant) => ({ grant, lease: { holder: 'x' } })],

@@ -61,7 +61,7 @@ describe('the state of a key', () => {
     expect(keyViewOf(secret, rotations, NOW)).toMatchObject(expected);
   });
 
-  test.each([[{ key_id: undefined }], [{ key_id: 'x' }], [{ key_id: ['a'] }]])('a secret_id with %j is no key', (metadata) => {
+  test.each([[{ key_id: undefined }], [{ key_id: 'x' }], [{ key_id: ['a'] }]])('a secret_id with %j is not a key', (metadata) => {
     expect(keyViewOf(stored(1, metadata), [], NOW)).toBeUndefined();
   });
 
@@ -78,7 +78,7 @@ test('a key is found by its id or its accessor', () => {
   expect(() => pickKey(keys, 'acme', id(3))).toThrowError(expect.objectContaining({ code: 'not_found' }));
 });
 
-test('what is no name of a key is refused without being repeated', () => {
+test('what is not the name of a key is refused without being repeated', () => {
   const canary = 'postern_live_canary';
   for (const which of [canary, '', `${id(1)} `, `${id(1)}\n`, id(1).toUpperCase(), '../x']) {
     try {

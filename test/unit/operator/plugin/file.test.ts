@@ -106,7 +106,7 @@ describe("Vault's rules for its plugin directory", () => {
       message: expect.stringContaining('ENOENT'),
       remedy: expect.stringContaining('install -d'),
     });
-    expect(await refused(place({ directory: file }))).toMatchObject({ message: `${file} is no directory` });
+    expect(await refused(place({ directory: file }))).toMatchObject({ message: `${file} is not a directory` });
   });
 
   it('others may write into the directory, or to the file', async () => {

@@ -69,7 +69,10 @@ describe('config', () => {
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: '1w' }, /timeout must be a duration/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, timeout: 0 }, /timeout must be from 1 to 60/],
     [{ issuer: 'acme.eu.auth0.com', client_id: CLIENT, client_secret: SECRET, tenant_claim: 'tenant' }, /tenant_claim must be a URI/],
-    [{ issuer: 7, client_idd: CLIENT, timeout: {} }, /issuer must be text; "client_idd" is no field here .*; timeout must be a duration/],
+    [
+      { issuer: 7, client_idd: CLIENT, timeout: {} },
+      /issuer must be text; "client_idd" is not a field here .*; timeout must be a duration/,
+    ],
   ])('%j is refused, all faults at once, and nothing is kept', async (data, message) => {
     await using s = await stage(key);
     const said = await refusal(() => s.write('config', data));

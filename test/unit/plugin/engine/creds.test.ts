@@ -67,11 +67,11 @@ describe('creds', () => {
   });
 
   test.each([
-    ['an audience that is no API', { audience: 'https://nowhere.example.com' }, 400, /Service not enabled/],
+    ['an audience that is not an API', { audience: 'https://nowhere.example.com' }, 400, /Service not enabled/],
     ['a scope that is not granted', { scope: 'delete:orders' }, 400, /not been granted scopes: delete:orders/],
     ['a malformed scope', { scope: 'read:"orders"' }, 400, /scope/],
     ['a foreign organization', { organization: 'org_globex' }, 403, /organization/],
-    ['an unknown field', { audiences: ORDERS }, 400, /"audiences" is no field here \(audience, scope, organization\)/],
+    ['an unknown field', { audiences: ORDERS }, 400, /"audiences" is not a field here \(audience, scope, organization\)/],
     ['a list', { audience: [ORDERS, ORDERS] }, 400, /audience must be given once/],
     ['a number', { audience: 7 }, 400, /audience must be text/],
     ['a line break', { audience: `${ORDERS}\n` }, 400, /control characters/],
@@ -84,7 +84,7 @@ describe('creds', () => {
     expect(s.auth0.exchanges).toHaveLength(0);
   });
 
-  test('a role that is none is 404, one that is disabled 403, an API that is not granted 403', async () => {
+  test('an unknown role is 404, one that is disabled 403, an API that is not granted 403', async () => {
     await using s = await stage(key);
     await s.setUp();
     await s.write('apis/billing', { audience: 'https://billing.example.com' });
@@ -146,7 +146,7 @@ describe('creds', () => {
     'tokens/acme/orders/x/y',
     '__proto__',
     'constructor/x',
-  ])('%j is no path', async (path) => {
+  ])('%j is not a path', async (path) => {
     await using s = await stage(key);
     await s.setUp();
     expect((await refusal(() => s.call('read', path))).status).toBeOneOf([400, 404, 405]);
@@ -270,7 +270,7 @@ describe('storage', () => {
     expect((await refusal(() => s.read('creds/globex'))).status).toBe(503);
   });
 
-  test('what is no token there is overwritten', async () => {
+  test('what is not a token there is overwritten', async () => {
     await using s = await stage(key);
     await s.setUp();
     await s.storage.put('cache/acme/orders/whole', new TextEncoder().encode('{"version":"x"}'));

@@ -75,14 +75,14 @@ describe('what is wrong is said in a sentence', () => {
     [{ claims: 'a' }, 'claims must be an object, or key=value'],
     [{ claims: [7] }, 'claims must be an object, or key=value'],
     [{ claims: { a: 7 } }, 'claims.a must be text'],
-    [{ lease: '{' }, 'lease is no JSON'],
+    [{ lease: '{' }, 'lease is not JSON'],
     [{ lease: {} }, 'lease.until must be a number'],
     [{ lease: { until: 1, x: 1 } }, 'lease must not have "x"'],
-    [{ wordd: 'x' }, '"wordd" is no field here (word, kind, on, count, life, names, claims, lease)'],
-    [{ wordd: null }, '"wordd" is no field here (word, kind, on, count, life, names, claims, lease)'],
+    [{ wordd: 'x' }, '"wordd" is not a field here (word, kind, on, count, life, names, claims, lease)'],
+    [{ wordd: null }, '"wordd" is not a field here (word, kind, on, count, life, names, claims, lease)'],
     [
       { on: 'x', wordd: 1, word: 7 },
-      'on must be true or false; "wordd" is no field here (word, kind, on, count, life, names, claims, lease); word must be text',
+      'on must be true or false; "wordd" is not a field here (word, kind, on, count, life, names, claims, lease); word must be text',
     ],
   ])('%j', (data, said) => expect(faultOf(data)).toBe(said));
 

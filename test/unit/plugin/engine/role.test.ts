@@ -35,7 +35,7 @@ describe('apis', () => {
     [{ audience: 'https://acme.eu.auth0.com/api/v2/' }, /Management API/],
     [{ audience: 'https://LOGIN.example.com//api/v2' }, /Management API/],
     [{ audience: 'x'.repeat(1_025) }, /at most 1024/],
-    [{ audience: ORDERS, lifetime: 60 }, /"lifetime" is no field here/],
+    [{ audience: ORDERS, lifetime: 60 }, /"lifetime" is not a field here/],
   ])('%j is a 400', async (data, message) => {
     await using s = await stage(key);
     await s.write('apis/taken', { audience: 'https://taken.example.com' });
@@ -117,7 +117,7 @@ describe('roles', () => {
     [{ grants: [{ api: 'orders' }, { api: 'orders' }] }, /there twice/],
     [{ grants: 'orders' }, /grants must be/],
     [{ grants: 7 }, /grants must be/],
-    [{ grants: '{"orders":' }, /grants is no JSON/],
+    [{ grants: '{"orders":' }, /grants is not JSON/],
     [{ grants: { ORDERS: [] } }, /grants.0.api/],
     [{ grants: { orders: [7] } }, /grants.0.scopes/],
     [{ default_api: 'orders', grants: {} }, /default_api must be one of the granted/],
@@ -126,8 +126,8 @@ describe('roles', () => {
     [{ disabled: 'yes' }, /disabled must be true or false/],
     [{ min_remaining: '2d' }, /min_remaining must be from 0 to 86400/],
     [{ organization: '' }, /organization must not be empty/],
-    [{ ttl: '1h' }, /"ttl" is no field here/],
-    [JSON.parse('{"__proto__": {"disabled": true}}') as Record<string, unknown>, /"__proto__" is no field here/],
+    [{ ttl: '1h' }, /"ttl" is not a field here/],
+    [JSON.parse('{"__proto__": {"disabled": true}}') as Record<string, unknown>, /"__proto__" is not a field here/],
   ])('%j is a 400, and nothing is written', async (data, message) => {
     await using s = await stage(key);
     await s.setUp();

@@ -76,7 +76,7 @@ describe('tokens', () => {
     [{ cas: 0, ...DOCUMENT, grant: '../acme' }, /grant must be a SHA-256/],
     [{ cas: 0, ...DOCUMENT, lease: { holder: 'a' } }, /lease.until/],
     [{ cas: 0, ...DOCUMENT, scope: 7 }, /scope/],
-    [{ cas: 0, ...DOCUMENT, asked: true }, /"asked" is no field here/],
+    [{ cas: 0, ...DOCUMENT, asked: true }, /"asked" is not a field here/],
     [{ cas: 0, ...DOCUMENT, token_type: 'DPoP' }, /token_type must be one of Bearer/],
   ])('%j is a 400', async (data, message) => {
     await using s = await stage(key);
@@ -91,7 +91,7 @@ describe('tokens', () => {
     'tokens/acme/orders/..',
     `tokens/acme/orders/${'g'.repeat(42)}`,
     `tokens/acme/orders/${'g'.repeat(42)}.`,
-  ])('%s is no place', async (path) => {
+  ])('%s is not a place', async (path) => {
     await using s = await stage(key);
     expect((await refusal(() => s.write(path, { cas: 0, ...DOCUMENT }))).status).toBe(400);
     expect(s.storage.calls).toEqual([]);

@@ -61,7 +61,7 @@ describe('a call', () => {
     ['without a message', CHECK, [], { status: '3', bytes: 0 }],
     ['that ends in the middle', CHECK, [asked.subarray(0, 8)], { status: '3', bytes: 0 }],
     ['that ends in its head', CHECK, [asked.subarray(0, 3)], { status: '3', bytes: 0 }],
-    ['that is no protobuf', CHECK, [frame(Buffer.from([0x0a, 0xff, 0xff]))], { status: '3', bytes: 0 }],
+    ['that is not protobuf', CHECK, [frame(Buffer.from([0x0a, 0xff, 0xff]))], { status: '3', bytes: 0 }],
     ['that is compressed', CHECK, [frame(Buffer.from([1]), 1)], { status: '12', bytes: 0 }],
     ['longer than a message may be', CHECK, [frame(Buffer.from([1]), 0, 0xff_ff_ff_ff)], { status: '8', bytes: 0 }],
     ['of an unknown procedure', '/grpc.health.v1.Health/Watch', [asked], { status: '12', bytes: 0 }],

@@ -43,7 +43,7 @@ describe('nobody but Vault starts it', () => {
 
   it.each<[string, Record<string, string>, RegExp]>([
     ['no certificate of Vault', { ...COOKIE }, /no certificate/],
-    ['a certificate that is none', { ...COOKIE, PLUGIN_CLIENT_CERT: 'hvs.none' }, /is none/],
+    ['a malformed certificate', { ...COOKIE, PLUGIN_CLIENT_CERT: 'hvs.none' }, /certificate that Vault sent is malformed/],
     ['a Vault that speaks older versions only', { ...COOKIE, PLUGIN_CLIENT_CERT: vault, PLUGIN_PROTOCOL_VERSIONS: '3,4' }, /version 5/],
     ['a folder that is not there', { ...COOKIE, PLUGIN_CLIENT_CERT: vault, PLUGIN_UNIX_SOCKET_DIR: '/nowhere/at/all' }, /can not serve/],
   ])('%s: exit 1, a line in the log, nothing on stdout', async (_case, env, said) => {

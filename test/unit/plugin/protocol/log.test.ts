@@ -48,7 +48,7 @@ describe('a line of the log, as hclog writes it', () => {
     expect(JSON.parse(line!)).toMatchObject({ '@level': 'info', shortened: true });
   });
 
-  it('survives fields that are no JSON', () => {
+  it('survives fields that are not JSON', () => {
     const ring: Record<string, unknown> = {};
     ring['self'] = ring;
     expect(one((log) => log.warn('kept', ring))).toEqual({

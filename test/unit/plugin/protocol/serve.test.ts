@@ -328,7 +328,7 @@ describe('requests', () => {
   it.each<[string, BackendResponse]>([
     ['a ring', { data: ring() }],
     ['a bigint', { data: { big: 1n } }],
-  ])('an answer that is no JSON (%s) is an internal error', async (_case, answer) => {
+  ])('an answer that is not JSON (%s) is an internal error', async (_case, answer) => {
     const { host: running, probe } = await mounted();
     probe.answer = async () => answer;
     expect((await running.request('one', {})).err).toMatchObject({ errType: 2 });
@@ -343,7 +343,7 @@ describe('requests', () => {
     },
   );
 
-  it.each(['[1]', '"text"', '5', 'true'])('data that is no object (%s) is a bad request', async (data) => {
+  it.each(['[1]', '"text"', '5', 'true'])('data that is not an object (%s) is a bad request', async (data) => {
     const { host: running } = await mounted();
     expect((await running.request('one', { data })).response?.data).toMatch(/must be an object/);
   });
