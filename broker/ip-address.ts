@@ -1,6 +1,9 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
+/** RFC 6874 §2. */
+const ZONE = /^[A-Za-z0-9._~-]{1,64}$/;
+
 /**
  * An address in the one form that all parts read alike: IPv6 as in RFC 5952, an IPv4-mapped one as IPv4, without a zone. Vault mangles
  * other spellings of IPv6 (a zero group beside `::`).
@@ -10,7 +13,7 @@ export function canonicalAddress(text: string): string | undefined {
   const zone = text.indexOf('%');
   const address = zone === -1 ? text : text.slice(0, zone);
   const family = isIP(address);
-  if (family === 0 || (family === 4 && zone !== -1)) return undefined;
+  if (family === 0 || (zone !== -1 && (family === 4 || !ZONE.test(text.slice(zone + 1))))) return undefined;
   return family === 4 ? address : ipaddr.process(address).toString();
 }
 

@@ -6,12 +6,14 @@ import proxyAddr from 'proxy-addr';
 import type { z } from 'zod';
 import { adminLine } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { ClientAddresses } from '#broker/client-address.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
+import { readJsonBodies } from './body.ts';
 import type { Caller, Callers } from './caller.ts';
 import { grantOperations } from './grants.ts';
 import { IDEMPOTENCY_KEY, Idempotency } from './idempotency.ts';
@@ -34,6 +36,8 @@ export interface AdminServerOptions {
   tls?: { readonly cert: string; readonly key: string } | undefined;
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. */
   trustedProxies?: readonly string[];
+  /** Told once, with its address, when a trusted proxy writes an X-Forwarded-For that names no address. */
+  onUnreadableProxy?: (address: string) => void;
   /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
   rate?: number;
   timeouts?: ListenerOptions['timeouts'];
@@ -64,6 +68,7 @@ export class AdminServer {
   readonly #listener: Listener;
   readonly #options: AdminServerOptions;
   readonly #idempotency: Idempotency;
+  readonly #addresses: ClientAddresses;
   readonly #rate: Rate;
   readonly #failures: Rate;
   readonly #callers = new WeakMap<FastifyRequest, Caller>();
@@ -75,11 +80,11 @@ export class AdminServer {
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Rate({ perMinute: options.rate ?? 600 });
     this.#documents = JSON.stringify(openApiDocument(OPERATIONS, options.version));
+    this.#addresses = new ClientAddresses({ trustedProxies: options.trustedProxies, onUnreadable: options.onUnreadableProxy });
     const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     let listener: Listener | undefined;
     const app = fastify({
       bodyLimit: MAX_BODY,
-      trustProxy: trust ?? false,
       genReqId: () => `urn:uuid:${randomUUID()}`,
       // Requests under way are answered while the door closes.
       return503OnClosing: false,
@@ -101,7 +106,7 @@ export class AdminServer {
       },
     });
     this.#listener = listener!;
-    app.removeContentTypeParser('text/plain');
+    readJsonBodies(app);
     app.addHook('onRequest', async (request, reply) => {
       void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
       // Whatever its body is: what has no route is parsed by nobody.
@@ -137,7 +142,8 @@ export class AdminServer {
   }
 
   async #admit(request: FastifyRequest, operation: Operation): Promise<void> {
-    const { ip, headers } = request;
+    const { headers } = request;
+    const ip = this.#addresses.of(request.raw);
     const banned = this.#failures.wait(ip);
     if (banned > 0) throw new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
     const caller = await this.#options.callers.identify(headers, operation.need).catch((error: unknown) => {
@@ -163,7 +169,7 @@ export class AdminServer {
           outcome,
           caller: caller.name.slice(0, 256),
           by: caller.by,
-          address: request.ip,
+          address: this.#addresses.of(request.raw),
           ms: Math.round(performance.now() - begin),
           tenant,
           key_id,
@@ -230,7 +236,7 @@ export class AdminServer {
       method: request.method,
       // Any other path is the client's own text, and may hold a secret.
       path: request.routeOptions?.url ?? 'unknown',
-      address: request.ip,
+      address: this.#addresses.of(request.raw),
       instance: request.id,
       problem: problem.slug,
       status: problem.status,

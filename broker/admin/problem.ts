@@ -43,6 +43,8 @@ export interface ProblemOptions {
   permission?: string;
   /** Methods that a 405 names. */
   allow?: readonly string[];
+  /** Content codings that a 415 names (RFC 9110 §12.5.3). */
+  accept?: string;
   /** For the log. */
   cause?: unknown;
 }
@@ -71,10 +73,11 @@ export class Problem extends Error {
   }
 
   headers(): Record<string, string> {
-    const { retryAfter, allow } = this.options;
+    const { accept, retryAfter, allow } = this.options;
     return {
       ...(this.status === 401 || this.slug === 'insufficient-scope' ? { 'WWW-Authenticate': this.#challenge() } : {}),
       ...(retryAfter === undefined ? {} : { 'Retry-After': String(Math.max(1, Math.ceil(retryAfter))) }),
+      ...(accept === undefined ? {} : { 'Accept-Encoding': accept }),
       ...(allow === undefined ? {} : { Allow: allow.join(', ') }),
     };
   }

@@ -1,6 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { PosternError } from '#broker/error.ts';
-import { mediaTypeOf } from './media-type.ts';
+import { mediaTypeOf } from '#broker/media-type.ts';
 import type { Parameter, Parameters, Sent } from './parameter.ts';
 import type { Call } from './route.ts';
 
@@ -18,6 +18,8 @@ export function receiveBody(receiving: Receiving): Promise<void> {
   const { request } = receiving.call;
   const declared = request.headers['content-length'];
   if (declared !== undefined && Number(declared) > MAX_BODY) throw tooLarge();
+  // The listeners live as long as the connection; what was received, secrets and all, must not.
+  let into: Receiving | undefined = receiving;
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let chunks: Buffer[] | undefined;
@@ -32,11 +34,13 @@ export function receiveBody(receiving: Receiving): Promise<void> {
       else (chunks ??= [first]).push(chunk);
     });
     request.on('end', () => {
-      receiving.body = chunks ? Buffer.concat(chunks) : (first ?? NOTHING);
+      if (into !== undefined) into.body = chunks ? Buffer.concat(chunks) : (first ?? NOTHING);
+      into = first = chunks = undefined;
       resolve();
     });
     // Also when the client went away: Node tells `error` only to those who listen for it.
     request.on('close', () => {
+      into = undefined;
       if (!request.complete) reject(new PosternError('invalid_request', 'The request ended early'));
     });
   });

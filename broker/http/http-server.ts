@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isIP } from 'node:net';
 import proxyAddr from 'proxy-addr';
+import { ClientAddresses } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
 import { Listener } from '#broker/listener/listener.ts';
@@ -20,6 +20,8 @@ export interface HttpServerOptions {
   trustedProxies?: readonly string[];
   /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
   onUntrustedProxy?: (address: string) => void;
+  /** Told once, with its address, when a trusted proxy writes an X-Forwarded-For that names no address. */
+  onUnreadableProxy?: (address: string) => void;
   /** Most connections open at once. Default 10,000. */
   maxConnections?: number;
   /** Most of one address, or IPv6 /64. Default a fifth of `maxConnections`, 64 at least. */
@@ -38,8 +40,7 @@ export class HttpServer {
   /** Exact paths, each with its methods. */
   readonly #routes = new Map<string, Route[]>();
   readonly #prefixes: Route[] = [];
-  readonly #trust: ((address: string, hop: number) => boolean) | undefined;
-  #toldOfProxy = false;
+  readonly #addresses: ClientAddresses;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -47,13 +48,17 @@ export class HttpServer {
       if (route.prefix) this.#prefixes.push(route);
       else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
     }
-    this.#trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
-    const trust = this.#trust;
+    this.#addresses = new ClientAddresses({
+      trustedProxies: options.trustedProxies,
+      onUntrusted: options.onUntrustedProxy,
+      onUnreadable: options.onUnreadableProxy,
+    });
+    const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     this.#listener = new Listener({
       handle: (request, response) => this.#serve(request, response),
       refuse: (why, request, response) =>
         this.#answer(
-          { request, response, address: this.#addressOf(request) },
+          { request, response, address: this.#addresses.of(request) },
           new PosternError('invalid_request', why === 'rules' ? 'The request is not valid HTTP/1.1' : 'This expectation cannot be met'),
           undefined,
         ),
@@ -81,7 +86,7 @@ export class HttpServer {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const call: Call = { request, response, address: this.#addressOf(request) };
+    const call: Call = { request, response, address: this.#addresses.of(request) };
     let route: Route | undefined;
     try {
       route = this.#route(request);
@@ -90,20 +95,6 @@ export class HttpServer {
     } catch (error) {
       this.#answer(call, error, route);
     }
-  }
-
-  #addressOf(request: IncomingMessage): string {
-    const direct = request.socket.remoteAddress ?? '';
-    if (this.#trust === undefined) {
-      if (!this.#toldOfProxy && request.headers['x-forwarded-for'] !== undefined) {
-        this.#toldOfProxy = true;
-        this.#options.onUntrustedProxy?.(direct);
-      }
-      return direct;
-    }
-    // A trusted proxy may pass on what its client wrote; only an address counts as one.
-    const told = proxyAddr(request, this.#trust);
-    return isIP(told) ? told : direct;
   }
 
   #route(request: IncomingMessage): Route {

@@ -38,6 +38,8 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
     version,
     tls: admin.tls,
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    onUnreadableProxy: (address) =>
+      log.warn({ address }, 'the X-Forwarded-For of this trusted proxy names no address: all behind it count as the proxy itself'),
     rate: config.POSTERN_ADMIN_RATE,
     // A refusal by Vault may be a fault in the set-up; the rest is the caller's mistake, and told to the caller.
     onError: (err, request) =>

@@ -58,6 +58,8 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
         'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: ' +
           'until then everybody behind it shares one allowance of wrong credentials',
       ),
+    onUnreadableProxy: (address) =>
+      log.warn({ address }, 'the X-Forwarded-For of this trusted proxy names no address: all behind it count as the proxy itself'),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,
     maxPerAddress: config.POSTERN_MAX_CONNECTIONS_PER_ADDRESS,
     onError: (err, request) => {

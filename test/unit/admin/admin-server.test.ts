@@ -85,6 +85,54 @@ describe('what is not a request is answered with a problem all the same', () => 
   });
 });
 
+describe('a body', () => {
+  const send = (port: number, method: string, path: string, headers: string, body = '') =>
+    raw(port, `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n${body}`);
+  const statusOf = (reply: string) => Number(reply.split(' ')[1]);
+
+  test.each([
+    'Content-Type: application/json\r\n',
+    'Content-Type: application/json\r\nContent-Length: 0\r\n',
+    'Content-Type: text/plain\r\nContent-Length: 0\r\n',
+    'Content-Type: application/x-www-form-urlencoded\r\nContent-Encoding: gzip\r\n',
+    'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n',
+  ])('that is empty: %j means nothing', async (headers) => {
+    const { port } = await start(() => {
+      throw new PosternError('not_found', 'reached');
+    });
+    const rest = headers.includes('chunked') ? '0\r\n\r\n' : '';
+    for (const [method, path] of [
+      ['DELETE', '/v1/tenants/acme/keys/key_000000000000000000000001'],
+      ['POST', '/v1/tenants/acme/disable'],
+    ] as const)
+      expect(await send(port, method, path, headers, rest)).toContain('reached');
+  });
+
+  test.each<[string, string | Buffer, string, number]>([
+    ['in UTF-8, said with a charset', '{"tenant":"no Tenant"}', 'Content-Type: application/json; charset="UTF-8"', 400],
+    ['in another charset', '{}', 'Content-Type: application/json; charset=iso-8859-1', 415],
+    ['of two types', '{}', 'Content-Type: application/json\r\nContent-Type: application/json', 415],
+    ['of no type', '{}', 'X: y', 415],
+    ['compressed', '{}', 'Content-Type: application/json\r\nContent-Encoding: gzip', 415],
+    ['compressed by nothing', '{"tenant":"no Tenant"}', 'Content-Type: application/json\r\nContent-Encoding: identity', 400],
+  ])('%s', async (_how, body, headers, status) => {
+    const { port } = await start(() => undefined);
+    const reply = await send(port, 'POST', '/v1/tenants', `${headers}\r\nContent-Length: ${body.length}\r\n`, String(body));
+    expect(statusOf(reply)).toBe(status);
+    expect(reply.includes('Accept-Encoding: identity') || reply.includes('accept-encoding: identity')).toBe(_how === 'compressed');
+  });
+
+  test('that is not UTF-8 is told as such', async () => {
+    const { base } = await start(() => undefined);
+    const reply = await fetch(`${base}/v1/tenants`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: Buffer.from('{"tenant":"caf\xe9"}', 'latin1'),
+    });
+    expect([reply.status, ((await reply.json()) as { detail: string }).detail]).toEqual([400, 'The body is not valid UTF-8']);
+  });
+});
+
 test('nobody unknown makes it read a body', async () => {
   const { base, audit } = await start(() => undefined, {
     callers: {

@@ -505,6 +505,25 @@ describe("the client's address", () => {
     ['203.0.113.9, 10.0.0.1', '203.0.113.9'],
     ['1.1.1.1, 203.0.113.9, 10.0.0.1, 10.0.0.2', '203.0.113.9'],
     ['2001:db8::1', '2001:db8::1'],
+    ['203.0.113.9:51008', '203.0.113.9'],
+    ['203.0.113.9:_port', '203.0.113.9'],
+    ['203.0.113.9:51008, 10.0.0.1:443', '203.0.113.9'],
+    ['[2001:db8::1]', '2001:db8::1'],
+    ['[2001:db8::1]:443', '2001:db8::1'],
+    ['"[2001:db8::1]:443"', '2001:db8::1'],
+    ['"203.0.113.9"', '203.0.113.9'],
+    ['2001:0DB8:0:0::0001', '2001:db8::1'],
+    ['2001:db8:0:1:0:0:0:1', '2001:db8:0:1::1'],
+    ['::ffff:203.0.113.9', '203.0.113.9'],
+    ['[::ffff:cb00:7109]:80', '203.0.113.9'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['  203.0.113.9  ,, 10.0.0.1 , ', '203.0.113.9'],
+    ['unknown, 203.0.113.9, 10.0.0.1', '203.0.113.9'],
+    ['203.0.113.9, unknown, 10.0.0.1', '10.0.0.1'],
+    ['203.0.113.9, _hidden', '127.0.0.1'],
+    ['::ffff:10.0.0.9', '10.0.0.9'],
+    ['', '127.0.0.1'],
+    [', ,', '127.0.0.1'],
   ])('behind trusted ones, of %j it is the last that is not a proxy of ours', async (forwarded, expected) => {
     expect(await addressOf(['127.0.0.1', '10.0.0.0/8'], forwarded)).toBe(expected);
   });
@@ -512,7 +531,6 @@ describe("the client's address", () => {
   test.each([
     'canary',
     'unknown',
-    '203.0.113.9:1234',
     '_hidden',
     '<script>',
     "'; drop",
@@ -523,9 +541,28 @@ describe("the client's address", () => {
     '0x7f.1',
     '::1%","outcome":"granted',
     '::1%\\',
-    '[::1]',
+    '[203.0.113.9',
+    '203.0.113.9:',
+    '203.0.113.9:123456',
+    '[2001:db8::1]x',
+    'for=203.0.113.9',
+    '"203.0.113.9',
   ])("a proxy's client that writes %j is known by the proxy's address", async (forwarded) => {
     expect(await addressOf(['127.0.0.1'], forwarded)).toBe('127.0.0.1');
+  });
+
+  test('several header lines are one list', async () => {
+    const s = await stage({ trustedProxies: ['127.0.0.1', '10.0.0.0/8'] });
+    await send(s.port, { path: '/livez', headers: { 'X-Forwarded-For': ['1.1.1.1', '203.0.113.9:80', '10.0.0.1'] as unknown as string } });
+    expect(s.seen[0]?.address).toBe('203.0.113.9');
+  });
+
+  test('what names no address is told once', async () => {
+    const told: string[] = [];
+    const s = await stage({ trustedProxies: ['127.0.0.1', '10.0.0.0/8'], onUnreadableProxy: (address) => told.push(address) });
+    for (const forwarded of ['203.0.113.9', 'unknown, 10.0.0.1', 'unknown', 'canary'])
+      await send(s.port, { path: '/livez', headers: { 'X-Forwarded-For': forwarded } });
+    expect(told).toEqual(['10.0.0.1']);
   });
 
   test('a client can name nobody else unless it is a trusted proxy', async () => {
