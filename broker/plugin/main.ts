@@ -3,7 +3,7 @@ import { Engine } from './engine/engine.ts';
 import type { RotateSecret } from './engine/path/rotate.ts';
 import { servePlugin } from './protocol/serve.ts';
 
-/** Put in by `make plugin`; from the sources there is none. */
+/** `make plugin` puts it in; a plugin that runs from its sources has no version. */
 declare const POSTERN_PLUGIN_VERSION: string | undefined;
 const version = typeof POSTERN_PLUGIN_VERSION === 'string' ? POSTERN_PLUGIN_VERSION : 'v0.0.0-dev';
 

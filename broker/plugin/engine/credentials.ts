@@ -51,8 +51,8 @@ export class Credentials {
 
   /**
    * @returns the token, and in how many seconds the reader does well to read again
-   * @throws {BackendError} 404 where this reader has no role, 400 for an audience that is not an API's; {PosternError} from authorization and
-   *   the token cache; {ReadOnly}
+   * @throws {BackendError} 404 where this reader has no role, 400 for an audience that is not an API's; {PosternError} from
+   *   authorization and the token cache; {ReadOnly}
    */
   async read(reader: Reader, request: GrantRequest): Promise<{ readonly token: Token; readonly next: number }> {
     for (let decision = 0; decision < DECISIONS; decision++) {
@@ -70,7 +70,7 @@ export class Credentials {
     throw new PosternError('temporarily_unavailable', 'What this tenant may have is being changed', { retryAfter: 1 });
   }
 
-  /** Made anew at the next request, from what is then stored. */
+  /** The next request begins with the configuration and APIs that are stored then. */
   reset(): void {
     this.#issuance?.supersede();
     this.#earlierCalls = this.calls;
@@ -142,7 +142,7 @@ export class Credentials {
     if (grant.digest === record.grant && !issuance.cache.has(grant)) await issuance.cache.get(grant, tenant.identity);
   }
 
-  /** A role that names a client is that client's alone: who had the tenant's name before may still hold a Vault token that reads this path. */
+  /** Who had the tenant's name before may still hold a Vault token for this path: a role that names a client is that client's alone. */
   #isReader({ role }: Tenant, { tenant, entityId }: Reader): boolean | Promise<boolean> {
     return role.client_id == null || this.#options.entities.isClient(entityId, { tenant, clientId: role.client_id });
   }

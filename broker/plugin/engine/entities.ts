@@ -6,7 +6,7 @@ const MAX = 12_000;
 /** How long an entity is remembered, ms. Its AppRole alias stays as it is for ever; the metadata is Terraform's to write. */
 const AGE = 60_000;
 
-/** Written by Terraform into the entity of a workload that logs in by another method than AppRole (terraform/modules/tenant/workload.tf). */
+/** In the metadata of a workload that logs in by another method than AppRole: terraform/modules/tenant/workload.tf writes them. */
 const TENANT = 'postern_tenant';
 const CLIENT = 'postern_client_id';
 

@@ -30,7 +30,11 @@ function findForHelp(paths: Paths, requested: string): Path {
 
 function rootHelp(paths: Paths, { title, description }: About): string {
   const lines = paths.all.map(({ pattern, synopsis }) => `    ${shown(pattern)}\n        ${synopsis}\n`);
-  return `## DESCRIPTION\n\n${title}\n\n${description}\n\n## PATHS\n\nEach has its own help: \`vault path-help <mount>/config\`, say.\n\n${lines.join('\n')}`;
+  return [
+    `## DESCRIPTION\n\n${title}\n\n${description}`,
+    '## PATHS\n\nEach has its own help: `vault path-help <mount>/config`, say.',
+    lines.join('\n'),
+  ].join('\n\n');
 }
 
 function pathHelp({ pattern, synopsis, description, parameters, operations }: Path): string {

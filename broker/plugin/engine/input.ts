@@ -64,8 +64,9 @@ function wordingOf(issue: z.core.$ZodRawIssue): string {
     case 'invalid_type':
       return `must be ${KINDS[issue.expected] ?? issue.expected}`;
     case 'too_big':
+      return `must have at most ${issue.maximum} ${issue.origin === 'string' ? 'characters' : 'items'}`;
     case 'too_small':
-      return `must have at ${issue.code === 'too_big' ? `most ${issue.maximum}` : `least ${issue.minimum}`} ${issue.origin === 'string' ? 'characters' : 'items'}`;
+      return `must have at least ${issue.minimum} ${issue.origin === 'string' ? 'characters' : 'items'}`;
     case 'unrecognized_keys':
       return `must not have ${issue.keys.map((key) => JSON.stringify(key.slice(0, 64))).join(', ')}`;
     default:

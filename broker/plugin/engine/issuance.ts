@@ -42,7 +42,10 @@ export interface IssuanceOptions {
 
 /** Most tokens in memory. */
 const MAX = 12_000;
-/** Most memory for them, bytes: 10,000 of 1 kB, so that V8's limit for this process (tools/plugin/bundle.ts) stays out of reach however long they are. */
+/**
+ * Most memory for them, bytes: 10,000 of 1 kB. V8's limit for this process (tools/plugin/bundle.ts) is then out of reach, however
+ * long they are.
+ */
 const MAX_BYTES = 36_000_000;
 
 /** While the token was being issued, the role, an API or the configuration changed: whoever waits has to be judged again. */
@@ -134,7 +137,7 @@ export class Issuance {
     }
   }
 
-  /** Auth0 may take long to answer, and the operators don't wait for it: what was granted before is looked at again before the token is stored. */
+  /** Auth0 may take long to answer, and operators don't wait for it: whether it is still granted is asked again before it is stored. */
   async #issue(grant: AuthorizedGrant): Promise<Token> {
     const token = await this.#source.issue(grant);
     if (!(await this.#isStillGranted(grant))) throw new Superseded();

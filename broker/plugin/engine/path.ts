@@ -83,7 +83,7 @@ export class Paths {
   /** @throws {BackendError} 404 for an unknown path, 400 for an impossible name */
   find(requested: string): Match {
     const parts = requested.split('/');
-    let fault: BackendError | undefined;
+    let malformed: BackendError | undefined;
     for (const { path, segments } of this.#routes.get(`${parts[0]} ${parts.length}`) ?? []) {
       const names: Record<string, string> = {};
       let fits = true;
@@ -94,13 +94,13 @@ export class Paths {
           const rule = path.parameters[parameter];
           if (rule?.pattern.test(part) !== true) {
             fits = false;
-            fault = new BackendError(400, `the ${parameter} in this path ${rule?.rule}`);
+            malformed = new BackendError(400, `the ${parameter} in this path ${rule?.rule}`);
           } else names[parameter] = part;
         }
       }
       if (fits) return { path, names };
     }
-    throw fault ?? new BackendError(404, 'unsupported path: `vault path-help` on the mount lists those there are');
+    throw malformed ?? new BackendError(404, 'unsupported path: `vault path-help` on the mount lists those there are');
   }
 
   /** @throws {BackendError} 400, 404, 405 */

@@ -18,7 +18,7 @@ export const roleDocument = tenantDocument
   .extend({
     /** The AppRole role_id by which the tenant logs in: nobody else reads its tokens, whatever Vault's policies allow. */
     client_id: z.string().regex(CLIENT_ID, 'is not a client id').nullish(),
-    /** Seconds; the mount's where there is none. */
+    /** Seconds; default: the configuration's. */
     min_remaining: z.number().int().min(0).max(86_400).nullish(),
   });
 

@@ -1,2 +1,2 @@
-/** Bytes a message may have, both ways: Vault's own limit for plugins (math.MaxInt32 in its sdk). What a client may send, Vault limits before. */
+/** Most bytes of a message, either way: Vault's own limit for plugins (math.MaxInt32 in its sdk). Vault limits what its clients send. */
 export const MAX_MESSAGE = 2 ** 31 - 1;

@@ -56,7 +56,7 @@ export class Mount {
       await this.#backend.initialize(this.#storage, this.#system);
       return { err: undefined };
     } catch (error) {
-      return { err: this.#fault('initialize', error) };
+      return { err: this.#errorOf('initialize', error) };
     }
   }
 
@@ -67,7 +67,7 @@ export class Mount {
       // As Go's framework answers it: with an error in the answer Vault tells the message as it is.
       if (error instanceof BackendError && error.status === 400)
         return { response: { data: JSON.stringify({ error: error.message }), warnings: [] }, err: undefined };
-      return { response: undefined, err: this.#fault('request', error, request) };
+      return { response: undefined, err: this.#errorOf('request', error, request) };
     }
   }
 
@@ -76,7 +76,7 @@ export class Mount {
       const exists = await this.#backend.handleExistenceCheck(this.#requestOf(request));
       return { checkFound: exists !== undefined, exists: exists === true, err: undefined };
     } catch (error) {
-      return { checkFound: false, exists: false, err: this.#fault('existence check', error, request) };
+      return { checkFound: false, exists: false, err: this.#errorOf('existence check', error, request) };
     }
   }
 
@@ -84,7 +84,7 @@ export class Mount {
     try {
       this.#backend.invalidateKey(key);
     } catch (error) {
-      this.#fault('invalidate', error);
+      this.#errorOf('invalidate', error);
     }
   }
 
@@ -93,7 +93,7 @@ export class Mount {
     try {
       await this.#backend.cleanup();
     } catch (error) {
-      this.#fault('cleanup', error);
+      this.#errorOf('cleanup', error);
     }
     this.#storage.close();
     this.#connection.close();
@@ -115,7 +115,7 @@ export class Mount {
     };
   }
 
-  #fault(what: string, error: unknown, request?: Request): ReturnType<typeof protoError> {
+  #errorOf(what: string, error: unknown, request?: Request): ReturnType<typeof protoError> {
     if (!foreseen(error))
       this.#log.error(`${what} failed unforeseen`, {
         error,

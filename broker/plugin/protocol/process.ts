@@ -16,12 +16,12 @@ export interface Held {
  * @returns lets go again
  */
 export function holdProcess({ log, streams, onEnd }: Held): () => void {
-  const fault = (error: unknown): void => log.error('an error that nobody has caught', { error });
+  const uncaught = (error: unknown): void => log.error('an error that nobody has caught', { error });
   const interrupted = (): void => log.trace('interrupt ignored: Vault ends its plugins');
   const terminated = (): void => onEnd(0);
   const broken = (): void => onEnd(0);
-  process.on('uncaughtException', fault);
-  process.on('unhandledRejection', fault);
+  process.on('uncaughtException', uncaught);
+  process.on('unhandledRejection', uncaught);
   process.on('SIGINT', interrupted);
   process.on('SIGTERM', terminated);
   for (const stream of streams) stream.on('error', broken);
@@ -29,8 +29,8 @@ export function holdProcess({ log, streams, onEnd }: Held): () => void {
   setLogVerbosity(logVerbosity.NONE);
   setLogger({});
   return () => {
-    process.off('uncaughtException', fault);
-    process.off('unhandledRejection', fault);
+    process.off('uncaughtException', uncaught);
+    process.off('unhandledRejection', uncaught);
     process.off('SIGINT', interrupted);
     process.off('SIGTERM', terminated);
     // The streams keep theirs: they may break until the very end.

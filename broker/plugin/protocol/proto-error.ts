@@ -20,7 +20,7 @@ export function protoError(error: unknown): ProtoError {
   return { errType: KIND.coded, errMsg: error.message, errCode: BigInt(error.status) };
 }
 
-/** Vault asks each engine regularly to undo what it has not finished; no fault where there is nothing to undo. */
+/** Vault asks each engine regularly to undo unfinished work; by this it knows that there is nothing to undo. */
 export function unsupportedOperation(): BackendError {
   return new BackendError(405, UNSUPPORTED);
 }

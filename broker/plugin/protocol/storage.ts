@@ -4,7 +4,7 @@ import { BackendError, ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog, Storage } from '#broker/plugin/backend.ts';
 import type { StorageClient } from '#broker/plugin/proto/generated/storage.ts';
 
-/** What Vault's storage says on a node that may not write; there is no code for it on the wire. */
+/** Vault's storage says so on a node that may not write: the wire has no code for it. */
 const READ_ONLY = new ReadOnly().message;
 
 /** ms. A call that never ended would hold up whoever waits for its token for ever. Vault's own limit for a request is 90 s. */

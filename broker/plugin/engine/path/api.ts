@@ -29,7 +29,9 @@ export function apiPaths(apis: Apis, source: string): readonly Path[] {
       pattern: 'apis/:api',
       synopsis: 'An API at Auth0, under a short name.',
       description:
-        'An API (resource server) that exists at Auth0 and that the shared application has a client grant for. The scopes here are what roles may grant; the client grant must have them too. A later write changes what it names. Deleting an API leaves roles that grant it as they are: the grant opens nothing until an API of that name is there again.',
+        'An API (resource server) that exists at Auth0 and that the shared application has a client grant for. The scopes here are ' +
+        'what roles may grant; the client grant must have them too. A later write changes what it names. Deleting an API leaves ' +
+        'roles that grant it as they are: the grant opens nothing until an API of that name is there again.',
       parameters: { api },
       exists: async ({ api: called = '' }) => (await apis.byName(called)) !== undefined,
       operations: {

@@ -15,18 +15,21 @@ const fields = {
     pattern: [/^\S+$/, 'must have no white space'],
   }),
   client_secret: text(
-    'Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 takes so long to know a new one everywhere.',
+    'Its secret. It is never shown again. Where it replaces another of the same application, that one is tried too for 30 s: Auth0 ' +
+      'takes so long to know a new one everywhere.',
     {
       pattern: [/^\S+$/, 'must have no white space'],
     },
   ),
   management_client_id: text(
-    'Client id of another application, which config/rotate asks by. It alone needs a client grant for the Management API, with the scope update:client_keys.',
+    'Client id of another application, which config/rotate asks by. It alone needs a client grant for the Management API, with the ' +
+      'scope update:client_keys.',
     { max: 255, pattern: [/^\S+$/, 'must have no white space'] },
   ).optional(),
   management_client_secret: text('Its secret. It is never shown again.', { pattern: [/^\S+$/, 'must have no white space'] }).optional(),
   binding: choice(
-    'How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the organization in its role (B2B plans). Default action.',
+    'How a token is bound to its tenant: by the Credentials-Exchange Action of terraform/modules/auth0 (any plan), or by the ' +
+      'organization in its role (B2B plans). Default action.',
     ['action', 'organization'],
   ).optional(),
   tenant_claim: text('The namespaced claim that names the tenant; the Action must set the same. Default https://postern.dev/tenant.', {
@@ -45,7 +48,11 @@ export function configPath(configuration: Configuration, now: () => number): Pat
   return {
     pattern: 'config',
     synopsis: 'The Auth0 tenant, and the one application that all tenants share.',
-    description: `Write issuer, client_id and client_secret once; a later write changes what it names and leaves the rest. The secret goes in and never comes out: read shows when it was written. To give it as a file keeps it out of the shell's history: client_secret=@secret.txt (without a line break at its end). Deleting the configuration leaves roles, APIs and cached tokens as they are; no token is handed out until it is written again.`,
+    description:
+      'Write issuer, client_id and client_secret once; a later write changes what it names and leaves the rest. The secret goes in ' +
+      "and never comes out: read shows when it was written. To give it as a file keeps it out of the shell's history: " +
+      'client_secret=@secret.txt (without a line break at its end). Deleting the configuration leaves roles, APIs and cached tokens ' +
+      'as they are; no token is handed out until it is written again.',
     parameters: {},
     exists: async () => (await configuration.stored()) !== undefined,
     operations: {

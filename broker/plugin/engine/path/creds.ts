@@ -23,7 +23,8 @@ export function credsPaths({ credentials, now }: CredsOptions): readonly Path[] 
     return {
       data: { dropped },
       warnings: [
-        "Tokens that were handed out already are JWTs: Auth0 can't take them back, and they are good until they expire. To end a tenant's access, disable its role and wait for that, or rotate what the API trusts",
+        "Tokens that were handed out already are JWTs: Auth0 can't take them back, and they are good until they expire. To end a " +
+          "tenant's access, disable its role and wait for that, or rotate what the API trusts",
       ],
     };
   };
@@ -32,7 +33,12 @@ export function credsPaths({ credentials, now }: CredsOptions): readonly Path[] 
       pattern: 'creds/:tenant',
       synopsis: "A tenant's access token.",
       description:
-        "Answers with a token of Auth0 that is bound to this tenant: from memory, from storage, or, where there is none with enough life left, from Auth0. One token serves all readers; it is refreshed in the background before it ends. ttl is in how many seconds a reader should read again to have the next one before this one ends, and Vault Agent does so by itself: ttl beside rotation_period is how it knows a secret that rotates. There is no lease: Auth0's tokens can't be taken back, so a lease would promise what revoking it could not do, and each read would write one into Vault's storage. delete drops the cached tokens, so that the next reader gets a new one; those handed out live on.",
+        'Answers with a token of Auth0 that is bound to this tenant: from memory, from storage, or, where there is none with ' +
+        'enough life left, from Auth0. One token serves all readers; it is refreshed in the background before it ends. ttl is in ' +
+        'how many seconds a reader should read again to have the next one before this one ends, and Vault Agent does so by itself: ' +
+        "ttl beside rotation_period is how it knows a secret that rotates. There is no lease: Auth0's tokens can't be taken back, " +
+        "so a lease would promise what revoking it could not do, and each read would write one into Vault's storage. delete drops " +
+        'the cached tokens, so that the next reader gets a new one; those handed out live on.',
       parameters: { tenant },
       operations: {
         read: operation({
@@ -64,7 +70,8 @@ export function credsPaths({ credentials, now }: CredsOptions): readonly Path[] 
       pattern: 'revoke/:tenant',
       synopsis: "Drops a tenant's cached tokens.",
       description:
-        'The same as deleting creds/<tenant>, for a policy that lets somebody drop tokens and not read them. Tokens handed out live on until they expire.',
+        'The same as deleting creds/<tenant>, for a policy that lets somebody drop tokens and not read them. Tokens handed out ' +
+        'live on until they expire.',
       parameters: { tenant },
       operations: { write: operation({ summary: 'Drops its cached tokens.', handle: ({ names }) => drop(names) }) },
     },

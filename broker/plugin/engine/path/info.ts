@@ -15,7 +15,8 @@ export function infoPath({ version, startedAt, configuration, credentials }: Inf
     pattern: 'info',
     synopsis: 'What runs here, without anything secret.',
     description:
-      'Version and start of this process, whether it is configured, how many tokens it holds in memory, and how often it has asked Auth0 for one since it started. config_unsaved is true after a rotation that storage did not take yet.',
+      'Version and start of this process, whether it is configured, how many tokens it holds in memory, and how often it has asked ' +
+      'Auth0 for one since it started. config_unsaved is true after a rotation that storage did not take yet.',
     parameters: {},
     operations: {
       read: operation({

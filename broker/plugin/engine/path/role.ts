@@ -18,7 +18,8 @@ const fields = {
   grants: z
     .preprocess(grantsFrom, grants)
     .describe(
-      'Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.',
+      'Which APIs it may call with which scopes: {"orders": ["read:orders"]}, a list of {"api", "scopes"} as the broker keeps it, ' +
+        'or orders="read:orders write:orders" (once for each API). Every API must exist, and offer the scopes.',
     )
     .optional(),
   default_api: text('Name of the API that is meant where a reader names no audience. Where there is one grant only, that is it.', {
@@ -26,12 +27,14 @@ const fields = {
     pattern: [NAME, 'must be the name of an API'],
   }).optional(),
   client_id: text(
-    'The AppRole role_id by which the tenant logs in. Where it is there, nobody else reads its tokens: not who had its name before it, and not an operator.',
+    'The AppRole role_id by which the tenant logs in. Where it is there, nobody else reads its tokens: not who had its name before ' +
+      'it, and not an operator.',
     { max: 128, pattern: [CLIENT_ID, 'must be a role_id'] },
   ).optional(),
   organization: text('Auth0 organization id (org_…), which config binding=organization binds its tokens by.', { max: 128 }).optional(),
   claims: map(
-    'More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what the cache tells tokens apart by, and are kept for the broker.',
+    'More claims of its tokens, by namespaced name. Tokens from Auth0 carry only what an Action sets there: these are part of what ' +
+      'the cache tells tokens apart by, and are kept for the broker.',
     claims,
   ).optional(),
   disabled: flag('Refuses it tokens, and drops those that are cached. Those already handed out live on.').optional(),
@@ -62,7 +65,10 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
       pattern: 'roles/:tenant',
       synopsis: 'What one tenant may have.',
       description:
-        "A tenant reads its tokens at creds/<tenant>; Vault's policy says who may read which tenant's. A later write changes what it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting or disabling a role, or giving it another client_id, drops its cached tokens, and a token that is just being fetched is neither stored nor handed out.",
+        "A tenant reads its tokens at creds/<tenant>; Vault's policy says who may read which tenant's. A later write changes what " +
+        'it names, and holds from the next read of creds on. How long tokens live is set at the API in Auth0. Deleting or ' +
+        'disabling a role, or giving it another client_id, drops its cached tokens, and a token that is just being fetched is ' +
+        'neither stored nor handed out.',
       parameters: { tenant },
       exists: async ({ tenant: called = '' }) => (await roles.stored(called)) !== undefined,
       operations: {

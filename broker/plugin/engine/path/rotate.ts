@@ -16,7 +16,10 @@ export interface Rotation {
   readonly timeoutMs: number;
 }
 
-/** @returns the new secret; the old one is about to end. @throws {PosternError} as long as nothing was changed at Auth0, with what is missing in its detail */
+/**
+ * @returns the new secret; the old one is about to end
+ * @throws {PosternError} with what is missing in its detail; nothing has changed at Auth0 unless the message says that it may have
+ */
 export type RotateSecret = (rotation: Rotation) => Promise<string>;
 
 const fields = {
@@ -32,7 +35,13 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
     pattern: 'config/rotate',
     synopsis: "Rotates the shared application's secret at Auth0 and keeps the new one here.",
     description:
-      'Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. It is asked for by an application of its own (management_client_id and management_client_secret in config), which needs a client grant for the Management API (audience https://<domain>/api/v2/) with the scope update:client_keys and nothing else; without it nothing changes and the answer names what is missing. The shared application needs no such grant and should have none: whoever can add an API to this engine could have its tokens. Storage is tried before Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old secret is tried too for 30 s.',
+      'Auth0 makes a new secret (POST /api/v2/clients/{id}/rotate-secret), which only Vault then knows. It is asked for by an ' +
+      'application of its own (management_client_id and management_client_secret in config), which needs a client grant for the ' +
+      'Management API (audience https://<domain>/api/v2/) with the scope update:client_keys and nothing else; without it nothing ' +
+      'changes and the answer names what is missing. The shared application needs no such grant and should have none: whoever can ' +
+      'add an API to this engine could have its tokens. Storage is tried before Auth0 is asked; should it fail between the two, ' +
+      'the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old ' +
+      'secret is tried too for 30 s.',
     parameters: {},
     operations: {
       write: operation({
@@ -52,7 +61,8 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
               ...(configuration.unsaved
                 ? {
                     warnings: [
-                      "Auth0 has rotated the secret, but Vault's storage did not take it: it is used from this process's memory and written as soon as storage is back. Do not restart Vault before info says config_unsaved=false",
+                      "Auth0 has rotated the secret, but Vault's storage did not take it: it is used from this process's memory " +
+                        'and written as soon as storage is back. Do not restart Vault before info says config_unsaved=false',
                     ],
                   }
                 : {}),
@@ -100,7 +110,8 @@ async function rotateOnce(
     if (latest.client_id !== before.client_id || latest.issuer !== before.issuer) {
       throw new BackendError(
         409,
-        `Auth0 has rotated the secret of ${before.client_id}, but config names another application by now, which stays: the new secret is in the Auth0 dashboard alone`,
+        `Auth0 has rotated the secret of ${before.client_id}, but config names another application by now, which stays: the new ` +
+          'secret is in the Auth0 dashboard alone',
       );
     }
     const after: Config = { ...withSecret(latest, before.client_id, secret, now()), rotated_at: now() };
@@ -116,7 +127,8 @@ async function rotateOnce(
 function withoutManagement(issuer: string): BackendError {
   return new BackendError(
     400,
-    `a rotation needs an application of its own at Auth0, with a client grant for ${issuer}api/v2/ (of the canonical domain) and the scope update:client_keys alone: write its management_client_id and management_client_secret to config`,
+    `a rotation needs an application of its own at Auth0, with a client grant for ${issuer}api/v2/ (of the canonical domain) and ` +
+      'the scope update:client_keys alone: write its management_client_id and management_client_secret to config',
   );
 }
 

@@ -68,7 +68,10 @@ export function tokenPaths(records: TokenRecords): readonly Path[] {
     }),
   };
   const description =
-    "A cache that several brokers share: the broker writes with its own Vault token, and reads a tenant's with that tenant's. Each write names the version it has seen (cas); where another is there now, the answer is 409 and nothing changes. Versions only grow, and never come back after a deletion. The lease is how one broker tells the others that it is asking the source. What has ended is removed by itself.";
+    "A cache that several brokers share: the broker writes with its own Vault token, and reads a tenant's with that tenant's. Each " +
+    'write names the version it has seen (cas); where another is there now, the answer is 409 and nothing changes. Versions only ' +
+    'grow, and never come back after a deletion. The lease is how one broker tells the others that it is asking the source. What ' +
+    'has ended is removed by itself.';
   const exists = async (names: Readonly<Record<string, string>>): Promise<boolean> => (await records.read(placeOf(names))) !== undefined;
   return [
     {
