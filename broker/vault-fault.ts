@@ -6,8 +6,8 @@ import { OwnError } from './error.ts';
  * - `unreachable`  no connection, or it broke        - `timeout`   no answer within the deadline
  * - `unavailable`  sealed, standby without leader, 5xx - `throttled` a Vault quota said 429
  * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
- * - `not_found`    404 on a write, or a bad mount     - `redirected` 3xx, which is never followed
- * - `conflict`     check-and-set lost the race
+ * - `not_found`    404 with a reason, or on a write    - `redirected` 3xx, which is never followed
+ * - `conflict`     check-and-set lost the race         - `too_large` the answer is over its limit (4 MiB; a list 64 MiB)
  */
 export type VaultFaultReason =
   | 'unreachable'
@@ -18,7 +18,8 @@ export type VaultFaultReason =
   | 'invalid'
   | 'not_found'
   | 'redirected'
-  | 'conflict';
+  | 'conflict'
+  | 'too_large';
 
 /**
  * The only error that leaves the Vault adapter. It is built afresh from allowed parts: the HTTP
@@ -31,11 +32,15 @@ export class VaultFault extends OwnError {
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
 
-  constructor(reason: VaultFaultReason, message: string, more: { status?: number; retryAfter?: number } = {}) {
+  /** A 404 that says nothing: nothing is stored there. Every other says why, as that there is no such mount. */
+  readonly isEmpty: boolean;
+
+  constructor(reason: VaultFaultReason, message: string, more: { status?: number; retryAfter?: number; isEmpty?: boolean } = {}) {
     super(message);
     this.reason = reason;
     this.status = more.status;
     this.retryAfter = more.retryAfter;
+    this.isEmpty = more.isEmpty ?? false;
   }
 
   override describe(): Record<string, unknown> {
@@ -48,6 +53,13 @@ export class VaultFault extends OwnError {
    */
   get isOfNoNamespace(): boolean {
     return this.status === 500 && this.message.includes('failed to look up namespace from the token');
+  }
+
+  /** A 404 that speaks of no mount or no such path, or is not Vault's at all: a mount's name or VAULT_ADDR is wrong. */
+  get isOfNoMount(): boolean {
+    return (
+      this.reason === 'not_found' && /no handler for route|unsupported path|Invalid path for a versioned|is not Vault's/.test(this.message)
+    );
   }
 
   /** Whether the same call may succeed a little later, without anybody changing anything. */

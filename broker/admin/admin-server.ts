@@ -23,6 +23,7 @@ import { openApiDocument } from './openapi.ts';
 import type { AdminCall, Operation } from './operation.ts';
 import { Problem, problemOf } from './problem.ts';
 import type { InputFault, Slug } from './problem.ts';
+import { Failures } from './failures.ts';
 import { Rate } from './rate.ts';
 import { tenantOperations } from './tenants.ts';
 
@@ -70,7 +71,7 @@ export class AdminServer {
   readonly #idempotency: Idempotency;
   readonly #addresses: ClientAddresses;
   readonly #rate: Rate;
-  readonly #failures: Rate;
+  readonly #failures: Failures;
   readonly #callers = new WeakMap<FastifyRequest, Caller>();
   readonly #documents: string;
 
@@ -78,7 +79,7 @@ export class AdminServer {
     this.#options = options;
     this.#idempotency = options.idempotency ?? new Idempotency();
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
-    this.#failures = new Rate({ perMinute: options.rate ?? 600 });
+    this.#failures = new Failures(options.rate ?? 600);
     this.#documents = JSON.stringify(openApiDocument(OPERATIONS, options.version));
     this.#addresses = new ClientAddresses({ trustedProxies: options.trustedProxies, onUnreadable: options.onUnreadableProxy });
     const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;

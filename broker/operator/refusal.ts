@@ -4,6 +4,10 @@ import { VaultFault } from '#broker/vault-fault.ts';
 /** A Vault fault in an operator's words, with the remedy in `detail`; anything else passes. */
 export function explain(error: unknown, doing: string, address: string): unknown {
   if (!(error instanceof VaultFault)) return error;
+  if (error.isOfNoMount)
+    return new PosternError('misconfigured', `Vault cannot ${doing}: it has no such mount`, {
+      detail: `${error.message}. Are the mounts named as in terraform apply, and is VAULT_ADDR that of Vault itself, without a path?`,
+    });
   switch (error.isOfNoNamespace ? 'denied' : error.reason) {
     case 'unreachable':
     case 'timeout':
@@ -34,6 +38,8 @@ export function explain(error: unknown, doing: string, address: string): unknown
       return new PosternError('conflict', `Somebody else changed it while you were about to ${doing}`, {
         detail: 'Look at it again and repeat.',
       });
+    case 'too_large':
+      return new PosternError('temporarily_unavailable', `Vault has more than can be taken to ${doing}`, { detail: error.message });
     case 'redirected':
       return new PosternError('misconfigured', `Vault answers at another address`, { detail: error.message });
   }

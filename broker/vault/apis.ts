@@ -82,7 +82,7 @@ export class VaultApis implements ApiCatalog {
     const { kv, session, sources } = this.#options;
     try {
       const apis = await session.use(async (token) => {
-        const names = (await kv.list('apis', { token })).filter((name) => NAME.test(name));
+        const names = (await kv.list('apis', { token, quick: true })).filter((name) => NAME.test(name));
         return Promise.all(names.map(async (name) => ({ name, data: (await kv.read(`apis/${name}`, { token })).data })));
       });
       const byName = new Map<string, Api>();

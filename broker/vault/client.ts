@@ -27,6 +27,8 @@ export interface CallOptions {
   /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
   version?: number | string;
   signal?: AbortSignal;
+  /** A list by the deadline of every other call: where somebody waits for it who would rather be told that Vault is away. */
+  quick?: boolean;
 }
 
 /** A Vault answer as it comes: every reader checks what it takes out. */
@@ -86,12 +88,16 @@ export class VaultClient {
     this.#client = client as unknown as NodeVaultClient;
   }
 
-  /** @returns the answer, or undefined where nothing is stored. @throws {VaultFault} */
+  /** @returns the answer, or undefined where nothing is stored. @throws {VaultFault} `not_found` where Vault says why, as that there is no such mount */
   async read(path: string, options: CallOptions = {}): Promise<VaultAnswer | undefined> {
     return this.#orMissing(this.#call('GET', path, undefined, options));
   }
 
-  /** @returns the keys below `path`; none where nothing is stored. @throws {VaultFault} */
+  /**
+   * @returns the keys below `path`; none where nothing is stored. A list may be long: 64 MiB, some 900,000 digests, and 30 s
+   * unless `quick`.
+   * @throws {VaultFault} `not_found` where Vault says why, as that there is no such mount; `too_large`
+   */
   async list(path: string, options: CallOptions = {}): Promise<string[]> {
     const answer = await this.#orMissing(this.#call('LIST', path, undefined, options));
     const keys = answer?.data?.['keys'];
@@ -132,7 +138,7 @@ export class VaultClient {
     try {
       return await answer;
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'not_found') return undefined;
+      if (error instanceof VaultFault && error.isEmpty) return undefined;
       throw error;
     }
   }
@@ -153,6 +159,7 @@ export class VaultClient {
           headers: { ...headers },
           ...(json === undefined ? {} : { json }),
           ...(options.signal ? { signal: options.signal } : {}),
+          ...(options.quick ? { quick: true } : {}),
         });
         return (answer ?? {}) as VaultAnswer;
       } catch (error) {
@@ -169,6 +176,9 @@ export class VaultClient {
   #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
     this.calls++;
     return this.#transport.request(request).then((reply) => {
+      // A read or list of Vault's always has content: this is somebody else's page.
+      if (reply.body === undefined && reply.statusCode < 300 && (request.method === 'GET' || request.method === 'LIST'))
+        throw new VaultFault('unavailable', "This answer is not Vault's: is VAULT_ADDR right?");
       // node-vault keeps only status and body of an error answer.
       // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
       if (reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer | undefined)?.data) reply.statusCode = 200;
@@ -185,13 +195,28 @@ export class VaultClient {
     };
     if (status === 0) return new VaultFault('unreachable', 'Vault cannot be reached');
     const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
-    const messages = Array.isArray(errors) ? errors.filter((e): e is string => typeof e === 'string') : [];
-    const said = scrub(messages.join('; '), [options.token, ...strings(json)]);
+    const messages = textsOf(errors);
+    const heard = status === 404 && !Array.isArray(errors) ? [explanationOf(body)] : messages;
+    const said = scrub(heard.join('; '), [options.token, ...strings(json)]);
     const reason = reasonOfStatus(status, messages);
     const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
     const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
-    return new VaultFault(reason, text, { status, ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}) });
+    return new VaultFault(reason, text, {
+      status,
+      isEmpty: reason === 'not_found' && heard.length === 0,
+      ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}),
+    });
   }
+}
+
+/** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */
+function explanationOf(body: unknown): string {
+  const { warnings, data } = (body ?? {}) as { warnings?: unknown; data?: { error?: unknown } | null };
+  return textsOf([...textsOf(warnings), data?.error])[0] ?? "this answer is not Vault's: is VAULT_ADDR right?";
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
 }
 
 /** Takes out of a message every value that was sent along: Vault quotes input in some of its errors. */

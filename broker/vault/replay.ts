@@ -12,8 +12,10 @@ const BUCKET = 3600;
 const KEEP = 900;
 /** Between two tidyings, ms. */
 const PAUSE = 600_000;
-/** Most records that one tidying removes: it must not keep Vault busy. */
-const MOST = 20_000;
+/** Records removed at once while tidying: more would keep Vault busy, fewer would not keep up with it. */
+const AT_ONCE = 4;
+/** The first digits of a digest: no list of one shard grows beyond what is taken, however many assertions an hour has. */
+const SHARD = 2;
 /** A clock further off Vault's than this tidies nothing, ms: it might throw away what still counts. */
 const TRUSTED_SKEW = 60_000;
 
@@ -26,7 +28,7 @@ export interface VaultReplayOptions {
 }
 
 /**
- * Used assertions, `<bucket>/<key>` in a KV v2 mount of their own, where each record is written by check-and-set as the first
+ * Used assertions, `<hour>-<shard>/<key>` in a KV v2 mount of their own, where each record is written by check-and-set as the first
  * of its name: of all replicas one succeeds. An assertion has a record in each bucket from now to its end, so that two uses of
  * one jti within their lives share a bucket, whatever their ends and whichever hour it is.
  */
@@ -44,7 +46,8 @@ export class VaultReplay implements UsedAssertions {
     const last = Math.floor(until / BUCKET);
     const first = Math.min(last, Math.floor(this.#now() / 1000 / BUCKET));
     // From the last on: that one is the same whatever a replica's clock says, so the first to write it has won.
-    for (let bucket = last; bucket >= first; bucket--) if (!(await this.#create(`${bucket}/${key}`, until))) return false;
+    for (let bucket = last; bucket >= first; bucket--)
+      if (!(await this.#create(`${bucket}-${key.slice(0, SHARD)}/${key}`, until))) return false;
     return true;
   }
 
@@ -78,15 +81,18 @@ export class VaultReplay implements UsedAssertions {
     const { time } = await client.health();
     const now = this.#now();
     if (time === undefined || Math.abs(time - now) > TRUSTED_SKEW) return 0;
-    const ended = (name: string): boolean => /^\d+\/$/.test(name) && (Number(name.slice(0, -1)) + 1) * BUCKET + KEEP < now / 1000;
+    // Without a shard as older brokers wrote them.
+    const ended = (name: string): boolean =>
+      /^\d+(-[0-9a-f]+)?\/$/.test(name) && (Number.parseInt(name, 10) + 1) * BUCKET + KEEP < now / 1000;
     const buckets = (await session.use((token) => kv.list('', { token }))).filter(ended);
     let removed = 0;
     for (const bucket of buckets) {
       const keys = await session.use((token) => kv.list(bucket.slice(0, -1), { token }));
-      for (const key of keys) {
-        if (removed >= MOST || this.#stop.signal.aborted) return removed;
-        await session.use((token) => kv.remove(`${bucket}${key}`, { token }));
-        removed++;
+      for (let at = 0; at < keys.length; at += AT_ONCE) {
+        if (this.#stop.signal.aborted) return removed;
+        const some = keys.slice(at, at + AT_ONCE);
+        await Promise.all(some.map((key) => session.use((token) => kv.remove(`${bucket}${key}`, { token }))));
+        removed += some.length;
       }
     }
     return removed;

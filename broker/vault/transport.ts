@@ -9,6 +9,8 @@ export interface NodeVaultRequest {
   json?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** A list by the deadline of other calls. */
+  quick?: boolean;
 }
 
 /** What node-vault wants back from it. */
@@ -30,7 +32,13 @@ export interface TransportOptions {
   connections: number;
 }
 
+/** Bytes of an answer. A LIST has a limit of its own, since all of a mount may be in it: 64 MiB are some 900,000 digests. */
 const MAX_BODY = 4 * 1024 * 1024;
+const MAX_LIST = 64 * 1024 * 1024;
+/** Vault takes seconds to put a long list together, ms. */
+const LIST_TIMEOUT = 30_000;
+/** Sockets for lists, so that no long one holds up a login. */
+const LISTS = 4;
 
 /**
  * The HTTP transport under node-vault, in place of its axios: keep-alive pool, deadline, **no
@@ -39,28 +47,42 @@ const MAX_BODY = 4 * 1024 * 1024;
  */
 export class Transport {
   readonly #pool: Pool;
+  readonly #lists: Pool;
   readonly #timeoutMs: number;
 
   constructor(options: TransportOptions) {
     this.#timeoutMs = options.timeoutMs;
-    this.#pool = new Pool(new URL(options.address).origin, {
-      connections: options.connections,
+    const { origin } = new URL(options.address);
+    const settings = {
       pipelining: 1,
-      maxResponseSize: MAX_BODY,
-      headersTimeout: options.timeoutMs,
-      bodyTimeout: options.timeoutMs,
       keepAliveTimeout: 30_000,
       connect: { timeout: options.timeoutMs, ...(options.caFile ? { ca: readFileSync(options.caFile, 'utf8') } : {}) },
+    };
+    const { timeoutMs } = options;
+    this.#pool = new Pool(origin, {
+      ...settings,
+      connections: options.connections,
+      maxResponseSize: MAX_BODY,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    });
+    this.#lists = new Pool(origin, {
+      ...settings,
+      connections: LISTS,
+      maxResponseSize: MAX_LIST,
+      headersTimeout: Math.max(LIST_TIMEOUT, timeoutMs),
+      bodyTimeout: Math.max(LIST_TIMEOUT, timeoutMs),
     });
   }
 
   async request(options: NodeVaultRequest): Promise<NodeVaultResponse> {
     const url = new URL(options.uri);
     const path = url.pathname + url.search;
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const isList = options.method === 'LIST';
+    const deadline = AbortSignal.timeout(isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs);
     const body = options.json === undefined ? null : JSON.stringify(options.json);
     try {
-      const reply = await this.#pool.request({
+      const reply = await (isList ? this.#lists : this.#pool).request({
         path,
         method: options.method as 'GET',
         headers: { ...options.headers, 'X-Vault-Request': 'true', ...(body === null ? {} : { 'Content-Type': 'application/json' }) },
@@ -80,8 +102,8 @@ export class Transport {
     }
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.close(), this.#lists.close()]);
   }
 }
 
@@ -107,5 +129,6 @@ function faultOf(error: unknown): VaultFault {
   ) {
     return new VaultFault('timeout', 'Vault did not answer in time');
   }
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return new VaultFault('too_large', 'The answer of Vault is longer than can be taken');
   return new VaultFault('unreachable', `Vault cannot be reached (${typeof code === 'string' ? code : 'connection failed'})`);
 }

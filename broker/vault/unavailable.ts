@@ -8,5 +8,8 @@ export function unavailable(detail: string, retryAfter = 1): PosternError {
 
 /** A domain error for a Vault fault; anything else passes. */
 export function asUnavailable(error: unknown): unknown {
-  return error instanceof VaultFault ? unavailable(error.message, error.retryAfter) : error;
+  if (!(error instanceof VaultFault)) return error;
+  if (error.isOfNoMount)
+    return new PosternError('misconfigured', 'Service temporarily unavailable', { detail: error.message, retryAfter: 10 });
+  return unavailable(error.message, error.retryAfter);
 }

@@ -62,7 +62,7 @@ export async function readSecretId(access: VaultAccess, tenant: string, accessor
       // A look-up changes nothing, though Vault makes it a write: it may be tried again.
       return await client.write(path, { secret_id_accessor: accessor }, { ...as, attempts: 3 });
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'not_found') return undefined;
+      if (error instanceof VaultFault && error.reason === 'not_found' && !error.isOfNoMount) return undefined;
       throw error;
     }
   });

@@ -213,7 +213,7 @@ describe('hazard: no deadline', () => {
       flood();
     });
     const client = clientOf(server.origin, { timeoutMs: 5000 });
-    expect((await faultOf(() => client.write('kv/x', {}))).reason).toBe('unreachable');
+    expect((await faultOf(() => client.write('kv/x', {}))).reason).toBe('too_large');
     await client.close();
   });
 
@@ -563,6 +563,72 @@ describe('answers', () => {
     const client = clientOf(server.origin);
     expect(await client.read('kv/data/x')).toBeUndefined();
     expect(await client.list('kv/metadata/x')).toEqual([]);
+    await client.close();
+  });
+
+  test.each<[string, number, unknown, string]>([
+    ['a mount that is not there', 404, { errors: ['no handler for route "nope/x". route entry not found.'] }, 'no handler for route'],
+    ['a path that the mount has not', 404, { errors: ['1 error occurred:\n\t* unsupported path\n\n'] }, 'unsupported path'],
+    [
+      'KV without its version',
+      404,
+      { data: null, warnings: ['Invalid path for a versioned K/V secrets engine. See the docs'] },
+      'Invalid path',
+    ],
+    ['a page of somebody else', 404, Buffer.from('<html>Not Found</html>'), "not Vault's: is VAULT_ADDR right?"],
+    ['no content', 404, Buffer.alloc(0), "not Vault's: is VAULT_ADDR right?"],
+  ])('404 for %s is no empty answer', async (_what, status, body, words) => {
+    await using server = await startRaw(status, body);
+    const client = clientOf(server.origin);
+    for (const call of [() => client.read('nope/data/x'), () => client.list('nope/metadata')]) {
+      const fault = await faultOf(call);
+      expect([fault.reason, fault.isOfNoMount, fault.isEmpty]).toEqual(['not_found', true, false]);
+      expect(fault.message).toContain(words);
+    }
+    await client.close();
+  });
+
+  test('a 404 about something else than the mount is neither', async () => {
+    await using server = await startRaw(404, { data: { error: 'failed to find accessor entry for secret_id_accessor: "x"' } });
+    const client = clientOf(server.origin);
+    const fault = await faultOf(() => client.write('auth/approle/role/acme/secret-id-accessor/lookup', {}));
+    expect([fault.reason, fault.isOfNoMount, fault.isEmpty]).toEqual(['not_found', false, false]);
+    expect(fault.message).toContain('failed to find accessor entry');
+    await client.close();
+  });
+
+  test.each([
+    [200, '<html>Welcome</html>'],
+    [200, ''],
+    [204, ''],
+  ])('a read or list with %i and %j comes from somebody else than Vault', async (status, body) => {
+    await using server = await startRaw(status, Buffer.from(body));
+    const client = clientOf(server.origin);
+    for (const call of [() => client.read('kv/data/x', { attempts: 1 }), () => client.list('kv/metadata', { attempts: 1 })])
+      expect(await faultOf(call)).toMatchObject({ reason: 'unavailable', message: expect.stringContaining('VAULT_ADDR') as string });
+    await client.close();
+  });
+
+  test('a list of 200,000 is taken whole, and one beyond 64 MiB is told as such; a read has 4 MiB', async () => {
+    const digest = (n: number): string => n.toString(16).padStart(64, '0');
+    const listOf = (count: number) => ({ data: { keys: Array.from({ length: count }, (_, n) => digest(n)) } });
+    for (const count of [200_000, 1_100_000]) {
+      await using server = await startRaw(200, listOf(count));
+      const client = clientOf(server.origin, { timeoutMs: 20_000 });
+      if (count === 200_000) {
+        const keys = await client.list('kv/metadata');
+        expect([keys.length, keys[0], keys.at(-1)]).toEqual([200_000, digest(0), digest(199_999)]);
+        expect((await faultOf(() => client.read('kv/data/x', { attempts: 1 }))).reason).toBe('too_large');
+      } else expect((await faultOf(() => client.list('kv/metadata', { attempts: 1 }))).reason).toBe('too_large');
+      await client.close();
+    }
+  }, 60_000);
+
+  test('a list has 30 s, one that somebody waits for the deadline of every call', async () => {
+    await using server = await startRaw(200, { data: { keys: ['a'] } }, 300);
+    const client = clientOf(server.origin, { timeoutMs: 100 });
+    expect(await client.list('kv/metadata')).toEqual(['a']);
+    expect((await faultOf(() => client.list('kv/metadata', { quick: true }))).reason).toBe('timeout');
     await client.close();
   });
 

@@ -69,14 +69,16 @@ export class Loopback {
 }
 
 /** Node's parser knows no LIST, which Vault does: this answers whatever comes, and notes its first line. */
-export async function startRaw(status: number, body: unknown): Promise<AsyncDisposable & { origin: string; lines: string[] }> {
+/** @param body sent as JSON; a Buffer as it is */
+export async function startRaw(status: number, body: unknown, delayMs = 0): Promise<AsyncDisposable & { origin: string; lines: string[] }> {
   const lines: string[] = [];
-  const text = JSON.stringify(body);
+  const text = Buffer.isBuffer(body) ? body.toString() : JSON.stringify(body);
   const server = createNetServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (data) => {
       lines.push(data.toString().split('\r\n')[0] ?? '');
-      socket.write(`HTTP/1.1 ${status} X\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
+      const answer = `HTTP/1.1 ${status} X\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+      setTimeout(() => socket.write(answer), delayMs);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

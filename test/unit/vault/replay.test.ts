@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
@@ -15,6 +16,8 @@ class Mount {
   readonly records = new Map<string, number>();
   fault: VaultFault | undefined;
   time = 0;
+  /** Names in the longest list. */
+  longest = 0;
 
   replica(clock: Clock): VaultReplay {
     const kv = {
@@ -29,9 +32,10 @@ class Mount {
       },
       list: async (path: string) => {
         const folder = path === 'postern-replay/metadata' ? 'postern-replay/data/' : `${path.replace('/metadata/', '/data/')}/`;
-        return [
-          ...new Set([...this.records.keys()].filter((p) => p.startsWith(folder)).map((p) => p.slice(folder.length).replace(/\/.*/, '/'))),
-        ];
+        const names = new Set<string>();
+        for (const p of this.records.keys()) if (p.startsWith(folder)) names.add(p.slice(folder.length).replace(/\/.*/, '/'));
+        this.longest = Math.max(this.longest, names.size);
+        return [...names];
       },
       delete: async (path: string) => void this.records.delete(path.replace('/metadata/', '/data/')),
     };
@@ -49,7 +53,7 @@ beforeEach(() => {
 test('one record, where the assertion ends within the hour', async () => {
   const replay = mount.replica(new Clock((BEGIN + 1000) * 1000));
   expect(await replay.claim('k', BEGIN + 1330)).toBe(true);
-  expect([...mount.records.keys()]).toEqual(['postern-replay/data/500000/k']);
+  expect([...mount.records.keys()]).toEqual(['postern-replay/data/500000-k/k']);
   expect(await replay.claim('k', BEGIN + 1330)).toBe(false);
 });
 
@@ -57,7 +61,7 @@ test('over the hour: two, so that neither side of it forgets', async () => {
   const before = mount.replica(new Clock((BEGIN - 10) * 1000));
   const after = mount.replica(new Clock((BEGIN + 10) * 1000));
   expect(await before.claim('k', BEGIN + 60)).toBe(true);
-  expect([...mount.records.keys()].sort()).toEqual(['postern-replay/data/499999/k', 'postern-replay/data/500000/k']);
+  expect([...mount.records.keys()].sort()).toEqual(['postern-replay/data/499999-k/k', 'postern-replay/data/500000-k/k']);
   expect(await after.claim('k', BEGIN + 60)).toBe(false);
   // The same jti under another end.
   expect(await after.claim('k', BEGIN + 300)).toBe(false);
@@ -90,13 +94,36 @@ test('tidying leaves whatever may still count, and strangers', async () => {
   const clock = new Clock((BEGIN + 899) * 1000);
   mount.time = clock.ms;
   const replay = mount.replica(clock);
-  for (const path of ['499997/a', '499998/b', '499999/c', '500000/d', 'other/e']) mount.records.set(`postern-replay/data/${path}`, 0);
+  // With a shard, and without one as older brokers wrote.
+  for (const path of ['499997/a', '499998-b0/b', '499999-c0/c', '500000/d', 'other/e', '499998-zz/f'])
+    mount.records.set(`postern-replay/data/${path}`, 0);
   expect(await replay.tidy()).toBe(2);
-  expect([...mount.records.keys()].map((path) => path.replace('postern-replay/data/', ''))).toEqual(['499999/c', '500000/d', 'other/e']);
+  expect([...mount.records.keys()].map((path) => path.replace('postern-replay/data/', ''))).toEqual([
+    '499999-c0/c',
+    '500000/d',
+    'other/e',
+    '499998-zz/f',
+  ]);
   clock.advance(2_000);
   mount.time = clock.ms;
   expect(await replay.tidy()).toBe(1);
 });
+
+test('an hour of 200,000 assertions is tidied at once, and no list has more than some of them', async () => {
+  const clock = new Clock((BEGIN + 100) * 1000);
+  const replay = mount.replica(clock);
+  for (let n = 0; n < 200_000; n++) {
+    const key = hash('sha256', String(n));
+    if (n < 1000) expect(await replay.claim(key, BEGIN + 200)).toBe(true);
+    else mount.records.set(`postern-replay/data/500000-${key.slice(0, 2)}/${key}`, 0);
+  }
+  expect(new Set([...mount.records.keys()].map((path) => path.split('/')[2])).size).toBe(256);
+  clock.advance(2 * HOUR * 1000);
+  mount.time = clock.ms;
+  expect(await replay.tidy()).toBe(200_000);
+  expect(mount.records.size).toBe(0);
+  expect(mount.longest).toBeLessThan(2000);
+}, 60_000);
 
 test('a replica whose clock is off throws nothing away', async () => {
   const replay = mount.replica(new Clock((BEGIN + 5 * HOUR) * 1000));
