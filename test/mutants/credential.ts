@@ -226,14 +226,14 @@ export const credential: Mutants = {
     ],
     [
       'token-of-before',
-      'if (made <= this.tokensEndedAt(tenant)) return true;',
+      "if (made <= (this.#known.get(keyOf('tokens', tenant))?.at ?? -Infinity)) return true;",
       '',
       'a Vault token from before `token revoke --tenant` exchanges on',
     ],
     [
       'same-second',
-      'made <= this.tokensEndedAt(tenant)',
-      'made < this.tokensEndedAt(tenant)',
+      "made <= (this.#known.get(keyOf('tokens', tenant))",
+      "made < (this.#known.get(keyOf('tokens', tenant))",
       'a Vault token of that very second exchanges on',
     ],
     [
@@ -243,7 +243,7 @@ export const credential: Mutants = {
       'what was ended before this replica began is unknown',
     ],
     ['ending-shortened', 'Math.max(known?.until ?? 0, ending.until)', 'ending.until', 'a later announcement makes an ending end sooner'],
-    ['ended-too-soon', 'if (until * 1000 >= now) continue;', '', 'an ending is forgotten within a minute'],
+    ['ended-too-soon', 'if (ending.until * 1000 >= now) continue;', '', 'an ending is forgotten within a minute'],
   ],
   'broker/credential/generations.ts': [
     [

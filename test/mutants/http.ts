@@ -11,8 +11,8 @@ export const http: Mutants = {
     ],
     [
       'repeated-form',
-      "if (parameters.has(name)) throw malformed('repeats a parameter');",
-      '',
+      "if (another === undefined) throw malformed('repeats a parameter');",
+      'if (another === undefined) return;',
       "which of two scopes counts is anybody's guess",
     ],
     [
@@ -65,10 +65,15 @@ export const http: Mutants = {
     ],
   ],
   'broker/http/presented-token.ts': [
-    ['introspection-undecided', '({ tenant }) => tenant);', "() => '');", 'what was decided before an announcement is answered after it'],
+    [
+      'introspection-undecided',
+      'deciding, ({ tenant }) => tenant)',
+      "deciding, () => '')",
+      'what was decided before an announcement is answered after it',
+    ],
     [
       'introspection-unaudited',
-      'audit.write(tokenEvent(attempt(), { outcome: decision.outcome }));',
+      'request.options.audit.write(tokenEvent(attemptOf(request), { outcome: request.decision.outcome }));',
       '',
       'an answer of which the audit knows nothing',
     ],
@@ -126,13 +131,13 @@ export const http: Mutants = {
   'broker/http/token-endpoint.ts': [
     [
       'token-unaudited',
-      'options.audit.write(granted(attempt(), served, expiresIn));',
+      'options.audit.write(granted(attemptOf(request), served, request.expiresIn));',
       '',
       'a token goes out of which the audit knows nothing',
     ],
     [
       'refusal-unaudited',
-      "options.audit.write(refused(attempt(), error), strangerOf(grant?.door ?? 'token', run.trace, error));",
+      "options.audit.write(refused(attemptOf(request), answered), strangerOf(grant?.door ?? 'token', trace, answered));",
       '',
       'guesses are in no audit',
     ],
@@ -141,15 +146,10 @@ export const http: Mutants = {
     [
       'secret-beside-subject',
       'if (more) throw',
-      'if (!more && parameters.size < 0) throw',
+      'if (more === undefined) throw',
       'a secret beside a subject_token is taken for one that was checked',
     ],
-    [
-      'actor-ignored',
-      "if (optional(parameters, 'actor_token') !== undefined || optional",
-      'if (optional',
-      'an actor is dropped without a word',
-    ],
+    ['actor-ignored', "if (optional(sent, 'actor_token') !== undefined || optional", 'if (optional', 'an actor is dropped without a word'],
     ['issued-type', 'if (!ISSUED.has(type)) throw', "if (type === '') throw", 'a refresh token is promised'],
     ['subject-type', 'if (type !== VAULT_TOKEN_TYPE) throw', "if (type === '\\0') throw", 'any JWT is sent to Vault as a token'],
   ],

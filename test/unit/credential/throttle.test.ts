@@ -252,3 +252,15 @@ test("an attacker's choice of keys fills no memory: the oldest allowances go", a
   for (let i = 0; i < 50_000; i++) await throttle.run('acme', `198.51.${i >> 8}.${i & 255}`, wrong, isWrong).catch(() => {});
   expect(await guess(throttle, 1, 'acme', ADDRESS)).toBe(1);
 });
+
+test('who was right once and then guesses depends on its neighbours again', async () => {
+  const clock = new Clock();
+  const throttle = new Throttle({ perClient: 10, perAddress: 4, now: clock.now });
+  const own = '2001:db8:0:1::1';
+  expect(await codeOf(throttle.run('acme', own, right, isWrong))).toBe('ok');
+  // All that the /48 has is 8.
+  for (const neighbour of ['2001:db8:0:200::1', '2001:db8:0:300::1']) expect(await guess(throttle, 4, 'globex', neighbour)).toBe(4);
+  expect(await codeOf(throttle.run('acme', own, right, isWrong))).toBe('ok');
+  expect(await codeOf(throttle.run('acme', own, wrong, isWrong))).toBe('wrong');
+  expect(await codeOf(throttle.run('acme', own, right, isWrong))).toBe('too_many_requests');
+});

@@ -355,3 +355,20 @@ test('many good customers at once behind one address all pass', async () => {
   );
   expect(all).toEqual(Array.from({ length: 1000 }, (_, i) => `t${i}`));
 });
+
+test('a refusal from before the credential was right does not outlive that', async () => {
+  const before = deferred<Identity>();
+  const after = deferred<Identity>();
+  const answers = [before.promise, after.promise, Promise.resolve(identityOf())];
+  const { verified, login } = stage({ answer: () => answers.shift()! });
+  const first = codeOf(() => verified.verify(GOOD, ADDRESS));
+  verified.forgetAll();
+  const second = codeOf(() => verified.verify(GOOD, ADDRESS));
+  before.reject(wrongCredential());
+  expect(await first).toBe('invalid_client');
+  after.resolve(identityOf());
+  expect(await second).toBe('acme');
+  verified.forgetAll();
+  expect(await codeOf(() => verified.verify(GOOD, ADDRESS))).toBe('acme');
+  expect(login).toHaveBeenCalledTimes(3);
+});
