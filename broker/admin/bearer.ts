@@ -20,7 +20,9 @@ const CLOCK_TOLERANCE = 5;
 /** No access token is longer, and Vault would not take it. */
 const MAX_LENGTH = 6144;
 
-/** Verifies the access token of a back end (RFC 9068 and Auth0's own dialect), so that a refusal can say why. Vault verifies it once more. */
+/**
+ * Verifies the access token of a back end (RFC 9068 and Auth0's own dialect), so that a refusal can say why. Vault verifies it once more.
+ */
 export class BearerVerifier {
   readonly #audience: string;
   readonly #issuer: RemoteIssuer;

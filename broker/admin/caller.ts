@@ -58,7 +58,9 @@ export interface Need {
   readonly changes: boolean;
 }
 
-/** WHO calls the admin API: an Auth0 JWT exchanged for the caller's own Vault token, or that token itself. The broker's own is never used. */
+/**
+ * WHO calls the admin API: an Auth0 JWT exchanged for the caller's own Vault token, or that token itself. The broker's own is never used.
+ */
 export class Callers {
   readonly #options: CallersOptions;
   readonly #now: () => number;

@@ -5,7 +5,9 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { Problem } from './problem.ts';
 
-/** As the IETF draft "The Idempotency-Key HTTP Header Field" has it; so long that it can't be guessed, since answers are encrypted under it. */
+/**
+ * As the IETF draft "The Idempotency-Key HTTP Header Field" has it; so long that it can't be guessed, since answers are encrypted under it.
+ */
 export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{20,255}$/;
 
 /** What a request asked for; the answer belongs to exactly this. */
@@ -79,8 +81,10 @@ interface Shard {
 }
 
 /**
- * Makes a request that creates something repeatable: the same Idempotency-Key and the same request within 24 h get the same answer, on every
- * replica. Records lie in Vault, written with the caller's own token by check-and-set. Answers hold secrets, so each is encrypted under a key
+ * Makes a request that creates something repeatable: the same Idempotency-Key and the same request within 24 h get the same answer, on
+ * every
+ * replica. Records lie in Vault, written with the caller's own token by check-and-set. Answers hold secrets, so each is encrypted under a
+ * key
  * that only the Idempotency-Key yields (HKDF, RFC 5869), and of that key only a hash is kept: who reads the storage reads nothing.
  * A document is pruned whenever it is written.
  */

@@ -52,7 +52,8 @@ export const keyOperations: readonly Operation[] = [
     tag,
     summary: 'Issues one more API key; the others go on',
     description:
-      'The answer holds the key, which is told nowhere else. Send an Idempotency-Key, such as a random UUID, so that the request can be repeated when its answer was lost.',
+      'The answer holds the key, which is told nowhere else. Send an Idempotency-Key, such as a random ' +
+      'UUID, so that the request can be repeated when its answer was lost.',
     need: { permission: 'manage:keys', changes: true },
     params: ofTenant,
     query: none,
@@ -128,7 +129,8 @@ export const keyOperations: readonly Operation[] = [
     tag,
     summary: 'Issues a key in place of another, which ends after an overlap',
     description:
-      'The new key has the name, scopes, blocks and life of the old one. A conflict where the old key is replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
+      'The new key has the name, scopes, blocks and life of the old one. A conflict where the old key is ' +
+      'replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
     need: { permission: 'manage:keys', changes: true },
     params: ofKey,
     query: none,

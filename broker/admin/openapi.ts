@@ -61,7 +61,8 @@ export function openApiDocument(operations: readonly Operation[], version: strin
       title: 'Postern admin API',
       version,
       description:
-        'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.',
+        'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their ' +
+        'API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -136,7 +137,8 @@ const IDEMPOTENCY_PARAMETER = {
   in: 'header',
   required: false,
   description:
-    'Names this request for 24 hours: the same key and the same request get the same answer. Random, such as a UUID; secrets in the kept answer are encrypted under it.',
+    'Names this request for 24 hours: the same key and the same request get the same answer. Random, such ' +
+    'as a UUID; secrets in the kept answer are encrypted under it.',
   schema: { type: 'string', pattern: IDEMPOTENCY_KEY.source },
 };
 

@@ -9,7 +9,10 @@ export interface RateOptions {
   now?: () => number;
 }
 
-/** An allowance for each name, refilled evenly. In this process's memory only: it keeps one caller from drowning Vault, and counts nothing exactly. */
+/**
+ * An allowance for each name, refilled evenly. In this process's memory only: it keeps one caller from drowning Vault, and counts nothing
+ * exactly.
+ */
 export class Rate {
   readonly #perMs: number;
   readonly #full: number;

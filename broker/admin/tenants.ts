@@ -51,7 +51,9 @@ export const tenantOperations: readonly Operation[] = [
     tag,
     summary: 'Makes a tenant',
     description:
-      'Its id makes the request repeatable: a second time it is a conflict, and so is the name of a tenant that was deleted lately. A tenant of which only a part was made is completed. With anything in `grants` or `introspects` it needs `manage:grants` too.',
+      'Its id makes the request repeatable: a second time it is a conflict, and so is the name of a tenant ' +
+      'that was deleted lately. A tenant of which only a part was made is completed. With anything in ' +
+      '`grants` or `introspects` it needs `manage:grants` too.',
     need: { permission: 'manage:tenants', changes: true },
     params: none,
     query: none,

@@ -27,7 +27,10 @@ class Authorized {
   readonly whole: boolean;
   readonly organization: string | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
-  /** All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims and layout. */
+  /**
+   * All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims
+   * and layout.
+   */
   readonly key: string;
   /** SHA-256 of the key, base64url: its name where it is stored. */
   readonly digest: string;
@@ -130,7 +133,8 @@ export class Authorization {
     if (grant === undefined) {
       throw new PosternError(
         'access_denied',
-        `Client "${identity.clientId}" is not authorized to access resource server "${printable(api.audience)}". It needs a grant for this API.`,
+        `Client "${identity.clientId}" is not authorized to access resource server ` +
+          `"${printable(api.audience)}". It needs a grant for this API.`,
       );
     }
     if (request.organization !== undefined && request.organization !== tenant.organization) {
@@ -139,7 +143,9 @@ export class Authorization {
     const issuer = Object.hasOwn(this.#options.issuers, api.source) ? this.#options.issuers[api.source] : undefined;
     if (issuer === undefined) {
       throw new PosternError('misconfigured', 'This API is not available', {
-        detail: `API ${api.name} has the source ${api.source}, which this broker's settings do not configure: see "Settings" in the documentation`,
+        detail:
+          `API ${api.name} has the source ${api.source}, which this broker's settings do not configure: see ` +
+          '"Settings" in the documentation',
       });
     }
     const whole = sortedSet(grant.scopes.filter((s) => api.scopes.includes(s)));
@@ -195,14 +201,17 @@ function askedFor({ audience, scope, organization }: GrantRequest): string {
   return `${audience ?? '\0'}\0${scope ?? '\0'}\0${organization ?? '\0'}`;
 }
 
-/** A key that is narrowed to scopes of other APIs gets nothing here, not even a token without scopes. @throws {PosternError} access_denied */
+/**
+ * A key that is narrowed to scopes of other APIs gets nothing here, not even a token without scopes. @throws {PosternError} access_denied
+ */
 function withinLimit(granted: readonly string[], { limit, clientId }: Identity, api: Api): readonly string[] {
   if (limit === undefined) return granted;
   const left = granted.filter((s) => limit.scopes.includes(s));
   if (left.length > 0) return left;
   throw new PosternError(
     'access_denied',
-    `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its key is limited to scopes of other APIs.`,
+    `Client "${clientId}" is not authorized to access resource server "${printable(api.audience)}". Its ` +
+      'key is limited to scopes of other APIs.',
   );
 }
 

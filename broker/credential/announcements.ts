@@ -94,7 +94,9 @@ export class AnnouncementWatch {
     if (this.#restored === undefined) return [];
     const { from, to, held } = this.#restored;
     return [
-      `Vault was restored to an older state: announcements went back from ${from} to ${to}. This replica goes on refusing what it knows as ended (${held.length} disabled tenants that Vault no longer knows as such); one that starts now does not. See docs/restore.md, then: postern announce replayed`,
+      `Vault was restored to an older state: announcements went back from ${from} to ${to}. This replica ` +
+        `goes on refusing what it knows as ended (${held.length} disabled tenants that Vault no longer knows ` +
+        'as such); one that starts now does not. See docs/restore.md, then: postern announce replayed',
     ];
   }
 
@@ -103,7 +105,9 @@ export class AnnouncementWatch {
     return this.#readAt !== undefined;
   }
 
-  /** @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess. */
+  /**
+   * @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess.
+   */
   isDisabled(tenant: string): boolean {
     if (this.#readAt === undefined)
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {

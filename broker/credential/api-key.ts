@@ -41,7 +41,10 @@ export class ApiKey {
     this.credential = credential;
   }
 
-  /** @returns undefined for a wrong form or checksum, at no cost to Vault: no single mistyped character, and no two neighbours exchanged, slip by a CRC-32 */
+  /**
+   * @returns undefined for a wrong form or checksum, at no cost to Vault: no single mistyped character, and no two neighbours exchanged,
+   * slip by a CRC-32
+   */
   static parse(text: string): ApiKey | undefined {
     if (text.length > LONGEST) return undefined;
     if (!API_KEY.test(text)) return undefined;

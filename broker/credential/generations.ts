@@ -4,7 +4,8 @@ import { PosternError } from '#broker/error.ts';
 const MAX = 10_000;
 
 /**
- * Counts what changed, by tenant, so that whoever waited can tell whether to decide again. It only grows: a number read before a wait is compared
+ * Counts what changed, by tenant, so that whoever waited can tell whether to decide again. It only grows: a number read before a wait is
+ * compared
  * after it.
  */
 export class Generations {

@@ -6,7 +6,10 @@ import type { Unseen } from './unseen.ts';
 export interface ThrottleOptions {
   /** Wrong credentials allowed in a row for one client_id from one address. Default 10. */
   perClient?: number;
-  /** Wrong credentials allowed in a row from one address or /64, whatever the client_id; a /56 has half as many more, a /48 twice. Default 100. */
+  /**
+   * Wrong credentials allowed in a row from one address or /64, whatever the client_id; a /56 has half as many more, a /48 twice. Default
+   * 100.
+   */
   perAddress?: number;
   /** Seconds until a used-up allowance is whole again. Default 60. */
   refillSeconds?: number;

@@ -48,7 +48,10 @@ export class VerifiedCredentials {
   readonly #verified: LRUCache<string, { identity: Identity; askedAt: number }>;
 
   readonly #refused = new LRUCache<string, number>({ max: 50_000 });
-  /** Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a customer down. */
+  /**
+   * Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a
+   * customer down.
+   */
   readonly #onceRight: LRUCache<string, true>;
   readonly #flights = new Map<string, Promise<Identity>>();
   /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */

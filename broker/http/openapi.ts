@@ -12,7 +12,10 @@ export interface OpenApiOptions {
   maxAge: number;
 }
 
-/** `GET /openapi.json`: OpenAPI 3.1 of all that this listener answers. `test/conformance/schemathesis.test.ts` holds it against the running server. */
+/**
+ * `GET /openapi.json`: OpenAPI 3.1 of all that this listener answers. `test/conformance/schemathesis.test.ts` holds it against the running
+ * server.
+ */
 export function openApiRoute(options: OpenApiOptions): Route {
   const document = JSON.stringify(openApiDocument(options));
   const headers = ['Cache-Control', `public, max-age=${options.maxAge}`, 'Content-Type', 'application/json'];
@@ -233,7 +236,8 @@ function verifyOperation(method: string): Json {
     tags: ['Gateways'],
     summary: 'Whether a gateway may let a request through',
     description:
-      "Takes every method, since gateways ask with that of their client. Audience and scope stand in the gateway's configuration. Envoy asks at `/verify/audience/<audience>/scope/<scopes>/-/…`.",
+      'Takes every method, since gateways ask with that of their client. Audience and scope stand in the ' +
+      "gateway's configuration. Envoy asks at `/verify/audience/<audience>/scope/<scopes>/-/…`.",
     security: [{ apiKeyBearer: [] }, { apiKeyHeader: [] }, { clientSecretBasic: [] }],
     parameters: [
       {

@@ -30,7 +30,9 @@ export function required(sent: Sent, name: string): string {
   return value;
 }
 
-/** RFC 6749 §2.3.1, §3.2: tokens and credentials never go into the URI, where logs would keep them. @throws {PosternError} invalid_request */
+/**
+ * RFC 6749 §2.3.1, §3.2: tokens and credentials never go into the URI, where logs would keep them. @throws {PosternError} invalid_request
+ */
 export function refuseQuery({ call: { request } }: { readonly call: Call }): void {
   if (request.url?.includes('?')) throw new PosternError('invalid_request', 'Parameters must be in the request body, not in the URI');
 }

@@ -8,7 +8,10 @@ export interface RevocationEndpointOptions extends PresentedTokenOptions {
   withdrawal: Pick<Withdrawal, 'run'>;
 }
 
-/** `POST /oauth/revoke` (RFC 7009), named as at Auth0. The same empty 200 for a token that was revoked, was another's or never existed (§2.2). */
+/**
+ * `POST /oauth/revoke` (RFC 7009), named as at Auth0. The same empty 200 for a token that was revoked, was another's or never existed
+ * (§2.2).
+ */
 export function revocationEndpoint({ withdrawal, ...options }: RevocationEndpointOptions): Route {
   return presentedTokenRoute('/oauth/revoke', 'token.revocation', options, async (identity, accessToken, trace) => {
     const outcome = await withdrawal.run(identity, accessToken, trace);

@@ -30,7 +30,8 @@ const OURS = /^(?:bearer|basic)(?: |$)/i;
  * The same key twice is one; anything else beside a key is refused, since nobody knows which of them a proxy looked at.
  *
  * @param headers of a server that joins repeated headers with a comma, which no credential has
- * @throws {PosternError} {@link NoCredential}; invalid_request for a malformed one or several; invalid_client for what cannot be a credential,
+ * @throws {PosternError} {@link NoCredential}; invalid_request for a malformed one or several; invalid_client for what cannot be a
+ * credential,
  *   mistyped keys among them, at no cost to Vault
  */
 export function shownCredential(headers: IncomingHttpHeaders): AppRoleCredential {

@@ -7,7 +7,9 @@ import { originForm } from './target.ts';
 
 /** What a gateway demands of a key: written into the gateway's configuration, and nowhere else. */
 export interface Demand {
-  /** Without scopes: the service gets a token with all that the key has at its API, so that one token a tenant and API serves every route. */
+  /**
+   * Without scopes: the service gets a token with all that the key has at its API, so that one token a tenant and API serves every route.
+   */
   readonly request: GrantRequest;
   readonly audience: string;
   /** Sorted, without repetition; the token must hold them all. */

@@ -51,6 +51,8 @@ async function readVersion(access: VaultAccess): Promise<{ epoch: Announcements;
   const parsed = announcementsDocument.safeParse(data);
   if (parsed.success) return { epoch: parsed.data, version };
   throw new PosternError('misconfigured', `${access.mounts.kv}/${ANNOUNCEMENTS_PATH} in Vault is not valid`, {
-    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${ANNOUNCEMENTS_PATH}`,
+    detail:
+      `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} ` +
+      `-version=${Math.max(1, version - 1)} ${ANNOUNCEMENTS_PATH}`,
   });
 }

@@ -6,7 +6,8 @@ const ATTEMPTS = 50;
 
 /**
  * Repeats a change of a document that several operators change at once, until nobody writes in between.
- * @param prepare reads the document anew and returns the write of its successor; what it throws passes, since a conflict that it finds is not a lost race
+ * @param prepare reads the document anew and returns the write of its successor; what it throws passes, since a conflict that it finds is
+ * not a lost race
  * @throws {PosternError} conflict after 50 lost races
  */
 export async function checkAndSet<T>(prepare: () => Promise<() => Promise<T>>): Promise<T> {

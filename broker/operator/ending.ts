@@ -9,7 +9,9 @@ import { checkAndSet } from './check-and-set.ts';
 const MAX_RECENT = 128;
 /** Endings in one shard, at most: some 500 kB, less than a storage entry of Vault may have. */
 const MAX_IN_SHARD = 4_000;
-/** An ended credential is kept so long though none of its tokens lives longer than an hour: a restore of Vault may bring it back. Seconds. */
+/**
+ * An ended credential is kept so long though none of its tokens lives longer than an hour: a restore of Vault may bring it back. Seconds.
+ */
 const KEPT = 7 * 86_400;
 /** Clocks differ: what was made in the seconds around an end counts as made before it. */
 const SKEW = 2;
@@ -89,6 +91,8 @@ function addTo(access: VaultAccess, path: string, those: readonly Ending[], now:
 
 function invalid(access: VaultAccess, path: string, version: number): PosternError {
   return new PosternError('misconfigured', `${access.mounts.kv}/${path} in Vault is not valid`, {
-    detail: `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${path}`,
+    detail:
+      `Brokers can't read it either. Restore an older version: vault kv rollback -mount=${access.mounts.kv} ` +
+      `-version=${Math.max(1, version - 1)} ${path}`,
   });
 }

@@ -58,7 +58,10 @@ const POLL = 100;
 const POLL_AFTER_CONFLICT = 20;
 /** How often one flight begins again because its token was forgotten while it was under way. */
 const BEGINNINGS = 5;
-/** A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count whole seconds. */
+/**
+ * A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count
+ * whole seconds.
+ */
 const NEXT_SECOND = 1_000;
 /** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
 const LONGEST_WAIT = 5_000;
@@ -141,7 +144,9 @@ export class TokenCache {
     return this.#flights.get(grant.key)?.asked === true;
   }
 
-  /** Takes tokens out of memory, those too that are only on their way into it: the next to ask gets what the store or the source then has. */
+  /**
+   * Takes tokens out of memory, those too that are only on their way into it: the next to ask gets what the store or the source then has.
+   */
   forget(matches: (grant: AuthorizedGrant, token?: Token) => boolean): void {
     this.#memory.forget(({ grant, token }) => matches(grant, token));
     for (const flight of this.#flights.values()) flight.forgotten ||= matches(flight.grant);

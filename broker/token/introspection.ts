@@ -26,7 +26,9 @@ export interface TokenTrace {
   api?: string | undefined;
 }
 
-/** Whether a token is this tenant's own. One without the tenant's claim is bound by its organization (POSTERN_AUTH0_BINDING=organization). */
+/**
+ * Whether a token is this tenant's own. One without the tenant's claim is bound by its organization (POSTERN_AUTH0_BINDING=organization).
+ */
 export function isOwn(
   { tenant, organization, clientId, sharedClient }: IssuedToken,
   caller: Pick<Identity, 'tenant' | 'clientId'>,

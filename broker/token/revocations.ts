@@ -29,7 +29,10 @@ export interface RecentRevocations {
 export interface RevocationLog {
   readRecent(): Promise<RecentRevocations>;
   readArchive(): Promise<RevokedToken[]>;
-  /** @returns what is there now; undefined when somebody else was faster. @throws {PosternError} temporarily_unavailable, when it is full too */
+  /**
+   * @returns what is there now; undefined when somebody else was faster. @throws {PosternError} temporarily_unavailable, when it is full
+   * too
+   */
   append(token: RevokedToken, after: RecentRevocations): Promise<RecentRevocations | undefined>;
 }
 
@@ -147,7 +150,8 @@ export class Revocations {
   async #learn({ serial, recent }: RecentRevocations): Promise<void> {
     const known = this.#serial;
     for (const one of recent) this.#remember(one);
-    // All that happened since stands in `recent`, else some of it was moved to the archive meanwhile. A log that counts backwards was restored from
+    // All that happened since stands in `recent`, else some of it was moved to the archive meanwhile. A log that counts backwards was
+    // restored from
     // an older version: what it says is learnt, and nothing forgotten.
     const missed = known === undefined || serial < known ? serial > recent.length : serial - known > recent.length;
     if (missed) for (const one of await this.#log.readArchive()) this.#remember(one);

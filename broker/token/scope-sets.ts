@@ -30,7 +30,8 @@ export class ScopeSets {
     if (held.size >= this.#most) {
       throw new PosternError(
         'too_many_requests',
-        `Too many different sets of scopes are in use at this API (${this.#most}): ask for one of those, or leave scope out to get all that is granted`,
+        `Too many different sets of scopes are in use at this API (${this.#most}): ask for one of those, or ` +
+          'leave scope out to get all that is granted',
         {
           retryAfter: Math.min(3600, Math.max(1, Math.ceil(Math.min(...held.values()) - now))),
         },

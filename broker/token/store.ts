@@ -36,7 +36,8 @@ export interface TokenStore {
   /** @returns the version written, or undefined when somebody else was faster. */
   write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined>;
   /**
-   * Takes a token out, wherever it lies for this tenant and API: whoever reads the store past the broker must not find it. Another token there stays.
+   * Takes a token out, wherever it lies for this tenant and API: whoever reads the store past the broker must not find it. Another token
+   * there stays.
    * @param digests of the grants that it may have been stored for, beside the one for all scopes
    * @param sha256 hexadecimal
    * @returns in how many places it was

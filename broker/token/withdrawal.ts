@@ -33,7 +33,8 @@ export class Withdrawal {
 
   /**
    * First every replica is told, then the shared store is cleared; whoever is refused in between repeats the call.
-   * @throws {PosternError} unsupported_token_type; unauthorized_client where the caller is disabled; too_many_requests; temporarily_unavailable
+   * @throws {PosternError} unsupported_token_type; unauthorized_client where the caller is disabled; too_many_requests;
+   * temporarily_unavailable
    */
   async run(identity: Identity, accessToken: string, trace: TokenTrace): Promise<Withdrawn> {
     refuseOtherSecrets(accessToken);

@@ -54,7 +54,9 @@ export class AppRoleLogin implements Login {
       // Each login with a service token would leave a lease behind in Vault.
       void client.write('auth/token/revoke-self', {}, { token }).catch(() => {});
       throw new PosternError('misconfigured', 'Client is not set up', {
-        detail: `AppRole role "${tenant}" gives ${String(auth['token_type'])} tokens: set token_type=batch on auth/${mount}/role/${tenant} (terraform apply, or \`postern tenant create\`)`,
+        detail:
+          `AppRole role "${tenant}" gives ${String(auth['token_type'])} tokens: set token_type=batch on ` +
+          `auth/${mount}/role/${tenant} (terraform apply, or \`postern tenant create\`)`,
       });
     }
     if (!NAME.test(tenant))
@@ -71,7 +73,9 @@ export class AppRoleLogin implements Login {
 /** @param role where to set another life */
 export function livesTooLong(what: string, ttl: number, role: string): PosternError {
   return new PosternError('misconfigured', 'Client is not set up', {
-    detail: `${what} gives tokens of ${ttl} s, and they can't be revoked: set token_ttl and token_max_ttl on ${role} to ${MAX_TOKEN_TTL} s at most`,
+    detail:
+      `${what} gives tokens of ${ttl} s, and they can't be revoked: set token_ttl and token_max_ttl on ` +
+      `${role} to ${MAX_TOKEN_TTL} s at most`,
   });
 }
 
@@ -82,7 +86,9 @@ function loginError(error: unknown, addressForwarded: boolean): unknown {
   if (error.reason === 'denied') {
     if (addressForwarded) return new PosternError('access_denied', 'Client is not allowed from this address', { detail: error.message });
     return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
-      detail: `${error.message}. If this stays: is user lockout off on the AppRole mount, and are CIDRs bound while Vault does not see the client's address (POSTERN_FORWARD_CLIENT_ADDRESS)?`,
+      detail:
+        `${error.message}. If this stays: is user lockout off on the AppRole mount, and are CIDRs bound while ` +
+        `Vault does not see the client's address (POSTERN_FORWARD_CLIENT_ADDRESS)?`,
       retryAfter: 1,
     });
   }

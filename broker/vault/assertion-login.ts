@@ -70,7 +70,9 @@ function loginError(error: unknown, path: string, addressForwarded: boolean): un
       detail: `client_assertion: good by the registered keys, and ${error.message}`,
     });
   if (error.reason === 'denied' || error.reason === 'not_found') {
-    const detail = `${error.message}: is ${path} there, as terraform apply makes it for a tenant with assertion_keys, and are its cidrs those that Vault sees?`;
+    const detail =
+      `${error.message}: is ${path} there, as terraform apply makes it for a tenant with assertion_keys, ` +
+      'and are its cidrs those that Vault sees?';
     // As at the AppRole door.
     if (error.reason === 'denied' && addressForwarded)
       return new PosternError('access_denied', 'Client is not allowed from this address', { detail });

@@ -11,7 +11,9 @@ import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
 
-/** `assertions/<client_id>`, as Terraform writes it. PEM rather than JWK: Vault's JWT method takes PEM, and both must hold the same keys. */
+/**
+ * `assertions/<client_id>`, as Terraform writes it. PEM rather than JWK: Vault's JWT method takes PEM, and both must hold the same keys.
+ */
 const document = z.object({
   tenant: z.string().regex(NAME),
   keys: z

@@ -25,7 +25,8 @@ export class VaultGrants implements GrantReader {
       .catch((error: unknown) => {
         if (error instanceof VaultFault && error.reason === 'denied') {
           throw unavailable(
-            `${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that policy written for this AppRole mount's accessor?`,
+            `${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that ` +
+              `policy written for this AppRole mount's accessor?`,
           );
         }
         throw asUnavailable(error);

@@ -61,6 +61,8 @@ export function apiKeyOf(metadata: Readonly<Record<string, unknown>>, tenant: st
 
 function malformed(tenant: string, field: string): PosternError {
   return new PosternError('misconfigured', 'Client is not set up', {
-    detail: `A secret_id of ${tenant} has a malformed "${field}" in its metadata: revoke it and issue another (\`postern key issue ${tenant}\`)`,
+    detail:
+      `A secret_id of ${tenant} has a malformed "${field}" in its metadata: revoke it and issue another ` +
+      `(\`postern key issue ${tenant}\`)`,
   });
 }

@@ -18,7 +18,9 @@ export interface OperatorToken {
   readonly expiresAt: number;
 }
 
-/** Exchanges an Auth0 JWT for the caller's own Vault token, so that the broker needs no operator right ("JWT/OIDC auth method", HTTP API). */
+/**
+ * Exchanges an Auth0 JWT for the caller's own Vault token, so that the broker needs no operator right ("JWT/OIDC auth method", HTTP API).
+ */
 export class OperatorLogin {
   readonly #options: OperatorLoginOptions;
 

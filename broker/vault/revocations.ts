@@ -75,7 +75,8 @@ export class VaultRevocations implements RevocationLog {
       // None is thrown out to make room: it would be good again.
       if (Object.keys(revoked).length > MAX_IN_SHARD) {
         throw unavailable(
-          `${REVOCATIONS_PATH}/${shard} is full: ${MAX_IN_SHARD} revoked tokens in it have not ended yet. Disable the tenants that revoke so many, or shorten the lifetimes of their APIs`,
+          `${REVOCATIONS_PATH}/${shard} is full: ${MAX_IN_SHARD} revoked tokens in it have not ended yet. ` +
+            'Disable the tenants that revoke so many, or shorten the lifetimes of their APIs',
           60,
         );
       }

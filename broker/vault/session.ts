@@ -129,7 +129,8 @@ export class VaultSession {
     }
     throw new PosternError('misconfigured', 'The wrapped secret_id of the broker cannot be unwrapped', {
       detail:
-        'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, somebody else did: destroy that secret_id.',
+        'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, ' +
+        'somebody else did: destroy that secret_id.',
     });
   }
 

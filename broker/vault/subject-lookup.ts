@@ -71,7 +71,8 @@ export class VaultSubjects implements SubjectLookup {
     // The look-ups here would use it up, and a request that ends halfway would look like an outage.
     if (self.num_uses !== 0) throw badSubject('The subject_token is good for a limited number of uses, which an exchange would spend');
     const { tenant, clientId } = this.#tenantOf(self, await this.#entityOf(self.entity_id, call));
-    // Its metadata is that of the secret_id, or of whatever else it logged in with. The halves of an API key log in at Vault too: what the key is
+    // Its metadata is that of the secret_id, or of whatever else it logged in with. The halves of an API key log in at Vault too: what the
+    // key is
     // narrowed to, and its end, hold for such a token as for the key.
     const metadata = self.path === `auth/${this.#options.approle}/login` ? (self.meta ?? {}) : {};
     const ttl = self.ttl === 0 ? Infinity : self.ttl;

@@ -48,7 +48,8 @@ export async function identityOf(facts: TokenFacts, { rotations, announced }: Cr
   const named = apiKeyOf(metadata, tenant);
   const rotatedAt = named.keyId === undefined ? undefined : await rotations.of(tenant, named.keyId, token, forwardedFor);
   const secretEnd = Math.min(endOf(metadata[EXPIRY_METADATA]), rotatedAt ?? Infinity) * 1000;
-  // Vault removes an ended secret_id when it next tidies up, which may be a minute later, and its tokens live on: both still look good there.
+  // Vault removes an ended secret_id when it next tidies up, which may be a minute later, and its tokens live on: both still look good
+  // there.
   if (secretEnd <= askedAt) throw refusals.ended();
   // The margin keeps a request that starts just in time from ending with a dead token. A lent one is used at once.
   const tokenEnd = askedAt + ttl * 1000 - (lent ? 0 : Math.min(5000, ttl * 100));

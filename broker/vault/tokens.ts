@@ -14,9 +14,14 @@ import { asUnavailable, unavailable } from './unavailable.ts';
 /** Each lost race means that somebody else wrote the place; what it says now is looked at again. */
 const DISCARD_ATTEMPTS = 10;
 
-/** Where tokens lie in Vault, with check-and-set: KV v2, or our own secrets plugin. Both throw a {@link VaultFault}, `conflict` for a lost race. */
+/**
+ * Where tokens lie in Vault, with check-and-set: KV v2, or our own secrets plugin. Both throw a {@link VaultFault}, `conflict` for a lost
+ * race.
+ */
 export interface TokenPlaces {
-  /** @param path `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
+  /**
+   * @param path `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones.
+   */
   read(path: string, options: CallOptions): Promise<KvDocument>;
   /** @returns the version written */
   write(path: string, data: Record<string, unknown>, cas: number, options: CallOptions): Promise<number>;

@@ -30,7 +30,8 @@ export function doctorCommand(context: Context): Command {
     .option('--client-id <id>', 'of the shared Auth0 application (default: the one that terraform/modules/auth0 made)')
     .addHelpText(
       'after',
-      '\nThe Management token needs read:clients, read:resource_servers, read:client_grants, read:actions, read:organizations.\nExit code 6: something failed; warnings alone are 0.',
+      '\nThe Management token needs read:clients, read:resource_servers, read:client_grants, read:actions, ' +
+        'read:organizations.\nExit code 6: something failed; warnings alone are 0.',
     )
     .action(context.vaultAction<Options>(run));
 }
@@ -62,5 +63,8 @@ async function run({ access, options, output, terminal, end }: VaultCall<Options
 function line(output: Output, { name, status, seen, remedy }: Check): string {
   const marks = { ok: ['green', '✓'], warning: ['yellow', '!'], failed: ['red', '✗'], skipped: ['dim', '-'] } as const;
   const [style, mark] = marks[status];
-  return `${output.style(style, mark)} ${name}: ${seen}${remedy === '' ? '' : `\n    ${output.style(status === 'skipped' ? 'dim' : 'bold', remedy)}`}`;
+  return (
+    `${output.style(style, mark)} ${name}: ` +
+    `${seen}${remedy === '' ? '' : `\n    ${output.style(status === 'skipped' ? 'dim' : 'bold', remedy)}`}`
+  );
 }

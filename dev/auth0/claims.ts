@@ -9,9 +9,9 @@ export const lifetimeOf = (api: Auth0Api): number => api.lifetime ?? DEFAULT_LIF
 
 /** An Action can't set these; Auth0 drops the attempt without a word. Selection of Auth0's restricted claims. */
 const RESERVED = new Set(
-  'acr act active amr at_hash ath attest aud auth_time authorization_details azp c_hash client_id cnf cty dest entitlements events exp gty htm htu iat iss jku jti may_act nbf nonce org_id org_name permissions roles s_hash scope sid sip_from_tag sub sub_jwk typ'.split(
-    ' ',
-  ),
+  'acr act active amr at_hash ath attest aud auth_time authorization_details azp c_hash client_id cnf ' +
+    'cty dest entitlements events exp gty htm htu iat iss jku jti may_act nbf nonce org_id org_name ' +
+    'permissions roles s_hash scope sid sip_from_tag sub sub_jwk typ'.split(' '),
 );
 
 /**

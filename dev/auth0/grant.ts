@@ -44,7 +44,8 @@ export function authorizeExchange(account: Auth0Account, client: Auth0Client, re
   const grant = account.grants.find((candidate) => candidate.clientId === client.id && candidate.audience === audience);
   if (!grant) {
     throw accessDenied(
-      `Client "${client.id}" is not authorized to access resource server "${audience}". You need to create a "client-grant" associated to this API.`,
+      `Client "${client.id}" is not authorized to access resource server "${audience}". You need to create ` +
+        'a "client-grant" associated to this API.',
     );
   }
   return {

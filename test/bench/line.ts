@@ -25,7 +25,9 @@ export function compared({ what, goal, sign, ours, other }: Comparison): Line {
   return {
     what,
     goal: `≥ ${goal}${sign}`,
-    measured: `${ratio.toFixed(2)}${sign} (${Math.round(median(ours))}/s over ${Math.round(median(other))}/s; rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
+    measured:
+      `${ratio.toFixed(2)}${sign} (${Math.round(median(ours))}/s over ${Math.round(median(other))}/s; ` +
+      `rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`,
     reached: ratio >= goal,
   };
 }

@@ -12,7 +12,10 @@ export interface Load {
   errors: number;
 }
 
-/** wrk from PATH, or from Debian's packages where we may install. Nothing written in Node makes enough load on one core. @throws Error with the remedy */
+/**
+ * wrk from PATH, or from Debian's packages where we may install. Nothing written in Node makes enough load on one core. @throws Error with
+ * the remedy
+ */
 export async function findWrk(report: (line: string) => void): Promise<void> {
   if (!(await execa('wrk', ['-v'], { reject: false })).failed || (await which('wrk'))) return;
   if (process.getuid?.() === 0 && (await which('apt-get'))) {

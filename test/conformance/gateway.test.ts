@@ -258,59 +258,63 @@ describe.each(NAMES)('%s with the configuration of examples/gateway', (name) => 
       if (event['outcome'] === 'granted') expect(event).toMatchObject({ tenant: 'globex', audience: 'https://orders.example.com' });
   });
 
-  it(`${name === 'nginx' ? '2,000' : '400'} permutations of forwarded and identity headers: nobody is let in by them, and none reaches the service as identity`, async (context) => {
-    const { port } = running(context);
-    const total = name === 'nginx' ? 2_000 : 400;
-    const canaries = ['canary-globex', 'canary-admin', `canary ${keys.globex}`];
-    const claims = [
-      ...canaries,
-      'globex',
-      `Bearer ${keys.globex}`,
-      keys.globex,
-      foreign,
-      '127.0.0.1',
-      'for=127.0.0.1',
-      '/verify?audience=https://payroll.example.com',
-      'GET',
-      'true',
-      '*',
-    ];
-    const random = seeded(NAMES.indexOf(name) + 1);
-    const wrong: string[] = [];
-    const before = service.seen.length;
-    let good = 0;
-    for (let done = 0; done < total; done += 50) {
-      await Promise.all(
-        Array.from({ length: 50 }, async (_, i) => {
-          const withKey = i % 4 === 0;
-          if (withKey) good++;
-          const lines = [
-            ...identityHeaders(random, claims),
-            ...(withKey ? [random() < 0.5 ? `X-API-Key: ${keys.acme}` : `Authorization: Bearer ${keys.acme}`] : []),
-          ].sort(() => random() - 0.5);
-          const reply = await ask(port, { lines });
-          // What a proxy refuses by itself, such as a path in a header that it believes in, lets nobody in either.
-          const right = withKey
-            ? reply.status === 200 && reply.body.includes('"tenant":"acme"')
-            : reply.status >= 400 && reply.status < 500;
-          if (!right) wrong.push(JSON.stringify({ lines, status: reply.status, body: reply.body }));
-        }),
-      );
-    }
-    expect(wrong).toEqual([]);
-    const reached = service.seen.slice(before);
-    expect(reached.length).toBe(good);
-    for (const { headers, claims, url, method } of reached) {
-      const [token, ...more] = valuesOf(headers, /^authorization$/);
-      expect(more).toEqual([]);
-      expect(decodeJwt(token!.replace('Bearer ', ''))['https://postern.dev/tenant']).toBe('acme');
-      expect(claims?.['https://postern.dev/tenant']).toBe('acme');
-      expect(valuesOf(headers, POSTERN)).toEqual(expect.arrayContaining(['acme', 'read:orders write:orders']));
-      expect(valuesOf(headers, POSTERN)).toHaveLength(2);
-      expect([valuesOf(headers, KEY), valuesOf(headers, USER)]).toEqual([[], []]);
-      expect([method, url]).toEqual(['GET', '/orders?page=2']);
-    }
-  });
+  it(
+    `${name === 'nginx' ? '2,000' : '400'} permutations of forwarded and identity headers: nobody is let ` +
+      'in by them, and none reaches the service as identity',
+    async (context) => {
+      const { port } = running(context);
+      const total = name === 'nginx' ? 2_000 : 400;
+      const canaries = ['canary-globex', 'canary-admin', `canary ${keys.globex}`];
+      const claims = [
+        ...canaries,
+        'globex',
+        `Bearer ${keys.globex}`,
+        keys.globex,
+        foreign,
+        '127.0.0.1',
+        'for=127.0.0.1',
+        '/verify?audience=https://payroll.example.com',
+        'GET',
+        'true',
+        '*',
+      ];
+      const random = seeded(NAMES.indexOf(name) + 1);
+      const wrong: string[] = [];
+      const before = service.seen.length;
+      let good = 0;
+      for (let done = 0; done < total; done += 50) {
+        await Promise.all(
+          Array.from({ length: 50 }, async (_, i) => {
+            const withKey = i % 4 === 0;
+            if (withKey) good++;
+            const lines = [
+              ...identityHeaders(random, claims),
+              ...(withKey ? [random() < 0.5 ? `X-API-Key: ${keys.acme}` : `Authorization: Bearer ${keys.acme}`] : []),
+            ].sort(() => random() - 0.5);
+            const reply = await ask(port, { lines });
+            // What a proxy refuses by itself, such as a path in a header that it believes in, lets nobody in either.
+            const right = withKey
+              ? reply.status === 200 && reply.body.includes('"tenant":"acme"')
+              : reply.status >= 400 && reply.status < 500;
+            if (!right) wrong.push(JSON.stringify({ lines, status: reply.status, body: reply.body }));
+          }),
+        );
+      }
+      expect(wrong).toEqual([]);
+      const reached = service.seen.slice(before);
+      expect(reached.length).toBe(good);
+      for (const { headers, claims, url, method } of reached) {
+        const [token, ...more] = valuesOf(headers, /^authorization$/);
+        expect(more).toEqual([]);
+        expect(decodeJwt(token!.replace('Bearer ', ''))['https://postern.dev/tenant']).toBe('acme');
+        expect(claims?.['https://postern.dev/tenant']).toBe('acme');
+        expect(valuesOf(headers, POSTERN)).toEqual(expect.arrayContaining(['acme', 'read:orders write:orders']));
+        expect(valuesOf(headers, POSTERN)).toHaveLength(2);
+        expect([valuesOf(headers, KEY), valuesOf(headers, USER)]).toEqual([[], []]);
+        expect([method, url]).toEqual(['GET', '/orders?page=2']);
+      }
+    },
+  );
 
   describe('what Postern says', () => {
     let says: (request: IncomingMessage, response: ServerResponse) => void;

@@ -48,7 +48,9 @@ const byTheBook: Case[] = [
     fault: 'no grant for the API',
     parameters: { audience: APIS.payroll.audience },
     status: 403,
-    body: `{"error":"access_denied","error_description":"Client \\"<id>\\" is not authorized to access resource server \\"${APIS.payroll.audience}\\". It needs a grant for this API."}`,
+    body:
+      `{"error":"access_denied","error_description":"Client \\"<id>\\" is not authorized to access resource ` +
+      `server \\"${APIS.payroll.audience}\\". It needs a grant for this API."}`,
   },
   // Auth0's words under RFC 6749's code and status; Auth0 says 403 access_denied.
   {

@@ -225,20 +225,23 @@ describe('a key', () => {
     }
   });
 
-  test("opens nothing at Vault itself where the tenant's Vault tokens are bound to the brokers' addresses; else it does, unnarrowed", async () => {
-    const atVault = async (tenant: string): Promise<number> => {
-      const { key } = await issue(tenant, '--scope', 'read:orders');
-      const { credential } = ApiKey.parse(key)!;
-      const { auth } = await house.root.write('auth/approle/login', { role_id: credential.clientId, secret_id: credential.reveal() });
-      const token = String(auth?.['client_token']);
-      registerSecret('Vault token', token);
-      return (await fetch(`${house.vault.address}/v1/postern/data/tenants/${tenant}`, { headers: { 'X-Vault-Token': token } })).status;
-    };
-    expect([await atVault('acme'), await atVault('near'), await atVault('far')]).toEqual([200, 200, 403]);
-    expect((await atVerify(replicas[0]!, (await issue('near')).key)).status).toBe(200);
-    // Brokers that are not where the tenant's tokens may be used from can't serve it: an operator's mistake, no wrong key.
-    expect((await atVerify(replicas[0]!, (await issue('far')).key)).status).toBe(503);
-  });
+  test(
+    "opens nothing at Vault itself where the tenant's Vault tokens are bound to the brokers' addresses; " + 'else it does, unnarrowed',
+    async () => {
+      const atVault = async (tenant: string): Promise<number> => {
+        const { key } = await issue(tenant, '--scope', 'read:orders');
+        const { credential } = ApiKey.parse(key)!;
+        const { auth } = await house.root.write('auth/approle/login', { role_id: credential.clientId, secret_id: credential.reveal() });
+        const token = String(auth?.['client_token']);
+        registerSecret('Vault token', token);
+        return (await fetch(`${house.vault.address}/v1/postern/data/tenants/${tenant}`, { headers: { 'X-Vault-Token': token } })).status;
+      };
+      expect([await atVault('acme'), await atVault('near'), await atVault('far')]).toEqual([200, 200, 403]);
+      expect((await atVerify(replicas[0]!, (await issue('near')).key)).status).toBe(200);
+      // Brokers that are not where the tenant's tokens may be used from can't serve it: an operator's mistake, no wrong key.
+      expect((await atVerify(replicas[0]!, (await issue('far')).key)).status).toBe(503);
+    },
+  );
 
   test('stops within 2 s on three replicas when it is revoked, by key id or by accessor, and its neighbours go on', async () => {
     const [byId, byAccessor, other] = [await issue('acme'), await issue('acme'), await issue('acme')];

@@ -11,7 +11,10 @@ import { registerSecret } from '#test/fixture/ledger.ts';
 const ORDERS = { audience: 'https://orders.example.com' };
 const REPORTS = { audience: 'https://reports.example.com' };
 
-/** One house for all tests, since the start of one takes longer than most of them: each test starts replicas and takes tenants that no test before has seen. */
+/**
+ * One house for all tests, since the start of one takes longer than most of them: each test starts replicas and takes tenants that no test
+ * before has seen.
+ */
 let house: House;
 const unseen = Array.from({ length: 16 }, (_, n) => `customer-${n}`);
 beforeAll(async () => {
@@ -51,26 +54,29 @@ async function until(what: () => Promise<boolean>, limitMs: number): Promise<num
 }
 
 describe('Vault', () => {
-  test('is sealed: hits go on, an unseen credential gets 503 with Retry-After and never "wrong credential"; all is well soon after', async () => {
-    const replica = await startReplica();
-    const tenant = newTenant();
-    const known = await house.issueSecret(tenant);
-    const other = await house.issueSecret(tenant);
-    const cold = await house.issueSecret(newTenant());
-    expect((await exchange(replica, known, REPORTS)).status).toBe(200);
-    await seal();
-    for (let i = 0; i < 50; i++) expect((await exchange(replica, known, REPORTS)).status).toBe(200);
-    for (const credential of [other, cold]) {
-      const reply = await exchange(replica, credential, REPORTS);
-      expect(reply.status).toBe(503);
-      expect(reply.body['error']).toBe('temporarily_unavailable');
-      expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
-    }
-    expect(await readyz(replica.issuer)).toBe(200);
-    await unseal();
-    expect(await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000)).toBeLessThan(5000);
-    expect((await exchange(replica, other, REPORTS)).status).toBe(200);
-  });
+  test(
+    'is sealed: hits go on, an unseen credential gets 503 with Retry-After and never "wrong credential"; ' + 'all is well soon after',
+    async () => {
+      const replica = await startReplica();
+      const tenant = newTenant();
+      const known = await house.issueSecret(tenant);
+      const other = await house.issueSecret(tenant);
+      const cold = await house.issueSecret(newTenant());
+      expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+      await seal();
+      for (let i = 0; i < 50; i++) expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+      for (const credential of [other, cold]) {
+        const reply = await exchange(replica, credential, REPORTS);
+        expect(reply.status).toBe(503);
+        expect(reply.body['error']).toBe('temporarily_unavailable');
+        expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+      }
+      expect(await readyz(replica.issuer)).toBe(200);
+      await unseal();
+      expect(await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000)).toBeLessThan(5000);
+      expect((await exchange(replica, other, REPORTS)).status).toBe(200);
+    },
+  );
 
   test('20 times sealed and unsealed under load: not one credential is called wrong', { timeout: 180_000 }, async () => {
     const replica = await startReplica({ env: { POSTERN_VERIFY_TTL: '0' } });
@@ -208,21 +214,24 @@ describe('Auth0', () => {
     expect(JSON.stringify((await house.stored(tenant, 'orders')) ?? {})).not.toContain('access_token');
   });
 
-  test('does not know a rotated secret yet, or no longer the old one: the broker tries both, though nobody carried the old one over', async () => {
-    const replica = await startReplica();
-    const [shared] = house.auth0.account.clients;
-    const old = shared!.secrets[0]!;
-    const rotated = `rotated-${crypto.randomUUID()}`;
-    registerSecret('auth0 client_secret', rotated);
-    // As an operator may: write without reading.
-    await house.root.write('postern/data/upstream/auth0', { data: { client_id: shared!.id, client_secret: rotated } });
-    expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
-    shared!.secrets = [rotated];
-    expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
-    // The last test of this file: from here on no broker can ask Auth0.
-    shared!.secrets = ['neither'];
-    const refused = await exchange(replica, await house.issueSecret(newTenant()), ORDERS);
-    expect(refused.status).toBe(503);
-    expect(refused.text).not.toContain(old);
-  });
+  test(
+    'does not know a rotated secret yet, or no longer the old one: the broker tries both, though nobody ' + 'carried the old one over',
+    async () => {
+      const replica = await startReplica();
+      const [shared] = house.auth0.account.clients;
+      const old = shared!.secrets[0]!;
+      const rotated = `rotated-${crypto.randomUUID()}`;
+      registerSecret('auth0 client_secret', rotated);
+      // As an operator may: write without reading.
+      await house.root.write('postern/data/upstream/auth0', { data: { client_id: shared!.id, client_secret: rotated } });
+      expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
+      shared!.secrets = [rotated];
+      expect((await exchange(replica, await house.issueSecret(newTenant()), ORDERS)).status).toBe(200);
+      // The last test of this file: from here on no broker can ask Auth0.
+      shared!.secrets = ['neither'];
+      const refused = await exchange(replica, await house.issueSecret(newTenant()), ORDERS);
+      expect(refused.status).toBe(503);
+      expect(refused.text).not.toContain(old);
+    },
+  );
 });

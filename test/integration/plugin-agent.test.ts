@@ -141,7 +141,8 @@ test('a fresh token file before the old one expires, three times and more', asyn
   }
   const all = [...seen.values()];
   console.log(
-    `vault agent: ${all.length - 1} renewals of a ${LIFETIME} s token in ${looks} looks; the file never had less than ${(closest / 1_000).toFixed(1)} s left`,
+    `vault agent: ${all.length - 1} renewals of a ${LIFETIME} s token in ${looks} looks; the file never ` +
+      `had less than ${(closest / 1_000).toFixed(1)} s left`,
   );
   expect(all.length - 1, 'renewals').toBeGreaterThanOrEqual(3);
   expect(closest, 'ms left of the token in the file, at its worst').toBeGreaterThan(0);

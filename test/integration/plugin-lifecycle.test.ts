@@ -177,8 +177,10 @@ test('kill -9 under load, five times: Vault starts it again, few readers see an 
   const hit = new Set(faults.map(({ reader }) => reader)).size;
   const late = faults.map((fault) => fault.at - (kills.findLast(({ at }) => at <= fault.at)?.at ?? 0));
   process.stderr.write(
-    `kill -9 of the plugin under load, ${kills.length} times: ${faults.length} of ${requests} requests were told an error, ${hit} of ${READERS} readers saw one, the last ${Math.round(Math.max(0, ...late))} ms after a kill; ` +
-      `answered again after ${kills.map(({ at, until }) => Math.round(until - at)).join(', ')} ms; the slowest answer took ${Math.round(slowest)} ms\n`,
+    `kill -9 of the plugin under load, ${kills.length} times: ${faults.length} of ${requests} requests ` +
+      `were told an error, ${hit} of ${READERS} readers saw one, the last ${Math.round(Math.max(0, ...late))} ms after a kill; ` +
+      `answered again after ${kills.map(({ at, until }) => Math.round(until - at)).join(', ')} ms; the ` +
+      `slowest answer took ${Math.round(slowest)} ms\n`,
   );
   expect(faults.filter(({ status }) => status !== 500)).toEqual([]);
   expect(Math.max(0, ...late)).toBeLessThan(5_000);

@@ -183,7 +183,8 @@ function attempt(random: () => number): Attempt {
 const wellFormed = (value: unknown): unknown => (typeof value === 'string' ? value.toWellFormed() : JSON.stringify(value));
 
 test(
-  '10,000 malformed requests through Vault: no crash, no 5xx but those that Vault itself gives to broken JSON, no token, and nothing has changed',
+  '10,000 malformed requests through Vault: no crash, no 5xx but those that Vault itself gives to ' +
+    'broken JSON, no token, and nothing has changed',
   { timeout: 300_000 },
   async () => {
     const { vault } = stage;
@@ -228,7 +229,8 @@ test(
       await agent.close();
     }
     process.stderr.write(
-      `malformed requests through Vault: ${JSON.stringify(Object.fromEntries([...statuses].sort()))}, the ${vaultsOwn} with 500 by Vault itself\n`,
+      `malformed requests through Vault: ${JSON.stringify(Object.fromEntries([...statuses].sort()))}, the ` +
+        `${vaultsOwn} with 500 by Vault itself\n`,
     );
     expect(wrong).toEqual([]);
     expect(await vault.plugins()).toEqual([process_]);

@@ -9,52 +9,55 @@ beforeAll(async () => {
 });
 afterAll(() => house.stop());
 
-test('SIGTERM under load: what is in flight is finished, nothing is torn, the process ends by itself and gives its Vault token back', async () => {
-  const replica = await house.startReplicaProcess();
-  const { client_id, client_secret } = await house.issueSecret('acme');
-  const pool = new Pool(replica.issuer, { connections: 16 });
-  const body = new URLSearchParams({
-    grant_type: 'client_credentials',
-    client_id,
-    client_secret,
-    audience: 'https://reports.example.com',
-  }).toString();
-  const statuses: number[] = [];
-  const failures: string[] = [];
-  let stopping = false;
-  const load = Promise.all(
-    Array.from({ length: 16 }, async () => {
-      for (;;) {
-        try {
-          const reply = await pool.request({
-            method: 'POST',
-            path: '/oauth/token',
-            headers: { 'content-type': 'application/x-www-form-urlencoded' },
-            body,
-          });
-          const { access_token } = (await reply.body.json()) as { access_token?: string };
-          statuses.push(access_token ? reply.statusCode : 0);
-        } catch (error) {
-          failures.push((error as NodeJS.ErrnoException).code ?? String(error));
-          return;
+test(
+  'SIGTERM under load: what is in flight is finished, nothing is torn, the process ends by itself and ' + 'gives its Vault token back',
+  async () => {
+    const replica = await house.startReplicaProcess();
+    const { client_id, client_secret } = await house.issueSecret('acme');
+    const pool = new Pool(replica.issuer, { connections: 16 });
+    const body = new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id,
+      client_secret,
+      audience: 'https://reports.example.com',
+    }).toString();
+    const statuses: number[] = [];
+    const failures: string[] = [];
+    let stopping = false;
+    const load = Promise.all(
+      Array.from({ length: 16 }, async () => {
+        for (;;) {
+          try {
+            const reply = await pool.request({
+              method: 'POST',
+              path: '/oauth/token',
+              headers: { 'content-type': 'application/x-www-form-urlencoded' },
+              body,
+            });
+            const { access_token } = (await reply.body.json()) as { access_token?: string };
+            statuses.push(access_token ? reply.statusCode : 0);
+          } catch (error) {
+            failures.push((error as NodeJS.ErrnoException).code ?? String(error));
+            return;
+          }
+          if (stopping && replica.child.running === false) return;
         }
-        if (stopping && replica.child.running === false) return;
-      }
-    }),
-  );
-  while (statuses.length < 200) await new Promise((resolve) => setTimeout(resolve, 10));
-  stopping = true;
-  process.kill(replica.child.pid, 'SIGTERM');
-  await replica.child.ended;
-  await load;
-  await pool.destroy();
-  expect(await replica.child.ended).toBe('code 0');
-  expect(new Set(statuses)).toEqual(new Set([200]));
-  // Only connections that could not be made any more: no reply was cut short.
-  expect(failures.filter((code) => code !== 'ECONNREFUSED' && code !== 'UND_ERR_SOCKET' && code !== 'ECONNRESET')).toEqual([]);
-  const events = await replica.events();
-  expect(events.filter(({ outcome }) => outcome === 'granted').length).toBeGreaterThanOrEqual(statuses.length);
-});
+      }),
+    );
+    while (statuses.length < 200) await new Promise((resolve) => setTimeout(resolve, 10));
+    stopping = true;
+    process.kill(replica.child.pid, 'SIGTERM');
+    await replica.child.ended;
+    await load;
+    await pool.destroy();
+    expect(await replica.child.ended).toBe('code 0');
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    // Only connections that could not be made any more: no reply was cut short.
+    expect(failures.filter((code) => code !== 'ECONNREFUSED' && code !== 'UND_ERR_SOCKET' && code !== 'ECONNRESET')).toEqual([]);
+    const events = await replica.events();
+    expect(events.filter(({ outcome }) => outcome === 'granted').length).toBeGreaterThanOrEqual(statuses.length);
+  },
+);
 
 test('a replica killed while it asks Auth0 leaves a lease that ends: another one issues the token, and nothing is torn', async () => {
   const [doomed, other] = [await house.startReplicaProcess(), await house.startReplica()];

@@ -26,7 +26,8 @@ export interface ManagementStandIn {
 
 /**
  * As much of Auth0's Management API as terraform/modules/auth0 touches, after its reference and the recordings of the real
- * one that the provider's own tests replay; no package serves one. It says of itself what the real one would add to an answer (ids, secrets, defaults), and refuses a
+ * one that the provider's own tests replay; no package serves one. It says of itself what the real one would add to an answer (ids,
+ * secrets, defaults), and refuses a
  * scope in a grant that the API lacks.
  */
 export async function startManagement(): Promise<ManagementStandIn> {

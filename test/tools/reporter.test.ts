@@ -12,7 +12,9 @@ async function run(files: Record<string, string>, more = ''): Promise<{ last: st
   const root = mkdtempSync(join(tmpdir(), 'postern-reporter-'));
   try {
     for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
-    const config = `export default { test: { globals: true, reporters: ['default', ${JSON.stringify(join(checkout, 'test/reporter.ts'))}], ${more} } };\n`;
+    const config =
+      `export default { test: { globals: true, reporters: ['default', ` +
+      `${JSON.stringify(join(checkout, 'test/reporter.ts'))}], ${more} } };\n`;
     writeFileSync(join(root, 'vitest.config.mjs'), config);
     const result = await execa(process.execPath, [join(checkout, 'node_modules/vitest/vitest.mjs'), 'run', '--root', root], {
       env: { PATH: process.env['PATH'] ?? '', HOME: root },
@@ -46,7 +48,8 @@ it.each([
   [
     'an error outside any test',
     {
-      'a.test.js': `test('a', async () => { setTimeout(() => { throw new Error('x'); }); await new Promise((r) => setTimeout(r, 50)); });\n`,
+      'a.test.js':
+        `test('a', async () => { setTimeout(() => { throw new Error('x'); }); await new Promise((r) => ` + `setTimeout(r, 50)); });\n`,
     },
     '',
     '1 passed, 1 failed, 0 skipped',

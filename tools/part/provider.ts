@@ -132,7 +132,9 @@ async function hostOf(pin: ProviderPin, terraform: Part, env: NodeJS.ProcessEnv)
 /** Terraform refuses what has none of these checksums. */
 async function lock(folder: string, host: string, pin: ProviderPin): Promise<void> {
   const hashes = pin.sha256.map((sum) => `    "zh:${sum}",\n`).join('');
-  const content = `provider "${host}/${pin.source}" {\n  version     = "${pin.download}"\n  constraints = "${pin.download}"\n  hashes = [\n${hashes}  ]\n}\n`;
+  const content =
+    `provider "${host}/${pin.source}" {\n  version     = "${pin.download}"\n  constraints = ` +
+    `"${pin.download}"\n  hashes = [\n${hashes}  ]\n}\n`;
   await writeFile(join(folder, '.terraform.lock.hcl'), content);
 }
 

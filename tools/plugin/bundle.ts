@@ -2,7 +2,10 @@ import { chmod, rename, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { checkout } from '#tools/part/version.ts';
 
-/** V8's limits, MB: a plugin with 10,000 tokens needs three quarters of it, and what it keeps is bounded by that (engine/credentials.ts), and without them garbage piles up to 250 MB under load. */
+/**
+ * V8's limits, MB: a plugin with 10,000 tokens needs three quarters of it, and what it keeps is bounded by that (engine/credentials.ts),
+ * and without them garbage piles up to 250 MB under load.
+ */
 export const MEMORY_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=68'];
 
 /** The oldest Node that the plugin is tried on. */
@@ -72,10 +75,15 @@ export async function bundlePlugin({ entry, file, version, head = '' }: BundleOp
  */
 export function shellHead(node: string): string {
   if (!/^[\w./@+-]+$/.test(node)) throw new Error('the path of Node may hold letters, digits and . _ / @ + - only');
-  return `#!/bin/sh\n':' //; unset NODE_OPTIONS NODE_DEBUG NODE_V8_COVERAGE NODE_COMPILE_CACHE; exec ${node} ${MEMORY_FLAGS.join(' ')} -- "$0" "$@"\n`;
+  return (
+    `#!/bin/sh\n':' //; unset NODE_OPTIONS NODE_DEBUG NODE_V8_COVERAGE NODE_COMPILE_CACHE; exec ${node} ` +
+    `${MEMORY_FLAGS.join(' ')} -- "$0" "$@"\n`
+  );
 }
 
 function preface(): string {
-  const old = `if(Number(process.versions.node.split(".")[0])<${OLDEST_NODE}){process.stderr.write("postern-auth0 needs Node ${OLDEST_NODE} or newer, this is "+process.version+"\\n");process.exit(1)}`;
+  const old =
+    `if(Number(process.versions.node.split(".")[0])<${OLDEST_NODE}){process.stderr.write("postern-auth0 ` +
+    `needs Node ${OLDEST_NODE} or newer, this is "+process.version+"\\n");process.exit(1)}`;
   return `${old}for(const name of ${JSON.stringify(HARMFUL)})delete process.env[name];`;
 }

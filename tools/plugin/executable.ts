@@ -5,7 +5,10 @@ import { execa } from 'execa';
 import type { Report } from '#tools/part/part.ts';
 import { MEMORY_FLAGS } from './bundle.ts';
 
-/** What Node looks for in its own file to know that it is an application: https://nodejs.org/docs/latest-v24.x/api/single-executable-applications.html */
+/**
+ * What Node looks for in its own file to know that it is an application:
+ * https://nodejs.org/docs/latest-v24.x/api/single-executable-applications.html
+ */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const RESOURCE = 'NODE_SEA_BLOB';
 

@@ -27,7 +27,8 @@ export async function bundledPackages(folders: readonly string[]): Promise<(Bund
 /** The licenses' texts, which whoever passes the plugin on must pass on with it. */
 export async function notice(packages: readonly (BundledPackage & { folder: string })[], node: string): Promise<string> {
   const parts = [
-    `postern-auth0 contains these packages. The executable also contains Node.js ${node}: https://github.com/nodejs/node/blob/v${node}/LICENSE\n`,
+    `postern-auth0 contains these packages. The executable also contains Node.js ${node}: ` +
+      `https://github.com/nodejs/node/blob/v${node}/LICENSE\n`,
   ];
   for (const { folder, name, version, license } of packages) {
     const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();

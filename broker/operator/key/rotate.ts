@@ -48,7 +48,8 @@ const CONFIRMATIONS = 4;
  * Brokers refuse the old key from its end on; {@link settleRotations} then destroys it, since Vault can't shorten a secret_id's life.
  *
  * @returns what the operator should know after it was delivered
- * @throws {PosternError} not_found; conflict where it is replaced already, or somebody else rotates it; invalid_request; temporarily_unavailable
+ * @throws {PosternError} not_found; conflict where it is replaced already, or somebody else rotates it; invalid_request;
+ * temporarily_unavailable
  */
 export async function rotateKey(access: VaultAccess, options: RotateOptions): Promise<{ warnings: string[] }> {
   const { tenant, overlap, signal } = options;
@@ -144,7 +145,8 @@ async function lifeOf(access: VaultAccess, old: KeyView): Promise<{ ttl: number;
   const warnings =
     ttl < life
       ? [
-          `It ends after ${ttl} s, which is now the longest life of this tenant's credentials; the old key had ${life === Infinity ? 'no end' : `${life} s`}.`,
+          `It ends after ${ttl} s, which is now the longest life of this tenant's credentials; the old key had ` +
+            `${life === Infinity ? 'no end' : `${life} s`}.`,
         ]
       : [];
   return { ttl: ttl === Infinity ? 0 : ttl, warnings };
@@ -188,6 +190,8 @@ async function confirm(access: VaultAccess, old: KeyView, issued: IssuedKey, unt
 
 function unconfirmed(error: PosternError, old: KeyView): PosternError {
   return new PosternError(error.code, `The new key was shown, but this could not be noted: ${old.key_id} goes on without an end`, {
-    detail: `Do not use the key that was shown. Run the same command again: it destroys that one and issues another. ${error.message}${error.detail === undefined ? '' : ` ${error.detail}`}`,
+    detail:
+      'Do not use the key that was shown. Run the same command again: it destroys that one and issues ' +
+      `another. ${error.message}${error.detail === undefined ? '' : ` ${error.detail}`}`,
   });
 }

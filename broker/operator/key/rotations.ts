@@ -11,7 +11,9 @@ export async function readRotations(access: VaultAccess, tenant: string): Promis
   const parsed = rotationsDocument.safeParse(data ?? {});
   if (parsed.success) return { rotations: parsed.data.rotations, version };
   throw new PosternError('misconfigured', `${access.mounts.kv}/${path} in Vault is not valid`, {
-    detail: `Brokers serve no API key of ${tenant} until it is. Restore an older version: vault kv rollback -mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${path}`,
+    detail:
+      `Brokers serve no API key of ${tenant} until it is. Restore an older version: vault kv rollback ` +
+      `-mount=${access.mounts.kv} -version=${Math.max(1, version - 1)} ${path}`,
   });
 }
 

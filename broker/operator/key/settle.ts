@@ -20,7 +20,8 @@ export async function settleRotations(access: VaultAccess, tenant: string): Prom
   if (due.length > 0) await revokeSecretId(access, { tenant, accessors: due.map(({ accessor }) => accessor) });
   const over = new Set([...due, ...rotations.filter(({ accessor }) => !there.has(accessor))].map(({ key_id: keyId }) => keyId));
   for (const { key_id: keyId, new_key_id: newId } of rotations) if (over.has(keyId)) await destroyStrays(access, tenant, keyId, newId);
-  // The record alone may say that a key ended by its rotation, and Vault tokens of it may live on: brokers must know it otherwise before it goes.
+  // The record alone may say that a key ended by its rotation, and Vault tokens of it may live on: brokers must know it otherwise before it
+  // goes.
   if (over.size > 0)
     await announceEndings(
       access,

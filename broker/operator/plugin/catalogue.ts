@@ -3,7 +3,10 @@ import type { VaultAccess } from '#broker/operator/access.ts';
 import { call } from './call.ts';
 import { listPluginMounts, PLUGIN } from './mounts.ts';
 
-/** One arena for malloc: each thread of Node would keep one, and with it a tenth of the memory. Only the environment says so, and only at the start. */
+/**
+ * One arena for malloc: each thread of Node would keep one, and with it a tenth of the memory. Only the environment says so, and only at
+ * the start.
+ */
 export const PLUGIN_ENVIRONMENT: readonly string[] = ['MALLOC_ARENA_MAX=1'];
 
 const CATALOGUE = `sys/plugins/catalog/secret/${PLUGIN}`;

@@ -12,7 +12,10 @@ export interface PluginDirectory {
   permissions: number;
 }
 
-/** Where Vault looks for executables; undefined where this token may not read it. @throws {PosternError} misconfigured where Vault has no plugin directory */
+/**
+ * Where Vault looks for executables; undefined where this token may not read it. @throws {PosternError} misconfigured where Vault has no
+ * plugin directory
+ */
 export async function readPluginDirectory(access: VaultAccess): Promise<PluginDirectory | undefined> {
   const answer = await call(access, 'read its configuration', ({ client, as }) => client.read('sys/config/state/sanitized', as)).catch(
     (error: unknown) => {
@@ -25,7 +28,8 @@ export async function readPluginDirectory(access: VaultAccess): Promise<PluginDi
   if (typeof directory !== 'string' || directory === '') {
     throw new PosternError('misconfigured', 'Vault has no plugin directory, so it runs no plugin', {
       detail:
-        'Set plugin_directory in the configuration of every node (an absolute path without symlinks, owned by the user of Vault, e.g. /etc/vault/plugins), and restart them.',
+        'Set plugin_directory in the configuration of every node (an absolute path without symlinks, owned by ' +
+        'the user of Vault, e.g. /etc/vault/plugins), and restart them.',
     });
   }
   return { directory, fileUid: typeof uid === 'number' ? uid : 0, permissions: typeof permissions === 'number' ? permissions : 0 };

@@ -32,7 +32,8 @@ export async function awaitRunning(access: VaultAccess, path: string, wanted: (m
     if (performance.now() > deadline) {
       throw new PosternError(
         'misconfigured',
-        `${path}/ runs ${found?.running.version || 'nothing'} (sha256 ${found?.running.sha256.slice(0, 12) || 'none'}…), not what was asked for`,
+        `${path}/ runs ${found?.running.version || 'nothing'} (sha256 ` +
+          `${found?.running.sha256.slice(0, 12) || 'none'}…), not what was asked for`,
         { detail: "Vault's log says why." },
       );
     }

@@ -82,7 +82,9 @@ async function goBack(access: VaultAccess, mount: string, version: string, cause
     await awaitRunning(access, mount, ({ running }) => running.version === version);
   } catch {
     throw new PosternError('misconfigured', `The upgrade failed (${why}), and ${mount}/ could not be brought back to ${version}`, {
-      detail: `Is the executable of ${version} still in the plugin directory? Then: vault secrets tune -plugin-version=${version} ${mount}/ && vault plugin reload -mounts=${mount}/`,
+      detail:
+        `Is the executable of ${version} still in the plugin directory? Then: vault secrets tune ` +
+        `-plugin-version=${version} ${mount}/ && vault plugin reload -mounts=${mount}/`,
     });
   }
   throw new PosternError(

@@ -96,7 +96,8 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
     );
   if (numUses > 0 && numUses < 10)
     warnings.push(
-      `It is good for ${numUses} login${numUses === 1 ? '' : 's'}. Each broker logs in about every 30 s while it is in use: count on thousands of logins a day.`,
+      `It is good for ${numUses} login${numUses === 1 ? '' : 's'}. Each broker logs in about every 30 s ` +
+        'while it is in use: count on thousands of logins a day.',
     );
   if (accessor === null)
     warnings.push('This Vault does not tell the accessor of a wrapped secret_id: find it by name and time with `postern secret list`.');

@@ -33,8 +33,10 @@ export interface Revocation {
 }
 
 /**
- * Announces that secret_ids have ended, so that every broker refuses them and their Vault tokens within 2 s; destroys them at Vault; and announces the
- * tenant's change, so that whatever was verified in between is forgotten. Whoever is interrupted in between repeats the call, which announces
+ * Announces that secret_ids have ended, so that every broker refuses them and their Vault tokens within 2 s; destroys them at Vault; and
+ * announces the
+ * tenant's change, so that whatever was verified in between is forgotten. Whoever is interrupted in between repeats the call, which
+ * announces
  * again; without that, brokers forget by themselves within 30 s.
  *
  * @throws {PosternError} what stopped it half-way, after announcing what was destroyed
@@ -106,7 +108,9 @@ function unannounced(error: unknown, tenant: string, count: number): PosternErro
     said?.code ?? 'temporarily_unavailable',
     `${count} secret_id(s) of ${tenant} are destroyed, but this could not be announced: brokers may serve them for 30 s more`,
     {
-      detail: `Run the same command again: it announces once more. ${said?.message ?? ''}${said?.detail === undefined ? '' : ` ${said.detail}`}`,
+      detail:
+        'Run the same command again: it announces once more. ' +
+        `${said?.message ?? ''}${said?.detail === undefined ? '' : ` ${said.detail}`}`,
     },
   );
 }

@@ -4,7 +4,8 @@ import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 
 /**
- * Throws a tenant's cached tokens away: those that brokers share, in KV or in the secrets plugin, and the plugin's own. Never a token is read. A
+ * Throws a tenant's cached tokens away: those that brokers share, in KV or in the secrets plugin, and the plugin's own. Never a token is
+ * read. A
  * broker that was just writing one finds its place changed, and writes nothing.
  * @returns how many places were cleared
  */
@@ -31,7 +32,9 @@ export async function hasCachedTokens(access: VaultAccess, tenant: string, withP
 /** Within this time every broker has read an announcement, or serves nobody; ms. */
 const ANNOUNCED_WITHIN = 2_000;
 
-/** After an announcement: a broker may still store a token that it was fetching before it read that. @returns how many places were cleared */
+/**
+ * After an announcement: a broker may still store a token that it was fetching before it read that. @returns how many places were cleared
+ */
 export async function clearCachedTokensTwice(access: VaultAccess, tenant: string, withPlugin: boolean): Promise<number> {
   const cleared = await clearCachedTokens(access, tenant, withPlugin);
   await sleep(ANNOUNCED_WITHIN);

@@ -29,9 +29,11 @@ export interface CreateOptions {
 }
 
 /**
- * Makes a tenant: its document, then its role, then the client_id into the document. What was interrupted in between is completed by the same
+ * Makes a tenant: its document, then its role, then the client_id into the document. What was interrupted in between is completed by the
+ * same
  * call. An update that takes something away is announced, and ends the access tokens that hold it.
- * @throws {PosternError} conflict when it is there and this is not an update, when a grant would be dropped, or the name was used lately; not_found
+ * @throws {PosternError} conflict when it is there and this is not an update, when a grant would be dropped, or the name was used lately;
+ * not_found
  *   when it is not there and this is an update; invalid_request
  */
 export async function createTenant(

@@ -36,8 +36,10 @@ const MOST_SEARCHED = 2_000;
 const registration = z.object({ tenant: z.string() });
 
 /**
- * Ends a tenant: it is disabled first, so that everything stops; its client_id and all that it held are announced as ended, and its name is set
- * aside until its longest token is over; then its role and with it every secret_id, its documents, registered keys, the plugin's role and all
+ * Ends a tenant: it is disabled first, so that everything stops; its client_id and all that it held are announced as ended, and its name is
+ * set
+ * aside until its longest token is over; then its role and with it every secret_id, its documents, registered keys, the plugin's role and
+ * all
  * cached tokens go, and last its name leaves the list of disabled ones. Interrupted, the same call goes on.
  * @throws {PosternError} not_found
  */

@@ -8,7 +8,8 @@ import { showTenant } from './view.ts';
 import type { TenantView } from './view.ts';
 
 /**
- * Nothing is issued to it any more: on every broker within 2 s, and past the brokers, by the secrets plugin and in the shared cache, when this returns.
+ * Nothing is issued to it any more: on every broker within 2 s, and past the brokers, by the secrets plugin and in the shared cache, when
+ * this returns.
  * @throws {PosternError} not_found
  */
 export async function disableTenant(access: VaultAccess, tenant: string): Promise<TenantView> {

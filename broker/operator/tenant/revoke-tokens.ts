@@ -16,7 +16,8 @@ export interface TokensEnded {
 }
 
 /**
- * Ends every token that a tenant holds, while its credentials stay: introspection says inactive and nothing of it is served within 2 s on every
+ * Ends every token that a tenant holds, while its credentials stay: introspection says inactive and nothing of it is served within 2 s on
+ * every
  * broker, its Vault tokens are not exchanged any more, and the next exchange gets a new token.
  * @throws {PosternError} not_found
  */

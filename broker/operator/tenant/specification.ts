@@ -23,7 +23,10 @@ export interface TenantSpecification {
   cidrs?: readonly string[];
 }
 
-/** Lives that a tenant's Vault tokens can have, in seconds. The operators' policy names them one by one, since nobody can revoke such a token. */
+/**
+ * Lives that a tenant's Vault tokens can have, in seconds. The operators' policy names them one by one, since nobody can revoke such a
+ * token.
+ */
 export const TOKEN_TTLS = [30, 60, 120, 300, 600, 900, 1800, 3600] as const;
 
 /** Binds a token to its tenant; nobody sets it by hand. */
@@ -80,6 +83,7 @@ function grantFaults(
   return unknown.length === 0
     ? []
     : [
-        `the API "${name}" has no scope ${unknown.map((s) => `"${s}"`).join(', ')}; it has ${api.scopes.length === 0 ? 'none' : api.scopes.join(', ')}`,
+        `the API "${name}" has no scope ${unknown.map((s) => `"${s}"`).join(', ')}; it has ` +
+          `${api.scopes.length === 0 ? 'none' : api.scopes.join(', ')}`,
       ];
 }

@@ -37,7 +37,8 @@ export async function requireFreeName(access: VaultAccess, tenant: string): Prom
     `A tenant "${tenant}" was deleted, and tokens of it may live until ${new Date(until * 1000).toISOString()}`,
     {
       detail:
-        'Take another name, or wait. --force uses it now: a service that verifies by key set alone then takes a token of the former tenant for one of the new tenant.',
+        'Take another name, or wait. --force uses it now: a service that verifies by key set alone then takes ' +
+        'a token of the former tenant for one of the new tenant.',
     },
   );
 }

@@ -29,7 +29,10 @@ export interface TenantView {
   /** 0: no limit. */
   secret_id_num_uses: number;
   cidrs: string[];
-  /** Worst case after anything is revoked: a token handed out just before still opens its API for so many seconds, where services verify by key set alone. */
+  /**
+   * Worst case after anything is revoked: a token handed out just before still opens its API for so many seconds, where services verify by
+   * key set alone.
+   */
   lives_on: { api: string; seconds: number }[];
   /** What is not as it should be, in words. */
   problems: string[];
@@ -83,7 +86,8 @@ export async function viewOf(
   const roleId = role === undefined ? null : await readRoleId(access, tenant);
   if (roleId !== null && document.client_id && document.client_id !== roleId)
     problems.push(
-      'its document was written for another client_id, so that its credentials are refused: `postern tenant create --update` writes this one',
+      'its document was written for another client_id, so that its credentials are refused: `postern tenant ' +
+        'create --update` writes this one',
     );
   const disabled = announcements.disabled.includes(tenant) || document.disabled;
   return {

@@ -2,7 +2,9 @@ import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import { moment } from '#cli/command/duration.ts';
 import type { Output } from '#cli/output.ts';
 
-/** Shows a key for the one time that it can be shown: alone on stdout, so that it can go straight into a file; what belongs to it on stderr. */
+/**
+ * Shows a key for the one time that it can be shown: alone on stdout, so that it can go straight into a file; what belongs to it on stderr.
+ */
 export async function show(
   output: Output,
   issued: IssuedKey,

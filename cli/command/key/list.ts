@@ -54,7 +54,8 @@ A replaced key whose end has come is destroyed by the way, where your token may.
         for (const { state, key_id: keyId, replaces } of keys) {
           if (state === 'unconfirmed')
             output.warn(
-              `${keyId} was issued by a rotation that was interrupted: run it again (postern key rotate ${tenant} ${replaces}), or revoke ${keyId}.`,
+              `${keyId} was issued by a rotation that was interrupted: run it again (postern key rotate ${tenant} ` +
+                `${replaces}), or revoke ${keyId}.`,
             );
         }
       }),

@@ -44,7 +44,8 @@ Access tokens that were handed out go on until they expire.`,
           done,
           epoch === null
             ? `${tenant} has no API key.`
-            : `${revoked.length} API key${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (announcement ${epoch}).`,
+            : `${revoked.length} API key${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the ` +
+                `brokers (announcement ${epoch}).`,
         );
         if (missing.length === 0) return;
         // Shortened: a secret_id looks just like an accessor, and might have been given by mistake.

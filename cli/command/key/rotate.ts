@@ -47,7 +47,8 @@ At its end brokers refuse the old key; it is destroyed at Vault by the next \`ke
             ]);
             if (rotated.abandoned.length > 0)
               output.warn(
-                `an interrupted run issued ${rotated.abandoned.join(', ')}, which is destroyed: if it was shown, do not use it, but the one above.`,
+                `an interrupted run issued ${rotated.abandoned.join(', ')}, which is destroyed: if it was shown, do ` +
+                  'not use it, but the one above.',
               );
           },
         });

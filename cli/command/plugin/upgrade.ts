@@ -19,7 +19,8 @@ export function upgradeCommand(context: Context): Command {
     .option('--to <v1.2.3>', 'a version that is registered already, in place of an executable')
     .addHelpText(
       'after',
-      '\nThe new version is first started on a mount of its own. Where the upgrade fails all the same, the mount goes back.\nDone again it changes nothing, and completes what was interrupted. Every node of a cluster needs the file.',
+      '\nThe new version is first started on a mount of its own. Where the upgrade fails all the same, the ' +
+        'mount goes back.\nDone again it changes nothing, and completes what was interrupted. Every node of a cluster needs the file.',
     )
     .action(
       context.vaultAction<Options>(async (call) => {

@@ -42,7 +42,8 @@ Access tokens that were handed out go on until they expire.`,
         const { revoked, missing, epoch } = done;
         output.result(
           done,
-          `${revoked.length} secret_id${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the brokers (announcement ${epoch}).`,
+          `${revoked.length} secret_id${revoked.length === 1 ? '' : 's'} of ${tenant} revoked, announced to the ` +
+            `brokers (announcement ${epoch}).`,
         );
         if (missing.length === 0) return;
         // Shortened: a secret_id looks just like an accessor, and might have been given by mistake.

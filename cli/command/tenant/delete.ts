@@ -20,11 +20,13 @@ export function deleteCommand(context: Context): Command {
         const done = await deleteTenant(access, tenant);
         output.result(
           { deleted: true, ...done },
-          `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; announced to the brokers (announcement ${done.epoch}).`,
+          `${tenant} is deleted, with ${done.cached_tokens} cached token${done.cached_tokens === 1 ? '' : 's'}; ` +
+            `announced to the brokers (announcement ${done.epoch}).`,
         );
         if (done.registered_keys > 0) output.note(`Registered public keys removed: ${done.registered_keys}.`);
         output.note(
-          `Services that verify by key set alone accept the access tokens that it holds until they expire, ${done.name_free_at} at the latest.`,
+          'Services that verify by key set alone accept the access tokens that it holds until they expire, ' +
+            `${done.name_free_at} at the latest.`,
         );
         output.note(`Until then its name is not used again. What may be left:\n${done.left.map((one) => `  ${one}`).join('\n')}`);
       }),

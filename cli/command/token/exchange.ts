@@ -52,7 +52,9 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
   } catch (error) {
     options.signal.throwIfAborted();
     throw new PosternError('temporarily_unavailable', `The broker cannot be reached at ${options.url}`, {
-      detail: `${(error as Error).name === 'TimeoutError' ? `It did not answer within ${TIMEOUT_MS / 1000} s.` : 'Nothing answers there, or it redirects.'} Set --url or POSTERN_URL.`,
+      detail:
+        `${(error as Error).name === 'TimeoutError' ? `It did not answer within ${TIMEOUT_MS / 1000} s.` : 'Nothing answers there, or it redirects.'} Set --url or ` +
+        'POSTERN_URL.',
     });
   }
   const milliseconds = performance.now() - start;
@@ -103,7 +105,9 @@ const REMEDIES: Readonly<Record<number, string>> = {
 
 function remedyOf(status: number, credential: CustomerCredential): string {
   if (status === 401 && 'privateKey' in credential)
-    return 'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: docs/workload-identity.md.';
+    return (
+      'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: ' + 'docs/workload-identity.md.'
+    );
   return (
     REMEDIES[status] ?? (status === 400 ? 'See postern tenant show <tenant> for what it may ask for.' : 'Look at the log of the broker.')
   );

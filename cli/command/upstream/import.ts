@@ -15,7 +15,8 @@ export function importCommand(context: Context): Command {
     .option('--client-id <id>', "the application's client id (default: the one that terraform/modules/auth0 made)")
     .addHelpText(
       'after',
-      '\nAUTH0_MGMT_TOKEN (or AUTH0_API_TOKEN, as for Terraform) is a Management API token with the scopes read:clients and read:client_keys.',
+      '\nAUTH0_MGMT_TOKEN (or AUTH0_API_TOKEN, as for Terraform) is a Management API token with the scopes ' +
+        'read:clients and read:client_keys.',
     )
     .action(
       context.vaultAction<{ clientId?: string }>(async ({ access, options, output, terminal }) => {

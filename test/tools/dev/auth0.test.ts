@@ -131,7 +131,8 @@ describe('the Action', () => {
   });
 
   test('can refuse', async () => {
-    auth0.account.action = `exports.onExecuteCredentialsExchange = async (event, api) => { api.access.deny('invalid_request', 'no tenant'); };`;
+    auth0.account.action =
+      `exports.onExecuteCredentialsExchange = async (event, api) => { api.access.deny('invalid_request', ` + `'no tenant'); };`;
     expect(await post(good)).toMatchObject({ status: 400, body: { error: 'invalid_request', error_description: 'no tenant' } });
   });
 
@@ -205,7 +206,8 @@ describe('refused as Auth0 refuses', () => {
       { ...good, audience: 'https://ungranted.example.com' },
       403,
       'access_denied',
-      `Client "${CLIENT}" is not authorized to access resource server "https://ungranted.example.com". You need to create a "client-grant" associated to this API.`,
+      `Client "${CLIENT}" is not authorized to access resource server "https://ungranted.example.com". You ` +
+        'need to create a "client-grant" associated to this API.',
     ],
     [
       'scope not granted',

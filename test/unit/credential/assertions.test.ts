@@ -234,19 +234,23 @@ describe('guesses', () => {
     expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('taken');
   });
 
-  test('spaced so that they are never held back, a known client is looked for as often as an unknown one: no question of Vault tells them apart', async () => {
-    const looks = async (clientId: string): Promise<number[]> => {
-      const { assertions, registrationOf } = stage();
-      const seen = [];
-      for (let i = 0; i < 20; i++) {
-        expect(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, clientId), ADDRESS))).toBe('invalid_client');
-        seen.push(registrationOf.mock.calls.length);
-        clock.advance(i % 3 === 0 ? 3_000 : 6_000);
-      }
-      return seen;
-    };
-    expect(await looks(CLIENT)).toEqual(await looks('nobody'));
-  });
+  test(
+    'spaced so that they are never held back, a known client is looked for as often as an unknown one: no ' +
+      'question of Vault tells them apart',
+    async () => {
+      const looks = async (clientId: string): Promise<number[]> => {
+        const { assertions, registrationOf } = stage();
+        const seen = [];
+        for (let i = 0; i < 20; i++) {
+          expect(await codeOf(assertions.verify(await assertionBy(stranger.privateKey, {}, clientId), ADDRESS))).toBe('invalid_client');
+          seen.push(registrationOf.mock.calls.length);
+          clock.advance(i % 3 === 0 ? 3_000 : 6_000);
+        }
+        return seen;
+      };
+      expect(await looks(CLIENT)).toEqual(await looks('nobody'));
+    },
+  );
 
   test('the reason is for the operator alone, and says nothing of the assertion', async () => {
     const { assertions } = stage();

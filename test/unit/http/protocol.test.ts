@@ -52,7 +52,8 @@ it.each([
 
 it('shows a repeated header as repeated: Node would show the first and hide the others', async () => {
   const reply = await send(
-    'GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer z\r\nContent-Type: text/plain\r\nContent-Type: application/json',
+    'GET /echo HTTP/1.1\r\nHost: a\r\nAuthorization: Basic eDp5\r\nAuthorization: Bearer ' +
+      'z\r\nContent-Type: text/plain\r\nContent-Type: application/json',
   );
   expect(JSON.parse(reply?.body ?? '')).toEqual({ authorization: 'Basic eDp5, Bearer z', type: 'text/plain, application/json' });
 });

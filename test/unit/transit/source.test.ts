@@ -12,7 +12,9 @@ import type { Received } from '#test/unit/vault/loopback.ts';
 const pairs = Array.from({ length: 3 }, () => generateKeyPairSync('rsa', { modulusLength: 2048 }));
 const pairOf = (i: number) => pairs[i] as (typeof pairs)[number];
 
-/** Transit as Vault has it: PSS unless PKCS #1 v1.5 is asked for, standard base64 unless JWS is, the newest version unless one is pinned. */
+/**
+ * Transit as Vault has it: PSS unless PKCS #1 v1.5 is asked for, standard base64 unless JWS is, the newest version unless one is pinned.
+ */
 class FakeTransit {
   versions = 1;
   minEncryption = 0;

@@ -127,17 +127,23 @@ describe('faults', () => {
 describe('a revoked token is taken out', () => {
   const sha256 = token().sha256;
 
-  test('of the place for all scopes and of the narrower ones, read as the tenant, written as the broker; the lease of whoever fetches the next stays', async () => {
-    const { fixture, tokens } = stage();
-    const [whole, narrow] = [await grantOf(), await grantOf({ request: { scope: 'read:all' } })];
-    await tokens.write(whole, token(), lease, 0);
-    await tokens.write(narrow, token(), undefined, 0);
-    fixture.calls.length = 0;
-    expect(await tokens.discard(sha256, { api: 'orders', digests: [whole.digest, narrow.digest] }, ACME)).toBe(2);
-    expect(await tokens.read(whole, ACME.token, undefined)).toEqual({ token: undefined, lease, version: 2 });
-    expect(JSON.stringify([...fixture.documents])).not.toContain(JWT);
-    expect(new Set(fixture.calls.map(({ operation, token: as }) => `${operation} ${as}`))).toEqual(new Set(['read hvb.acme', 'write own']));
-  });
+  test(
+    'of the place for all scopes and of the narrower ones, read as the tenant, written as the broker; the ' +
+      'lease of whoever fetches the next stays',
+    async () => {
+      const { fixture, tokens } = stage();
+      const [whole, narrow] = [await grantOf(), await grantOf({ request: { scope: 'read:all' } })];
+      await tokens.write(whole, token(), lease, 0);
+      await tokens.write(narrow, token(), undefined, 0);
+      fixture.calls.length = 0;
+      expect(await tokens.discard(sha256, { api: 'orders', digests: [whole.digest, narrow.digest] }, ACME)).toBe(2);
+      expect(await tokens.read(whole, ACME.token, undefined)).toEqual({ token: undefined, lease, version: 2 });
+      expect(JSON.stringify([...fixture.documents])).not.toContain(JWT);
+      expect(new Set(fixture.calls.map(({ operation, token: as }) => `${operation} ${as}`))).toEqual(
+        new Set(['read hvb.acme', 'write own']),
+      );
+    },
+  );
 
   test('and another one in its place stays', async () => {
     const { fixture, tokens } = stage();

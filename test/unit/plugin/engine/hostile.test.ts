@@ -150,50 +150,54 @@ const VALUES: readonly unknown[] = [
   JSON.parse('{"__proto__":["read:orders"]}'),
 ];
 
-test(`${ROUNDS} seeded requests: each is answered or refused in words, nothing else is thrown, and only keys of the engine's own shape are written`, async () => {
-  const key = await keyPair('kid-1');
-  await using s = await stage(key);
-  await s.setUp();
-  const next = random(SEED);
-  const pick = <Value>(from: readonly Value[]): Value => from[Math.floor(next() * from.length)] as Value;
-  const statuses: Record<number, number> = {};
-  for (let round = 0; round < ROUNDS; round++) {
-    const path = next() < 0.5 ? pick(PATHS) : Array.from({ length: 1 + Math.floor(next() * 4) }, () => pick(SEGMENTS)).join('/');
-    const data = Object.fromEntries(Array.from({ length: Math.floor(next() * 4) }, () => [pick(FIELDS), pick(VALUES)]));
-    const operation = pick(OPERATIONS);
-    try {
-      const answer = await s.call(operation, path, data);
-      // What goes to Vault is JSON.
-      if (answer?.data) JSON.parse(JSON.stringify(answer.data));
-      statuses[200] = (statuses[200] ?? 0) + 1;
-      if (operation === 'delete' && path.startsWith('config')) await s.setUp();
-    } catch (error) {
-      if (!(error instanceof BackendError)) throw error;
-      statuses[error.status] = (statuses[error.status] ?? 0) + 1;
-      expect(error.message).not.toMatch(/canary|eyJ/);
-      expect(error.message.length).toBeLessThan(2_000);
+test(
+  `${ROUNDS} seeded requests: each is answered or refused in words, nothing else is thrown, and only ` +
+    `keys of the engine's own shape are written`,
+  async () => {
+    const key = await keyPair('kid-1');
+    await using s = await stage(key);
+    await s.setUp();
+    const next = random(SEED);
+    const pick = <Value>(from: readonly Value[]): Value => from[Math.floor(next() * from.length)] as Value;
+    const statuses: Record<number, number> = {};
+    for (let round = 0; round < ROUNDS; round++) {
+      const path = next() < 0.5 ? pick(PATHS) : Array.from({ length: 1 + Math.floor(next() * 4) }, () => pick(SEGMENTS)).join('/');
+      const data = Object.fromEntries(Array.from({ length: Math.floor(next() * 4) }, () => [pick(FIELDS), pick(VALUES)]));
+      const operation = pick(OPERATIONS);
+      try {
+        const answer = await s.call(operation, path, data);
+        // What goes to Vault is JSON.
+        if (answer?.data) JSON.parse(JSON.stringify(answer.data));
+        statuses[200] = (statuses[200] ?? 0) + 1;
+        if (operation === 'delete' && path.startsWith('config')) await s.setUp();
+      } catch (error) {
+        if (!(error instanceof BackendError)) throw error;
+        statuses[error.status] = (statuses[error.status] ?? 0) + 1;
+        expect(error.message).not.toMatch(/canary|eyJ/);
+        expect(error.message.length).toBeLessThan(2_000);
+      }
+      await s.engine.handleExistenceCheck({
+        id: '',
+        operation: 'update',
+        path,
+        data,
+        mountPoint: '',
+        displayName: '',
+        entityId: '',
+        storage: s.storage,
+        system: s.system,
+      });
     }
-    await s.engine.handleExistenceCheck({
-      id: '',
-      operation: 'update',
-      path,
-      data,
-      mountPoint: '',
-      displayName: '',
-      entityId: '',
-      storage: s.storage,
-      system: s.system,
-    });
-  }
-  const name = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-  const known = new RegExp(`^(config|apis/${name}|roles/${name}|(cache|tokens)/${name}/${name}/(whole|[A-Za-z0-9_-]{43}))$`);
-  expect(s.storage.calls.filter((call) => /^(get|put|delete) /.test(call) && !known.test(call.replace(/^\w+ /, '')))).toEqual([]);
-  expect(
-    Object.keys(statuses)
-      .map(Number)
-      .filter((status) => status >= 500),
-  ).toEqual([]);
-  expect(statuses[200]).toBeGreaterThan(50);
-  expect(statuses[400]).toBeGreaterThan(100);
-  expect(({} as Record<string, unknown>)['x']).toBeUndefined();
-});
+    const name = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+    const known = new RegExp(`^(config|apis/${name}|roles/${name}|(cache|tokens)/${name}/${name}/(whole|[A-Za-z0-9_-]{43}))$`);
+    expect(s.storage.calls.filter((call) => /^(get|put|delete) /.test(call) && !known.test(call.replace(/^\w+ /, '')))).toEqual([]);
+    expect(
+      Object.keys(statuses)
+        .map(Number)
+        .filter((status) => status >= 500),
+    ).toEqual([]);
+    expect(statuses[200]).toBeGreaterThan(50);
+    expect(statuses[400]).toBeGreaterThan(100);
+    expect(({} as Record<string, unknown>)['x']).toBeUndefined();
+  },
+);

@@ -153,24 +153,27 @@ describe('while Auth0 hangs', () => {
     expect(s.storage.json('cache/acme/orders/whole')['scope']).toBe('read:orders');
   });
 
-  test('the role is deleted and made again for another client: the former one gets nothing, and its token is not found by the new one', async () => {
-    await using s = await stage(key);
-    await s.setUp();
-    await s.write('roles/acme', { client_id: FORMER });
-    s.system.entities.set('former', appRole(FORMER));
-    s.system.entities.set('ours', appRole(OURS));
-    s.entityId = 'former';
-    const auth0 = hang(s);
-    const waiting = refusal(() => s.read('creds/acme'));
-    await expect.poll(auth0.reached).toBe(true);
-    await s.call('delete', 'roles/acme');
-    await s.write('roles/acme', { grants: { orders: ['read:orders', 'write:orders'] }, client_id: OURS });
-    auth0.release();
-    expect((await waiting).status).toBe(404);
-    s.entityId = 'ours';
-    await s.read('creds/acme');
-    expect(s.auth0.exchanges).toHaveLength(2);
-  });
+  test(
+    'the role is deleted and made again for another client: the former one gets nothing, and its token is ' + 'not found by the new one',
+    async () => {
+      await using s = await stage(key);
+      await s.setUp();
+      await s.write('roles/acme', { client_id: FORMER });
+      s.system.entities.set('former', appRole(FORMER));
+      s.system.entities.set('ours', appRole(OURS));
+      s.entityId = 'former';
+      const auth0 = hang(s);
+      const waiting = refusal(() => s.read('creds/acme'));
+      await expect.poll(auth0.reached).toBe(true);
+      await s.call('delete', 'roles/acme');
+      await s.write('roles/acme', { grants: { orders: ['read:orders', 'write:orders'] }, client_id: OURS });
+      auth0.release();
+      expect((await waiting).status).toBe(404);
+      s.entityId = 'ours';
+      await s.read('creds/acme');
+      expect(s.auth0.exchanges).toHaveLength(2);
+    },
+  );
 
   test('a setting is changed that grants as much as before: the token is kept, and Auth0 is not asked again', async () => {
     await using s = await stage(key);

@@ -488,14 +488,17 @@ describe('the system view', () => {
     expect(await probe.system!.localMount()).toBe(true);
   });
 
-  it("an entity is told with its aliases and metadata; one that is not there isn't, and Vault's own words stay out of an error", async () => {
-    const { probe, host } = await mounted();
-    const entity = { aliases: [{ mountType: 'approle', name: 'role-id' }], metadata: { postern_tenant: 'acme' } };
-    host.entities.set('e-1', entity);
-    expect(await probe.system!.entity('e-1')).toEqual(entity);
-    expect(await probe.system!.entity('e-2')).toBeUndefined();
-    await expect(probe.system!.entity('broken')).rejects.toThrow('Vault does not tell who the caller is');
-  });
+  it(
+    "an entity is told with its aliases and metadata; one that is not there isn't, and Vault's own words " + 'stay out of an error',
+    async () => {
+      const { probe, host } = await mounted();
+      const entity = { aliases: [{ mountType: 'approle', name: 'role-id' }], metadata: { postern_tenant: 'acme' } };
+      host.entities.set('e-1', entity);
+      expect(await probe.system!.entity('e-1')).toEqual(entity);
+      expect(await probe.system!.entity('e-2')).toBeUndefined();
+      await expect(probe.system!.entity('broken')).rejects.toThrow('Vault does not tell who the caller is');
+    },
+  );
 });
 
 describe('the end', () => {
