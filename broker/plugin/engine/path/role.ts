@@ -102,7 +102,8 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
                 ...before,
                 ...Object.fromEntries(named.map(([field, value]) => [field, value ?? undefined])),
               });
-              await checkApis(role, apis);
+              // An API that has gone since must not keep anybody from disabling the role.
+              if (values.grants !== undefined || values.default_api !== undefined) await checkApis(role, apis);
               await roles.write(called, role);
               // A token for whoever had the name before, or for a tenant that is disabled, is not left lying about.
               if (role.disabled || (before !== undefined && before.client_id !== role.client_id)) await credentials.drop(called);

@@ -80,6 +80,17 @@ describe('roles', () => {
     expect(s.storage.json('roles/acme')).toEqual({ grants: [{ api: 'orders', scopes: ['read:orders'] }], claims: {}, disabled: false });
   });
 
+  test('a role whose API has gone can be disabled; its grants are looked at when they are written', async () => {
+    await using s = await stage(key);
+    await s.setUp();
+    await s.call('delete', 'apis/orders');
+    await s.write('roles/acme', { disabled: true });
+    expect((await refusal(() => s.read('creds/acme'))).message).toBe('Client is disabled');
+    expect((await refusal(() => s.write('roles/acme', { grants: { orders: ['read:orders'] } }))).message).toContain(
+      'there is no API orders',
+    );
+  });
+
   test('listed, changed field by field, put back to defaults', async () => {
     await using s = await stage(key);
     await s.setUp();
