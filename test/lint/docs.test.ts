@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { describe, expect, it, test } from 'vitest';
 import { schema } from '#broker/config-schema.ts';
+import { openApiRoute } from '#broker/http/openapi.ts';
+import type { Call } from '#broker/http/route.ts';
 import { Context } from '#cli/command/context.ts';
 import { buildProgram } from '#cli/command/program.ts';
 import { fakeTerminal } from '#test/unit/cli/terminal.ts';
@@ -111,6 +113,27 @@ describe('docs/reference.md', () => {
     else if (typeof value === 'boolean') expect(fallback).toBe(String(value));
     else if (typeof value === 'string' && value !== '') expect(fallback).toBe(value);
     else expect(fallback).toMatch(/none|off|exactly one|stdout|[a-z]/);
+  });
+
+  it('tells of every error code, with its status and exit code', () => {
+    const codes = [...read('broker/error.ts').matchAll(/^ {2}(\w+): \['(\w+)', (\d+), (\d+)\],$/gm)].map(
+      ([, code, error, status, exit]) => `| \`${code}\` | ${status} | \`${error}\` | ${exit} |`,
+    );
+    expect(codes.length).toBeGreaterThan(15);
+    expect([...reference.matchAll(/^\| `\w+` \| \d+ \| `\w+` \| \d+ \|$/gm)].map(([row]) => row)).toEqual(codes);
+  });
+
+  it('tells of every endpoint, and of no other', async () => {
+    let document = '';
+    const response = { writeHead: () => response, end: (text: string) => (document = text) };
+    await openApiRoute({ version: '0.0.0', maxAge: 300 }).handle({ response } as unknown as Call);
+    const { paths } = JSON.parse(document) as { paths: Record<string, unknown> };
+    const plain = (path: string): string => path.replace(/[?{].*$/, '').replace(/(.)\/(?:audience\/)?$/, '$1');
+    const section = reference.split('## Endpoints')[1]?.split('\n## ')[0] ?? '';
+    const named = [...section.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`(?:[A-Z]+ )?(\/[^`]+)`/g)].map(([, path = '']) => plain(path)),
+    );
+    expect(new Set(named)).toEqual(new Set(Object.keys(paths).map((path) => plain(path))));
   });
 
   it('tells of every command', () => {
