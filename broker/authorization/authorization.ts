@@ -182,14 +182,22 @@ export class Authorization {
   async #apiOf(tenant: TenantGrants, audience: string | undefined): Promise<Api> {
     if (audience === undefined) {
       const api = tenant.default_api ? await this.#options.apis.byName(tenant.default_api) : undefined;
+      if (api === undefined && tenant.default_api) refuseInvalid(this.#options.apis.faultOf?.({ name: tenant.default_api }));
       if (api === undefined)
         throw new PosternError('access_denied', 'No audience parameter was provided, and no default audience has been configured');
       return api;
     }
     const api = await this.#options.apis.byAudience(audience);
+    if (api === undefined) refuseInvalid(this.#options.apis.faultOf?.({ audience }));
     if (api === undefined) throw new PosternError('access_denied', `Service not enabled within domain: ${printable(audience)}`);
     return api;
   }
+}
+
+/** A document that an operator wrote wrongly is no refusal of the client. @throws {PosternError} misconfigured */
+function refuseInvalid(fault: string | undefined): void {
+  if (fault !== undefined)
+    throw new PosternError('misconfigured', 'This API is not available', { detail: `its document in Vault is not valid: ${fault}` });
 }
 
 function disabled(): PosternError {

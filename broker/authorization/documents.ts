@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
 import { isManagementAudience } from './management-audience.ts';
+import { flag, names, orNothing, structure, wholeNumber, words } from './text-value.ts';
 
 /** An OAuth scope token: RFC 6749 §3.3. */
 export const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/;
 
 export const apiName = z.string().regex(NAME, 'must be 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends');
-const scopes = z.array(z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope token')).max(500);
+const scopes = words(z.array(z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope token')).max(500).default([]));
 
 /**
  * Auth0's token dialects ("Access token profiles"): `access_token` has azp and gty, `rfc9068_profile`
@@ -27,9 +28,9 @@ export const apiDocument = z.object({
     .refine((audience) => !isManagementAudience(audience), MANAGEMENT_AUDIENCE),
   /** The name of a token source; whether this version has one of that name is for the reader to say. */
   source: z.string().regex(NAME, 'is not the name of a token source'),
-  scopes: scopes.default([]),
+  scopes,
   /** Seconds a token of source transit lives; Auth0 sets its own. Auth0's default is 86,400, its most 2,592,000. */
-  lifetime: z.number().int().min(30).max(2_592_000).default(86_400),
+  lifetime: wholeNumber(z.number().int().min(30).max(2_592_000).default(86_400)),
   dialect: z.enum(DIALECTS).default('access_token'),
 });
 
@@ -42,17 +43,19 @@ const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is not a namespaced clai
 export const tenantDocument = z.object({
   /** The AppRole role_id of the tenant that this was written for. A credential with another is that of a former tenant of this name. */
   client_id: z.string().min(1).max(128).nullish(),
-  grants: z
-    .array(z.object({ api: apiName, scopes: scopes.default([]) }))
-    .max(200)
-    .default([]),
-  default_api: apiName.nullish(),
+  grants: structure(
+    z
+      .array(z.object({ api: apiName, scopes }))
+      .max(200)
+      .default([]),
+  ),
+  default_api: orNothing(apiName.nullish()),
   /** APIs that this tenant serves: it may introspect every tenant's tokens for them. */
-  introspects: z.array(apiName).max(200).default([]),
+  introspects: names(z.array(apiName).max(200).default([])),
   /** Auth0 organization id. */
   organization: z.string().min(1).max(128).nullish(),
-  claims: z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({}),
-  disabled: z.boolean().default(false),
+  claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),
+  disabled: flag(z.boolean().default(false)),
 });
 
 export type TenantGrants = z.infer<typeof tenantDocument>;
@@ -61,6 +64,8 @@ export type TenantGrants = z.infer<typeof tenantDocument>;
 export interface ApiCatalog {
   byAudience(audience: string): Api | undefined | Promise<Api | undefined>;
   byName(name: string): Api | undefined | Promise<Api | undefined>;
+  /** Why the document of an API is left out, for the operator; undefined where there is none. */
+  faultOf?(api: { readonly name: string } | { readonly audience: string }): string | undefined;
 }
 
 /** What a client asks for; undefined where it left a parameter out. */

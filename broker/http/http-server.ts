@@ -14,6 +14,8 @@ import { bodyIsLeft, linger } from './unread.ts';
 export interface HttpServerOptions {
   routes: readonly Route[];
   errors: ErrorDialect;
+  /** Path of the issuer without its last slash, e.g. `/tenant1`: every route answers below it too. Default: none. */
+  basePath?: string;
   /** PEM. */
   tls?: { cert: string; key: string } | undefined;
   /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. None by default. */
@@ -86,6 +88,9 @@ export class HttpServer {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    const { basePath } = this.#options;
+    // Only here: routes, and what a gateway appends, are read from what is left.
+    if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
     const call: Call = { request, response, address: this.#addresses.of(request) };
     let route: Route | undefined;
     try {

@@ -13,6 +13,11 @@ export interface MetadataOptions {
   jwksMaxAge: number;
 }
 
+/** The path of an issuer without its last slash; '' of one without a path. */
+export function basePathOf(issuer: string): string {
+  return new URL(issuer).pathname.replace(/\/+$/, '');
+}
+
 /** Where tokens are asked for; an assertion may name it as its audience. */
 export function tokenEndpointOf(issuer: string): string {
   return new URL('oauth/token', issuer).href;
@@ -23,6 +28,7 @@ export function tokenEndpointOf(issuer: string): string {
  * (RFC 7517), so that verifiers need nothing but the issuer.
  */
 export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): Route[] {
+  const basePath = basePathOf(issuer);
   const methods = CLIENT_AUTHENTICATION_METHODS;
   const algorithms = ASSERTION_ALGORITHMS;
   const document = JSON.stringify({
@@ -48,6 +54,10 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
   return [
     metadata('/.well-known/openid-configuration'),
     metadata('/.well-known/oauth-authorization-server'),
+    // RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery behind it.
+    ...(basePath === ''
+      ? []
+      : [metadata(`/.well-known/openid-configuration${basePath}`), metadata(`/.well-known/oauth-authorization-server${basePath}`)]),
     {
       path: '/.well-known/jwks.json',
       method: 'GET',

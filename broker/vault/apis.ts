@@ -25,6 +25,8 @@ export interface ApisOptions extends Clocks {
 interface Catalog {
   readonly byName: ReadonlyMap<string, Api>;
   readonly byAudience: ReadonlyMap<string, Api>;
+  /** Of documents that are left out, what is wrong with them: by name, and by audience where one can be read. */
+  readonly faults: { readonly byName: ReadonlyMap<string, string>; readonly byAudience: ReadonlyMap<string, string> };
   readonly readAt: number;
 }
 
@@ -50,6 +52,11 @@ export class VaultApis implements ApiCatalog {
 
   byName(name: string): Api | undefined | Promise<Api | undefined> {
     return this.#find((catalog) => catalog.byName.get(name));
+  }
+
+  faultOf(api: { readonly name: string } | { readonly audience: string }): string | undefined {
+    const faults = this.#catalog?.faults;
+    return 'name' in api ? faults?.byName.get(api.name) : faults?.byAudience.get(api.audience);
   }
 
   /** @throws {PosternError} temporarily_unavailable */
@@ -87,26 +94,32 @@ export class VaultApis implements ApiCatalog {
       });
       const byName = new Map<string, Api>();
       const byAudience = new Map<string, Api>();
+      const faults = { byName: new Map<string, string>(), byAudience: new Map<string, string>() };
+      const leaveOut = (name: string, audience: unknown, problem: string): void => {
+        this.#options.onInvalid?.(name, problem);
+        faults.byName.set(name, problem);
+        if (typeof audience === 'string') faults.byAudience.set(audience, `${name}: ${problem}`);
+      };
       for (const { name, data } of apis) {
         if (data === undefined) continue;
         const parsed = apiDocument.safeParse(data);
         if (!parsed.success) {
-          this.#options.onInvalid?.(name, documentFault(parsed.error));
+          leaveOut(name, data['audience'], documentFault(parsed.error));
           continue;
         }
         const api = { ...parsed.data, name };
         if (!sources.includes(api.source)) {
-          this.#options.onInvalid?.(name, `has the source ${api.source}, which this version does not have: it has ${sources.join(', ')}`);
+          leaveOut(name, api.audience, `has the source ${api.source}, which this version does not have: it has ${sources.join(', ')}`);
           continue;
         }
         if (byAudience.has(api.audience)) {
-          this.#options.onInvalid?.(name, `has the same audience as ${byAudience.get(api.audience)?.name}`);
+          leaveOut(name, undefined, `has the same audience as ${byAudience.get(api.audience)?.name}`);
           continue;
         }
         byName.set(name, api);
         byAudience.set(api.audience, api);
       }
-      this.#catalog = { byName, byAudience, readAt: this.#monotonic() };
+      this.#catalog = { byName, byAudience, faults, readAt: this.#monotonic() };
       return this.#catalog;
     } catch (error) {
       // An old catalogue serves on through an outage; its age is what it is.

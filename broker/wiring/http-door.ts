@@ -8,7 +8,7 @@ import { healthRoutes } from '#broker/http/health.ts';
 import type { Readiness } from '#broker/http/health.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
 import { introspectionEndpoint } from '#broker/http/introspection-endpoint.ts';
-import { metadataRoutes } from '#broker/http/metadata.ts';
+import { basePathOf, metadataRoutes } from '#broker/http/metadata.ts';
 import { openApiRoute } from '#broker/http/openapi.ts';
 import { revocationEndpoint } from '#broker/http/revocation-endpoint.ts';
 import { tokenEndpoint } from '#broker/http/token-endpoint.ts';
@@ -50,6 +50,7 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
       openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
     ],
     errors: config.POSTERN_ERROR_DIALECT,
+    basePath: basePathOf(config.POSTERN_ISSUER),
     tls: config.tls,
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
     onUntrustedProxy: (address) =>

@@ -1,6 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { GrantRequest } from '#broker/authorization/documents.ts';
+import { Authorization } from '#broker/authorization/authorization.ts';
+import type { AuthorizationOptions } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { AUTH0, ISSUER, ORDERS, apiOf, authorizationOf, grantOf, requestOf, tenantOf } from './stage.ts';
@@ -429,4 +431,28 @@ test('asked for in another way, it is the same grant: it is kept once', async ()
     expect(await authorization.authorize(identity, requestOf({ scope }))).toBe(first);
   }
   expect(await authorization.authorize(identity, requestOf({ scope: first.scopes[0] }))).not.toBe(first);
+});
+
+describe('an API whose document is not valid', () => {
+  const apis = {
+    byAudience: () => undefined,
+    byName: () => undefined,
+    faultOf: (api: { name?: string; audience?: string }) =>
+      api.name === 'orders' || api.audience === ORDERS ? 'lifetime: must be a number' : undefined,
+  };
+  const authorize = (audience: string | undefined) =>
+    new Authorization({
+      grants: { readGrants: async () => tenantOf({ default_api: 'orders' }) },
+      apis,
+      issuers: {},
+      isDisabled: () => false,
+    } as unknown as AuthorizationOptions).authorize(identityOf(), { audience, scope: undefined, organization: undefined });
+
+  test.each([ORDERS, undefined])('%s: the operator hears of it, and the client that it must wait', async (audience) => {
+    await expect(authorize(audience)).rejects.toMatchObject({ code: 'misconfigured', detail: expect.stringContaining('lifetime') });
+  });
+
+  test('any other is not there', async () => {
+    await expect(authorize('https://other.example.com')).rejects.toMatchObject({ code: 'access_denied' });
+  });
 });

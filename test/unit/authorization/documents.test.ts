@@ -37,7 +37,7 @@ describe('a tenant document is refused', () => {
     ['with an API name in capitals', { grants: [{ api: 'Orders', scopes: [] }] }],
     ['with a default that is not a name', { default_api: 'a/b' }],
     ['with an empty organization', { organization: '' }],
-    ['with a "disabled" that is a string', { disabled: 'false' }],
+    ['with a "disabled" that is a string', { disabled: 'yes' }],
     ['with more grants than may be', { grants: Array.from({ length: 201 }, () => ({ api: 'a', scopes: [] })) }],
   ])('%s', (_fault, document) => {
     expect(tenantDocument.safeParse(document).success).toBe(false);
