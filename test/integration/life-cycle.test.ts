@@ -227,61 +227,64 @@ test('a tenant that is enabled again goes on at every door within 2 s', async ()
   }
 });
 
-test(
-  'Vault restored from a snapshot: what the replicas know as ended stays ended, they say it, and a ' + 'later announcement counts',
-  async () => {
-    const { house, operator, replicas } = stage;
-    const subjects = [await stage.subject('r-disabled'), await stage.subject('r-secret')] as const;
-    const snapshot = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot`, {
-      headers: { 'X-Vault-Token': house.vault.rootToken },
-    });
-    const taken = Buffer.from(await snapshot.arrayBuffer());
-    await disableTenant(operator, 'r-disabled');
-    await revokeSecretId(operator, { tenant: 'r-secret', accessors: [subjects[1].credential.accessor] });
-    await sleep(2_000);
-    const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, {
-      method: 'POST',
-      headers: { 'X-Vault-Token': house.vault.rootToken },
-      body: taken,
-    });
-    expect(restored.status).toBe(204);
-    const since = performance.now();
-    const doors = [
-      'token endpoint',
-      'token exchange, login from before',
-      'token exchange, login from after',
-      'introspection by the tenant',
-    ] as const;
-    let tries = 0;
-    while (performance.now() - since < 6_000) {
-      for (const door of doors)
-        for (const subject of subjects) {
-          expect(
-            (await stage.doors[door](subject)).filter((one) => one !== undefined),
-            `${door} of ${subject.tenant} after the restore`,
-          ).toEqual([]);
-          tries++;
-        }
-      await sleep(200);
+test('Vault restored from a snapshot: what the replicas know as ended stays ended, and a later announcement counts', async () => {
+  const { house, operator, replicas } = stage;
+  const subjects = [await stage.subject('r-disabled'), await stage.subject('r-secret')] as const;
+  const snapshot = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot`, {
+    headers: { 'X-Vault-Token': house.vault.rootToken },
+  });
+  const taken = Buffer.from(await snapshot.arrayBuffer());
+  await disableTenant(operator, 'r-disabled');
+  await revokeSecretId(operator, { tenant: 'r-secret', accessors: [subjects[1].credential.accessor] });
+  await sleep(2_000);
+  const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, {
+    method: 'POST',
+    headers: { 'X-Vault-Token': house.vault.rootToken },
+    body: taken,
+  });
+  expect(restored.status).toBe(204);
+  const doors = [
+    'token endpoint',
+    'token exchange, login from before',
+    'token exchange, login from after',
+    'introspection by the tenant',
+  ] as const;
+  const warned = async (): Promise<boolean> => {
+    const answers = await Promise.all(replicas.map(async ({ issuer }) => fetch(new URL('readyz', issuer))));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    const bodies = (await Promise.all(answers.map((answer) => answer.json()))) as { warnings?: string[] }[];
+    return bodies.every(({ warnings = [] }) => warnings[0]?.includes('restored') === true);
+  };
+  // Vault takes its time to serve again. From then on 3 s more, while everything could be verified anew.
+  let tries = 0;
+  let until = performance.now() + 60_000;
+  for (let said = false; performance.now() < until;) {
+    for (const door of doors)
+      for (const subject of subjects) {
+        expect(
+          (await stage.doors[door](subject)).filter((one) => one !== undefined),
+          `${door} of ${subject.tenant} after the restore`,
+        ).toEqual([]);
+        tries++;
+      }
+    if (!said && (await warned())) {
+      said = true;
+      until = performance.now() + 3_000;
     }
-    console.log(`Vault restored: ${tries} tries on three replicas, 0 let through`);
-    for (const { issuer } of replicas) {
-      const ready = await fetch(new URL('readyz', issuer));
-      expect(ready.status).toBe(200);
-      expect(((await ready.json()) as { warnings: string[] }).warnings[0]).toContain('restored');
-    }
-    // Numbers are used again: an announcement on the restored state reaches everybody all the same.
-    const other = await stage.subject('e-token').catch(() => undefined);
-    expect(other).toBeDefined();
-    await disableTenant(operator, 'e-token');
-    expect(await shutAfter('token endpoint', other!, 'shut', performance.now())).toBeLessThan(2_000);
-    await enableTenant(operator, 'r-disabled');
-    const again = performance.now();
-    while ((await stage.doors['token endpoint'](subjects[0])).includes(undefined) && performance.now() - again < 5_000) await sleep(50);
-    expect(performance.now() - again).toBeLessThan(2_000);
-  },
-  120_000,
-);
+    await sleep(100);
+  }
+  console.log(`Vault restored: ${tries} tries on three replicas, 0 let through`);
+  expect(await warned()).toBe(true);
+  // Numbers are used again: an announcement on the restored state reaches everybody all the same.
+  const other = await stage.subject('e-token').catch(() => undefined);
+  expect(other).toBeDefined();
+  await disableTenant(operator, 'e-token');
+  expect(await shutAfter('token endpoint', other!, 'shut', performance.now())).toBeLessThan(2_000);
+  await enableTenant(operator, 'r-disabled');
+  const again = performance.now();
+  while ((await stage.doors['token endpoint'](subjects[0])).includes(undefined) && performance.now() - again < 5_000) await sleep(50);
+  expect(performance.now() - again).toBeLessThan(2_000);
+}, 120_000);
 
 test('docs/revocation.md holds this table', async () => {
   const text = await readFile(join(checkout, 'docs/revocation.md'), 'utf8');
