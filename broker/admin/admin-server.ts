@@ -73,14 +73,14 @@ export class AdminServer {
   readonly #rate: Rate;
   readonly #failures: Failures;
   readonly #callers = new WeakMap<FastifyRequest, Caller>();
-  readonly #documents: string;
+  readonly #documents: Buffer;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
     this.#idempotency = options.idempotency ?? new Idempotency();
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Failures(options.rate ?? 600);
-    this.#documents = JSON.stringify(openApiDocument(OPERATIONS, options.version));
+    this.#documents = Buffer.from(JSON.stringify(openApiDocument(OPERATIONS, options.version)));
     this.#addresses = new ClientAddresses({ trustedProxies: options.trustedProxies, onUnreadable: options.onUnreadableProxy });
     const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     let listener: Listener | undefined;

@@ -6,7 +6,7 @@ import { bodyIsLeft } from './unread.ts';
 /** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
 const NO_STORE = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json'];
 
-export function replyJson(response: ServerResponse, status: number, body: string, headers: readonly string[] = NO_STORE): void {
+export function replyJson(response: ServerResponse, status: number, body: string | Buffer, headers: readonly string[] = NO_STORE): void {
   response.writeHead(status, [...headers, 'Content-Length', String(Buffer.byteLength(body))]);
   response.end(body);
 }
