@@ -4,8 +4,12 @@ import { ready } from './broker/ready.ts';
 import type { BrokerView } from './broker/broker-view.ts';
 import { announcements } from './documents/announcements.ts';
 import { apis } from './documents/apis.ts';
+import { clientIds } from './documents/client-ids.ts';
+import { keyRotations } from './documents/key-rotations.ts';
 import { tenants } from './documents/tenants.ts';
 import type { Inspection } from './inspection.ts';
+import { apis as pluginApis } from './plugin/apis.ts';
+import { roles as pluginRoles } from './plugin/roles.ts';
 import { pluginVersion } from './plugin/version.ts';
 import { audit } from './vault/audit.ts';
 import { brokerRole } from './vault/broker-role.ts';
@@ -31,8 +35,12 @@ export const IN_VAULT: readonly Inspection[] = [
   tokenCache,
   audit,
   pluginVersion,
+  pluginApis,
+  pluginRoles,
   apis,
   tenants,
+  clientIds,
+  keyRotations,
   announcements,
 ];
 

@@ -1,8 +1,12 @@
+import { tenantDocument } from '#broker/authorization/documents.ts';
+import type { TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { listTenants } from '#broker/operator/tenant/list.ts';
+import { inParallel } from '#broker/operator/parallel.ts';
+import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 import { said } from './check.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -37,11 +41,14 @@ export interface View {
   readonly apis: () => ReturnType<typeof readApis>;
   /** @throws {PosternError} */
   readonly tenants: () => ReturnType<typeof listTenants>;
+  /** What tenants may have, by name; those whose document isn't valid are left out. @throws {PosternError} */
+  readonly documents: () => Promise<ReadonlyMap<string, TenantGrants>>;
 }
 
 export function viewOf(access: VaultAccess, sources: readonly string[]): View {
   const read: View['read'] = async (doing, path) =>
     (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
+  const tenants = once(() => listTenants(access));
   return {
     access,
     mounts: access.mounts,
@@ -50,7 +57,15 @@ export function viewOf(access: VaultAccess, sources: readonly string[]): View {
     auth: once(() => mountTable(read, 'sys/auth')),
     engines: once(() => mountTable(read, 'sys/mounts')),
     apis: once(() => readApis(access)),
-    tenants: once(() => listTenants(access)),
+    tenants,
+    documents: once(async () => {
+      const found = await inParallel(await tenants(), WIDTH, async ({ tenant }) => {
+        const { data } = await access.call(`read the tenant ${tenant}`, ({ documents, as }) => documents.read(`tenants/${tenant}`, as));
+        const parsed = tenantDocument.safeParse(data);
+        return parsed.success ? ([[tenant, parsed.data]] as const) : [];
+      });
+      return new Map(found.flat());
+    }),
   };
 }
 

@@ -163,6 +163,28 @@ describe('doctor, of Vault and the broker', () => {
       if (check.status === 'failed' || check.status === 'warning') expect(check.remedy, check.name).not.toBe('');
   });
 
+  test('names documents without client_id, lives that are too long, Management audiences and rotations that nobody can read', async () => {
+    const { root } = house;
+    await root.write('postern/data/tenants/former', { data: { grants: [] } });
+    undo.push(() => root.delete('postern/metadata/tenants/former'));
+    await root.write('auth/approle/role/former', { token_policies: ['postern-tenant'], token_type: 'batch', token_ttl: 31_536_000 });
+    undo.push(() => root.delete('auth/approle/role/former'));
+    await root.write('postern/data/keys/former', { data: { rotations: 'none' } });
+    undo.push(() => root.delete('postern/metadata/keys/former'));
+    await root.write('postern/data/apis/management', { data: { audience: 'https://acme.eu.auth0.com/api/v2/', source: 'auth0' } });
+    undo.push(() => root.delete('postern/metadata/apis/management'));
+    const ran = await doctor();
+    expect(named(ran, 'tenants: client_id')).toMatchObject({
+      status: 'warning',
+      seen: expect.stringContaining('former') as string,
+      remedy: expect.stringContaining('postern tenant create former --update') as string,
+    });
+    expect(named(ran, 'tenants: client_id')?.seen).not.toContain('acme');
+    expect(named(ran, 'tenant: former')).toMatchObject({ status: 'failed', seen: expect.stringContaining('31536000 s') as string });
+    expect(named(ran, 'API keys: rotations: former')?.status).toBe('failed');
+    expect(named(ran, 'api: management')).toMatchObject({ status: 'failed', seen: expect.stringContaining('Management API') as string });
+  });
+
   test('tells a Vault that is away, sealed or set up elsewhere', async () => {
     const away = await doctor([], { VAULT_ADDR: 'http://127.0.0.1:9' });
     expect(failedOf(away)).toEqual(['vault: reachable']);
@@ -181,6 +203,37 @@ describe('doctor, of Vault and the broker', () => {
     } finally {
       await fetch(`${house.vault.address}/v1/sys/unseal`, { method: 'PUT', body: JSON.stringify({ key: house.vault.unsealKey }) });
     }
+  });
+});
+
+describe('doctor, of the secrets plugin beside the documents', () => {
+  let house: House;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    house = await startHouse({ plugin: true, variables: { plugin: {} } });
+    env = { VAULT_ADDR: house.vault.address, VAULT_TOKEN: await operatorOf((path, data) => house.root.write(path, { ...data })) };
+  }, 240_000);
+  afterAll(() => house?.stop());
+  const doctor = (): Promise<Ran> => postern(['doctor', '--json'], { env });
+
+  test('what Terraform wrote to both is alike; each difference is named', async () => {
+    const { root } = house;
+    const good = await doctor();
+    expect(failedOf(good)).toEqual([]);
+    expect(named(good, 'plugin: apis')?.status).toBe('ok');
+    expect(named(good, 'plugin: roles')).toMatchObject({ status: 'ok', seen: expect.stringContaining('2, as in') as string });
+
+    await root.write('auth0/apis/stray', { audience: 'https://stray.example.com', scopes: ['x'] });
+    await root.write('auth0/apis/orders', { scopes: ['read:orders', 'write:orders', 'delete:orders'] });
+    await root.write('auth0/roles/ghost', { grants: { orders: ['read:orders'] } });
+    await root.write('auth0/roles/acme', { disabled: true, client_id: 'somebody-else', grants: { orders: ['delete:orders'] } });
+    const ran = await doctor();
+    expect(ran.code).toBe(6);
+    expect(named(ran, 'plugin: apis: stray')?.status).toBe('warning');
+    expect(named(ran, 'plugin: apis: orders')?.seen).toContain('scopes');
+    expect(named(ran, 'plugin: roles: ghost')).toMatchObject({ status: 'failed', remedy: 'vault delete auth0/roles/ghost' });
+    expect(named(ran, 'plugin: roles: acme')?.seen).toMatch(/disabled there and enabled here; its client_id is another; its grants differ/);
+    expect(named(ran, 'plugin: roles: globex')).toBeUndefined();
   });
 });
 

@@ -132,6 +132,11 @@ test("the plugin's APIs and roles come from the same variables as the brokers' d
   const plan = await planTerraform(terraform('first', {}, catalogue));
   expect(plan.changes, plan.text).toBe(false);
 
+  // By the CLI, and left as it is.
+  await stage.vault.root('POST', 'auth0/roles/acme', { disabled: true });
+  expect((await planTerraform(terraform('first', {}, catalogue))).changes).toBe(false);
+  await stage.vault.root('POST', 'auth0/roles/acme', { disabled: false });
+
   // By hand, and seen.
   await stage.vault.root('POST', 'auth0/roles/globex', { disabled: false });
   await stage.vault.root('POST', 'auth0/apis/orders', { scopes: [...catalogue.apis.orders.scopes, 'delete:orders'] });

@@ -9,7 +9,13 @@ export const ready: Inspection<BrokerView> = {
   async inspect(broker) {
     const answer = await broker.ready();
     if (answer === undefined) return [failed(title, `nothing answers at ${broker.url}`, 'Is it started, and is --url right?')];
-    if (answer.status === 200) return [ok(title, broker.url)];
+    const warnings = Array.isArray(answer.body['warnings']) ? answer.body['warnings'].map(String) : [];
+    if (answer.status === 200)
+      return [
+        ok(title, broker.url),
+        // Such as announcements that went back: Vault was restored.
+        ...warnings.map((text) => failed('broker: warning', text, 'See docs/restore.md.')),
+      ];
     const missing = Array.isArray(answer.body['missing']) ? answer.body['missing'].map(String).join(', ') : '';
     return [failed(title, `not ready (${answer.status})${missing === '' ? '' : `: ${missing}`}`, 'Its log says why.')];
   },

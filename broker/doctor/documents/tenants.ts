@@ -1,6 +1,7 @@
 import { failed, LISTED, ok } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
 import type { Api } from '#broker/authorization/documents.ts';
+import { MAX_TOKEN_TTL } from '#broker/credential/identity.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 
 const title = 'tenants';
@@ -10,7 +11,7 @@ export const tenants: Inspection = {
   async inspect(view) {
     const [all, apis] = await Promise.all([view.tenants(), view.apis()]);
     const wrong = all
-      .map((tenant) => ({ tenant, problems: [...tenant.problems, ...grantProblems(tenant, apis)] }))
+      .map((tenant) => ({ tenant, problems: [...tenant.problems, ...lifeProblems(tenant), ...grantProblems(tenant, apis)] }))
       .filter(({ problems }) => problems.length > 0);
     const checks = wrong
       .slice(0, LISTED)
@@ -30,6 +31,10 @@ export const tenants: Inspection = {
     ];
   },
 };
+
+function lifeProblems({ token_ttl: ttl }: TenantView): string[] {
+  return ttl > MAX_TOKEN_TTL ? [`its role gives Vault tokens of ${ttl} s, which brokers refuse: ${MAX_TOKEN_TTL} s at most`] : [];
+}
 
 function grantProblems(tenant: TenantView, apis: ReadonlyMap<string, Api | undefined>): string[] {
   return tenant.grants.flatMap(({ api: name, scopes }) => {

@@ -14,9 +14,13 @@ export async function writePluginRole(
   document: TenantGrants,
   roleId: string,
 ): Promise<string | undefined> {
+  // It knows the APIs of one token source only; the others are none of its business.
+  const { plugin } = access.mounts;
+  const apis = await access.call("list the plugin's APIs", ({ client, as }) => client.list(`${plugin}/apis`, as));
+  const grants = document.grants.filter(({ api }) => apis.includes(api));
   const role = {
-    grants: document.grants,
-    default_api: document.default_api ?? null,
+    grants,
+    default_api: grants.some(({ api }) => api === document.default_api) ? document.default_api : null,
     organization: document.organization ?? null,
     claims: document.claims,
     disabled: document.disabled,

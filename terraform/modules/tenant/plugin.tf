@@ -5,14 +5,14 @@ resource "vault_generic_endpoint" "plugin_role" {
   path                 = "${var.plugin}/roles/${var.tenant.id}"
   ignore_absent_fields = true
 
-  data_json = jsonencode({
+  # Not `disabled = false`: `postern tenant disable` writes it here too, and an apply never turns a tenant on again.
+  data_json = jsonencode(merge({
     client_id    = vault_approle_auth_backend_role.tenant.role_id
     grants       = local.plugin_grants
     default_api  = contains(local.plugin_grants[*].api, coalesce(var.tenant.default_api, "-")) ? var.tenant.default_api : null
     organization = var.tenant.organization
     claims       = var.tenant.claims
-    disabled     = var.tenant.disabled
-  })
+  }, var.tenant.disabled ? { disabled = true } : {}))
 }
 
 locals {
