@@ -3,6 +3,7 @@ import { readConfig } from './config.ts';
 import { PosternError } from './error.ts';
 import { BatchedLines, createDestination, createLog } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
+import { useProxies } from './proxy.ts';
 import { startBroker } from './wiring/broker.ts';
 
 const HELP = `Usage: node broker/main.ts
@@ -38,6 +39,8 @@ async function main(): Promise<void> {
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'the broker has no settings of these names');
   if (Object.keys(config.renamed).length > 0)
     log.warn({ variables: config.renamed }, 'these settings have new names; the old ones will stop working');
+  const proxies = useProxies(process.env);
+  if (proxies !== undefined) log.info({ proxies }, 'Auth0 is reached through a proxy; Vault is not');
   process.on('exit', () => {
     logDestination.flushSync();
     audit.flushSync();

@@ -1,0 +1,29 @@
+import { EnvHttpProxyAgent, setGlobalDispatcher } from 'undici';
+import { PosternError } from './error.ts';
+
+/** What stays on this machine never goes through a proxy. */
+const LOOPBACK = 'localhost,127.0.0.1,::1,[::1]';
+
+/**
+ * Sends what goes out by `fetch`, which is all that goes to Auth0, through the proxy that HTTPS_PROXY and HTTP_PROXY name, except to NO_PROXY.
+ * Lower-case names go first, as everywhere. Vault is reached without it.
+ * @returns the proxies' origins, without credentials, for the log; undefined where none is named
+ * @throws {PosternError} misconfigured where one isn't an http or https URL
+ */
+export function useProxies(env: Readonly<Record<string, string | undefined>>): readonly string[] | undefined {
+  const named = (name: string): string => env[name.toLowerCase()] || env[name] || '';
+  const httpsProxy = named('HTTPS_PROXY');
+  const httpProxy = named('HTTP_PROXY');
+  if (httpsProxy === '' && httpProxy === '') return undefined;
+  const noProxy = named('NO_PROXY').trim();
+  const origins = [httpsProxy, httpProxy].filter((url) => url !== '').map(originOf);
+  setGlobalDispatcher(new EnvHttpProxyAgent({ httpsProxy, httpProxy, noProxy: noProxy === '*' ? '*' : `${noProxy},${LOOPBACK}` }));
+  return [...new Set(origins)];
+}
+
+function originOf(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new PosternError('misconfigured', 'HTTPS_PROXY or HTTP_PROXY is not an http or https URL');
+  return url.origin;
+}
