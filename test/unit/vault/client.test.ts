@@ -577,7 +577,7 @@ describe('answers', () => {
     ],
     ['a page of somebody else', 404, Buffer.from('<html>Not Found</html>'), "not Vault's: is VAULT_ADDR right?"],
     ['no content', 404, Buffer.alloc(0), "not Vault's: is VAULT_ADDR right?"],
-  ])('404 for %s is no empty answer', async (_what, status, body, words) => {
+  ])('404 for %s is not an empty answer', async (_what, status, body, words) => {
     await using server = await startRaw(status, body);
     const client = clientOf(server.origin);
     for (const call of [() => client.read('nope/data/x'), () => client.list('nope/metadata')]) {
