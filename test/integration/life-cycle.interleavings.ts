@@ -16,8 +16,9 @@ import { registerSecret } from '#test/fixture/ledger.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 
 /*
- * Random interleavings of events and exchanges, each of a tenant of its own, many at once: while operators disable, enable, narrow, revoke and delete,
- * exchanges by every credential go on, some of them waiting for a slow Auth0. Afterwards each token is held against what was true when it came.
+ * Random interleavings of events and exchanges, each of a tenant of its own, many at once: while operators disable, enable, narrow,
+ * revoke and delete, exchanges by every credential go on, some of them waiting for a slow Auth0. Afterwards each token is held against
+ * what was true when it came.
  */
 
 const TENANT_CLAIM = 'https://postern.dev/tenant';
