@@ -64,7 +64,8 @@ clean: ## Remove what was made in the checkout; the cache of parts stays
 	@find . -name .terraform -type d -prune -exec rm -rf {} +
 
 $(READY): package-lock.json
-	@command -v npm >/dev/null || { echo "Node and npm are needed once, to install the pinned ones: see nodejs.org, or apt-get install npm"; exit 1; }
+	@command -v npm >/dev/null || { \
+		echo "Node and npm are needed once, to install the pinned ones: see nodejs.org, or apt-get install npm"; exit 1; }
 	@echo "npm ci: installing the packages of package-lock.json ..." >&2
 	@begin=$$SECONDS; { npm ci --include=dev --ignore-scripts --no-progress --loglevel=error && $(NODE_STEP); } >&2 & install=$$!; \
 	trap 'kill $$install 2>/dev/null' INT TERM; \
@@ -73,5 +74,6 @@ $(READY): package-lock.json
 		(( (SECONDS - begin) % 10 )) || echo "npm ci: ... $$((SECONDS - begin)) s" >&2; \
 	done; \
 	wait $$install && echo "npm ci: done in $$((SECONDS - begin)) s" >&2
-	@node_modules/.bin/node -e 'if (Number(process.versions.node.split(".")[0]) < 24) throw new Error("the node package did not install its Node")'
+	@(( $$(node_modules/.bin/node -p 'process.versions.node.split(".")[0]') >= 24 )) || { \
+		echo "the node package did not install its Node"; exit 1; }
 	@touch $@

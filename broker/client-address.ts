@@ -13,7 +13,8 @@ export interface ClientAddressesOptions {
 }
 
 /**
- * Who a request comes from, in canonical form. Of X-Forwarded-For it counts what trusted proxies wrote, from the right: the last that isn't a
+ * Who a request comes from, in canonical form. Of X-Forwarded-For it counts what trusted proxies wrote, from the right: the last that isn't
+ * a
  * proxy of ours. `Forwarded` (RFC 7239) isn't looked at: a proxy that writes X-Forwarded-For hands it on as its client wrote it.
  */
 export class ClientAddresses {

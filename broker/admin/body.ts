@@ -6,7 +6,10 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
 /** What JSON is in (RFC 8259 §8.1). */
 const UTF8_NAMES: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii']);
 
-/** Bodies are JSON and nothing else. Where there is no content, its headers mean nothing: many clients send a Content-Type with every request. */
+/**
+ * Bodies are JSON and nothing else. Where there is no content, its headers mean nothing: many clients send a Content-Type with every
+ * request.
+ */
 export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();

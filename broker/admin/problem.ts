@@ -88,7 +88,10 @@ export class Problem extends Error {
     const realm = 'Bearer realm="postern-admin"';
     if (this.status === 401 && this.message === NO_CREDENTIAL) return realm;
     const error = this.status === 401 ? 'invalid_token' : 'insufficient_scope';
-    return `${realm}, error="${error}", error_description="${this.message.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, ' ')}"${permission === undefined ? '' : `, scope="${permission}"`}`;
+    return (
+      `${realm}, error="${error}", ` +
+      `error_description="${this.message.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, ' ')}"${permission === undefined ? '' : `, scope="${permission}"`}`
+    );
   }
 }
 

@@ -13,7 +13,9 @@ export interface Receiving {
   body: Buffer;
 }
 
-/** Reads the body into the request. @throws {PosternError} payload_too_large, without reading on; invalid_request when the client went away */
+/**
+ * Reads the body into the request. @throws {PosternError} payload_too_large, without reading on; invalid_request when the client went away
+ */
 export function receiveBody(receiving: Receiving): Promise<void> {
   const { request } = receiving.call;
   const declared = request.headers['content-length'];
@@ -62,7 +64,10 @@ export function known(...sets: readonly Parameters[]): Known {
 
 const NONE: Sent = new Map();
 
-/** The parameters of a request whose body was received; the headers about a body mean nothing without one. @throws {PosternError} as {@link parseBody} */
+/**
+ * The parameters of a request whose body was received; the headers about a body mean nothing without one. @throws {PosternError} as {@link
+ * parseBody}
+ */
 export function sentIn({ call: { request }, body }: Receiving, knows: Known): Sent {
   if (body.length === 0) return NONE;
   const coding = request.headers['content-encoding'];

@@ -17,7 +17,8 @@ export function explain(error: unknown, doing: string, address: string): unknown
     case 'denied':
       return new PosternError('access_denied', `Vault refuses to ${doing} (permission denied)`, {
         detail:
-          'Has your token ended (vault token lookup)? Else it lacks the policy postern-operator: log in with `vault login -method=oidc role=operator`.',
+          'Has your token ended (vault token lookup)? Else it lacks the policy postern-operator: log in with ' +
+          '`vault login -method=oidc role=operator`.',
       });
     case 'unavailable':
       return new PosternError('temporarily_unavailable', `Vault cannot ${doing} now`, {

@@ -52,7 +52,9 @@ export interface VaultHealth {
 
 type NodeVaultClient = { request(options: NodeVaultRequest & { path: string }): Promise<unknown> };
 
-/** Every segment begins with a letter, digit or `_`/`-`, so that neither `//` nor an empty segment can be written; `..` cannot, anywhere. */
+/**
+ * Every segment begins with a letter, digit or `_`/`-`, so that neither `//` nor an empty segment can be written; `..` cannot, anywhere.
+ */
 const SAFE_PATH = /^(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/;
 
 /**
@@ -88,7 +90,10 @@ export class VaultClient {
     this.#client = client as unknown as NodeVaultClient;
   }
 
-  /** @returns the answer, or undefined where nothing is stored. @throws {VaultFault} `not_found` where Vault says why, as that there is no such mount */
+  /**
+   * @returns the answer, or undefined where nothing is stored. @throws {VaultFault} `not_found` where Vault says why, as that there is no
+   * such mount
+   */
   async read(path: string, options: CallOptions = {}): Promise<VaultAnswer | undefined> {
     return this.#orMissing(this.#call('GET', path, undefined, options));
   }

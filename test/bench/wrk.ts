@@ -62,7 +62,9 @@ async function run(url: string, request: string, seconds: number): Promise<Load>
       script,
       `${request}
 function done(summary)
-  io.write(string.format("RESULT %d %d %d\\n", summary.requests, summary.duration, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
+  io.write(string.format("RESULT %d %d %d\\n",
+    summary.requests, summary.duration,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
 end
 `,
       { mode: 0o600 },

@@ -77,7 +77,8 @@ async function exchange(): Promise<{ status: number; ms: number }> {
 }
 
 test.runIf(process.platform === 'linux')(
-  `${CONNECTIONS.toLocaleString('en')} pipelining, unread, idle and slow connections of one address: a good client is served, and memory stays`,
+  `${CONNECTIONS.toLocaleString('en')} pipelining, unread, idle and slow connections of one address: a ` +
+    'good client is served, and memory stays',
   async () => {
     const port = Number(new URL(replica.issuer).port);
     for (let n = 0; n < 200; n++) await exchange();

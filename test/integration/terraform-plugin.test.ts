@@ -111,7 +111,7 @@ test('and back to the version before', async () => {
   await stage.token('acme');
 });
 
-test("the plugin's APIs and roles come from the same variables as the brokers' documents, and a second plan has nothing to do", async () => {
+test("the plugin's APIs and roles come from the same variables as the brokers' documents, and are planned once", async () => {
   const { outputs } = await applyTerraform(terraform('first', {}, catalogue));
   const { acme, globex } = outputs['tenants'] as Record<string, { role_id: string }>;
   const read = async (path: string) => (await stage.vault.root('GET', `auth0/${path}`))['data'] as unknown;

@@ -84,6 +84,6 @@ function grantFaults(
     ? []
     : [
         `the API "${name}" has no scope ${unknown.map((s) => `"${s}"`).join(', ')}; it has ` +
-          `${api.scopes.length === 0 ? 'none' : api.scopes.join(', ')}`,
+          (api.scopes.length === 0 ? 'none' : api.scopes.join(', ')),
       ];
 }

@@ -144,7 +144,8 @@ export class Credentials {
 
   /** Who had the tenant's name before may still hold a Vault token for this path: a role that names a client is that client's alone. */
   #isReader({ role }: Tenant, { tenant, entityId }: Reader): boolean | Promise<boolean> {
-    return role.client_id == null || this.#options.entities.isClient(entityId, { tenant, clientId: role.client_id });
+    const clientId = role.client_id ?? undefined;
+    return clientId === undefined || this.#options.entities.isClient(entityId, { tenant, clientId });
   }
 
   /** Seconds until a reader does well to read again: the next token is there by then, or is fetched then. */

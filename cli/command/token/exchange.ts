@@ -54,6 +54,7 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
     throw new PosternError('temporarily_unavailable', `The broker cannot be reached at ${options.url}`, {
       detail:
         `${(error as Error).name === 'TimeoutError' ? `It did not answer within ${TIMEOUT_MS / 1000} s.` : 'Nothing answers there, or it redirects.'} Set --url or ` +
+        '' +
         'POSTERN_URL.',
     });
   }

@@ -115,7 +115,7 @@ describe('from memory', () => {
       await get(cache, grant);
       full.push(cache.full);
     }
-    expect(cache.recent().map(({ grant }) => grant)).toEqual(grants.slice(2).reverse());
+    expect(cache.recent().map(({ grant }) => grant)).toEqual(grants.slice(2).toReversed());
     expect(cache.size).toBe(4);
     expect(full).toEqual([false, false, false, true, true, true]);
     expect(cache.get(grants[2] as AuthorizedGrant, ACME)).not.toBeInstanceOf(Promise);

@@ -157,7 +157,7 @@ describe('apis/', () => {
     clock.advance(5_001);
     expect(await apis.byAudience('https://young')).toMatchObject({ name: 'young' });
     clock.advance(30_001);
-    apis.byAudience('https://orders');
+    void apis.byAudience('https://orders');
     await settle();
     expect(lists()).toBe(3);
   });
