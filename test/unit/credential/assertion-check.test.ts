@@ -38,7 +38,7 @@ describe('an assertion is refused', () => {
     ['that brings its certificate along', {}, { x5c: ['x'] }],
     ['with the kid of another key', {}, { kid: 'two' }],
     ['with a kid that is not text', {}, { kid: 1 }],
-    ['of a malformed type of an assertion', {}, { typ: 'at+jwt' }],
+    ['of another type than an assertion', {}, { typ: 'at+jwt' }],
     ['that ends in an hour', { exp: NOW + 3600 }],
     ['that has ended', { exp: NOW - 31 }],
     ['without an end', { exp: undefined }],
