@@ -271,3 +271,58 @@ describe('revoked tokens are looked at together with the epoch', () => {
     expect(watch.isDisabled('evil')).toBe(true);
   });
 });
+
+describe('a restore of Vault', () => {
+  const said = (epoch: number, tenant: string, change: 'disable' | 'enable' | 'changed' | 'replayed', at: number) => ({
+    epoch,
+    tenant,
+    change,
+    at,
+  });
+  const stage = async (before: Announcements) => {
+    const state = { now: before };
+    const restored: unknown[] = [];
+    const watch = new AnnouncementWatch({
+      reader: { readAnnouncements: async () => state.now },
+      verified: { forget: () => {}, forgetAll: () => {} },
+      onRestored: (one) => restored.push(one),
+    });
+    await watch.look();
+    return { state, restored, watch };
+  };
+  const first = said(1, 'evil', 'enable', 100);
+  const before = { epoch: 2, disabled: ['evil'], recent: [first, said(2, 'evil', 'disable', 200)] };
+
+  test.each<[string, Announcements]>([
+    ['counts backwards', { epoch: 1, disabled: [], recent: [first] }],
+    ['is gone', NO_ANNOUNCEMENTS],
+    ['uses a number again', { epoch: 2, disabled: [], recent: [first, said(2, 'acme', 'changed', 300)] }],
+    [
+      'uses a number again and goes on',
+      { epoch: 3, disabled: [], recent: [first, said(2, 'a', 'changed', 300), said(3, 'b', 'changed', 301)] },
+    ],
+  ])('that %s takes nobody off the list of disabled ones, and is told once', async (_how, now) => {
+    const { state, restored, watch } = await stage(before);
+    expect(watch.warnings).toEqual([]);
+    state.now = now;
+    await watch.look();
+    await watch.look();
+    expect(watch.isDisabled('evil')).toBe(true);
+    expect(restored).toEqual([{ from: 2, to: now.epoch, held: ['evil'] }]);
+    expect(watch.warnings[0]).toContain('from 2 to');
+  });
+
+  test('is over for a tenant that is enabled anew, not by an old announcement that came back; the warning ends when all was replayed', async () => {
+    const { state, watch } = await stage(before);
+    state.now = { epoch: 1, disabled: [], recent: [first] };
+    await watch.look();
+    expect(watch.isDisabled('evil')).toBe(true);
+    state.now = { epoch: 2, disabled: [], recent: [first, said(2, 'evil', 'enable', 300)] };
+    await watch.look();
+    expect(watch.isDisabled('evil')).toBe(false);
+    expect(watch.warnings).toHaveLength(1);
+    state.now = { epoch: 3, disabled: [], recent: [...state.now.recent, said(3, '*', 'replayed', 301)] };
+    await watch.look();
+    expect(watch.warnings).toEqual([]);
+  });
+});

@@ -60,7 +60,9 @@ function stage() {
     },
     disable: () => {
       disabled = true;
+      generations.changed('acme');
     },
+    generations,
   };
 }
 
@@ -169,5 +171,43 @@ describe('the early reading', () => {
     const early = vi.spyOn(store, 'readEarly');
     await run(acme);
     expect(early).toHaveBeenCalledExactlyOnceWith('acme', 'orders', expect.objectContaining({ tenant: 'acme' }));
+  });
+});
+
+describe('what changes while an exchange waits', () => {
+  test('for the source: a disabled tenant gets nothing, and nothing of it is stored', async () => {
+    const { disable, issue, run, store } = stage();
+    issue.mockImplementationOnce(async (grant) => {
+      disable();
+      return new Token(grant.key, grant.scope, Math.floor(Date.now() / 1000), Math.floor(Date.now() / 1000) + 3600, 0);
+    });
+    await expect(run(acme)).rejects.toMatchObject({ code: 'unauthorized_client' });
+    expect([...store.entries.values()].map(({ token }) => token)).toEqual([undefined]);
+  });
+
+  test('for the store: likewise', async () => {
+    const { disable, issue, run, store } = stage();
+    store.before = (operation) => {
+      if (operation === 'read') disable();
+    };
+    await expect(run(acme)).rejects.toMatchObject({ code: 'unauthorized_client' });
+    expect(issue).not.toHaveBeenCalled();
+  });
+
+  test('about somebody else, or harmlessly: the tenant gets its token, in the second case after one more decision', async () => {
+    const { generations, issue, run } = stage();
+    issue.mockImplementationOnce(async (grant) => {
+      generations.changed('globex');
+      return new Token(`${grant.key}1`, grant.scope, Math.floor(Date.now() / 1000), Math.floor(Date.now() / 1000) + 3600, 0);
+    });
+    expect((await run(acme)).from).toBe('source');
+    expect(issue).toHaveBeenCalledTimes(1);
+    const other = stage();
+    other.issue.mockImplementationOnce(async (grant) => {
+      other.generations.changed('acme');
+      return new Token(`${grant.key}1`, grant.scope, Math.floor(Date.now() / 1000), Math.floor(Date.now() / 1000) + 3600, 0);
+    });
+    expect((await other.run(acme)).from).toBe('source');
+    expect(other.issue).toHaveBeenCalledTimes(2);
   });
 });
