@@ -32,7 +32,7 @@ export class VaultFault extends OwnError {
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
 
-  /** A 404 that says nothing: nothing is stored there. Every other says why, as that there is no such mount. */
+  /** A 404 that says nothing: nothing is stored there. Any other 404 gives a reason, e.g. that the mount doesn't exist. */
   readonly isEmpty: boolean;
 
   constructor(reason: VaultFaultReason, message: string, more: { status?: number; retryAfter?: number; isEmpty?: boolean } = {}) {

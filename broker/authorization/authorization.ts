@@ -194,7 +194,7 @@ export class Authorization {
   }
 }
 
-/** A document that an operator wrote wrongly is no refusal of the client. @throws {PosternError} misconfigured */
+/** A document that an operator wrote wrongly doesn't count as a refusal of the client. @throws {PosternError} misconfigured */
 function refuseInvalid(fault: string | undefined): void {
   if (fault !== undefined)
     throw new PosternError('misconfigured', 'This API is not available', { detail: `its document in Vault is not valid: ${fault}` });

@@ -29,7 +29,7 @@ export interface AssertionClaims {
   readonly exp: number;
 }
 
-/** Why an assertion is no good: for the operator's log, never for the client. Holds nothing of what it said. */
+/** Why an assertion is refused: for the operator's log, never for the client. Holds nothing of the assertion's content. */
 export class BadAssertion extends Error {
   override readonly name = 'BadAssertion';
 }

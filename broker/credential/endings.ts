@@ -136,7 +136,7 @@ function keyOf(kind: Ending['kind'], id: string): string {
   return `${kind} ${id}`;
 }
 
-/** Of one that is no longer in the list nothing is known. */
+/** Nothing is known of an ending that is no longer in the list. */
 function sameEnding(one: Ending | undefined, other: Ending | undefined): boolean {
   if (one === undefined || other === undefined) return true;
   return one.kind === other.kind && one.id === other.id && one.at === other.at;

@@ -10,7 +10,7 @@ import type { Broken, RawAnswer, Unparsable } from './refusal.ts';
 export interface ListenerOptions {
   /** Runs one request, whose answer it ends; of one connection the next when that is sent. */
   handle: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Answers, in place of `handle`, a request that is no good whatever it asks. */
+  /** Answers, in place of `handle`, a request that is refused whatever it asks for. */
   refuse: (why: Broken, request: IncomingMessage, response: ServerResponse) => void;
   /** The answer to what never became a request. */
   refuseUnparsable: (why: Unparsable) => RawAnswer;

@@ -6,7 +6,7 @@ import { STATUS_CODES } from 'node:http';
  */
 export type Unparsable = 'headers' | 'timeout' | 'syntax' | 'connect';
 
-/** Why a request is no good whatever it asks: `rules` of RFC 9112, or an expectation that nobody can meet (RFC 9110 §10.1.1). */
+/** Why a request is refused whatever it asks for: `rules` of RFC 9112, or an expectation that nobody can meet (RFC 9110 §10.1.1). */
 export type Broken = 'rules' | 'expectation';
 
 /** An answer written by hand. */

@@ -101,7 +101,7 @@ export class VaultClient {
   /**
    * @returns the keys below `path`; none where nothing is stored. A list may be long: 64 MiB, some 900,000 digests, and 30 s
    * unless `quick`.
-   * @throws {VaultFault} `not_found` where Vault says why, as that there is no such mount; `too_large`
+   * @throws {VaultFault} `not_found` where Vault gives a reason, e.g. that the mount doesn't exist; `too_large`
    */
   async list(path: string, options: CallOptions = {}): Promise<string[]> {
     const answer = await this.#orMissing(this.#call('LIST', path, undefined, options));

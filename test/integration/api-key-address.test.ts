@@ -84,7 +84,7 @@ test('a key is good from its addresses and nowhere else, also when it was verifi
     await expect(from(outside)).rejects.toMatchObject({ code: expect.stringMatching(/^(invalid_client|access_denied)$/) as string });
 });
 
-test('to a broker that does not forward addresses such a key is no good from anywhere', async () => {
+test('a broker that does not forward addresses refuses such a key from everywhere', async () => {
   const { key } = await issueKey(access, { tenant: 'acme', cidrs: ['198.51.100.0/24'] });
   registerSecret('api key', key);
   const { credential } = ApiKey.parse(key)!;

@@ -367,7 +367,7 @@ describe('Vault decides', () => {
     await lonely.stop();
   });
 
-  test('a document that is no good is told to the operator, not to the client', async () => {
+  test('an unusable document is reported to the operator, not to the client', async () => {
     const mine = crypto.randomUUID();
     await house.root.write(`postern/data/assertions/${mine}`, { data: { tenant: 'acme', keys: [{ pem: 'x' }] } });
     const reply = await present(assertionOf({ clientId: mine, ...pairs.next }, ISSUER));

@@ -95,7 +95,7 @@ describe('the least that works', () => {
   test('every name in Vault that has a setting has the default of the one list', () => {
     const config: Readonly<Record<string, unknown>> = { ...readConfig(good) };
     for (const { variable, fallback } of Object.values(MOUNTS))
-      // People's login is no business of the broker.
+      // The broker has nothing to do with people's login.
       if (variable !== undefined && variable !== 'POSTERN_OIDC_MOUNT') expect([variable, config[variable]]).toEqual([variable, fallback]);
   });
 

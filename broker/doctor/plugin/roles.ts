@@ -17,7 +17,7 @@ export const roles: Inspection = {
       const document = documents.get(tenant);
       if (found === undefined || document === undefined)
         return failed(`${title}: ${tenant}`, 'there is no such tenant (any more)', `vault delete ${view.mounts.plugin}/roles/${tenant}`);
-      // What Vault signs itself is none of the plugin's.
+      // The plugin doesn't serve tokens that Vault signs itself.
       const granted = document.grants.filter(({ api }) => apis.has(api));
       const disabled = found.state === 'disabled';
       const differs = [

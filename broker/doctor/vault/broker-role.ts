@@ -7,7 +7,7 @@ export const brokerRole: Inspection = {
   title,
   async inspect({ mounts: { brokerApprole, policyPrefix }, read }) {
     const role = await read('read the role of the broker', `auth/${brokerApprole}/role/broker`);
-    if (role === undefined) return [failed(title, 'there is none', APPLY)];
+    if (role === undefined) return [failed(title, 'the role does not exist', APPLY)];
     const policies = Array.isArray(role['token_policies']) ? role['token_policies'].map(String) : [];
     if (policies.length !== 1 || policies[0] !== `${policyPrefix}broker`)
       return [failed(title, `has the policies ${policies.join(', ') || 'none'}, not ${policyPrefix}broker alone`, APPLY)];
