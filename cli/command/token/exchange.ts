@@ -51,11 +51,12 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
     body = ((await response.json().catch(() => undefined)) ?? {}) as Record<string, unknown>;
   } catch (error) {
     options.signal.throwIfAborted();
+    const why =
+      (error as Error).name === 'TimeoutError'
+        ? `It did not answer within ${TIMEOUT_MS / 1000} s.`
+        : 'Nothing answers there, or it redirects.';
     throw new PosternError('temporarily_unavailable', `The broker cannot be reached at ${options.url}`, {
-      detail:
-        `${(error as Error).name === 'TimeoutError' ? `It did not answer within ${TIMEOUT_MS / 1000} s.` : 'Nothing answers there, or it redirects.'} Set --url or ` +
-        '' +
-        'POSTERN_URL.',
+      detail: `${why} Set --url or POSTERN_URL.`,
     });
   }
   const milliseconds = performance.now() - start;
