@@ -4,15 +4,16 @@ import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
-import type { Endings } from '#broker/credential/endings.ts';
 import { Changed } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
+import { FreshTokens } from './fresh-tokens.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
-import type { Revocations } from './revocations.ts';
 import { ScopeSets } from './scope-sets.ts';
+import { Servable } from './servable.ts';
+import type { ServableOptions } from './servable.ts';
 import type { TokenSource } from './source.ts';
 import type { EarlyReading, StoredToken, TokenStore } from './store.ts';
 import type { Token } from './token.ts';
@@ -27,18 +28,12 @@ export interface Served {
   readonly grant: AuthorizedGrant;
 }
 
-export interface TokenCacheOptions extends Clocks {
+export interface TokenCacheOptions extends Clocks, ServableOptions {
   store: TokenStore;
   /** By name. */
   sources: Readonly<Record<string, TokenSource | undefined>>;
-  /** What was taken back is served from nowhere: not from memory, the store or a flight. */
-  revocations?: Pick<Revocations, 'has'>;
-  /** What a tenant held when operators ended its tokens is served from nowhere either. */
-  endings?: Pick<Endings, 'tokensEndedAt'>;
   /** Whether something about a tenant changed while its token was fetched: that one is neither stored nor served. */
   generations?: Pick<Generations, 'now' | 'since'>;
-  /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
-  minRemaining?: number | ((tenant: string) => number);
   /** Most tokens in memory. Default 100,000. */
   max?: number;
   /** Most memory for them and what belongs to them, bytes, about. Default: none but that of `max`. */
@@ -58,14 +53,6 @@ const POLL = 100;
 const POLL_AFTER_CONFLICT = 20;
 /** How often one flight begins again because its token was forgotten while it was under way. */
 const BEGINNINGS = 5;
-/**
- * A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count
- * whole seconds.
- */
-const NEXT_SECOND = 1_000;
-/** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
-const LONGEST_WAIT = 5_000;
-
 /** A token that is being read or issued, for all who wait for it. */
 interface Flight {
   readonly grant: AuthorizedGrant;
@@ -82,7 +69,8 @@ interface Flight {
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  readonly #minRemaining: number | ((tenant: string) => number);
+  readonly #servable: Servable;
+  readonly #fresh: FreshTokens;
   readonly #leaseMs: number;
   readonly #now: () => number;
   readonly #monotonic: () => number;
@@ -95,7 +83,8 @@ export class TokenCache {
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
-    this.#minRemaining = options.minRemaining ?? 60;
+    this.#servable = new Servable(options);
+    this.#fresh = new FreshTokens(options.sources, this.#servable, options.now ?? Date.now);
     this.#leaseMs = options.leaseMs ?? 10_000;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
@@ -111,7 +100,8 @@ export class TokenCache {
   get(grant: AuthorizedGrant, identity: Identity, early?: EarlyReading): Served | Promise<Served> {
     const held = this.#memory.get(grant.key);
     const now = this.#now();
-    if (held === undefined || !this.#good(held.token, now, grant.tenant)) return this.#join(grant, identity, undefined, true, early);
+    if (held === undefined || !this.#servable.includes(held.token, now, grant.tenant))
+      return this.#join(grant, identity, undefined, true, early);
     held.asked = true;
     if (now < held.token.refreshAt) return held;
     if (identity.lent) return this.#refreshWaiting(grant, identity, held);
@@ -130,7 +120,7 @@ export class TokenCache {
    */
   refreshAhead({ grant, token }: HeldToken, identity: Identity): boolean {
     const now = this.#now();
-    if (now < token.refreshAt || !this.#good(token, now, grant.tenant) || !this.#mayRefresh(grant)) return false;
+    if (now < token.refreshAt || !this.#servable.includes(token, now, grant.tenant) || !this.#mayRefresh(grant)) return false;
     this.#refresh(grant, identity, token, false);
     return true;
   }
@@ -165,18 +155,7 @@ export class TokenCache {
   /** Whether memory has a token that may be served for all that the tenant was last granted at this API. */
   holds(tenant: string, api: string): boolean {
     const held = this.#memory.whole(tenant, api);
-    return held !== undefined && this.#good(held.token, this.#now(), tenant);
-  }
-
-  #good(token: Token, now: number, tenant: string): boolean {
-    const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
-    const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
-    return token.expiresAt * 1000 - now >= floor * 1000 && !this.#isRevoked(token, tenant);
-  }
-
-  #isRevoked({ sha256, issuedAt }: Token, tenant: string): boolean {
-    const { revocations, endings } = this.#options;
-    return revocations?.has(sha256) === true || (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant));
+    return held !== undefined && this.#servable.includes(held.token, this.#now(), tenant);
   }
 
   #requireUnchanged({ tenant }: AuthorizedGrant, begun: number): void {
@@ -258,7 +237,7 @@ export class TokenCache {
       const patient = this.#monotonic() < giveUp;
       if (
         stored.token !== undefined &&
-        this.#good(stored.token, now, grant.tenant) &&
+        this.#servable.includes(stored.token, now, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
         return { token: stored.token, from: 'store', grant };
@@ -278,7 +257,7 @@ export class TokenCache {
         if (version !== undefined) {
           const token = await this.#issue(grant, stored.token, version, begun);
           // Revoked while it was being stored: another replica served it already.
-          if (!this.#isRevoked(token, grant.tenant)) return { token, from: 'source', grant };
+          if (!this.#servable.isRevoked(token, grant.tenant)) return { token, from: 'source', grant };
         }
       }
       if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
@@ -289,33 +268,12 @@ export class TokenCache {
 
   /** A revoked token in the store is as good as none, and is not written back. */
   #unrevoked(stored: StoredToken, { tenant }: AuthorizedGrant): StoredToken {
-    return stored.token !== undefined && this.#isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored;
+    return stored.token !== undefined && this.#servable.isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored;
   }
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number, begun: number): Promise<Token> {
     try {
-      const source = Object.hasOwn(this.#options.sources, grant.source) ? this.#options.sources[grant.source] : undefined;
-      if (source === undefined)
-        throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
-      // Else it would be void as soon as it was made; with source auth0 each costs quota.
-      const wait = ((this.#options.endings?.tokensEndedAt(grant.tenant) ?? -Infinity) + 1) * 1000 - this.#now();
-      if (wait > 0 && wait <= LONGEST_WAIT) await sleep(wait);
-      let token = await source.issue(grant);
-      if (this.#isRevoked(token, grant.tenant)) {
-        await sleep(NEXT_SECOND);
-        token = await source.issue(grant);
-      }
-      if (this.#isRevoked(token, grant.tenant))
-        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-          detail: `source ${grant.source} gives a revoked token again`,
-          retryAfter: 1,
-        });
-      if (!this.#good(token, this.#now(), grant.tenant)) {
-        throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-          detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
-          retryAfter: 10,
-        });
-      }
+      const token = await this.#fresh.issue(grant);
       // After the last wait, and before anything of it lies where a Vault Agent or another replica finds it.
       this.#requireUnchanged(grant, begun);
       // The lease may have run out and another replica be first: then its token lies there, and ours is as good.

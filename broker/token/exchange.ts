@@ -47,9 +47,11 @@ export class Exchange {
   run(credential: Credential, request: ExchangeRequest, address: string, trace: Trace): Served | Promise<Served> {
     const { generations } = this.#options;
     const begun = generations.now;
+    const running = this.#attempt(credential, request, address, trace, false);
+    // A hit has waited for nothing.
+    if (!(running instanceof Promise)) return running;
     const attempt = (again: boolean): Served | Promise<Served> => this.#attempt(credential, request, address, trace, again);
-    const running = attempt(false);
-    return running instanceof Promise ? decide(generations, attempt, ({ grant }) => grant.tenant, { begun, running }) : running;
+    return decide(generations, attempt, ({ grant }) => grant.tenant, { begun, running });
   }
 
   #attempt(credential: Credential, request: ExchangeRequest, address: string, trace: Trace, again: boolean): Served | Promise<Served> {

@@ -2,15 +2,6 @@ import type { Mutants } from './mutant.ts';
 
 export const token: Mutants = {
   'broker/token/cache.ts': [
-    ['revoked-from-memory', ' && !this.#isRevoked(token, tenant);\n', ';\n', 'a revoked token is served from memory'],
-    ['revoked-by-hash', 'revocations?.has(sha256) === true || ', '', 'a revoked token is served'],
-    [
-      'tokens-ended',
-      'issuedAt <= endings.tokensEndedAt(tenant)',
-      'issuedAt < endings.tokensEndedAt(tenant)',
-      'a token of the very second of the cut is served',
-    ],
-    ['ended-token-served', 'token.expiresAt * 1000 - now >= floor * 1000', 'floor >= 0', 'an ended token is served'],
     [
       'changed-while-issued',
       '      this.#requireUnchanged(grant, begun);\n      // The lease may',
@@ -39,7 +30,7 @@ export const token: Mutants = {
     ],
     [
       'revoked-from-store',
-      'stored.token !== undefined && this.#isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored',
+      'stored.token !== undefined && this.#servable.isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored',
       'stored',
       'a revoked token is written back with the lease',
     ],
@@ -55,16 +46,29 @@ export const token: Mutants = {
       'if (stored.lease?.paused && stored.lease.until > Infinity) {',
       'Auth0 is asked again though it said when',
     ],
+  ],
+  'broker/token/servable.ts': [
+    ['revoked-from-memory', ' && !this.isRevoked(token, tenant);\n', ';\n', 'a revoked token is served from memory'],
+    ['revoked-by-hash', 'revocations?.has(sha256) === true || ', '', 'a revoked token is served'],
+    [
+      'tokens-ended',
+      'issuedAt <= endings.tokensEndedAt(tenant)',
+      'issuedAt < endings.tokensEndedAt(tenant)',
+      'a token of the very second of the cut is served',
+    ],
+    ['ended-token-served', 'token.expiresAt * 1000 - now >= floor * 1000', 'floor >= 0', 'an ended token is served'],
+  ],
+  'broker/token/fresh-tokens.ts': [
     [
       'ends-at-once',
-      'if (!this.#good(token, this.#now(), grant.tenant)) {',
+      'if (!this.#servable.includes(token, this.#now(), grant.tenant)) {',
       'if (token === undefined) {',
       'a token that has ended is stored and served',
     ],
     [
       'revoked-again',
-      "      if (this.#isRevoked(token, grant.tenant))\n        throw new PosternError('temporarily_unavailable', 'The token issuer",
-      "      if (token === undefined)\n        throw new PosternError('temporarily_unavailable', 'The token issuer",
+      "    if (this.#servable.isRevoked(token, grant.tenant))\n      throw new PosternError('temporarily_unavailable', 'The token issuer",
+      "    if (token === undefined)\n      throw new PosternError('temporarily_unavailable', 'The token issuer",
       'a revoked token is issued again',
     ],
   ],

@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { PosternError } from '#broker/error.ts';
+import type { Servable } from './servable.ts';
+import type { TokenSource } from './source.ts';
+import type { Token } from './token.ts';
+
+/**
+ * A source whose new token is a revoked one is asked again so much later, ms: a signature over the same claims is the same, and they count
+ * whole seconds.
+ */
+const NEXT_SECOND = 1_000;
+/** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
+const LONGEST_WAIT = 5_000;
+
+/** Tokens out of their sources, each good to be served when it comes. */
+export class FreshTokens {
+  readonly #sources: Readonly<Record<string, TokenSource | undefined>>;
+  readonly #servable: Servable;
+  readonly #now: () => number;
+
+  /** @param sources by name */
+  constructor(sources: Readonly<Record<string, TokenSource | undefined>>, servable: Servable, now: () => number) {
+    this.#sources = sources;
+    this.#servable = servable;
+    this.#now = now;
+  }
+
+  /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served */
+  async issue(grant: AuthorizedGrant): Promise<Token> {
+    const source = Object.hasOwn(this.#sources, grant.source) ? this.#sources[grant.source] : undefined;
+    if (source === undefined)
+      throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
+    // Else it would be void as soon as it was made; with source auth0 each costs quota.
+    const wait = (this.#servable.endedAt(grant.tenant) + 1) * 1000 - this.#now();
+    if (wait > 0 && wait <= LONGEST_WAIT) await sleep(wait);
+    let token = await source.issue(grant);
+    if (this.#servable.isRevoked(token, grant.tenant)) {
+      await sleep(NEXT_SECOND);
+      token = await source.issue(grant);
+    }
+    if (this.#servable.isRevoked(token, grant.tenant))
+      throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+        detail: `source ${grant.source} gives a revoked token again`,
+        retryAfter: 1,
+      });
+    if (!this.#servable.includes(token, this.#now(), grant.tenant)) {
+      throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+        detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
+        retryAfter: 10,
+      });
+    }
+    return token;
+  }
+}

@@ -1,0 +1,40 @@
+import type { Endings } from '#broker/credential/endings.ts';
+import type { Revocations } from './revocations.ts';
+import type { Token } from './token.ts';
+
+export interface ServableOptions {
+  /** What was taken back is served from nowhere: not from memory, the store or a flight. */
+  revocations?: Pick<Revocations, 'has'>;
+  /** What a tenant held when operators ended its tokens is served from nowhere either. */
+  endings?: Pick<Endings, 'tokensEndedAt'>;
+  /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
+  minRemaining?: number | ((tenant: string) => number);
+}
+
+/** Which tokens may be served now. */
+export class Servable {
+  readonly #options: ServableOptions;
+  readonly #minRemaining: number | ((tenant: string) => number);
+
+  constructor(options: ServableOptions) {
+    this.#options = options;
+    this.#minRemaining = options.minRemaining ?? 60;
+  }
+
+  /** @param now ms since 1970 */
+  includes(token: Token, now: number, tenant: string): boolean {
+    const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
+    const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
+    return token.expiresAt * 1000 - now >= floor * 1000 && !this.isRevoked(token, tenant);
+  }
+
+  isRevoked({ sha256, issuedAt }: Token, tenant: string): boolean {
+    const { revocations, endings } = this.#options;
+    return revocations?.has(sha256) === true || (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant));
+  }
+
+  /** Tokens issued at this second or before are void; -Infinity where operators ended none. Seconds since 1970. */
+  endedAt(tenant: string): number {
+    return this.#options.endings?.tokensEndedAt(tenant) ?? -Infinity;
+  }
+}
