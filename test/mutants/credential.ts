@@ -212,7 +212,7 @@ export const credential: Mutants = {
     [
       'failed-look-is-fresh',
       'if (failed.length === 0) this.#readAt = begun;',
-      'this.#readAt = begun;',
+      'if (failed.length >= 0) this.#readAt = begun;',
       'an unreadable list counts as read',
     ],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],

@@ -155,7 +155,22 @@ describe('used before', () => {
     registered.set(`${CLIENT}a`, { clientId: `${CLIENT}a`, tenant: 'globex', keys: [{ kid: undefined, key: next.publicKey }] });
     expect(await codeOf(assertions.verify(await good({ jti: 'ab' }), ADDRESS))).toBe('taken');
     expect(await codeOf(assertions.verify(await assertionBy(next.privateKey, { jti: 'b' }, `${CLIENT}a`), ADDRESS))).toBe('taken');
-    expect(new Set(claim.mock.calls.map(([key]) => key)).size).toBe(2);
+    expect(await codeOf(assertions.verify(await assertionBy(next.privateKey, { jti: 'ab' }, `${CLIENT}a`), ADDRESS))).toBe('taken');
+    expect(new Set(claim.mock.calls.map(([key]) => key)).size).toBe(3);
+  });
+
+  test('a key that was removed while it was read is not remembered', async () => {
+    const { assertions, registered, registrationOf } = stage();
+    const reading = Promise.withResolvers<Registration | undefined>();
+    registrationOf.mockReturnValueOnce(reading.promise);
+    const verifying = codeOf(assertions.verify(await good(), ADDRESS));
+    await vi.waitFor(() => expect(registrationOf).toHaveBeenCalledTimes(1));
+    const before = registered.get(CLIENT);
+    registered.delete(CLIENT);
+    assertions.forgetAll();
+    reading.resolve(before);
+    await verifying;
+    expect(await codeOf(assertions.verify(await good(), ADDRESS))).toBe('invalid_client');
   });
 });
 

@@ -121,3 +121,14 @@ test('is forgotten after its time, and what comes after its time is not learnt',
   await endings.look();
   expect(endings.all()).toEqual([]);
 });
+
+test('a later announcement never makes an ending end sooner', async () => {
+  const { clock, now, endings, end } = stage();
+  end({ until: now + 7200 });
+  await endings.look();
+  end({ at: now + 10, until: now + 60 });
+  await endings.look();
+  clock.advance(120_000);
+  await endings.look();
+  expect(endings.includes(identityOf({ keyId: KEY }))).toBe(true);
+});

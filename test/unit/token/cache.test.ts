@@ -872,3 +872,16 @@ describe('what is forgotten', () => {
     expect((await get(cache, grant)).token.reveal()).toBe('second');
   });
 });
+
+test('a token of the very second in which its tenant lost all tokens is not served', async () => {
+  let endedAt = -Infinity;
+  const { clock, cache } = stage({ endings: { tokensEndedAt: () => endedAt } });
+  const grant = await grantOf();
+  const { token } = await get(cache, grant);
+  expect((await get(cache, grant)).token).toBe(token);
+  endedAt = token.issuedAt;
+  clock.advance(2_000);
+  const after = await get(cache, grant);
+  expect(after.from).toBe('source');
+  expect(after.token.reveal()).not.toBe(token.reveal());
+});
