@@ -98,3 +98,9 @@ export class PosternError extends OwnError {
     return CODES[this.code][2];
   }
 }
+
+/** How a code is answered, in the one dialect and in the other. */
+export function answersOf(code: ErrorCode): readonly (readonly [error: string, status: number])[] {
+  const [error, status] = CODES[code];
+  return [[error, status], ...Object.values(DIALECTS).flatMap((dialect) => (dialect[code] === undefined ? [] : [dialect[code]]))];
+}

@@ -23,15 +23,11 @@ export function tokenEndpointOf(issuer: string): string {
   return new URL('oauth/token', issuer).href;
 }
 
-/**
- * OpenID Connect Discovery 1.0, RFC 8414 metadata (an alias of it, as at Auth0) and the key set
- * (RFC 7517), so that verifiers need nothing but the issuer.
- */
-export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): Route[] {
-  const basePath = basePathOf(issuer);
+/** @param issuer with its trailing slash. @returns RFC 8414 §2 and OpenID Connect Discovery 1.0 §3 */
+export function metadataOf(issuer: string): Readonly<Record<string, string | readonly string[]>> {
   const methods = CLIENT_AUTHENTICATION_METHODS;
   const algorithms = ASSERTION_ALGORITHMS;
-  const document = JSON.stringify({
+  return {
     issuer,
     token_endpoint: tokenEndpointOf(issuer),
     jwks_uri: new URL('.well-known/jwks.json', issuer).href,
@@ -48,7 +44,16 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
     revocation_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_signing_alg_values_supported: algorithms,
     id_token_signing_alg_values_supported: ['RS256'],
-  });
+  };
+}
+
+/**
+ * OpenID Connect Discovery 1.0, RFC 8414 metadata (an alias of it, as at Auth0) and the key set
+ * (RFC 7517), so that verifiers need nothing but the issuer.
+ */
+export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): Route[] {
+  const basePath = basePathOf(issuer);
+  const document = JSON.stringify(metadataOf(issuer));
   const cached = ['Cache-Control', `public, max-age=${jwksMaxAge}`, 'Content-Type', 'application/json'];
   const metadata = (path: string): Route => ({ path, method: 'GET', handle: ({ response }) => replyJson(response, 200, document, cached) });
   return [

@@ -8,6 +8,10 @@ export interface Parameter {
   /** The only value that it can have. */
   readonly value?: string;
   readonly examples?: readonly string[];
+  /** What its value looks like. */
+  readonly pattern?: string;
+  /** It is known only to be refused. */
+  readonly refused?: boolean;
   /** It may be sent again with the same value; with another one the request ends with this. Without it, it may be sent once. */
   readonly another?: () => PosternError;
 }

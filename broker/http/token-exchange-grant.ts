@@ -26,11 +26,11 @@ export const tokenExchangeGrant: TokenGrant = {
     requested_token_type: { description: `\`${ACCESS_TOKEN}\` or \`${JWT}\`: it is both.` },
     ...TOKEN_PARAMETERS,
     client_id: { description: "Decides nothing; refused where it isn't the tenant's." },
-    actor_token: { description: 'Not supported: refused.' },
-    actor_token_type: { description: 'Not supported: refused.' },
-    client_secret: { description: 'Refused: the subject_token is the credential.' },
-    client_assertion: { description: 'Refused: the subject_token is the credential.' },
-    client_assertion_type: { description: 'Refused: the subject_token is the credential.' },
+    actor_token: { description: 'Not supported: refused.', refused: true },
+    actor_token_type: { description: 'Not supported: refused.', refused: true },
+    client_secret: { description: 'Refused: the subject_token is the credential.', refused: true },
+    client_assertion: { description: 'Refused: the subject_token is the credential.', refused: true },
+    client_assertion_type: { description: 'Refused: the subject_token is the credential.', refused: true },
   },
   read(call, sent) {
     refuseClientAuthentication(call, sent);

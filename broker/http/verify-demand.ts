@@ -3,6 +3,7 @@ import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import type { GrantRequest } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { parseForm } from './body.ts';
+import type { Parameters } from './parameter.ts';
 import { originForm } from './target.ts';
 
 /** What a gateway demands of a key: written into the gateway's configuration, and nowhere else. */
@@ -21,6 +22,22 @@ const END = '/-/';
 const CONFIGURED = /^\/verify\/audience\/([^/?#]+)(?:\/scope\/([^/?#]+))?$/;
 const MAX_AUDIENCE = 1024;
 const MAX_SCOPES = 100;
+const ONE_SCOPE = SCOPE_TOKEN.source.slice(1, -1);
+
+/** Of the query. */
+export const DEMAND_PARAMETERS: Parameters = {
+  audience: {
+    description: 'Identifier of the API behind the gateway.',
+    required: true,
+    pattern: `^[\\x21-\\x7e]{1,${MAX_AUDIENCE}}$`,
+    examples: ['https://orders.example.com'],
+  },
+  scope: {
+    description: 'Scopes that the key must have, with spaces between.',
+    pattern: `^${ONE_SCOPE}( ${ONE_SCOPE}){0,${MAX_SCOPES - 1}}$`,
+    examples: ['read:orders'],
+  },
+};
 
 /**
  * The demand in a request target of `/verify`, in one of two forms:
@@ -62,7 +79,7 @@ function fromQuery(written: string): Demand {
     throw malformed('has a malformed query');
   }
   for (const name of parameters.keys())
-    if (name !== 'audience' && name !== 'scope') throw malformed('has a parameter that is neither audience nor scope');
+    if (!Object.hasOwn(DEMAND_PARAMETERS, name)) throw malformed('has a parameter that is neither audience nor scope');
   return demandOf(parameters.get('audience'), parameters.get('scope'));
 }
 
