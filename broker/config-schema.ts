@@ -1,7 +1,7 @@
 import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
-import { address, count, flag, hostAndPort, issuer, mount, optionalCount, seconds } from './setting.ts';
+import { address, count, flag, hostAndPort, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
 
 type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
@@ -49,6 +49,7 @@ export const schema = z.object({
   VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),
   VAULT_NAMESPACE: z.string().optional(),
   VAULT_CACERT: z.string().optional(),
+  POSTERN_VAULT_PROXY: proxy.optional(),
   POSTERN_VAULT_TIMEOUT: seconds(2, 0.1, 60),
   POSTERN_ROLE_ID: z.string().min(1),
   POSTERN_SECRET_ID: z.string().optional(),

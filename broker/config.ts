@@ -3,6 +3,7 @@ import { adminFaults, clearTextFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
+import { certificatesOf, privateKeysOf } from './pem.ts';
 
 /** PEM. */
 export type Tls = Readonly<{ cert: string; key: string }>;
@@ -52,7 +53,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     }
   };
 
-  if (set['VAULT_CACERT'] !== undefined) file('VAULT_CACERT');
+  const pem = (name: string, blocksOf: (text: string) => string, what: string): string => {
+    const text = file(name);
+    const blocks = blocksOf(text);
+    if (blocks === '' && !faults.some((fault) => fault.startsWith(`${name} cannot`))) faults.push(`${name} holds no ${what} (PEM)`);
+    return blocks;
+  };
+
+  if (set['VAULT_CACERT'] !== undefined) pem('VAULT_CACERT', certificatesOf, 'certificate');
   const given = SECRET_IDS.filter((name) => set[name] !== undefined);
   if (given.length !== 1)
     faults.push(`exactly one of ${SECRET_IDS.join(', ')} must be set${given.length > 1 ? `, not ${given.join(' and ')}` : ''}`);
@@ -66,7 +74,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
     if ((set[certFile] === undefined) !== (set[keyFile] === undefined)) faults.push(`${certFile} and ${keyFile} must be set together`);
     return set[certFile] !== undefined && set[keyFile] !== undefined
-      ? Object.freeze({ cert: file(certFile), key: file(keyFile) })
+      ? Object.freeze({ cert: pem(certFile, certificatesOf, 'certificate'), key: pem(keyFile, privateKeysOf, 'private key') })
       : undefined;
   };
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');

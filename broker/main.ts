@@ -40,7 +40,9 @@ async function main(): Promise<void> {
   if (Object.keys(config.renamed).length > 0)
     log.warn({ variables: config.renamed }, 'these settings have new names; the old ones will stop working');
   const proxies = useProxies(process.env);
-  if (proxies !== undefined) log.info({ proxies }, 'Auth0 is reached through a proxy; Vault is not');
+  if (proxies !== undefined) log.info({ proxies }, 'Auth0 is reached through a proxy');
+  if (config.POSTERN_VAULT_PROXY !== undefined)
+    log.info({ proxies: [new URL(config.POSTERN_VAULT_PROXY).origin] }, 'Vault is reached through a proxy, unless it is on loopback');
   process.on('exit', () => {
     logDestination.flushSync();
     audit.flushSync();

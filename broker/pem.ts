@@ -17,6 +17,24 @@ export function pemBlocks(text: string): PemBlock[] {
   return [...text.matchAll(BLOCK)].map(([, label = '', body = '']) => ({ label, text: blockOf(label, body) }));
 }
 
+/** The certificates of a PEM file, one behind the other; '' where there is none. */
+export function certificatesOf(text: string): string {
+  return textOf(text, 'CERTIFICATE');
+}
+
+/** The private keys of a PEM file; '' where there is none. */
+export function privateKeysOf(text: string): string {
+  return textOf(text, 'PRIVATE KEY');
+}
+
+/** @param kind what the labels end with, as in `EC PRIVATE KEY` */
+function textOf(text: string, kind: string): string {
+  return pemBlocks(text)
+    .filter(({ label }) => label.endsWith(kind))
+    .map((block) => block.text)
+    .join('');
+}
+
 function blockOf(label: string, body: string): string {
   const data = body.replaceAll(/\s+/g, '');
   // Header fields (RFC 1421) mean something by their lines: a key under a passphrase has them.

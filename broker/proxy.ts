@@ -6,7 +6,7 @@ const LOOPBACK = 'localhost,127.0.0.1,::1,[::1]';
 
 /**
  * Sends what goes out by `fetch`, which is all that goes to Auth0, through the proxy that HTTPS_PROXY and HTTP_PROXY name, except to NO_PROXY.
- * Lower-case names go first, as everywhere. Vault is reached without it.
+ * Lower-case names go first, as everywhere. Vault has a setting of its own, POSTERN_VAULT_PROXY.
  * @returns the proxies' origins, without credentials, for the log; undefined where none is named
  * @throws {PosternError} misconfigured where one isn't an http or https URL
  */

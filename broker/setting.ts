@@ -33,6 +33,9 @@ export const address = z.url({ protocol: /^https?$/, error: 'must be an http or 
   return username === '' && password === '' && !/[?#]/.test(v);
 }, 'must have no user name, no query and no fragment');
 
+/** May hold a user name and a password, so only its origin is logged. */
+export const proxy = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
+
 /** With the trailing slash that Auth0's issuers have and that verifiers compare. */
 export const issuer = address.transform((v) => (v.endsWith('/') ? v : `${v}/`));
 

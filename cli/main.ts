@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PosternError } from '#broker/error.ts';
+import { useProxies } from '#broker/proxy.ts';
 import { run } from './command/program.ts';
 import { watchInterrupt } from './interrupt.ts';
 
@@ -20,6 +22,13 @@ for (const stream of [process.stdout, process.stderr]) {
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 const interrupt = watchInterrupt();
 const { stdin, stdout, stderr, env } = process;
+try {
+  useProxies(env);
+} catch (error) {
+  if (!(error instanceof PosternError)) throw error;
+  stderr.write(`error: ${error.message}\n`);
+  process.exit(error.exitCode);
+}
 const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal }, version).catch(
   () => interrupt.exitCode || 1,
 );

@@ -9,6 +9,8 @@ export interface VaultClientOptions {
   /** Vault Enterprise or HCP namespace. */
   namespace?: string | undefined;
   caFile?: string | undefined;
+  /** URL of a proxy in front of Vault; never for loopback. */
+  proxy?: string | undefined;
   /** Deadline of one attempt, ms. Default 2000. */
   timeoutMs?: number;
   /** Most sockets open at once. Default 64. */
@@ -75,6 +77,7 @@ export class VaultClient {
     const transport = new Transport({
       address: options.address,
       caFile: options.caFile,
+      proxy: options.proxy,
       timeoutMs: options.timeoutMs ?? 2000,
       connections: options.connections ?? 64,
     });

@@ -1,5 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { Pool } from 'undici';
+import { Pool, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
+import { PosternError } from '#broker/error.ts';
+import { isLoopback } from '#broker/loopback.ts';
+import { certificatesOf } from '#broker/pem.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 
 /** What node-vault hands to its transport. */
@@ -26,6 +30,8 @@ export interface TransportOptions {
   address: string;
   /** PEM file with the CA to trust, in place of the system's. */
   caFile?: string | undefined;
+  /** http or https URL of a proxy, reached by CONNECT. An address on loopback is reached without. */
+  proxy?: string | undefined;
   /** Deadline of one attempt, ms. */
   timeoutMs: number;
   /** Most sockets open to Vault at once. */
@@ -46,28 +52,33 @@ const LISTS = 4;
  * that hold neither headers nor bodies.
  */
 export class Transport {
-  readonly #pool: Pool;
-  readonly #lists: Pool;
+  readonly #origin: string;
+  readonly #pool: Dispatcher;
+  readonly #lists: Dispatcher;
   readonly #timeoutMs: number;
 
+  /** @throws what reading the CA file does; {PosternError} misconfigured where it holds no certificate */
   constructor(options: TransportOptions) {
     this.#timeoutMs = options.timeoutMs;
     const { origin } = new URL(options.address);
-    const settings = {
-      pipelining: 1,
-      keepAliveTimeout: 30_000,
-      connect: { timeout: options.timeoutMs, ...(options.caFile ? { ca: readFileSync(options.caFile, 'utf8') } : {}) },
-    };
+    this.#origin = origin;
     const { timeoutMs } = options;
-    this.#pool = new Pool(origin, {
-      ...settings,
+    const connect = { timeout: timeoutMs, ...(options.caFile ? { ca: readCa(options.caFile) } : {}) };
+    const uri = options.proxy === undefined || isLoopback(new URL(options.address)) ? undefined : options.proxy;
+    const dispatcher = (limits: Pool.Options): Dispatcher => {
+      const settings = { ...limits, pipelining: 1, keepAliveTimeout: 30_000 };
+      // By CONNECT for http too, since not every proxy forwards Vault's method LIST.
+      return uri === undefined
+        ? new Pool(origin, { ...settings, connect })
+        : new ProxyAgent({ ...settings, uri, proxyTunnel: true, requestTls: connect, connectTimeout: timeoutMs });
+    };
+    this.#pool = dispatcher({
       connections: options.connections,
       maxResponseSize: MAX_BODY,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
     });
-    this.#lists = new Pool(origin, {
-      ...settings,
+    this.#lists = dispatcher({
       connections: LISTS,
       maxResponseSize: MAX_LIST,
       headersTimeout: Math.max(LIST_TIMEOUT, timeoutMs),
@@ -83,6 +94,7 @@ export class Transport {
     const body = options.json === undefined ? null : JSON.stringify(options.json);
     try {
       const reply = await (isList ? this.#lists : this.#pool).request({
+        origin: this.#origin,
         path,
         method: options.method as 'GET',
         headers: { ...options.headers, 'X-Vault-Request': 'true', ...(body === null ? {} : { 'Content-Type': 'application/json' }) },
@@ -105,6 +117,12 @@ export class Transport {
   async close(): Promise<void> {
     await Promise.all([this.#pool.close(), this.#lists.close()]);
   }
+}
+
+function readCa(file: string): string {
+  const ca = certificatesOf(readFileSync(file, 'utf8'));
+  if (ca === '') throw new PosternError('misconfigured', 'The CA file holds no certificate (PEM)', { detail: 'See VAULT_CACERT.' });
+  return ca;
 }
 
 function parseJson(text: string): unknown {

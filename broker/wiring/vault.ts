@@ -42,6 +42,7 @@ export function vaultClient(config: Config, connections?: number): VaultClient {
     address: config.VAULT_ADDR,
     namespace: config.VAULT_NAMESPACE,
     caFile: config.VAULT_CACERT,
+    proxy: config.POSTERN_VAULT_PROXY,
     timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
     ...(connections === undefined ? {} : { connections }),
   });

@@ -18,6 +18,7 @@ export interface GlobalOptions {
   vaultAddr: string;
   namespace?: string;
   cacert?: string;
+  vaultProxy?: string;
 }
 
 /** POSTERN_KV_MOUNT -> --kv-mount */
@@ -41,6 +42,7 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
   option('--vault-addr <url>', 'VAULT_ADDR', 'address of Vault', 'http://127.0.0.1:8200');
   option('--namespace <name>', 'VAULT_NAMESPACE', 'namespace of Vault Enterprise or HCP');
   option('--cacert <file>', 'VAULT_CACERT', "PEM file of the CA that signed Vault's certificate");
+  option('--vault-proxy <url>', 'POSTERN_VAULT_PROXY', 'proxy in front of Vault; one with a password only by the variable');
   for (const { variable, fallback, holds } of Object.values(MOUNTS))
     if (variable !== undefined) option(`${flagOf(variable)} <${holds.startsWith('mount') ? 'path' : 'name'}>`, variable, holds, fallback);
 }
@@ -53,16 +55,22 @@ export function vaultClient(options: GlobalOptions): VaultClient {
       detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200',
     });
   }
+  const proxy = options.vaultProxy === undefined ? undefined : URL.parse(options.vaultProxy);
+  if (proxy === null || (proxy !== undefined && !['http:', 'https:'].includes(proxy.protocol)))
+    throw new PosternError('invalid_request', 'The proxy in front of Vault must be an http or https URL', {
+      detail: 'Set POSTERN_VAULT_PROXY or --vault-proxy, e.g. http://proxy.example.com:3128',
+    });
   try {
     return new VaultClient({
       address: options.vaultAddr.replace(/\/+$/, ''),
       namespace: options.namespace,
       caFile: options.cacert,
+      proxy: proxy?.href,
       timeoutMs: TIMEOUT_MS,
     });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (typeof code !== 'string') throw error;
+    if (error instanceof PosternError || typeof code !== 'string') throw error;
     throw new PosternError('invalid_request', `The CA file cannot be read (${code})`, { detail: 'See VAULT_CACERT or --cacert.' });
   }
 }

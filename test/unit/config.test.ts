@@ -8,6 +8,9 @@ import { PosternError } from '#broker/error.ts';
 import { MOUNTS } from '#broker/mounts.ts';
 
 const CANARY = 'canary-value-1f9a';
+/** Blocks as a PEM file has them; nobody looks inside. */
+const CERT = '-----BEGIN CERTIFICATE-----\nY2VydA==\n-----END CERTIFICATE-----\n';
+const KEY = '-----BEGIN PRIVATE KEY-----\na2V5\n-----END PRIVATE KEY-----\n';
 const good = {
   POSTERN_ISSUER: 'https://tokens.example.com/',
   VAULT_ADDR: 'https://vault.example.com:8200',
@@ -122,7 +125,7 @@ describe('the least that works', () => {
     (listen) => {
       expect(faultsOf({ ...good, POSTERN_LISTEN: listen })).toEqual([expect.stringMatching(/^POSTERN_LISTEN is not on loopback/)]);
       expect(faultsOf({ ...good, POSTERN_LISTEN: listen, POSTERN_BEHIND_TLS_PROXY: 'true' })).toEqual([]);
-      const tls = { POSTERN_TLS_CERT_FILE: fileOf('listen.crt', 'cert'), POSTERN_TLS_KEY_FILE: fileOf('listen.key', 'key') };
+      const tls = { POSTERN_TLS_CERT_FILE: fileOf('listen.crt', CERT), POSTERN_TLS_KEY_FILE: fileOf('listen.key', KEY) };
       expect(faultsOf({ ...good, ...tls, POSTERN_LISTEN: listen })).toEqual([]);
     },
   );
@@ -271,12 +274,48 @@ describe("the broker's secret_id", () => {
 });
 
 test('TLS: both files or none, and they must be readable', () => {
-  const cert = fileOf('cert.pem', 'CERT');
-  expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toEqual({ cert: 'CERT', key: 'CERT' });
+  const cert = fileOf('cert.pem', CERT + KEY);
+  expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toEqual({ cert: CERT, key: KEY });
   expect(faultsOf({ ...good, POSTERN_TLS_KEY_FILE: cert })).toHaveLength(1);
   expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual([
     'POSTERN_TLS_KEY_FILE cannot be read (ENOENT)',
   ]);
+});
+
+describe('PEM files are read as RFC 7468 asks', () => {
+  const cr = `\uFEFFsubject=acme\r\n${(CERT + CERT).replaceAll('\n', '\r\n')}`;
+  const settings = (cert: string, key: string) => ({
+    ...good,
+    POSTERN_ADMIN_LISTEN: '127.0.0.1:8081',
+    POSTERN_TLS_CERT_FILE: fileOf('7468.crt', cert),
+    POSTERN_TLS_KEY_FILE: fileOf('7468.key', key),
+    POSTERN_ADMIN_TLS_CERT_FILE: fileOf('7468.crt', cert),
+    POSTERN_ADMIN_TLS_KEY_FILE: fileOf('7468.key', key),
+    VAULT_CACERT: fileOf('7468.crt', cert),
+  });
+
+  test('a byte order mark, CRLF and text around the blocks', () => {
+    const { admin, tls } = readConfig(settings(cr, `Key Attributes\r\n${KEY.replaceAll('\n', '\r\n')}`));
+    expect([tls, admin?.tls]).toEqual([
+      { cert: CERT + CERT, key: KEY },
+      { cert: CERT + CERT, key: KEY },
+    ]);
+  });
+
+  test('a file without such a block is a fault, named without its text', () => {
+    expect(faultsOf(settings(CANARY, CERT))).toEqual([
+      'VAULT_CACERT holds no certificate (PEM)',
+      'POSTERN_TLS_CERT_FILE holds no certificate (PEM)',
+      'POSTERN_TLS_KEY_FILE holds no private key (PEM)',
+      'POSTERN_ADMIN_TLS_CERT_FILE holds no certificate (PEM)',
+      'POSTERN_ADMIN_TLS_KEY_FILE holds no private key (PEM)',
+    ]);
+  });
+});
+
+test('the proxy in front of Vault is an http or https URL', () => {
+  expect(readConfig({ ...good, POSTERN_VAULT_PROXY: 'http://user:pass@proxy.example.com:3128' }).POSTERN_VAULT_PROXY).toContain('proxy');
+  expect(faultsOf({ ...good, POSTERN_VAULT_PROXY: `socks5://${CANARY}:1` })).toEqual(['POSTERN_VAULT_PROXY must be an http or https URL']);
 });
 
 describe('the admin listener', () => {
@@ -297,8 +336,8 @@ describe('the admin listener', () => {
       expect.stringMatching(/^POSTERN_ADMIN_LISTEN is not on loopback/),
     ]);
     expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen, POSTERN_ADMIN_BEHIND_TLS_PROXY: 'true' }).admin?.tls).toBeUndefined();
-    const tls = { POSTERN_ADMIN_TLS_CERT_FILE: fileOf('admin.crt', 'cert'), POSTERN_ADMIN_TLS_KEY_FILE: fileOf('admin.key', 'key') };
-    expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toEqual({ cert: 'cert', key: 'key' });
+    const tls = { POSTERN_ADMIN_TLS_CERT_FILE: fileOf('admin.crt', CERT), POSTERN_ADMIN_TLS_KEY_FILE: fileOf('admin.key', KEY) };
+    expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toEqual({ cert: CERT, key: KEY });
   });
 
   test('takes JWTs of a known issuer only', () => {
@@ -310,7 +349,7 @@ describe('the admin listener', () => {
   });
 
   test('half of a certificate is a fault', () => {
-    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_TLS_CERT_FILE: fileOf('half.crt', 'cert') })).toEqual([
+    expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_TLS_CERT_FILE: fileOf('half.crt', CERT) })).toEqual([
       'POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE must be set together',
     ]);
   });

@@ -1,6 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:https';
+import { createServer as createProxy } from 'node:http';
+import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +31,7 @@ describe.skipIf(!openssl)('TLS', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
     for (const [name, san] of [
-      ['right', 'IP:127.0.0.1'],
+      ['right', 'IP:127.0.0.1,DNS:vault.test'],
       ['other', 'DNS:elsewhere.example.com'],
     ] as const) {
       execFileSync(
@@ -70,8 +72,8 @@ describe.skipIf(!openssl)('TLS', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const read = async (caFile?: string) => {
-    const client = new VaultClient({ address, caFile });
+  const read = async (caFile?: string, more: { address?: string; proxy?: string } = {}) => {
+    const client = new VaultClient({ address, caFile, ...more });
     try {
       return (await client.read('kv/x', { token: TOKEN, attempts: 1 }))?.data;
     } finally {
@@ -93,6 +95,61 @@ describe.skipIf(!openssl)('TLS', () => {
 
   test('the CA of the configuration is trusted', async () => {
     expect(await read(join(folder, 'right.pem'))).toEqual({ ok: true });
+  });
+
+  test('the file of the CA may have CRLF, a byte order mark and text around; one without a certificate is a fault', async () => {
+    const file = join(folder, 'crlf.pem');
+    writeFileSync(file, `\uFEFFsubject=test\r\n${certOf('right').cert.replaceAll('\n', '\r\n')}`);
+    expect(await read(file)).toEqual({ ok: true });
+    await expect(read(join(folder, 'right.key'))).rejects.toMatchObject({ code: 'misconfigured' });
+  });
+
+  describe('through a proxy', () => {
+    const wanted: [target: string | undefined, authorization: string | undefined][] = [];
+    const proxy = createProxy((_request, response) => response.writeHead(500).end());
+    // Whatever name is asked for is the server above.
+    proxy.on('connect', (request, socket) => {
+      wanted.push([request.url, request.headers['proxy-authorization']]);
+      const tunnel = connect((server.address() as AddressInfo).port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        tunnel.pipe(socket).pipe(tunnel);
+      });
+      for (const end of [tunnel, socket]) end.on('error', () => [tunnel, socket].forEach((each) => each.destroy()));
+    });
+    let origin: string;
+    beforeAll(async () => {
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+      origin = `http://user:word@127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    });
+    afterEach(() => {
+      wanted.length = 0;
+    });
+    afterAll(() => new Promise((resolve) => proxy.close(resolve)));
+
+    test("Vault is reached by CONNECT and its certificate is checked against Vault's name, by the configured CA", async () => {
+      const vault = { address: 'https://vault.test:8200', proxy: origin };
+      expect(await read(join(folder, 'right.pem'), vault)).toEqual({ ok: true });
+      expect(wanted).toEqual([['vault.test:8200', `Basic ${btoa('user:word')}`]]);
+      expect(seen).toEqual([TOKEN]);
+      await expect(read(undefined, vault)).rejects.toMatchObject({ reason: 'unreachable' });
+      await expect(read(join(folder, 'right.pem'), { ...vault, address: 'https://other.test:8200' })).rejects.toMatchObject({
+        reason: 'unreachable',
+      });
+      expect(seen).toEqual([TOKEN]);
+    });
+
+    test('Vault on loopback is reached without it', async () => {
+      expect(await read(join(folder, 'right.pem'), { proxy: origin })).toEqual({ ok: true });
+      expect(wanted).toEqual([]);
+    });
+
+    test('where the proxy is away Vault is unreachable, and no credential of the proxy is told', async () => {
+      const failed = await read(undefined, { address: 'https://vault.test:8200', proxy: 'http://user:canary@127.0.0.1:1' }).catch(
+        (error: unknown) => error,
+      );
+      expect(failed).toMatchObject({ reason: 'unreachable' });
+      expect(String((failed as Error).stack)).not.toContain('canary');
+    });
   });
 
   test('a certificate for another name gets no token', async () => {
