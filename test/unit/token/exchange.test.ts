@@ -19,6 +19,7 @@ const globex = credentialOf('globex-id', 'right-secret');
 function stage() {
   let revoked = false;
   let disabled = false;
+  let grantsAreRead = Promise.resolve();
   const login = vi.fn(async (credential: typeof acme) => {
     if (revoked || credential.reveal() !== 'right-secret') throw wrongCredential();
     const tenant = credential.clientId.split('-')[0] ?? '';
@@ -26,6 +27,7 @@ function stage() {
       clientId: credential.clientId,
       tenant,
       ...(credential.clientId.endsWith('-limited') ? { limit: { scopes: ['read:all'] } } : {}),
+      ...(credential.clientId.endsWith('-lent') ? { lent: true as const } : {}),
     });
   });
   const verified = new VerifiedCredentials({ login: { login } });
@@ -40,7 +42,10 @@ function stage() {
   };
   const authorization = authorizationOf({
     apis,
-    readGrants: async ({ tenant }) => (tenant === 'acme' ? tenantOf({ default_api: 'orders' }) : tenantOf({ grants: [] })),
+    readGrants: async ({ tenant }) => {
+      await grantsAreRead;
+      return tenant === 'acme' ? tenantOf({ default_api: 'orders' }) : tenantOf({ grants: [] });
+    },
     isDisabled: () => disabled,
   });
   const store = new MemoryStore();
@@ -61,6 +66,9 @@ function stage() {
     disable: () => {
       disabled = true;
       generations.changed('acme');
+    },
+    holdGrants: (until: Promise<void>) => {
+      grantsAreRead = until;
     },
     generations,
   };
@@ -210,4 +218,29 @@ describe('what changes while an exchange waits', () => {
     expect((await other.run(acme)).from).toBe('source');
     expect(other.issue).toHaveBeenCalledTimes(2);
   });
+});
+
+describe('the token is looked for before the grants are known', () => {
+  test.each([
+    ['acme-id', 1],
+    ['acme-limited', 0],
+    ['acme-lent', 0],
+  ])('for %s: %i times', async (clientId, times) => {
+    const { run, store } = stage();
+    const readEarly = vi.spyOn(store, 'readEarly');
+    await run(credentialOf(clientId, 'right-secret'));
+    expect(readEarly).toHaveBeenCalledTimes(times);
+  });
+});
+
+test('nothing is issued for a tenant that was disabled while its grants were read', async () => {
+  const { disable, holdGrants, issue, login, run } = stage();
+  const reading = Promise.withResolvers<void>();
+  holdGrants(reading.promise);
+  const running = run(acme);
+  await vi.waitFor(() => expect(login).toHaveBeenCalled());
+  disable();
+  reading.resolve();
+  await expect(running).rejects.toMatchObject({ code: 'unauthorized_client' });
+  expect(issue).not.toHaveBeenCalled();
 });

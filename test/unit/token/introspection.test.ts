@@ -98,6 +98,24 @@ describe('not active', () => {
     );
   });
 
+  test('is what the tenant held when all its tokens were ended, to the second', async () => {
+    expect(await stage({ endedAt: tokenOf().iat }).run()).toBe('revoked');
+    expect(await stage({ endedAt: tokenOf().iat - 1 }).run()).toEqual(tokenOf());
+  });
+
+  test('is what a deleted tenant had, to whoever serves the API and to its successor of the same name', async () => {
+    const serves = { ended: ['acme-role-id'], document: { introspects: ['orders'] } };
+    expect(await stage(serves).run(identityOf({ tenant: 'orders-service' }))).toBe('revoked');
+    expect(await stage().run(identityOf({ clientId: 'successor-role-id' }))).toBe('foreign');
+    // All tokens of a shared application have one client_id.
+    const shared = tokenOf({ sharedClient: true });
+    expect(await stage({ token: shared }).run(identityOf({ clientId: 'another-role-id' }))).toEqual(shared);
+  });
+
+  test('is what was issued for an API that was removed', async () => {
+    expect(await stage({ token: tokenOf({ audience: 'https://gone.example.com' }) }).run()).toBe('unknown');
+  });
+
   test("a neighbour's stays foreign, whatever became of it", async () => {
     expect(await stage({ revoked: [SHA] }).run(identityOf({ tenant: 'globex' }))).toBe('foreign');
   });

@@ -93,3 +93,15 @@ describe('costs nothing', () => {
     expect([await issued.read(text), asked]).toEqual([undefined, []]);
   });
 });
+
+test('one that has ended is none, though a judge let it pass', async () => {
+  const claims = claimsOf(ISSUER, NOW);
+  const read = async (exp: number) =>
+    new IssuedTokens({
+      judges: [{ issuer: ISSUER, sharedClient: false, judge: async () => ({ ...claims, exp }) }],
+      tenantClaim: TENANT_CLAIM,
+      now: () => NOW * 1000,
+    }).read(await key.sign(claims));
+  expect(await read(NOW)).toBeUndefined();
+  expect(await read(NOW + 1)).toMatchObject({ exp: NOW + 1 });
+});
