@@ -32,7 +32,7 @@ export const NO_STORE: Json = {
 const RETRY_AFTER: Json = { 'Retry-After': { description: 'Seconds.', schema: { type: 'string', pattern: '^[0-9]+$' } } };
 /** Status -> the headers that an answer of that status has. */
 const HEADERS: Readonly<Record<number, Json>> = {
-  401: challenge(true, 'RFC 9110 §15.5.2, RFC 6749 §5.2.'),
+  401: challenge(false, "RFC 9110 §15.5.2; in Auth0's dialect only where the client used the Authorization header (RFC 6749 §5.2)."),
   415: { 'Accept-Encoding': { description: 'What is taken, where the body was compressed.', schema: { const: 'identity' } } },
   429: RETRY_AFTER,
   503: RETRY_AFTER,

@@ -53,8 +53,10 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
   const { status } = error.inDialect(dialect);
   const headers = [...NO_STORE];
   if (error.retryAfter !== undefined) headers.push('Retry-After', String(error.retryAfter));
-  // RFC 9110 §15.5.2 wants a challenge with each 401, RFC 6749 §5.2 at least the one for the scheme that the client used.
-  if (status === 401) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
+  // RFC 9110 §15.5.2 wants a challenge with each 401. In Auth0's dialect only a client that used the header gets one, as RFC 6749 §5.2
+  // demands: clients such as openid-client take a challenge for the error, and then never read the one in the body.
+  const challenged = dialect === 'rfc6749' || request.headers.authorization !== undefined;
+  if (status === 401 && challenged) headers.push('WWW-Authenticate', 'Basic realm="postern", charset="UTF-8"');
   if (error instanceof UnsupportedCoding) headers.push('Accept-Encoding', error.accepted);
   // What is left of the body is not read, so the connection can't be used again.
   if (bodyIsLeft(request)) headers.push('Connection', 'close');
