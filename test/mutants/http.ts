@@ -106,12 +106,7 @@ export const http: Mutants = {
       'const end = target.lastIndexOf(END);',
       'the client of a gateway writes its own demand',
     ],
-    [
-      'more-parameters',
-      "if (name !== 'audience' && name !== 'scope') throw",
-      "if (name === '\\0') throw",
-      'a misspelt scope demands nothing',
-    ],
+    ['more-parameters', 'if (!Object.hasOwn(DEMAND_PARAMETERS, name)) throw', "if (name === '') throw", 'a misspelt scope demands nothing'],
     [
       'demand-remembered-wrongly',
       'this.#read.get(written)',

@@ -198,3 +198,14 @@ test('a storage that fails breaks off the round, and the next one goes on', asyn
   await s.engine.upkeep();
   expect([...s.storage.entries.keys()].filter((path) => path.startsWith('cache/'))).toEqual([]);
 });
+
+test('a stored token of another grant than the role now has is not taken into memory, and Auth0 is not asked for its successor', async () => {
+  await using s = await stage(key);
+  await s.setUp();
+  await s.read('creds/acme');
+  const role = { ...s.storage.json('roles/acme'), grants: [{ api: 'orders', scopes: ['read:orders'] }] };
+  await s.storage.put('roles/acme', new TextEncoder().encode(JSON.stringify(role)));
+  await s.restart();
+  await s.engine.upkeep();
+  expect(s.auth0.exchanges).toHaveLength(1);
+});
