@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 
 /**
  * Requests that Vault has answered so far, by its own audit device, which writes before Vault
- * answers. Left out: the broker's look at `state/epoch` and `state/revocations`, which comes each second whether anybody
- * asks for a token or not, and the renewal of its own token.
+ * answers. Left out: the broker's look at the four documents of `state/`, which comes each second whether anybody asks for a
+ * token or not, and the renewal of its own token.
  */
 export async function vaultRequests(auditFile: string): Promise<number> {
   const lines = (await readFile(auditFile, 'utf8')).split('\n').filter(Boolean);
@@ -11,7 +11,7 @@ export async function vaultRequests(auditFile: string): Promise<number> {
     .map((line) => JSON.parse(line) as { type: string; request?: { path?: string } })
     .filter(
       ({ type, request }) =>
-        type === 'request' && !/^(postern\/data\/state\/(epoch|revocations)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
+        type === 'request' && !/^(postern\/data\/state\/(epoch|revocations|ended|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
     ).length;
 }
 

@@ -25,8 +25,16 @@ const IPV6 = [
   ...[1, 2, 3, 4, 5, 6].map((after) => `(${H16}:){1,${7 - after}}(:${H16}){1,${after}}`),
   `:(:${H16}){1,7}`,
   '::',
+  // RFC 4291 §2.2: the last two groups as IPv4.
+  `(${H16}:){6}${IPV4}`,
+  `(${H16}:){1,5}:${IPV4}`,
+  ...[1, 2, 3, 4].map((after) => `(${H16}:){1,${5 - after}}(:${H16}){1,${after}}:${IPV4}`),
+  `:(:${H16}){0,5}:${IPV4}`,
 ].join('|');
-export const CIDR = new RegExp(`^(${IPV4}/(3[0-2]|[12]?[0-9])|(${IPV6})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$`);
+/** Every spelling that the domain takes: it stores the canonical one. */
+export const CIDR = new RegExp(
+  `^(${IPV4}/(0{0,2}[0-9]|0?[12][0-9]|0?3[0-2])|(${IPV6})/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8]))$`,
+);
 
 const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
 /** Anything on one line. Made of text, since a control character in a literal looks like a slip. */

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NO_CREDENTIAL, PROBLEMS, Problem, problemOf } from '#broker/admin/problem.ts';
 import type { Slug } from '#broker/admin/problem.ts';
@@ -99,6 +100,13 @@ describe('forms', () => {
     'fe80::1:2/10',
     '1::8/1',
     'ABCD::/16',
+    '::ffff:1.2.3.4/120',
+    '1:2:3:4:5:6:1.2.3.4/128',
+    '1::6:1.2.3.4/8',
+    '1:2:3:4:5::1.2.3.4/8',
+    '::1.2.3.4/96',
+    '203.0.113.9/032',
+    '::/000',
   ])('%s is a block, here and in the domain', (block) => {
     expect([CIDR.test(block), isCidr(block)]).toEqual([true, true]);
   });
@@ -114,10 +122,25 @@ describe('forms', () => {
     '10.0.0.0/8\n',
     ' 10.0.0.0/8',
     'g::/8',
+    '1:2:3:4:5:6:7:1.2.3.4/8',
+    '::1.2.3.256/8',
+    '::ffff:1.2.3.4/129',
+    '10.0.0.0/0008',
     '/8',
     '',
   ])('%j is refused', (block) => {
-    expect(CIDR.test(block)).toBe(false);
+    expect([CIDR.test(block), isCidr(block)]).toEqual([false, false]);
+  });
+  test('any spelling of IPv6 with any prefix is taken by both or by neither', () => {
+    const prefix = fc.integer({ min: 0, max: 140 }).map((bits) => `/${bits}`);
+    const broken = fc.tuple(fc.ipV6(), fc.nat(40), fc.constantFrom('', ':', '::', '1', '.', '0')).map(([text, at, more]) => {
+      const cut = at % (text.length + 1);
+      return text.slice(0, cut) + more + text.slice(cut);
+    });
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV6(), fc.ipV4(), broken), prefix, (address, bits) => CIDR.test(address + bits) === isCidr(address + bits)),
+      { numRuns: 5_000 },
+    );
   });
   test.each(['a\u0000', 'a\nb', 'x'.repeat(129), '\u0085', '\u2028', ''])('the name %j is refused', (name) => {
     expect(newKey.safeParse({ name }).success).toBe(false);

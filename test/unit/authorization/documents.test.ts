@@ -19,8 +19,9 @@ describe('an API document is refused', () => {
     ['with a scope that holds a quote', { ...api, scopes: ['read"'] }],
     ['with an empty scope', { ...api, scopes: [''] }],
     ['with a scope that is not a string', { ...api, scopes: [1] }],
-  ])('%s', (_fault, document) => {
-    expect(apiDocument.safeParse(document).success).toBe(false);
+  ])('%s', (_fault, document: Record<string, unknown>) => {
+    const field = Object.keys({ ...api, ...document }).find((name) => document[name] !== (api as Record<string, unknown>)[name]);
+    expect(apiDocument.safeParse(document).error?.issues.map(({ path }) => path[0])).toEqual([field]);
   });
 
   test("and has Auth0's defaults", () => {
@@ -37,10 +38,11 @@ describe('a tenant document is refused', () => {
     ['with an API name in capitals', { grants: [{ api: 'Orders', scopes: [] }] }],
     ['with a default that is not a name', { default_api: 'a/b' }],
     ['with an empty organization', { organization: '' }],
-    ['with a "disabled" that is a string', { disabled: 'yes' }],
+    ['with a "disabled" that is neither true nor false', { disabled: 'yes' }],
+    ['with a "disabled" that is a number', { disabled: 1 }],
     ['with more grants than may be', { grants: Array.from({ length: 201 }, () => ({ api: 'a', scopes: [] })) }],
   ])('%s', (_fault, document) => {
-    expect(tenantDocument.safeParse(document).success).toBe(false);
+    expect(tenantDocument.safeParse(document).error?.issues.map(({ path }) => path[0])).toEqual(Object.keys(document));
   });
 
   test('and a claim named like a prototype is left out', () => {
