@@ -41,6 +41,7 @@ const CODES = {
 } as const satisfies Record<string, readonly [string, number, number]>;
 
 export type ErrorCode = keyof typeof CODES;
+export const ERROR_CODES = Object.keys(CODES) as readonly ErrorCode[];
 
 /**
  * How it is told that the client isn't known: `auth0` as Auth0 does (401 `access_denied`; without any credential 400

@@ -5,7 +5,7 @@ import type { Slug } from '#broker/admin/problem.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from '#broker/admin/page.ts';
 import { Rate } from '#broker/admin/rate.ts';
 import { CIDR, newKey, newTenant } from '#broker/admin/schema.ts';
-import { PosternError } from '#broker/error.ts';
+import { ERROR_CODES, PosternError } from '#broker/error.ts';
 import { isCidr } from '#broker/operator/name.ts';
 
 describe('problems', () => {
@@ -53,6 +53,11 @@ describe('problems', () => {
     const problem = problemOf(error);
     expect({ slug: problem.slug, detail: problem.message }).toEqual({ slug, detail });
     expect(JSON.stringify([problem.body('x'), problem.headers()])).not.toContain('canary');
+  });
+
+  test.each(ERROR_CODES)('%s has the status that the OAuth endpoints answer; 422 where they have 400', (code) => {
+    const error = new PosternError(code, 'x');
+    expect(problemOf(error).status).toBe(error.status === 400 ? 422 : error.status);
   });
 
   test('a 503 always says when to come again', () => {
