@@ -11,7 +11,8 @@ export async function vaultRequests(auditFile: string): Promise<number> {
     .map((line) => JSON.parse(line) as { type: string; request?: { path?: string } })
     .filter(
       ({ type, request }) =>
-        type === 'request' && !/^(postern\/data\/state\/(epoch|revocations|ended|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
+        type === 'request' &&
+        !/^(postern\/data\/state\/(epoch|revocations|ended|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
     ).length;
 }
 

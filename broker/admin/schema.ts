@@ -32,9 +32,7 @@ const IPV6 = [
   `:(:${H16}){0,5}:${IPV4}`,
 ].join('|');
 /** Every spelling that the domain takes: it stores the canonical one. */
-export const CIDR = new RegExp(
-  `^(${IPV4}/(0{0,2}[0-9]|0?[12][0-9]|0?3[0-2])|(${IPV6})/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8]))$`,
-);
+export const CIDR = new RegExp(`^(${IPV4}/(0{0,2}[0-9]|0?[12][0-9]|0?3[0-2])|(${IPV6})/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8]))$`);
 
 const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
 /** Anything on one line. Made of text, since a control character in a literal looks like a slip. */

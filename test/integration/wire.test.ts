@@ -73,24 +73,36 @@ test.each([
   expect((await replica.events()).at(-1)).toMatchObject({ outcome: 'granted', address });
 });
 
-describe('a request that nobody vouches for has a challenge', () => {
-  test.each<[string, string, string]>([
+describe('a request that nobody vouches for', () => {
+  const requests: [what: string, path: string, body: string][] = [
     ['a wrong secret in the body', 'oauth/token', 'grant_type=client_credentials&client_id=x&client_secret=y'],
     ['the same at introspection', 'oauth/introspect', 'token=x&client_id=x&client_secret=y'],
     ['nothing at introspection', 'oauth/introspect', 'token=x'],
     ['nothing at revocation', 'oauth/revoke', 'token=x'],
-  ])('%s', async (_what, path, body) => {
-    const reply = await post(path, { 'Content-Type': FORM }, body);
-    expect([reply.status, reply.headers.get('www-authenticate')]).toEqual([401, expect.stringMatching(/^Basic /)]);
+  ];
+  const basic = `Basic ${btoa('x:y')}`;
+  const answer = async (path: string, headers: Record<string, string>, body: string, base?: string) => {
+    const reply = await post(path, { 'Content-Type': FORM, ...headers }, body, base);
+    return [reply.status, reply.body['error'], reply.headers.get('www-authenticate')?.split(' ')[0]];
+  };
+
+  test.each(requests)("%s is Auth0's 401, with a challenge only for a client that used the header", async (_what, path, body) => {
+    expect(await answer(path, {}, body)).toEqual([401, 'access_denied', undefined]);
   });
 
-  test("nothing at all at the token endpoint is Auth0's 400, and 401 in the other dialect", async () => {
+  test('a wrong secret in the header is 401 with a challenge', async () => {
     const body = 'grant_type=client_credentials';
-    expect((await post('oauth/token', { 'Content-Type': FORM }, body)).status).toBe(400);
+    expect(await answer('oauth/token', { Authorization: basic }, body)).toEqual([401, 'access_denied', 'Basic']);
+  });
+
+  test("nothing at all at the token endpoint is Auth0's 400", async () => {
+    expect(await answer('oauth/token', {}, 'grant_type=client_credentials')).toEqual([400, 'invalid_request', undefined]);
+  });
+
+  test('each is 401 invalid_client with a challenge in the dialect of RFC 6749', async () => {
     const strict = await house.startReplica({ env: { POSTERN_ERROR_DIALECT: 'rfc6749' } });
-    const reply = await post('oauth/token', { 'Content-Type': FORM }, body, strict.issuer);
-    expect([reply.status, reply.body['error']]).toEqual([401, 'invalid_client']);
-    expect(reply.headers.get('www-authenticate')).toMatch(/^Basic /);
+    for (const [, path, body] of [...requests, ['', 'oauth/token', 'grant_type=client_credentials'] as const])
+      expect(await answer(path, {}, body, strict.issuer)).toEqual([401, 'invalid_client', 'Basic']);
     await strict.stop();
   });
 });
