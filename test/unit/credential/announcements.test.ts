@@ -312,7 +312,7 @@ describe('a restore of Vault', () => {
     expect(watch.warnings[0]).toContain('from 2 to');
   });
 
-  test('is over for a tenant that is enabled anew, not by an old announcement that came back; the warning ends when all was replayed', async () => {
+  test('is over for a tenant that is enabled anew, not by an old announcement; the warning ends when all was replayed', async () => {
     const { state, watch } = await stage(before);
     state.now = { epoch: 1, disabled: [], recent: [first] };
     await watch.look();
