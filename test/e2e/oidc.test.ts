@@ -82,8 +82,9 @@ describe('an operator', () => {
     expect(auth?.policies).toContain('postern-operator');
     expect(auth?.policies).not.toContain('root');
     const token = auth?.client_token as string;
-    const role = { token_policies: ['postern-tenant'], token_type: 'batch', token_no_default_policy: true, token_ttl: 300 };
+    const role = { token_policies: ['postern-tenant'], token_type: 'batch', token_no_default_policy: true, token_ttl: '300' };
     expect((await call('POST', 'auth/approle/role/by-an-operator', token, role)).status).toBe(204);
+    expect((await call('POST', 'auth/approle/role/by-an-operator', token, { ...role, token_ttl: '31536000' })).status).toBe(403);
     expect((await call('GET', 'postern-tokens/data/acme/orders', token)).status).toBe(403);
     expect((await call('GET', 'postern/data/upstream/auth0', token)).status).toBe(403);
     expect(
