@@ -221,8 +221,8 @@ async function expectWorkloads(): Promise<void> {
   expect((await root('GET', `postern/data/assertions/${acme.role_id}`))['data'].data).toEqual({
     tenant: 'acme',
     keys: [
-      { kid: 'one', pem: assertionKeys[0]?.pem },
-      { kid: null, pem: assertionKeys[1]?.pem },
+      { kid: 'one', pem: assertionKeys[0]?.pem.trimEnd() },
+      { kid: null, pem: assertionKeys[1]?.pem.trimEnd() },
     ],
   });
   expect((await root('GET', 'auth/postern-assertion/acme/role/acme'))['data']).toMatchObject({
