@@ -199,7 +199,7 @@ test('a storage that fails breaks off the round, and the next one goes on', asyn
   expect([...s.storage.entries.keys()].filter((path) => path.startsWith('cache/'))).toEqual([]);
 });
 
-test('a stored token of another grant than the role now has is not taken into memory, and Auth0 is not asked for its successor', async () => {
+test('a stored token of another grant than the role now has is not taken into memory, nor Auth0 asked for its successor', async () => {
   await using s = await stage(key);
   await s.setUp();
   await s.read('creds/acme');
