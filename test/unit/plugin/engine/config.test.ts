@@ -316,3 +316,18 @@ describe('config/rotate', () => {
     expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(400);
   });
 });
+
+test("one application's secret is never tried as the one before of another", () => {
+  const config: Config = {
+    issuer: 'https://acme.eu.auth0.com/',
+    client_id: 'one',
+    client_secret: 'canary-secret-1',
+    binding: 'action',
+    tenant_claim: 'https://postern.dev/tenant',
+    timeout: 5,
+    min_remaining: 60,
+    secret_written_at: 0,
+  };
+  expect(withSecret(config, 'one', 'canary-secret-2', 1_000)).toMatchObject({ previous_client_secret: 'canary-secret-1' });
+  expect(withSecret(config, 'two', 'canary-secret-2', 1_000)).not.toHaveProperty('previous_client_secret');
+});
