@@ -19,6 +19,7 @@ const globex = credentialOf('globex-id', 'right-secret');
 function stage() {
   let revoked = false;
   let disabled = false;
+  let narrow = false;
   let grantsAreRead = Promise.resolve();
   const login = vi.fn(async (credential: typeof acme) => {
     if (revoked || credential.reveal() !== 'right-secret') throw wrongCredential();
@@ -43,8 +44,10 @@ function stage() {
   const authorization = authorizationOf({
     apis,
     readGrants: async ({ tenant }) => {
+      const narrowed = narrow;
       await grantsAreRead;
-      return tenant === 'acme' ? tenantOf({ default_api: 'orders' }) : tenantOf({ grants: [] });
+      const mine = narrowed ? tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] }) : tenantOf({ default_api: 'orders' });
+      return tenant === 'acme' ? mine : tenantOf({ grants: [] });
     },
     isDisabled: () => disabled,
   });
@@ -65,6 +68,11 @@ function stage() {
     },
     disable: () => {
       disabled = true;
+      generations.changed('acme');
+    },
+    narrow: () => {
+      narrow = true;
+      verified.forget('acme');
       generations.changed('acme');
     },
     holdGrants: (until: Promise<void>) => {
@@ -243,4 +251,17 @@ test('nothing is issued for a tenant that was disabled while its grants were rea
   reading.resolve();
   await expect(running).rejects.toMatchObject({ code: 'unauthorized_client' });
   expect(issue).not.toHaveBeenCalled();
+});
+
+test('nothing is issued for what the tenant no longer has, where that changed while its grants were read', async () => {
+  const { narrow, holdGrants, issue, login, run } = stage();
+  const reading = Promise.withResolvers<void>();
+  holdGrants(reading.promise);
+  const running = run(acme);
+  await vi.waitFor(() => expect(login).toHaveBeenCalled());
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  narrow();
+  reading.resolve();
+  expect((await running).token.scope).toBe('read:all');
+  expect(issue.mock.calls.map(([{ scope }]) => scope)).toEqual(['read:all']);
 });

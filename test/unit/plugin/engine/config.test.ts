@@ -1,3 +1,5 @@
+import { withSecret } from '#broker/plugin/engine/config.ts';
+import type { Config } from '#broker/plugin/engine/config.ts';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { CLIENT, keyPair, SECRET } from '#test/unit/auth0/fake-auth0.ts';
