@@ -76,7 +76,7 @@ describe('before anything is there, each fault is told with its remedy', () => {
     });
     expect(await refused(['install', '--executable', bare, '--plugin-version', 'v1.0.0', '--command', '../out'])).toMatchObject({
       code: 2,
-      message: expect.stringContaining('no file name'),
+      message: expect.stringContaining('is not a file name'),
     });
   });
 
