@@ -1,7 +1,7 @@
-import nodeVault from 'node-vault';
 import { VaultFault, reasonOfStatus } from '#broker/vault-fault.ts';
+import { nodeVaultOver } from './node-vault.ts';
+import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 import { Transport } from './transport.ts';
-import type { NodeVaultRequest, NodeVaultResponse } from './transport.ts';
 
 export interface VaultClientOptions {
   /** e.g. `https://vault.example.com:8200` */
@@ -52,8 +52,6 @@ export interface VaultHealth {
   time?: number | undefined;
 }
 
-type NodeVaultClient = { request(options: NodeVaultRequest & { path: string }): Promise<unknown> };
-
 /**
  * Every segment begins with a letter, digit or `_`/`-`, so that neither `//` nor an empty segment can be written; `..` cannot, anywhere.
  */
@@ -70,7 +68,7 @@ export class VaultClient {
   calls = 0;
   readonly address: string;
   readonly #transport: Transport;
-  readonly #client: NodeVaultClient;
+  readonly #client: NodeVault;
 
   constructor(options: VaultClientOptions) {
     this.address = options.address;
@@ -82,15 +80,7 @@ export class VaultClient {
       connections: options.connections ?? 64,
     });
     this.#transport = transport;
-    const client = nodeVault({
-      endpoint: options.address,
-      debug: () => {},
-      // node-vault takes a request function in this place; it is how axios, its redirects and its errors stay out.
-      'request-promise': { defaults: () => (request: NodeVaultRequest) => this.#send(request) },
-    } as unknown as Parameters<typeof nodeVault>[0]);
-    // node-vault falls back to VAULT_TOKEN, VAULT_NAMESPACE and VAULT_PREFIX for what is not given.
-    Object.assign(client, { token: '', namespace: options.namespace ?? '', pathPrefix: '' });
-    this.#client = client as unknown as NodeVaultClient;
+    this.#client = nodeVaultOver(options.address, options.namespace, (request) => this.#send(request));
   }
 
   /**

@@ -5,25 +5,7 @@ import { PosternError } from '#broker/error.ts';
 import { isLoopback } from '#broker/loopback.ts';
 import { certificatesOf } from '#broker/pem.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
-
-/** What node-vault hands to its transport. */
-export interface NodeVaultRequest {
-  uri: string;
-  method: string;
-  json?: unknown;
-  headers?: Record<string, string>;
-  signal?: AbortSignal;
-  /** A list by the deadline of other calls. */
-  quick?: boolean;
-}
-
-/** What node-vault wants back from it. */
-export interface NodeVaultResponse {
-  statusCode: number;
-  body: unknown;
-  request: { path: string };
-  retryAfter: string | undefined;
-}
+import type { NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 
 export interface TransportOptions {
   /** Origin of Vault, e.g. `https://vault.example.com:8200`. */
