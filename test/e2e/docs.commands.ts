@@ -1,0 +1,81 @@
+/** How a test gets the commands of the documentation to run. A block is known by its file and the beginning of its text. */
+export type Block = readonly [file: string, begins: string];
+
+/** Run in this order against one `make dev`; `expect` is looked for in what they print. */
+export const RUN: readonly {
+  readonly block: Block;
+  readonly expect: readonly RegExp[];
+  readonly keep?: readonly [name: string, found: RegExp];
+}[] = [
+  { block: ['README.md', 'curl -s http'], expect: [/"access_token"/, /HTTP\/1\.1 200/, /"tenant":"acme"/, /Usage: postern/] },
+  { block: ['docs/admin-api.md', 'umask 077'], expect: [] },
+  {
+    block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -H \'Content-Type: application/json\' "$ADMIN/v1/tenants"'],
+    expect: [/"initech"/],
+  },
+  {
+    block: ['docs/admin-api.md', "curl --fail-with-body -sS -H @credential -H 'Content-Type: application/json' -X PUT"],
+    expect: [/read:orders/],
+  },
+  {
+    block: [
+      'docs/admin-api.md',
+      'curl --fail-with-body -sS -H @credential -H \'Content-Type: application/json\' -H "Idempotency-Key: $REQUEST_ID" \\\n  "$ADMIN/v1/tenants/initech/keys"',
+    ],
+    expect: [/"key":"postern_/],
+    keep: ['KEY_ID', /"key_id":"([^"]+)"/],
+  },
+  {
+    block: [
+      'docs/admin-api.md',
+      'curl --fail-with-body -sS -H @credential -H \'Content-Type: application/json\' -H "Idempotency-Key: $REQUEST_ID" \\\n  "$ADMIN/v1/tenants/initech/keys/$KEY_ID/rotate"',
+    ],
+    expect: [/"key":"postern_/],
+  },
+  {
+    block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential "$ADMIN/v1/tenants/initech/keys?limit'],
+    expect: [/nightly export/],
+  },
+  { block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -X DELETE'], expect: [] },
+  { block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -X POST'], expect: [] },
+  { block: ['docs/revocation.md', 'curl -s http'], expect: [/"active":true/, /HTTP\/1\.1 200/, /"active":false/] },
+  { block: ['docs/workload-identity.md', 'openssl genpkey'], expect: [] },
+  { block: ['docs/workload-identity.md', '(umask 077; vault write'], expect: [/signature +verified/] },
+  { block: ['docs/gateway.md', 'mkdir -p /tmp/postern-nginx'], expect: [] },
+  { block: ['docs/gateway.md', 'curl -s http://127.0.0.1:8000'], expect: [/"api":"orders"/] },
+  { block: ['terraform/README.md', 'vault write -f'], expect: [/wrapping_token:/, /hvs\./] },
+  { block: ['CONTRIBUTING.md', 'git grep'], expect: [/broker\/plugin\/main\.ts/] },
+];
+
+/** Run by another test, which holds this text. */
+export const ELSEWHERE: readonly { readonly block: Block; readonly test: string; readonly says: string }[] = [
+  { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
+  {
+    block: ['docs/plugin.md', 'postern plugin install'],
+    test: 'test/integration/plugin-lifecycle-cli.test.ts',
+    says: "'plugin', 'install'",
+  },
+  {
+    block: ['docs/plugin.md', 'postern plugin upgrade'],
+    test: 'test/integration/plugin-lifecycle-cli.test.ts',
+    says: "describe('upgrade'",
+  },
+  { block: ['docs/plugin.md', 'vault plugin register'], test: 'test/fixture/plugin.ts', says: 'sys/plugins/catalog/secret' },
+  { block: ['docs/plugin-paths.md', 'vault write auth0/config'], test: 'test/integration/plugin-engine.test.ts', says: 'creds/' },
+  {
+    block: ['docs/workload-identity.md', 'curl https://tokens.example.com'],
+    test: 'test/integration/token-exchange.test.ts',
+    says: 'subject_token',
+  },
+  {
+    block: ['terraform/README.md', 'export VAULT_ADDR'],
+    test: 'test/integration/terraform-variables.test.ts',
+    says: 'terraform/examples/',
+  },
+];
+
+/** Not run, and why. */
+export const NEVER: readonly { readonly block: Block; readonly why: string }[] = [
+  { block: ['README.md', 'make demo'], why: '`make test` is what runs this test; test/e2e/demo.test.ts plays the demo' },
+  { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
+];
