@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { findParts } from '#tools/part/parts.ts';
+import { abortable } from './abortable.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
-import { abortable } from '#cli/interrupt.ts';
 import { startReaper } from './reaper.ts';
 import { APIS, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
 import { noteSecret } from './secret.ts';
@@ -54,7 +54,8 @@ export interface Stack {
     folder: string;
     brokerLog: string;
     vaultAudit: string;
-    /** Vault's plugin_directory, where the stack has one. */ plugins: string | undefined;
+    /** Vault's plugin_directory, where the stack has one. */
+    plugins: string | undefined;
   };
   /** The shared Auth0 application, for whoever sets up the plugin by hand. */
   m2m: { clientId: string; clientSecret: string };
@@ -180,7 +181,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
-    await rm(wrappedSecretIdFile); // opened, so of no more use to anybody
+    await rm(wrappedSecretIdFile); // It is opened by now and can't be opened again.
     return started;
   });
 

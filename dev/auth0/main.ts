@@ -1,6 +1,6 @@
 /**
  * The stand-in as a server of its own: `node dev/auth0/main.ts ACCOUNT.json [PORT]`.
- * The account is a JSON file (auth0/account.ts says what is in it), since secrets have no place on
+ * The account is a JSON file (auth0/account.ts says what is in it), since secrets must not stand on
  * a command line. Prints one JSON line with its addresses; SIGINT and SIGTERM end it.
  */
 import { readFile } from 'node:fs/promises';

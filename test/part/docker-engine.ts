@@ -24,7 +24,7 @@ export interface Engine {
  * @throws Error when this is not Debian, or when the packages can't be had.
  */
 export async function installEngine(env: NodeJS.ProcessEnv, report: Report): Promise<void> {
-  if (!(await onPath('apt-get', env))) throw new Error('dockerd is not installed and there is no apt-get to install it with');
+  if (!(await onPath('apt-get', env))) throw new Error('dockerd is not installed and apt-get is missing, which would install it');
   const packages = versions.docker.debianPackages;
   const apt = (...args: string[]) =>
     execa('apt-get', ['-q', '-y', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {

@@ -19,10 +19,10 @@ export interface Docker {
 
 /**
  * A Docker Engine: `DOCKER_HOST`, the usual sockets, the CLI's current context; else, as root on Linux, an installed
- * `dockerd` is started for us alone, and where there is none Debian's package is installed for it.
+ * `dockerd` is started for us alone, and where it is missing Debian's package is installed for it.
  * `POSTERN_DOCKER=off` skips all of it.
  *
- * @returns undefined when there is none and none can be started. That is ordinary; the reason is reported.
+ * @returns undefined where no engine runs and none can be started. That is ordinary; the reason is reported.
  */
 export async function findDocker(report: Report = toStderr, env: NodeJS.ProcessEnv = process.env): Promise<Docker | undefined> {
   if (env['POSTERN_DOCKER'] === 'off') return undefined;

@@ -174,7 +174,7 @@ async function unpackWheel(
 /** The machine's own, or one of a virtual environment: Debian's Python comes without pip. */
 async function pythonWithPip(scratch: string, env: NodeJS.ProcessEnv): Promise<string> {
   const python = await onPath('python3', env);
-  if (python === undefined) throw new Error('there is no python3');
+  if (python === undefined) throw new Error('python3 is missing');
   const options = { env, extendEnv: false, reject: false, stdin: 'ignore', all: true, timeout: 60_000 } as const;
   if (!(await execa(python, ['-m', 'pip', '--version'], options)).failed) return python;
   const made = await execa(python, ['-m', 'venv', join(scratch, 'python')], options);
