@@ -5,7 +5,7 @@ import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
-export const CATALOG_PATH = 'state/catalog';
+const CATALOG_PATH = 'state/catalog';
 
 /** Written by Terraform after everything else that it changes in Vault. */
 const document = z.object({ digest: z.string(), disabled: z.array(z.string()).default([]) });

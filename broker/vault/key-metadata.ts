@@ -11,7 +11,7 @@ export function newKeyId(): string {
 }
 
 /** Names a secret_id that is not an API key. Not secret. */
-export const CREDENTIAL_ID = /^cred_[0-9a-f]{24}$/;
+const CREDENTIAL_ID = /^cred_[0-9a-f]{24}$/;
 /** The metadata field that holds it. */
 export const CREDENTIAL_ID_METADATA = 'credential_id';
 /** The metadata field in which `postern secret issue` notes when a secret_id ends, in seconds since 1970. */

@@ -22,7 +22,7 @@ export async function writeTombstone(access: VaultAccess, tenant: string, until:
 }
 
 /** @returns seconds since 1970 until when the name is taken; undefined where it is free */
-export async function readTombstone(access: VaultAccess, tenant: string, nowMs: number): Promise<number | undefined> {
+async function readTombstone(access: VaultAccess, tenant: string, nowMs: number): Promise<number | undefined> {
   const { data } = await access.call(`see whether ${tenant} was deleted lately`, ({ documents, as }) => documents.read(pathOf(tenant), as));
   const until = document.safeParse(data).data?.until;
   return until !== undefined && until * 1000 > nowMs ? until : undefined;
