@@ -17,11 +17,17 @@ export interface Auth0Client {
   name?: string;
   /** Auth0's application metadata, which an Action sees. */
   metadata?: Record<string, string>;
-  /** All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. */
+  /** All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. None: a public client, which proves itself by PKCE. */
   secrets: string[];
   grantTypes: ('client_credentials' | 'authorization_code')[];
   /** Allowed Callback URLs, compared exactly. */
   callbacks?: string[];
+  /** Allowed Web Origins: whose pages may call /oauth/token. */
+  webOrigins?: string[];
+  /** Allowed Logout URLs, compared exactly. */
+  logoutUrls?: string[];
+  /** Ids of those who log in through it, the first one unless `login_hint` says whom. Default: everybody. */
+  people?: string[];
 }
 
 export type TokenDialect = 'access_token' | 'access_token_authz' | 'rfc9068_profile' | 'rfc9068_profile_authz';
@@ -61,4 +67,8 @@ export interface Auth0Person {
   name: string;
   /** Go into ID and access tokens as they are, e.g. `https://postern.dev/roles`. */
   claims?: Record<string, unknown>;
+  /** Permissions by the API's audience (RBAC). */
+  permissions?: Record<string, string[]>;
+  /** Ids of the organizations that the person is a member of. */
+  organizations?: string[];
 }

@@ -17,7 +17,8 @@ export interface Exchange {
  */
 export function authenticate(account: Auth0Account, request: TokenRequest): Auth0Client {
   const client = account.clients.find(({ id }) => id === request.clientId);
-  if (!client?.secrets.some((secret) => same(secret, request.clientSecret))) throw unauthorized();
+  const isPublic = client?.secrets.length === 0 && request.grantType === 'authorization_code';
+  if (!client || !(isPublic || client.secrets.some((secret) => same(secret, request.clientSecret)))) throw unauthorized();
   if (!(client.grantTypes as string[]).includes(request.grantType)) {
     if (!['client_credentials', 'authorization_code'].includes(request.grantType)) {
       throw new Refusal(403, 'unsupported_grant_type', `Unsupported grant type: ${request.grantType}`);

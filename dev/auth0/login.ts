@@ -1,5 +1,5 @@
-import { Refusal, invalidRequest } from './refusal.ts';
-import type { Auth0Account, Auth0Client, Auth0Person } from './account.ts';
+import { Refusal, accessDenied, invalidRequest } from './refusal.ts';
+import type { Auth0Account, Auth0Api, Auth0Client, Auth0Organization, Auth0Person } from './account.ts';
 import type { TokenRequest } from './request.ts';
 
 /** Somebody has logged in at /authorize; the code waits to be redeemed. */
@@ -7,6 +7,11 @@ export interface Login {
   client: Auth0Client;
   person: Auth0Person;
   redirectUri: string;
+  /** What the access token is for; undefined: the userinfo endpoint alone. */
+  api: Auth0Api | undefined;
+  organization: Auth0Organization | undefined;
+  /** As asked for at /authorize. */
+  scope: string;
   /** Unix milliseconds. */
   expires: number;
 }
@@ -19,8 +24,8 @@ export class Logins {
   readonly #byCode = new Map<string, Login>();
 
   /**
-   * Who logs in: the person whose e-mail address is `login_hint`, else the first. Nobody is asked.
-   * @throws Refusal for an unknown client or a callback that isn't on its list
+   * Who logs in: the person whose e-mail address is `login_hint`, else the first who may. Nobody is asked.
+   * @throws Refusal for an unknown client, a callback that isn't on its list, an unknown API, or an organization of other people
    */
   begin(account: Auth0Account, query: URLSearchParams): Omit<Login, 'expires'> {
     const client = account.clients.find(({ id }) => id === query.get('client_id'));
@@ -29,10 +34,20 @@ export class Logins {
     if (!client.callbacks?.includes(redirectUri)) {
       throw new Refusal(403, 'unauthorized_client', `Callback URL mismatch. ${redirectUri} is not in the list of allowed callback URLs`);
     }
+    if (client.secrets.length === 0 && query.get('code_challenge_method') !== 'S256')
+      throw invalidRequest('Public clients must send a code_challenge (S256)');
     const hint = query.get('login_hint');
-    const person = hint === null ? account.people[0] : account.people.find(({ email }) => email === hint);
+    const people = account.people.filter(({ id }) => client.people?.includes(id) ?? true);
+    const person = hint === null ? people[0] : people.find(({ email }) => email === hint);
     if (!person) throw new Refusal(403, 'access_denied', 'Wrong email or password.');
-    return { client, person, redirectUri };
+    const audience = query.get('audience');
+    const api = audience === null ? undefined : account.apis.find((one) => one.audience === audience);
+    if (audience !== null && api === undefined) throw accessDenied(`Service not found: ${audience}`);
+    const wanted = query.get('organization');
+    const organization = wanted === null ? undefined : account.organizations.find(({ id, name }) => id === wanted || name === wanted);
+    if (wanted !== null && !person.organizations?.includes(organization?.id ?? ''))
+      throw accessDenied(`user is not a member of the organization ${wanted}`);
+    return { client, person, redirectUri, api, organization, scope: query.get('scope') ?? 'openid profile email' };
   }
 
   keep(code: string, login: Omit<Login, 'expires'>): void {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import { Events, OAuth2Service } from 'oauth2-mock-server';
 import type { MutableRedirectUri, MutableResponse, MutableToken } from 'oauth2-mock-server';
-import { accessTokenClaims, lifetimeOf } from './claims.ts';
+import { accessTokenClaims, lifetimeOf, personClaims, scopesOf } from './claims.ts';
 import type { Exchange } from './grant.ts';
 import type { RotatingIssuer } from './rotating-issuer.ts';
 import type { Login, Logins } from './login.ts';
@@ -9,10 +9,7 @@ import type { Login, Logins } from './login.ts';
 /** What has been allowed, and so what goes into the token. */
 export type Outcome =
   | { kind: 'exchange'; exchange: Exchange; custom: Record<string, unknown>; tampering: Record<string, unknown> }
-  | { kind: 'login'; login: Login; scope: string };
-
-/** Seconds that a person's tokens live. */
-const LOGIN_LIFETIME = 86_400;
+  | { kind: 'login'; login: Login };
 
 /**
  * oauth2-mock-server with its hooks set: it signs, answers and runs the authorization-code flow
@@ -74,32 +71,25 @@ export class Mint {
       token.payload = { ...claims, ...outcome.tampering } as unknown as MutableToken['payload'];
       return;
     }
-    const { client, person } = outcome.login;
-    const { iat } = token.payload;
+    const { login } = outcome;
+    const { iat, nonce } = token.payload as { iat: number; nonce?: unknown };
     // The mock builds two tokens for a login; only the ID token has got an audience, and the nonce.
-    const idToken = token.payload['aud'] === client.id;
-    token.payload = {
-      ...person.claims,
-      ...(idToken ? { name: person.name, email: person.email, email_verified: true } : { azp: client.id, scope: outcome.scope }),
-      ...('nonce' in token.payload ? { nonce: token.payload['nonce'] } : {}),
-      iss: url,
-      sub: person.id,
-      aud: idToken ? client.id : `${url}userinfo`,
-      iat,
-      exp: iat + LOGIN_LIFETIME,
-    } as unknown as MutableToken['payload']; // Auth0 writes no nbf
+    const kind = token.payload['aud'] === login.client.id ? 'id' : 'access';
+    if (kind === 'access' && login.api?.dialect?.startsWith('rfc9068')) token.header['typ'] = 'at+jwt';
+    const claims = personClaims(url, login, kind, iat);
+    token.payload = { ...claims, ...(nonce === undefined ? {} : { nonce }) } as unknown as MutableToken['payload'];
   }
 
   #answer(response: MutableResponse, request: IncomingMessage): void {
     const outcome = this.#outcomes.get(request);
     if (!outcome || response.body === '') return;
     const { access_token, id_token } = response.body;
-    const scope = outcome.kind === 'exchange' ? outcome.exchange.scopes.join(' ') : outcome.scope;
+    const scope = outcome.kind === 'exchange' ? outcome.exchange.scopes.join(' ') : scopesOf(outcome.login).join(' ');
     response.body = {
       access_token,
       ...(id_token === undefined ? {} : { id_token }),
       ...(scope === '' ? {} : { scope }),
-      expires_in: outcome.kind === 'exchange' ? lifetimeOf(outcome.exchange.api) : LOGIN_LIFETIME,
+      expires_in: lifetimeOf(outcome.kind === 'exchange' ? outcome.exchange.api : (outcome.login.api ?? {})),
       token_type: 'Bearer',
     };
   }

@@ -4,6 +4,7 @@ import { invalidRequest, unauthorized } from './refusal.ts';
 export interface TokenRequest {
   grantType: string;
   clientId: string;
+  /** Empty: a public client's request, which has none. */
   clientSecret: string;
   /** All parameters by name, credentials taken out: what Auth0 shows an Action as `event.request.body`. */
   parameters: Record<string, string>;
@@ -21,7 +22,7 @@ export function readTokenRequest(headers: IncomingHttpHeaders, raw: Buffer): Tok
   const grantType = rest['grant_type'];
   if (grantType === undefined) throw invalidRequest('Missing required parameter: grant_type');
   const clientId = basic?.id ?? postId;
-  const clientSecret = basic?.secret ?? postSecret;
+  const clientSecret = basic?.secret ?? postSecret ?? (rest['code_verifier'] === undefined ? undefined : '');
   if (clientId === undefined || clientSecret === undefined) throw unauthorized();
   return { grantType, clientId, clientSecret, parameters: rest };
 }

@@ -72,7 +72,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     const replay = replayable(request, raw);
     if (asked.grantType === 'authorization_code') {
       const login = logins.redeem(client, asked);
-      mint.allow(replay, { kind: 'login', login, scope: asked.parameters['scope'] ?? 'openid profile email' });
+      mint.allow(replay, { kind: 'login', login });
     } else {
       const exchange = authorizeExchange(account, client, asked);
       const custom = account.action === undefined ? {} : await runAction(account.action, asked, exchange);
@@ -94,6 +94,8 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', issuer.url);
+    if (shareWithPage(account, request, response)) return;
+    if (request.method === 'GET' && url.pathname === '/v2/logout') return logout(account, url.searchParams, response);
     const endpoint = ENDPOINTS[`${request.method} ${url.pathname}`];
     const fault = endpoint && faults.take(endpoint);
     if (endpoint) calls[endpoint] += 1;
@@ -180,6 +182,27 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   }
   if (size === 0) throw invalidRequest('Missing required parameter: grant_type');
   return Buffer.concat(chunks);
+}
+
+/** CORS, for pages of the Allowed Web Origins. @returns whether that was all (a preflight request) */
+function shareWithPage(account: Auth0Account, { headers, method }: IncomingMessage, response: ServerResponse): boolean {
+  const { origin } = headers;
+  if (origin !== undefined && account.clients.some(({ webOrigins }) => webOrigins?.includes(origin))) {
+    response.setHeader('Access-Control-Allow-Origin', origin);
+    response.setHeader('Access-Control-Allow-Headers', 'Authorization, Content-Type, Auth0-Client');
+    response.setHeader('Vary', 'Origin');
+  }
+  if (method !== 'OPTIONS') return false;
+  response.writeHead(204).end();
+  return true;
+}
+
+function logout(account: Auth0Account, query: URLSearchParams, response: ServerResponse): void {
+  const client = account.clients.find(({ id }) => id === query.get('client_id'));
+  const returnTo = query.get('returnTo') ?? '';
+  if (!client?.logoutUrls?.includes(returnTo))
+    throw invalidRequest(`The "returnTo" is not in the list of allowed logout URLs: ${returnTo}`);
+  response.writeHead(302, { Location: returnTo, 'Cache-Control': 'no-store' }).end();
 }
 
 /** The mock reads the body itself, and ours has been read: the same request, once more from the start. */

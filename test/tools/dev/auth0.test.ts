@@ -19,6 +19,15 @@ beforeEach(async () => {
       clients: [
         { id: CLIENT, secrets: [SECRET], grantTypes: ['client_credentials'] },
         { id: 'people-only', secrets: [SECRET], grantTypes: ['authorization_code'], callbacks: ['http://127.0.0.1:1/callback'] },
+        {
+          id: 'page',
+          secrets: [],
+          grantTypes: ['authorization_code'],
+          callbacks: ['http://127.0.0.1:1/page'],
+          webOrigins: ['http://127.0.0.1:1'],
+          logoutUrls: ['http://127.0.0.1:1/bye'],
+          people: ['auth0|2'],
+        },
       ],
       apis: [
         { audience: ORDERS, scopes: ['read:orders', 'write:orders', 'delete:orders'] },
@@ -35,7 +44,16 @@ beforeEach(async () => {
         { id: 'org_acme', name: 'acme', clients: [CLIENT] },
         { id: 'org_other', name: 'other' },
       ],
-      people: [{ id: 'auth0|1', email: 'op@example.com', name: 'Op', claims: { 'https://postern.dev/roles': ['operator'] } }],
+      people: [
+        { id: 'auth0|1', email: 'op@example.com', name: 'Op', claims: { 'https://postern.dev/roles': ['operator'] } },
+        {
+          id: 'auth0|2',
+          email: 'uma@example.com',
+          name: 'Uma',
+          permissions: { 'https://rich.example.com': ['read:rich'] },
+          organizations: ['org_acme'],
+        },
+      ],
     },
   });
 });
@@ -405,5 +423,72 @@ describe('a person logs in', () => {
 
   test('nobody is at userinfo without a good token', async () => {
     expect((await fetch(`${auth0.issuer}userinfo`)).status).toBe(401);
+  });
+
+  describe('in a page, without a secret', () => {
+    const verifier = 'a-code-verifier-of-at-least-forty-three-characters';
+    const page = async (parameters: Record<string, string> = {}) =>
+      authorize({
+        client_id: 'page',
+        redirect_uri: 'http://127.0.0.1:1/page',
+        code_challenge: Buffer.from(await crypto.subtle.digest('SHA-256', Buffer.from(verifier))).toString('base64url'),
+        code_challenge_method: 'S256',
+        audience: 'https://rich.example.com',
+        scope: 'openid read:rich write:rich',
+        ...parameters,
+      });
+    const exchange = (code: string, more: Record<string, string> = {}) =>
+      post(
+        {
+          grant_type: 'authorization_code',
+          client_id: 'page',
+          redirect_uri: 'http://127.0.0.1:1/page',
+          code,
+          code_verifier: verifier,
+          ...more,
+        },
+        { headers: { Origin: 'http://127.0.0.1:1' } },
+      );
+    const codeOf = (response: Response) => new URL(response.headers.get('location') as string).searchParams.get('code') as string;
+
+    test('the access token has the API and the userinfo endpoint as audiences, the permissions, the organization', async () => {
+      const { status, body, headers } = await exchange(codeOf(await page({ organization: 'org_acme' })));
+      expect([status, headers.get('access-control-allow-origin')]).toEqual([200, '*']);
+      const { payload } = await verified(body.access_token as string, 'https://rich.example.com');
+      expect(payload).toMatchObject({
+        sub: 'auth0|2',
+        aud: ['https://rich.example.com', `${auth0.issuer}userinfo`],
+        azp: 'page',
+        scope: 'openid read:rich',
+        permissions: ['read:rich'],
+        org_id: 'org_acme',
+        exp: (payload.iat ?? 0) + 600,
+      });
+      expect((await verified(body['id_token'] as string, 'page')).payload).toMatchObject({ nonce: 'n-1', org_id: 'org_acme' });
+    });
+
+    test('PKCE counts', async () => {
+      expect((await page({ code_challenge_method: 'plain' })).status).toBe(400);
+      const code = codeOf(await page());
+      expect((await exchange(code, { code_verifier: `${verifier}x` })).status).not.toBe(200);
+    });
+
+    test.each([
+      ['an unknown API', { audience: 'https://no.example.com' }],
+      ['an organization of others', { organization: 'org_other' }],
+      ['a person of another application', { login_hint: 'op@example.com' }],
+    ])('%s is refused', async (_name, parameters) => {
+      expect((await page(parameters)).status).toBe(403);
+    });
+
+    test('only pages of the list may call, and logout goes nowhere else', async () => {
+      const preflight = (origin: string) => fetch(`${auth0.issuer}oauth/token`, { method: 'OPTIONS', headers: { Origin: origin } });
+      expect((await preflight('http://127.0.0.1:1')).headers.get('access-control-allow-origin')).toBe('http://127.0.0.1:1');
+      expect((await preflight('http://127.0.0.1:2')).headers.get('access-control-allow-origin')).toBeNull();
+      const logout = (returnTo: string) =>
+        fetch(`${auth0.issuer}v2/logout?${new URLSearchParams({ client_id: 'page', returnTo })}`, { redirect: 'manual' });
+      expect((await logout('http://127.0.0.1:1/bye')).headers.get('location')).toBe('http://127.0.0.1:1/bye');
+      expect((await logout('http://evil.example/')).status).toBe(400);
+    });
   });
 });
