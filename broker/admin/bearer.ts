@@ -25,10 +25,12 @@ const MAX_LENGTH = 6144;
  */
 export class BearerVerifier {
   readonly #audience: string;
+  readonly #userinfo: string;
   readonly #issuer: RemoteIssuer;
 
   constructor(options: BearerOptions) {
     this.#audience = options.audience;
+    this.#userinfo = `${options.issuer}userinfo`;
     this.#issuer = new RemoteIssuer(options);
   }
 
@@ -43,8 +45,8 @@ export class BearerVerifier {
     if (verdict.fault !== undefined) throw invalid(wording(verdict));
     const { sub, exp, aud, permissions = [] } = verdict.claims;
     if (typeof sub !== 'string' || sub === '' || exp === undefined) throw invalid('has no subject or no end');
-    // An ID token names the application as its audience; an access token for several APIs opens them all.
-    if ([aud].flat().length !== 1) throw invalid('is for further audiences too');
+    // An access token for several APIs opens them all. Auth0 adds its own userinfo endpoint where a person asked for `openid`.
+    if ([aud].flat().some((one) => one !== this.#audience && one !== this.#userinfo)) throw invalid('is for further audiences too');
     if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string'))
       throw invalid('has permissions of another form than Auth0 gives them');
     return { jwt, subject: sub, permissions, expiresAt: exp * 1000 };

@@ -170,6 +170,12 @@ describe('verification', () => {
     expect(await verifier().verify(await sign({ permissions: undefined }, { typ: 'at+jwt' }))).toMatchObject({ permissions: [] });
   });
 
+  test('a person has asked for `openid` too, so that Auth0 names its userinfo endpoint beside the API', async () => {
+    expect(await verifier().verify(await sign({ aud: ['admin', `${issuer}userinfo`] }))).toMatchObject({ subject: 'b@clients' });
+    expect(await slugOf(verifier().verify(await sign({ aud: [`${issuer}userinfo`] })))).toBe('invalid-token');
+    expect(await slugOf(verifier().verify(await sign({ aud: ['admin', 'https://elsewhere.example.com/userinfo'] })))).toBe('invalid-token');
+  });
+
   test.each<[string, Record<string, unknown>, Record<string, unknown>?]>([
     ['is of another issuer', { iss: 'https://x/' }],
     ['is of another issuer', { iss: undefined }],
