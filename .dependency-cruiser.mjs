@@ -63,6 +63,8 @@ const beside = {
   interrupt: room('^cli/interrupt\\.ts$'),
   dev: room('^dev/', 'interrupt tools operator vault authorization credential ground error'),
   tools: room('^tools/', 'error'),
+  // It runs in a browser.
+  console: room('^console/'),
   // Published alone.
   client: room('^client/'),
 };
@@ -82,7 +84,7 @@ const kin = { cli: ['devCommand', 'interrupt'] };
 
 const pathsOf = (names) => names.map((name) => rooms[name].path);
 const not = (name) => (inner[name] ? { pathNot: pathsOf(inner[name]) } : {});
-const product = '^(broker|cli|client|dev|tools)/';
+const product = '^(broker|cli|client|console|dev|tools)/';
 
 /** The files of a room, without those of the rooms inside it. */
 const only = (name) =>
@@ -156,11 +158,11 @@ export default {
     parser: 'tsc',
     tsPreCompilationDeps: true,
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '/proto/generated/' },
+    exclude: { path: '/generated/' },
     enhancedResolveOptions: {
       conditionNames: ['import', 'node', 'default', 'types'],
       exportsFields: ['exports'],
-      extensions: ['.ts', '.mjs', '.js', '.json'],
+      extensions: ['.ts', '.tsx', '.mjs', '.js', '.json'],
     },
   },
 };

@@ -11,7 +11,7 @@ READY := node_modules/.package-lock.json
 # No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
 NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
 
-.PHONY: help bootstrap demo dev generate plugin test bench check lint linters mutants picture pin clean
+.PHONY: help bootstrap demo console dev generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ dev: $(READY) ## Keep the same stack running and print its addresses
 
 generate: $(READY) ## Make the TypeScript of the plugin protocol from broker/plugin/proto/*.proto
 	@$(NODE) tools/protocol/generate.ts
+
+console: $(READY) ## Build the operators' console from console/ into the broker
+	@$(NODE) tools/console/main.ts
 
 test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrows it)
 	@$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
@@ -44,6 +47,7 @@ linters: $(READY)
 	@node_modules/.bin/oxlint --deny-warnings
 	@node_modules/.bin/oxfmt --check
 	@node_modules/typescript/bin/tsc --noEmit
+	@node_modules/typescript/bin/tsc --noEmit --project console
 	@$(NODE) tools/law/main.ts
 	@$(NODE) tools/terraformfmt.ts
 

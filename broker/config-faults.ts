@@ -36,5 +36,7 @@ export function adminFaults(settings: Settings, tls: object | undefined): string
   }
   if (audience !== undefined && issuer === undefined)
     faults.push('POSTERN_ADMIN_AUDIENCE needs POSTERN_AUTH0_ISSUER, which issues the tokens for it');
+  if (settings.POSTERN_CONSOLE_CLIENT_ID !== undefined && audience === undefined)
+    faults.push('POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_AUDIENCE: the console calls the admin API with an access token for it');
   return faults;
 }

@@ -85,6 +85,11 @@ export const schema = z.object({
     .string()
     .regex(/^\S{1,600}$/, 'must be the identifier of an Auth0 API, without spaces')
     .optional(),
+  /** Of the Auth0 application that stands for the operators' console, which the admin listener then serves. */
+  POSTERN_CONSOLE_CLIENT_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be the client ID of an Auth0 application')
+    .optional(),
   POSTERN_ADMIN_MOUNT: mount('admin'),
   POSTERN_ADMIN_RATE: count(600, 1, 1_000_000),
   POSTERN_SCOPE_SETS: count(32, 1, 10_000),

@@ -82,6 +82,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
   if (parsed.success && adminListen !== undefined) faults.push(...adminFaults(parsed.data, adminTls));
+  else if (set['POSTERN_CONSOLE_CLIENT_ID'] !== undefined && set['POSTERN_ADMIN_LISTEN'] === undefined)
+    faults.push('POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_LISTEN, which serves the console');
 
   if (faults.length > 0 || !parsed.success) {
     throw new PosternError(

@@ -116,6 +116,7 @@ function addresses(stack: Stack, tenants: SettledTenant[]): object {
   return {
     broker: stack.broker.issuer,
     admin: stack.admin,
+    console: `${stack.admin}/console/`,
     service: stack.service.address,
     vault: stack.vault.address,
     auth0: stack.auth0.issuer,
@@ -144,6 +145,7 @@ Postern is up. Ctrl-C stops it and removes what it made.
 
   broker      ${stack.broker.issuer}
   admin API   ${stack.admin}/openapi.json
+  console     ${stack.admin}/console/ (in a browser, as Olivia, who may do everything; the stand-in asks for no password)
   sample API  ${stack.service.address}/${Object.keys(APIS).join(', /')}
   Vault       ${stack.vault.address}
   Auth0       ${stack.auth0.issuer} (stand-in)

@@ -40,16 +40,36 @@ export const OIDC_CALLBACK = 'http://localhost:8250/oidc/callback';
 
 export const M2M_CLIENT = 'postern-shared-m2m';
 export const OPERATORS_CLIENT = 'postern-operators';
+/** The single-page application that stands for the console. */
+export const CONSOLE_CLIENT = 'postern-console';
+/** The Auth0 API that stands for the admin API. */
+export const ADMIN_AUDIENCE = 'https://postern.example.com/admin';
+const ADMIN_PERMISSIONS = ['read:tenants', 'read:keys', 'manage:tenants', 'manage:grants', 'manage:keys'];
 
 /** People who can log in at the stand-in; the last one has no role and must be refused. */
 const PEOPLE = [
-  { id: 'auth0|olivia', email: 'olivia@example.com', name: 'Olivia Operator', claims: { 'https://postern.dev/roles': ['operator'] } },
-  { id: 'auth0|adam', email: 'adam@example.com', name: 'Adam Auditor', claims: { 'https://postern.dev/roles': ['auditor'] } },
+  {
+    id: 'auth0|olivia',
+    email: 'olivia@example.com',
+    name: 'Olivia Operator',
+    claims: { 'https://postern.dev/roles': ['operator'] },
+    permissions: { [ADMIN_AUDIENCE]: ADMIN_PERMISSIONS },
+  },
+  {
+    id: 'auth0|adam',
+    email: 'adam@example.com',
+    name: 'Adam Auditor',
+    claims: { 'https://postern.dev/roles': ['auditor'] },
+    permissions: { [ADMIN_AUDIENCE]: ['read:tenants', 'read:keys'] },
+  },
   { id: 'auth0|ned', email: 'ned@example.com', name: 'Ned Nobody', claims: {} },
 ];
 
-/** @param action source of the Credentials-Exchange Action that Terraform installs */
-export function auth0Account(action: string): { account: Auth0Account; m2mSecret: string; operatorsSecret: string } {
+/**
+ * @param action source of the Credentials-Exchange Action that Terraform installs
+ * @param admin origin of the admin API, which serves the console; undefined where there is none
+ */
+export function auth0Account(action: string, admin?: string): { account: Auth0Account; m2mSecret: string; operatorsSecret: string } {
   const m2mSecret = randomBytes(32).toString('base64url');
   const operatorsSecret = randomBytes(32).toString('base64url');
   const auth0Apis = Object.values(APIS).filter(({ source }) => source === 'auth0');
@@ -66,12 +86,28 @@ export function auth0Account(action: string): { account: Auth0Account; m2mSecret
           grantTypes: ['authorization_code'],
           callbacks: [OIDC_CALLBACK],
         },
+        ...(admin === undefined ? [] : [consoleOf(admin)]),
       ],
-      apis: auth0Apis.map(({ audience, scopes, lifetime }) => ({ audience, scopes: [...scopes], lifetime })),
+      apis: [
+        ...auth0Apis.map(({ audience, scopes, lifetime }) => ({ audience, scopes: [...scopes], lifetime })),
+        { audience: ADMIN_AUDIENCE, scopes: ADMIN_PERMISSIONS, dialect: 'access_token_authz', lifetime: 7_200 },
+      ],
       grants: auth0Apis.map(({ audience, scopes }) => ({ clientId: M2M_CLIENT, audience, scopes: [...scopes] })),
       organizations: [],
       people: PEOPLE,
       action,
     },
+  };
+}
+
+function consoleOf(origin: string): Auth0Account['clients'][number] {
+  return {
+    id: CONSOLE_CLIENT,
+    name: 'Postern console',
+    secrets: [],
+    grantTypes: ['authorization_code'],
+    callbacks: [`${origin}/console/`],
+    webOrigins: [origin],
+    logoutUrls: [`${origin}/console/`],
   };
 }

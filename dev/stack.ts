@@ -8,7 +8,7 @@ import { abortable } from './abortable.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
 import { startReaper } from './reaper.ts';
-import { APIS, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
+import { ADMIN_AUDIENCE, APIS, CONSOLE_CLIENT, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
 import { noteSecret } from './secret.ts';
 import { startService } from './service.ts';
 import { applyTerraform } from './terraform.ts';
@@ -101,7 +101,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { vault: vaultPart } = await timed('finding Vault, Terraform and its providers', () => abortable(signal, () => findParts(report)));
 
   const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
-  const { account, m2mSecret, operatorsSecret } = auth0Account(action);
+  const admin = options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`;
+  const { account, m2mSecret, operatorsSecret } = auth0Account(action, admin);
   noteSecret('auth0 client_secret', m2mSecret);
   noteSecret('oidc client_secret', operatorsSecret);
   const plugins = options.plugins === true ? join(folder, 'plugins') : undefined;
@@ -146,6 +147,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
             apis: APIS,
             tenants: TENANTS,
             audit: { options: { file_path: vaultAudit } },
+            admin_api: { issuer: auth0.issuer, audience: ADMIN_AUDIENCE },
             oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
           },
         }),
@@ -177,7 +179,15 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLevel: testing ? 'trace' : 'info',
       reaper,
       ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
-      ...(options.ports?.admin === undefined ? {} : { env: { POSTERN_ADMIN_LISTEN: `127.0.0.1:${options.ports.admin}` } }),
+      ...(admin === undefined
+        ? {}
+        : {
+            env: {
+              POSTERN_ADMIN_LISTEN: new URL(admin).host,
+              POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE,
+              POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT,
+            },
+          }),
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
@@ -205,7 +215,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     auth0,
     broker,
     service,
-    admin: options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`,
+    admin,
     roleIds,
     files: { folder, brokerLog: logFile('broker'), vaultAudit, plugins },
     m2m: { clientId: M2M_CLIENT, clientSecret: m2mSecret },

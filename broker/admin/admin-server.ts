@@ -4,7 +4,9 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import proxyAddr from 'proxy-addr';
 import { adminLine } from '#broker/audit/admin-event.ts';
+import type { AdminEvent } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { RecentChanges } from '#broker/audit/recent-changes.ts';
 import { ClientAddresses } from '#broker/client-address.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { Listener } from '#broker/listener/listener.ts';
@@ -14,6 +16,9 @@ import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import { readJsonBodies } from './body.ts';
 import type { Caller, Callers } from './caller.ts';
+import { changeOperations } from './changes.ts';
+import { CONSOLE_PATHS, serveConsole } from './console/console.ts';
+import type { ConsoleOptions } from './console/console.ts';
 import { grantOperations } from './grants.ts';
 import { Idempotency } from './idempotency.ts';
 import type { RepeatableAnswer } from './idempotency.ts';
@@ -21,6 +26,8 @@ import { inputOf } from './input.ts';
 import { keyOperations } from './keys.ts';
 import { openApiDocument } from './openapi.ts';
 import type { AdminCall, Operation } from './operation.ts';
+import { missing, pathOf, pathsOf } from './path.ts';
+import type { Path } from './path.ts';
 import { Problem, problemOf } from './problem.ts';
 import type { Slug } from './problem.ts';
 import { Failures } from './failures.ts';
@@ -42,6 +49,9 @@ export interface AdminServerOptions {
   /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
   rate?: number;
   timeouts?: ListenerOptions['timeouts'];
+  /** Pages for people, beside the API; undefined: none. */
+  console?: Omit<ConsoleOptions, 'version'> | undefined;
+  changes?: RecentChanges;
   /** Told of every error that a request ended with, to be logged. */
   onError?: (
     error: unknown,
@@ -57,7 +67,7 @@ export interface AdminServerOptions {
   ) => void;
 }
 
-export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations];
+export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations, ...changeOperations];
 
 const MAX_BODY = 256 * 1024;
 const MAX_HEADERS = 16 * 1024;
@@ -74,10 +84,14 @@ export class AdminServer {
   readonly #failures: Failures;
   readonly #callers = new WeakMap<FastifyRequest, Caller>();
   readonly #documents: Buffer;
+  readonly #changes: RecentChanges;
+  readonly #paths: readonly Path[];
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
     this.#idempotency = options.idempotency ?? new Idempotency();
+    this.#changes = options.changes ?? new RecentChanges();
+    this.#paths = pathsOf(OPERATIONS, options.console === undefined ? [] : CONSOLE_PATHS);
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Failures(options.rate ?? 600);
     this.#documents = Buffer.from(JSON.stringify(openApiDocument(OPERATIONS, options.version)));
@@ -111,11 +125,12 @@ export class AdminServer {
     app.addHook('onRequest', async (request, reply) => {
       void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
       // Whatever its body is: what has no route is parsed by nobody.
-      if (request.is404) throw missing(request);
+      if (request.is404) throw missing(pathOf(request), this.#paths);
     });
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
-    app.setNotFoundHandler((request, reply) => this.#refuse(missing(request), request, reply));
+    app.setNotFoundHandler((request, reply) => this.#refuse(missing(pathOf(request), this.#paths), request, reply));
     app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(this.#documents));
+    if (options.console !== undefined) serveConsole(app, { ...options.console, version: options.version });
     for (const operation of OPERATIONS) this.#add(app, operation);
     this.#app = app;
   }
@@ -163,21 +178,21 @@ export class AdminServer {
     const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
       if (!operation.need.changes) return;
       const { tenant, key_id, accessor } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
-      this.#options.audit.write(
-        adminLine({
-          time: new Date().toISOString(),
-          event: `admin.${operation.id}`,
-          outcome,
-          caller: caller.name.slice(0, 256),
-          by: caller.by,
-          address: this.#addresses.of(request.raw),
-          ms: Math.round(performance.now() - begin),
-          tenant,
-          key_id,
-          accessor,
-          error: more.error === undefined ? undefined : problemOf(more.error).slug,
-        }),
-      );
+      const event: AdminEvent = {
+        time: new Date().toISOString(),
+        event: `admin.${operation.id}`,
+        outcome,
+        caller: caller.name.slice(0, 256),
+        by: caller.by,
+        address: this.#addresses.of(request.raw),
+        ms: Math.round(performance.now() - begin),
+        tenant,
+        key_id,
+        accessor,
+        error: more.error === undefined ? undefined : problemOf(more.error).slug,
+      };
+      this.#options.audit.write(adminLine(event));
+      this.#changes.record(event);
     };
     try {
       const { answer, replayed } = await this.#run(caller, request, operation);
@@ -201,6 +216,7 @@ export class AdminServer {
       path: pathOf(request),
       marker,
       keep,
+      changes: this.#changes,
     });
     if (key === undefined) return { answer: await operation.handle(call(undefined, async () => {})), replayed: false };
     const { recover, undo } = operation;
@@ -258,24 +274,6 @@ function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?:
   return Object.fromEntries(
     forms.flatMap(([name, form]) => (typeof found[name] === 'string' && form.test(found[name]) ? [[name, found[name]]] : [])),
   );
-}
-
-function pathOf(request: FastifyRequest): string {
-  return request.url.split('?', 1)[0] ?? '/';
-}
-
-const PATHS = [...new Set(['/openapi.json', ...OPERATIONS.map(({ path }) => path)])].map((path) => ({
-  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`),
-  methods: [
-    ...new Set(path === '/openapi.json' ? ['GET'] : OPERATIONS.filter((one) => one.path === path).map(({ method }) => method)),
-  ].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])),
-}));
-
-/** No route took it: a path of ours with another method, or none of ours. */
-function missing(request: FastifyRequest): Problem {
-  const found = PATHS.find(({ pattern }) => pattern.test(pathOf(request)));
-  if (found === undefined) return new Problem('not-found', 'There is nothing at this address; see /openapi.json');
-  return new Problem('method-not-allowed', `This resource has ${found.methods.join(', ')}`, { allow: found.methods });
 }
 
 function rawAnswer(problem: Problem): { status: number; type: string; body: string } {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { RecentChanges } from '#broker/audit/recent-changes.ts';
 import type { Caller, Need } from './caller.ts';
 import type { RepeatableAnswer } from './idempotency.ts';
 import type { Slug } from './problem.ts';
@@ -13,6 +14,8 @@ export interface AdminCall<P, Q, B> {
   readonly path: string;
   /** 24 hexadecimal digits that name a repeatable request, for what it makes; undefined without an Idempotency-Key. */
   readonly marker: string | undefined;
+  /** What was changed lately through this broker. */
+  readonly changes: RecentChanges;
   /** See {@link Work.run}; does nothing without an Idempotency-Key. */
   readonly keep: (draft: RepeatableAnswer) => Promise<void>;
 }

@@ -35,6 +35,6 @@ export function cursorOf(last: string): string {
 }
 
 /** The next page's address (RFC 8288), relative to the list's own. */
-export function nextLink(path: string, limit: number, cursor: string): string {
-  return `<${path}?limit=${limit}&cursor=${cursor}>; rel="next"`;
+export function nextLink(path: string, limit: number, cursor: string, more: Readonly<Record<string, string>> = {}): string {
+  return `<${path}?${new URLSearchParams({ ...more, limit: String(limit), cursor }).toString()}>; rel="next"`;
 }

@@ -106,6 +106,7 @@ export const tenantView = z.strictObject({
   secret_id_ttl: z.number(),
   secret_id_num_uses: z.number(),
   cidrs: z.array(z.string()),
+  last_used_at: z.iso.datetime().nullable().meta({ description: 'To the minute, and known some minutes late.' }),
   lives_on: z.array(z.strictObject({ api: z.string(), seconds: z.number() })).meta({
     description:
       'Worst case after a revocation: how long a token handed out just before still opens its API where services verify by key set alone.',
@@ -207,6 +208,20 @@ export const rotatedKey = z.strictObject({
   replaces_until: z.iso.datetime().meta({ description: 'When the old key ends; until then both are good.' }),
   abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
 }) satisfies z.ZodType<RotatedKey>;
+
+const change = z.strictObject({
+  time: z.iso.datetime(),
+  event: z.string().meta({ description: 'The operation, as the audit names it.', examples: ['admin.issueKey'] }),
+  outcome: z.enum(['done', 'replayed', 'refused']),
+  caller: z.string().meta({ description: "Subject of the caller's JWT, or display name of the Vault token." }),
+  tenant: z.string().nullable(),
+  key_id: z.string().nullable(),
+  error: z.string().nullable().meta({ description: 'Why it was refused: the end of a problem type.' }),
+});
+export const changeList = z.strictObject({
+  since: z.iso.datetime().meta({ description: 'The start of this broker: it knows of nothing older.' }),
+  changes: z.array(change),
+});
 
 const apiView = z.strictObject({
   api: z.string(),

@@ -12,6 +12,14 @@ import { newTenant, tenantId, tenantPage, tenantView } from './schema.ts';
 const tag = 'Tenants';
 const none = z.strictObject({});
 const ofTenant = z.strictObject({ tenant: tenantId });
+/** A part of an id is no id: a pattern of its own. */
+const tenantQuery = pageQuery.extend({
+  search: z
+    .string()
+    .regex(/^[a-z0-9_-]{1,128}$/, "is not a part of a tenant's id")
+    .optional()
+    .meta({ description: 'Only tenants whose id contains it.' }),
+});
 const view = { name: 'Tenant', schema: tenantView };
 
 export const LINK = {
@@ -30,16 +38,17 @@ export const tenantOperations: readonly Operation[] = [
     summary: 'Lists tenants, in the order of their ids',
     need: { permission: 'read:tenants', changes: false },
     params: none,
-    query: pageQuery,
+    query: tenantQuery,
     success: { status: 200, description: 'One page of them.', body: { name: 'TenantPage', schema: tenantPage }, headers: LINK },
     refusals: [],
     async handle({ caller, query, path }) {
-      const page = pageOf(query);
+      const { search } = query;
+      const page = { ...pageOf(query), search };
       const { tenants, next } = await pageTenants(caller.access, page);
       const cursor = next === undefined ? null : cursorOf(next);
       return {
         status: 200,
-        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) },
+        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor, search === undefined ? {} : { search }) },
         body: { tenants, next_cursor: cursor },
       };
     },

@@ -21,6 +21,8 @@ export interface CredentialVerifier {
 }
 
 export interface VerifiersOptions {
+  /** Told of each verification, whatever the credential; not of those that were remembered. */
+  onVerified?: (identity: Identity) => void;
   secrets: Pick<VerifiedCredentials, 'verify'>;
   assertions: { verify(assertion: ClientAssertion, address: string, again?: boolean): Promise<Identity> };
   subjects: { verify(token: SubjectToken, address: string): Promise<Identity> };
@@ -35,6 +37,16 @@ export class Verifiers implements CredentialVerifier {
   }
 
   verify(credential: Credential, address: string, again = false): Identity | Promise<Identity> {
+    const identity = this.#verify(credential, address, again);
+    const { onVerified } = this.#options;
+    if (onVerified === undefined || !(identity instanceof Promise)) return identity;
+    return identity.then((verified) => {
+      onVerified(verified);
+      return verified;
+    });
+  }
+
+  #verify(credential: Credential, address: string, again: boolean): Identity | Promise<Identity> {
     if (credential instanceof AppRoleCredential) return this.#options.secrets.verify(credential, address);
     if (credential instanceof ClientAssertion) return this.#options.assertions.verify(credential, address, again);
     return this.#options.subjects.verify(credential, address);

@@ -1,4 +1,5 @@
 import { AdminServer } from '#broker/admin/admin-server.ts';
+import type { AdminServerOptions } from '#broker/admin/admin-server.ts';
 import { BearerVerifier } from '#broker/admin/bearer.ts';
 import { Callers } from '#broker/admin/caller.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
@@ -40,6 +41,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
     trustedProxies: config.POSTERN_TRUSTED_PROXIES,
     onUnreadableProxy: (address) =>
       log.warn({ address }, 'the X-Forwarded-For of this trusted proxy names no address: all behind it count as the proxy itself'),
+    console: consoleOf(config),
     rate: config.POSTERN_ADMIN_RATE,
     // A refusal by Vault may be a fault in the set-up; the rest is the caller's mistake, and told to the caller.
     onError: (err, request) =>
@@ -60,6 +62,11 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
       await client.close();
     },
   };
+}
+
+function consoleOf(config: Config): AdminServerOptions['console'] {
+  const { POSTERN_CONSOLE_CLIENT_ID: clientId, POSTERN_ADMIN_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer } = config;
+  return clientId === undefined || audience === undefined || issuer === undefined ? undefined : { issuer, clientId, audience };
 }
 
 /** undefined where the settings don't name an API for the JWTs of back ends. */

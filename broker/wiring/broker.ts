@@ -57,7 +57,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const adminPort = await admin?.listen();
 
   void session.run();
-  usage.start();
+  usage.keys.start();
+  usage.tenants.start();
   void replay.run();
   // Where Vault is there, the catalogue is read before the first request; where it isn't, the broker is alive and not ready.
   void announcements.start().then(() => keepLoading(apis, () => progress.draining));
@@ -68,7 +69,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     announcements.stop();
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     replay.stop();
-    await usage.stop();
+    await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     await session.stop();
     await client.close();
     rationed.end();

@@ -2,7 +2,7 @@ import type { Config } from '#broker/config.ts';
 import { Assertions } from '#broker/credential/assertions.ts';
 import type { Endings } from '#broker/credential/endings.ts';
 import { Generations } from '#broker/credential/generations.ts';
-import { KeyUsage } from '#broker/credential/key-usage.ts';
+import { Usage } from '#broker/credential/usage.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
 import { Unseen } from '#broker/credential/unseen.ts';
@@ -14,7 +14,8 @@ import { AppRoleLogin } from '#broker/vault/approle-login.ts';
 import { VaultAssertionLogin } from '#broker/vault/assertion-login.ts';
 import { VaultClientKeys } from '#broker/vault/client-keys.ts';
 import { KeyEnds } from '#broker/vault/key-ends.ts';
-import { VaultUsage } from '#broker/vault/key-usage.ts';
+import { VaultUsage } from '#broker/vault/usage.ts';
+import type { Used } from '#broker/vault/usage.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
@@ -27,19 +28,22 @@ export interface Verification {
   readonly assertions: Assertions;
   readonly endings: Endings;
   readonly generations: Generations;
-  readonly usage: KeyUsage;
+  readonly usage: Readonly<Record<'keys' | 'tenants', Usage>>;
   readonly replay: VaultReplay;
 }
 
 /** WHO: every way in which a client proves itself. */
 export function verification(config: Config, log: Logger, vault: ConnectedVault): Verification {
   const { client, session, documents } = vault;
-  const usageFailed = (err: unknown): void => log.warn({ err }, 'the last uses of API keys could not be written; they are written later');
-  const usage = new KeyUsage({
-    store: new VaultUsage({ kv: documents, session, onError: usageFailed }),
-    intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
-    onError: usageFailed,
-  });
+  const usageFailed = (err: unknown): void =>
+    log.warn({ err }, 'the last uses of API keys and tenants could not be written; they are written later');
+  const usageOf = (of: Used): Usage =>
+    new Usage({
+      store: new VaultUsage({ of, kv: documents, session, onError: usageFailed }),
+      intervalMs: config.POSTERN_USAGE_INTERVAL * 1000,
+      onError: usageFailed,
+    });
+  const usage = { keys: usageOf('key'), tenants: usageOf('tenant') };
   const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
   const generations = new Generations();
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
@@ -49,7 +53,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
   const throttle = new Throttle(allowances);
   const verified = new VerifiedCredentials({
     onVerified: ({ keyId }) => {
-      if (keyId !== undefined) usage.record(keyId);
+      if (keyId !== undefined) usage.keys.record(keyId);
     },
     login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress, ends }),
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
@@ -72,6 +76,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
     max: config.POSTERN_CACHE_CREDENTIALS,
   });
   const verifier = new Verifiers({
+    onVerified: ({ tenant }) => usage.tenants.record(tenant),
     secrets: verified,
     assertions,
     subjects: new SubjectTokens(

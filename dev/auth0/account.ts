@@ -17,7 +17,10 @@ export interface Auth0Client {
   name?: string;
   /** Auth0's application metadata, which an Action sees. */
   metadata?: Record<string, string>;
-  /** All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. None: a public client, which proves itself by PKCE. */
+  /**
+   * All that are accepted now: Auth0 knows the old one for up to 30 s after a rotation. None: a public client, which proves itself by
+   * PKCE.
+   */
   secrets: string[];
   grantTypes: ('client_credentials' | 'authorization_code')[];
   /** Allowed Callback URLs, compared exactly. */

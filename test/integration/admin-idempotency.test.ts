@@ -8,6 +8,7 @@ import type { RepeatableAnswer } from '#broker/admin/idempotency.ts';
 import { OPERATIONS } from '#broker/admin/admin-server.ts';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
+import { RecentChanges } from '#broker/audit/recent-changes.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
@@ -147,6 +148,7 @@ describe('a rotation that breaks off', () => {
             caller,
             path: '',
             marker,
+            changes: new RecentChanges(),
             async keep(draft) {
               kept = draft;
               await keep(draft);

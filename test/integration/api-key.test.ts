@@ -3,7 +3,7 @@ import { fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeJwt } from 'jose';
 import { API_KEY, ApiKey } from '#broker/credential/api-key.ts';
-import { usagePath } from '#broker/vault/key-usage.ts';
+import { usagePath } from '#broker/vault/usage.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, Reply } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -340,7 +340,7 @@ describe('the last use', () => {
 
   test('costs no request a write: 500 requests of one key, and its document has one version more at most', async () => {
     const issued = await issue('acme');
-    const path = `postern/data/${usagePath(issued.key_id)}`;
+    const path = `postern/data/${usagePath('key', issued.key_id)}`;
     await atVerify(replicas[0]!, issued.key);
     await expect
       .poll(async () => (await house.root.read(path))?.data?.['data'], { timeout: 10_000 })

@@ -71,6 +71,7 @@ const never: [from: string, to: string, through?: string][] = [
   ['tools/', 'cli/'],
   ['tools/', 'dev/'],
   ['client/', 'broker/error.ts'],
+  ['console/', 'broker/error.ts'],
   ['broker/http/', 'test/fixture/', 'broker/token/'],
   ['broker/main.ts', 'test/fixture/', 'broker/wiring/'],
   ['broker/sources.ts', 'broker/http/', 'broker/transit/'],
@@ -92,6 +93,7 @@ const direct: [from: string, to: string][] = [
   ['broker/token/', 'broker/config.ts'],
   ['broker/http/', 'cli/command/'],
   ['broker/http/', 'dev/'],
+  ['broker/admin/', 'console/'],
   ['broker/token/', 'tools/'],
   ['cli/command/', 'dev/'],
   ['dev/', 'cli/command/'],
@@ -205,7 +207,7 @@ async function planted(files: Record<string, string>): Promise<Violation[]> {
   try {
     cpSync(join(checkout, 'package.json'), join(root, 'package.json'));
     symlinkSync(join(checkout, 'node_modules'), join(root, 'node_modules'));
-    for (const room of ['broker', 'cli', 'client', 'dev', 'tools', 'test']) mkdirSync(join(root, room));
+    for (const room of ['broker', 'cli', 'client', 'console', 'dev', 'tools', 'test']) mkdirSync(join(root, room));
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), content);

@@ -348,6 +348,18 @@ describe('the admin listener', () => {
     );
   });
 
+  test('the console needs the admin API, and an audience that its people log in for', () => {
+    const id = { POSTERN_CONSOLE_CLIENT_ID: 'aBc123' };
+    expect(faultsOf({ ...good, ...id })).toEqual(['POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_LISTEN, which serves the console']);
+    const listens = { ...good, ...id, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081' };
+    expect(faultsOf(listens)).toEqual([expect.stringMatching(/^POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_AUDIENCE/)]);
+    const whole = { ...listens, POSTERN_ADMIN_AUDIENCE: 'https://a.example/admin', POSTERN_AUTH0_ISSUER: 'https://acme.eu.auth0.com/' };
+    expect(readConfig(whole).POSTERN_CONSOLE_CLIENT_ID).toBe('aBc123');
+    expect(faultsOf({ ...whole, POSTERN_CONSOLE_CLIENT_ID: '<script>' })).toContain(
+      'POSTERN_CONSOLE_CLIENT_ID must be the client ID of an Auth0 application',
+    );
+  });
+
   test('half of a certificate is a fault', () => {
     expect(faultsOf({ ...good, POSTERN_ADMIN_LISTEN: '127.0.0.1:8081', POSTERN_ADMIN_TLS_CERT_FILE: fileOf('half.crt', CERT) })).toEqual([
       'POSTERN_ADMIN_TLS_CERT_FILE and POSTERN_ADMIN_TLS_KEY_FILE must be set together',

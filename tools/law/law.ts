@@ -41,7 +41,7 @@ export async function imports(): Promise<{ from: string; to: string }[]> {
   const { modules } = await cruised(checkout, false);
   return modules.flatMap(({ source, dependencies }) =>
     dependencies
-      .filter(({ resolved }) => resolved.endsWith('.ts') && !resolved.includes('node_modules/'))
+      .filter(({ resolved }) => /\.tsx?$/.test(resolved) && !resolved.includes('node_modules/'))
       .map(({ resolved }) => ({ from: source, to: resolved })),
   );
 }
@@ -50,7 +50,7 @@ async function cruised(root: string, validate: boolean): Promise<ICruiseResult> 
   const { cruise } = await import('dependency-cruiser');
   const { default: law } = await import(pathToFileURL(`${checkout}/.dependency-cruiser.mjs`).href);
   const { forbidden, options } = law;
-  const rooms = ['broker', 'cli', 'client', 'dev', 'tools', 'test'];
+  const rooms = ['broker', 'cli', 'client', 'console', 'dev', 'tools', 'test'];
   const { output } = await cruise(rooms, { ...options, baseDir: root, ...(validate ? { ruleSet: { forbidden }, validate } : {}) });
   if (typeof output === 'string') throw new Error(output);
   if (output.summary.totalCruised === 0) throw new Error(`no files found in ${root}`);

@@ -1,16 +1,17 @@
-import { usageDocument, usagePath } from '#broker/vault/key-usage.ts';
+import { usageDocument, usagePath } from '#broker/vault/usage.ts';
+import type { Used } from '#broker/vault/usage.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 
-/** When keys were last used: minutes since 1970 by key id, as far as brokers have written it. */
-export async function readLastUse(access: VaultAccess, keyIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
-  const paths = [...new Set(keyIds.map(usagePath))];
+/** When keys or tenants were last used: minutes since 1970 by key id or tenant, as far as brokers have written it. */
+export async function readLastUse(access: VaultAccess, of: Used, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const paths = [...new Set(names.map((name) => usagePath(of, name)))];
   const shards = await inParallel(paths, WIDTH, async (path) => {
-    const { data } = await access.call('read when keys were last used', ({ documents, as }) => documents.read(path, as));
+    const { data } = await access.call('read when it was last used', ({ documents, as }) => documents.read(path, as));
     // What is not valid tells nothing; the next broker writes it anew.
-    return usageDocument.safeParse(data).data?.used ?? {};
+    return usageDocument[of].safeParse(data).data?.used ?? {};
   });
-  const wanted = new Set(keyIds);
-  return new Map(shards.flatMap((used) => Object.entries(used).filter(([keyId]) => wanted.has(keyId))));
+  const wanted = new Set(names);
+  return new Map(shards.flatMap((used) => Object.entries(used).filter(([name]) => wanted.has(name))));
 }

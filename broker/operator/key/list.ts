@@ -49,6 +49,7 @@ export async function listKeys(
   const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now()) ?? []);
   const used = await readLastUse(
     access,
+    'key',
     keys.map(({ key_id: keyId }) => keyId),
   );
   return keys.map((key) => {

@@ -8,6 +8,7 @@ import { readApis } from '#broker/operator/apis.ts';
 import { announceEndings } from '#broker/operator/ending.ts';
 import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
+import { readLastUse } from '#broker/operator/key/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
@@ -78,7 +79,8 @@ export async function createTenant(
     ? await writePluginRole(access, tenant, { ...document, disabled: document.disabled || announcements.disabled.includes(tenant) }, roleId)
     : undefined;
   if (narrower) await clearCachedTokensTwice(access, tenant, withPlugin);
-  const view = await viewOf(access, tenant, await findTenant(access, tenant), announcements, apis);
+  const [made, used] = await Promise.all([findTenant(access, tenant), readLastUse(access, 'tenant', [tenant])]);
+  const view = await viewOf(access, tenant, made, announcements, apis, used);
   return problem === undefined ? view : { ...view, problems: [...view.problems, problem] };
 }
 

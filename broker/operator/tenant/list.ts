@@ -3,6 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { readApis } from '#broker/operator/apis.ts';
+import { readLastUse } from '#broker/operator/key/last-use.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
@@ -17,12 +18,13 @@ export async function listTenants(
   return viewAll(access, await tenantNames(access), options);
 }
 
-/** Some of them, in the order of their ids. `next` names the last one where there are more. */
+/** Some of those whose id contains `search`, in the order of their ids. `next` names the last one where there are more. */
 export async function pageTenants(
   access: VaultAccess,
-  page: { limit: number; after?: string | undefined },
+  page: { limit: number; after?: string | undefined; search?: string | undefined },
 ): Promise<{ tenants: TenantView[]; next: string | undefined }> {
-  const names = (await tenantNames(access)).filter((name) => page.after === undefined || name > page.after);
+  const { after, search = '' } = page;
+  const names = (await tenantNames(access)).filter((name) => name.includes(search) && (after === undefined || name > after));
   const wanted = names.slice(0, page.limit);
   return { tenants: await viewAll(access, wanted), next: names.length > wanted.length ? wanted.at(-1) : undefined };
 }
@@ -41,13 +43,17 @@ async function viewAll(
   tenants: readonly string[],
   options: { onProgress?: Progress; signal?: AbortSignal } = {},
 ): Promise<TenantView[]> {
-  const [announcements, apis] = await Promise.all([readAnnouncements(access), readApis(access)]);
+  const [announcements, apis, used] = await Promise.all([
+    readAnnouncements(access),
+    readApis(access),
+    readLastUse(access, 'tenant', tenants),
+  ]);
   let done = 0;
   const views = await inParallel(tenants, WIDTH, async (tenant) => {
     options.signal?.throwIfAborted();
     // One that somebody deletes meanwhile is simply not there.
     const one = await findTenant(access, tenant)
-      .then((found) => viewOf(access, tenant, found, announcements, apis))
+      .then((found) => viewOf(access, tenant, found, announcements, apis, used))
       .catch((error: unknown) => {
         if (error instanceof PosternError && error.code === 'not_found') return undefined;
         throw error;

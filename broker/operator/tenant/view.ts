@@ -6,6 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { readApis } from '#broker/operator/apis.ts';
+import { readLastUse } from '#broker/operator/key/last-use.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 
@@ -29,6 +30,8 @@ export interface TenantView {
   /** 0: no limit. */
   secret_id_num_uses: number;
   cidrs: string[];
+  /** ISO 8601, to the minute, and known some minutes late (POSTERN_USAGE_INTERVAL). Null: not in the last 400 days. */
+  last_used_at: string | null;
   /**
    * Worst case after anything is revoked: a token handed out just before still opens its API for so many seconds, where services verify by
    * key set alone.
@@ -50,8 +53,13 @@ export interface Found {
 /** @throws {PosternError} not_found */
 export async function showTenant(access: VaultAccess, tenant: string): Promise<TenantView> {
   checkTenantId(tenant);
-  const [found, announcements, apis] = await Promise.all([findTenant(access, tenant), readAnnouncements(access), readApis(access)]);
-  return viewOf(access, tenant, found, announcements, apis);
+  const [found, announcements, apis, used] = await Promise.all([
+    findTenant(access, tenant),
+    readAnnouncements(access),
+    readApis(access),
+    readLastUse(access, 'tenant', [tenant]),
+  ]);
+  return viewOf(access, tenant, found, announcements, apis, used);
 }
 
 export async function findTenant(access: VaultAccess, tenant: string): Promise<Found> {
@@ -69,6 +77,8 @@ export async function viewOf(
   { role, data }: Found,
   announcements: Announcements,
   apis: ReadonlyMap<string, Api | undefined>,
+  /** Minutes since 1970 of last uses, by tenant. */
+  used: ReadonlyMap<string, number>,
 ): Promise<TenantView> {
   if (role === undefined && data === undefined) {
     throw new PosternError('not_found', `There is no tenant "${tenant}"`, {
@@ -84,6 +94,7 @@ export async function viewOf(
   if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
   if (role !== undefined) problems.push(...roleProblems(access, role));
   const roleId = role === undefined ? null : await readRoleId(access, tenant);
+  const minute = used.get(tenant);
   if (roleId !== null && document.client_id && document.client_id !== roleId)
     problems.push(
       'its document was written for another client_id, so that its credentials are refused: `postern tenant ' +
@@ -103,6 +114,7 @@ export async function viewOf(
     secret_id_ttl: numberOf(role?.['secret_id_ttl']),
     secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
     cidrs: strings(role?.['secret_id_bound_cidrs']),
+    last_used_at: minute === undefined ? null : new Date(minute * 60_000).toISOString(),
     lives_on: document.grants.flatMap(({ api }) => {
       const seconds = apis.get(api)?.lifetime;
       return seconds === undefined ? [] : { api, seconds };

@@ -1,44 +1,44 @@
 import { LRUCache } from 'lru-cache';
 
-/** Minutes since 1970, by key id: when each key was last used. */
+/** Minutes since 1970, by key id or tenant: when each was last used. */
 export type LastUse = ReadonlyMap<string, number>;
 
 /** The port to where last uses are kept for good. */
 export interface UsageStore {
-  /** Merges; of two times for one key the later stays. @returns the keys that could not be stored now */
+  /** Merges; of two times for one name the later stays. @returns the names that could not be stored now */
   merge(used: LastUse): Promise<ReadonlySet<string>>;
 }
 
-export interface KeyUsageOptions {
+export interface UsageOptions {
   store: UsageStore;
   /** Time between two writings, ms. */
   intervalMs: number;
-  /** Most keys remembered between two writings; of more, those used first are forgotten. Default 100,000. */
+  /** Most names remembered between two writings; of more, those used first are forgotten. Default 100,000. */
   max?: number;
   now?: () => number;
   onError?: (error: unknown) => void;
 }
 
 /**
- * Collects when API keys were used, and hands it on now and then: a request never writes. It is told of verifications only, so
+ * Collects when API keys or tenants were used, and hands it on now and then: a request never writes. It is told of verifications only, so
  * a use that a remembered verification answered counts as that verification's time: up to 30 s early.
  */
-export class KeyUsage {
-  readonly #options: KeyUsageOptions;
+export class Usage {
+  readonly #options: UsageOptions;
   readonly #now: () => number;
   readonly #used: LRUCache<string, number>;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(options: KeyUsageOptions) {
+  constructor(options: UsageOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#used = new LRUCache({ max: options.max ?? 100_000 });
   }
 
-  record(keyId: string): void {
-    this.#used.set(keyId, Math.floor(this.#now() / 60_000));
+  record(name: string): void {
+    this.#used.set(name, Math.floor(this.#now() / 60_000));
   }
 
   /** Hands on every interval until {@link stop}. The first time comes at random within it, so that replicas do not write all at once. */
@@ -68,7 +68,7 @@ export class KeyUsage {
     const used = this.#take();
     try {
       const left = await this.#options.store.merge(used);
-      this.#takeBack(used, (keyId) => left.has(keyId));
+      this.#takeBack(used, (name) => left.has(name));
     } catch (error) {
       this.#takeBack(used, () => true);
       this.#options.onError?.(error);
@@ -78,16 +78,16 @@ export class KeyUsage {
   /** What is remembered, the oldest first; it is remembered no more. */
   #take(): Map<string, number> {
     const used = new Map<string, number>();
-    for (const keyId of this.#used.rkeys()) used.set(keyId, this.#used.peek(keyId)!);
+    for (const name of this.#used.rkeys()) used.set(name, this.#used.peek(name)!);
     this.#used.clear();
     return used;
   }
 
   /** Older than what came meanwhile: it goes before it, and is forgotten first. */
-  #takeBack(used: LastUse, which: (keyId: string) => boolean): void {
+  #takeBack(used: LastUse, which: (name: string) => boolean): void {
     const newer = this.#take();
-    for (const [keyId, minute] of used) if (which(keyId)) this.#used.set(keyId, minute);
-    for (const [keyId, minute] of newer) this.#used.set(keyId, minute);
+    for (const [name, minute] of used) if (which(name)) this.#used.set(name, minute);
+    for (const [name, minute] of newer) this.#used.set(name, minute);
   }
 
   #schedule(ms: number): void {

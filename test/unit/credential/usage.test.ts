@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
-import { KeyUsage } from '#broker/credential/key-usage.ts';
-import type { LastUse } from '#broker/credential/key-usage.ts';
+import { Usage } from '#broker/credential/usage.ts';
+import type { LastUse } from '#broker/credential/usage.ts';
 import { Clock } from './clock.ts';
 import { credentialOf } from './credential.ts';
 import { identityOf } from './identity.ts';
@@ -12,7 +12,7 @@ function stage(options: { max?: number; merge?: (used: LastUse) => Promise<Reado
   const clock = new Clock(60_000 * 100);
   const merge = vi.fn(options.merge ?? (async () => new Set<string>()));
   const onError = vi.fn();
-  const usage = new KeyUsage({
+  const usage = new Usage({
     store: { merge },
     intervalMs: 10_000,
     now: clock.now,

@@ -1,0 +1,52 @@
+import type { ComponentChildren } from 'preact';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { LoginEnded } from './api.ts';
+import type { Problem } from './api.ts';
+
+export interface Loaded<T> {
+  value: T | undefined;
+  error: unknown;
+  busy: boolean;
+  reload: () => void;
+}
+
+/** What `load` gives, anew whenever `key` changes. An answer that came too late for its key is not shown. */
+export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
+  const [state, setState] = useState<{ key: string; value?: T; error?: unknown; busy: boolean }>({ key, busy: true });
+  const latest = useRef(0);
+  const run = useCallback(() => {
+    const turn = ++latest.current;
+    setState((before) => (before.key === key ? { ...before, busy: true } : { key, busy: true }));
+    load().then(
+      (value) => turn === latest.current && setState({ key, value, busy: false }),
+      (error: unknown) => turn === latest.current && setState({ key, error, busy: false }),
+    );
+  }, [key]);
+  useEffect(run, [run]);
+  const current = state.key === key ? state : { value: undefined, error: undefined, busy: true };
+  return { value: current.value, error: current.error, busy: current.busy, reload: run };
+}
+
+/** An error in its own words, with what helps to find it in the log. */
+export function Trouble({ error, children }: { error: unknown; children?: ComponentChildren }) {
+  if (error instanceof LoginEnded)
+    return (
+      <p class="trouble" role="alert">
+        Your login has ended. <button onClick={() => location.reload()}>Log in again</button>
+      </p>
+    );
+  const { message, instance } = error as Problem;
+  return (
+    <p class="trouble" role="alert">
+      {message} {instance !== undefined && <small>In the log: {instance}</small>} {children}
+    </p>
+  );
+}
+
+export function Waiting({ what }: { what: string }) {
+  return (
+    <p class="waiting" role="status">
+      Loading {what} …
+    </p>
+  );
+}
