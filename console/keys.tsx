@@ -2,7 +2,7 @@ import { useId, useState } from 'preact/hooks';
 import type { AdminApi, IssuedKey, Key, Tenant } from './api.ts';
 import { ActionDialog } from './dialog.tsx';
 import { IssueKey } from './issue-key.tsx';
-import { Trouble, Waiting, useLoaded } from './loading.tsx';
+import { Trouble, Waiting, usePages } from './loading.tsx';
 import { ShownOnce } from './shown-once.tsx';
 import { Time } from './time.tsx';
 
@@ -25,7 +25,7 @@ interface Props {
 
 /** A tenant's API keys, and what can be done with them. */
 export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
-  const loaded = useLoaded(`keys ${tenant.tenant}`, () => allKeys(api, tenant.tenant));
+  const loaded = usePages(`keys ${tenant.tenant}`, (cursor) => api.keys(tenant.tenant, cursor));
   const [open, setOpen] = useState<Open>();
   const close = (): void => setOpen(undefined);
   const shown = (issued: IssuedKey): void => {
@@ -50,9 +50,9 @@ export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
         )}
       </div>
       {loaded.error !== undefined && <Trouble error={loaded.error} />}
-      {loaded.busy && loaded.value === undefined && <Waiting what="its keys" />}
-      {loaded.value?.length === 0 && <p class="faint">It has no keys. It may still log in with its client_id and a secret_id.</p>}
-      {loaded.value !== undefined && loaded.value.length > 0 && (
+      {loaded.busy && loaded.items === undefined && <Waiting what="its keys" />}
+      {loaded.items?.length === 0 && <p class="faint">It has no keys. It may still log in with its client_id and a secret_id.</p>}
+      {loaded.items !== undefined && loaded.items.length > 0 && (
         <table>
           <thead>
             <tr>
@@ -66,7 +66,7 @@ export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
             </tr>
           </thead>
           <tbody>
-            {loaded.value.map((key) => (
+            {loaded.items.map((key) => (
               <tr key={key.key_id}>
                 <th scope="row" data-label="Name">
                   {key.name ?? <span class="faint">no name</span>}
@@ -102,6 +102,7 @@ export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
           </tbody>
         </table>
       )}
+      {loaded.more !== undefined && <button onClick={loaded.more}>Show more</button>}
       {open?.what === 'issue' && <IssueKey api={api} tenant={tenant} onIssued={shown} onClose={close} />}
       {open?.what === 'shown' && <ShownOnce issued={open.issued} onClose={close} />}
       {open?.what === 'rotate' && <RotateKey api={api} tenant={tenant} old={open.key} onIssued={shown} onClose={close} />}
@@ -166,14 +167,4 @@ export function livesOn(tenant: Tenant): string {
 function duration(seconds: number): string {
   if (seconds >= 7_200) return `${Math.round(seconds / 3_600)} hours`;
   return seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${seconds} seconds`;
-}
-
-async function allKeys(api: AdminApi, tenant: string): Promise<Key[]> {
-  const all: Key[] = [];
-  for (let cursor: string | null | undefined; cursor !== null;) {
-    const { items, next }: { items: Key[]; next: string | null } = await api.keys(tenant, cursor);
-    all.push(...items);
-    cursor = next;
-  }
-  return all;
 }

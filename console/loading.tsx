@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { LoginEnded } from './api.ts';
-import type { Problem } from './api.ts';
+import type { Page, Problem } from './api.ts';
 
 export interface Loaded<T> {
   value: T | undefined;
@@ -25,6 +25,40 @@ export function useLoaded<T>(key: string, load: () => Promise<T>): Loaded<T> {
   useEffect(run, [run]);
   const current = state.key === key ? state : { value: undefined, error: undefined, busy: true };
   return { value: current.value, error: current.error, busy: current.busy, reload: run };
+}
+
+export interface Pages<T> {
+  /** Undefined until the first page is there. */
+  items: T[] | undefined;
+  busy: boolean;
+  error: unknown;
+  reload: () => void;
+  /** Undefined on the last page. */
+  more: (() => void) | undefined;
+}
+
+/** The pages of a list, anew from the first one whenever `key` changes. */
+export function usePages<T>(key: string, load: (cursor?: string) => Promise<Page<T>>): Pages<T> {
+  const first = useLoaded(key, () => load());
+  const [further, setFurther] = useState<{ of: Page<T>; items: T[]; next: string | null; error?: unknown }>();
+  // What was added to a list goes with that list.
+  const added = further !== undefined && further.of === first.value ? further : undefined;
+  const next = added === undefined ? (first.value?.next ?? null) : added.next;
+  const goOn = (of: Page<T>, cursor: string): void => {
+    const before = added?.items ?? [];
+    load(cursor).then(
+      (page) => setFurther({ of, items: [...before, ...page.items], next: page.next }),
+      (error: unknown) => setFurther({ of, items: before, next: cursor, error }),
+    );
+  };
+  const { value } = first;
+  return {
+    items: value === undefined ? undefined : [...value.items, ...(added?.items ?? [])],
+    busy: first.busy,
+    error: first.error ?? added?.error,
+    reload: first.reload,
+    more: value === undefined || next === null ? undefined : () => goOn(value, next),
+  };
 }
 
 /** An error in its own words, with what helps to find it in the log. */

@@ -1,6 +1,6 @@
 import { useEffect, useId, useState } from 'preact/hooks';
-import type { AdminApi, Tenant } from './api.ts';
-import { Trouble, Waiting, useLoaded } from './loading.tsx';
+import type { AdminApi } from './api.ts';
+import { Trouble, Waiting, usePages } from './loading.tsx';
 import { hrefOf } from './route.ts';
 import { Time } from './time.tsx';
 
@@ -10,23 +10,12 @@ const PAUSE = 250;
 export function Tenants({ api }: { api: AdminApi }) {
   const [text, setText] = useState('');
   const [search, setSearch] = useState('');
-  const [more, setMore] = useState<{ search: string; tenants: Tenant[]; next: string | null }>();
-  const [error, setError] = useState<unknown>();
   const field = useId();
   useEffect(() => {
     const timer = setTimeout(() => setSearch(text.trim().toLowerCase()), PAUSE);
     return () => clearTimeout(timer);
   }, [text]);
-  const first = useLoaded(`tenants ${search}`, () => api.tenants(search));
-  const further = more?.search === search ? more : undefined;
-  const tenants = [...(first.value?.items ?? []), ...(further?.tenants ?? [])];
-  const next = further === undefined ? (first.value?.next ?? null) : further.next;
-  const goOn = async (cursor: string): Promise<void> => {
-    setError(undefined);
-    await api
-      .tenants(search, cursor)
-      .then((page) => setMore({ search, tenants: [...(further?.tenants ?? []), ...page.items], next: page.next }), setError);
-  };
+  const list = usePages(`tenants ${search}`, (cursor) => api.tenants(search, cursor));
   return (
     <section aria-labelledby="tenants">
       <div class="heading">
@@ -36,16 +25,16 @@ export function Tenants({ api }: { api: AdminApi }) {
           <input id={field} type="search" value={text} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
         </p>
       </div>
-      {first.error !== undefined && <Trouble error={first.error} />}
-      {first.busy && <Waiting what="tenants" />}
-      {first.value !== undefined && tenants.length === 0 && (
+      {list.error !== undefined && <Trouble error={list.error} />}
+      {list.busy && <Waiting what="tenants" />}
+      {list.items?.length === 0 && (
         <p class="faint" role="status">
           {search === ''
             ? 'There is no tenant yet: `postern tenant create`, or Terraform, makes one.'
             : `No tenant's name contains "${search}".`}
         </p>
       )}
-      {tenants.length > 0 && (
+      {list.items !== undefined && list.items.length > 0 && (
         <table>
           <thead>
             <tr>
@@ -56,7 +45,7 @@ export function Tenants({ api }: { api: AdminApi }) {
             </tr>
           </thead>
           <tbody>
-            {tenants.map((tenant) => (
+            {list.items.map((tenant) => (
               <tr key={tenant.tenant}>
                 <th scope="row" data-label="Tenant">
                   <a href={hrefOf({ page: 'tenant', tenant: tenant.tenant })}>{tenant.tenant}</a>
@@ -73,8 +62,7 @@ export function Tenants({ api }: { api: AdminApi }) {
           </tbody>
         </table>
       )}
-      {error !== undefined && <Trouble error={error} />}
-      {next !== null && <button onClick={() => void goOn(next)}>Show more</button>}
+      {list.more !== undefined && <button onClick={list.more}>Show more</button>}
     </section>
   );
 }

@@ -179,6 +179,27 @@ test('disabling asks for the name, and stops the tenant; enabling lets it go on'
   await untilAll(200, async () => [await use(key)], 10_000);
 });
 
+test('a long list comes in pages', async () => {
+  const names = Array.from({ length: 105 }, (_, n) => `paged-${String(n).padStart(3, '0')}`);
+  for (const name of names) await house.root.write(`postern/data/tenants/${name}`, { data: { grants: [] } });
+  try {
+    await using window = await logIn(ALL);
+    const { page } = window;
+    await page.getByLabel('Search').fill('paged-');
+    await page.getByRole('link', { name: 'paged-099' }).waitFor();
+    await expect.poll(() => page.getByRole('link', { name: /^paged-/ }).count()).toBe(100);
+    await page.getByRole('button', { name: 'Show more' }).click();
+    await page.getByRole('link', { name: 'paged-104' }).waitFor();
+    expect(await page.getByRole('link', { name: /^paged-/ }).count()).toBe(105);
+    expect(await page.getByRole('button', { name: 'Show more' }).count()).toBe(0);
+    // What was added belongs to that list, and goes with it.
+    await page.getByLabel('Search').fill('paged-00');
+    await expect.poll(() => page.getByRole('link', { name: /^paged-/ }).count()).toBe(10);
+  } finally {
+    for (const name of names) await house.root.delete(`postern/metadata/tenants/${name}`);
+  }
+});
+
 test('an auditor sees all and is offered nothing; the server would refuse it', async () => {
   await using window = await logIn(['read:tenants', 'read:keys']);
   const { page } = window;
