@@ -60,6 +60,8 @@ const beside = {
   cli: room('^cli/', 'doctor check operator sources auth0 transit vault audit token authorization credential ground error'),
   // The one command that needs dev/ loads it when it is called.
   devCommand: room('^cli/command/dev\\.ts$', 'cli dev error'),
+  // The one command that is the broker itself.
+  serveCommand: room('^cli/command/serve\\.ts$', 'cli main error'),
   interrupt: room('^cli/interrupt\\.ts$'),
   dev: room('^dev/', 'interrupt tools operator vault authorization credential ground error'),
   tools: room('^tools/', 'error'),
@@ -76,11 +78,11 @@ const inner = {
   ground: ['error', 'log', 'config', 'sources', 'main'],
   doctor: ['check'],
   plugin: ['pluginMain'],
-  cli: ['devCommand', 'interrupt'],
+  cli: ['devCommand', 'serveCommand', 'interrupt'],
 };
 
 /** What each part of `cli/` may import includes the parts of its own folder. */
-const kin = { cli: ['devCommand', 'interrupt'] };
+const kin = { cli: ['devCommand', 'serveCommand', 'interrupt'] };
 
 const pathsOf = (names) => names.map((name) => rooms[name].path);
 const not = (name) => (inner[name] ? { pathNot: pathsOf(inner[name]) } : {});

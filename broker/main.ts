@@ -20,13 +20,11 @@ Logs go to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE)
 SIGTERM and SIGINT finish what is in flight, then stop.
 `;
 
-/** The process: environment, logs, signals and exit codes. */
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
-  if (values.help) {
-    process.stdout.write(HELP);
-    return;
-  }
+/**
+ * The broker as this process: environment, logs and signals. It ends the process when it is told to stop.
+ * @throws {PosternError} misconfigured
+ */
+export async function serve(): Promise<void> {
   const config = readConfig(process.env);
   const logDestination = createDestination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
@@ -56,6 +54,12 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+  if (values.help) process.stdout.write(HELP);
+  else await serve();
 }
 
 if (import.meta.main) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import { useProxies } from '#broker/proxy.ts';
+import { version } from '#broker/version.ts';
 import { run } from './command/program.ts';
 import { watchInterrupt } from './interrupt.ts';
 
@@ -19,22 +19,27 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-const interrupt = watchInterrupt();
-const { stdin, stdout, stderr, env } = process;
-try {
-  useProxies(env);
-} catch (error) {
-  if (!(error instanceof PosternError)) throw error;
-  stderr.write(`error: ${error.message}\n`);
-  process.exit(error.exitCode);
+/** Not at the top level: a script of a single executable can't wait there. */
+async function main(): Promise<void> {
+  const interrupt = watchInterrupt();
+  const { stdin, stdout, stderr, env } = process;
+  try {
+    useProxies(env);
+  } catch (error) {
+    if (!(error instanceof PosternError)) throw error;
+    stderr.write(`error: ${error.message}\n`);
+    process.exit(error.exitCode);
+  }
+  const release = (): void => interrupt[Symbol.dispose]();
+  const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal, release }, version).catch(
+    () => interrupt.exitCode || 1,
+  );
+  const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));
+  const late = interrupted.then(() => sleep(GRACE_MS, undefined, { ref: false })).then(() => interrupt.exitCode);
+  process.exitCode = await Promise.race([running, late]);
+  // A pipe that is still open must not keep the process.
+  stdin.destroy();
+  interrupt[Symbol.dispose]();
 }
-const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal }, version).catch(
-  () => interrupt.exitCode || 1,
-);
-const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));
-const late = interrupted.then(() => sleep(GRACE_MS, undefined, { ref: false })).then(() => interrupt.exitCode);
-process.exitCode = await Promise.race([running, late]);
-// A pipe that is still open must not keep the process.
-stdin.destroy();
-interrupt[Symbol.dispose]();
+
+void main();

@@ -9,6 +9,8 @@ export interface Terminal {
   readonly stderr: NodeJS.WriteStream;
   /** Aborts on SIGINT, SIGTERM, SIGHUP. */
   readonly signal: AbortSignal;
+  /** From now on the command answers signals itself, and `signal` never aborts. */
+  readonly release?: () => void;
 }
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';

@@ -10,7 +10,7 @@ import { VaultAccess } from '#broker/operator/access.ts';
 import { OperatorLogin } from '#broker/vault/operator-login.ts';
 import { levelOf } from './level.ts';
 import { vaultClient } from './vault.ts';
-import { version } from './version.ts';
+import { version } from '#broker/version.ts';
 
 /** Most sockets to Vault. They are apart from the customers', so that many operators keep no customer waiting. */
 const CONNECTIONS = 16;

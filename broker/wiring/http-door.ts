@@ -16,7 +16,7 @@ import { verifyRoutes } from '#broker/http/verify.ts';
 import type { Logger } from '#broker/log.ts';
 import type { Issuance } from './issuance.ts';
 import { levelOf } from './level.ts';
-import { version } from './version.ts';
+import { version } from '#broker/version.ts';
 
 /** Failed requests a minute that have a line each in the log. */
 const FAILURES = 300;

@@ -6,16 +6,18 @@ import { Context } from './context.ts';
 import { announceCommand } from './announce.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
+import { healthCommand } from './health.ts';
 import { pluginCommand } from './plugin.ts';
 import { keyCommand } from './key.ts';
 import { secretCommand } from './secret.ts';
+import { serveCommand } from './serve.ts';
 import { addGlobalOptions } from './settings.ts';
 import { tenantCommand } from './tenant.ts';
 import { tokenCommand } from './token.ts';
 import { upstreamCommand } from './upstream.ts';
 
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
-These commands are for operators; all but token and dev act on Vault with your own Vault token
+These commands are for operators; all but token, serve, health and dev act on Vault with your own Vault token
 (VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator;
 plugin needs more: see docs/plugin.md.`;
 
@@ -56,6 +58,8 @@ export function buildProgram(context: Context, version: string): Command {
     announceCommand,
     pluginCommand,
     doctorCommand,
+    serveCommand,
+    healthCommand,
     devCommand,
   ])
     program.addCommand(command(context));

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** How a Go module of `tools/` builds one part. */
@@ -77,4 +79,10 @@ export function meets(version: string, range: readonly string[]): boolean {
     const difference = compareVersions(version, bound);
     return operator === '>=' ? difference >= 0 : difference < 0;
   });
+}
+
+/** Of this checkout's package.json: `1.2.3`. */
+export async function packageVersion(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as { version: string };
+  return version;
 }

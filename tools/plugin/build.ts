@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { checkout } from '#tools/part/version.ts';
+import { checkout, packageVersion } from '#tools/part/version.ts';
 import type { Report } from '#tools/part/part.ts';
-import { bundlePlugin, shellHead } from './bundle.ts';
-import { makeExecutable } from './executable.ts';
-import { bundledPackages, notice } from './notice.ts';
-import type { BundledPackage } from './notice.ts';
+import { fileFacts } from '#tools/dist/file.ts';
+import { makeExecutable } from '#tools/dist/executable.ts';
+import { bundledPackages, notice } from '#tools/dist/notice.ts';
+import type { BundledPackage } from '#tools/dist/notice.ts';
+import { MEMORY_FLAGS, bundlePlugin, shellHead } from './bundle.ts';
 
 /** The name in Vault's catalogue, and of the executable. */
 export const PLUGIN_NAME = 'postern-auth0';
@@ -59,7 +57,7 @@ export interface PluginBuild {
 export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBuild> {
   const { folder, report } = options;
   const entry = options.entry ?? join(checkout, 'broker/plugin/main.ts');
-  const version = options.version ?? (await packageVersion());
+  const version = options.version ?? `v${await packageVersion()}`;
   if (!/^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) throw new Error(`${version} is not a version of the form v1.2.3`);
   await mkdir(folder, { recursive: true });
   const script = join(folder, `${PLUGIN_NAME}.cjs`);
@@ -69,14 +67,14 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
     const inner = join(folder, `.${PLUGIN_NAME}.${process.pid}.cjs`);
     try {
       await bundlePlugin({ entry, file: inner, version });
-      await makeExecutable(inner, join(folder, PLUGIN_NAME), report);
+      await makeExecutable({ script: inner, file: join(folder, PLUGIN_NAME), execArgv: MEMORY_FLAGS, report });
     } finally {
       await rm(inner, { force: true });
     }
     files.unshift(await described('executable', join(folder, PLUGIN_NAME)));
   }
   const parts = await bundledPackages(folders);
-  await writeFile(join(folder, `${PLUGIN_NAME}.notice.txt`), await notice(parts, process.versions.node));
+  await writeFile(join(folder, `${PLUGIN_NAME}.notice.txt`), await notice(PLUGIN_NAME, parts, process.versions.node));
   const packages = parts.map(({ name, version: packaged, license }) => ({ name, version: packaged, license }));
   const made: PluginBuild = {
     name: PLUGIN_NAME,
@@ -95,12 +93,5 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
 }
 
 async function described(kind: PluginFile['kind'], file: string): Promise<PluginFile> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return { kind, file, bytes: (await stat(file)).size, sha256: hash.digest('hex') };
-}
-
-async function packageVersion(): Promise<string> {
-  const { version } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as { version: string };
-  return `v${version}`;
+  return { kind, ...(await fileFacts(file)) };
 }

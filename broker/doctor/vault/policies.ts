@@ -5,8 +5,8 @@ import type { Inspection } from '#broker/doctor/inspection.ts';
 import type { View } from '#broker/doctor/view.ts';
 
 const KINDS = ['tenant', 'workload', 'broker', 'operator', 'auditor'] as const;
-/** There where this runs from a checkout. */
-const FOLDER = new URL('../../../vault-policies/', import.meta.url);
+/** Put in by what bundles the sources: the templates by kind. */
+declare const POSTERN_POLICIES: Readonly<Record<string, string>> | undefined;
 
 /** Whether each policy is as this version's Terraform writes it. */
 export const policies: Inspection = {
@@ -19,7 +19,7 @@ export const policies: Inspection = {
       const policy = `${mounts.policyPrefix}${kind}`;
       const title = `policy: ${policy}`;
       const text = (await read('read the policies', `sys/policies/acl/${policy}`))?.['policy'];
-      const template = await readFile(new URL(`${kind}.hcl`, FOLDER), 'utf8').catch(() => undefined);
+      const template = await templateOf(kind);
       if (typeof text !== 'string') checks.push(failed(title, 'is not there', APPLY));
       else if (template === undefined) checks.push(ok(title, 'is there (not compared)'));
       else if (bare(text) === bare(render(template, names))) checks.push(ok(title, 'as vault-policies/ says'));
@@ -35,6 +35,11 @@ export const policies: Inspection = {
     return checks;
   },
 };
+
+async function templateOf(kind: string): Promise<string | undefined> {
+  if (typeof POSTERN_POLICIES === 'object') return POSTERN_POLICIES[kind];
+  return readFile(new URL(`../../../vault-policies/${kind}.hcl`, import.meta.url), 'utf8').catch(() => undefined);
+}
 
 /** What Terraform's templatefile fills in. */
 async function namesOf({ auth, mounts }: View): Promise<Readonly<Record<string, string>>> {

@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
@@ -8,8 +10,15 @@ import { placePlugin, readPluginFile } from '#broker/operator/plugin/file.ts';
 import type { VaultCall } from '#cli/command/context.ts';
 import type { Output } from '#cli/output.ts';
 
-/** What `make plugin` makes. */
-const BUILT = fileURLToPath(new URL('../../../dist/postern-auth0', import.meta.url));
+/** Put in by what bundles the sources. */
+declare const POSTERN_VERSION: string | undefined;
+
+/** Beside this very program where that is a release's, else what `make plugin` makes. */
+function beside(): string {
+  return typeof POSTERN_VERSION === 'string'
+    ? join(dirname(realpathSync(process.argv[1] ?? process.execPath)), PLUGIN)
+    : fileURLToPath(new URL('../../../dist/postern-auth0', import.meta.url));
+}
 const VERSION = /^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/;
 
 /** Options of both commands. */
@@ -25,7 +34,10 @@ export type Placed = 'copied' | 'unchanged' | 'not on this machine';
 
 export function addExecutableOptions(command: Command): Command {
   return command
-    .option('--executable <file>', 'the plugin (default: dist/postern-auth0, which `make plugin` builds)')
+    .option(
+      '--executable <file>',
+      'the plugin (default: postern-auth0 beside this program; in a checkout dist/postern-auth0, which `make plugin` builds)',
+    )
     .option(
       '--plugin-directory <dir>',
       "Vault's plugin_directory, where it is on this machine: the file is copied there. Else put it there yourself, on every node",
@@ -38,7 +50,7 @@ export function addExecutableOptions(command: Command): Command {
 /** Looks at the executable and Vault's rules, and copies it where that can be done from here. @throws {PosternError} */
 export async function prepare(call: VaultCall<ExecutableOptions>): Promise<InstallOptions & { placed: Placed }> {
   const { access, options, output } = call;
-  const plugin = await readPluginFile(options.executable ?? BUILT);
+  const plugin = await readPluginFile(options.executable ?? beside());
   const version = options.pluginVersion ?? plugin.version;
   if (version === undefined)
     throw new PosternError('invalid_request', 'The version of this executable is not known', {

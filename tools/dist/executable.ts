@@ -1,9 +1,8 @@
 import { chmod, copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { Report } from '#tools/part/part.ts';
-import { MEMORY_FLAGS } from './bundle.ts';
 
 /**
  * What Node looks for in its own file to know that it is an application:
@@ -12,27 +11,36 @@ import { MEMORY_FLAGS } from './bundle.ts';
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const RESOURCE = 'NODE_SEA_BLOB';
 
+export interface ExecutableOptions {
+  /** The file of the bundle. */
+  script: string;
+  /** Where the executable goes; a running one is replaced, not overwritten. */
+  file: string;
+  /** Options of Node that the script runs with. */
+  execArgv?: readonly string[];
+  report: Report;
+}
+
 /**
  * Makes one executable of a CommonJS script: the Node that runs this, with the script inside. It runs on this platform
  * only, and on machines with the C library that Node itself needs. `NODE_OPTIONS` has no effect on it.
  *
  * The same script, Node and strip give the same bytes. That is why no compiled code is put in: V8 makes it different
  * each time, and it would save a few hundredths of a second at the start.
- * @param script the file of the bundle
- * @param file where the executable goes; a running one is replaced, not overwritten
  * @throws Error with what the failing tool said
  */
-export async function makeExecutable(script: string, file: string, report: Report): Promise<void> {
+export async function makeExecutable({ script, file, execArgv = [], report }: ExecutableOptions): Promise<void> {
   const scratch = await mkdtemp(join(dirname(file), '.executable-'));
   try {
     // Names without folders: they are written into the executable.
-    await copyFile(script, join(scratch, 'postern-auth0.cjs'));
+    const main = `${basename(file)}.cjs`;
+    await copyFile(script, join(scratch, main));
     const config = {
-      main: 'postern-auth0.cjs',
+      main,
       output: 'blob',
       disableExperimentalSEAWarning: true,
       useCodeCache: false,
-      execArgv: MEMORY_FLAGS,
+      execArgv,
       execArgvExtension: 'none',
     };
     await writeFile(join(scratch, 'config.json'), JSON.stringify(config));

@@ -24,16 +24,17 @@ export async function bundledPackages(folders: readonly string[]): Promise<(Bund
   return found.sort((a, b) => (`${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1));
 }
 
-/** The licenses' texts, which whoever passes the plugin on must pass on with it. */
-export async function notice(packages: readonly (BundledPackage & { folder: string })[], node: string): Promise<string> {
+/** The licenses' texts, which whoever passes it on must pass on with it. @param node version of the Node inside */
+export async function notice(name: string, packages: readonly (BundledPackage & { folder: string })[], node?: string): Promise<string> {
   const parts = [
-    `postern-auth0 contains these packages. The executable also contains Node.js ${node}: ` +
-      `https://github.com/nodejs/node/blob/v${node}/LICENSE\n`,
+    `${name} contains these packages.${
+      node === undefined ? '' : ` It also contains Node.js ${node}: https://github.com/nodejs/node/blob/v${node}/LICENSE`
+    }\n`,
   ];
-  for (const { folder, name, version, license } of packages) {
+  for (const { folder, name: packaged, version, license } of packages) {
     const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
     const texts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));
-    parts.push(`\n${'='.repeat(80)}\n${name} ${version} (${license})\n\n${texts.map((text) => text.trim()).join('\n\n')}\n`);
+    parts.push(`\n${'='.repeat(80)}\n${packaged} ${version} (${license})\n\n${texts.map((text) => text.trim()).join('\n\n')}\n`);
   }
   return parts.join('');
 }

@@ -1,0 +1,23 @@
+import type { Command } from 'commander';
+import type { Context } from './context.ts';
+
+export function serveCommand(context: Context): Command {
+  return context
+    .command('serve', 'run the broker, configured by its environment (docs/reference.md), until SIGTERM', [
+      [
+        'POSTERN_ISSUER=https://tokens.example.com/ VAULT_ADDR=… POSTERN_ROLE_ID=… POSTERN_SECRET_ID_FILE=… postern serve',
+        'at least these',
+      ],
+      ['postern serve >> audit.jsonl', 'the log goes to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE)'],
+    ])
+    .action(
+      context.action(async ({ terminal }) => {
+        // Loaded only here: no other command needs the doors.
+        const { serve } = await import('#broker/main.ts');
+        terminal.release?.();
+        await serve();
+        // It ends the process itself when it is told to stop.
+        await new Promise<never>(() => {});
+      }),
+    );
+}
