@@ -52,6 +52,8 @@ const wiring = {
     'http admin operator sources auth0 transit vault audit token authorization credential config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
+  // A broker inside another program.
+  index: room('^broker/index\\.ts$', 'wiring config log ground error'),
   // Vault is the plugin's host, so its main speaks to Auth0 alone.
   pluginMain: room('^broker/plugin/main\\.ts$', 'plugin auth0 log token authorization credential ground error'),
 };
@@ -75,7 +77,7 @@ const rooms = { ...below, ...domain, ...adapters, ...operators, ...doors, ...wir
 
 /** Rooms whose files lie inside another room's folder, and the ground, which is what no other room takes. */
 const inner = {
-  ground: ['error', 'log', 'config', 'sources', 'main'],
+  ground: ['error', 'log', 'config', 'sources', 'main', 'index'],
   doctor: ['check'],
   plugin: ['pluginMain'],
   cli: ['devCommand', 'serveCommand', 'interrupt'],

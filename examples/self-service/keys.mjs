@@ -48,7 +48,7 @@ export class SelfService {
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         ...(attempt === undefined ? {} : { 'Idempotency-Key': attempt }),
       },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       redirect: 'error',
       signal: AbortSignal.timeout(15_000),
     }).catch(() => {
