@@ -62,8 +62,8 @@ const beside = {
   cli: room('^cli/', 'doctor check operator sources auth0 transit vault audit token authorization credential ground error'),
   // The one command that needs dev/ loads it when it is called.
   devCommand: room('^cli/command/dev\\.ts$', 'cli dev error'),
-  // The one command that is the broker itself.
-  serveCommand: room('^cli/command/serve\\.ts$', 'cli main error'),
+  // It hands the broker itself to the one command that runs it.
+  cliMain: room('^cli/main\\.ts$', 'cli devCommand interrupt main ground error'),
   interrupt: room('^cli/interrupt\\.ts$'),
   dev: room('^dev/', 'interrupt tools operator vault authorization credential ground error'),
   tools: room('^tools/', 'error'),
@@ -80,11 +80,11 @@ const inner = {
   ground: ['error', 'log', 'config', 'sources', 'main', 'index'],
   doctor: ['check'],
   plugin: ['pluginMain'],
-  cli: ['devCommand', 'serveCommand', 'interrupt'],
+  cli: ['devCommand', 'cliMain', 'interrupt'],
 };
 
 /** What each part of `cli/` may import includes the parts of its own folder. */
-const kin = { cli: ['devCommand', 'serveCommand', 'interrupt'] };
+const kin = { cli: ['devCommand', 'interrupt'] };
 
 const pathsOf = (names) => names.map((name) => rooms[name].path);
 const not = (name) => (inner[name] ? { pathNot: pathsOf(inner[name]) } : {});

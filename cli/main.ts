@@ -30,8 +30,15 @@ async function main(): Promise<void> {
     stderr.write(`error: ${error.message}\n`);
     process.exit(error.exitCode);
   }
-  const release = (): void => interrupt[Symbol.dispose]();
-  const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal, release }, version).catch(
+  const serve = async (): Promise<never> => {
+    // Loaded only here: no other command needs the doors.
+    const { serve: broker } = await import('#broker/main.ts');
+    interrupt[Symbol.dispose]();
+    await broker();
+    // It ends the process itself when it is told to stop.
+    return new Promise<never>(() => {});
+  };
+  const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal, serve }, version).catch(
     () => interrupt.exitCode || 1,
   );
   const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));

@@ -9,8 +9,8 @@ export interface Terminal {
   readonly stderr: NodeJS.WriteStream;
   /** Aborts on SIGINT, SIGTERM, SIGHUP. */
   readonly signal: AbortSignal;
-  /** From now on the command answers signals itself, and `signal` never aborts. */
-  readonly release?: () => void;
+  /** Runs the broker in this process, which then answers signals itself; never resolves. @throws {PosternError} misconfigured */
+  readonly serve?: () => Promise<never>;
 }
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
 import type { Context } from './context.ts';
 
 export function serveCommand(context: Context): Command {
@@ -12,12 +13,8 @@ export function serveCommand(context: Context): Command {
     ])
     .action(
       context.action(async ({ terminal }) => {
-        // Loaded only here: no other command needs the doors.
-        const { serve } = await import('#broker/main.ts');
-        terminal.release?.();
-        await serve();
-        // It ends the process itself when it is told to stop.
-        await new Promise<never>(() => {});
+        if (terminal.serve === undefined) throw new PosternError('misconfigured', 'The broker is not a part of this program');
+        await terminal.serve();
       }),
     );
 }

@@ -22,7 +22,7 @@ const HOME = new RegExp(`^broker/((${SOURCE_NAMES.join('|')})/|sources\\.ts$)`);
 function filesNaming(): string[] {
   const pattern = naming(SOURCE_NAMES);
   return ROOMS.flatMap((room) => readdirSync(join(checkout, room), { recursive: true, encoding: 'utf8' }).map((file) => `${room}/${file}`))
-    .filter((file) => file.endsWith('.ts') && !HOME.test(file))
+    .filter((file) => file.endsWith('.ts') && !HOME.test(file) && !file.includes('/generated/'))
     .filter((file) => pattern.test(readFileSync(join(checkout, file), 'utf8')))
     .sort();
 }

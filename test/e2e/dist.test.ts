@@ -1,0 +1,235 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, delimiter, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '#dev/port.ts';
+import { buildDist } from '#tools/dist/build.ts';
+import type { Artifact } from '#tools/dist/build.ts';
+import { bundle } from '#tools/dist/bundle.ts';
+import { checkout, packageVersion } from '#tools/part/version.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { House } from '#test/fixture/broker.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+
+/** The oldest Node that the package is for; that of the checkout is the other one tried. */
+const NODE_22 = '22.21.1';
+const ORDERS = 'https://orders.example.com';
+
+let scratch: string;
+let house: House;
+let artifacts: Artifact[];
+const artifact = (kind: Artifact['kind']): Artifact => artifacts.find((one) => one.kind === kind)!;
+
+beforeAll(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'postern-dist-'));
+  // Whoever runs the artifacts may be another user.
+  chmodSync(scratch, 0o755);
+  [house, artifacts] = await Promise.all([startHouse(), buildDist({ folder: join(scratch, 'dist'), report: () => {} })]);
+}, 300_000);
+afterAll(async () => {
+  await house?.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+/** An ordinary user where the tests run as root. */
+const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+/** A directory of that user's with nothing in it. */
+function emptyDirectory(): string {
+  const folder = mkdtempSync(join(scratch, 'empty-'));
+  chmodSync(folder, 0o777);
+  return folder;
+}
+
+/** Runs `program serve` with nothing around it, until it is ready. */
+async function serve(
+  program: string,
+  args: string[],
+  path = '',
+): Promise<{ child: ChildProcess; issuer: string; env: Record<string, string>; cwd: string }> {
+  const cwd = emptyDirectory();
+  const port = await freePort();
+  const issuer = `http://127.0.0.1:${port}/`;
+  const roleId = String((await house.root.read('auth/approle-broker/role/broker/role-id'))?.data?.['role_id']);
+  const { data } = await house.root.write('auth/approle-broker/role/broker/secret-id', {});
+  const secretId = String(data?.['secret_id']);
+  registerSecret('broker secret_id', secretId);
+  const secretFile = join(cwd, 'secret-id');
+  writeFileSync(secretFile, secretId, { mode: 0o644 });
+  const env = {
+    PATH: path,
+    VAULT_ADDR: house.vault.address,
+    POSTERN_ISSUER: issuer,
+    POSTERN_LISTEN: `127.0.0.1:${port}`,
+    POSTERN_ROLE_ID: roleId,
+    POSTERN_SECRET_ID_FILE: secretFile,
+    POSTERN_AUTH0_ISSUER: house.auth0.issuer,
+    POSTERN_AUTH0_BINDING: 'action',
+  };
+  const child = spawn(program, args, { cwd, env, ...nobody, stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (log += text));
+  for (let waited = 0; ; waited += 50) {
+    if (
+      await fetch(`${issuer}readyz`).then(
+        async (response) => (await response.text(), response.ok),
+        () => false,
+      )
+    )
+      break;
+    if (child.exitCode !== null || waited > 20_000) throw new Error(`it is not ready:\n${log.slice(-2000)}`);
+    await sleep(50);
+  }
+  return { child, issuer, env, cwd };
+}
+
+async function stop(child: ChildProcess): Promise<number | null> {
+  child.kill('SIGTERM');
+  return new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(child.exitCode)));
+}
+
+test('what is made is what SHA256SUMS, SBOM and notices say', async () => {
+  const version = await packageVersion();
+  expect(artifacts.map(({ kind, file }) => [kind, basename(file)])).toEqual([
+    ['executable', 'postern'],
+    ['package', `postern-${version}.tgz`],
+  ]);
+  for (const { kind, file, with: files } of artifacts) {
+    const [sbom, notices] = files.map((name) => readFileSync(join(dirname(file), name), 'utf8'));
+    const { bomFormat, specVersion, metadata, components } = JSON.parse(sbom!);
+    expect({ bomFormat, specVersion, name: metadata.component.name }).toEqual({
+      bomFormat: 'CycloneDX',
+      specVersion: '1.6',
+      name: basename(file),
+    });
+    const names = components.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(expect.arrayContaining(['zod', 'jose', 'node-vault', 'fastify']));
+    expect(names.includes('node')).toBe(kind === 'executable');
+    for (const { name, purl, licenses } of components) {
+      expect(purl, name).toMatch(/^pkg:(npm|generic)\/\S+@\d/);
+      expect(licenses, name).not.toEqual([]);
+      if (name !== 'node') expect(notices).toContain(`\n${name} `);
+    }
+  }
+});
+
+test('nothing of development is in it', async () => {
+  const { sources, packages, text } = await bundle({ entry: 'cli/main.ts', version: '0.0.0' });
+  expect(sources.length).toBeGreaterThan(200);
+  expect(sources.filter((file) => !/^(broker|cli)\//.test(file))).toEqual([]);
+  const lock = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean }> };
+  expect(packages.filter(({ folder }) => lock.packages[folder] === undefined || lock.packages[folder].dev === true)).toEqual([]);
+  expect(text).not.toMatch(/oauth2-mock-server|testcontainers|stand-in/i);
+});
+
+test('the same sources in another folder give the same bytes', async () => {
+  const copy = join(scratch, 'elsewhere/checkout');
+  const { stdout } = await execa('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: checkout });
+  mkdirSync(copy, { recursive: true });
+  const tar = join(scratch, 'files.tar');
+  await execa('tar', ['cf', tar, '--null', '--ignore-failed-read', '-T', '-'], { cwd: checkout, input: stdout });
+  await execa('tar', ['xf', tar, '-C', copy]);
+  await execa('cp', ['-a', join(checkout, 'node_modules'), copy]);
+  await execa(process.execPath, [join(copy, 'tools/dist/main.ts'), '--folder', join(scratch, 'again')], { cwd: copy });
+  const sums = readFileSync(join(scratch, 'again/SHA256SUMS'), 'utf8');
+  expect(sums).toBe(artifacts.map(({ file, sha256 }) => `${sha256}  ${basename(file)}\n`).join(''));
+  for (const name of artifacts.flatMap((one) => one.with))
+    expect(readFileSync(join(scratch, 'again', name), 'utf8') === readFileSync(join(scratch, 'dist', name), 'utf8'), name).toBe(true);
+}, 180_000);
+
+describe('the executable', () => {
+  const program = (): string => artifact('executable').file;
+
+  test('runs the broker and the operators’ commands in an empty directory, as a user without rights', async () => {
+    const { child, issuer, env, cwd } = await serve(program(), ['serve']);
+    const credential = await house.issueSecret('acme');
+    expect(await exchange({ issuer }, credential, { audience: ORDERS })).toMatchObject({ status: 200, body: { token_type: 'Bearer' } });
+    const run = (args: string[], more: Record<string, string> = {}) =>
+      execa(program(), args, { cwd, env: { ...env, ...more }, extendEnv: false, reject: false, ...nobody });
+    expect(await run(['health'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('is ready') });
+    const asRoot = { VAULT_TOKEN: house.vault.rootToken, HOME: cwd };
+    const listed = await run(['tenant', 'list', '--json'], asRoot);
+    expect(JSON.parse(listed.stdout)).toMatchObject({ tenants: [{ tenant: 'acme' }, { tenant: 'globex' }] });
+    // It knows the policies of its version, though there is no checkout.
+    const doctor = await run(['doctor', '--json'], asRoot);
+    expect(doctor.stdout).toContain('as vault-policies/ says');
+    expect(doctor.stdout).not.toContain('not compared');
+    expect(await stop(child)).toBe(0);
+    expect(await run(['health'])).toMatchObject({ exitCode: 5 });
+    expect(readdirSync(cwd)).toEqual(['secret-id']);
+  });
+
+  test.each<[string[], number, RegExp]>([
+    [['--version'], 0, /^\d+\.\d+\.\d+$/],
+    [['--help'], 0, /postern serve|serve /],
+    [['serve', '--help'], 0, /Usage: postern serve/],
+    [['dev'], 6, /is not installed here[\s\S]*make dev/],
+    [['serve'], 6, /POSTERN_ISSUER is missing/],
+    [['health', '--timeout', 'x'], 2, /--timeout/],
+    [['health', '--url', 'file:///etc/passwd'], 2, /not an http or https address/],
+  ])('%j', async (args, exitCode, says) => {
+    const { exitCode: code, all } = await execa(program(), args, {
+      cwd: emptyDirectory(),
+      env: {},
+      extendEnv: false,
+      reject: false,
+      all: true,
+      ...nobody,
+    });
+    expect({ code, all }).toMatchObject({ code: exitCode, all: expect.stringMatching(says) });
+  });
+
+  test('what the environment tells Node has no say in it', async () => {
+    const hostile = { NODE_OPTIONS: '--no-such-flag', NODE_EXTRA_CA_CERTS: '/nonexistent' };
+    expect(await execa(program(), ['--version'], { env: hostile, extendEnv: false, reject: false })).toMatchObject({ exitCode: 0 });
+  });
+});
+
+describe.each([['the checkout’s Node'], [NODE_22]])('the npm package on %s', (version) => {
+  test('is installed by npm into an empty prefix, and serves', async () => {
+    const node = version === NODE_22 ? await node22() : process.execPath;
+    const prefix = mkdtempSync(join(scratch, 'prefix-'));
+    chmodSync(prefix, 0o755);
+    const npm = (await execa('sh', ['-c', 'command -v npm'])).stdout;
+    const path = [dirname(node), join(prefix, 'bin'), dirname(npm), '/usr/bin', '/bin'].join(delimiter);
+    const env = { PATH: path, HOME: prefix, npm_config_cache: join(prefix, 'cache'), npm_config_offline: 'true' };
+    await execa(npm, ['install', '--global', '--prefix', prefix, '--no-fund', '--no-audit', artifact('package').file], {
+      env,
+      extendEnv: false,
+    });
+    const folder = join(prefix, 'lib/node_modules');
+    expect(readdirSync(folder)).toEqual(['postern']);
+    const sizes = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => statSync(join(folder, file)).size);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(40e6);
+    const program = join(prefix, 'bin/postern');
+    const help = await execa(program, ['--help'], { env, extendEnv: false });
+    expect(help.stdout).toContain('Usage: postern');
+    const { child, issuer } = await serve(program, ['serve'], path);
+    expect(await exchange({ issuer }, await house.issueSecret('acme'), { audience: ORDERS })).toMatchObject({ status: 200 });
+    expect(await stop(child)).toBe(0);
+
+    // As a part of another program.
+    const embedding = join(scratch, `embedding-${basename(prefix)}.cjs`);
+    writeFileSync(
+      embedding,
+      `const { startBroker } = require(${JSON.stringify(join(folder, 'postern'))});\n` +
+        "startBroker({}).then(() => process.exit(9), (error) => { console.log(error.code, error.message.split('\\n')[1].trim()); });\n",
+    );
+    expect((await execa(node, [embedding], { env, extendEnv: false })).stdout).toBe('misconfigured POSTERN_ISSUER is missing');
+  }, 120_000);
+});
+
+/** By npm, which has every Node as a package for each platform. */
+async function node22(): Promise<string> {
+  const folder = join(scratch, 'node22');
+  mkdirSync(folder, { recursive: true });
+  const name = `node-${process.platform}-${process.arch}`;
+  await execa('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--ignore-scripts', '--prefix', folder, `${name}@${NODE_22}`], {
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+  });
+  return join(folder, 'node_modules', name, 'bin/node');
+}

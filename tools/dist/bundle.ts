@@ -1,0 +1,74 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { checkout } from '#tools/part/version.ts';
+import { bundledPackages } from './notice.ts';
+import type { BundledPackage } from './notice.ts';
+
+export interface Bundle {
+  text: string;
+  /** Packages of which something is in it, with their folders below the checkout. */
+  packages: (BundledPackage & { folder: string })[];
+  /** Our own files in it, from the checkout's root. */
+  sources: string[];
+}
+
+export interface BundleOptions {
+  /** From the checkout's root. */
+  entry: string;
+  /** Of the product. */
+  version: string;
+  /** What stands before the script, `#!` say. */
+  head?: string;
+}
+
+/** The oldest Node that a release is tried on. */
+export const OLDEST_NODE = 22;
+
+/**
+ * One CommonJS script with all that the entry imports but Node's own modules: CommonJS, since a single executable of Node 24 takes
+ * nothing else. The same sources give the same text, wherever the checkout lies. `dev/` and what only development has is left out: the
+ * command that needs it says so.
+ * @throws Error with esbuild's messages
+ */
+export async function bundle({ entry, version, head = '' }: BundleOptions): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: checkout,
+    entryPoints: [entry],
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: `node${OLDEST_NODE}`,
+    // Newer syntax is rewritten, and what is imported when it is needed is in the script already.
+    supported: { 'dynamic-import': false, using: false },
+    minifySyntax: true,
+    minifyWhitespace: true,
+    define: {
+      POSTERN_VERSION: JSON.stringify(version),
+      POSTERN_POLICIES: JSON.stringify(await policies()),
+      'import.meta.main': 'false',
+    },
+    // A checkout's own; pino-pretty and the like are asked for by libraries that do without.
+    external: ['#dev/*'],
+    banner: { js: head },
+    legalComments: 'none',
+    write: false,
+    outfile: 'postern.cjs',
+    metafile: true,
+    logLevel: 'silent',
+  });
+  const inputs = Object.keys(metafile.inputs);
+  const folders = inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
+  return {
+    text: outputFiles[0]?.text ?? '',
+    packages: await bundledPackages([...new Set(folders)].sort()),
+    sources: inputs.filter((path) => !/node_modules\/|^</.test(path)).sort(),
+  };
+}
+
+/** What `postern doctor` compares Vault's policies with. */
+async function policies(): Promise<Record<string, string>> {
+  const folder = join(checkout, 'vault-policies');
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.hcl')).sort();
+  return Object.fromEntries(await Promise.all(files.map(async (file) => [file.slice(0, -4), await readFile(join(folder, file), 'utf8')])));
+}
