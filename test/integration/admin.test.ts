@@ -102,6 +102,8 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
       return { method: 'DELETE', path: `${at}/keys/${keyId}`, status: 204 };
     case 'rotateKey':
       return { method: 'POST', path: `${at}/keys/${keyId}/rotate`, body: { overlap: 3600 }, status: 201 };
+    case 'listChanges':
+      return { method: 'GET', path: `/v1/changes?tenant=${tenant}`, status: 200 };
     default:
       throw new Error(`no request for ${id}`);
   }
@@ -136,6 +138,28 @@ describe.each(OPERATIONS.map((one) => [one.id, one] as const))('%s', (id, { need
     if (need.changes) expectProblem(await call(auditor, method, path, body), 403, 'access-denied');
     expectProblem(await call({ vault: await vaultToken(house, 'default') }, method, path, body), 403, 'access-denied');
   });
+});
+
+test('what was changed is told, the newest first and with who did it; a search finds tenants by a part of their id', async () => {
+  const { tenant, keyId } = await aTenant();
+  expect((await call(operator, 'POST', `/v1/tenants/${tenant}/keys/none/rotate`, {})).status).toBe(400);
+  expect((await call(operator, 'DELETE', `/v1/tenants/${tenant}/keys/${keyId}`)).status).toBe(204);
+  const { body } = await call(auditor, 'GET', `/v1/changes?tenant=${tenant}`);
+  expect(body['changes']).toMatchObject([
+    { event: 'admin.revokeKey', outcome: 'done', tenant, key_id: keyId, error: null },
+    { event: 'admin.rotateKey', outcome: 'refused', tenant, error: 'malformed-request' },
+    { event: 'admin.issueKey', outcome: 'done', tenant, key_id: keyId },
+    { event: 'admin.createTenant', outcome: 'done', tenant },
+  ]);
+  expect(Date.parse(body['since'])).toBeLessThan(Date.now());
+
+  const found = await call(auditor, 'GET', `/v1/tenants?search=${tenant.slice(1)}`);
+  expect(found.body['tenants'].map((one: { tenant: string }) => one.tenant)).toEqual([tenant]);
+  expect((await call(auditor, 'GET', '/v1/tenants?search=nobody-is-called-so')).body).toEqual({ tenants: [], next_cursor: null });
+  expectProblem(await call(auditor, 'GET', '/v1/tenants?search=%2e%2e%2f'), 400, 'malformed-request');
+  // Its pages go on with the same search.
+  const first = await call(auditor, 'GET', '/v1/tenants?search=l&limit=1');
+  expect(first.headers['link']).toMatch(/^<\/v1\/tenants\?search=l&limit=1&cursor=[A-Za-z0-9_-]+>; rel="next"$/);
 });
 
 describe('JWTs that are not for this API', () => {

@@ -48,8 +48,8 @@ export async function bundle({ entry, version, head = '' }: BundleOptions): Prom
       POSTERN_POLICIES: JSON.stringify(await policies()),
       'import.meta.main': 'false',
     },
-    // A checkout's own; pino-pretty and the like are asked for by libraries that do without.
-    external: ['#dev/*'],
+    // The one is a checkout's own; the other is there only because of development, and `debug` does without.
+    external: ['#dev/*', 'supports-color'],
     banner: { js: head },
     legalComments: 'none',
     write: false,
