@@ -11,7 +11,7 @@ READY := node_modules/.package-lock.json
 # No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
 NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
 
-.PHONY: help bootstrap demo console dev dist generate plugin test bench check lint linters mutants picture pin clean
+.PHONY: help bootstrap demo console dev dist image generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ plugin: $(READY) ## Build Vault's secrets plugin into dist/: one executable, and
 
 dist: $(READY) ## Build what is deployed into dist/: the postern executable and the npm package, each with its SBOM
 	@$(NODE) tools/dist/main.ts $(ARGS)
+
+image: $(READY) ## Build the broker's OCI image with Docker or Podman, pulling nothing (ARGS='--tag NAME:TAG')
+	@$(NODE) tools/image/main.ts $(ARGS)
 
 bench: $(READY) ## Measure, side by side with the alternatives (ARGS='--only verify' narrows it)
 	@$(NODE) test/bench/main.ts $(ARGS)

@@ -8,13 +8,15 @@ export interface SbomOptions {
   packages: readonly BundledPackage[];
   /** Version of the Node inside; undefined: none. */
   node?: string | undefined;
+  /** Packages of a distribution of which files are in it. */
+  system?: readonly { name: string; version: string }[];
 }
 
 /**
  * What an artifact is made of, as CycloneDX 1.6 in JSON. Without a serial number and a time, so that the same artifact has the same one.
  * https://cyclonedx.org/docs/1.6/json/
  */
-export function sbom({ name, version, packages, node }: SbomOptions): string {
+export function sbom({ name, version, packages, node, system = [] }: SbomOptions): string {
   const bom = new Models.Bom();
   bom.metadata.component = component(Enums.ComponentType.Application, { name, version, license: 'Apache-2.0' });
   for (const one of packages)
@@ -22,6 +24,14 @@ export function sbom({ name, version, packages, node }: SbomOptions): string {
   if (node !== undefined)
     bom.components.add(
       component(Enums.ComponentType.Platform, { name: 'node', version: node, license: 'MIT' }, `pkg:generic/node@${node}`),
+    );
+  for (const one of system)
+    bom.components.add(
+      component(
+        Enums.ComponentType.Library,
+        { ...one, license: 'see its copyright file' },
+        `pkg:deb/debian/${one.name}@${encodeURIComponent(one.version)}`,
+      ),
     );
   const factory = new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6);
   return `${new Serialize.JsonSerializer(factory).serialize(bom, { sortLists: true, space: 2 })}\n`;

@@ -1,0 +1,35 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { buildDist } from '#tools/dist/build.ts';
+import { bundle } from '#tools/dist/bundle.ts';
+import { sbom } from '#tools/dist/sbom.ts';
+import type { Report } from '#tools/part/part.ts';
+import { checkout, packageVersion } from '#tools/part/version.ts';
+import { prepareImage } from './root.ts';
+
+export interface ImageContext {
+  /** To hand to a builder. */
+  folder: string;
+  version: string;
+  args: { VERSION: string; REVISION: string };
+}
+
+/**
+ * Prepares all that a builder of images needs, which then fetches nothing.
+ * @param folder receives the executable and, in `image/`, the context
+ */
+export async function imageContext(folder: string, report: Report): Promise<ImageContext> {
+  const version = await packageVersion();
+  const [executable] = await buildDist({ folder, kinds: ['executable'], report });
+  if (executable === undefined) throw new Error('there is no executable to put into the image');
+  const context = join(folder, 'image');
+  const system = await prepareImage(executable, context);
+  const { packages } = await bundle({ entry: 'cli/main.ts', version });
+  await writeFile(
+    join(folder, 'postern-image.cdx.json'),
+    sbom({ name: 'postern-image', version, packages, node: process.versions.node, system }),
+  );
+  const revision = await execa('git', ['rev-parse', 'HEAD'], { cwd: checkout, reject: false, stdin: 'ignore' });
+  return { folder: context, version, args: { VERSION: version, REVISION: revision.failed ? '' : revision.stdout.trim() } };
+}
