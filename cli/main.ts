@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import { useProxies } from '#broker/proxy.ts';
 import { version } from '#broker/version.ts';
-import { run } from './command/program.ts';
+import { Output, exitCodeOf } from './output.ts';
+import type { Terminal } from './output.ts';
 import { watchInterrupt } from './interrupt.ts';
 
 /** A command that was interrupted gets so long to leave things in order, ms: a revocation is announced first. */
@@ -38,15 +39,26 @@ async function main(): Promise<void> {
     // It ends the process itself when it is told to stop.
     return new Promise<never>(() => {});
   };
-  const running = run(process.argv.slice(2), { env, stdin, stdout, stderr, signal: interrupt.signal, serve }, version).catch(
-    () => interrupt.exitCode || 1,
-  );
+  const args = process.argv.slice(2);
+  const terminal = { env, stdin, stdout, stderr, signal: interrupt.signal, serve };
+  const running = commandLine(args, terminal).catch(() => interrupt.exitCode || 1);
   const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));
   const late = interrupted.then(() => sleep(GRACE_MS, undefined, { ref: false })).then(() => interrupt.exitCode);
   process.exitCode = await Promise.race([running, late]);
   // A pipe that is still open must not keep the process.
   stdin.destroy();
   interrupt[Symbol.dispose]();
+}
+
+async function commandLine(args: readonly string[], terminal: Terminal & Required<Pick<Terminal, 'serve'>>): Promise<number> {
+  // The broker by itself starts without what only the other commands need, which takes longer to load than the broker.
+  if (args.length === 1 && args[0] === 'serve')
+    return terminal.serve().catch((error: unknown) => {
+      new Output(terminal, false).failure(error);
+      return exitCodeOf(error);
+    });
+  const { run } = await import('./command/program.ts');
+  return run(args, terminal, version);
 }
 
 void main();
