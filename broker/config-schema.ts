@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
 import { address, count, flag, hostAndPort, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
+import { VAULT_AUTHS } from './vault-auth.ts';
 
 type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
 type SourceSettings = Both<(typeof SOURCES)[number]['settings']>;
@@ -51,7 +52,18 @@ export const schema = z.object({
   VAULT_CACERT: z.string().optional(),
   POSTERN_VAULT_PROXY: proxy.optional(),
   POSTERN_VAULT_TIMEOUT: seconds(2, 0.1, 60),
-  POSTERN_ROLE_ID: z.string().min(1),
+  /** How the broker logs in to Vault itself. */
+  POSTERN_VAULT_AUTH: z.enum(VAULT_AUTHS).default('approle'),
+  POSTERN_VAULT_AUTH_GRACE: seconds(300, 0, 86_400),
+  POSTERN_VAULT_TOKEN_FILE: z.string().optional(),
+  POSTERN_BROKER_ROLE: z
+    .string()
+    .regex(/^[A-Za-z0-9]([\w.-]{0,126}[A-Za-z0-9])?$/, 'must be the name of a role in Vault')
+    .default('broker'),
+  POSTERN_BROKER_JWT_FILE: z.string().optional(),
+  POSTERN_BROKER_KUBERNETES_MOUNT: mount('brokerKubernetes'),
+  POSTERN_BROKER_JWT_MOUNT: mount('brokerJwt'),
+  POSTERN_ROLE_ID: z.string().optional(),
   POSTERN_SECRET_ID: z.string().optional(),
   POSTERN_SECRET_ID_FILE: z.string().optional(),
   POSTERN_WRAPPED_SECRET_ID: z.string().optional(),

@@ -4,12 +4,22 @@ import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
 import { certificatesOf, privateKeysOf } from './pem.ts';
+import { vaultAuthOf } from './vault-auth.ts';
+import type { VaultAuth } from './vault-auth.ts';
 
 /** PEM. */
 export type Tls = Readonly<{ cert: string; key: string }>;
 
 export interface Config extends Omit<
   Settings,
+  | 'POSTERN_VAULT_AUTH'
+  | 'POSTERN_VAULT_TOKEN_FILE'
+  | 'POSTERN_BROKER_ROLE'
+  | 'POSTERN_BROKER_JWT_FILE'
+  | 'POSTERN_BROKER_APPROLE_MOUNT'
+  | 'POSTERN_BROKER_KUBERNETES_MOUNT'
+  | 'POSTERN_BROKER_JWT_MOUNT'
+  | 'POSTERN_ROLE_ID'
   | 'POSTERN_SECRET_ID'
   | 'POSTERN_SECRET_ID_FILE'
   | 'POSTERN_WRAPPED_SECRET_ID'
@@ -21,7 +31,8 @@ export interface Config extends Omit<
 > {
   readonly host: string;
   readonly port: number;
-  readonly secretId: Readonly<{ value: string; wrapped: boolean }>;
+  /** How it logs in to Vault itself. */
+  readonly vaultAuth: VaultAuth;
   readonly tls: Tls | undefined;
   /** Where the admin API listens; undefined: nowhere. */
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
@@ -30,8 +41,6 @@ export interface Config extends Omit<
   /** Variables under an old name -> the name that they have now. */
   readonly renamed: Readonly<Record<string, string>>;
 }
-
-const SECRET_IDS = ['POSTERN_SECRET_ID', 'POSTERN_SECRET_ID_FILE', 'POSTERN_WRAPPED_SECRET_ID', 'POSTERN_WRAPPED_SECRET_ID_FILE'] as const;
 
 /**
  * Environment -> frozen {@link Config}. Durations are in seconds. An empty variable counts as unset.
@@ -61,15 +70,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 
   if (set['VAULT_CACERT'] !== undefined) pem('VAULT_CACERT', certificatesOf, 'certificate');
-  const given = SECRET_IDS.filter((name) => set[name] !== undefined);
-  if (given.length !== 1)
-    faults.push(`exactly one of ${SECRET_IDS.join(', ')} must be set${given.length > 1 ? `, not ${given.join(' and ')}` : ''}`);
-  const from = given[0];
-  const secretId = {
-    value: from === undefined ? '' : (from.endsWith('_FILE') ? file(from) : set[from]!).trim(),
-    wrapped: from?.includes('WRAPPED') ?? false,
-  };
-  if (from !== undefined && secretId.value === '' && !faults.some((f) => f.startsWith(from))) faults.push(`${from} is empty`);
+  const vaultAuth = vaultAuthOf(set, parsed.data, faults);
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
     if ((set[certFile] === undefined) !== (set[keyFile] === undefined)) faults.push(`${certFile} and ${keyFile} must be set together`);
@@ -85,7 +86,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   else if (set['POSTERN_CONSOLE_CLIENT_ID'] !== undefined && set['POSTERN_ADMIN_LISTEN'] === undefined)
     faults.push('POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_LISTEN, which serves the console');
 
-  if (faults.length > 0 || !parsed.success) {
+  if (faults.length > 0 || !parsed.success || vaultAuth === undefined) {
     throw new PosternError(
       'misconfigured',
       `The configuration has ${faults.length} fault${faults.length === 1 ? '' : 's'}:\n${faults.map((f) => `  ${f}`).join('\n')}`,
@@ -95,7 +96,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...parsed.data,
     ...addressOf(parsed.data.POSTERN_LISTEN),
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
-    secretId: Object.freeze(secretId),
+    vaultAuth,
     tls,
     renamed: Object.freeze(renamed),
     unknown: Object.freeze(Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape))),

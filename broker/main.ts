@@ -15,6 +15,7 @@ It is configured by its environment; docs/reference.md lists the settings. At le
   VAULT_ADDR         Vault's address
   POSTERN_ROLE_ID    the broker's own AppRole, with one of
   POSTERN_SECRET_ID, POSTERN_SECRET_ID_FILE, POSTERN_WRAPPED_SECRET_ID, POSTERN_WRAPPED_SECRET_ID_FILE
+  or POSTERN_VAULT_AUTH=kubernetes, jwt or token-file, which docs/broker-identity.md explains
 
 Logs go to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
 SIGTERM and SIGINT finish what is in flight, then stop.
@@ -46,6 +47,11 @@ export async function serve(): Promise<void> {
     audit.flushSync();
   });
   const broker = await startBroker(config, log, audit);
+  void broker.ended.then(async (reason) => {
+    log.fatal(reason.describe(), 'the broker ends: it had no way to a Vault token for POSTERN_VAULT_AUTH_GRACE');
+    await broker.close();
+    process.exit(reason.exitCode);
+  });
   const stop = (signal: NodeJS.Signals) => {
     log.info({ signal }, 'stopping');
     void broker.close().then(() => process.exit(0));

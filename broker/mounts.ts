@@ -27,6 +27,12 @@ export const MOUNTS = {
     holds: "mount of the broker's AppRole",
     needs: { type: 'approle', auth: true },
   },
+  brokerKubernetes: {
+    variable: 'POSTERN_BROKER_KUBERNETES_MOUNT',
+    fallback: 'kubernetes-broker',
+    holds: "mount of the broker's Kubernetes auth",
+  },
+  brokerJwt: { variable: 'POSTERN_BROKER_JWT_MOUNT', fallback: 'jwt-broker', holds: "mount of the broker's JWT auth" },
   oidc: { variable: 'POSTERN_OIDC_MOUNT', fallback: 'oidc', holds: "mount of people's login" },
   admin: { variable: 'POSTERN_ADMIN_MOUNT', fallback: 'postern-admin', holds: "mount of the admin API's login" },
   assertion: { variable: 'POSTERN_ASSERTION_MOUNT', fallback: 'postern-assertion', holds: "mount of client assertions' login" },

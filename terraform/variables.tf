@@ -60,16 +60,18 @@ variable "issuer" {
 variable "mounts" {
   description = "Where things are mounted in Vault. The broker and the CLI must be told of a change."
   type = object({
-    approle        = optional(string)
-    broker_approle = optional(string)
-    oidc           = optional(string)
-    admin          = optional(string)
-    assertion      = optional(string)
-    kv             = optional(string)
-    tokens         = optional(string)
-    replay         = optional(string)
-    transit        = optional(string)
-    plugin         = optional(string)
+    approle           = optional(string)
+    broker_approle    = optional(string)
+    broker_kubernetes = optional(string)
+    broker_jwt        = optional(string)
+    oidc              = optional(string)
+    admin             = optional(string)
+    assertion         = optional(string)
+    kv                = optional(string)
+    tokens            = optional(string)
+    replay            = optional(string)
+    transit           = optional(string)
+    plugin            = optional(string)
   })
   default  = {}
   nullable = false

@@ -1,78 +1,110 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PosternError } from '#broker/error.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
-import type { VaultAnswer, VaultClient } from './client.ts';
+import { OwnError, PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import type { VaultClient } from './client.ts';
+import type { OwnLogin, OwnToken } from './own/login.ts';
 
 export interface SessionOptions {
   client: VaultClient;
-  /** AppRole mount of the broker's own role, e.g. `approle-broker`. */
-  mount: string;
-  roleId: string;
-  /** The secret_id, or a response-wrapping token that holds it and can be opened once. */
-  secretId: { value: string; wrapped: boolean };
+  /** The broker's own identity. */
+  login: OwnLogin;
   onEvent?: (event: SessionEvent) => void;
+  /** How long a credential that Vault refuses is tried, ms, before {@link SessionOptions.onEnd}; 0: for ever. Default 0. */
+  graceMs?: number;
+  /** Told once, when there was no way to a token for that long: nothing but another credential helps. */
+  onEnd?: ((reason: PosternError) => void) | undefined;
 }
 
 export type SessionEvent =
   | { event: 'login'; ttl: number }
   | { event: 'renewed'; ttl: number }
-  | { event: 'failed'; fault: string; retryInMs: number };
+  /** Once when trouble begins, and once more where it turns out to be of the other kind. */
+  | { event: 'failed'; kind: Trouble; fault: string; remedy?: string | undefined }
+  | { event: 'recovered'; seconds: number };
 
-/** Between two attempts to log in while Vault is away, ms. */
+/** `away`: Vault can't be asked. `refused`: it can, and refuses; or the credential's file is gone or unreadable. */
+export type Trouble = 'away' | 'refused';
+
+interface Troubled {
+  /** ms of the monotonic clock, as is `refusedAt`. */
+  readonly since: number;
+  /** What was told of it. */
+  readonly told: Set<Trouble>;
+  /** When Vault refused last; undefined: it couldn't be asked since, or there is a token. */
+  refusedAt: number | undefined;
+  /** For how long it refused so far, ms. */
+  refusedFor: number;
+}
+
+/** Between two attempts while there is trouble, ms; the second follows the first at once. */
 const BACKOFF_MIN = 250;
 const BACKOFF_MAX = 5_000;
+/** How often a credential's file is looked at, ms. */
+const LOOK = 1_000;
+/** Longest rest, ms: a timer can't hold a token's longest life. */
+const REST_MAX = 3_600_000;
 
 /**
- * The broker's own Vault token: logs in by AppRole, renews at two thirds of the token's life, logs in
- * again when the token is dead, and keeps trying while Vault is sealed or away.
+ * The broker's own Vault token: logs in, renews at two thirds of the token's life, logs in again when the token is dead, and keeps
+ * trying while Vault is sealed or away.
  */
 export class VaultSession {
   readonly #options: SessionOptions;
   #token: VaultToken | undefined;
-  #secretId: string | undefined;
   #login: Promise<number> | undefined;
-  readonly #stop = new AbortController();
+  /** When {@link run} renews, while there is no trouble; ms of the monotonic clock. */
+  #renewAt = 0;
+  #failures = 0;
+  /** The last failure, and until when nobody tries again, ms of the monotonic clock. */
+  #failed: { error: unknown; until: number } | undefined;
+  #trouble: Troubled | undefined;
+  #ended = false;
+  #wake = new AbortController();
+  #stopped = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    if (!options.secretId.wrapped) this.#secretId = options.secretId.value;
   }
 
   get ready(): boolean {
     return this.#token !== undefined;
   }
 
+  /** What is wrong with the broker's own login, in an operator's words; undefined: nothing. */
+  get problem(): string | undefined {
+    const error = this.#failed?.error;
+    return error instanceof OwnError ? error.message : undefined;
+  }
+
   /** Runs until {@link stop}; never throws. */
   async run(): Promise<void> {
-    let backoff = BACKOFF_MIN;
-    while (!this.#stop.signal.aborted) {
-      try {
-        const ttl = this.#token === undefined ? await this.#loginOnce() : await this.#renew();
-        backoff = BACKOFF_MIN;
-        await this.#pause(Math.max(1000, ttl * 1000 * (0.6 + Math.random() * 0.1)));
-      } catch (error) {
-        this.#options.onEvent?.({ event: 'failed', fault: error instanceof Error ? error.message : 'unknown', retryInMs: backoff });
-        // A dead token is replaced; a Vault that is only away may still know it.
-        if (error instanceof VaultFault && error.reason === 'denied') this.#token = undefined;
-        await this.#pause(backoff * (0.75 + Math.random() * 0.5));
-        backoff = Math.min(backoff * 2, BACKOFF_MAX);
-      }
+    const { login } = this.#options;
+    while (!this.#stopped) {
+      const token = this.#token;
+      // Either tells what went wrong by itself, and when to try again.
+      if (token === undefined || (login.followsFile && login.changed())) await this.#loginOnce().catch(() => {});
+      else await this.#renew(token).catch(() => {});
+      await this.#rest();
     }
   }
 
-  /** Ends {@link run} and gives the token back, so that no lease outlives the process. Never throws. */
+  /** Ends {@link run} and gives the token back where it is the broker's alone, so that no lease outlives the process. Never throws. */
   async stop(): Promise<void> {
-    this.#stop.abort();
+    this.#stopped = true;
+    this.#wake.abort();
+    await this.#login?.catch(() => {});
     const token = this.#token;
     this.#token = undefined;
-    if (token !== undefined) await this.#options.client.write('auth/token/revoke-self', {}, { token: token.reveal() }).catch(() => {});
+    if (token !== undefined && this.#options.login.ownsToken)
+      await this.#options.client.write('auth/token/revoke-self', {}, { token: token.reveal() }).catch(() => {});
   }
 
   /**
    * Calls Vault as the broker. A `denied` may mean that the token died, so the session logs in once
    * and the call is made once more; whoever waits notices nothing.
    * @throws {VaultFault}
+   * @throws {PosternError} misconfigured: Vault refuses the broker's own login
    */
   async use<T>(call: (token: string) => Promise<T>): Promise<T> {
     const token = this.#token ?? (await this.#fresh());
@@ -82,9 +114,9 @@ export class VaultSession {
       if (!(error instanceof VaultFault && error.reason === 'denied')) throw error;
       // Denied by the policy, or because the token is dead? Only Vault knows.
       if (token === this.#token && (await this.#lives(token))) throw error;
+      if (token === this.#token) this.#token = undefined;
       // Whoever was denied later than another finds the new token there already.
-      const fresh = token === this.#token || this.#token === undefined ? await this.#fresh() : this.#token;
-      return call(fresh.reveal());
+      return call((this.#token ?? (await this.#fresh())).reveal());
     }
   }
 
@@ -98,8 +130,20 @@ export class VaultSession {
   }
 
   async #fresh(): Promise<VaultToken> {
-    await this.#loginOnce();
-    return this.#token!;
+    try {
+      // While there is trouble `run` tries in its own time, and whoever comes meanwhile is told at once.
+      if (this.#login === undefined && this.#failed !== undefined && performance.now() < this.#failed.until) throw this.#failed.error;
+      await this.#loginOnce();
+      return this.#token!;
+    } catch (error) {
+      // It reaches clients, who needn't know how the broker logs in.
+      if (error instanceof PosternError)
+        throw new PosternError('misconfigured', 'Service temporarily unavailable', {
+          detail: `${error.message}. ${error.detail ?? ''}`,
+          retryAfter: BACKOFF_MAX / 1000,
+        });
+      throw error;
+    }
   }
 
   /** One login for all who wait; a wrapped secret_id can be opened only once. @returns the token's life in seconds */
@@ -109,47 +153,98 @@ export class VaultSession {
   }
 
   async #loginNow(): Promise<number> {
-    const { client, mount, roleId } = this.#options;
-    this.#secretId ??= await this.#unwrap();
-    const answer = await client.write(`auth/${mount}/login`, { role_id: roleId, secret_id: this.#secretId });
-    const { token, ttl } = authOf(answer);
-    this.#token = new VaultToken(token);
-    this.#options.onEvent?.({ event: 'login', ttl });
-    return ttl;
-  }
-
-  async #unwrap(): Promise<string> {
-    const { client, secretId } = this.#options;
     try {
-      const answer = await client.write('sys/wrapping/unwrap', {}, { token: secretId.value });
-      const value = answer.data?.['secret_id'];
-      if (typeof value === 'string') return value;
+      const { token, ttl } = await this.#options.login.login();
+      if (this.#token?.reveal() !== token) this.#token = new VaultToken(token);
+      this.#works({ event: 'login', ttl });
+      return ttl;
     } catch (error) {
-      if (!(error instanceof VaultFault) || error.transient) throw error;
+      this.#fails(error);
+      throw error;
     }
-    throw new PosternError('misconfigured', 'The wrapped secret_id of the broker cannot be unwrapped', {
-      detail:
-        'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, ' +
-        'somebody else did: destroy that secret_id.',
-    });
   }
 
-  async #renew(): Promise<number> {
-    const answer = await this.#options.client.write('auth/token/renew-self', {}, { token: this.#token!.reveal() });
-    const { ttl, renewable } = authOf(answer);
-    this.#options.onEvent?.({ event: 'renewed', ttl });
+  async #renew(token: VaultToken): Promise<void> {
+    const { login } = this.#options;
+    let renewed: OwnToken;
+    try {
+      renewed = await login.renew(token.reveal());
+    } catch (error) {
+      // Replaced meanwhile.
+      if (token !== this.#token) return;
+      // A dead token is replaced, at once; a Vault that is only away may still know it.
+      if (!(error instanceof VaultFault && error.reason === 'denied')) return this.#fails(error);
+      this.#token = undefined;
+      return void (await this.#loginOnce());
+    }
+    if (token !== this.#token) return;
+    if (renewed.token !== token.reveal()) this.#token = new VaultToken(renewed.token);
+    this.#works({ event: 'renewed', ttl: renewed.ttl });
     // Near its max TTL a renewal gives less and less: log in anew in time.
-    if (!renewable || ttl < 10) return this.#loginOnce();
-    return ttl;
+    if (login.ownsToken && (!renewed.renewable || renewed.ttl < 10)) await this.#loginOnce();
   }
 
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#stop.signal, ref: false }).catch(() => {});
+  #works(event: Extract<SessionEvent, { ttl: number }>): void {
+    const { onEvent } = this.#options;
+    const now = performance.now();
+    this.#failures = 0;
+    this.#failed = undefined;
+    this.#renewAt = now + (event.ttl === 0 ? REST_MAX : Math.min(REST_MAX, Math.max(1000, event.ttl * 1000 * (0.6 + Math.random() * 0.1))));
+    if (this.#trouble !== undefined) onEvent?.({ event: 'recovered', seconds: Math.round((now - this.#trouble.since) / 100) / 10 });
+    this.#trouble = undefined;
+    onEvent?.(event);
   }
-}
 
-function authOf(answer: VaultAnswer): { token: string; ttl: number; renewable: boolean } {
-  const { client_token: token, lease_duration: ttl, renewable } = answer.auth ?? {};
-  if (typeof token !== 'string' || typeof ttl !== 'number') throw new VaultFault('unavailable', 'Vault answered a login without a token');
-  return { token, ttl, renewable: renewable === true };
+  #fails(error: unknown): void {
+    const now = performance.now();
+    // The second attempt may follow the first at once.
+    const backoff = this.#failures === 0 ? 0 : Math.min(BACKOFF_MIN * 2 ** (this.#failures - 1), BACKOFF_MAX);
+    this.#failures++;
+    this.#failed = { error, until: now + backoff * (0.75 + Math.random() * 0.5) };
+    const kind = error instanceof PosternError ? 'refused' : 'away';
+    const trouble = (this.#trouble ??= { since: now, told: new Set(), refusedAt: undefined, refusedFor: 0 });
+    if (!trouble.told.has(kind)) {
+      trouble.told.add(kind);
+      const { message: fault } = error instanceof OwnError ? error : { message: 'unknown' };
+      this.#options.onEvent?.({ event: 'failed', kind, fault, ...(error instanceof PosternError ? { remedy: error.detail } : {}) });
+    }
+    this.#countRefusal(trouble, error, now);
+    this.#wake.abort();
+  }
+
+  /** Only the time counts in which Vault refused, and there was no token. */
+  #countRefusal(trouble: Troubled, error: unknown, now: number): void {
+    if (!(error instanceof PosternError) || this.#token !== undefined) {
+      trouble.refusedAt = undefined;
+      return;
+    }
+    trouble.refusedFor += now - (trouble.refusedAt ?? now);
+    trouble.refusedAt = now;
+    const { graceMs = 0, onEnd } = this.#options;
+    if (graceMs === 0 || trouble.refusedFor < graceMs || this.#ended || this.#stopped) return;
+    this.#ended = true;
+    onEnd?.(error);
+  }
+
+  /** Until the token is to be renewed or, while there is trouble, the next attempt; ends early when the credential's file changes. */
+  async #rest(): Promise<void> {
+    const { login, graceMs = 0 } = this.#options;
+    const began = performance.now();
+    while (!this.#stopped) {
+      let until = this.#renewAt;
+      if (this.#failed !== undefined) {
+        until = Math.max(began + BACKOFF_MIN, this.#failed.until);
+        const { refusedAt, refusedFor } = this.#trouble ?? { refusedAt: undefined, refusedFor: 0 };
+        // The last attempt comes when the grace is over, not a little later.
+        if (graceMs > 0 && refusedAt !== undefined && !this.#ended)
+          until = Math.min(until, Math.max(began + 1, refusedAt + graceMs - refusedFor));
+      }
+      const left = until - performance.now();
+      if (left <= 0) return;
+      const watch = this.#failed !== undefined || login.followsFile;
+      this.#wake = new AbortController();
+      await sleep(watch ? Math.min(left, LOOK) : left, undefined, { signal: this.#wake.signal, ref: false }).catch(() => {});
+      if (watch && login.changed()) return;
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RationedAudit } from '#broker/audit/rationed-audit.ts';
 import type { Config } from '#broker/config.ts';
+import type { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { adminDoor } from './admin-door.ts';
@@ -20,13 +21,16 @@ export interface Broker {
   calls(): Readonly<Record<string, number>> & { readonly vault: number };
   /** What keeps it from being ready, in an operator's words. */
   missing(): readonly string[];
+  /** When Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE: nothing but another credential helps. */
+  readonly ended: Promise<PosternError>;
   /** Finishes what is in flight, then stops. Twice is harmless. */
   close(): Promise<void>;
 }
 
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
-  const vault = connectVault(config, log);
+  const ended = Promise.withResolvers<PosternError>();
+  const vault = connectVault(config, log, ended.resolve);
   const { client, session, apis } = vault;
   const who = verification(config, log, vault);
   const { verifier, usage, replay } = who;
@@ -39,11 +43,14 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   });
 
   const lacking = () => [
-    ...(session.ready ? [] : ['login to Vault']),
+    ...(session.ready ? [] : [session.problem === undefined ? 'login to Vault' : `login to Vault: ${session.problem}`]),
     ...(announcements.known ? [] : ['what is announced, ended and revoked']),
     ...(apis.known ? [] : ['the APIs']),
   ];
-  const progress = new Progress(lacking, () => announcements.warnings);
+  const progress = new Progress(lacking, () => [
+    ...announcements.warnings,
+    ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
+  ]);
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const server = httpDoor(config, log, {
     verifier,
@@ -79,6 +86,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   return {
     port,
     adminPort,
+    ended: ended.promise,
     calls: () => ({
       ...Object.fromEntries(issued.sources.flatMap(({ name, calls }) => (calls === undefined ? [] : [[name, calls()]]))),
       vault: client.calls,

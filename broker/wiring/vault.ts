@@ -1,10 +1,13 @@
 import type { Config } from '#broker/config.ts';
+import type { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCE_NAMES } from '#broker/sources.ts';
 import { VaultApis } from '#broker/vault/apis.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
+import { ownLogin } from '#broker/vault/own/own-login.ts';
 import { VaultSession } from '#broker/vault/session.ts';
+import type { SessionEvent } from '#broker/vault/session.ts';
 
 /** Vault, and what the broker reads there with its own token, whoever asks. */
 export interface ConnectedVault {
@@ -15,15 +18,15 @@ export interface ConnectedVault {
   readonly apis: VaultApis;
 }
 
-export function connectVault(config: Config, log: Logger): ConnectedVault {
+/** @param onEnd told once, when Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE */
+export function connectVault(config: Config, log: Logger, onEnd?: (reason: PosternError) => void): ConnectedVault {
   const client = vaultClient(config);
   const session = new VaultSession({
     client,
-    mount: config.POSTERN_BROKER_APPROLE_MOUNT,
-    roleId: config.POSTERN_ROLE_ID,
-    secretId: config.secretId,
-    onEvent: (event) =>
-      event.event === 'failed' ? log.warn(event, 'the broker has no good Vault token') : log.info(event, 'vault session'),
+    login: ownLogin(client, config.vaultAuth),
+    graceMs: config.POSTERN_VAULT_AUTH_GRACE * 1000,
+    onEnd,
+    onEvent: (event) => tellSession(log, config, event),
   });
   const documents = new Kv(client, config.POSTERN_KV_MOUNT);
   const apis = new VaultApis({
@@ -34,6 +37,14 @@ export function connectVault(config: Config, log: Logger): ConnectedVault {
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
   return { client, session, documents, apis };
+}
+
+function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {
+  if (event.event !== 'failed') return log.info({ ...event, method }, 'vault session');
+  if (event.kind === 'away')
+    return log.warn({ ...event, method }, 'Vault cannot be asked for a token of the broker; it is tried until it can');
+  const ends = grace === 0 ? 'it is tried for ever' : `unless that is mended the broker ends in ${grace} s without a token`;
+  log.error({ ...event, method }, `the broker has no way to a Vault token: ${ends}`);
 }
 
 /** @param connections most sockets to Vault; default: as many as the client makes */

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
+import { OwnAppRole } from '#broker/vault/own/approle.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import { APIS, TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
@@ -202,9 +203,12 @@ describe('a jti is good once', () => {
     registerSecret('broker secret_id', String(made.data?.['secret_id']));
     const session = new VaultSession({
       client,
-      mount: 'approle-broker',
-      roleId,
-      secretId: { value: String(made.data?.['secret_id']), wrapped: false },
+      login: new OwnAppRole(client, {
+        method: 'approle',
+        mount: 'approle-broker',
+        roleId,
+        secretId: { from: String(made.data?.['secret_id']), variable: 'POSTERN_SECRET_ID', wrapped: false },
+      }),
     });
     const replay = new VaultReplay({ client, kv: new Kv(client, 'postern-replay'), session });
     const hour = Math.floor(Date.now() / 3_600_000);

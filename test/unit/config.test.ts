@@ -51,7 +51,12 @@ describe('the least that works', () => {
       POSTERN_ISSUER: 'https://tokens.example.com/',
       host: '127.0.0.1',
       port: 8080,
-      secretId: { value: 'secret', wrapped: false },
+      vaultAuth: {
+        method: 'approle',
+        mount: 'approle-broker',
+        roleId: 'role',
+        secretId: { from: 'secret', variable: 'POSTERN_SECRET_ID', wrapped: false },
+      },
       tls: undefined,
       POSTERN_APPROLE_MOUNT: 'approle',
       POSTERN_BROKER_APPROLE_MOUNT: 'approle-broker',
@@ -67,7 +72,7 @@ describe('the least that works', () => {
   test('is frozen, its parts too', () => {
     const config = readConfig({ ...good, POSTERN_TRUSTED_PROXIES: '10.0.0.0/8' });
     expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
-    expect(() => Object.assign(config.secretId, { value: 'x' })).toThrow(TypeError);
+    expect(() => Object.assign(config.vaultAuth, { method: 'jwt' })).toThrow(TypeError);
     expect(() => (config.POSTERN_TRUSTED_PROXIES as string[]).push('0.0.0.0/0')).toThrow(TypeError);
   });
 
@@ -248,17 +253,21 @@ describe('refused', () => {
 
 describe("the broker's secret_id", () => {
   const { POSTERN_SECRET_ID: _none, ...rest } = good;
+  /** As a login would read it. */
+  function secretIdOf(env: Record<string, string>): { value: string; wrapped: boolean } {
+    const { vaultAuth } = readConfig(env);
+    if (vaultAuth.method !== 'approle') throw new Error('not by AppRole');
+    const { from, wrapped } = vaultAuth.secretId;
+    return { value: typeof from === 'string' ? from : from.read(), wrapped };
+  }
 
   test('from a file, without the line end that editors and shells put there', () => {
-    expect(readConfig({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('secret', `${CANARY}\n`) }).secretId).toEqual({
-      value: CANARY,
-      wrapped: false,
-    });
-    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID_FILE: fileOf('wrapped', `  ${CANARY}\r\n`) }).secretId).toEqual({
+    expect(secretIdOf({ ...rest, POSTERN_SECRET_ID_FILE: fileOf('secret', `${CANARY}\n`) })).toEqual({ value: CANARY, wrapped: false });
+    expect(secretIdOf({ ...rest, POSTERN_WRAPPED_SECRET_ID_FILE: fileOf('wrapped', `  ${CANARY}\r\n`) })).toEqual({
       value: CANARY,
       wrapped: true,
     });
-    expect(readConfig({ ...rest, POSTERN_WRAPPED_SECRET_ID: CANARY }).secretId).toEqual({ value: CANARY, wrapped: true });
+    expect(secretIdOf({ ...rest, POSTERN_WRAPPED_SECRET_ID: CANARY })).toEqual({ value: CANARY, wrapped: true });
   });
 
   test('a file that is empty, and one that is not there', () => {

@@ -65,16 +65,18 @@ variable "apis" {
 variable "mounts" {
   description = "Where things are mounted."
   type = object({
-    approle        = optional(string, "approle")
-    broker_approle = optional(string, "approle-broker")
-    oidc           = optional(string, "oidc")
-    admin          = optional(string, "postern-admin")
-    assertion      = optional(string, "postern-assertion")
-    kv             = optional(string, "postern")
-    tokens         = optional(string, "postern-tokens")
-    replay         = optional(string, "postern-replay")
-    transit        = optional(string, "transit")
-    plugin         = optional(string, "auth0")
+    approle           = optional(string, "approle")
+    broker_approle    = optional(string, "approle-broker")
+    broker_kubernetes = optional(string, "kubernetes-broker")
+    broker_jwt        = optional(string, "jwt-broker")
+    oidc              = optional(string, "oidc")
+    admin             = optional(string, "postern-admin")
+    assertion         = optional(string, "postern-assertion")
+    kv                = optional(string, "postern")
+    tokens            = optional(string, "postern-tokens")
+    replay            = optional(string, "postern-replay")
+    transit           = optional(string, "transit")
+    plugin            = optional(string, "auth0")
   })
   nullable = false
 
@@ -85,8 +87,8 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.oidc, var.mounts.admin, var.mounts.assertion])) == 5
-    error_message = "The auth methods (approle, broker_approle, oidc, admin, assertion) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.assertion])) == 7
+    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, assertion) each need a mount path of their own."
   }
 
   validation {

@@ -2,6 +2,7 @@ import { constants, generateKeyPairSync, sign } from 'node:crypto';
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
+import { OwnAppRole } from '#broker/vault/own/approle.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import { TransitKeys } from '#broker/transit/keys.ts';
 import { TransitSource } from '#broker/transit/source.ts';
@@ -63,7 +64,15 @@ async function stage() {
   const transit = new FakeTransit();
   const server = await Loopback.start(transit.answer);
   const client = new VaultClient({ address: server.origin, timeoutMs: 10_000 });
-  const session = new VaultSession({ client, mount: 'approle-broker', roleId: 'r', secretId: { value: 's', wrapped: false } });
+  const session = new VaultSession({
+    client,
+    login: new OwnAppRole(client, {
+      method: 'approle',
+      mount: 'approle-broker',
+      roleId: 'r',
+      secretId: { from: 's', variable: 'POSTERN_SECRET_ID', wrapped: false },
+    }),
+  });
   const keys = new TransitKeys({ client, session, mount: 'transit', key: 'postern', jwksMaxAgeMs: 300_000 });
   const source = new TransitSource({ client, session, keys, mount: 'transit', key: 'postern', tenantClaim: 'https://postern.dev/tenant' });
   return {

@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import { OwnAppRole } from '#broker/vault/own/approle.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import type { SessionEvent } from '#broker/vault/session.ts';
 import { Loopback } from './loopback.ts';
@@ -62,11 +63,14 @@ async function stage(options: { wrapped?: boolean; secretId?: string } = {}) {
   const events: SessionEvent[] = [];
   const session = new VaultSession({
     client,
-    mount: 'approle-broker',
-    roleId: 'broker-role',
-    secretId: options.wrapped
-      ? { value: options.secretId ?? WRAPPING, wrapped: true }
-      : { value: options.secretId ?? SECRET, wrapped: false },
+    login: new OwnAppRole(client, {
+      method: 'approle',
+      mount: 'approle-broker',
+      roleId: 'broker-role',
+      secretId: options.wrapped
+        ? { from: options.secretId ?? WRAPPING, variable: 'POSTERN_WRAPPED_SECRET_ID', wrapped: true }
+        : { from: options.secretId ?? SECRET, variable: 'POSTERN_SECRET_ID', wrapped: false },
+    }),
     onEvent: (event) => events.push(event),
   });
   const paths = () => server.received.map(({ url }) => url.replace('/v1/', ''));
