@@ -45,6 +45,9 @@ export interface Versions {
   /** Of Terraform, by name. */
   providers: Readonly<Record<string, ProviderPin>>;
   gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
+  helm: GoPin & { version: string; minimum: string };
+  /** Go modules in which the schemas of Kubernetes' own objects and of custom ones lie. */
+  kubernetes: { version: string; schemas: string; customSchemas: string[] };
   image: { vault: string };
   docker: { minimumApi: string; debianPackages: string[] };
 }

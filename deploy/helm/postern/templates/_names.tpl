@@ -1,0 +1,29 @@
+{{- define "postern.name" -}}
+{{- if contains "postern" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-postern" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "postern.selector" -}}
+app.kubernetes.io/name: postern
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "postern.labels" -}}
+helm.sh/chart: {{ printf "postern-%s" .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "postern.selector" . }}
+{{- end }}
+
+{{- define "postern.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "postern.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{- define "postern.image" -}}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{/* Where the broker answers below its issuer: a probe must ask there. */}}
+{{- define "postern.path" -}}
+{{- $path := (urlParse .Values.issuer).path -}}
+{{- if $path }}{{ $path | trimSuffix "/" }}{{ end }}
+{{- end }}
