@@ -144,8 +144,8 @@ test.each<[string, string[], RegExp]>([
   ['AppRole without its role_id', ['--set=vault.auth.method=approle'], /approle/],
   ['an Ingress to nowhere', ['--set=ingress.enabled=true'], /ingress\/hosts/],
   ['no replica', ['--set=replicas=0'], /replicas/],
-  ['a secret among the settings', ['--set=settings.POSTERN_SECRET_ID=x'], /settings/],
-  ['a setting that the chart sets', ['--set=settings.POSTERN_LISTEN=x'], /settings/],
+  ['a secret among the settings', ['--set=settings.POSTERN_SECRET_ID=x'], /POSTERN_SECRET_ID/],
+  ['a setting that the chart sets', ['--set=settings.POSTERN_LISTEN=x'], /POSTERN_LISTEN/],
   ['a proxy that is no address', ['--set=trustedProxies={proxy.example.com}'], /trustedProxies/],
   ['a digest that is none', ['--set=image.digest=latest'], /image\/digest/],
 ])('%s is refused, and the message names it', async (_what, more, says) => {

@@ -56,7 +56,9 @@ export function findHelm(report: Report = toStderr, env: NodeJS.ProcessEnv = pro
             async () =>
               (await fromCache()) ??
               checked(
-                await place(cache, home, (into) => buildFromGoModule({ pin, name: 'helm', into, file: 'helm', optimize: false }, env, report)),
+                await place(cache, home, (into) =>
+                  buildFromGoModule({ pin, name: 'helm', into, file: 'helm', optimize: false }, env, report),
+                ),
                 'go-module',
               ),
           ),
