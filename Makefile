@@ -11,6 +11,11 @@ READY := node_modules/.package-lock.json
 # No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
 NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
 
+# `make demo VAULT=openbao`; what the environment calls VAULT is somebody else's.
+ifeq ($(origin VAULT),command line)
+export POSTERN_VAULT_PRODUCT := $(VAULT)
+endif
+
 .PHONY: help bootstrap demo console dev dist image generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
@@ -19,7 +24,7 @@ help: ## List the targets
 bootstrap: $(READY) ## Find or make Vault, Terraform and its providers, and say where each comes from
 	@$(NODE) tools/bootstrap.ts
 
-demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0, then clean up
+demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0, then clean up (VAULT=openbao: on that)
 	@$(NODE) dev/demo.ts
 
 dev: $(READY) ## Keep the same stack running and print its addresses

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { NOT_ON_OPENBAO } from './test/openbao.ts';
 
 /** Tests of the real parts wait for Vault, Terraform and containers, on a small machine two at a time. */
 const real = { testTimeout: 60_000, hookTimeout: 120_000, sequence: { groupOrder: 0 } };
@@ -32,6 +33,13 @@ export default defineConfig({
           (name) => `test/integration/${name}.test.ts`,
         ),
         env: { POSTERN_TEST_TOKEN_STORE: 'plugin' },
+      }),
+      // The same tests once more on OpenBao. What is left out, and why, is in that list.
+      project('openbao', {
+        ...real,
+        include: ['test/integration/**/*.test.ts'],
+        exclude: Object.keys(NOT_ON_OPENBAO),
+        env: { POSTERN_VAULT_PRODUCT: 'openbao' },
       }),
       project('conformance', real),
       project('e2e', real),

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { findParts } from '#tools/part/parts.ts';
+import { PRODUCT_NAME, productOf } from '#tools/part/server.ts';
 import { abortable } from './abortable.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
@@ -98,15 +99,20 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const logFile = (name: string): string => join(logs, `${name}-${process.pid}.log`);
   const testing = options.logFolder !== undefined;
 
-  const { vault: vaultPart } = await timed('finding Vault, Terraform and its providers', () => abortable(signal, () => findParts(report)));
+  const product = productOf();
+  const name = PRODUCT_NAME[product];
+  const { vault: vaultPart } = await timed(`finding ${name}, Terraform and its providers`, () =>
+    abortable(signal, () => findParts(report)),
+  );
 
   const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
   const admin = options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`;
   const { account, m2mSecret, operatorsSecret } = auth0Account(action, admin);
   noteSecret('auth0 client_secret', m2mSecret);
   noteSecret('oidc client_secret', operatorsSecret);
+  const vaultAudit = join(folder, 'audit.log');
   const plugins = options.plugins === true ? join(folder, 'plugins') : undefined;
-  const [vault, auth0] = await timed(`starting Vault ${vaultPart.version} and the stand-in for Auth0`, async () =>
+  const [vault, auth0] = await timed(`starting ${name} ${vaultPart.version} and the stand-in for Auth0`, async () =>
     both(
       startDevVault({
         binary: vaultPart.path,
@@ -114,7 +120,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         logFile: logFile('vault'),
         logLevel: testing ? 'trace' : 'info',
         reaper,
-        ...(plugins === undefined ? {} : { args: [`-config=${await pluginConfiguration(folder, plugins)}`] }),
+        args: await configuration(folder, { plugins, audit: product === 'openbao' ? vaultAudit : undefined }),
         ...(signal ? { signal } : {}),
       }).then((started) => {
         undo.defer(() => started.stop());
@@ -131,7 +137,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const client = new VaultClient({ address: vault.address, timeoutMs: 5_000 });
   undo.defer(() => client.close());
   const root = { token: vault.rootToken };
-  const vaultAudit = join(folder, 'audit.log');
 
   const { outputs } = await timed(`terraform apply for ${Object.keys(TENANTS).join(' and ')}`, () =>
     abortable(
@@ -146,7 +151,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           variables: {
             apis: APIS,
             tenants: TENANTS,
-            audit: { options: { file_path: vaultAudit } },
+            audit: product === 'openbao' ? null : { options: { file_path: vaultAudit } },
             admin_api: { issuer: auth0.issuer, audience: ADMIN_AUDIENCE },
             oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
           },
@@ -225,12 +230,24 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 }
 
-/** @returns a configuration file for Vault beside what `-dev` sets */
-async function pluginConfiguration(folder: string, plugins: string): Promise<string> {
-  await mkdir(plugins, { mode: 0o755 });
-  const file = join(folder, 'vault.json');
-  await writeFile(file, JSON.stringify({ plugin_directory: plugins }));
-  return file;
+/**
+ * The part of the server's configuration that can't be had by argument or API, as arguments that name it.
+ * @param audit file of the audit device that OpenBao wants declared here
+ */
+async function configuration(
+  folder: string,
+  { plugins, audit }: { plugins: string | undefined; audit: string | undefined },
+): Promise<string[]> {
+  const lines: string[] = [];
+  if (plugins !== undefined) {
+    await mkdir(plugins, { mode: 0o755 });
+    lines.push(`plugin_directory = ${JSON.stringify(plugins)}`);
+  }
+  if (audit !== undefined) lines.push(`audit "file" "postern" {\n  options {\n    file_path = ${JSON.stringify(audit)}\n  }\n}`);
+  if (lines.length === 0) return [];
+  const file = join(folder, 'server.hcl');
+  await writeFile(file, `${lines.join('\n')}\n`);
+  return [`-config=${file}`];
 }
 
 /**

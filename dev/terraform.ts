@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { PosternError } from '#broker/error.ts';
+import { productOf } from '#tools/part/server.ts';
 import { findProviders, findTerraform } from '#tools/part/terraform.ts';
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
@@ -109,7 +110,9 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   const state = { terraform: { backend: { local: { path: join(home, 'terraform.tfstate') } } } };
   await writeFile(join(configuration, 'terraform', 'backend_override.tf.json'), JSON.stringify(state));
 
-  const plain = Object.entries(options.variables).filter(([name]) => !SECRET_VARIABLES.includes(name));
+  // OpenBao takes audit devices from its own configuration only.
+  const given = productOf() === 'openbao' ? { audit: null, ...options.variables } : options.variables;
+  const plain = Object.entries(given).filter(([name]) => !SECRET_VARIABLES.includes(name));
   const variables = join(home, 'variables.tfvars.json');
   await writeFile(variables, JSON.stringify(Object.fromEntries(plain), null, 2), { mode: 0o600 });
   const secret = SECRET_VARIABLES.flatMap((name) => {

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findVault } from '#tools/part/vault.ts';
+import { findServer } from '#tools/part/server.ts';
 import { startChild } from './child.ts';
 import { freePort } from './port.ts';
 import { startReaper } from './reaper.ts';
@@ -11,7 +11,7 @@ import type { Child } from './child.ts';
 import type { Reaper } from './reaper.ts';
 
 export interface DevVaultOptions {
-  /** The Vault program. Default: as `findVault` finds it. */
+  /** The Vault program. Default: as `findServer` finds it. */
   binary?: string;
   /** Its home, where nothing is expected to be written but its log. Default: a temporary folder that goes away with it. */
   folder?: string;
@@ -46,7 +46,7 @@ export interface DevVault {
  * @throws Error when it doesn't answer within 20 s
  */
 export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
-  const binary = options.binary ?? (await findVault(options.report)).path;
+  const binary = options.binary ?? (await findServer(options.report)).path;
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'postern-vault-')));
   const logFile = options.logFile ?? join(folder, 'vault.log');
   const reaper = options.reaper ?? startReaper();

@@ -5,12 +5,13 @@ import { getContainerRuntimeClient } from 'testcontainers';
 import type { TestProject } from 'vitest/node';
 import { findDocker } from './part/docker.ts';
 import { findImage } from './part/image.ts';
+import { findOpenBao } from '#tools/part/openbao.ts';
 import { findParts } from '#tools/part/parts.ts';
 import { isRunning } from '#tools/process/running.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
 /** Projects whose tests need the real parts. */
-const REAL = ['integration', 'plugin-store', 'conformance', 'e2e'];
+const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e'];
 
 /**
  * Vitest's global set-up, once a run, before any worker: a private folder for logs and the ledger of secrets, and
@@ -36,6 +37,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   let stop = async () => {};
   if (project.vitest.projects.some(({ name }) => REAL.includes(name))) {
     await findParts();
+    if (project.vitest.projects.some(({ name }) => name === 'openbao')) await findOpenBao();
     stop = await setUpDocker();
   }
   return async () => {

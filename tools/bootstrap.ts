@@ -1,3 +1,4 @@
+import { findOpenBao } from './part/openbao.ts';
 import { findProviders, findTerraform } from './part/terraform.ts';
 import { findVault } from './part/vault.ts';
 
@@ -30,6 +31,10 @@ const table = [
     await Promise.all([
       timed('vault', async () => {
         const { name, version, origin, path } = await findVault();
+        return [[name, version, origin, path]];
+      }),
+      timed('openbao', async () => {
+        const { name, version, origin, path } = await findOpenBao();
         return [[name, version, origin, path]];
       }),
       timed('terraform', async () => {

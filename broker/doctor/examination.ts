@@ -1,10 +1,12 @@
 import type { VaultAccess } from '#broker/operator/access.ts';
+import type { VaultHealth } from '#broker/vault/client.ts';
 import { brokerView } from './broker/broker-view.ts';
 import { skipped } from './check.ts';
 import type { Check } from './check.ts';
 import { look } from './inspection.ts';
 import type { Inspection } from './inspection.ts';
 import { IN_VAULT, ON_BROKER } from './inspections.ts';
+import { inWordsOf } from './remedy.ts';
 import type { IssuerQuestion, SourceChecks } from './source-checks.ts';
 import { sourceView } from './source-view.ts';
 import { viewOf } from './view.ts';
@@ -28,25 +30,29 @@ export interface ExaminationOptions {
 export async function examine(access: VaultAccess, options: ExaminationOptions): Promise<Check[]> {
   const { sources, broker, signal } = options;
   const checks: Check[] = [];
-  const told = (check: Check): void => {
+  const view = viewOf(
+    access,
+    sources.map(({ name }) => name),
+  );
+  let product: VaultHealth['product'] = 'Vault';
+  const told = (found: Check): void => {
+    const check = inWordsOf(product, found);
     checks.push(check);
     options.onCheck?.(check);
   };
   /** @returns false where an inspection that decides has failed */
-  const run = async <V>(inspections: readonly Inspection<V>[], view: V): Promise<boolean> => {
+  const run = async <V>(inspections: readonly Inspection<V>[], seen: V): Promise<boolean> => {
     for (const inspection of inspections) {
       signal?.throwIfAborted();
-      const found = await look(inspection, view);
+      const found = await look(inspection, seen);
+      // Known once the first one has asked; where nothing answers, remedies are in Vault's words.
+      product = (await view.health().catch(() => undefined))?.product ?? product;
       found.forEach(told);
       if (inspection.decides && found.some(({ status }) => status === 'failed')) return false;
     }
     return true;
   };
   const issuers = await Promise.all(sources.map(async ({ name, atIssuer }) => ({ name, opened: await atIssuer?.(options.issuers) })));
-  const view = viewOf(
-    access,
-    sources.map(({ name }) => name),
-  );
   const vaultAnswers = await run(IN_VAULT, view);
   if (vaultAnswers) for (const source of sources) await run(source.inVault, sourceView(view, source.name));
   if (broker !== undefined) await run(ON_BROKER, brokerView(broker, view, sources));

@@ -7,6 +7,7 @@ import { readApis } from '#broker/operator/apis.ts';
 import { listTenants } from '#broker/operator/tenant/list.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import type { VaultHealth } from '#broker/vault/client.ts';
 import { said } from './check.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -26,6 +27,8 @@ export type MountTable = ReadonlyMap<string, Mounted>;
 export interface View {
   readonly access: VaultAccess;
   readonly mounts: Mounts;
+  /** What `sys/health` says: which product, which version. @throws {PosternError} */
+  readonly health: () => Promise<VaultHealth>;
   /** Names of the token sources that this version has. */
   readonly sources: readonly string[];
   /**
@@ -52,6 +55,7 @@ export function viewOf(access: VaultAccess, sources: readonly string[]): View {
   return {
     access,
     mounts: access.mounts,
+    health: once(() => access.call('tell its health', ({ client }) => client.health())),
     sources,
     read,
     auth: once(() => mountTable(read, 'sys/auth')),

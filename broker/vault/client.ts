@@ -48,8 +48,14 @@ export interface VaultHealth {
   sealed: boolean;
   standby: boolean;
   version: string;
+  product: 'Vault' | 'OpenBao';
   /** Vault's clock, ms since 1970, to the second. */
   time?: number | undefined;
+}
+
+/** Vault's answer says whether it is the Enterprise edition, from before 1.21 on; OpenBao, whose versions begin at 2, has no such field. */
+function productOf({ enterprise, version }: Record<string, unknown>): VaultHealth['product'] {
+  return enterprise === undefined && typeof version === 'string' && !/^[01]\./.test(version) ? 'OpenBao' : 'Vault';
 }
 
 /**
@@ -123,6 +129,7 @@ export class VaultClient {
       sealed: body['sealed'] !== false,
       standby: body['standby'] === true,
       version: typeof body['version'] === 'string' ? body['version'] : 'unknown',
+      product: productOf(body),
       time: typeof body['server_time_utc'] === 'number' ? body['server_time_utc'] * 1000 : undefined,
     };
   }

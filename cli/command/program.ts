@@ -19,7 +19,7 @@ import { upstreamCommand } from './upstream.ts';
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
 These commands are for operators; all but token, serve, health and dev act on Vault with your own Vault token
 (VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator;
-plugin needs more: see docs/plugin.md.`;
+plugin needs more: see docs/plugin.md. On OpenBao, where a text says \`vault\`, the command is \`bao\`.`;
 
 const AFTER = `
 A first customer:

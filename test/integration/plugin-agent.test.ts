@@ -9,7 +9,7 @@ import { startReaper } from '#dev/reaper.ts';
 import { applyTerraform } from '#dev/terraform.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
-import { findVault } from '#tools/part/vault.ts';
+import { findServer } from '#tools/part/server.ts';
 import { ORDERS, startPluginStage, tenantOf } from './plugin-stage.ts';
 import type { PluginStage } from './plugin-stage.ts';
 
@@ -91,7 +91,7 @@ template {
 `,
   );
   const logFile = join(process.env['POSTERN_TEST_LOGS'] ?? vault.folder, `agent-${name}.log`);
-  const { path: binary } = await findVault();
+  const { path: binary } = await findServer();
   const made: Agent = {
     child: undefined as unknown as Child,
     tokenFile: path('token'),

@@ -1,8 +1,9 @@
 import { type Part, type Report, toStderr } from './part.ts';
+import { findServer } from './server.ts';
 import { findProviders, findTerraform } from './terraform.ts';
-import { findVault } from './vault.ts';
 
 export interface Parts {
+  /** Vault, or OpenBao where the environment asks for that. */
   vault: Part;
   terraform: Part;
   providers: { parts: Part[]; env: Record<string, string> };
@@ -15,7 +16,7 @@ export interface Parts {
  * @throws PosternError `misconfigured` of the first that can't be had, once all have been looked for.
  */
 export async function findParts(report: Report = toStderr, env: NodeJS.ProcessEnv = process.env): Promise<Parts> {
-  const vaultSought = findVault(report, env);
+  const vaultSought = findServer(report, env);
   const terraformSought = findTerraform(report, env);
   const providersSought = findProviders(report, env);
   // A failure must not leave a build running that nobody waits for.

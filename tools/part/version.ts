@@ -41,6 +41,7 @@ export interface WheelPin {
 
 export interface Versions {
   vault: ProgramPin;
+  openbao: WheelPin;
   terraform: ProgramPin;
   /** Of Terraform, by name. */
   providers: Readonly<Record<string, ProviderPin>>;

@@ -6,10 +6,10 @@ const title = 'vault: reachable';
 export const reachable: Inspection = {
   title,
   decides: true,
-  async inspect({ access }) {
-    const { initialized, sealed, standby, version } = await access.call('tell its health', ({ client }) => client.health());
-    if (!initialized) return [failed(title, 'Vault is not initialized', 'Run `vault operator init` on its server.')];
-    if (sealed) return [failed(title, `Vault ${version} is sealed`, 'Unseal it: `vault operator unseal`, or mend its auto-unseal.')];
-    return [ok(title, `Vault ${version}, unsealed${standby ? ', a standby' : ''}`)];
+  async inspect({ health }) {
+    const { initialized, product, sealed, standby, version } = await health();
+    if (!initialized) return [failed(title, `${product} is not initialized`, 'Run `vault operator init` on its server.')];
+    if (sealed) return [failed(title, `${product} ${version} is sealed`, 'Unseal it: `vault operator unseal`, or mend its auto-unseal.')];
+    return [ok(title, `${product} ${version}, unsealed${standby ? ', a standby' : ''}`)];
   },
 };

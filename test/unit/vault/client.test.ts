@@ -673,8 +673,24 @@ describe('answers', () => {
       sealed: status === 503,
       standby: status === 429,
       version: '1.21.2',
+      product: 'Vault',
     });
     expect(server.received[0]?.headers).not.toHaveProperty('x-vault-token');
+    await client.close();
+  });
+
+  // As both were seen to answer; Vault 2 and its Enterprise edition by Vault's own API documentation.
+  test.each([
+    [{ version: '1.21.2', enterprise: false }, 'Vault'],
+    [{ version: '2.1.2', enterprise: false }, 'Vault'],
+    [{ version: '2.1.2+ent', enterprise: true }, 'Vault'],
+    [{ version: '1.15.6' }, 'Vault'],
+    [{ version: '2.7.2' }, 'OpenBao'],
+    [{}, 'Vault'],
+  ])('health %j is that of %s', async (body, product) => {
+    await using server = await Loopback.start(() => [200, { initialized: true, sealed: false, ...body }]);
+    const client = clientOf(server.origin);
+    expect((await client.health()).product).toBe(product);
     await client.close();
   });
 

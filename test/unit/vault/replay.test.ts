@@ -40,7 +40,15 @@ class Mount {
       delete: async (path: string) => void this.records.delete(path.replace('/metadata/', '/data/')),
     };
     const session = { use: <T>(call: (token: string) => Promise<T>) => call('own') } as unknown as VaultSession;
-    const health = async () => ({ status: 200, initialized: true, sealed: false, standby: false, version: '', time: this.time });
+    const health = async () => ({
+      status: 200,
+      initialized: true,
+      sealed: false,
+      standby: false,
+      version: '',
+      product: 'Vault' as const,
+      time: this.time,
+    });
     return new VaultReplay({ client: { health }, kv: new Kv(kv as unknown as VaultClient, 'postern-replay'), session, now: clock.now });
   }
 }
