@@ -17,6 +17,7 @@ export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
 .PHONY: help bootstrap demo console dev dist image generate plugin test bench check lint linters mutants picture pin clean
+.PHONY: help bootstrap demo console dev dist image release generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,9 @@ dist: $(READY) ## Build what is deployed into dist/: the postern executable and 
 
 image: $(READY) ## Build the broker's OCI image with Docker or Podman, pulling nothing (ARGS='--tag NAME:TAG')
 	@$(NODE) tools/image/main.ts $(ARGS)
+
+release: $(READY) ## Write all that is released, with checksums, into dist/release (ARGS=--snapshot before its time)
+	@$(NODE) tools/release/main.ts $(ARGS)
 
 bench: $(READY) ## Measure, side by side with the alternatives (ARGS='--only verify' narrows it)
 	@$(NODE) test/bench/main.ts $(ARGS)

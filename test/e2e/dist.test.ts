@@ -1,6 +1,17 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +24,9 @@ import { bundle } from '#tools/dist/bundle.ts';
 import { checkout, packageVersion } from '#tools/part/version.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
+import { commandsOf } from '#test/fixture/documentation.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { findVault } from '#tools/part/vault.ts';
 
 /** The oldest Node that the package is for; that of the checkout is the other one tried. */
 const NODE_22 = '22.21.1';
@@ -181,6 +194,47 @@ describe('the executable', () => {
       ...nobody,
     });
     expect({ code, all }).toMatchObject({ code: exitCode, all: expect.stringMatching(says) });
+  });
+
+  test('docs/install.md: three commands from an empty directory to a first token', async () => {
+    const cwd = emptyDirectory();
+    const bin = join(scratch, 'three-bin');
+    mkdirSync(bin);
+    // The cache of parts may be in a folder that others can't enter.
+    copyFileSync((await findVault()).path, join(bin, 'vault'));
+    chmodSync(join(bin, 'vault'), 0o755);
+    symlinkSync(program(), join(cwd, 'postern'));
+    const port = await freePort();
+    const text = commandsOf('docs/install.md', "# the broker's own credential, for the executable").replaceAll(
+      '127.0.0.1:8080',
+      `127.0.0.1:${port}`,
+    );
+    const [first, second, third] = text.split('\n\n');
+    const env = {
+      PATH: `${bin}:/usr/bin:/bin`,
+      HOME: cwd,
+      VAULT_ADDR: house.vault.address,
+      VAULT_TOKEN: house.vault.rootToken,
+      POSTERN_URL: `http://127.0.0.1:${port}`,
+    };
+    const run = (line = '', more = {}) => execa('bash', ['-ec', line], { cwd, env: { ...env, ...more }, extendEnv: false, ...nobody });
+    await run(first);
+    registerSecret('broker secret_id', readFileSync(join(cwd, 'secret-id'), 'utf8').trim());
+    const broker = run(`${second}\necho $! > pid; wait`).catch(() => {});
+    try {
+      const healthy = () =>
+        run('./postern health', { POSTERN_LISTEN: `127.0.0.1:${port}` }).then(
+          ({ exitCode }) => exitCode,
+          () => 1,
+        );
+      await expect.poll(healthy, { timeout: 20_000 }).toBe(0);
+      const { stdout } = await run(third);
+      registerSecret('access_token', /eyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(stdout)?.[0] ?? '');
+      expect(stdout).toContain('https://reports.example.com');
+    } finally {
+      process.kill(Number(readFileSync(join(cwd, 'pid'), 'utf8')), 'SIGTERM');
+      await broker;
+    }
   });
 
   test('what the environment tells Node has no say in it', async () => {

@@ -65,6 +65,13 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     says: 'subject_token',
   },
   {
+    block: ['docs/install.md', "# the broker's own credential, for"],
+    test: 'test/e2e/dist.test.ts',
+    says: 'credential, for the executable',
+  },
+  { block: ['docs/install.md', "# the broker's own credential, in"], test: 'test/e2e/image.test.ts', says: 'credential, in a container' },
+  { block: ['docs/release.md', 'make release'], test: 'test/e2e/release.test.ts', says: 'tools/release/main.ts' },
+  {
     block: ['terraform/README.md', 'export VAULT_ADDR'],
     test: 'test/integration/terraform-variables.test.ts',
     says: 'terraform/examples/',
@@ -73,6 +80,8 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
 
 /** Not run, and why. */
 export const NEVER: readonly { readonly block: Block; readonly why: string }[] = [
+  { block: ['docs/release.md', 'cosign sign-blob'], why: 'a signature is a person’s or a CI identity’s, in public logs' },
+  { block: ['docs/release.md', 'cosign verify-blob'], why: 'nothing is signed here that it could verify' },
   { block: ['README.md', 'make demo'], why: '`make test` is what runs this test; test/e2e/demo.test.ts plays the demo' },
   { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
 ];

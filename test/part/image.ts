@@ -54,17 +54,23 @@ export async function findImage(report: Report = toStderr): Promise<Image> {
 async function build(name: string, report: Report): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the image can be built only on Linux, where the Vault program is a Linux one');
   const vault = await findVault(report);
-  // The builder waits for images to be removed at the end, through a cleaner that is not there.
-  const before = process.env['TESTCONTAINERS_RYUK_DISABLED'];
-  process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
-  try {
-    await inScratch(cacheDirectory(process.env), async (context) => {
+  await withoutCleaner(() =>
+    inScratch(cacheDirectory(process.env), async (context) => {
       await copyFile(join(checkout, 'test/image/Dockerfile'), join(context, 'Dockerfile'));
       await link(vault.path, join(context, 'vault')).catch(() => copyFile(vault.path, join(context, 'vault')));
       await withProgress(`image ${name}: building from ${vault.path}`, report, () =>
         within(BUILD_MS, GenericContainer.fromDockerfile(context).build(name, { deleteOnExit: false })),
       );
-    });
+    }),
+  );
+}
+
+/** The builder waits for images to be removed at the end, through a cleaner that may not be there. */
+export async function withoutCleaner<T>(work: () => Promise<T>): Promise<T> {
+  const before = process.env['TESTCONTAINERS_RYUK_DISABLED'];
+  process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
+  try {
+    return await work();
   } finally {
     if (before === undefined) delete process.env['TESTCONTAINERS_RYUK_DISABLED'];
     else process.env['TESTCONTAINERS_RYUK_DISABLED'] = before;

@@ -49,7 +49,8 @@ function manifest(version: string): object {
     description: 'Token broker for Auth0: one Vault AppRole a customer, cached Auth0-compatible access tokens',
     license: 'Apache-2.0',
     type: 'commonjs',
-    engines: { node: `>=${OLDEST_NODE}` },
+    // What undici and commander need.
+    engines: { node: `>=${OLDEST_NODE}.19` },
     bin: { postern: './postern.cjs' },
     exports: { '.': { types: './index.d.ts', default: './index.cjs' }, './package.json': './package.json' },
     main: './index.cjs',

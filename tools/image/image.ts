@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { buildDist } from '#tools/dist/build.ts';
+import type { Artifact } from '#tools/dist/build.ts';
 import { bundle } from '#tools/dist/bundle.ts';
 import { sbom } from '#tools/dist/sbom.ts';
 import type { Report } from '#tools/part/part.ts';
@@ -11,6 +12,7 @@ import { prepareImage } from './root.ts';
 export interface ImageContext {
   /** To hand to a builder. */
   folder: string;
+  executable: Artifact;
   version: string;
   args: { VERSION: string; REVISION: string };
 }
@@ -31,5 +33,5 @@ export async function imageContext(folder: string, report: Report): Promise<Imag
     sbom({ name: 'postern-image', version, packages, node: process.versions.node, system }),
   );
   const revision = await execa('git', ['rev-parse', 'HEAD'], { cwd: checkout, reject: false, stdin: 'ignore' });
-  return { folder: context, version, args: { VERSION: version, REVISION: revision.failed ? '' : revision.stdout.trim() } };
+  return { folder: context, executable, version, args: { VERSION: version, REVISION: revision.failed ? '' : revision.stdout.trim() } };
 }

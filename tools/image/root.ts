@@ -84,7 +84,7 @@ export async function buildImage(folder: string, tag: string, args: Readonly<Rec
   for (const program of ['docker', 'podman']) {
     const result = await execa(program, ['build', '--tag', tag, ...given, folder], { reject: false, stdin: 'ignore', all: true });
     if (result.code === 'ENOENT') continue;
-    if (result.failed) throw new Error(`${program} build failed: ${result.all.slice(-600)}`);
+    if (result.failed) throw new Error(`${program} build failed: ${result.all.trim().split('\n').at(-1)}`);
     return;
   }
   throw new Error(`neither docker nor podman is here: build it elsewhere, from ${folder}`);

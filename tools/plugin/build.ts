@@ -5,6 +5,7 @@ import type { Report } from '#tools/part/part.ts';
 import { fileFacts } from '#tools/dist/file.ts';
 import { makeExecutable } from '#tools/dist/executable.ts';
 import { bundledPackages, notice } from '#tools/dist/notice.ts';
+import { sbom } from '#tools/dist/sbom.ts';
 import type { BundledPackage } from '#tools/dist/notice.ts';
 import { MEMORY_FLAGS, bundlePlugin, shellHead } from './bundle.ts';
 
@@ -75,6 +76,10 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
   }
   const parts = await bundledPackages(folders);
   await writeFile(join(folder, `${PLUGIN_NAME}.notice.txt`), await notice(PLUGIN_NAME, parts, process.versions.node));
+  await writeFile(
+    join(folder, `${PLUGIN_NAME}.cdx.json`),
+    sbom({ name: PLUGIN_NAME, version, packages: parts, node: options.executable === false ? undefined : process.versions.node }),
+  );
   const packages = parts.map(({ name, version: packaged, license }) => ({ name, version: packaged, license }));
   const made: PluginBuild = {
     name: PLUGIN_NAME,
