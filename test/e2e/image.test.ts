@@ -6,6 +6,7 @@ import { createGzip } from 'node:zlib';
 import { execa } from 'execa';
 import { GenericContainer, Wait, getContainerRuntimeClient } from 'testcontainers';
 import type { StartedTestContainer } from 'testcontainers';
+import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '#dev/port.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
@@ -203,8 +204,8 @@ describe.runIf(able)('the image', () => {
         );
       await expect.poll(healthy, { timeout: 20_000 }).toBe(0);
       const { stdout } = await run(third);
-      registerSecret('access_token', /eyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(stdout)?.[0] ?? '');
-      expect(stdout).toContain('https://reports.example.com');
+      registerSecret('access_token', stdout);
+      expect(decodeJwt(stdout)).toMatchObject({ aud: 'https://reports.example.com', gty: 'client-credentials' });
     } finally {
       await run(`docker rm --force ${name}`).catch(() => {});
     }

@@ -1,5 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
 import { checkout } from '#tools/part/version.ts';
 
 /** A package that is part of what is shipped. */
@@ -27,14 +29,34 @@ export async function bundledPackages(folders: readonly string[]): Promise<(Bund
 /** The licenses' texts, which whoever passes it on must pass on with it. @param node version of the Node inside */
 export async function notice(name: string, packages: readonly (BundledPackage & { folder: string })[], node?: string): Promise<string> {
   const parts = [
-    `${name} contains these packages.${
-      node === undefined ? '' : ` It also contains Node.js ${node}: https://github.com/nodejs/node/blob/v${node}/LICENSE`
-    }\n`,
+    `${name} contains these packages.${node === undefined ? '' : ` It also contains Node.js ${node}, whose licenses stand at the end.`}\n`,
   ];
   for (const { folder, name: packaged, version, license } of packages) {
     const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
     const texts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));
     parts.push(`\n${'='.repeat(80)}\n${packaged} ${version} (${license})\n\n${texts.map((text) => text.trim()).join('\n\n')}\n`);
   }
+  if (node !== undefined) parts.push(`\n${'='.repeat(80)}\nNode.js ${node} (MIT)\n\n${(await nodeLicense(node)).trim()}\n`);
   return parts.join('');
+}
+
+/**
+ * Node's own license and those of what it is made of. An installation by hand has the file beside it; npm's package of Node has it too, but
+ * what installs that keeps the program alone.
+ * @throws Error where npm can't have the package
+ */
+async function nodeLicense(node: string): Promise<string> {
+  const beside = await readFile(join(dirname(process.execPath), '../LICENSE'), 'utf8').catch(() => '');
+  if (beside.includes('Node.js contributors')) return beside;
+  const scratch = await mkdtemp(join(tmpdir(), 'postern-node-license-'));
+  try {
+    const args = ['pack', `node-${process.platform}-${process.arch}@${node}`, '--ignore-scripts', '--silent', '--prefer-offline'];
+    const packed = await execa('npm', args, { cwd: scratch, reject: false, stdin: 'ignore' });
+    if (packed.failed) throw new Error(`the license of Node ${node} can't be had: npm pack failed (${packed.stderr.slice(0, 300)})`);
+    const tarball = packed.stdout.trim().split('\n').at(-1) ?? '';
+    const { stdout } = await execa('tar', ['--extract', '--to-stdout', '--file', join(scratch, tarball), 'package/LICENSE']);
+    return stdout;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
 }
