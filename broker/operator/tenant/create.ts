@@ -123,7 +123,8 @@ async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecif
       {
         // No lease is stored for a batch token, however often a tenant logs in.
         token_type: 'batch',
-        token_policies: [`${policyPrefix}tenant`],
+        // Not a list: OpenBao compares a list as a whole with what the operators' policy allows, and refuses it.
+        token_policies: `${policyPrefix}tenant`,
         token_no_default_policy: true,
         bind_secret_id: true,
         // As text: a policy compares no numbers.
