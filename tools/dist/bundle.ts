@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import type { Plugin } from 'esbuild';
 import { checkout } from '#tools/part/version.ts';
 import { bundledPackages } from './notice.ts';
 import type { BundledPackage } from './notice.ts';
@@ -32,7 +33,9 @@ export const OLDEST_NODE = 22;
  * @throws Error with esbuild's messages
  */
 export async function bundle({ entry, version, head = '' }: BundleOptions): Promise<Bundle> {
+  const seldom = await seldomUsed('auth0');
   const { outputFiles, metafile } = await build({
+    plugins: [seldom.plugin],
     absWorkingDir: checkout,
     entryPoints: [entry],
     bundle: true,
@@ -57,12 +60,45 @@ export async function bundle({ entry, version, head = '' }: BundleOptions): Prom
     metafile: true,
     logLevel: 'silent',
   });
-  const inputs = Object.keys(metafile.inputs);
+  const inputs = [...Object.keys(metafile.inputs), ...seldom.inputs];
   const folders = inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
   return {
     text: outputFiles[0]?.text ?? '',
     packages: await bundledPackages([...new Set(folders)].sort()),
-    sources: inputs.filter((path) => !/node_modules\/|^</.test(path)).sort(),
+    sources: inputs.filter((path) => !/node_modules\/|^<|^text:/.test(path)).sort(),
+  };
+}
+
+/**
+ * Puts a package into the script as text, which is read as a program where it is first needed: V8 would look at all of it at each start
+ * otherwise, and the broker needs none of it.
+ */
+async function seldomUsed(name: string): Promise<{ plugin: Plugin; inputs: string[] }> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: checkout,
+    stdin: { contents: `export * from ${JSON.stringify(name)};`, resolveDir: checkout },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: `node${OLDEST_NODE}`,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    write: false,
+    metafile: true,
+    logLevel: 'silent',
+  });
+  const text = JSON.stringify(outputFiles[0]?.text ?? '');
+  const contents = `const made={exports:{}};new Function('module','exports','require',${text})(made,made.exports,require);module.exports=made.exports;`;
+  return {
+    inputs: Object.keys(metafile.inputs),
+    plugin: {
+      name: 'seldom',
+      setup({ onResolve, onLoad }) {
+        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({ path: name, namespace: 'text' }));
+        onLoad({ filter: /.*/, namespace: 'text' }, () => ({ contents, loader: 'js' }));
+      },
+    },
   };
 }
 
