@@ -26,6 +26,20 @@ resource "vault_audit" "postern" {
   path        = var.audit.path
   options     = var.audit.options
   description = "Postern"
+
+  lifecycle {
+    precondition {
+      condition     = !strcontains(try(data.vault_generic_secret.product[0].data_json, ""), "+builtin.bao")
+      error_message = "This is OpenBao, which takes audit devices from the configuration of its servers only. Set audit = null, and declare the device there: audit \"file\" \"postern\" { options { file_path = \"stdout\" } }"
+    }
+  }
+}
+
+# Every mount names what runs it: `v1.21.2+builtin.vault`, or `v2.7.2+builtin.bao`.
+data "vault_generic_secret" "product" {
+  count = var.audit == null ? 0 : 1
+
+  path = "sys/mounts/cubbyhole"
 }
 
 # --- tenants' credentials
