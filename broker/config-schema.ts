@@ -47,6 +47,7 @@ export const schema = z.object({
   POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
   POSTERN_MAX_CONNECTIONS_PER_ADDRESS: optionalCount(1, 1_000_000),
   POSTERN_SHUTDOWN_GRACE: seconds(10, 0, 600),
+  POSTERN_LAME_DUCK: seconds(5, 0, 600),
   VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),
   VAULT_NAMESPACE: z.string().optional(),
   VAULT_CACERT: z.string().optional(),

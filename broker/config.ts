@@ -3,12 +3,14 @@ import { adminFaults, clearTextFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
-import { certificatesOf, privateKeysOf } from './pem.ts';
+import { certificatesOf } from './pem.ts';
+import { FileFault, readTlsPair } from './tls-pair.ts';
+import type { TlsFiles, TlsPair } from './tls-pair.ts';
 import { vaultAuthOf } from './vault-auth.ts';
 import type { VaultAuth } from './vault-auth.ts';
 
-/** PEM. */
-export type Tls = Readonly<{ cert: string; key: string }>;
+/** A certificate with its key as they were at the start, and the files that have them. */
+export type Tls = TlsPair & Readonly<{ files: TlsFiles }>;
 
 export interface Config extends Omit<
   Settings,
@@ -74,15 +76,24 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
     if ((set[certFile] === undefined) !== (set[keyFile] === undefined)) faults.push(`${certFile} and ${keyFile} must be set together`);
-    return set[certFile] !== undefined && set[keyFile] !== undefined
-      ? Object.freeze({ cert: pem(certFile, certificatesOf, 'certificate'), key: pem(keyFile, privateKeysOf, 'private key') })
-      : undefined;
+    if (set[certFile] === undefined || set[keyFile] === undefined) return undefined;
+    const files = { cert: { setting: certFile, path: set[certFile] }, key: { setting: keyFile, path: set[keyFile] } };
+    try {
+      return Object.freeze({ ...readTlsPair(files), files });
+    } catch (error) {
+      if (!(error instanceof FileFault)) throw error;
+      faults.push(...error.faults);
+      return undefined;
+    }
   };
+  // A certificate that can't be read is told as such, and not as one that is missing.
+  const given = (name: string): object | undefined => (set[name] === undefined ? undefined : {});
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
   const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
-  if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls));
+  if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls ?? given('POSTERN_TLS_CERT_FILE')));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
-  if (parsed.success && adminListen !== undefined) faults.push(...adminFaults(parsed.data, adminTls));
+  if (parsed.success && adminListen !== undefined)
+    faults.push(...adminFaults(parsed.data, adminTls ?? given('POSTERN_ADMIN_TLS_CERT_FILE')));
   else if (set['POSTERN_CONSOLE_CLIENT_ID'] !== undefined && set['POSTERN_ADMIN_LISTEN'] === undefined)
     faults.push('POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_LISTEN, which serves the console');
 

@@ -1,10 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readConfig } from './config.ts';
+import type { Config } from './config.ts';
 import { PosternError } from './error.ts';
-import { BatchedLines, createDestination, createLog } from './log.ts';
+import { BatchedLines } from './batched-lines.ts';
+import { Destination } from './destination.ts';
+import { createLog } from './log.ts';
+import type { Logger } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { useProxies } from './proxy.ts';
 import { startBroker } from './wiring/broker.ts';
+
+/** Longest wait at the end for what is still to be written, ms. */
+const WRITE_MS = 2_000;
 
 const HELP = `Usage: node broker/main.ts
 
@@ -18,7 +26,8 @@ It is configured by its environment; docs/reference.md lists the settings. At le
   or POSTERN_VAULT_AUTH=kubernetes, jwt or token-file, which docs/broker-identity.md explains
 
 Logs go to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
-SIGTERM and SIGINT finish what is in flight, then stop.
+SIGTERM and SIGINT: not ready any more, served on for POSTERN_LAME_DUCK seconds, then what is in flight is finished.
+SIGHUP opens the audit file anew and reads certificates again.
 `;
 
 /**
@@ -27,11 +36,9 @@ SIGTERM and SIGINT finish what is in flight, then stop.
  */
 export async function serve(): Promise<void> {
   const config = readConfig(process.env);
-  const logDestination = createDestination(2);
+  const logDestination = new Destination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
-  const audit = new BatchedLines(
-    createDestination(config.POSTERN_AUDIT_FILE ?? 1, (err) => log.error({ err }, 'the audit cannot be written; its lines are held back')),
-  );
+  const audit = new BatchedLines(auditDestination(config, log));
   if (!httpsOrLoopback(new URL(config.VAULT_ADDR))) {
     log.warn({ vault: config.VAULT_ADDR }, 'Vault is reached without TLS: every credential goes over the network in the clear');
   }
@@ -46,20 +53,51 @@ export async function serve(): Promise<void> {
     logDestination.flushSync();
     audit.flushSync();
   });
+  // What is in the background when the process ends may never be written.
+  const written = (): Promise<unknown> => Promise.all([audit.drained(WRITE_MS), logDestination.drained(WRITE_MS)]);
   const broker = await startBroker(config, log, audit);
   void broker.ended.then(async (reason) => {
     log.fatal(reason.describe(), 'the broker ends: it had no way to a Vault token for POSTERN_VAULT_AUTH_GRACE');
     await broker.close();
+    await written();
     process.exit(reason.exitCode);
   });
+  process.on('SIGHUP', () => {
+    log.info('SIGHUP: the audit file is opened anew, certificates are read again');
+    try {
+      audit.reopen();
+    } catch (err) {
+      log.error({ err }, 'the audit file cannot be opened anew; the old one stays in use');
+    }
+    broker.reload();
+  });
   const stop = (signal: NodeJS.Signals) => {
-    log.info({ signal }, 'stopping');
-    void broker.close().then(() => process.exit(0));
+    log.info({ signal, serves: config.POSTERN_LAME_DUCK }, 'stopping');
+    broker.leave();
+    void sleep(config.POSTERN_LAME_DUCK * 1000)
+      .then(() => broker.close())
+      .then(() => written())
+      .then(() => process.exit(0));
     // A second signal does not wait.
     for (const again of ['SIGTERM', 'SIGINT'] as const) process.removeAllListeners(again).once(again, () => process.exit(1));
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));
+}
+
+/** @throws {PosternError} misconfigured where the file can't be opened */
+function auditDestination(config: Config, log: Logger): Destination {
+  try {
+    return new Destination(config.POSTERN_AUDIT_FILE ?? 1, {
+      onError: (err) => log.error({ err }, 'the audit cannot be written; its lines are held back'),
+      onRecovery: (lost) => log.warn({ lost }, 'the audit can be written again'),
+    });
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new PosternError('misconfigured', `POSTERN_AUDIT_FILE cannot be opened (${code})`, {
+      detail: 'The broker must be able to make and append to it: mind the owner of its folder.',
+    });
+  }
 }
 
 async function main(): Promise<void> {

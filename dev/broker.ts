@@ -51,6 +51,8 @@ export async function startBrokerProcess(options: BrokerOptions): Promise<Broker
       POSTERN_AUTH0_ISSUER: options.auth0Issuer,
       POSTERN_AUTH0_BINDING: options.binding,
       POSTERN_LOG_LEVEL: options.logLevel,
+      // There is no balancer that has to notice the end.
+      POSTERN_LAME_DUCK: '0',
       ...options.env,
     },
     logFile: options.logFile,

@@ -82,6 +82,16 @@ export class HttpServer {
     return this.#listener.listen(host, port);
   }
 
+  /** See {@link Listener.useTls}. */
+  useTls(tls: { readonly cert: string; readonly key: string }): void {
+    this.#listener.useTls(tls);
+  }
+
+  /** See {@link Listener.leave}. */
+  leave(): void {
+    this.#listener.leave();
+  }
+
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
   close(graceMs: number): Promise<void> {
     return this.#listener.close(graceMs);

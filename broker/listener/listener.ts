@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { Connections } from './connections.ts';
 import type { Connection } from './connections.ts';
@@ -118,6 +118,16 @@ export class Listener {
         resolve((this.server.address() as AddressInfo).port);
       });
     });
+  }
+
+  /** New connections get this certificate; those that are open go on. PEM. @throws where OpenSSL refuses it; the one before stays then */
+  useTls({ cert, key }: { readonly cert: string; readonly key: string }): void {
+    if (this.server instanceof TlsServer) this.server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+  }
+
+  /** Serves on, and asks clients to come again by another connection, which will be another broker's. */
+  leave(): void {
+    this.#draining = true;
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */

@@ -15,7 +15,7 @@ import { version } from '#broker/version.ts';
 /** Most sockets to Vault. They are apart from the customers', so that many operators keep no customer waiting. */
 const CONNECTIONS = 16;
 
-export interface AdminDoor {
+export interface AdminDoor extends Pick<AdminServer, 'useTls' | 'leave'> {
   /** @returns the port */
   listen(): Promise<number>;
   close(): Promise<void>;
@@ -57,6 +57,8 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
       log.info({ host: admin.host, port, takes }, 'the admin API listens');
       return port;
     },
+    useTls: (pair) => server.useTls(pair),
+    leave: () => server.leave(),
     async close() {
       await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
       await client.close();

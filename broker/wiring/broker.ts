@@ -1,10 +1,11 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RationedAudit } from '#broker/audit/rationed-audit.ts';
 import type { Config } from '#broker/config.ts';
-import type { PosternError } from '#broker/error.ts';
+import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { adminDoor } from './admin-door.ts';
+import { Certificates } from './certificates.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
@@ -23,6 +24,10 @@ export interface Broker {
   missing(): readonly string[];
   /** When Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE: nothing but another credential helps. */
   readonly ended: Promise<PosternError>;
+  /** Reads the files of certificates again; what is wrong with them is told in the log, and the old ones stay in use. */
+  reload(): void;
+  /** From here on it is not ready, serves on, and asks clients not to keep their connections. */
+  leave(): void;
   /** Finishes what is in flight, then stops. Twice is harmless. */
   close(): Promise<void>;
 }
@@ -60,8 +65,18 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     audit: rationed,
   });
   const admin = adminDoor(config, log, audit);
-  const port = await server.listen(config.host, config.port);
-  const adminPort = await admin?.listen();
+  const certificates = [
+    ...(config.tls === undefined ? [] : [new Certificates(config.tls, log, (pair) => server.useTls(pair))]),
+    ...(admin === undefined || config.admin?.tls === undefined
+      ? []
+      : [new Certificates(config.admin.tls, log, (pair) => admin.useTls(pair))]),
+  ];
+  const port = await server.listen(config.host, config.port).catch((error: unknown) => {
+    throw cannotListen('POSTERN_LISTEN', config, error);
+  });
+  const adminPort = await admin?.listen().catch((error: unknown) => {
+    throw cannotListen('POSTERN_ADMIN_LISTEN', config.admin ?? config, error);
+  });
 
   void session.run();
   usage.keys.start();
@@ -73,6 +88,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
 
   const close = async (): Promise<void> => {
     progress.drain();
+    for (const one of certificates) one.stop();
     announcements.stop();
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     replay.stop();
@@ -92,8 +108,23 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       vault: client.calls,
     }),
     missing: () => progress.lacks(),
+    reload: () => certificates.forEach((one) => one.look()),
+    leave() {
+      progress.drain();
+      server.leave();
+      admin?.leave();
+    },
     close: () => (closing ??= close()),
   };
+}
+
+function cannotListen(setting: string, { host, port }: { readonly host: string; readonly port: number }, error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== 'listen' && syscall !== 'getaddrinfo') return error;
+  const why = code === 'EADDRINUSE' ? 'another process has this port' : (code ?? 'unknown');
+  return new PosternError('misconfigured', `${setting}: nobody can listen at ${host}:${port} (${why})`, {
+    detail: 'Name another address or port, or stop what has it.',
+  });
 }
 
 /** Until the catalogue was read once; later readers keep it fresh. */

@@ -9,8 +9,25 @@ import { MOUNTS } from '#broker/mounts.ts';
 
 const CANARY = 'canary-value-1f9a';
 /** Blocks as a PEM file has them; nobody looks inside. */
-const CERT = '-----BEGIN CERTIFICATE-----\nY2VydA==\n-----END CERTIFICATE-----\n';
-const KEY = '-----BEGIN PRIVATE KEY-----\na2V5\n-----END PRIVATE KEY-----\n';
+/** A pair of nobody's, made for these tests. */
+const CERT =
+  '-----BEGIN CERTIFICATE-----\n' +
+  'MIIBhDCCASugAwIBAgIUJResMZEP8ocfmq2vGtO6kV42LTYwCgYIKoZIzj0EAwIw\n' +
+  'FzEVMBMGA1UEAwwMcG9zdGVybi10ZXN0MCAXDTI2MTEyOTAwMzc1NloYDzIxMjYx\n' +
+  'MTA1MDAzNzU2WjAXMRUwEwYDVQQDDAxwb3N0ZXJuLXRlc3QwWTATBgcqhkjOPQIB\n' +
+  'BggqhkjOPQMBBwNCAARNC98mQCJjqAKp/kdwKnc/PANGSgHi6tmPNUU0jnnazr5m\n' +
+  '7zcSplKsLM13q7L66ojEPoS6LXxoXta4oh9+uiJ0o1MwUTAdBgNVHQ4EFgQUGwNz\n' +
+  'eEK8uZhmSt4VOgWPis9ZB/owHwYDVR0jBBgwFoAUGwNzeEK8uZhmSt4VOgWPis9Z\n' +
+  'B/owDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiAe65i0dGKegJbf\n' +
+  '6IdCLU5ASa9NFETkz7+Cx4xJjgQu3QIgHryiTHeYHcp4xVIb2yT5t6eEACdAQtWf\n' +
+  'gWHmxfcxMTM=\n' +
+  '-----END CERTIFICATE-----\n';
+const KEY =
+  '-----BEGIN PRIVATE KEY-----\n' +
+  'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZPdgr4MOITW6eebk\n' +
+  'NsrmWSmyIS6RbC1qaJOmryffJnqhRANCAARNC98mQCJjqAKp/kdwKnc/PANGSgHi\n' +
+  '6tmPNUU0jnnazr5m7zcSplKsLM13q7L66ojEPoS6LXxoXta4oh9+uiJ0\n' +
+  '-----END PRIVATE KEY-----\n';
 const good = {
   POSTERN_ISSUER: 'https://tokens.example.com/',
   VAULT_ADDR: 'https://vault.example.com:8200',
@@ -284,7 +301,7 @@ describe("the broker's secret_id", () => {
 
 test('TLS: both files or none, and they must be readable', () => {
   const cert = fileOf('cert.pem', CERT + KEY);
-  expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toEqual({ cert: CERT, key: KEY });
+  expect(readConfig({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: cert }).tls).toMatchObject({ cert: CERT, key: KEY });
   expect(faultsOf({ ...good, POSTERN_TLS_KEY_FILE: cert })).toHaveLength(1);
   expect(faultsOf({ ...good, POSTERN_TLS_CERT_FILE: cert, POSTERN_TLS_KEY_FILE: '/nowhere/x' })).toEqual([
     'POSTERN_TLS_KEY_FILE cannot be read (ENOENT)',
@@ -305,7 +322,7 @@ describe('PEM files are read as RFC 7468 asks', () => {
 
   test('a byte order mark, CRLF and text around the blocks', () => {
     const { admin, tls } = readConfig(settings(cr, `Key Attributes\r\n${KEY.replaceAll('\n', '\r\n')}`));
-    expect([tls, admin?.tls]).toEqual([
+    expect([tls, admin?.tls]).toMatchObject([
       { cert: CERT + CERT, key: KEY },
       { cert: CERT + CERT, key: KEY },
     ]);
@@ -346,7 +363,7 @@ describe('the admin listener', () => {
     ]);
     expect(readConfig({ ...good, POSTERN_ADMIN_LISTEN: listen, POSTERN_ADMIN_BEHIND_TLS_PROXY: 'true' }).admin?.tls).toBeUndefined();
     const tls = { POSTERN_ADMIN_TLS_CERT_FILE: fileOf('admin.crt', CERT), POSTERN_ADMIN_TLS_KEY_FILE: fileOf('admin.key', KEY) };
-    expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toEqual({ cert: CERT, key: KEY });
+    expect(readConfig({ ...good, ...tls, POSTERN_ADMIN_LISTEN: listen }).admin?.tls).toMatchObject({ cert: CERT, key: KEY });
   });
 
   test('takes JWTs of a known issuer only', () => {

@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
-import { BatchedLines, createDestination, createLog, describeError } from '#broker/log.ts';
+import { BatchedLines } from '#broker/batched-lines.ts';
+import { Destination } from '#broker/destination.ts';
+import { createLog, describeError } from '#broker/log.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 
 const CANARY = 'canary-7f3e';
@@ -81,10 +83,10 @@ describe('the destination', () => {
     const folder = mkdtempSync(join(tmpdir(), 'postern-log-'));
     try {
       const path = join(folder, 'sub', 'audit.log');
-      const destination = createDestination(path);
+      const destination = new Destination(path);
       const lines = new BatchedLines(destination);
       for (let i = 0; i < 1000; i++) lines.write(`${i}\n`);
-      await sleep(200);
+      await lines.drained(2000);
       lines.write('last\n');
       lines.flushSync();
       expect(readFileSync(path, 'utf8')).toBe(`${Array.from({ length: 1000 }, (_, i) => i).join('\n')}\nlast\n`);
@@ -97,7 +99,7 @@ describe('the destination', () => {
     const folder = mkdtempSync(join(tmpdir(), 'postern-log-'));
     try {
       const path = join(folder, 'audit.log');
-      const lines = new BatchedLines(createDestination(path));
+      const lines = new BatchedLines(new Destination(path));
       lines.write('one\n');
       await expect.poll(() => readFileSync(path, 'utf8'), { timeout: 2000 }).toBe('one\n');
     } finally {
@@ -105,10 +107,30 @@ describe('the destination', () => {
     }
   });
 
-  test('a folder that may not be written ends no process either', async () => {
-    const told: unknown[] = [];
-    createDestination('/dev/null/x/audit.log', (error) => told.push(error)).write('x\n');
-    await expect.poll(() => told.length, { timeout: 2000 }).toBe(1);
+  test('a file that can not be opened is a fault at once', () => {
+    expect(() => new Destination('/dev/null/x/audit.log')).toThrow(/ENOTDIR|EEXIST/);
+  });
+
+  test('a file that was renamed is opened anew: no line is lost or torn between the two', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'postern-log-'));
+    try {
+      const path = join(folder, 'audit.log');
+      const destination = new Destination(path);
+      for (let i = 0; i < 3000; i++) {
+        destination.write(`${i}\n`);
+        if (i % 1000 !== 500) continue;
+        renameSync(path, `${path}.${i}`);
+        destination.reopen();
+        await sleep(5);
+      }
+      await destination.drained(2000);
+      const lines = ['audit.log.500', 'audit.log.1500', 'audit.log.2500', 'audit.log'].flatMap((name) =>
+        readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1),
+      );
+      expect(lines).toEqual(Array.from({ length: 3000 }, (_, i) => String(i)));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test.skipIf(process.platform !== 'linux')('a full disk ends no process, and is told once', async () => {
@@ -117,7 +139,7 @@ describe('the destination', () => {
     const listener = (error: unknown) => seen.push(error);
     process.on('uncaughtException', listener);
     try {
-      const destination = createDestination('/dev/full', (error) => told.push(error));
+      const destination = new Destination('/dev/full', { onError: (error) => told.push(error) });
       const lines = new BatchedLines(destination);
       for (let i = 0; i < 500; i++) lines.write(`${i}\n`);
       createLog('info', destination).info('hello');

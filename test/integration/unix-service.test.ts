@@ -1,0 +1,184 @@
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeCertificates } from '#test/conformance/certificate.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { House } from '#test/fixture/broker.ts';
+
+const REPORTS = 'https://reports.example.com';
+
+let house: House;
+let folder: string;
+beforeAll(async () => {
+  house = await startHouse();
+  folder = mkdtempSync(join(tmpdir(), 'postern-unix-'));
+});
+afterAll(async () => {
+  await house.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const statusOf = (url: string): Promise<number> =>
+  fetch(url).then(
+    async (response) => {
+      await response.body?.cancel();
+      return response.status;
+    },
+    () => 0,
+  );
+
+test('SIGTERM: not ready at once, served on for the lame duck, then ended', async () => {
+  const replica = await house.startReplicaProcess({ env: { POSTERN_LAME_DUCK: '2' } });
+  const credential = await house.issueSecret('acme');
+  expect(await statusOf(`${replica.issuer}readyz`)).toBe(200);
+  process.kill(replica.child.pid, 'SIGTERM');
+  await expect.poll(() => statusOf(`${replica.issuer}readyz`), { timeout: 1_500 }).toBe(503);
+  const during = await exchange(replica, credential, { audience: REPORTS });
+  expect([during.status, during.headers['connection']]).toEqual([200, 'close']);
+  expect(await statusOf(`${replica.issuer}livez`)).toBe(200);
+  expect(await replica.child.ended).toBe('code 0');
+});
+
+test('SIGHUP under load: the audit file that was renamed and the new one have every exchange, once', async () => {
+  const file = join(folder, 'audit.jsonl');
+  const replica = await house.startReplicaProcess({ env: { POSTERN_AUDIT_FILE: file } });
+  const credential = await house.issueSecret('acme');
+  let granted = 0;
+  let going = true;
+  const load = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      while (going) {
+        const { status } = await exchange(replica, credential, { audience: REPORTS });
+        expect(status).toBe(200);
+        granted += 1;
+      }
+    }),
+  );
+  for (let turn = 0; turn < 3; turn++) {
+    await sleep(300);
+    renameSync(file, `${file}.${turn}`);
+    process.kill(replica.child.pid, 'SIGHUP');
+    await expect.poll(() => readable(file), { timeout: 5_000 }).toBe(true);
+  }
+  going = false;
+  await load;
+  await replica.stop();
+  const lines = [`${file}.0`, `${file}.1`, `${file}.2`, file].flatMap((one) => readFileSync(one, 'utf8').split('\n').slice(0, -1));
+  expect(lines.map((line) => JSON.parse(line) as { event: string }).filter(({ event }) => event === 'token.exchange')).toHaveLength(
+    granted,
+  );
+});
+
+function readable(file: string): boolean {
+  try {
+    readFileSync(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('a certificate that is renewed on disk', () => {
+  test('is taken up by SIGHUP without a connection dropped; a bad one keeps the old', async () => {
+    await using one = await makeCertificates();
+    await using other = await makeCertificates();
+    const tls = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
+    const put = ({ certFile, keyFile }: { certFile: string; keyFile: string }): void => {
+      copyFileSync(certFile, tls.certFile);
+      copyFileSync(keyFile, tls.keyFile);
+    };
+    put(one);
+    const port = await freeTlsPort();
+    const replica = await house.startReplicaProcess({
+      env: {
+        POSTERN_ADMIN_LISTEN: `127.0.0.1:${port}`,
+        POSTERN_ADMIN_TLS_CERT_FILE: tls.certFile,
+        POSTERN_ADMIN_TLS_KEY_FILE: tls.keyFile,
+      },
+    });
+    const before = await fingerprintOf(port);
+    for (const bad of ['', 'no PEM', readFileSync(one.certFile, 'utf8').slice(0, 200)]) {
+      writeFileSync(tls.certFile, bad);
+      process.kill(replica.child.pid, 'SIGHUP');
+      await sleep(200);
+      expect(await fingerprintOf(port)).toBe(before);
+    }
+    // A new certificate with the old key.
+    copyFileSync(other.certFile, tls.certFile);
+    process.kill(replica.child.pid, 'SIGHUP');
+    await sleep(200);
+    expect(await fingerprintOf(port)).toBe(before);
+    put(other);
+    process.kill(replica.child.pid, 'SIGHUP');
+    await expect.poll(() => fingerprintOf(port), { timeout: 5_000 }).not.toBe(before);
+    expect(replica.child.running).toBe(true);
+    await replica.stop();
+  });
+});
+
+async function freeTlsPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Of the certificate that a new connection is shown. */
+function fingerprintOf(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      { port, host: '127.0.0.1', path: '/openapi.json', rejectUnauthorized: false, agent: false },
+      (response) => {
+        const { fingerprint256 } = (response.socket as TLSSocket).getPeerCertificate();
+        response.resume().on('end', () => resolve(fingerprint256));
+      },
+    );
+    request.on('error', reject).end();
+  });
+}
+
+describe('what can’t be opened at the start ends it there, with exit code 6 and the reason', () => {
+  const start = (env: Record<string, string>) =>
+    execa(process.execPath, ['broker/main.ts'], {
+      env: {
+        PATH: process.env['PATH'],
+        VAULT_ADDR: house.vault.address,
+        POSTERN_ISSUER: 'http://127.0.0.1:1/',
+        POSTERN_LISTEN: '127.0.0.1:0',
+        POSTERN_ROLE_ID: 'x',
+        POSTERN_SECRET_ID: 'y',
+        ...env,
+      },
+      extendEnv: false,
+      reject: false,
+      timeout: 20_000,
+    });
+
+  test.each([
+    ['a folder that is a file', '/dev/null/audit.jsonl', 'ENOTDIR|EEXIST'],
+    ['a directory', tmpdir(), 'EISDIR'],
+  ])('the audit file: %s', async (_what, file, code) => {
+    const { exitCode, stderr } = await start({ POSTERN_AUDIT_FILE: file });
+    expect(exitCode).toBe(6);
+    expect(stderr).toMatch(new RegExp(`POSTERN_AUDIT_FILE cannot be opened \\((${code})\\)`));
+  });
+
+  test('a port that is taken, with an audit file', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    const { exitCode, stderr } = await start({ POSTERN_LISTEN: `127.0.0.1:${port}`, POSTERN_AUDIT_FILE: join(folder, 'taken.jsonl') });
+    await new Promise((resolve) => taken.close(resolve));
+    expect(exitCode).toBe(6);
+    expect(stderr).toContain('POSTERN_LISTEN');
+    expect(stderr).not.toContain('sonic');
+  });
+});
