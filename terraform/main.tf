@@ -32,6 +32,8 @@ module "vault" {
   login_rate             = var.login_rate
   cached_token_retention = var.cached_token_retention
   broker                 = var.broker
+  broker_kubernetes      = var.broker_kubernetes
+  broker_jwt             = var.broker_jwt
   audit                  = var.audit
   plugin                 = var.plugin
   oidc                   = local.oidc

@@ -114,6 +114,43 @@ variable "broker" {
   nullable = false
 }
 
+variable "broker_kubernetes" {
+  description = <<-EOT
+    Lets the broker log in by its Kubernetes service account (POSTERN_VAULT_AUTH=kubernetes), at mounts.broker_kubernetes as role "broker";
+    null: no such mount. `service_accounts` ("postern" unless told) and `namespaces` say who is the broker; `audience`, where it is
+    set, must be one of the token's. `host` is the Kubernetes API as Vault reaches it, `ca_pem` its certificate. A Vault outside of the
+    cluster (`vault_in_cluster = false`) reviews a token with that very token: its service account needs system:auth-delegator.
+  EOT
+  type = object({
+    service_accounts = optional(list(string))
+    namespaces       = list(string)
+    audience         = optional(string)
+    host             = optional(string)
+    ca_pem           = optional(string)
+    vault_in_cluster = optional(bool)
+  })
+  default = null
+}
+
+variable "broker_jwt" {
+  description = <<-EOT
+    Lets the broker log in by a JWT that its platform writes to a file (POSTERN_VAULT_AUTH=jwt), at mounts.broker_jwt as role "broker"; null:
+    no such mount. `issuer` is the token's `iss`; Vault finds the keys by its discovery document, at `jwks_url`, or is given them
+    (`public_keys`, PEM). `audiences` (one of them) and `subject` say who is the broker, and `claims` what else a token must say.
+  EOT
+  type = object({
+    issuer      = string
+    jwks_url    = optional(string)
+    public_keys = optional(list(string))
+    ca_pem      = optional(string)
+    algorithms  = optional(list(string))
+    audiences   = list(string)
+    subject     = string
+    claims      = optional(map(string))
+  })
+  default = null
+}
+
 variable "plugin" {
   description = <<-EOT
     The secrets plugin: null leaves it alone. `version` and `sha256` are those that `make plugin` printed; `command` is the name of

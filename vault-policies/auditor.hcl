@@ -34,6 +34,15 @@ path "auth/${broker_approle}/role/+" {
   capabilities = ["read"]
 }
 
+# The same where the broker logs in by what its platform gives it: who may be the broker?
+path "auth/${broker_kubernetes}/role/+" {
+  capabilities = ["read"]
+}
+
+path "auth/${broker_jwt}/role/+" {
+  capabilities = ["read"]
+}
+
 # --- documents
 
 # Who may have what.

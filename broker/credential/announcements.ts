@@ -53,6 +53,8 @@ export interface AnnouncementWatchOptions extends Clocks {
   /** How long the last announcements read are gone by, ms. Default 60,000: longer than any verification is remembered. */
   staleMs?: number;
   onError?: (error: unknown) => void;
+  /** Told of each look that failed at nothing. */
+  onRead?: () => void;
   /** Told once each time the announcements go back: Vault was restored from an older state. */
   onRestored?: (restored: Restored) => void;
 }
@@ -143,7 +145,10 @@ export class AnnouncementWatch {
     // What one of them says holds whatever became of the others.
     if (announcements.status === 'fulfilled') this.#take(announcements.value);
     const failed = [announcements, ...others].filter((one) => one.status === 'rejected');
-    if (failed.length === 0) this.#readAt = begun;
+    if (failed.length === 0) {
+      this.#readAt = begun;
+      this.#options.onRead?.();
+    }
     // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
     else for (const one of failed) this.#options.onError?.(one.reason);
   }

@@ -20,6 +20,8 @@ import { version } from '#broker/version.ts';
 
 /** Failed requests a minute that have a line each in the log. */
 const FAILURES = 300;
+/** The same, for those that say no more than that Vault or Auth0 is away, or that the broker is set up wrongly. */
+const OUTAGES = 5;
 
 export interface HttpDoorOptions {
   readonly verifier: Verifiers;
@@ -35,10 +37,10 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
   // Vault away makes each request fail: none needs a line of its own by then.
-  const failures = new Ration({
-    lines: FAILURES,
-    tell: (counts, seconds) => log.warn({ counts, seconds }, 'further requests ended with an error'),
-  });
+  const tell = (counts: Readonly<Record<string, number>>, seconds: number): void =>
+    log.warn({ counts, seconds }, 'further requests ended with an error');
+  const failures = new Ration({ lines: FAILURES, tell });
+  const outages = new Ration({ lines: OUTAGES, tell });
   return new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit }),
@@ -66,7 +68,8 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
     onError: (err, request) => {
       const level = levelOf(err);
       const kind = err instanceof PosternError ? err.code : 'internal';
-      if (level === 'debug' || failures.admits(kind)) log[level]({ err, ...request }, 'a request ended with an error');
+      const ration = kind === 'temporarily_unavailable' || kind === 'misconfigured' ? outages : failures;
+      if (level === 'debug' || ration.admits(kind)) log[level]({ err, ...request }, 'a request ended with an error');
     },
   });
 }

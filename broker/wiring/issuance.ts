@@ -4,6 +4,7 @@ import type { Config } from '#broker/config.ts';
 import type { Endings } from '#broker/credential/endings.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
+import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCES } from '#broker/sources.ts';
 import { TokenCache } from '#broker/token/cache.ts';
@@ -46,7 +47,7 @@ export function issuance(
   { verifier, revocations, endings, generations, isDisabled }: Gates,
 ): Issuance {
   const { client, session, documents, apis } = vault;
-  const sources = configuredSources(config, log, vault);
+  const sources = configuredSources(config, vault);
   const authorization = new Authorization({
     grants: new VaultGrants(documents),
     apis,
@@ -68,11 +69,12 @@ export function issuance(
     scopeSets: config.POSTERN_SCOPE_SETS,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
-    onRefreshError: (grant, err) =>
-      log.warn(
-        { err, tenant: grant.tenant, api: grant.api },
-        'a token could not be refreshed or stored; the one at hand is served while it lives',
-      ),
+    onRefreshError: (grant, err) => {
+      const message = 'a token could not be refreshed or stored; the one at hand is served while it lives';
+      // That Vault or Auth0 is away is the same for all of them.
+      if (err instanceof PosternError && err.code === 'temporarily_unavailable') vault.troubles.fails(message, err);
+      else log.warn({ err, tenant: grant.tenant, api: grant.api }, message);
+    },
   });
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   return {
@@ -85,7 +87,7 @@ export function issuance(
 }
 
 /** Those of the registry that the settings name. */
-function configuredSources(config: Config, log: Logger, { client, session, documents }: ConnectedVault): readonly ConfiguredSource[] {
+function configuredSources(config: Config, { client, session, documents, troubles }: ConnectedVault): readonly ConfiguredSource[] {
   const surroundings = {
     client,
     session,
@@ -93,7 +95,7 @@ function configuredSources(config: Config, log: Logger, { client, session, docum
     tenantClaim: config.POSTERN_TENANT_CLAIM,
     jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
     upstream: (source: string) => new VaultUpstream(documents, session, source),
-    warn: (err: unknown, message: string) => log.warn({ err }, message),
+    warn: (err: unknown, message: string) => troubles.fails(message, err),
   };
   return SOURCES.flatMap((source) => source.configure(config, surroundings) ?? []);
 }

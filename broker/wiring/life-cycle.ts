@@ -23,7 +23,7 @@ export interface LifeCycle {
 export function lifeCycle(
   config: Config,
   log: Logger,
-  { documents, session, apis }: ConnectedVault,
+  { documents, session, apis, troubles }: ConnectedVault,
   { verified, assertions, endings, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
@@ -50,7 +50,8 @@ export function lifeCycle(
     // The shared cache is cleared of it, too; memory must not keep it from being filled again when the tenant is enabled.
     onDisabled: forgetTokens,
     alsoDisabled: (tenant) => catalog.isDisabled(tenant),
-    onError: (err) => log.warn({ err }, 'what is announced, ended, revoked or changed by Terraform could not be read'),
+    onError: (err) => troubles.fails(UNREAD, err),
+    onRead: () => troubles.works(UNREAD),
     onRestored: (restored) =>
       log.error(
         {
@@ -66,5 +67,6 @@ export function lifeCycle(
   return { announcements, revocations, endings, generations };
 }
 
+const UNREAD = 'what is announced, ended, revoked or changed by Terraform can not be read';
 /** Endings in one log line. */
 const MOST_NAMED = 500;

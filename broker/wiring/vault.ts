@@ -8,6 +8,7 @@ import { Kv } from '#broker/vault/kv.ts';
 import { ownLogin } from '#broker/vault/own/own-login.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import type { SessionEvent } from '#broker/vault/session.ts';
+import { Troubles } from './troubles.ts';
 
 /** Vault, and what the broker reads there with its own token, whoever asks. */
 export interface ConnectedVault {
@@ -16,11 +17,14 @@ export interface ConnectedVault {
   readonly session: VaultSession;
   readonly documents: Kv;
   readonly apis: VaultApis;
+  /** Tells of what fails while Vault is away. */
+  readonly troubles: Troubles;
 }
 
 /** @param onEnd told once, when Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE */
 export function connectVault(config: Config, log: Logger, onEnd?: (reason: PosternError) => void): ConnectedVault {
   const client = vaultClient(config);
+  const troubles = new Troubles(log);
   const session = new VaultSession({
     client,
     login: ownLogin(client, config.vaultAuth),
@@ -33,13 +37,14 @@ export function connectVault(config: Config, log: Logger, onEnd?: (reason: Poste
     kv: documents,
     session,
     sources: SOURCE_NAMES,
-    onError: (err) => log.warn({ err }, 'the APIs could not be read again'),
+    onError: (err) => troubles.fails('the APIs could not be read again', err),
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
-  return { client, session, documents, apis };
+  return { client, session, documents, apis, troubles };
 }
 
 function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {
+  if (event.event === 'recovered') return log.warn({ ...event, method }, 'the broker has a good Vault token again');
   if (event.event !== 'failed') return log.info({ ...event, method }, 'vault session');
   if (event.kind === 'away')
     return log.warn({ ...event, method }, 'Vault cannot be asked for a token of the broker; it is tried until it can');

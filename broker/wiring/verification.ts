@@ -34,9 +34,9 @@ export interface Verification {
 
 /** WHO: every way in which a client proves itself. */
 export function verification(config: Config, log: Logger, vault: ConnectedVault): Verification {
-  const { client, session, documents } = vault;
+  const { client, session, documents, troubles } = vault;
   const usageFailed = (err: unknown): void =>
-    log.warn({ err }, 'the last uses of API keys and tenants could not be written; they are written later');
+    troubles.fails('the last uses of API keys and tenants could not be written; they are written later', err);
   const usageOf = (of: Used): Usage =>
     new Usage({
       store: new VaultUsage({ of, kv: documents, session, onError: usageFailed }),
@@ -65,7 +65,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
     client,
     kv: new Kv(client, config.POSTERN_REPLAY_MOUNT),
     session,
-    onError: (err) => log.warn({ err }, 'used assertions could not be tidied up'),
+    onError: (err) => troubles.fails('used assertions could not be tidied up', err),
   });
   const assertions = new Assertions({
     keys: new VaultClientKeys(documents, session),

@@ -90,6 +90,11 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
       await root('POST', `auth0/tokens/${tenant}/${key}`, { value: 'x' });
     }
   }
+  // In place of Kubernetes auth, which this Vault may lack, and of JWT auth: a path is a path.
+  for (const mount of ['kubernetes-broker', 'jwt-broker']) {
+    await root('POST', `sys/auth/${mount}`, { type: 'approle' });
+    await root('POST', `auth/${mount}/role/broker`, { token_policies: ['postern-broker'] });
+  }
   for (const path of ['config', 'config/rotate', 'info', 'apis/orders', 'roles/acme', 'revoke/acme'])
     await root('POST', `auth0/${path}`, { value: 'x' });
   for (const path of [

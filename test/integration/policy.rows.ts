@@ -223,6 +223,8 @@ export const allowed: Row[] = [
     ['list', 'auth/approle/role/acme/secret-id'],
     ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
     ['read', 'auth/approle-broker/role/broker'],
+    ['read', 'auth/kubernetes-broker/role/broker'],
+    ['read', 'auth/jwt-broker/role/broker'],
     ['read', 'postern/data/tenants/acme'],
     ['read', 'postern/data/apis/orders'],
     ['read', 'postern/data/state/epoch'],
@@ -299,6 +301,15 @@ const forbiddenToAll: readonly Entry[] = [
   ['list', 'auth/approle-broker/role/broker/secret-id'],
   ['create', 'auth/approle-broker/role/broker/custom-secret-id', { secret_id: 'chosen-by-a-stranger' }],
   ['delete', 'auth/approle-broker/role/broker'],
+  // Whoever writes a role there says who is the broker.
+  ...['kubernetes-broker', 'jwt-broker'].flatMap((mount) => [
+    ['read', `auth/${mount}/config`] as const,
+    ['create', `auth/${mount}/config`, { kubernetes_host: 'http://127.0.0.1:1' }] as const,
+    ['list', `auth/${mount}/role`] as const,
+    ['create', `auth/${mount}/role/own`, { token_policies: ['postern-broker'] }] as const,
+    ['create', `auth/${mount}/role/broker`, { token_policies: ['root'] }] as const,
+    ['delete', `auth/${mount}/role/broker`] as const,
+  ]),
   ['create', 'auth/oidc/config', { oidc_discovery_url: 'http://127.0.0.1:1' }],
   ['create', 'auth/oidc/role/own', { user_claim: 'sub', allowed_redirect_uris: ['http://localhost'] }],
   // The signing key.
@@ -672,6 +683,8 @@ export const denied: Row[] = [
     ['update', 'postern/data/state/revocations/a', document],
     ['update', 'transit/sign/postern/sha2-256', signing],
     ['read', 'auth/approle-broker/role/broker'],
+    ['read', 'auth/kubernetes-broker/role/broker'],
+    ['read', 'auth/jwt-broker/role/broker'],
     ['read', 'auth/oidc/config'],
     ['update', 'auth/approle/tidy/secret-id'],
     ['update', 'auth/approle/role/acme/secret-id', { secret_id: 'chosen-by-a-stranger' }, 'a chosen secret_id'],

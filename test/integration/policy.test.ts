@@ -166,6 +166,8 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
   const names: Record<string, string> = {
     approle: 'approle',
     broker_approle: 'approle-broker',
+    broker_kubernetes: 'kubernetes-broker',
+    broker_jwt: 'jwt-broker',
     oidc: 'oidc',
     kv: 'postern',
     tokens: 'postern-tokens',

@@ -162,7 +162,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
     },
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
-      'The auth methods (approle, broker_approle, oidc, admin, assertion) each need a mount path of their own',
+      'The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, assertion) each need a mount path of their own',
       'The secrets engines (kv, tokens, replay, transit, plugin) each need a mount path of their own',
       'login_rate is a positive number of requests a second',
       `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,
@@ -200,6 +200,25 @@ test.each<[string, Record<string, unknown>, string[]]>([
     'no permission at all for the admin API',
     { admin_api: { issuer: 'https://example.eu.auth0.com/', audience: 'a', write_permissions: [] } },
     [`admin_api's write_permissions and read_permissions`],
+  ],
+  [
+    'any service account as the broker',
+    { broker_kubernetes: { service_accounts: ['*'], namespaces: [], host: 'kubernetes', vault_in_cluster: false } },
+    [
+      'broker_kubernetes names at least one service account and one namespace',
+      'broker_kubernetes.host is the address of the Kubernetes API',
+      'broker_kubernetes.ca_pem is needed where Vault is not in the cluster',
+    ],
+  ],
+  [
+    'any JWT as the broker',
+    { broker_jwt: { issuer: 'a b', audiences: [], subject: 'ci*', jwks_url: 'https://a', public_keys: ['x'], algorithms: ['HS256'] } },
+    [
+      'broker_jwt.issuer is the `iss` of the tokens',
+      'broker_jwt has jwks_url or public_keys',
+      `broker_jwt names the token's subject and at least one audience`,
+      'broker_jwt.algorithms are those of public keys',
+    ],
   ],
   [
     'an OIDC secret without its client',

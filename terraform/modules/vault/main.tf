@@ -202,17 +202,19 @@ resource "vault_policy" "policy" {
 
   name = "${local.policy_prefix}${each.key}"
   policy = templatefile("${path.module}/../../../vault-policies/${each.key}.hcl", {
-    approle          = var.mounts.approle
-    approle_accessor = vault_auth_backend.approle.accessor
-    broker_approle   = var.mounts.broker_approle
-    oidc             = var.mounts.oidc
-    kv               = var.mounts.kv
-    tokens           = var.mounts.tokens
-    replay           = var.mounts.replay
-    transit          = var.mounts.transit
-    plugin           = var.mounts.plugin
-    transit_key      = var.transit_key
-    policy_prefix    = local.policy_prefix
-    tenant_policy    = "${local.policy_prefix}tenant"
+    approle           = var.mounts.approle
+    approle_accessor  = vault_auth_backend.approle.accessor
+    broker_approle    = var.mounts.broker_approle
+    broker_kubernetes = var.mounts.broker_kubernetes
+    broker_jwt        = var.mounts.broker_jwt
+    oidc              = var.mounts.oidc
+    kv                = var.mounts.kv
+    tokens            = var.mounts.tokens
+    replay            = var.mounts.replay
+    transit           = var.mounts.transit
+    plugin            = var.mounts.plugin
+    transit_key       = var.transit_key
+    policy_prefix     = local.policy_prefix
+    tenant_policy     = "${local.policy_prefix}tenant"
   })
 }

@@ -154,6 +154,73 @@ variable "broker" {
   }
 }
 
+variable "broker_kubernetes" {
+  description = "The broker logs in by its Kubernetes service account (POSTERN_VAULT_AUTH=kubernetes); null: it doesn't."
+  type = object({
+    service_accounts = optional(list(string), ["postern"])
+    namespaces       = list(string)
+    audience         = optional(string)
+    host             = optional(string, "https://kubernetes.default.svc")
+    ca_pem           = optional(string)
+    vault_in_cluster = optional(bool, true)
+  })
+
+  # Vault takes "*" for any, and matches patterns such as "post*".
+  validation {
+    condition = var.broker_kubernetes == null ? true : alltrue([
+      for names in [var.broker_kubernetes.service_accounts, var.broker_kubernetes.namespaces] :
+      length(names) > 0 && alltrue([for name in names : can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", name))])
+    ])
+    error_message = "broker_kubernetes names at least one service account and one namespace, each in full: whoever runs as one of them is the broker."
+  }
+
+  validation {
+    condition     = var.broker_kubernetes == null ? true : can(regex("^https?://[^\\s/]+/?$", var.broker_kubernetes.host))
+    error_message = "broker_kubernetes.host is the address of the Kubernetes API, such as https://10.0.0.1:6443."
+  }
+
+  validation {
+    condition     = var.broker_kubernetes == null ? true : var.broker_kubernetes.vault_in_cluster || var.broker_kubernetes.ca_pem != null || can(regex("^http://", var.broker_kubernetes.host))
+    error_message = "broker_kubernetes.ca_pem is needed where Vault is not in the cluster: it can't find the Kubernetes API's certificate by itself."
+  }
+}
+
+variable "broker_jwt" {
+  description = "The broker logs in by a JWT of its platform (POSTERN_VAULT_AUTH=jwt); null: it doesn't."
+  type = object({
+    issuer      = string
+    jwks_url    = optional(string)
+    public_keys = optional(list(string))
+    ca_pem      = optional(string)
+    algorithms  = optional(list(string), ["RS256"])
+    audiences   = list(string)
+    subject     = string
+    claims      = optional(map(string), {})
+  })
+
+  # Vault compares it with the token's letter by letter.
+  validation {
+    condition     = var.broker_jwt == null ? true : can(regex("^[^\\s]+$", var.broker_jwt.issuer))
+    error_message = "broker_jwt.issuer is the `iss` of the tokens, as the issuer spells it."
+  }
+
+  validation {
+    condition     = var.broker_jwt == null ? true : var.broker_jwt.jwks_url == null || var.broker_jwt.public_keys == null
+    error_message = "broker_jwt has jwks_url or public_keys, or neither (the issuer's discovery document then tells the keys), not both."
+  }
+
+  # Vault lets a role without an audience take any token, and reads a subject with a star as a star.
+  validation {
+    condition     = var.broker_jwt == null ? true : length(var.broker_jwt.audiences) > 0 && alltrue([for name in concat(var.broker_jwt.audiences, [var.broker_jwt.subject]) : can(regex("^[^\\s*]+$", name))])
+    error_message = "broker_jwt names the token's subject and at least one audience, each in full: whoever has such a token is the broker."
+  }
+
+  validation {
+    condition     = var.broker_jwt == null ? true : length(var.broker_jwt.algorithms) > 0 && alltrue([for name in var.broker_jwt.algorithms : can(regex("^(RS|ES|PS)(256|384|512)$|^EdDSA$", name))])
+    error_message = "broker_jwt.algorithms are those of public keys, such as RS256 or ES256."
+  }
+}
+
 variable "plugin" {
   description = "The secrets plugin, as `make plugin` printed it; {}: only its APIs and roles are managed here; null: nothing of it."
   type = object({
