@@ -20,7 +20,10 @@ export interface OwnLogin {
    * matters only while logins are refused.
    */
   readonly followsFile: boolean;
-  /** Reads the credential anew where it lies in a file. @throws {VaultFault} Vault can't be asked. @throws {PosternError} misconfigured: {@link refused} */
+  /**
+   * Reads the credential anew where it lies in a file.
+   * @throws {VaultFault} Vault can't be asked. @throws {PosternError} misconfigured: {@link refused}
+   */
   login(): Promise<OwnToken>;
   /** @throws {VaultFault} denied: the token is dead. @throws {PosternError} as {@link login} */
   renew(token: string): Promise<OwnToken>;
