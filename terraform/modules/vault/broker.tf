@@ -85,7 +85,7 @@ resource "vault_generic_endpoint" "broker_jwt_config" {
     {
       bound_issuer           = var.broker_jwt.issuer
       jwt_supported_algs     = var.broker_jwt.algorithms
-      jwt_validation_pubkeys = coalesce(var.broker_jwt.public_keys, [])
+      jwt_validation_pubkeys = [for pem in coalesce(var.broker_jwt.public_keys, []) : trimspace(pem)]
       jwks_url               = var.broker_jwt.jwks_url == null ? "" : var.broker_jwt.jwks_url
       # Where neither keys nor their address are given, the issuer's discovery document tells it.
       oidc_discovery_url = var.broker_jwt.public_keys == null && var.broker_jwt.jwks_url == null ? var.broker_jwt.issuer : ""

@@ -180,7 +180,7 @@ variable "broker_kubernetes" {
   }
 
   validation {
-    condition     = var.broker_kubernetes == null ? true : var.broker_kubernetes.vault_in_cluster || var.broker_kubernetes.ca_pem != null || can(regex("^http://", var.broker_kubernetes.host))
+    condition     = var.broker_kubernetes == null ? true : var.broker_kubernetes.vault_in_cluster || var.broker_kubernetes.ca_pem != null
     error_message = "broker_kubernetes.ca_pem is needed where Vault is not in the cluster: it can't find the Kubernetes API's certificate by itself."
   }
 }
