@@ -10,6 +10,8 @@ import type { Logger } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { useProxies } from './proxy.ts';
 import { startBroker } from './wiring/broker.ts';
+import { checkStart } from './wiring/check.ts';
+import type { Finding } from './wiring/check.ts';
 
 /** Longest wait at the end for what is still to be written, ms. */
 const WRITE_MS = 2_000;
@@ -83,6 +85,12 @@ export async function serve(): Promise<void> {
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));
+}
+
+/** What {@link serve} would meet, without serving. @throws {PosternError} misconfigured: the configuration itself is wrong */
+export async function check(): Promise<Finding[]> {
+  useProxies(process.env);
+  return checkStart(readConfig(process.env));
 }
 
 /** @throws {PosternError} misconfigured where the file can't be opened */

@@ -40,7 +40,15 @@ async function main(): Promise<void> {
     return new Promise<never>(() => {});
   };
   const args = process.argv.slice(2);
-  const terminal = { env, stdin, stdout, stderr, signal: interrupt.signal, serve };
+  const terminal = {
+    env,
+    stdin,
+    stdout,
+    stderr,
+    signal: interrupt.signal,
+    serve,
+    check: async () => (await import('#broker/main.ts')).check(),
+  };
   const running = commandLine(args, terminal).catch(() => interrupt.exitCode || 1);
   const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));
   const late = interrupted.then(() => sleep(GRACE_MS, undefined, { ref: false })).then(() => interrupt.exitCode);

@@ -1,6 +1,13 @@
 import { styleText } from 'node:util';
 import { PosternError } from '#broker/error.ts';
 
+/** One thing that was looked at before a start; `unknown`: Vault can't be asked. */
+export interface Finding {
+  readonly what: string;
+  readonly state: 'ok' | 'fault' | 'unknown';
+  readonly detail: string;
+}
+
 /** What a command may use of the process it runs in. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -11,6 +18,8 @@ export interface Terminal {
   readonly signal: AbortSignal;
   /** Runs the broker in this process, which then answers signals itself; never resolves. @throws {PosternError} misconfigured */
   readonly serve?: () => Promise<never>;
+  /** What `serve` would meet, without serving. @throws {PosternError} misconfigured */
+  readonly check?: () => Promise<readonly Finding[]>;
 }
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificates } from '#test/conformance/certificate.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
 
 const REPORTS = 'https://reports.example.com';
 
@@ -180,5 +181,57 @@ describe('what can’t be opened at the start ends it there, with exit code 6 an
     expect(exitCode).toBe(6);
     expect(stderr).toContain('POSTERN_LISTEN');
     expect(stderr).not.toContain('sonic');
+  });
+});
+
+describe('postern serve --check', () => {
+  const check = async (env: Record<string, string>) => {
+    const { exitCode, stdout, stderr } = await execa(process.execPath, ['cli/main.ts', 'serve', '--check', '--json'], {
+      env: {
+        PATH: process.env['PATH'],
+        VAULT_ADDR: house.vault.address,
+        POSTERN_ISSUER: 'http://127.0.0.1:1/',
+        POSTERN_LISTEN: '127.0.0.1:0',
+        ...env,
+      },
+      extendEnv: false,
+      reject: false,
+      timeout: 20_000,
+    });
+    const { findings = [] } = stdout === '' ? {} : (JSON.parse(stdout) as { findings?: { what: string; state: string; detail: string }[] });
+    return { exitCode, stderr, states: Object.fromEntries(findings.map(({ what, state }) => [what, state])), text: stdout };
+  };
+  const identity = async () => {
+    const { data } = (await house.root.read('auth/approle-broker/role/broker/role-id')) ?? {};
+    const made = await house.root.write('auth/approle-broker/role/broker/secret-id', {});
+    const secret = String(made.data?.['secret_id']);
+    registerSecret('broker secret_id', secret);
+    return { POSTERN_ROLE_ID: String(data?.['role_id']), secret };
+  };
+
+  test('all is well: 0, and no secret is shown', async () => {
+    const { secret, POSTERN_ROLE_ID } = await identity();
+    const { exitCode, states, text } = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret });
+    expect({ exitCode, states }).toEqual({
+      exitCode: 0,
+      states: { configuration: 'ok', audit: 'ok', POSTERN_LISTEN: 'ok', 'login to Vault': 'ok' },
+    });
+    expect(text).not.toContain(secret);
+  });
+
+  test('faults are named: 6', async () => {
+    const { POSTERN_ROLE_ID } = await identity();
+    const wrong = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: 'wrong', POSTERN_AUDIT_FILE: '/dev/null/x', POSTERN_LISTN: 'x' });
+    expect(wrong).toMatchObject({ exitCode: 6, states: { 'login to Vault': 'fault', audit: 'fault', POSTERN_LISTN: 'fault' } });
+    expect((await check({})).stderr).toContain('POSTERN_ROLE_ID is missing');
+  });
+
+  test('Vault away: 5; a wrapping token is not used up', async () => {
+    const { secret, POSTERN_ROLE_ID } = await identity();
+    const away = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret, VAULT_ADDR: 'http://127.0.0.1:9' });
+    expect(away).toMatchObject({ exitCode: 5, states: { 'login to Vault': 'unknown' } });
+    const wrapped = await check({ POSTERN_ROLE_ID, POSTERN_WRAPPED_SECRET_ID: 'hvs.not-a-wrapping-token' });
+    expect(wrapped).toMatchObject({ exitCode: 0, states: { 'login to Vault': 'ok' } });
+    expect(wrapped.text).toContain('not tried');
   });
 });

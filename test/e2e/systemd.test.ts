@@ -1,0 +1,48 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { schema } from '#broker/config-schema.ts';
+import { checkout } from '#tools/part/version.ts';
+
+const UNITS = ['postern.service', 'postern-agent.service'] as const;
+
+let folder: string;
+let analyze: boolean;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'postern-systemd-'));
+  const { stdout, failed } = await execa('systemd-analyze', ['--version'], { reject: false });
+  // `security --offline` came with 250.
+  analyze = !failed && Number(/systemd (\d+)/.exec(stdout)?.[1] ?? 0) >= 250;
+  for (const unit of UNITS) {
+    // The programs of a machine that has them: `verify` looks for them.
+    const text = readFileSync(join(checkout, 'deploy/systemd', unit), 'utf8').replaceAll(/^ExecStart=\S+/gm, 'ExecStart=/bin/true');
+    writeFileSync(join(folder, unit), text);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.each(UNITS)('%s', (unit) => {
+  test('is one that systemd understands', async ({ skip }) => {
+    if (!analyze) skip('systemd 250 or newer is not on this machine');
+    const { stderr } = await execa('systemd-analyze', ['verify', '--man=no', join(folder, unit)], { reject: false });
+    expect(stderr.split('\n').filter((line) => line.includes(unit))).toEqual([]);
+  });
+
+  test('leaves little to whoever breaks in: an exposure of at most 2.0', async ({ skip }) => {
+    if (!analyze) skip('systemd 250 or newer is not on this machine');
+    const { stdout } = await execa('systemd-analyze', ['security', '--offline=true', '--no-pager', join(folder, unit)], { reject: false });
+    const level = Number(/Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1]);
+    expect(level, stdout.slice(-300)).toBeLessThanOrEqual(2);
+  });
+
+  test('sets what the broker knows, and is given time to stop', () => {
+    const text = readFileSync(join(checkout, 'deploy/systemd', unit), 'utf8');
+    const names = [...text.matchAll(/^Environment=(\w+)=/gm)].map(([, name]) => name);
+    expect(names.filter((name) => !(name! in schema.shape))).toEqual([]);
+    expect(text).toContain('ExecReload=/bin/kill -HUP $MAINPID');
+    const stop = /^TimeoutStopSec=(\d+)s/m.exec(text)?.[1];
+    if (unit === 'postern.service') expect(Number(stop)).toBeGreaterThan(5 + 10);
+  });
+});
