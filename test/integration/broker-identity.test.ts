@@ -14,7 +14,7 @@ import type { IdentityStage } from './broker-identity.stage.ts';
 
 let stage: IdentityStage;
 const reaper = startReaper();
-let ends: (() => Promise<void>)[] = [];
+const ends: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   stage = await startStage();
