@@ -48,7 +48,7 @@ export function readCertificates(setting: string, path: string): string {
   if (certificates === '') throw new FileFault([`${setting} holds no certificate (PEM)`]);
   if (isCut(text)) throw new FileFault([`${setting} ends in the middle of a block (PEM)`]);
   try {
-    for (const block of pemBlocks(certificates)) new X509Certificate(block.text);
+    if (pemBlocks(certificates).map(({ text }) => new X509Certificate(text)).length === 0) throw new Error('none');
   } catch {
     throw new FileFault([`${setting} holds a certificate that cannot be parsed`]);
   }

@@ -20,7 +20,7 @@ test.each<[string, Partial<ReleaseFacts>, RegExp]>([
   ['a number with a leading zero', { version: '1.02.3' }, /not a semantic version/],
   ['no section', { changelog: '## 1.2.30\n\n- A thing.\n' }, /no section "## 1\.2\.3"/],
   ['an empty section', { changelog: '## 1.2.3\n\n## 1.2.2\n\n- Another.\n' }, /no section "## 1\.2\.3"/],
-  ['something unreleased', { changelog: `${good.changelog}`.replace('Unreleased\n', 'Unreleased\n\n- New.\n') }, /belongs under 1\.2\.3/],
+  ['something unreleased', { changelog: good.changelog.replace('Unreleased\n', 'Unreleased\n\n- New.\n') }, /belongs under 1\.2\.3/],
   ['a changed file', { changed: ['a.ts'] }, /git: a\.ts is not committed/],
   ['many changed files', { changed: ['a', 'b', 'c', 'd'] }, /git: a, b, c and more are not committed/],
   ['no tag', { tags: [] }, /no tag v1\.2\.3/],

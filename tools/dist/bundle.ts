@@ -94,9 +94,9 @@ async function seldomUsed(name: string): Promise<{ plugin: Plugin; inputs: strin
     inputs: Object.keys(metafile.inputs),
     plugin: {
       name: 'seldom',
-      setup({ onResolve, onLoad }) {
-        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({ path: name, namespace: 'text' }));
-        onLoad({ filter: /.*/, namespace: 'text' }, () => ({ contents, loader: 'js' }));
+      setup(host) {
+        host.onResolve({ filter: new RegExp(`^${name}$`) }, () => ({ path: name, namespace: 'text' }));
+        host.onLoad({ filter: /.*/, namespace: 'text' }, () => ({ contents, loader: 'js' }));
       },
     },
   };

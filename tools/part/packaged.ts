@@ -24,7 +24,7 @@ export interface Packaged {
   /** Folders where it is looked for, as in PATH. */
   path: string;
   /** The package, where no copy is there yet. `get` returns the program's path in the scratch folder. */
-  source: { origin: Origin; where: string; get(scratch: string): Promise<string> };
+  source: { origin: Origin; where: string; get: (scratch: string) => Promise<string> };
 }
 
 /** The places where a packaged program may be, in the order of the house: environment, PATH, cache, package. */
