@@ -15,6 +15,8 @@ function naming(sources: readonly string[]): RegExp {
   return new RegExp(`['"/](${any})['"/]|(?:^|[^-\\w])(${any}) *[:,}]|\\.(${any})\\b[^.]|\\b(${any}|${capitalized})[A-Z]`, 'm');
 }
 
+/** It names the npm package, which is called as the product is. */
+const PACKAGES = 'tools/dist/bundle.ts';
 const ROOMS = ['broker', 'cli', 'client', 'tools'];
 /** Where a source is at home, and the registry. */
 const HOME = new RegExp(`^broker/((${SOURCE_NAMES.join('|')})/|sources\\.ts$)`);
@@ -22,7 +24,7 @@ const HOME = new RegExp(`^broker/((${SOURCE_NAMES.join('|')})/|sources\\.ts$)`);
 function filesNaming(): string[] {
   const pattern = naming(SOURCE_NAMES);
   return ROOMS.flatMap((room) => readdirSync(join(checkout, room), { recursive: true, encoding: 'utf8' }).map((file) => `${room}/${file}`))
-    .filter((file) => file.endsWith('.ts') && !HOME.test(file) && !file.includes('/generated/'))
+    .filter((file) => file.endsWith('.ts') && !HOME.test(file) && !file.includes('/generated/') && file !== PACKAGES)
     .filter((file) => pattern.test(readFileSync(join(checkout, file), 'utf8')))
     .sort();
 }
