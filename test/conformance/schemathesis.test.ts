@@ -82,7 +82,7 @@ async function run(name: 'admin' | 'oauth', address: string, authorization: stri
     extendEnv: false,
     reject: false,
     all: true,
-    timeout: 200_000,
+    timeout: 500_000,
   });
   const report = await readFile(path, 'utf8').catch(() => undefined);
   if (report === undefined) throw new Error(`schemathesis made no report:\n${all.slice(-2000)}`);
