@@ -113,7 +113,7 @@ function expectNoFailure({ report, said }: { report: Report; said: string }, ope
 
 describe('schemathesis', () => {
   // First: the other one disables tenants.
-  test('the OAuth endpoints', { timeout: 240_000 }, async (context) => {
+  test('the OAuth endpoints', { timeout: 540_000 }, async (context) => {
     if (missing !== undefined) return context.skip(missing);
     const { client_id, client_secret } = await house.issueSecret('acme');
     const outcome = await run('oauth', replica.issuer, `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString('base64')}`);
@@ -129,7 +129,7 @@ describe('schemathesis', () => {
     ]);
   });
 
-  test('the admin API', { timeout: 240_000 }, async (context) => {
+  test('the admin API', { timeout: 540_000 }, async (context) => {
     if (missing !== undefined) return context.skip(missing);
     const jwt = await backEndToken(house, Object.keys(PERMISSIONS));
     const outcome = await run('admin', replica.admin, `Bearer ${jwt}`);
