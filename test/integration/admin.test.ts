@@ -158,8 +158,8 @@ test('what was changed is told, the newest first and with who did it; a search f
   expect((await call(auditor, 'GET', '/v1/tenants?search=nobody-is-called-so')).body).toEqual({ tenants: [], next_cursor: null });
   expectProblem(await call(auditor, 'GET', '/v1/tenants?search=%2e%2e%2f'), 400, 'malformed-request');
   // Its pages go on with the same search.
-  const first = await call(auditor, 'GET', '/v1/tenants?search=l&limit=1');
-  expect(first.headers['link']).toMatch(/^<\/v1\/tenants\?search=l&limit=1&cursor=[A-Za-z0-9_-]+>; rel="next"$/);
+  const first = await call(auditor, 'GET', '/v1/tenants?search=e&limit=1');
+  expect(first.headers['link']).toMatch(/^<\/v1\/tenants\?search=e&limit=1&cursor=[A-Za-z0-9_-]+>; rel="next"$/);
 });
 
 describe('JWTs that are not for this API', () => {
