@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { adminFaults, clearTextFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
 import { certificatesOf } from './pem.ts';
-import { FileFault, readTlsPair } from './tls-pair.ts';
+import { attempt, readText, readTlsPair } from './tls-pair.ts';
 import type { TlsFiles, TlsPair } from './tls-pair.ts';
 import { vaultAuthOf } from './vault-auth.ts';
 import type { VaultAuth } from './vault-auth.ts';
@@ -55,36 +54,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!parsed.success)
     for (const issue of parsed.error.issues)
       faults.push(`${String(issue.path[0])} ${set[String(issue.path[0])] === undefined ? 'is missing' : issue.message}`);
-  const file = (name: string): string => {
-    try {
-      return readFileSync(set[name]!, 'utf8');
-    } catch (error) {
-      faults.push(`${name} cannot be read (${(error as NodeJS.ErrnoException).code})`);
-      return '';
-    }
-  };
-
-  const pem = (name: string, blocksOf: (text: string) => string, what: string): string => {
-    const text = file(name);
-    const blocks = blocksOf(text);
-    if (blocks === '' && !faults.some((fault) => fault.startsWith(`${name} cannot`))) faults.push(`${name} holds no ${what} (PEM)`);
-    return blocks;
-  };
-
-  if (set['VAULT_CACERT'] !== undefined) pem('VAULT_CACERT', certificatesOf, 'certificate');
+  if (set['VAULT_CACERT'] !== undefined && attempt(faults, () => certificatesOf(readText('VAULT_CACERT', set['VAULT_CACERT']!))) === '')
+    faults.push('VAULT_CACERT holds no certificate (PEM)');
   const vaultAuth = vaultAuthOf(set, parsed.data, faults);
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
     if ((set[certFile] === undefined) !== (set[keyFile] === undefined)) faults.push(`${certFile} and ${keyFile} must be set together`);
     if (set[certFile] === undefined || set[keyFile] === undefined) return undefined;
     const files = { cert: { setting: certFile, path: set[certFile] }, key: { setting: keyFile, path: set[keyFile] } };
-    try {
-      return Object.freeze({ ...readTlsPair(files), files });
-    } catch (error) {
-      if (!(error instanceof FileFault)) throw error;
-      faults.push(...error.faults);
-      return undefined;
-    }
+    return attempt(faults, () => Object.freeze({ ...readTlsPair(files), files }));
   };
   // A certificate that can't be read is told as such, and not as one that is missing.
   const given = (name: string): object | undefined => (set[name] === undefined ? undefined : {});

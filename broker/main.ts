@@ -1,17 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readConfig } from './config.ts';
-import type { Config } from './config.ts';
 import { PosternError } from './error.ts';
+import type { Finding } from './finding.ts';
 import { BatchedLines } from './batched-lines.ts';
 import { Destination } from './destination.ts';
 import { createLog } from './log.ts';
-import type { Logger } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { useProxies } from './proxy.ts';
+import { openAudit } from './wiring/audit.ts';
 import { startBroker } from './wiring/broker.ts';
 import { checkStart } from './wiring/check.ts';
-import type { Finding } from './wiring/check.ts';
 
 /** Longest wait at the end for what is still to be written, ms. */
 const WRITE_MS = 2_000;
@@ -40,7 +39,12 @@ export async function serve(): Promise<void> {
   const config = readConfig(process.env);
   const logDestination = new Destination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
-  const audit = new BatchedLines(auditDestination(config, log));
+  const audit = new BatchedLines(
+    openAudit(config, {
+      onError: (err) => log.error({ err }, 'the audit cannot be written; its lines are held back'),
+      onRecovery: (lost) => log.warn({ lost }, 'the audit can be written again'),
+    }),
+  );
   if (!httpsOrLoopback(new URL(config.VAULT_ADDR))) {
     log.warn({ vault: config.VAULT_ADDR }, 'Vault is reached without TLS: every credential goes over the network in the clear');
   }
@@ -91,21 +95,6 @@ export async function serve(): Promise<void> {
 export async function check(): Promise<Finding[]> {
   useProxies(process.env);
   return checkStart(readConfig(process.env));
-}
-
-/** @throws {PosternError} misconfigured where the file can't be opened */
-function auditDestination(config: Config, log: Logger): Destination {
-  try {
-    return new Destination(config.POSTERN_AUDIT_FILE ?? 1, {
-      onError: (err) => log.error({ err }, 'the audit cannot be written; its lines are held back'),
-      onRecovery: (lost) => log.warn({ lost }, 'the audit can be written again'),
-    });
-  } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new PosternError('misconfigured', `POSTERN_AUDIT_FILE cannot be opened (${code})`, {
-      detail: 'The broker must be able to make and append to it: mind the owner of its folder.',
-    });
-  }
 }
 
 async function main(): Promise<void> {

@@ -26,6 +26,17 @@ export class FileFault extends Error {
   }
 }
 
+/** What `read` gives; undefined where it meets a {@link FileFault}, whose words join `faults`. */
+export function attempt<T>(faults: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FileFault)) throw error;
+    faults.push(...error.faults);
+    return undefined;
+  }
+}
+
 /**
  * Reads a text file.
  * @throws {FileFault} with the code of the file system
@@ -42,7 +53,7 @@ export function readText(setting: string, path: string): string {
  * The certificates of a file.
  * @throws {FileFault} unreadable, without one, cut off, or with one that can't be parsed
  */
-export function readCertificates(setting: string, path: string): string {
+function readCertificates(setting: string, path: string): string {
   const text = readText(setting, path);
   const certificates = certificatesOf(text);
   if (certificates === '') throw new FileFault([`${setting} holds no certificate (PEM)`]);
@@ -61,18 +72,9 @@ export function readCertificates(setting: string, path: string): string {
  */
 export function readTlsPair({ cert, key }: TlsFiles): TlsPair {
   const faults: string[] = [];
-  const attempt = (read: () => string): string => {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof FileFault)) throw error;
-      faults.push(...error.faults);
-      return '';
-    }
-  };
   const pair = {
-    cert: attempt(() => readCertificates(cert.setting, cert.path)),
-    key: attempt(() => readPrivateKey(key.setting, key.path)),
+    cert: attempt(faults, () => readCertificates(cert.setting, cert.path)) ?? '',
+    key: attempt(faults, () => readPrivateKey(key.setting, key.path)) ?? '',
   };
   if (faults.length === 0) {
     if (!new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key)))

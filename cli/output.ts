@@ -1,12 +1,6 @@
 import { styleText } from 'node:util';
 import { PosternError } from '#broker/error.ts';
-
-/** One thing that was looked at before a start; `unknown`: Vault can't be asked. */
-export interface Finding {
-  readonly what: string;
-  readonly state: 'ok' | 'fault' | 'unknown';
-  readonly detail: string;
-}
+import type { Finding } from '#broker/finding.ts';
 
 /** What a command may use of the process it runs in. */
 export interface Terminal {

@@ -2,7 +2,7 @@ import { useId, useState } from 'preact/hooks';
 import type { AdminApi, IssuedKey, Key, Tenant } from './api.ts';
 import { ActionDialog } from './dialog.tsx';
 import { IssueKey } from './issue-key.tsx';
-import { Trouble, Waiting, usePages } from './loading.tsx';
+import { Listing, usePages } from './loading.tsx';
 import { ShownOnce } from './shown-once.tsx';
 import { Time } from './time.tsx';
 
@@ -49,60 +49,62 @@ export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
           </button>
         )}
       </div>
-      {loaded.error !== undefined && <Trouble error={loaded.error} />}
-      {loaded.busy && loaded.items === undefined && <Waiting what="its keys" />}
-      {loaded.items?.length === 0 && <p class="faint">It has no keys. It may still log in with its client_id and a secret_id.</p>}
-      {loaded.items !== undefined && loaded.items.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">State</th>
-              <th scope="col">Scopes</th>
-              <th scope="col">Issued by</th>
-              <th scope="col">Last used</th>
-              <th scope="col">Ends</th>
-              {mayManage && <th scope="col">Change</th>}
-            </tr>
-          </thead>
-          <tbody>
-            {loaded.items.map((key) => (
-              <tr key={key.key_id}>
-                <th scope="row" data-label="Name">
-                  {key.name ?? <span class="faint">no name</span>}
-                  <small>{key.key_id}</small>
-                </th>
-                <td data-label="State">
-                  <span class={`state ${key.state}`}>{key.state}</span>
-                </td>
-                <td data-label="Scopes">{key.scopes === null ? <span class="faint">all</span> : key.scopes.join(' ')}</td>
-                <td data-label="Issued by">{key.issued_by ?? <span class="faint">unknown</span>}</td>
-                <td data-label="Last used">
-                  <Time iso={key.last_used_at} none="never" />
-                </td>
-                <td data-label="Ends">
-                  <Time iso={key.expires_at} none="when revoked" />
-                </td>
-                {mayManage && (
-                  <td data-label="Change">
-                    <div class="buttons">
-                      {key.state === 'active' && (
-                        <button aria-label={`Rotate ${labelOf(key)}`} onClick={() => setOpen({ what: 'rotate', key })}>
-                          Rotate
-                        </button>
-                      )}
-                      <button class="grave" aria-label={`Revoke ${labelOf(key)}`} onClick={() => setOpen({ what: 'revoke', key })}>
-                        Revoke
-                      </button>
-                    </div>
-                  </td>
-                )}
+      <Listing
+        pages={loaded}
+        what="its keys"
+        empty={<p class="faint">It has no keys. It may still log in with its client_id and a secret_id.</p>}
+      >
+        {(keys) => (
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Name</th>
+                <th scope="col">State</th>
+                <th scope="col">Scopes</th>
+                <th scope="col">Issued by</th>
+                <th scope="col">Last used</th>
+                <th scope="col">Ends</th>
+                {mayManage && <th scope="col">Change</th>}
               </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {loaded.more !== undefined && <button onClick={loaded.more}>Show more</button>}
+            </thead>
+            <tbody>
+              {keys.map((key) => (
+                <tr key={key.key_id}>
+                  <th scope="row" data-label="Name">
+                    {key.name ?? <span class="faint">no name</span>}
+                    <small>{key.key_id}</small>
+                  </th>
+                  <td data-label="State">
+                    <span class={`state ${key.state}`}>{key.state}</span>
+                  </td>
+                  <td data-label="Scopes">{key.scopes === null ? <span class="faint">all</span> : key.scopes.join(' ')}</td>
+                  <td data-label="Issued by">{key.issued_by ?? <span class="faint">unknown</span>}</td>
+                  <td data-label="Last used">
+                    <Time iso={key.last_used_at} none="never" />
+                  </td>
+                  <td data-label="Ends">
+                    <Time iso={key.expires_at} none="when revoked" />
+                  </td>
+                  {mayManage && (
+                    <td data-label="Change">
+                      <div class="buttons">
+                        {key.state === 'active' && (
+                          <button aria-label={`Rotate ${labelOf(key)}`} onClick={() => setOpen({ what: 'rotate', key })}>
+                            Rotate
+                          </button>
+                        )}
+                        <button class="grave" aria-label={`Revoke ${labelOf(key)}`} onClick={() => setOpen({ what: 'revoke', key })}>
+                          Revoke
+                        </button>
+                      </div>
+                    </td>
+                  )}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Listing>
       {open?.what === 'issue' && <IssueKey api={api} tenant={tenant} onIssued={shown} onClose={close} />}
       {open?.what === 'shown' && <ShownOnce issued={open.issued} onClose={close} />}
       {open?.what === 'rotate' && <RotateKey api={api} tenant={tenant} old={open.key} onIssued={shown} onClose={close} />}

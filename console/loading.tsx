@@ -61,6 +61,29 @@ export function usePages<T>(key: string, load: (cursor?: string) => Promise<Page
   };
 }
 
+interface ListingProps<T> {
+  pages: Pages<T>;
+  /** What is waited for. */
+  what: string;
+  /** In place of the items where there are none. */
+  empty: ComponentChildren;
+  children: (items: T[]) => ComponentChildren;
+}
+
+/** A list as far as it is there: its trouble, the wait for it, that it is empty, or its items with the way to further ones. */
+export function Listing<T>({ pages, what, empty, children }: ListingProps<T>) {
+  const { items, error, busy, more } = pages;
+  return (
+    <>
+      {error !== undefined && <Trouble error={error} />}
+      {busy && items === undefined && <Waiting what={what} />}
+      {items?.length === 0 && empty}
+      {items !== undefined && items.length > 0 && children(items)}
+      {more !== undefined && <button onClick={more}>Show more</button>}
+    </>
+  );
+}
+
 /** An error in its own words, with what helps to find it in the log. */
 export function Trouble({ error, children }: { error: unknown; children?: ComponentChildren }) {
   if (error instanceof LoginEnded)

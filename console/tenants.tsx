@@ -1,6 +1,6 @@
 import { useEffect, useId, useState } from 'preact/hooks';
 import type { AdminApi } from './api.ts';
-import { Trouble, Waiting, usePages } from './loading.tsx';
+import { Listing, usePages } from './loading.tsx';
 import { hrefOf } from './route.ts';
 import { Time } from './time.tsx';
 
@@ -25,44 +25,46 @@ export function Tenants({ api }: { api: AdminApi }) {
           <input id={field} type="search" value={text} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
         </p>
       </div>
-      {list.error !== undefined && <Trouble error={list.error} />}
-      {list.busy && <Waiting what="tenants" />}
-      {list.items?.length === 0 && (
-        <p class="faint" role="status">
-          {search === ''
-            ? 'There is no tenant yet: `postern tenant create`, or Terraform, makes one.'
-            : `No tenant's name contains "${search}".`}
-        </p>
-      )}
-      {list.items !== undefined && list.items.length > 0 && (
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Tenant</th>
-              <th scope="col">State</th>
-              <th scope="col">APIs</th>
-              <th scope="col">Last used</th>
-            </tr>
-          </thead>
-          <tbody>
-            {list.items.map((tenant) => (
-              <tr key={tenant.tenant}>
-                <th scope="row" data-label="Tenant">
-                  <a href={hrefOf({ page: 'tenant', tenant: tenant.tenant })}>{tenant.tenant}</a>
-                </th>
-                <td data-label="State">
-                  <span class={`state ${tenant.state}`}>{tenant.state}</span>
-                </td>
-                <td data-label="APIs">{tenant.grants.map(({ api: name }) => name).join(', ') || <span class="faint">none</span>}</td>
-                <td data-label="Last used">
-                  <Time iso={tenant.last_used_at} none="not lately" />
-                </td>
+      <Listing
+        pages={list}
+        what="tenants"
+        empty={
+          <p class="faint" role="status">
+            {search === ''
+              ? 'There is no tenant yet: `postern tenant create`, or Terraform, makes one.'
+              : `No tenant's name contains "${search}".`}
+          </p>
+        }
+      >
+        {(tenants) => (
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Tenant</th>
+                <th scope="col">State</th>
+                <th scope="col">APIs</th>
+                <th scope="col">Last used</th>
               </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {list.more !== undefined && <button onClick={list.more}>Show more</button>}
+            </thead>
+            <tbody>
+              {tenants.map((tenant) => (
+                <tr key={tenant.tenant}>
+                  <th scope="row" data-label="Tenant">
+                    <a href={hrefOf({ page: 'tenant', tenant: tenant.tenant })}>{tenant.tenant}</a>
+                  </th>
+                  <td data-label="State">
+                    <span class={`state ${tenant.state}`}>{tenant.state}</span>
+                  </td>
+                  <td data-label="APIs">{tenant.grants.map(({ api: name }) => name).join(', ') || <span class="faint">none</span>}</td>
+                  <td data-label="Last used">
+                    <Time iso={tenant.last_used_at} none="not lately" />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Listing>
     </section>
   );
 }

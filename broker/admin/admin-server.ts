@@ -14,6 +14,7 @@ import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
+import type { TlsPair } from '#broker/tls-pair.ts';
 import { readJsonBodies } from './body.ts';
 import type { Caller, Callers } from './caller.ts';
 import { changeOperations } from './changes.ts';
@@ -142,7 +143,7 @@ export class AdminServer {
   }
 
   /** See {@link Listener.useTls}. */
-  useTls(tls: { readonly cert: string; readonly key: string }): void {
+  useTls(tls: TlsPair): void {
     this.#listener.useTls(tls);
   }
 

@@ -6,6 +6,7 @@ import type { ErrorDialect } from '#broker/error.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
+import type { TlsPair } from '#broker/tls-pair.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { pathOf } from './target.ts';
@@ -83,7 +84,7 @@ export class HttpServer {
   }
 
   /** See {@link Listener.useTls}. */
-  useTls(tls: { readonly cert: string; readonly key: string }): void {
+  useTls(tls: TlsPair): void {
     this.#listener.useTls(tls);
   }
 

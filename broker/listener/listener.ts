@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TlsPair } from '#broker/tls-pair.ts';
 import { Connections } from './connections.ts';
 import type { Connection } from './connections.ts';
 import { refusal } from './refusal.ts';
@@ -121,7 +122,7 @@ export class Listener {
   }
 
   /** New connections get this certificate; those that are open go on. PEM. @throws where OpenSSL refuses it; the one before stays then */
-  useTls({ cert, key }: { readonly cert: string; readonly key: string }): void {
+  useTls({ cert, key }: TlsPair): void {
     if (this.server instanceof TlsServer) this.server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
   }
 

@@ -1,21 +1,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { Config } from '#broker/config.ts';
-import { Destination } from '#broker/destination.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Finding } from '#broker/finding.ts';
 import { outOfTime } from '#broker/tls-pair.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { ownLogin } from '#broker/vault/own/own-login.ts';
+import { openAudit } from './audit.ts';
 import { vaultClient } from './vault.ts';
-
-/** One thing that was looked at before a start. */
-export interface Finding {
-  readonly what: string;
-  /** `unknown`: Vault can't be asked. */
-  readonly state: 'ok' | 'fault' | 'unknown';
-  /** For the operator; never a secret. */
-  readonly detail: string;
-}
 
 /**
  * What a broker with this configuration would meet at its start: files, ports, certificates, Vault and the broker's own login. Nothing is
@@ -33,14 +25,15 @@ export async function checkStart(config: Config): Promise<Finding[]> {
   ];
 }
 
-function auditFile({ POSTERN_AUDIT_FILE: file }: Config): Finding {
+function auditFile(config: Config): Finding {
   const what = 'audit';
+  const file = config.POSTERN_AUDIT_FILE;
   if (file === undefined) return { what, state: 'ok', detail: 'goes to stdout' };
   try {
-    new Destination(file).flushSync();
+    openAudit(config).flushSync();
     return { what, state: 'ok', detail: `${file} can be appended to` };
   } catch (error) {
-    return { what, state: 'fault', detail: `POSTERN_AUDIT_FILE cannot be opened (${(error as NodeJS.ErrnoException).code})` };
+    return { what, state: 'fault', detail: (error as Error).message };
   }
 }
 

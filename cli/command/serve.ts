@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
-import type { Finding } from '#cli/output.ts';
+import type { Finding } from '#broker/finding.ts';
 import type { Call, Context } from './context.ts';
 
 export function serveCommand(context: Context): Command {

@@ -7,6 +7,7 @@ import type { Origin, Part, Report, Way } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { fromEnvironment, onPath } from '#tools/part/program.ts';
 import { compareVersions, versionIn } from '#tools/part/version.ts';
+import { installPackages } from './debian.ts';
 
 /** The console needs `light-dark()`, which came with it. */
 const MINIMUM = '123.0.0';
@@ -91,22 +92,7 @@ async function downloaded(env: NodeJS.ProcessEnv): Promise<string | undefined> {
 async function installDebian(env: NodeJS.ProcessEnv, report: Report): Promise<void> {
   if (!(await onPath('apt-get', env))) throw new Error('this is not Debian: there is no apt-get');
   if (process.getuid?.() !== 0) throw new Error('only root can install packages');
-  const apt = (...args: string[]) =>
-    execa('apt-get', ['-q', '-y', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {
-      env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
-      extendEnv: false,
-      reject: false,
-      stdin: 'ignore',
-      all: true,
-      timeout: 300_000,
-    });
-  await withProgress("chromium: installing Debian's package", report, async () => {
-    const packages = ['install', '--no-install-recommends', 'chromium', 'fonts-dejavu-core'];
-    let result = await apt(...packages);
-    // Package lists that are missing or old are the usual reason.
-    if (result.failed && !(await apt('update')).failed) result = await apt(...packages);
-    if (result.failed) throw new Error(`apt-get install failed: ${(result.all ?? '').trim().split('\n').at(-1)}`);
-  });
+  await installPackages("chromium: installing Debian's package", ['chromium', 'fonts-dejavu-core'], { env, report, timeoutMs: 300_000 });
 }
 
 async function install(env: NodeJS.ProcessEnv, report: Report): Promise<void> {

@@ -9,6 +9,7 @@ import type { Report } from '#tools/part/part.ts';
 import { onPath } from '#tools/part/program.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { versions } from '#tools/part/version.ts';
+import { installPackages } from './debian.ts';
 
 const START_MS = 40_000;
 
@@ -26,21 +27,10 @@ export interface Engine {
 export async function installEngine(env: NodeJS.ProcessEnv, report: Report): Promise<void> {
   if (!(await onPath('apt-get', env))) throw new Error('dockerd is not installed and apt-get is missing, which would install it');
   const packages = versions.docker.debianPackages;
-  const apt = (...args: string[]) =>
-    execa('apt-get', ['-q', '-y', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {
-      env: { ...env, DEBIAN_FRONTEND: 'noninteractive' },
-      extendEnv: false,
-      reject: false,
-      stdin: 'ignore',
-      all: true,
-      timeout: 600_000,
-    });
-  await withProgress(`docker: installing ${packages.join(' and ')} with apt-get (POSTERN_DOCKER=off prevents it)`, report, async () => {
-    const install = () => apt('install', '--no-install-recommends', ...packages);
-    let result = await install();
-    // Package lists that are missing or old are the usual reason.
-    if (result.failed && !(await apt('update')).failed) result = await install();
-    if (result.failed) throw new Error(`apt-get install failed: ${(result.all ?? '').slice(-400)}`);
+  await installPackages(`docker: installing ${packages.join(' and ')} with apt-get (POSTERN_DOCKER=off prevents it)`, packages, {
+    env,
+    report,
+    timeoutMs: 600_000,
   });
 }
 

@@ -9,6 +9,7 @@ import { withProgress } from '#tools/part/progress.ts';
 import { onPath } from '#tools/part/program.ts';
 import { versions } from '#tools/part/version.ts';
 import { unpackWheel } from '#tools/part/wheel.ts';
+import { aptGet } from './debian.ts';
 
 export type GatewayName = keyof typeof versions.gateways;
 
@@ -57,16 +58,7 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
 /** @returns the path of nginx in there @throws Error where this is not Debian or the package can't be had */
 async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEnv, report: Report): Promise<string> {
   if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is not Debian: there is no apt-get');
-  const apt = (...args: string[]) =>
-    execa('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::http::Timeout=15', ...args], {
-      cwd: scratch,
-      env,
-      extendEnv: false,
-      reject: false,
-      stdin: 'ignore',
-      all: true,
-      timeout: 300_000,
-    });
+  const apt = (...args: string[]) => aptGet(args, { env, cwd: scratch, timeoutMs: 300_000 });
   return withProgress(`${name}: getting Debian's package`, report, async () => {
     const download = () => apt('download', name);
     let result = await download();

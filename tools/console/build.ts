@@ -1,6 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { bundledPackages, licenseOf, packageFolders } from '#tools/dist/notice.ts';
 import { checkout } from '#tools/part/version.ts';
 
 /** Where the pages lie in the broker, below the checkout: a module, so that every way of shipping the broker has them in it. */
@@ -28,31 +29,15 @@ export async function buildConsole(): Promise<string> {
     metafile: true,
     logLevel: 'silent',
   });
-  const folders = Object.keys(metafile.inputs).flatMap((path) => /^node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
+  const packages = await bundledPackages(packageFolders(Object.keys(metafile.inputs)));
   const source = (name: string): Promise<string> => readFile(join(checkout, SOURCES, name), 'utf8');
   const pages = {
     'index.html': await source('index.html'),
     'icon.svg': await source('icon.svg'),
     'console.css': await source('console.css'),
     'console.js': outputFiles[0]?.text ?? '',
-    'licenses.txt': await licenses([...new Set(folders)].sort()),
+    'licenses.txt': (await Promise.all(packages.map(licenseOf))).join('\n'),
   };
   const entries = Object.entries(pages).map(([name, text]) => `  ${JSON.stringify(name)}: ${JSON.stringify(text)},\n`);
   return `// Made of console/ by \`make console\`. Don't edit.\nexport const PAGES = {\n${entries.join('')}} as const;\n`;
-}
-
-/** The licences' texts of the packages in these folders, which whoever passes the console on must pass on with it. */
-async function licenses(folders: readonly string[]): Promise<string> {
-  const texts = await Promise.all(
-    folders.map(async (folder) => {
-      const { name, version, license } = JSON.parse(await readFile(join(checkout, folder, 'package.json'), 'utf8')) as Record<
-        string,
-        string
-      >;
-      const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
-      const parts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));
-      return `${'='.repeat(80)}\n${name} ${version} (${license})\n\n${parts.map((text) => text.trim()).join('\n\n')}\n`;
-    }),
-  );
-  return texts.join('\n');
 }

@@ -8,6 +8,7 @@ import { makeExecutable } from './executable.ts';
 import { fileFacts } from './file.ts';
 import type { FileFacts } from './file.ts';
 import { notice } from './notice.ts';
+import type { BundledPackage } from './notice.ts';
 import { makePackage } from './package.ts';
 import { sbom } from './sbom.ts';
 
@@ -17,6 +18,8 @@ export interface Artifact extends FileFacts {
   kind: Kind;
   /** Files beside it that go with it: its SBOM and the licences of what is in it. */
   with: string[];
+  /** Packages of which something is in it. */
+  packages: readonly BundledPackage[];
 }
 
 export interface DistOptions {
@@ -59,13 +62,18 @@ async function executable(made: Bundle, version: string, folder: string, report:
     await rm(script, { force: true });
   }
   await chmod(file, 0o755);
-  return { kind: 'executable', ...(await fileFacts(file)), with: await beside(file, made, version, process.versions.node) };
+  return {
+    kind: 'executable',
+    ...(await fileFacts(file)),
+    with: await beside(file, made, version, process.versions.node),
+    packages: made.packages,
+  };
 }
 
 async function npmPackage(made: Bundle, version: string, folder: string): Promise<Artifact> {
   const file = join(folder, `postern-${version}.tgz`);
   await makePackage({ bundle: made, version, file });
-  return { kind: 'package', ...(await fileFacts(file)), with: await beside(file, made, version) };
+  return { kind: 'package', ...(await fileFacts(file)), with: await beside(file, made, version), packages: made.packages };
 }
 
 async function beside(file: string, { packages }: Bundle, version: string, node?: string): Promise<string[]> {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { checkout } from '#tools/part/version.ts';
-import { bundledPackages } from './notice.ts';
+import { bundledPackages, packageFolders } from './notice.ts';
 import type { BundledPackage } from './notice.ts';
 
 export interface Bundle {
@@ -61,10 +61,9 @@ export async function bundle({ entry, version, head = '' }: BundleOptions): Prom
     logLevel: 'silent',
   });
   const inputs = [...Object.keys(metafile.inputs), ...seldom.inputs];
-  const folders = inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
   return {
     text: outputFiles[0]?.text ?? '',
-    packages: await bundledPackages([...new Set(folders)].sort()),
+    packages: await bundledPackages(packageFolders(inputs)),
     sources: inputs.filter((path) => !/node_modules\/|^<|^text:/.test(path)).sort(),
   };
 }

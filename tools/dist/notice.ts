@@ -12,6 +12,12 @@ export interface BundledPackage {
   license: string;
 }
 
+/** The folders of the packages that a bundle was made of, below the checkout. @param inputs paths of its sources */
+export function packageFolders(inputs: readonly string[]): string[] {
+  const folders = inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
+  return [...new Set(folders)].sort();
+}
+
 /** @param folders of packages below the checkout, e.g. `node_modules/zod` */
 export async function bundledPackages(folders: readonly string[]): Promise<(BundledPackage & { folder: string })[]> {
   const found = await Promise.all(
@@ -26,16 +32,19 @@ export async function bundledPackages(folders: readonly string[]): Promise<(Bund
   return found.sort((a, b) => (`${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1));
 }
 
+/** The text of a package's license, under its name. */
+export async function licenseOf({ folder, name, version, license }: BundledPackage & { folder: string }): Promise<string> {
+  const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
+  const texts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));
+  return `${'='.repeat(80)}\n${name} ${version} (${license})\n\n${texts.map((text) => text.trim()).join('\n\n')}\n`;
+}
+
 /** The licenses' texts, which whoever passes it on must pass on with it. @param node version of the Node inside */
 export async function notice(name: string, packages: readonly (BundledPackage & { folder: string })[], node?: string): Promise<string> {
   const parts = [
     `${name} contains these packages.${node === undefined ? '' : ` It also contains Node.js ${node}, whose licenses stand at the end.`}\n`,
   ];
-  for (const { folder, name: packaged, version, license } of packages) {
-    const files = (await readdir(join(checkout, folder))).filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file)).sort();
-    const texts = await Promise.all(files.map((file) => readFile(join(checkout, folder, file), 'utf8')));
-    parts.push(`\n${'='.repeat(80)}\n${packaged} ${version} (${license})\n\n${texts.map((text) => text.trim()).join('\n\n')}\n`);
-  }
+  for (const one of packages) parts.push(`\n${await licenseOf(one)}`);
   if (node !== undefined) parts.push(`\n${'='.repeat(80)}\nNode.js ${node} (MIT)\n\n${(await nodeLicense(node)).trim()}\n`);
   return parts.join('');
 }

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { buildDist } from '#tools/dist/build.ts';
 import type { Artifact } from '#tools/dist/build.ts';
-import { bundle } from '#tools/dist/bundle.ts';
 import { sbom } from '#tools/dist/sbom.ts';
 import type { Report } from '#tools/part/part.ts';
 import { checkout, packageVersion } from '#tools/part/version.ts';
@@ -27,10 +26,9 @@ export async function imageContext(folder: string, report: Report): Promise<Imag
   if (executable === undefined) throw new Error('there is no executable to put into the image');
   const context = join(folder, 'image');
   const system = await prepareImage(executable, context);
-  const { packages } = await bundle({ entry: 'cli/main.ts', version });
   await writeFile(
     join(folder, 'postern-image.cdx.json'),
-    sbom({ name: 'postern-image', version, packages, node: process.versions.node, system }),
+    sbom({ name: 'postern-image', version, packages: executable.packages, node: process.versions.node, system }),
   );
   const revision = await execa('git', ['rev-parse', 'HEAD'], { cwd: checkout, reject: false, stdin: 'ignore' });
   return { folder: context, executable, version, args: { VERSION: version, REVISION: revision.failed ? '' : revision.stdout.trim() } };

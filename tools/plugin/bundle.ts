@@ -1,5 +1,6 @@
 import { chmod, rename, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
+import { packageFolders } from '#tools/dist/notice.ts';
 import { checkout } from '#tools/part/version.ts';
 
 /**
@@ -64,8 +65,7 @@ export async function bundlePlugin({ entry, file, version, head = '' }: BundleOp
   } finally {
     await rm(temporary, { force: true });
   }
-  const folders = Object.keys(metafile.inputs).flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []);
-  return { folders: [...new Set(folders)].sort() };
+  return { folders: packageFolders(Object.keys(metafile.inputs)) };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { execa } from 'execa';
-import { fileFacts } from '#tools/dist/file.ts';
+import { checksums, fileFacts } from '#tools/dist/file.ts';
 import type { FileFacts } from '#tools/dist/file.ts';
 import { buildDist } from '#tools/dist/build.ts';
 import { imageContext } from '#tools/image/image.ts';
@@ -52,7 +52,7 @@ export async function makeRelease({ folder, snapshot, report }: ReleaseOptions):
       },
     );
   const files = await Promise.all((await readdir(folder)).sort().map((name) => fileFacts(join(folder, name))));
-  await writeFile(join(folder, 'SHA256SUMS'), files.map(({ file, sha256 }) => `${sha256}  ${basename(file)}\n`).join(''));
+  await writeFile(join(folder, 'SHA256SUMS'), checksums(files));
   return files;
 }
 

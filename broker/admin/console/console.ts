@@ -50,14 +50,15 @@ export function serveConsole(app: FastifyInstance, { issuer, clientId, audience,
 
 function file(name: string, text: string, headers: Readonly<Record<string, string>>) {
   const plain = Buffer.from(text);
-  const zipped = gzipSync(plain, { level: 9 });
+  // Of the first who takes it: a broker's start doesn't wait for it.
+  let zipped: Buffer | undefined;
   const etag = `"${createHash('sha256').update(plain).digest('base64url')}"`;
   const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
   return (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     void reply.headers(headers).headers({ 'Cache-Control': 'no-cache', ETag: etag, Vary: 'Accept-Encoding' }).type(type);
     if (request.headers['if-none-match']?.includes(etag)) return reply.code(304).send();
     if (!/\bgzip\b(?!\s*;\s*q=0(\.0*)?\b)/i.test(request.headers['accept-encoding'] ?? '')) return reply.send(plain);
-    return reply.header('Content-Encoding', 'gzip').send(zipped);
+    return reply.header('Content-Encoding', 'gzip').send((zipped ??= gzipSync(plain, { level: 9 })));
   };
 }
 

@@ -2,7 +2,7 @@ import { PosternError } from '#broker/error.ts';
 import { KEY_ID, KEY_METADATA } from '#broker/vault/key-metadata.ts';
 import type { Rotations } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { readLastUse } from './last-use.ts';
+import { readLastUse } from '#broker/operator/last-use.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import { readRotations } from './rotations.ts';
 import { readSecretIds } from '#broker/operator/secret/secret-id.ts';
@@ -52,10 +52,7 @@ export async function listKeys(
     'key',
     keys.map(({ key_id: keyId }) => keyId),
   );
-  return keys.map((key) => {
-    const minute = used.get(key.key_id);
-    return { ...key, last_used_at: minute === undefined ? null : new Date(minute * 60_000).toISOString() };
-  });
+  return keys.map((key) => ({ ...key, last_used_at: used.get(key.key_id) ?? null }));
 }
 
 /** Of a tenant's keys the one with this key id or accessor. @throws {PosternError} not_found */

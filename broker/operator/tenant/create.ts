@@ -8,7 +8,7 @@ import { readApis } from '#broker/operator/apis.ts';
 import { announceEndings } from '#broker/operator/ending.ts';
 import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
-import { readLastUse } from '#broker/operator/key/last-use.ts';
+import { readLastUse } from '#broker/operator/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';

@@ -3,7 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { readLastUse } from '#broker/operator/key/last-use.ts';
+import { readLastUse } from '#broker/operator/last-use.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';

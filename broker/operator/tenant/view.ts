@@ -6,7 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { readLastUse } from '#broker/operator/key/last-use.ts';
+import { readLastUse } from '#broker/operator/last-use.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 
@@ -77,8 +77,8 @@ export async function viewOf(
   { role, data }: Found,
   announcements: Announcements,
   apis: ReadonlyMap<string, Api | undefined>,
-  /** Minutes since 1970 of last uses, by tenant. */
-  used: ReadonlyMap<string, number>,
+  /** Last uses, by tenant. */
+  used: ReadonlyMap<string, string>,
 ): Promise<TenantView> {
   if (role === undefined && data === undefined) {
     throw new PosternError('not_found', `There is no tenant "${tenant}"`, {
@@ -94,7 +94,6 @@ export async function viewOf(
   if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
   if (role !== undefined) problems.push(...roleProblems(access, role));
   const roleId = role === undefined ? null : await readRoleId(access, tenant);
-  const minute = used.get(tenant);
   if (roleId !== null && document.client_id && document.client_id !== roleId)
     problems.push(
       'its document was written for another client_id, so that its credentials are refused: `postern tenant ' +
@@ -114,7 +113,7 @@ export async function viewOf(
     secret_id_ttl: numberOf(role?.['secret_id_ttl']),
     secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
     cidrs: strings(role?.['secret_id_bound_cidrs']),
-    last_used_at: minute === undefined ? null : new Date(minute * 60_000).toISOString(),
+    last_used_at: used.get(tenant) ?? null,
     lives_on: document.grants.flatMap(({ api }) => {
       const seconds = apis.get(api)?.lifetime;
       return seconds === undefined ? [] : { api, seconds };
