@@ -129,18 +129,17 @@ describe('an engine in TypeScript under Vault', () => {
     const refused = await vault.call('POST', 'echo/entries/small', { one: 'y'.repeat(600_000), two: 'y'.repeat(600_000) });
     expect(refused).toEqual({ status: 500, json: { errors: ['1 error occurred:\n\t* the storage of Vault failed\n\n'] } });
     expect((await read('echo/entries/small')).json['data']).toEqual({ n: 1, by: 'create' });
-    expect(await vault.logs()).toMatch(/\[ERROR\] .*storage failed: .*operation=put/);
+    await expect.poll(() => vault.logs(), { timeout: 10_000 }).toMatch(/\[ERROR\] .*storage failed: .*operation=put/);
   });
 
   it("its log lines are in Vault's log at their level, and below Vault's level not", async () => {
     await vault.root('POST', 'echo/log/mark');
-    const lines = (await vault.logs()).split('\n').filter((line) => line.includes('a line at') && line.includes('mark=mark'));
-    expect(lines.map((line) => /\[(\w+)\] .*a line at (\w+)/.exec(line)!.slice(1).join(' '))).toEqual([
-      'DEBUG debug',
-      'INFO info',
-      'WARN warn',
-      'ERROR error',
-    ]);
+    const seen = async (): Promise<string[]> => {
+      const lines = (await vault.logs()).split('\n').filter((line) => line.includes('a line at') && line.includes('mark=mark'));
+      return lines.map((line) => /\[(\w+)\] .*a line at (\w+)/.exec(line)!.slice(1).join(' '));
+    };
+    // Vault reads the engine's standard error on its own time: the answer may be there before the last line is.
+    await expect.poll(seen, { timeout: 10_000 }).toEqual(['DEBUG debug', 'INFO info', 'WARN warn', 'ERROR error']);
   });
 
   it.each(['now', 'later', 'rejected'])('an engine that crashes (%s) takes nobody along, and its message is not told', async (when) => {
@@ -197,7 +196,7 @@ describe('strangers', () => {
     const socket = join(vault.folder, folder!, 'socket');
     for (const stranger of [undefined, await createCertificate()]) expect(['open', 'silent']).not.toContain(await knock(socket, stranger));
     expect((await read('echo/info')).status).toBe(200);
-    expect(await vault.logs()).toMatch(/\[WARN\] .*a connection was refused: it has not shown the certificate of our Vault/);
+    await expect.poll(() => vault.logs(), { timeout: 10_000 }).toMatch(/\[WARN\] .*a connection was refused: it has not shown the certificate of our Vault/);
   });
 
   it.each<[string, Record<string, string>]>([
