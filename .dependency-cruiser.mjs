@@ -25,6 +25,8 @@ const domain = {
 // since the plugin does so inside it.
 const adapters = {
   vault: room('^broker/vault/', 'token authorization credential ground error'),
+  // Other companies' issuers of JWTs, whose keys are fetched.
+  issuer: room('^broker/issuer/', 'credential ground error'),
   auth0: room('^broker/auth0/', 'check token authorization credential ground error'),
   transit: room('^broker/transit/', 'check vault token authorization credential ground error'),
 };
@@ -49,7 +51,7 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin operator sources auth0 transit vault audit token authorization credential config log ground error',
+    'http admin operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.
@@ -59,7 +61,7 @@ const wiring = {
 };
 
 const beside = {
-  cli: room('^cli/', 'doctor check operator sources auth0 transit vault audit token authorization credential ground error'),
+  cli: room('^cli/', 'doctor check operator sources auth0 transit issuer vault audit token authorization credential ground error'),
   // The one command that needs dev/ loads it when it is called.
   devCommand: room('^cli/command/dev\\.ts$', 'cli dev error'),
   // It hands the broker itself to the one command that runs it.

@@ -1,7 +1,7 @@
 import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
-import { address, count, flag, hostAndPort, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
+import { address, count, flag, hostAndPort, hostNames, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
 import { VAULT_AUTHS } from './vault-auth.ts';
 
@@ -75,6 +75,9 @@ export const schema = z.object({
   POSTERN_TOKENS_MOUNT: mount('tokens'),
   POSTERN_ASSERTION_MOUNT: mount('assertion'),
   POSTERN_REPLAY_MOUNT: mount('replay'),
+  POSTERN_TRUST_MOUNT: mount('trust'),
+  /** Hosts of trusted issuers that may lie at private addresses. */
+  POSTERN_TRUST_PRIVATE_HOSTS: hostNames,
   /** Where replicas share tokens: KV v2, or the secrets plugin, which managed Vault offers refuse. */
   POSTERN_TOKEN_STORE: z.enum(['kv', 'plugin']).default('kv'),
   POSTERN_PLUGIN_MOUNT: mount('plugin'),

@@ -36,6 +36,7 @@ export const MOUNTS = {
   oidc: { variable: 'POSTERN_OIDC_MOUNT', fallback: 'oidc', holds: "mount of people's login" },
   admin: { variable: 'POSTERN_ADMIN_MOUNT', fallback: 'postern-admin', holds: "mount of the admin API's login" },
   assertion: { variable: 'POSTERN_ASSERTION_MOUNT', fallback: 'postern-assertion', holds: "mount of client assertions' login" },
+  trust: { variable: 'POSTERN_TRUST_MOUNT', fallback: 'postern-trust', holds: "mount of trusted issuers' login" },
   kv: { variable: 'POSTERN_KV_MOUNT', fallback: 'postern', holds: "mount of Postern's documents", needs: { type: 'kv', version: '2' } },
   tokens: {
     variable: 'POSTERN_TOKENS_MOUNT',

@@ -41,6 +41,23 @@ export const issuer = address.transform((v) => (v.endsWith('/') ? v : `${v}/`));
 
 export const secureIssuer = issuer.refine((v) => httpsOrLoopback(new URL(v)), 'must be https (http only on loopback)');
 
+/** Host names or addresses with commas between, as URLs spell them. */
+export const hostNames = z
+  .string()
+  .default('')
+  .transform((v) =>
+    Object.freeze(
+      v
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== ''),
+    ),
+  )
+  .refine(
+    (names) => names.every((name) => /^[a-z0-9:.-]{1,253}$/.test(name)),
+    'must be host names in lower case, with commas between, without ports',
+  );
+
 export const hostAndPort = z
   .string()
   .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port')

@@ -31,6 +31,10 @@ variable "tenants" {
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
     `assertion_keys` are public keys, PEM, by which the tenant may authenticate with private_key_jwt; `issuer` must be set then.
+    `trusts` are workloads known by an OIDC token that they already have, by a name of your choice (docs/keyless.md): `issuer` and
+    `audience` as the token has them, `subject` or a `subject_pattern`, further `claims`, and the `scopes` and `cidrs` it is narrowed to.
+    `issuers` says of an issuer, by its address, where its keys come from if not from its discovery document: `jwks_url` or `keys` (PEM),
+    and `ca_pem`. One without a trust is for operators, who may then write trusts of it by the CLI.
   EOT
   type = map(object({
     grants             = optional(list(object({ api = string, scopes = optional(list(string)) })))
@@ -46,6 +50,20 @@ variable "tenants" {
     secret_id_num_uses = optional(number)
     workloads          = optional(map(object({ accessor = string, alias = string })))
     assertion_keys     = optional(list(object({ pem = string, kid = optional(string) })))
+    trusts = optional(map(object({
+      issuer          = string
+      audience        = string
+      subject         = optional(string)
+      subject_pattern = optional(string)
+      claims          = optional(map(string))
+      scopes          = optional(list(string))
+      cidrs           = optional(list(string))
+    })))
+    issuers = optional(map(object({
+      jwks_url = optional(string)
+      ca_pem   = optional(string)
+      keys     = optional(list(string))
+    })))
   }))
   default  = {}
   nullable = false
@@ -67,6 +85,7 @@ variable "mounts" {
     oidc              = optional(string)
     admin             = optional(string)
     assertion         = optional(string)
+    trust             = optional(string)
     kv                = optional(string)
     tokens            = optional(string)
     replay            = optional(string)

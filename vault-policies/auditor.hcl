@@ -76,6 +76,20 @@ path "${kv}/data/state/catalog" {
   capabilities = ["read"]
 }
 
+# Which workloads of which issuers are a tenant's.
+path "${kv}/data/trusts/+/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/metadata/trusts/+" {
+  capabilities = ["list"]
+}
+
+# Where the keys of trusted issuers come from.
+path "auth/${trust}/+/+/config" {
+  capabilities = ["read"]
+}
+
 # Registered public keys.
 path "${kv}/data/assertions/+" {
   capabilities = ["read"]

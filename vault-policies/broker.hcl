@@ -83,6 +83,20 @@ path "${kv}/data/assertions/+" {
   capabilities = ["read"]
 }
 
+# Which workloads of which issuers are a tenant's: `<client_id>/<name>`. Terraform and operators write them.
+path "${kv}/data/trusts/+/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/metadata/trusts/+" {
+  capabilities = ["list"]
+}
+
+# Who trusts an issuer for an audience: names alone.
+path "${kv}/metadata/trust-index/+" {
+  capabilities = ["list"]
+}
+
 # Which assertions were used: <hour>/<digest>. A second record of one name is refused by check-and-set, which the mount demands;
 # `update` only makes that refusal tell itself from a missing right. It can't make a record unmade: any version counts.
 path "${replay}/data/+/+" {

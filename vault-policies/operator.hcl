@@ -132,6 +132,57 @@ path "${kv}/metadata/assertions/+" {
   capabilities = ["delete"]
 }
 
+# --- trusts: which workloads of an issuer are a tenant's
+
+# One role is one trust. Which issuers there are, by which keys, and which tenant a mount stands for is Terraform's: nothing else
+# below the mounts is named here. What a role's token may do comes with the mount's entity, so no policy can be set.
+path "auth/${trust}/+/+/role/+" {
+  capabilities = ["create", "read", "update", "delete"]
+  allowed_parameters = {
+    "role_type"               = ["jwt"]
+    "user_claim"              = ["iss"]
+    "bound_audiences"         = []
+    "bound_subject"           = []
+    "bound_claims"            = []
+    "bound_claims_type"       = ["string", "glob"]
+    "clock_skew_leeway"       = ["30"]
+    "expiration_leeway"       = ["30"]
+    "not_before_leeway"       = ["30"]
+    "token_type"              = ["batch"]
+    "token_ttl"               = ["30", "60", "120", "300", "600", "900", "1800", "3600"]
+    "token_max_ttl"           = ["30", "60", "120", "300", "600", "900", "1800", "3600"]
+    "token_no_default_policy" = [true, "true"]
+    "token_bound_cidrs"       = []
+  }
+}
+
+# Where the keys of an issuer come from; all of it is public.
+path "auth/${trust}/+/+/config" {
+  capabilities = ["read"]
+}
+
+# What brokers know of a trust.
+path "${kv}/data/trusts/+/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "${kv}/metadata/trusts/+" {
+  capabilities = ["list"]
+}
+
+path "${kv}/metadata/trusts/+/+" {
+  capabilities = ["delete"]
+}
+
+# Who trusts an issuer for an audience.
+path "${kv}/data/trust-index/+/+" {
+  capabilities = ["create", "update"]
+}
+
+path "${kv}/metadata/trust-index/+/+" {
+  capabilities = ["delete"]
+}
+
 # What the admin API answered to requests that may be repeated (Idempotency-Key), encrypted under the request's own key.
 path "${kv}/data/state/idempotency/+" {
   capabilities = ["create", "read", "update"]

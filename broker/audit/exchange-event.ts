@@ -14,7 +14,7 @@ export function strangerOf(door: string, { identity }: { readonly identity?: unk
   return identity === undefined ? `${door} ${error instanceof PosternError ? error.code : 'internal'}` : undefined;
 }
 
-export type Door = 'token' | 'exchange' | 'verify';
+export type Door = 'token' | 'exchange' | 'jwt-bearer' | 'verify';
 
 /** One exchange, granted or refused. A token only as its SHA-256, a credential only as its client_id. */
 export interface ExchangeEvent {
@@ -22,7 +22,7 @@ export interface ExchangeEvent {
   readonly time: string;
   readonly event: 'token.exchange';
   readonly outcome: 'granted' | 'refused';
-  /** Which endpoint was asked: `/oauth/token`, the same with a Vault token (RFC 8693), or `/verify` by a gateway. */
+  /** Which endpoint was asked: `/oauth/token`, the same with a subject token (RFC 8693) or an assertion (RFC 7523 §2.1), or `/verify` by a gateway. */
   readonly door: Door;
   readonly address: string;
   readonly ms: number;
@@ -32,6 +32,8 @@ export interface ExchangeEvent {
   readonly client_id_sha256?: string | undefined;
   /** Names the API key, where it was one. */
   readonly key_id?: string | undefined;
+  /** Names the trust, where a workload showed a token of its own issuer. */
+  readonly trust?: string | undefined;
   readonly tenant?: string | undefined;
   readonly api?: string | undefined;
   readonly audience?: string | undefined;
@@ -74,8 +76,9 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
   return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
 }
 
-/** Two keys may share one token, so this is not part of what never changes. A key id needs no escaping. */
+/** Two keys may share one token, so this is not part of what never changes. A key id and a trust's name need no escaping. */
 function credentialField({ identity }: Trace): string {
+  if (identity?.trust !== undefined) return `"trust":"${identity.trust}",`;
   return identity?.keyId === undefined ? '' : `"key_id":"${identity.keyId}",`;
 }
 
@@ -121,6 +124,7 @@ export function refused(attempt: Attempt, error: unknown): string {
     client_id_sha256:
       identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
     key_id: identity?.keyId,
+    trust: identity?.trust,
     tenant: identity?.tenant,
     api: grant?.api,
     audience: identity === undefined ? undefined : (grant?.audience ?? attempt.audience)?.slice(0, MAX_TEXT),

@@ -42,12 +42,14 @@ export interface Identity {
    * identity is not remembered.
    */
   readonly lent?: true | undefined;
-  /** What an API key is narrowed to, within the tenant's grants; undefined: all of them. */
+  /** What an API key or a trust is narrowed to, within the tenant's grants; undefined: all of them. */
   readonly limit?: { readonly scopes: readonly string[] } | undefined;
   /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */
   readonly keyId?: string | undefined;
   /** Names any other secret_id that `secret issue` made, by which its end is announced. No secret. */
   readonly credentialId?: string | undefined;
+  /** Names the trust by which its workload was known. No secret. */
+  readonly trust?: string | undefined;
   /** When a lent Vault token was made, by Vault's clock; seconds since 1970. One of a login of our own is made just now. */
   readonly createdAt?: number | undefined;
 }

@@ -21,7 +21,7 @@ export interface TokenGrant {
   /** @throws {PosternError} */
   read(call: Call, sent: Sent): Asked;
   /** Rewords a refusal of the exchange in this grant's terms. @throws what is answered */
-  refuse?(error: unknown, sent: Sent): never;
+  refuse?(error: unknown, sent: Sent, credential: Credential): never;
   /** What the reply has besides Auth0's members: JSON members that begin with a comma. */
   members(sent: Sent): string;
 }

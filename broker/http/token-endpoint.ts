@@ -6,6 +6,7 @@ import type { Exchange, Trace } from '#broker/token/exchange.ts';
 import { NOTHING, known, receiveBody, sentIn } from './body.ts';
 import type { Receiving } from './body.ts';
 import { clientCredentialsGrant } from './client-credentials-grant.ts';
+import { jwtBearerGrant } from './jwt-bearer-grant.ts';
 import type { Asked, TokenGrant } from './grant.ts';
 import { optional, refuseQuery, required } from './parameter.ts';
 import type { Sent } from './parameter.ts';
@@ -21,7 +22,7 @@ export interface TokenEndpointOptions {
   now?: () => number;
 }
 
-export const GRANTS: readonly TokenGrant[] = [clientCredentialsGrant, tokenExchangeGrant];
+export const GRANTS: readonly TokenGrant[] = [clientCredentialsGrant, tokenExchangeGrant, jwtBearerGrant];
 const BY_TYPE: ReadonlyMap<string, TokenGrant> = new Map(GRANTS.map((grant) => [grant.type, grant]));
 
 /** As metadata names them (RFC 8414 `grant_types_supported`). */
@@ -100,7 +101,7 @@ function refuse(request: TokenRequest, error: unknown): never {
   let answered = error;
   if (asked !== undefined && sent !== undefined && grant?.refuse !== undefined) {
     try {
-      grant.refuse(error, sent);
+      grant.refuse(error, sent, asked.credential);
     } catch (reworded) {
       answered = reworded;
     }

@@ -24,7 +24,7 @@ export function lifeCycle(
   config: Config,
   log: Logger,
   { documents, session, apis, troubles }: ConnectedVault,
-  { verified, assertions, endings, generations }: Verification,
+  { verified, assertions, trusts, endings, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
   const revocations = new Revocations({
@@ -40,12 +40,22 @@ export function lifeCycle(
     forget: () => {
       verified.forgetAll();
       assertions.forgetAll();
+      trusts.forgetAll();
     },
   });
   const announcements = new AnnouncementWatch({
     reader: new VaultAnnouncements(documents, session),
     watched: [revocations, endings, catalog],
-    verified,
+    verified: {
+      forget: (tenant) => {
+        verified.forget(tenant);
+        trusts.forgetAll();
+      },
+      forgetAll: () => {
+        verified.forgetAll();
+        trusts.forgetAll();
+      },
+    },
     generations,
     // The shared cache is cleared of it, too; memory must not keep it from being filled again when the tenant is enabled.
     onDisabled: forgetTokens,

@@ -4,11 +4,13 @@ import type { Endings } from '#broker/credential/endings.ts';
 import { Generations } from '#broker/credential/generations.ts';
 import { Usage } from '#broker/credential/usage.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
+import { Trusts } from '#broker/credential/trusts.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
 import { Unseen } from '#broker/credential/unseen.ts';
 import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
 import { Verifiers } from '#broker/credential/verifiers.ts';
 import { tokenEndpointOf } from '#broker/http/metadata.ts';
+import { FetchedKeys } from '#broker/issuer/issuer-keys.ts';
 import type { Logger } from '#broker/log.ts';
 import { AppRoleLogin } from '#broker/vault/approle-login.ts';
 import { VaultAssertionLogin } from '#broker/vault/assertion-login.ts';
@@ -18,6 +20,8 @@ import { VaultUsage } from '#broker/vault/usage.ts';
 import type { Used } from '#broker/vault/usage.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
+import { VaultTrustLogin } from '#broker/vault/trust-login.ts';
+import { VaultTrusts } from '#broker/vault/trusts.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
 import { knownEndings } from './endings.ts';
 import type { ConnectedVault } from './vault.ts';
@@ -26,6 +30,7 @@ export interface Verification {
   readonly verified: VerifiedCredentials;
   readonly verifier: Verifiers;
   readonly assertions: Assertions;
+  readonly trusts: Trusts;
   readonly endings: Endings;
   readonly generations: Generations;
   readonly usage: Readonly<Record<'keys' | 'tenants', Usage>>;
@@ -75,14 +80,22 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
     audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
     max: config.POSTERN_CACHE_CREDENTIALS,
   });
+  const trusts = new Trusts({
+    trusts: new VaultTrusts(documents, session),
+    keys: new FetchedKeys({ privateHosts: config.POSTERN_TRUST_PRIVATE_HOSTS }),
+    login: new VaultTrustLogin({ client, mount: config.POSTERN_TRUST_MOUNT, forwardAddress, announced }),
+    used: replay,
+    throttle: new Throttle(allowances),
+  });
   const verifier = new Verifiers({
     onVerified: ({ tenant }) => usage.tenants.record(tenant),
     secrets: verified,
     assertions,
+    trusts,
     subjects: new SubjectTokens(
       new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
       new Throttle(allowances),
     ),
   });
-  return { verified, verifier, assertions, endings: announced, generations, usage, replay };
+  return { verified, verifier, assertions, trusts, endings: announced, generations, usage, replay };
 }

@@ -14,6 +14,7 @@ import { serveCommand } from './serve.ts';
 import { addGlobalOptions } from './settings.ts';
 import { tenantCommand } from './tenant.ts';
 import { tokenCommand } from './token.ts';
+import { trustCommand } from './trust.ts';
 import { upstreamCommand } from './upstream.ts';
 
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
@@ -53,6 +54,7 @@ export function buildProgram(context: Context, version: string): Command {
     tenantCommand,
     secretCommand,
     keyCommand,
+    trustCommand,
     upstreamCommand,
     tokenCommand,
     announceCommand,

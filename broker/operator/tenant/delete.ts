@@ -16,6 +16,7 @@ import { stopTenant } from './disable.ts';
 import { deletePluginRole } from './plugin-role.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { writeTombstone } from './tombstone.ts';
+import { eraseTrusts } from '#broker/operator/trust/remove.ts';
 import { findTenant, showTenant } from './view.ts';
 
 export interface Deletion {
@@ -68,6 +69,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
   await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));
+  for (const id of new Set(clientIds)) await eraseTrusts(access, tenant, id);
   const { removed, unsearched } = await removeRegisteredKeys(access, tenant, clientIds);
   if (withPlugin) await deletePluginRole(access, tenant);
   const cleared = await stopTenant(access, tenant);
@@ -78,7 +80,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
     registered_keys: removed,
     name_free_at: new Date(until * 1000).toISOString(),
     left: [
-      'what Terraform made for it (workloads under identity/, its JWT auth mount): take it out of the variable `tenants` and apply',
+      'what Terraform made for it (workloads under identity/, its JWT auth mounts): take it out of the variable `tenants` and apply',
       'files into which an Agent rendered a token of it: they are on its own machines',
       ...(unsearched ? [`registered keys under other client_ids: more than ${MOST_SEARCHED} are registered, which were not searched`] : []),
     ],

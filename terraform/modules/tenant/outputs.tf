@@ -11,6 +11,8 @@ output "digest" {
   depends_on = [
     vault_generic_secret.tenant,
     vault_generic_secret.assertion,
+    vault_generic_secret.trust,
+    vault_generic_secret.trust_index,
     vault_generic_endpoint.token_bound_cidrs,
     vault_generic_endpoint.plugin_role,
     vault_identity_entity_alias.workload,

@@ -15,6 +15,20 @@ variable "tenant" {
     secret_id_num_uses = optional(number, 0)
     workloads          = optional(map(object({ accessor = string, alias = string })), {})
     assertion_keys     = optional(list(object({ pem = string, kid = optional(string) })), [])
+    trusts = optional(map(object({
+      issuer          = string
+      audience        = string
+      subject         = optional(string)
+      subject_pattern = optional(string)
+      claims          = optional(map(string), {})
+      scopes          = optional(list(string))
+      cidrs           = optional(list(string), [])
+    })), {})
+    issuers = optional(map(object({
+      jwks_url = optional(string)
+      ca_pem   = optional(string)
+      keys     = optional(list(string))
+    })), {})
   })
   nullable = false
 
@@ -122,6 +136,72 @@ variable "tenant" {
     condition     = alltrue([for key in var.tenant.assertion_keys : key.kid == null ? true : length(key.kid) > 0 && length(key.kid) <= 255])
     error_message = "Tenant ${var.tenant.id}: a kid has 1 to 255 characters."
   }
+
+  validation {
+    condition     = alltrue([for name in keys(var.tenant.trusts) : can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", name))]) && length(var.tenant.trusts) <= 50
+    error_message = "Tenant ${var.tenant.id}: at most 50 trusts, each named by 1 to 63 lower-case letters, digits and hyphens."
+  }
+
+  # Compared letter by letter, so each has one spelling.
+  validation {
+    condition = alltrue([
+      for issuer in concat(keys(var.tenant.issuers), [for trust in values(var.tenant.trusts) : trust.issuer]) :
+      can(regex("^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()+,;=:@-]+)*/?$", issuer)) && !can(regex(":443(/|$)|/[.]{1,2}(/|$)", issuer))
+    ])
+    error_message = "Tenant ${var.tenant.id}: an issuer is an https address as its tokens spell it in iss, without user name, query, fragment or escapes, such as https://token.actions.githubusercontent.com."
+  }
+
+  validation {
+    condition     = alltrue([for trust in values(var.tenant.trusts) : (trust.subject == null) != (trust.subject_pattern == null)])
+    error_message = "Tenant ${var.tenant.id}: a trust has either subject, which is exact, or subject_pattern."
+  }
+
+  validation {
+    condition = alltrue([
+      for trust in values(var.tenant.trusts) : alltrue([
+        for text in concat([trust.audience, coalesce(trust.subject, "-")], values(trust.claims)) : can(regex("^[!-)+-~]{1,1024}$", text))
+      ])
+    ])
+    error_message = "Tenant ${var.tenant.id}: a trust's audience, subject and claims are exact: 1 to 1024 visible ASCII characters without *."
+  }
+
+  validation {
+    condition     = alltrue([for trust in values(var.tenant.trusts) : length(setintersection(keys(trust.claims), ["iss", "aud", "sub", "exp", "nbf", "iat"])) == 0])
+    error_message = "Tenant ${var.tenant.id}: a trust's claims can't name iss, aud, sub, exp, nbf or iat: those have a place of their own."
+  }
+
+  # As `postern trust add` and the broker read it: see docs/keyless.md.
+  validation {
+    condition = alltrue([
+      for trust in values(var.tenant.trusts) : trust.subject_pattern == null ? true :
+      can(regex("^([!-)+-.0-9;-~]*[:/])*([*]|[*][*])?([:/][!-)+-.0-9;-~*]*)*$", trust.subject_pattern)) &&
+      can(regex("[*]", trust.subject_pattern)) &&
+      can(regex("^[:/]*[!-)+-.0-9;-~]+[:/]+[!-)+-.0-9;-~]+[:/]", trust.subject_pattern)) &&
+      !can(regex("[^:/*][*]|[*][^:/*]|[*][*][*]|[*][*].|[:/]$", trust.subject_pattern))
+    ])
+    error_message = "Tenant ${var.tenant.id}: in a subject_pattern a * stands for one whole segment between : and /, ** at the end for one or more; two segments come before the first, such as repo:acme/*:ref:refs/heads/main."
+  }
+
+  validation {
+    condition     = alltrue([for trust in values(var.tenant.trusts) : trust.scopes == null ? true : length(trust.scopes) > 0])
+    error_message = "Tenant ${var.tenant.id}: a trust's scopes are left out (all that is granted) or name at least one."
+  }
+
+  validation {
+    condition = alltrue([
+      for cidr in flatten([for trust in values(var.tenant.trusts) : trust.cidrs]) : can(cidrhost(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0)) && !can(regex("(^|[.:/])0[0-9]+([./]|$)", cidr))
+    ])
+    error_message = "Tenant ${var.tenant.id}: a trust's cidrs are blocks of addresses, such as 203.0.113.0/24, or single addresses."
+  }
+
+  validation {
+    condition = alltrue([
+      for issuer in values(var.tenant.issuers) : (issuer.jwks_url == null || issuer.keys == null) &&
+      (issuer.jwks_url == null ? true : can(regex("^https://[^\\s@]+$", issuer.jwks_url))) &&
+      (issuer.keys == null ? true : length(issuer.keys) > 0 && length(issuer.keys) <= 10 && alltrue([for key in issuer.keys : can(regex("^\\s*-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----\\s*$", key))]))
+    ])
+    error_message = "Tenant ${var.tenant.id}: issuers have a jwks_url (https) or 1 to 10 keys (PEM, public), not both."
+  }
 }
 
 variable "apis" {
@@ -137,8 +217,8 @@ variable "plugin" {
 }
 
 variable "mounts" {
-  description = "Paths of the tenants' AppRole mount, of the assertion mounts and of the KV mount: module vault's output `mounts`."
-  type        = object({ approle = string, assertion = string, kv = string })
+  description = "Paths of the tenants' AppRole mount, of the assertion and trust mounts and of the KV mount: module vault's output `mounts`."
+  type        = object({ approle = string, assertion = string, trust = string, kv = string })
   nullable    = false
 }
 

@@ -208,6 +208,7 @@ resource "vault_policy" "policy" {
     broker_kubernetes = var.mounts.broker_kubernetes
     broker_jwt        = var.mounts.broker_jwt
     oidc              = var.mounts.oidc
+    trust             = var.mounts.trust
     kv                = var.mounts.kv
     tokens            = var.mounts.tokens
     replay            = var.mounts.replay

@@ -72,6 +72,7 @@ variable "mounts" {
     oidc              = optional(string, "oidc")
     admin             = optional(string, "postern-admin")
     assertion         = optional(string, "postern-assertion")
+    trust             = optional(string, "postern-trust")
     kv                = optional(string, "postern")
     tokens            = optional(string, "postern-tokens")
     replay            = optional(string, "postern-replay")
@@ -87,8 +88,8 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.assertion])) == 7
-    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, assertion) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.assertion, var.mounts.trust])) == 8
+    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, assertion, trust) each need a mount path of their own."
   }
 
   validation {

@@ -1,0 +1,24 @@
+import type { Command } from 'commander';
+import { listTrusts } from '#broker/operator/trust/view.ts';
+import type { Context } from '#cli/command/context.ts';
+
+export function listCommand(context: Context): Command {
+  return context
+    .command('list', "a tenant's trusts")
+    .argument('<tenant>')
+    .action(
+      context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {
+        const trusts = await listTrusts(access, tenant);
+        const rows = trusts.map((one) => [
+          one.name,
+          one.issuer,
+          one.audience,
+          one.subject ?? one.subject_pattern ?? '-',
+          one.scopes?.join(' ') ?? 'all',
+          one.cidrs.join(',') || 'anywhere',
+        ]);
+        output.result({ tenant, trusts }, output.table(['NAME', 'ISSUER', 'AUDIENCE', 'SUBJECT', 'SCOPES', 'USABLE FROM'], rows));
+        if (trusts.length === 0) output.note(`${tenant} trusts nobody: postern trust add ${tenant} --help`);
+      }),
+    );
+}

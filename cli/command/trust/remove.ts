@@ -1,0 +1,20 @@
+import type { Command } from 'commander';
+import { removeTrust } from '#broker/operator/trust/remove.ts';
+import type { Context } from '#cli/command/context.ts';
+
+export function removeCommand(context: Context): Command {
+  return context
+    .command('remove', 'no token is trusted by it any more')
+    .argument('<tenant>')
+    .argument('<name>')
+    .action(
+      context.vaultAction<object, [string, string]>(async ({ access, output }, tenant, name) => {
+        const { epoch } = await removeTrust(access, tenant, name);
+        output.result(
+          { removed: true, tenant, name, epoch },
+          `${tenant} no longer trusts ${name}; announced to the brokers (announcement ${epoch}).`,
+        );
+        output.note('Access tokens that it was given live on until they end. What Terraform wrote comes back with the next apply.');
+      }),
+    );
+}
