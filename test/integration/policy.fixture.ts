@@ -100,6 +100,10 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
   for (const path of [
     'postern/data/assertions/acme-id',
     'postern/data/assertions/gone-id',
+    'postern/data/trusts/acme-id/ci',
+    'postern/data/trusts/acme-id/gone',
+    'postern/data/trust-index/3f2a/acme-id.ci',
+    'postern/data/trust-index/3f2a/acme-id.gone',
     'postern/data/state/epoch',
     'postern/data/state/catalog',
     'postern/data/state/ended',

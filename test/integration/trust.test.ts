@@ -36,7 +36,6 @@ const ci = {
 };
 const acme = {
   ...TENANTS.acme,
-  grants: [...TENANTS.acme.grants, { api: 'reports', scopes: ['read:reports'] }],
   issuers: { ...issuers, [OTHER]: { keys: [pemOf(issuerKey)] } },
   trusts: {
     ci,
@@ -217,7 +216,7 @@ describe('Vault decides again', () => {
       await expect(login(mount, 'ci', jwt)).rejects.toThrow();
     const { auth } = (await login(mount, 'ci', githubToken())) as { auth: Record<string, unknown> };
     registerSecret('vault token', String(auth['client_token']));
-    expect(auth).toMatchObject({ token_type: 'batch', token_policies: [], identity_policies: ['postern-workload'] });
+    expect(auth).toMatchObject({ token_type: 'batch', policies: ['postern-workload'], identity_policies: ['postern-workload'] });
   });
 });
 

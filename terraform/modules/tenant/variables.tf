@@ -159,7 +159,7 @@ variable "tenant" {
   validation {
     condition = alltrue([
       for trust in values(var.tenant.trusts) : alltrue([
-        for text in concat([trust.audience, coalesce(trust.subject, "-")], values(trust.claims)) : can(regex("^[!-)+-~]{1,1024}$", text))
+        for text in concat([trust.audience, coalesce(trust.subject, "-")], values(trust.claims)) : can(regex("^[!-)+-~]+$", text)) && length(text) <= 1024
       ])
     ])
     error_message = "Tenant ${var.tenant.id}: a trust's audience, subject and claims are exact: 1 to 1024 visible ASCII characters without *."
