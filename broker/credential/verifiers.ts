@@ -16,7 +16,8 @@ export interface CredentialVerifier {
   /**
    * @param again this very request has verified it before, and something changed since
    * @returns at once where the verification is remembered, else a promise.
-   * @throws {PosternError} invalid_client (of a subject token: invalid_request, of a token that is good once: invalid_grant), too_many_requests, temporarily_unavailable
+   * @throws {PosternError} invalid_client (of a subject token: invalid_request, of a token that is good once: invalid_grant),
+   *   too_many_requests, temporarily_unavailable
    */
   verify(credential: Credential, address: string, again?: boolean): Identity | Promise<Identity>;
 }

@@ -19,7 +19,7 @@ const ISSUED: ReadonlySet<string> = new Set([ACCESS_TOKEN, JWT]);
 /** What may be exchanged. */
 const SUBJECTS: readonly string[] = [VAULT_TOKEN_TYPE, ...JWT_TOKEN_TYPES];
 
-/** RFC 8693: a Vault token, or a JWT of an issuer that its tenant trusts, that the workload already has, for an access token that it lacks. */
+/** RFC 8693: a Vault token, or a JWT of an issuer that its tenant trusts, for an access token that it lacks. */
 export const tokenExchangeGrant: TokenGrant = {
   type: TYPE,
   title: 'Token exchange',

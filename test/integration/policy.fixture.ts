@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -80,6 +81,15 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     registerSecret('Vault token', auth.client_token);
     return auth.client_token;
   };
+
+  // A trusted issuer's mount, as Terraform makes one; its keys are nobody's.
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  await root('POST', 'sys/auth/postern-trust/acme/3f2a', { type: 'jwt' });
+  await root('POST', 'auth/postern-trust/acme/3f2a/config', {
+    jwt_validation_pubkeys: [publicKey.export({ type: 'spki', format: 'pem' })],
+  });
+  for (const name of ['ci', 'gone'])
+    await root('POST', `auth/postern-trust/acme/3f2a/role/${name}`, { role_type: 'jwt', user_claim: 'iss', bound_audiences: ['x'] });
 
   // In place of the secrets plugin: the policies name paths, whatever answers there.
   await root('POST', 'sys/mounts/auth0', { type: 'kv' });

@@ -41,6 +41,17 @@ function rows(policy: Policy, table: readonly Entry[]): Row[] {
 }
 
 export const document = { data: { value: 'x' } };
+/** A trust as `postern trust add` writes it at Vault. */
+const trust = {
+  role_type: 'jwt',
+  user_claim: 'iss',
+  bound_audiences: ['x'],
+  bound_claims: { sub: 'repo:acme/*' },
+  bound_claims_type: 'glob',
+  token_type: 'batch',
+  token_ttl: '300',
+  token_max_ttl: '300',
+};
 const signing = { input: Buffer.from('header.payload').toString('base64'), signature_algorithm: 'pkcs1v15' };
 
 /** Entities other than the caller's own. */
@@ -172,6 +183,11 @@ export const allowed: Row[] = [
     ['read', 'postern/data/assertions/acme-id'],
     ['list', 'postern/metadata/assertions'],
     ['delete', 'postern/metadata/assertions/gone-id'],
+    ['create', 'auth/postern-trust/acme/3f2a/role/fresh', trust],
+    ['read', 'auth/postern-trust/acme/3f2a/role/ci'],
+    ['update', 'auth/postern-trust/acme/3f2a/role/ci', trust],
+    ['delete', 'auth/postern-trust/acme/3f2a/role/gone'],
+    ['read', 'auth/postern-trust/acme/3f2a/config'],
     ['create', 'postern/data/trusts/acme-id/fresh', document],
     ['read', 'postern/data/trusts/acme-id/ci'],
     ['update', 'postern/data/trusts/acme-id/ci', document],
@@ -246,6 +262,7 @@ export const allowed: Row[] = [
     ['read', 'postern/data/assertions/acme-id'],
     ['read', 'postern/data/trusts/acme-id/ci'],
     ['list', 'postern/metadata/trusts/acme-id'],
+    ['read', 'auth/postern-trust/acme/3f2a/config'],
     ['read', 'postern/data/keys/acme'],
     ['read', 'postern/data/state/usage/0a'],
     ['list', 'postern/metadata'],
@@ -381,6 +398,11 @@ const forbiddenToAll: readonly Entry[] = [
   ['create', 'postern/metadata/assertions/acme-id', { max_versions: 1 }],
   ['create', 'auth/postern-assertion/acme/config', { jwt_validation_pubkeys: [] }],
   ['create', 'auth/postern-assertion/acme/role/own', { role_type: 'jwt', user_claim: 'sub', bound_audiences: ['x'] }],
+  ['update', 'auth/postern-trust/acme/3f2a/role/ci', { ...trust, token_policies: ['root'] }],
+  ['update', 'auth/postern-trust/acme/3f2a/role/ci', { ...trust, user_claim: 'sub' }],
+  ['update', 'auth/postern-trust/acme/3f2a/role/ci', { ...trust, token_type: 'service' }],
+  ['update', 'auth/postern-trust/acme/3f2a/role/ci', { ...trust, token_ttl: '31536000' }],
+  ['create', 'sys/auth/postern-trust/acme/own', { type: 'jwt' }],
   ['create', 'auth/postern-trust/acme/3f2a/config', { jwks_url: 'https://127.0.0.1:1' }],
   ['create', 'postern/metadata/trusts/acme-id/ci', { max_versions: 1 }],
   ['create', 'identity/entity/id/{own workload entity}', { metadata: { postern_tenant: 'globex' } }],

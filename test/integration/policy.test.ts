@@ -172,6 +172,7 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
     kv: 'postern',
     tokens: 'postern-tokens',
     replay: 'postern-replay',
+    trust: 'postern-trust',
     transit: 'transit',
     plugin: 'auth0',
     transit_key: 'postern',

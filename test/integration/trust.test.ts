@@ -12,7 +12,7 @@ import { registerSecret } from '#test/fixture/ledger.ts';
 import { until } from '#test/fixture/until.ts';
 import { forge } from './assertion.forgeries.ts';
 import { postern } from './cli-run.ts';
-import { AUDIENCE, GITHUB, SUBJECT, forgedTokens, githubClaims, githubToken, issuerKey } from './trust.forgeries.ts';
+import { AUDIENCE, GITHUB, forgedTokens, githubClaims, githubToken, issuerKey } from './trust.forgeries.ts';
 
 /* Workloads known by the OIDC tokens that they already have, with three replicas on the real Vault, provisioned by Terraform. */
 
@@ -289,14 +289,6 @@ describe('what ends a trust reaches every replica within 2 s', () => {
     await within(403);
     expect((await postern(['tenant', 'enable', 'acme'], { env })).code).toBe(0);
     await within(200);
-    await house.apply({ tenants: { acme: { ...acme, trusts: { ...acme.trusts, ci: { ...ci, scopes: ['read:orders'] } } }, globex } });
-    await until(async () => (await trade(githubToken())).body['scope'] === 'read:orders', 2_000);
-    await house.apply({
-      tenants: { acme: { ...acme, trusts: { ...acme.trusts, ci: { ...ci, claims: { repository_owner_id: '66' } } } }, globex },
-    });
-    await within(400);
-    await house.apply({ tenants: { acme, globex } });
-    await within(200);
     const { ci: _ci, ...others } = acme.trusts;
     await house.apply({ tenants: { acme: { ...acme, trusts: others }, globex } });
     await within(400);
@@ -304,6 +296,5 @@ describe('what ends a trust reaches every replica within 2 s', () => {
     await within(200);
     expect((await postern(['tenant', 'delete', 'acme', '--yes'], { env })).code).toBe(0);
     await until(async () => (await everywhere()).every((one) => one !== 200), 2_000);
-    expect(SUBJECT).toContain('acme');
-  });
+  }, 180_000);
 });

@@ -4,7 +4,7 @@ import type { Context } from '#cli/command/context.ts';
 
 export function listCommand(context: Context): Command {
   return context
-    .command('list', "a tenant's trusts")
+    .command('list', "a tenant's trusts", [['postern trust list acme', 'all of one tenant']])
     .argument('<tenant>')
     .action(
       context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {

@@ -4,7 +4,7 @@ import type { Context } from '#cli/command/context.ts';
 
 export function removeCommand(context: Context): Command {
   return context
-    .command('remove', 'no token is trusted by it any more')
+    .command('remove', 'no token is trusted by it any more', [['postern trust remove acme ci', 'holds on every broker within 2 s']])
     .argument('<tenant>')
     .argument('<name>')
     .action(

@@ -4,7 +4,7 @@ import type { Context } from '#cli/command/context.ts';
 
 export function showCommand(context: Context): Command {
   return context
-    .command('show', 'what a token must be for one trust')
+    .command('show', 'what a token must be for one trust', [['postern trust show acme ci', 'each claim and what it must be']])
     .argument('<tenant>')
     .argument('<name>')
     .action(

@@ -26,7 +26,11 @@ describe('the OpenAPI document of the OAuth endpoints', () => {
   test('has the parameters of each grant, those that are needed, and the refused ones with no value that is taken', () => {
     const schemas = bodyOf('/oauth/token').oneOf;
     expect(schemas.map(({ properties }) => Object.keys(properties))).toEqual(GRANTS.map(({ parameters }) => Object.keys(parameters)));
-    expect(schemas.map(({ required }) => required)).toEqual([['grant_type'], ['grant_type', 'subject_token', 'subject_token_type']]);
+    expect(schemas.map(({ required }) => required)).toEqual([
+      ['grant_type'],
+      ['grant_type', 'subject_token', 'subject_token_type'],
+      ['grant_type', 'assertion'],
+    ]);
     expect(schemas[1]!.properties['actor_token']).toMatchObject({ maxLength: 0 });
   });
 
