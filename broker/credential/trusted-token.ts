@@ -94,7 +94,7 @@ function objectIn(part: string): JsonObject | undefined {
   }
 }
 
-/** Members as they are written: each has one colon outside of text. More than {@link membersOf}: a name stands twice, and parsers differ. */
+/** Members as they are written: each has one colon outside of text. More than {@link membersOf}: a name stands twice. */
 function membersIn(json: string): number {
   return json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
 }

@@ -289,6 +289,8 @@ describe('what ends a trust reaches every replica within 2 s', () => {
     await within(403);
     expect((await postern(['tenant', 'enable', 'acme'], { env })).code).toBe(0);
     await within(200);
+    await house.apply({ tenants: { acme: { ...acme, trusts: { ...acme.trusts, ci: { ...ci, scopes: ['read:orders'] } } }, globex } });
+    await until(async () => (await trade(githubToken())).body['scope'] === 'read:orders', 2_000);
     const { ci: _ci, ...others } = acme.trusts;
     await house.apply({ tenants: { acme: { ...acme, trusts: others }, globex } });
     await within(400);
