@@ -98,14 +98,11 @@ export class Trusts {
     const refused = (reason: string): PosternError => notTrusted(token, reason);
     const trust = await this.#trustOf(token, refused);
     const identity = await this.#options.login.login(trust, token, address, refused);
-    const { jti, exp, iss } = token.claims;
+    const { jti, exp } = token.claims;
     // After the login: if Vault is away, the token is not used up.
     if (token.once && !again && jti !== undefined) {
       if (typeof jti !== 'string' || jti === '' || jti.length > 1024) throw refused('jti is not text of 1 to 1,024 characters');
-      const key = createHash('sha256')
-        .update(`trust\0${String(iss)}\0${jti}`)
-        .digest('hex');
-      if (!(await this.#options.used.claim(key, Number(exp) + TRUST_SKEW))) throw refused('this jti was used before');
+      if (!(await this.#options.used.claim(useOf(trust, jti), Number(exp) + TRUST_SKEW))) throw refused('this jti was used before');
     }
     return identity;
   }
@@ -147,6 +144,15 @@ export class Trusts {
     });
     return trusts;
   }
+}
+
+/**
+ * What is used up: a jti of an issuer, for all tenants that take the same keys for its. Who has written down other keys for that issuer,
+ * and so can sign whatever it likes, uses up nobody else's.
+ */
+function useOf({ issuer, jwksUrl, keys, caPem }: KeySource, jti: string): string {
+  const source = JSON.stringify(['trust', issuer, jwksUrl ?? null, keys ?? null, caPem ?? null, jti]);
+  return createHash('sha256').update(source).digest('hex');
 }
 
 /** An exact subject goes before a pattern. Among equals nobody guesses. */
