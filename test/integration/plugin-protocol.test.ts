@@ -196,7 +196,9 @@ describe('strangers', () => {
     const socket = join(vault.folder, folder!, 'socket');
     for (const stranger of [undefined, await createCertificate()]) expect(['open', 'silent']).not.toContain(await knock(socket, stranger));
     expect((await read('echo/info')).status).toBe(200);
-    await expect.poll(() => vault.logs(), { timeout: 10_000 }).toMatch(/\[WARN\] .*a connection was refused: it has not shown the certificate of our Vault/);
+    await expect
+      .poll(() => vault.logs(), { timeout: 10_000 })
+      .toMatch(/\[WARN\] .*a connection was refused: it has not shown the certificate of our Vault/);
   });
 
   it.each<[string, Record<string, string>]>([
