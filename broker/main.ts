@@ -36,6 +36,10 @@ SIGHUP opens the audit file anew and reads certificates again.
  * @throws {PosternError} misconfigured
  */
 export async function serve(): Promise<void> {
+  // Until there is something to read again, it is only remembered: by default SIGHUP ends a process.
+  let early = false;
+  let hangUp = (): void => void (early = true);
+  process.on('SIGHUP', () => hangUp());
   const config = readConfig(process.env);
   const logDestination = new Destination(2);
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
@@ -68,7 +72,7 @@ export async function serve(): Promise<void> {
     await written();
     process.exit(reason.exitCode);
   });
-  process.on('SIGHUP', () => {
+  hangUp = () => {
     log.info('SIGHUP: the audit file is opened anew, certificates are read again');
     try {
       audit.reopen();
@@ -76,7 +80,8 @@ export async function serve(): Promise<void> {
       log.error({ err }, 'the audit file cannot be opened anew; the old one stays in use');
     }
     broker.reload();
-  });
+  };
+  if (early) hangUp();
   const stop = (signal: NodeJS.Signals) => {
     log.info({ signal, serves: config.POSTERN_LAME_DUCK }, 'stopping');
     broker.leave();

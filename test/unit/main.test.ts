@@ -1,3 +1,7 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
@@ -9,6 +13,7 @@ async function logOf(env: Record<string, string>): Promise<Record<string, unknow
       POSTERN_ISSUER: 'http://127.0.0.1:1/',
       POSTERN_LISTEN: '127.0.0.1:0',
       POSTERN_SHUTDOWN_GRACE: '0',
+      POSTERN_LAME_DUCK: '0',
       VAULT_ADDR: 'http://127.0.0.1:1',
       POSTERN_ROLE_ID: 'role',
       POSTERN_SECRET_ID: 'secret',
@@ -32,4 +37,33 @@ test('the process warns once of a setting under its old name, and of those it do
   const log = await logOf({ TOKEN_STORE: 'kv', POSTERN_VERIFY_TLL: '3' });
   expect(names(log, 'new names')).toEqual([{ TOKEN_STORE: 'POSTERN_TOKEN_STORE' }]);
   expect(names(log, 'no settings of these names')).toEqual([['POSTERN_VERIFY_TLL']]);
+});
+
+test('SIGHUP while it starts, before there is anything to read again, ends nothing and is done afterwards', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'postern-main-'));
+  const file = join(folder, 'audit.jsonl');
+  const broker = execa(process.execPath, [fileURLToPath(import.meta.resolve('#broker/main.ts'))], {
+    env: {
+      POSTERN_ISSUER: 'http://127.0.0.1:1/',
+      POSTERN_LISTEN: '127.0.0.1:0',
+      POSTERN_SHUTDOWN_GRACE: '0',
+      POSTERN_LAME_DUCK: '0',
+      VAULT_ADDR: 'http://127.0.0.1:1',
+      POSTERN_ROLE_ID: 'role',
+      POSTERN_SECRET_ID: 'secret',
+      POSTERN_AUDIT_FILE: file,
+    },
+    extendEnv: false,
+    reject: false,
+  });
+  try {
+    // It is made before the broker's parts are.
+    for (const until = Date.now() + 20_000; !existsSync(file) && Date.now() < until;) await sleep(1);
+    broker.kill('SIGHUP');
+    for await (const line of broker.iterable({ from: 'stderr' })) if (line.includes('SIGHUP:')) broker.kill('SIGTERM');
+    expect(await broker).toMatchObject({ exitCode: 0 });
+  } finally {
+    broker.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
