@@ -29,10 +29,17 @@ export class Certificates {
   look(): void {
     try {
       const pair = readTlsPair(this.#tls.files);
-      this.#told = '';
-      if (pair.cert === this.#used.cert && pair.key === this.#used.key) return;
+      if (pair.cert === this.#used.cert && pair.key === this.#used.key) {
+        this.#told = '';
+        return;
+      }
+      const why = outOfTime(pair.cert, Date.now());
+      // One that nobody accepts is no better than what is in use, unless that is out of its time, too.
+      if (why !== undefined && outOfTime(this.#used.cert, Date.now()) === undefined)
+        throw new FileFault([`${this.#tls.files.cert.setting}: the certificate ${why}`]);
       this.#use(pair);
       this.#used = pair;
+      this.#told = '';
       this.#log.info({ file: this.#tls.files.cert.setting }, 'a renewed certificate is in use');
       this.#warnOfTime(pair);
     } catch (error) {

@@ -28,9 +28,10 @@ export interface Certificates {
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 
-/** Valid for a day, for `localhost` and `127.0.0.1`. */
-export async function makeCertificates(): Promise<Certificates> {
-  const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + DAY_MS) };
+/** For `localhost` and `127.0.0.1`. @param endsInMs ms until the end; in the past where it is negative */
+export async function makeCertificates(endsInMs = DAY_MS): Promise<Certificates> {
+  const notAfter = new Date(Date.now() + endsInMs);
+  const validity = { notBefore: new Date(Math.min(Date.now(), notAfter.getTime()) - 60_000), notAfter };
   const [authority, server] = await Promise.all([newKeys(), newKeys()]);
   const ca = await X509CertificateGenerator.createSelfSigned({
     ...validity,
