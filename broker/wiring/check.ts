@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { dirname } from 'node:path';
 import type { Config } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Finding } from '#broker/finding.ts';
@@ -30,11 +32,23 @@ function auditFile(config: Config): Finding {
   const file = config.POSTERN_AUDIT_FILE;
   if (file === undefined) return { what, state: 'ok', detail: 'goes to stdout' };
   try {
-    openAudit(config).flushSync();
+    // The account that looks may be another than the broker's: a file of root's would keep that from starting.
+    if (existsSync(file)) openAudit(config).flushSync();
+    else accessSync(nearestFolder(file), constants.W_OK | constants.X_OK);
     return { what, state: 'ok', detail: `${file} can be appended to` };
   } catch (error) {
-    return { what, state: 'fault', detail: (error as Error).message };
+    const detail =
+      error instanceof PosternError ? error.message : `POSTERN_AUDIT_FILE cannot be opened (${(error as NodeJS.ErrnoException).code})`;
+    return { what, state: 'fault', detail };
   }
+}
+
+/** The folder that the file, and what is missing between them, would be made in. */
+function nearestFolder(file: string): string {
+  let folder = dirname(file);
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  if (!statSync(folder).isDirectory()) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' });
+  return folder;
 }
 
 async function port(what: string, { host, port: number }: { readonly host: string; readonly port: number }): Promise<Finding> {
