@@ -44,7 +44,7 @@ export const OPERATORS_CLIENT = 'postern-operators';
 export const CONSOLE_CLIENT = 'postern-console';
 /** The Auth0 API that stands for the admin API. */
 export const ADMIN_AUDIENCE = 'https://postern.example.com/admin';
-const ADMIN_PERMISSIONS = ['read:tenants', 'read:keys', 'manage:tenants', 'manage:grants', 'manage:keys'];
+const ADMIN_PERMISSIONS = ['read:tenants', 'read:keys', 'manage:tenants', 'manage:grants', 'manage:keys', 'manage:trusts'];
 
 /** People who can log in at the stand-in; the last one has no role and must be refused. */
 const PEOPLE = [

@@ -34,6 +34,7 @@ import type { Slug } from './problem.ts';
 import { Failures } from './failures.ts';
 import { Rate } from './rate.ts';
 import { tenantOperations } from './tenants.ts';
+import { trustOperations } from './trusts.ts';
 
 export interface AdminServerOptions {
   callers: Pick<Callers, 'identify'>;
@@ -68,7 +69,13 @@ export interface AdminServerOptions {
   ) => void;
 }
 
-export const OPERATIONS: readonly Operation[] = [...tenantOperations, ...grantOperations, ...keyOperations, ...changeOperations];
+export const OPERATIONS: readonly Operation[] = [
+  ...tenantOperations,
+  ...grantOperations,
+  ...keyOperations,
+  ...trustOperations,
+  ...changeOperations,
+];
 
 const MAX_BODY = 256 * 1024;
 const MAX_HEADERS = 16 * 1024;
@@ -188,7 +195,7 @@ export class AdminServer {
     const begin = performance.now();
     const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
       if (!operation.need.changes) return;
-      const { tenant, key_id, accessor } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
+      const { tenant, key_id, accessor, trust } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
       const event: AdminEvent = {
         time: new Date().toISOString(),
         event: `admin.${operation.id}`,
@@ -200,6 +207,7 @@ export class AdminServer {
         tenant,
         key_id,
         accessor,
+        trust,
         error: more.error === undefined ? undefined : problemOf(more.error).slug,
       };
       this.#options.audit.write(adminLine(event));
@@ -279,8 +287,8 @@ export class AdminServer {
 }
 
 /** What a request or an answer names, for the audit. Only what is a name: anything else may be a secret in the wrong place. */
-function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?: string } {
-  const forms = Object.entries({ tenant: NAME, key_id: KEY_ID, accessor: ACCESSOR });
+function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?: string; trust?: string } {
+  const forms = Object.entries({ tenant: NAME, key_id: KEY_ID, accessor: ACCESSOR, trust: NAME });
   const found = (value ?? {}) as Record<string, unknown>;
   return Object.fromEntries(
     forms.flatMap(([name, form]) => (typeof found[name] === 'string' && form.test(found[name]) ? [[name, found[name]]] : [])),

@@ -11,11 +11,12 @@ import { NO_CREDENTIAL, Problem } from './problem.ts';
 
 /** Permissions of the Auth0 API that stands for this one; the names that Terraform binds at Vault by default. */
 export const PERMISSIONS = {
-  'read:tenants': 'See tenants, their grants, and the APIs',
+  'read:tenants': 'See tenants, their grants and trusts, and the APIs',
   'read:keys': 'See API keys, never their secrets',
   'manage:tenants': 'Make, disable and enable tenants',
   'manage:grants': 'Set what a tenant may have',
   'manage:keys': 'Issue, rotate and revoke API keys',
+  'manage:trusts': 'Say which workloads are a tenant, by tokens of other issuers',
 } as const;
 export type Permission = keyof typeof PERMISSIONS;
 

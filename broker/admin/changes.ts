@@ -23,15 +23,18 @@ export const changeOperations: readonly Operation[] = [
     async handle({ caller, query, changes }) {
       // It lies in this process, so Vault is asked whether the caller may look at all.
       await readAnnouncements(caller.access);
-      const latest = changes.latest(SHOWN, query.tenant).map(({ time, event, outcome, caller: by, tenant, key_id: keyId, error }) => ({
-        time,
-        event,
-        outcome,
-        caller: by,
-        tenant: tenant ?? null,
-        key_id: keyId ?? null,
-        error: error ?? null,
-      }));
+      const latest = changes
+        .latest(SHOWN, query.tenant)
+        .map(({ time, event, outcome, caller: by, tenant, key_id: keyId, trust, error }) => ({
+          time,
+          event,
+          outcome,
+          caller: by,
+          tenant: tenant ?? null,
+          key_id: keyId ?? null,
+          trust: trust ?? null,
+          error: error ?? null,
+        }));
       return { status: 200, headers: {}, body: { since: changes.since, changes: latest } };
     },
   }),

@@ -9,6 +9,7 @@ import { KEY_ID } from '#broker/operator/key/list.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
 import { TOKEN_TTLS } from '#broker/operator/tenant/specification.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
+import type { TrustView } from '#broker/operator/trust/view.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
 /*
@@ -209,6 +210,56 @@ export const rotatedKey = z.strictObject({
   abandoned: z.array(z.string()).meta({ description: 'Keys destroyed now that a rotation that broke off had issued.' }),
 }) satisfies z.ZodType<RotatedKey>;
 
+export const trustName = z
+  .string()
+  .regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends')
+  .meta({ description: 'Name of a trust.', examples: ['ci'] });
+const exact = z.string().regex(/^[!-)+-~]{1,1024}$/, 'is 1 to 1,024 visible ASCII characters without *');
+
+export const newTrust = z.strictObject({
+  issuer: exact.meta({
+    description: "The token's `iss`, letter by letter: an https address that Terraform named among the tenant's issuers.",
+  }),
+  audience: exact.meta({ description: "The token's `aud`, and nobody else besides." }),
+  subject: exact.optional().meta({ description: "The token's `sub`, exactly. Either this or `subject_pattern`." }),
+  subject_pattern: z
+    .string()
+    .regex(/^[!-~]{1,1024}$/, 'is 1 to 1,024 visible ASCII characters')
+    .optional()
+    .meta({
+      description: '`*` stands for one whole segment between `:` and `/`, `**` at the end for one or more; two segments come first.',
+    }),
+  claims: z
+    .record(z.string().regex(/^[!-~]{1,1024}$/, 'is the name of a claim, or a JSON pointer to one'), exact)
+    .refine((all) => Object.keys(all).length <= 50, 'are at most 50')
+    .default({})
+    .meta({ description: 'Further claims, by name or JSON pointer (RFC 6901), and the text that each must be.' }),
+  scopes: z
+    .array(scope)
+    .min(1)
+    .max(500)
+    .nullable()
+    .default(null)
+    .meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Null: all that the tenant has, now and later.' }),
+  cidrs: cidrs.default([]).meta({ description: 'Where it may be used from; empty: as the tenant.' }),
+});
+
+export const trustView = z.strictObject({
+  tenant: z.string(),
+  name: z.string(),
+  issuer: z.string(),
+  audience: z.string(),
+  subject: z.string().nullable(),
+  subject_pattern: z.string().nullable(),
+  claims: z.record(z.string(), z.string()),
+  scopes: z.array(z.string()).nullable().meta({ description: 'What it is narrowed to; null: all that its tenant has.' }),
+  cidrs: z.array(z.string()),
+  keys: z.enum(['discovery', 'jwks_url', 'pinned']).meta({ description: "Where the issuer's keys come from." }),
+  managed_by: z.string().nullable().meta({ description: '`terraform`: changed there alone; null: by operators.' }),
+  problem: z.string().nullable().meta({ description: 'What makes brokers refuse it, in words.' }),
+}) satisfies z.ZodType<TrustView>;
+export const trustPage = z.strictObject({ trusts: z.array(trustView), next_cursor: nextCursor });
+
 const change = z.strictObject({
   time: z.iso.datetime(),
   event: z.string().meta({ description: 'The operation, as the audit names it.', examples: ['admin.issueKey'] }),
@@ -216,6 +267,7 @@ const change = z.strictObject({
   caller: z.string().meta({ description: "Subject of the caller's JWT, or display name of the Vault token." }),
   tenant: z.string().nullable(),
   key_id: z.string().nullable(),
+  trust: z.string().nullable(),
   error: z.string().nullable().meta({ description: 'Why it was refused: the end of a problem type.' }),
 });
 export const changeList = z.strictObject({

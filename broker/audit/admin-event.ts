@@ -12,6 +12,8 @@ export interface AdminEvent {
   readonly ms: number;
   readonly tenant?: string | undefined;
   readonly key_id?: string | undefined;
+  /** Name of a trust. */
+  readonly trust?: string | undefined;
   readonly accessor?: string | undefined;
   /** Slug of the problem that it was refused with. */
   readonly error?: string | undefined;

@@ -28,6 +28,8 @@ export const trustDocument = z.object({
   jwks_url: z.string().nullish(),
   keys: z.array(z.string().max(8192)).min(1).max(10).nullish(),
   ca_pem: z.string().max(65_536).nullish(),
+  /** `terraform`: its next apply writes it anew. */
+  managed_by: z.string().max(64).nullish(),
 });
 
 export type TrustDocument = z.infer<typeof trustDocument>;
@@ -79,10 +81,19 @@ export class VaultTrusts implements TrustReader {
       entries.map(async (entry) => {
         if (entry === undefined || !CLIENT_ID.test(entry.clientId) || !NAME.test(entry.name)) return undefined;
         const data = await this.#read(`trusts/${entry.clientId}/${entry.name}`);
-        return data === undefined ? undefined : trustOf(entry.clientId, entry.name, data);
+        if (data === undefined) return undefined;
+        try {
+          return trustOf(entry.clientId, entry.name, data);
+        } catch (error) {
+          return error;
+        }
       }),
     );
-    return read.filter((trust) => trust !== undefined && trust.issuer === issuer && trust.audience === audience) as Trust[];
+    const found = read.filter((one): one is Trust => isTrust(one) && one.issuer === issuer && one.audience === audience);
+    // One that is not valid trusts nobody, and keeps nobody else's from working.
+    const fault = read.find((one) => one !== undefined && !isTrust(one));
+    if (found.length === 0 && fault !== undefined) throw fault;
+    return found;
   }
 
   #list(path: string): Promise<string[]> {
@@ -101,6 +112,10 @@ export class VaultTrusts implements TrustReader {
         throw asUnavailable(error);
       });
   }
+}
+
+function isTrust(one: unknown): one is Trust {
+  return typeof one === 'object' && one !== null && !(one instanceof Error);
 }
 
 function entryOf(text: string): { clientId: string; name: string } | undefined {

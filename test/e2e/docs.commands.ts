@@ -4,6 +4,8 @@ export type Block = readonly [file: string, begins: string];
 const KEYS = `curl --fail-with-body -sS -H @credential -H 'Content-Type: application/json' -H "Idempotency-Key: $REQUEST_ID" \\
   "$ADMIN/v1/tenants/initech/keys`;
 
+const PUT = `curl --fail-with-body -sS -H @credential -H 'Content-Type: application/json' -X PUT`;
+
 /** Run in this order against one `make dev`; `expect` is looked for in what they print. */
 export const RUN: readonly {
   readonly block: Block;
@@ -17,7 +19,7 @@ export const RUN: readonly {
     expect: [/"initech"/],
   },
   {
-    block: ['docs/admin-api.md', "curl --fail-with-body -sS -H @credential -H 'Content-Type: application/json' -X PUT"],
+    block: ['docs/admin-api.md', `${PUT} "$ADMIN/v1/tenants/initech/grants"`],
     expect: [/read:orders/],
   },
   {
@@ -46,6 +48,11 @@ export const RUN: readonly {
 
 /** Run by another test, which holds this text. */
 export const ELSEWHERE: readonly { readonly block: Block; readonly test: string; readonly says: string }[] = [
+  {
+    block: ['docs/admin-api.md', `${PUT} "$ADMIN/v1/tenants/acme/trusts/ci"`],
+    test: 'test/integration/admin.test.ts',
+    says: "call(backEnd, 'PUT', path, TRUST)",
+  },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {
     block: ['docs/plugin.md', 'postern plugin install'],

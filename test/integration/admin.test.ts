@@ -12,8 +12,11 @@ import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminCredential, AdminReply } from '#test/fixture/admin.ts';
 import { ADMIN_AUDIENCE, exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
+import { APIS, TENANTS } from '#dev/scenario.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { until } from '#test/fixture/until.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
+import { AUDIENCE, GITHUB, githubToken, issuerKey } from './trust.forgeries.ts';
 
 /*
  * The admin API on a real Vault: every operation by an Auth0 JWT and by a Vault token, allowed and denied, and what nobody may.
@@ -26,7 +29,10 @@ let auditor: { vault: string };
 let backEnd: { jwt: string };
 
 beforeAll(async () => {
-  house = await startHouse({ admin: true });
+  const issuers = { [GITHUB]: { keys: [issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString()] } };
+  const written = { issuer: GITHUB, audience: 'https://tokens.example.com/terraform', subject: 'repo:acme/app:ref:refs/heads/main' };
+  const acme = { ...TENANTS.acme, issuers, trusts: { written } };
+  house = await startHouse({ admin: true, tenants: { ...TENANTS, acme } });
   replica = await house.startReplica();
   operator = { vault: await vaultToken(house, 'postern-operator') };
   auditor = { vault: await vaultToken(house, 'postern-auditor') };
@@ -71,6 +77,16 @@ async function aTenant(): Promise<{ tenant: string; keyId: string; key: string }
   return { tenant, keyId: issued.body['key_id'], key: issued.body['key'] };
 }
 
+const TRUST = { issuer: GITHUB, audience: AUDIENCE, subject_pattern: 'repo:acme/app:ref:refs/heads/*' };
+/** The address of a trust of acme's, whose issuer Terraform named; written where the request needs one. */
+async function aTrust(write: boolean): Promise<string> {
+  const path = `/v1/tenants/acme/trusts/t${(names += 1)}`;
+  // Each for an audience of its own: two that fit one token would be good for nobody.
+  const written = write ? await call(operator, 'PUT', path, { ...TRUST, audience: `${AUDIENCE}${names}` }) : undefined;
+  if (written !== undefined) expect(written.status, written.text).toBe(200);
+  return path;
+}
+
 /** A request of each operation that is good as it stands. */
 async function goodRequest(id: string): Promise<{ method: string; path: string; body?: unknown; status: number }> {
   const { tenant, keyId } = await aTenant();
@@ -102,6 +118,14 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
       return { method: 'DELETE', path: `${at}/keys/${keyId}`, status: 204 };
     case 'rotateKey':
       return { method: 'POST', path: `${at}/keys/${keyId}/rotate`, body: { overlap: 3600 }, status: 201 };
+    case 'listTrusts':
+      return { method: 'GET', path: '/v1/tenants/acme/trusts', status: 200 };
+    case 'showTrust':
+      return { method: 'GET', path: await aTrust(true), status: 200 };
+    case 'setTrust':
+      return { method: 'PUT', path: await aTrust(false), body: { ...TRUST, audience: `${AUDIENCE}good${names}` }, status: 200 };
+    case 'removeTrust':
+      return { method: 'DELETE', path: await aTrust(true), status: 204 };
     case 'listChanges':
       return { method: 'GET', path: `/v1/changes?tenant=${tenant}`, status: 200 };
     default:
@@ -416,6 +440,95 @@ describe('tenants and grants', () => {
     expectProblem(await call(backEnd, 'POST', '/v1/tenants', { tenant: 'operator' }), 422, 'unprocessable');
     expect((await call(backEnd, 'POST', `/v1/tenants/${tenant}/disable`)).body).toMatchObject({ state: 'disabled' });
     expect((await call(backEnd, 'POST', `/v1/tenants/${tenant}/enable`)).body).toMatchObject({ state: 'active' });
+  });
+});
+
+describe('the life of a trust', () => {
+  const bear = async (): Promise<{ status: number; scope: unknown }> => {
+    const assertion = githubToken();
+    const grant = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, audience: APIS.orders.audience };
+    const answer = await fetch(`${replica.issuer}oauth/token`, { method: 'POST', body: new URLSearchParams(grant) });
+    const body = (await answer.json()) as Record<string, unknown>;
+    if (typeof body['access_token'] === 'string') registerSecret('access token', body['access_token']);
+    return { status: answer.status, scope: body['scope'] };
+  };
+
+  test('written, repeated, narrowed and removed: it opens /oauth/token as long as it says, and the audit names it', async () => {
+    const path = '/v1/tenants/acme/trusts/life';
+    expect((await bear()).status).toBe(400);
+    const written = await call(backEnd, 'PUT', path, TRUST);
+    expect(written.status, written.text).toBe(200);
+    expect(written.body).toMatchObject({
+      ...TRUST,
+      tenant: 'acme',
+      name: 'life',
+      subject: null,
+      scopes: null,
+      managed_by: null,
+      problem: null,
+    });
+    await until(async () => (await bear()).status === 200, 2_000);
+    expect((await call(backEnd, 'PUT', path, TRUST)).body).toEqual(written.body);
+    expect((await call(auditor, 'GET', path)).body).toEqual(written.body);
+    expect((await call(backEnd, 'PUT', path, { ...TRUST, scopes: ['read:orders'] })).status).toBe(200);
+    await until(async () => (await bear()).scope === 'read:orders', 2_000);
+    // Of another repository, at Vault too; that of before is not found any more.
+    expect((await call(backEnd, 'PUT', path, { ...TRUST, audience: `${AUDIENCE}moved` })).status).toBe(200);
+    await until(async () => (await bear()).status === 400, 2_000);
+    expect((await call(backEnd, 'PUT', path, TRUST)).status).toBe(200);
+    await until(async () => (await bear()).status === 200, 2_000);
+    expect((await call(backEnd, 'DELETE', path)).status).toBe(204);
+    await until(async () => (await bear()).status === 400, 2_000);
+    expectProblem(await call(backEnd, 'DELETE', path), 404, 'not-found');
+    expectProblem(await call(backEnd, 'GET', path), 404, 'not-found');
+    const { changes } = (await call(auditor, 'GET', '/v1/changes?tenant=acme')).body;
+    expect(changes.slice(0, 2)).toMatchObject([
+      { event: 'admin.removeTrust', outcome: 'refused', trust: 'life', error: 'not-found' },
+      { event: 'admin.removeTrust', outcome: 'done', trust: 'life', tenant: 'acme' },
+    ]);
+  });
+
+  test('ten of one name at once: one of them holds, as all say afterwards', async () => {
+    const path = '/v1/tenants/acme/trusts/race';
+    const audiences = Array.from({ length: 10 }, (_, at) => `${AUDIENCE}race${at}`);
+    const answers = await Promise.all(audiences.map((audience) => call(backEnd, 'PUT', path, { ...TRUST, audience })));
+    expect([...new Set(answers.map(({ status }) => status))].every((status) => status === 200 || status === 409)).toBe(true);
+    const { body } = await call(backEnd, 'GET', path);
+    expect(audiences).toContain(body['audience']);
+    expect((await call(backEnd, 'DELETE', path)).status).toBe(204);
+  });
+
+  test('what Terraform wrote is told, is not replaced, and its issuers are the only ones', async () => {
+    const path = '/v1/tenants/acme/trusts/written';
+    expect((await call(auditor, 'GET', path)).body).toMatchObject({ managed_by: 'terraform', keys: 'pinned' });
+    expectProblem(await call(backEnd, 'PUT', path, TRUST), 409, 'conflict');
+    const other = '/v1/tenants/acme/trusts/other';
+    expectProblem(await call(backEnd, 'PUT', other, { ...TRUST, issuer: 'https://gitlab.com' }), 409, 'conflict');
+    expectProblem(await call(backEnd, 'PUT', '/v1/tenants/globex/trusts/other', TRUST), 409, 'conflict');
+    expectProblem(await call(backEnd, 'PUT', '/v1/tenants/nobody/trusts/other', TRUST), 404, 'not-found');
+    expectProblem(await call(auditor, 'GET', other), 404, 'not-found');
+  });
+
+  test.each<[string, Record<string, unknown>, number]>([
+    ['no subject', { subject_pattern: undefined }, 422],
+    ['both subjects', { subject: 'repo:acme/app:x' }, 422],
+    ['a pattern that takes every owner', { subject_pattern: 'repo:**' }, 422],
+    ['a pattern within a segment', { subject_pattern: 'repo:acme/app*:ref:refs/heads/main' }, 422],
+    ['an issuer of another spelling', { issuer: `${GITHUB}:443/` }, 422],
+    ['an issuer without TLS', { issuer: 'http://token.actions.githubusercontent.com' }, 422],
+    ['an issuer with a user name', { issuer: 'https://a@token.actions.githubusercontent.com' }, 422],
+    ['a scope that it lacks', { scopes: ['write:everything'] }, 422],
+    ['a claim with a place of its own', { claims: { aud: 'x' } }, 422],
+    ['a * among the claims', { claims: { repository: '*' } }, 400],
+    ['no scope at all', { scopes: [] }, 400],
+    ['another alphabet', { audience: 'https://tοkens.example.com/' }, 400],
+    ['no issuer', { issuer: undefined }, 400],
+    ['a field too many', { keys: ['x'] }, 400],
+    ['a block that is none', { cidrs: ['10.0.0.0/99'] }, 400],
+  ])('%s is refused', async (_, more, status) => {
+    const reply = await call(backEnd, 'PUT', '/v1/tenants/acme/trusts/bad', { ...TRUST, ...more });
+    expectProblem(reply, status, status === 422 ? 'unprocessable' : 'malformed-request');
+    expectProblem(await call(backEnd, 'GET', '/v1/tenants/acme/trusts/bad'), 404, 'not-found');
   });
 });
 

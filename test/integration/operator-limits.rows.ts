@@ -17,6 +17,18 @@ export interface Limit {
 
 const role = 'auth/approle/role/acme';
 const secret = 'auth/approle/role/acme/secret-id';
+/** Of a mount that Terraform made, as `postern trust add` writes it. */
+const trustRole = 'auth/postern-trust/acme/3f2a/role/ci';
+const trust = {
+  role_type: 'jwt',
+  user_claim: 'iss',
+  bound_audiences: ['x'],
+  bound_claims: { sub: 'repo:acme/*' },
+  bound_claims_type: 'glob',
+  token_type: 'batch',
+  token_ttl: '300',
+  token_max_ttl: '300',
+};
 const lasting = '31536000';
 const document = (data: Body): Body => ({ data });
 
@@ -138,6 +150,57 @@ export const LIMITS: readonly Limit[] = [
     body: document({ tenant: 'acme', keys: [] }),
     by: 'policy',
     why: 'registered keys are Terraform’s; operators can only remove them',
+  },
+  {
+    path: trustRole,
+    worst: 'any repository of that issuer',
+    body: { ...trust, bound_claims: { sub: '*' } },
+    by: 'nobody',
+    why: 'whose workloads a tenant trusts is the operators’ to say, of issuers that Terraform named',
+  },
+  {
+    path: trustRole,
+    worst: '`token_policies` with another',
+    body: { ...trust, token_policies: ['root'] },
+    by: 'policy',
+    why: 'what it may do comes with Terraform’s entity: the tenant’s own',
+  },
+  {
+    path: trustRole,
+    worst: '`user_claim` that names another tenant’s entity',
+    body: { ...trust, user_claim: 'sub' },
+    by: 'policy',
+    why: '`iss` alone, which the mount fixes',
+  },
+  { path: trustRole, worst: '`token_ttl` of a year', body: { ...trust, token_ttl: lasting }, by: 'policy', why: '30 s to 1 h, one by one' },
+  { path: trustRole, worst: '`token_type` service', body: { ...trust, token_type: 'service' }, by: 'policy', why: 'batch alone is named' },
+  {
+    path: trustRole,
+    worst: '`expiration_leeway` of a day',
+    body: { ...trust, expiration_leeway: '86400' },
+    by: 'policy',
+    why: '30 s alone is named',
+  },
+  {
+    path: 'auth/postern-trust/acme/3f2a/config',
+    worst: 'an issuer’s keys of one’s own',
+    body: { jwt_validation_pubkeys: [] },
+    by: 'policy',
+    why: 'issuers and their keys are Terraform’s',
+  },
+  {
+    path: 'postern/data/trusts/acme-id/ci',
+    worst: 'keys of one’s own',
+    body: document({ tenant: 'acme', keys: ['-----BEGIN PUBLIC KEY-----'] }),
+    by: 'nobody',
+    why: 'Vault verifies once more, by the keys that Terraform named',
+  },
+  {
+    path: 'postern/data/trust-index/3f2a/globex-id.ci',
+    worst: 'a name that is not there',
+    body: document({ tenant: 'globex' }),
+    by: 'nobody',
+    why: 'brokers find nothing there; more than 50 for one audience: its workloads need a client_id',
   },
   {
     path: 'postern/data/upstream/auth0',

@@ -3,11 +3,10 @@ import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
 import { PosternError } from '#broker/error.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { readApis } from '#broker/operator/apis.ts';
 import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
 import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
-import { showTenant } from '#broker/operator/tenant/view.ts';
+import { checkGranted } from '#broker/operator/tenant/granted.ts';
 
 export interface IssueKeyOptions {
   tenant: string;
@@ -115,12 +114,5 @@ async function checkScopes(access: VaultAccess, tenant: string, scopes: readonly
       },
     );
   }
-  const [{ grants }, apis] = await Promise.all([showTenant(access, tenant), readApis(access)]);
-  const granted = new Set(grants.flatMap(({ api, scopes: at }) => at.filter((scope) => apis.get(api)?.scopes.includes(scope))));
-  const refused = scopes.filter((scope) => !granted.has(scope));
-  if (refused.length > 0) {
-    throw new PosternError('invalid_request', `${tenant} is not granted ${refused.slice(0, 20).join(', ')}, so its key can't be either`, {
-      detail: `It has ${granted.size === 0 ? 'no scopes' : [...granted].sort().slice(0, 50).join(', ')}.`,
-    });
-  }
+  await checkGranted(access, tenant, scopes, 'its key');
 }

@@ -1,14 +1,15 @@
-import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { issuerFault, trustFault, trustIndex } from '#broker/credential/trust.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
 import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
+import { checkGranted } from '#broker/operator/tenant/granted.ts';
 import { TOKEN_TTLS } from '#broker/operator/tenant/specification.ts';
 import { trustMount } from '#broker/vault/trust-login.ts';
 import { MOST_TRUSTS, indexEntry } from '#broker/vault/trusts.ts';
 import type { TrustDocument } from '#broker/vault/trusts.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { eraseTrust } from './remove.ts';
 import { checkTrustName, readTrust, trustNames, viewOf } from './view.ts';
 import type { TrustView } from './view.ts';
@@ -38,7 +39,6 @@ export async function addTrust(access: VaultAccess, wanted: NewTrust): Promise<T
   checkTrustName(name);
   const fault = issuerFault(issuer);
   if (fault !== undefined) throw wrong(`The issuer ${fault}`);
-  if (wanted.scopes?.some((scope) => !SCOPE_TOKEN.test(scope))) throw wrong('A scope is not an OAuth scope (RFC 6749 §3.3)');
   const own = wanted.cidrs === undefined || wanted.cidrs.length === 0 ? undefined : canonicalCidrs(wanted.cidrs);
   const stated = {
     issuer,
@@ -52,11 +52,16 @@ export async function addTrust(access: VaultAccess, wanted: NewTrust): Promise<T
   if (ill !== undefined) throw wrong(`The trust's ${ill}`);
 
   const clientId = await readRoleId(access, tenant);
+  if (stated.scopes !== undefined) await checkGranted(access, tenant, stated.scopes, 'the trust');
   const names = await trustNames(access, clientId);
-  const before = names.includes(name) ? await readTrust(access, clientId, name) : undefined;
+  const { data: before, version } = await readTrust(access, clientId, name);
   if (before !== undefined && wanted.replace !== true)
     throw new PosternError('conflict', `${tenant} has a trust ${name} already`, {
       detail: 'Replace it (--replace), or choose another name.',
+    });
+  if (before?.['managed_by'] === 'terraform')
+    throw new PosternError('conflict', `The trust ${name} of ${tenant} is Terraform's: its next apply would undo this`, {
+      detail: `Change tenants.${tenant}.trusts.${name} there, or choose another name.`,
     });
   if (before === undefined && names.length >= MOST_TRUSTS)
     throw new PosternError('conflict', `${tenant} has ${MOST_TRUSTS} trusts already`);
@@ -73,11 +78,13 @@ export async function addTrust(access: VaultAccess, wanted: NewTrust): Promise<T
     cidrs,
     ...source,
   };
-  // What it was found under before would otherwise stay.
-  if (before !== undefined && (before.issuer !== issuer || before.audience !== stated.audience))
-    await eraseTrust(access, tenant, clientId, name, before);
+  const moved = before !== undefined && (before['issuer'] !== issuer || before['audience'] !== stated.audience);
+  // Where it was found before it would otherwise stay.
+  if (moved) await eraseTrust(access, tenant, clientId, name, before);
   const isPattern = stated.subject === undefined;
   await access.call(`write the trust ${name} of ${tenant}`, async ({ client, documents, as }) => {
+    // First what lists show, so that whoever is interrupted can go on or remove it; until Vault knows it too, nobody gets in by it.
+    await documents.write(`trusts/${clientId}/${name}`, { ...document }, moved ? 0 : version, as);
     await client.write(
       `${trustMount(access.mounts.trust, tenant, issuer)}/role/${name}`,
       {
@@ -99,22 +106,21 @@ export async function addTrust(access: VaultAccess, wanted: NewTrust): Promise<T
       },
       as,
     );
-    await documents.write(`trusts/${clientId}/${name}`, { ...document }, undefined, as);
     await documents.write(`trust-index/${trustIndex(issuer, stated.audience)}/${indexEntry(clientId, name)}`, { tenant }, undefined, as);
   });
   const { epoch } = await announce(access, tenant);
-  return { ...viewOf(name, document), epoch };
+  return { ...viewOf(tenant, clientId, name, { ...document }), epoch };
 }
 
 /** Where Vault takes the issuer's keys from, so that brokers take the same. */
 async function sourceOf(access: VaultAccess, tenant: string, issuer: string): Promise<Pick<TrustDocument, 'jwks_url' | 'keys' | 'ca_pem'>> {
   const path = `${trustMount(access.mounts.trust, tenant, issuer)}/config`;
-  const config = await access
-    .call(`read the issuers of ${tenant}`, ({ client, as }) => client.read(path, as))
-    .catch((error: unknown) => {
-      if (error instanceof PosternError && error.code === 'not_found') return undefined;
+  const config = await access.call(`read the issuers of ${tenant}`, ({ client, as }) =>
+    client.read(path, as).catch((error: unknown) => {
+      if (error instanceof VaultFault && error.reason === 'not_found') return undefined;
       throw error;
-    });
+    }),
+  );
   const {
     bound_issuer: bound,
     jwks_url: url,

@@ -1,37 +1,33 @@
 import { trustIndex } from '#broker/credential/trust.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
-import { checkTenantId } from '#broker/operator/name.ts';
-import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { trustMount } from '#broker/vault/trust-login.ts';
 import { indexEntry } from '#broker/vault/trusts.ts';
-import type { TrustDocument } from '#broker/vault/trusts.ts';
-import { checkTrustName, noTrust, readTrust, trustNames } from './view.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import { findTrust, readTrust, textOf, trustNames, viewOf } from './view.ts';
 
 export interface TrustRemoval {
   tenant: string;
   name: string;
+  /** `terraform`: its next apply brings it back. */
+  managed_by: string | null;
   epoch: number;
 }
 
 /** Vault takes no token by it any more when this returns. @throws {PosternError} not_found */
 export async function removeTrust(access: VaultAccess, tenant: string, name: string): Promise<TrustRemoval> {
-  checkTenantId(tenant);
-  checkTrustName(name);
-  const clientId = await readRoleId(access, tenant);
-  const document = await readTrust(access, clientId, name);
-  if (document === undefined) throw noTrust(tenant, name);
-  await eraseTrust(access, tenant, clientId, name, document);
+  const { clientId, data } = await findTrust(access, tenant, name);
+  await eraseTrust(access, tenant, clientId, name, data);
   const { epoch } = await announce(access, tenant);
-  return { tenant, name, epoch };
+  return { tenant, name, managed_by: viewOf(tenant, clientId, name, data).managed_by, epoch };
 }
 
 /** All of a tenant that is deleted. @returns how many there were */
 export async function eraseTrusts(access: VaultAccess, tenant: string, clientId: string): Promise<number> {
   const names = await trustNames(access, clientId);
   for (const name of names) {
-    const document = await readTrust(access, clientId, name);
-    if (document !== undefined) await eraseTrust(access, tenant, clientId, name, document);
+    const { data } = await readTrust(access, clientId, name);
+    if (data !== undefined) await eraseTrust(access, tenant, clientId, name, data);
   }
   return names.length;
 }
@@ -42,10 +38,14 @@ export async function eraseTrust(
   tenant: string,
   clientId: string,
   name: string,
-  { issuer, audience }: Pick<TrustDocument, 'issuer' | 'audience'>,
+  data: Readonly<Record<string, unknown>>,
 ): Promise<void> {
+  const [issuer, audience] = [textOf(data['issuer']), textOf(data['audience'])];
   await access.call(`remove the trust ${name} of ${tenant}`, async ({ client, documents, as }) => {
-    await client.delete(`${trustMount(access.mounts.trust, tenant, issuer)}/role/${name}`, as);
+    await client.delete(`${trustMount(access.mounts.trust, tenant, issuer)}/role/${name}`, as).catch((error: unknown) => {
+      // Terraform took the issuer away, and every role of it.
+      if (!(error instanceof VaultFault && error.reason === 'not_found')) throw error;
+    });
     await documents.remove(`trust-index/${trustIndex(issuer, audience)}/${indexEntry(clientId, name)}`, as);
     await documents.remove(`trusts/${clientId}/${name}`, as);
   });

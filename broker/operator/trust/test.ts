@@ -5,6 +5,7 @@ import type { IssuerKeys } from '#broker/credential/trusts.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { trustMount } from '#broker/vault/trust-login.ts';
+import { trustOf } from '#broker/vault/trusts.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { findTrust } from './view.ts';
 
@@ -26,7 +27,8 @@ export async function testTrust(access: VaultAccess, keys: IssuerKeys, tenant: s
     throw new PosternError('invalid_request', 'This is not a signed JWT, or one that parsers read differently', {
       detail: 'Three parts in base64url with dots between, at most 8,192 characters, no member twice.',
     });
-  const { trust } = await findTrust(access, tenant, name);
+  const { clientId, data } = await findTrust(access, tenant, name);
+  const trust = trustOf(clientId, name, data);
   const findings = [...judgeHeader(token.header), ...judge(trust, token.claims, Date.now())];
   const signature = await keys.verify(trust, token).then(
     (good) => ({ good, why: good ? 'made by a key of the issuer' : 'no key of the issuer made it' }),

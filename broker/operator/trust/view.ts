@@ -1,11 +1,11 @@
 import { NAME } from '#broker/credential/identity.ts';
-import type { Trust } from '#broker/credential/trust.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import type { KvDocument } from '#broker/vault/kv.ts';
 import { trustDocument, trustOf } from '#broker/vault/trusts.ts';
 import type { TrustDocument } from '#broker/vault/trusts.ts';
 
@@ -23,6 +23,10 @@ export interface TrustView {
   cidrs: string[];
   /** Where the issuer's keys come from. */
   keys: 'discovery' | 'jwks_url' | 'pinned';
+  /** `terraform`: its next apply writes it anew. Null: an operator's. */
+  managed_by: string | null;
+  /** What makes brokers refuse it, in words. */
+  problem: string | null;
 }
 
 /** @throws {PosternError} invalid_request; the name becomes a part of Vault paths, so this comes before any call */
@@ -39,17 +43,27 @@ export async function listTrusts(access: VaultAccess, tenant: string): Promise<T
   const clientId = await readRoleId(access, tenant);
   const names = await trustNames(access, clientId);
   const found = await inParallel(names, WIDTH, (name) => readTrust(access, clientId, name));
-  return found.flatMap((one, at) => (one === undefined ? [] : viewOf(names[at]!, one)));
+  return found.flatMap(({ data }, at) => (data === undefined ? [] : viewOf(tenant, clientId, names[at]!, data)));
 }
 
 /** @throws {PosternError} not_found, misconfigured */
-export async function findTrust(access: VaultAccess, tenant: string, name: string): Promise<{ view: TrustView; trust: Trust }> {
+export async function showTrust(access: VaultAccess, tenant: string, name: string): Promise<TrustView> {
+  const { clientId, data } = await findTrust(access, tenant, name);
+  return viewOf(tenant, clientId, name, data);
+}
+
+/** As stored. @throws {PosternError} not_found */
+export async function findTrust(
+  access: VaultAccess,
+  tenant: string,
+  name: string,
+): Promise<{ clientId: string; data: Record<string, unknown> }> {
   checkTenantId(tenant);
   checkTrustName(name);
   const clientId = await readRoleId(access, tenant);
-  const document = await readTrust(access, clientId, name);
-  if (document === undefined) throw noTrust(tenant, name);
-  return { view: viewOf(name, document), trust: trustOf(clientId, name, document) };
+  const { data } = await readTrust(access, clientId, name);
+  if (data === undefined) throw noTrust(tenant, name);
+  return { clientId, data };
 }
 
 export function noTrust(tenant: string, name: string): PosternError {
@@ -61,26 +75,41 @@ export async function trustNames(access: VaultAccess, clientId: string): Promise
   return names.filter((name) => NAME.test(name)).sort();
 }
 
-/** @throws {PosternError} misconfigured */
-export async function readTrust(access: VaultAccess, clientId: string, name: string): Promise<TrustDocument | undefined> {
-  const { data } = await access.call('read a trust', ({ documents, as }) => documents.read(`trusts/${clientId}/${name}`, as));
-  if (data === undefined) return undefined;
-  // Checked as brokers do, so that what they would refuse isn't shown as good.
-  trustOf(clientId, name, data);
-  return trustDocument.parse(data);
+export function readTrust(access: VaultAccess, clientId: string, name: string): Promise<KvDocument> {
+  return access.call('read a trust', ({ documents, as }) => documents.read(`trusts/${clientId}/${name}`, as));
 }
 
-export function viewOf(name: string, one: TrustDocument): TrustView {
+/** One that is not valid is shown as far as it can be read. */
+export function viewOf(tenant: string, clientId: string, name: string, data: Record<string, unknown>): TrustView {
+  const parsed = trustDocument.safeParse(data);
+  const one: Partial<TrustDocument> = parsed.success ? parsed.data : {};
   return {
-    tenant: one.tenant,
+    tenant,
     name,
-    issuer: one.issuer,
-    audience: one.audience,
+    issuer: one.issuer ?? textOf(data['issuer']),
+    audience: one.audience ?? textOf(data['audience']),
     subject: one.subject ?? null,
     subject_pattern: one.subject_pattern ?? null,
     claims: one.claims ?? {},
     scopes: one.scopes ?? null,
     cidrs: one.cidrs ?? [],
     keys: one.keys ? 'pinned' : one.jwks_url ? 'jwks_url' : 'discovery',
+    managed_by: one.managed_by ?? null,
+    problem: problemOf(tenant, clientId, name, data),
   };
+}
+
+/** Checked as brokers do. */
+function problemOf(tenant: string, clientId: string, name: string, data: unknown): string | null {
+  try {
+    const trust = trustOf(clientId, name, data);
+    return trust.tenant === tenant ? null : `it names another tenant, ${trust.tenant}`;
+  } catch (error) {
+    return error instanceof PosternError ? (error.detail ?? error.message) : null;
+  }
+}
+
+/** Shortened: it may be anything. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, 1024) : '';
 }

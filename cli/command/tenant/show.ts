@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { listTrusts } from '#broker/operator/trust/view.ts';
+import type { TrustView } from '#broker/operator/trust/view.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -14,8 +16,11 @@ export function showCommand(context: Context): Command {
     .action(
       context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {
         const found = await showTenant(access, tenant);
-        output.result(found, tenantText(output, found));
+        // One that is there in part has no client_id under which they could be.
+        const trusts = found.role_id === null ? [] : await listTrusts(access, tenant);
+        output.result({ ...found, trusts }, tenantText(output, found, trusts));
         for (const problem of found.problems) output.warn(problem);
+        for (const { name, problem } of trusts) if (problem !== null) output.warn(`brokers refuse the trust ${name}: ${problem}`);
       }),
     );
 }
@@ -24,7 +29,7 @@ function stateText(output: Output, state: TenantView['state']): string {
   return output.style(state === 'active' ? 'green' : state === 'disabled' ? 'yellow' : 'red', state);
 }
 
-export function tenantText(output: Output, tenant: TenantView): string {
+export function tenantText(output: Output, tenant: TenantView, trusts?: readonly TrustView[]): string {
   const claims = Object.entries(tenant.claims).map(
     ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
@@ -40,6 +45,10 @@ export function tenantText(output: Output, tenant: TenantView): string {
     ...(tenant.introspects.length === 0 ? [] : list('introspects', [tenant.introspects.join(' ')])),
     ['organization', tenant.organization ?? 'none'],
     ...list('claim', claims),
+    ...(trusts ?? []).map((one, at): [string, string] => [
+      at === 0 ? 'trust' : '',
+      `${one.name}: ${one.subject ?? one.subject_pattern ?? '-'} of ${one.issuer}`,
+    ]),
     ['usable from', tenant.cidrs.join(', ') || 'anywhere'],
     ['login lasts', inWords(tenant.token_ttl)],
     [

@@ -16,8 +16,13 @@ export function listCommand(context: Context): Command {
           one.subject ?? one.subject_pattern ?? '-',
           one.scopes?.join(' ') ?? 'all',
           one.cidrs.join(',') || 'anywhere',
+          one.managed_by ?? 'operators',
         ]);
-        output.result({ tenant, trusts }, output.table(['NAME', 'ISSUER', 'AUDIENCE', 'SUBJECT', 'SCOPES', 'USABLE FROM'], rows));
+        output.result(
+          { tenant, trusts },
+          output.table(['NAME', 'ISSUER', 'AUDIENCE', 'SUBJECT', 'SCOPES', 'USABLE FROM', 'WRITTEN BY'], rows),
+        );
+        for (const { name, problem } of trusts) if (problem !== null) output.warn(`Brokers refuse ${name}: ${problem}`);
         if (trusts.length === 0) output.note(`${tenant} trusts nobody: postern trust add ${tenant} --help`);
       }),
     );

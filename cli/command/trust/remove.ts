@@ -9,12 +9,13 @@ export function removeCommand(context: Context): Command {
     .argument('<name>')
     .action(
       context.vaultAction<object, [string, string]>(async ({ access, output }, tenant, name) => {
-        const { epoch } = await removeTrust(access, tenant, name);
+        const { epoch, managed_by: manager } = await removeTrust(access, tenant, name);
         output.result(
           { removed: true, tenant, name, epoch },
           `${tenant} no longer trusts ${name}; announced to the brokers (announcement ${epoch}).`,
         );
-        output.note('Access tokens that it was given live on until they end. What Terraform wrote comes back with the next apply.');
+        output.note('Access tokens that it was given live on until they end.');
+        if (manager === 'terraform') output.warn('Terraform wrote it, and brings it back with the next apply: take it out there too.');
       }),
     );
 }

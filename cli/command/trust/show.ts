@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { findTrust } from '#broker/operator/trust/view.ts';
+import { showTrust } from '#broker/operator/trust/view.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function showCommand(context: Context): Command {
@@ -9,7 +9,7 @@ export function showCommand(context: Context): Command {
     .argument('<name>')
     .action(
       context.vaultAction<object, [string, string]>(async ({ access, output }, tenant, name) => {
-        const { view } = await findTrust(access, tenant, name);
+        const view = await showTrust(access, tenant, name);
         const rows = [
           ['iss', view.issuer],
           ['aud', view.audience],
@@ -18,8 +18,10 @@ export function showCommand(context: Context): Command {
           ['scopes', view.scopes?.join(' ') ?? 'all that the tenant has'],
           ['usable from', view.cidrs.join(', ') || 'anywhere'],
           ["issuer's keys", view.keys],
+          ['written by', view.managed_by ?? 'operators'],
         ];
         output.result({ ...view }, output.table(['WHAT', 'MUST BE'], rows));
+        if (view.problem !== null) output.warn(`Brokers refuse it: ${view.problem}`);
       }),
     );
 }

@@ -124,11 +124,12 @@ resource "vault_generic_secret" "trust" {
 
   data_json = jsonencode(merge(
     {
-      tenant   = var.tenant.id
-      issuer   = each.value.issuer
-      audience = each.value.audience
-      claims   = each.value.claims
-      cidrs    = each.value.cidrs
+      tenant     = var.tenant.id
+      issuer     = each.value.issuer
+      audience   = each.value.audience
+      claims     = each.value.claims
+      cidrs      = each.value.cidrs
+      managed_by = "terraform"
     },
     {
       for name, value in {

@@ -297,7 +297,7 @@ variable "admin_api" {
     audience          = string
     jwks_url          = optional(string)
     ca_pem            = optional(string)
-    write_permissions = optional(list(string), ["manage:grants", "manage:keys", "manage:tenants"])
+    write_permissions = optional(list(string), ["manage:grants", "manage:keys", "manage:tenants", "manage:trusts"])
     read_permissions  = optional(list(string), ["read:keys", "read:tenants"])
   })
 
