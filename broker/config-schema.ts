@@ -86,6 +86,7 @@ export const schema = z.object({
     .regex(/^https?:\/\/\S+$/, 'must be a URI, as Auth0 demands of custom claims')
     .default('https://postern.dev/tenant'),
   POSTERN_VERIFY_TTL: seconds(30, 0, 30),
+  POSTERN_OUTAGE_GRACE: seconds(3600, 0, 86_400),
   POSTERN_MIN_REMAINING: seconds(60, 0, 3600),
   POSTERN_JWKS_MAX_AGE: seconds(300, 1, 86_400),
   POSTERN_CACHE_CREDENTIALS: count(100_000, 1, 10_000_000),

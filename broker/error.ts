@@ -62,6 +62,12 @@ export abstract class OwnError extends Error {
   abstract describe(): Record<string, unknown>;
 }
 
+/**
+ * Why somebody who decides could not be asked: there was no answer (none in time, sealed, a 5xx), or one that asks for patience (429).
+ * Nothing was judged by it.
+ */
+export type Unasked = 'unanswered' | 'throttled';
+
 export class PosternError extends OwnError {
   override readonly name = 'PosternError';
   readonly code: ErrorCode;
@@ -70,11 +76,15 @@ export class PosternError extends OwnError {
   /** Seconds after which trying again makes sense. */
   readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode, description: string, more: { detail?: string; retryAfter?: number } = {}) {
+  /** Of a `temporarily_unavailable`: whether whoever decides was not asked. */
+  readonly unasked: Unasked | undefined;
+
+  constructor(code: ErrorCode, description: string, more: { detail?: string; retryAfter?: number; unasked?: Unasked | undefined } = {}) {
     super(description);
     this.code = code;
     this.detail = more.detail;
     this.retryAfter = more.retryAfter;
+    this.unasked = more.unasked;
   }
 
   override describe(): Record<string, unknown> {

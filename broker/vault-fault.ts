@@ -1,4 +1,5 @@
-import { OwnError } from './error.ts';
+import { OwnError, PosternError } from './error.ts';
+import type { Unasked } from './error.ts';
 
 /**
  * Why a call to Vault did not give an answer.
@@ -8,6 +9,7 @@ import { OwnError } from './error.ts';
  * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
  * - `not_found`    404 with a reason, or on a write    - `redirected` 3xx, which is never followed
  * - `conflict`     check-and-set lost the race         - `too_large` the answer is over its limit (4 MiB; a list 64 MiB)
+ * - `not_asked`    the breaker is open: nobody has answered lately, so nobody was asked
  */
 export type VaultFaultReason =
   | 'unreachable'
@@ -19,7 +21,8 @@ export type VaultFaultReason =
   | 'not_found'
   | 'redirected'
   | 'conflict'
-  | 'too_large';
+  | 'too_large'
+  | 'not_asked';
 
 /**
  * The only error that leaves the Vault adapter. It is built afresh from allowed parts: the HTTP
@@ -62,11 +65,24 @@ export class VaultFault extends OwnError {
     );
   }
 
+  /** undefined: Vault has judged, or it is a fault of ours. */
+  get unasked(): Unasked | undefined {
+    if (this.isOfNoNamespace) return undefined;
+    if (this.reason === 'throttled') return 'throttled';
+    return NO_ANSWER.has(this.reason) ? 'unanswered' : undefined;
+  }
+
   /** Whether the same call may succeed a little later, without anybody changing anything. */
   get transient(): boolean {
-    if (this.isOfNoNamespace) return false;
-    return this.reason === 'unreachable' || this.reason === 'timeout' || this.reason === 'unavailable' || this.reason === 'throttled';
+    return this.unasked !== undefined;
   }
+}
+
+const NO_ANSWER: ReadonlySet<VaultFaultReason> = new Set(['unreachable', 'timeout', 'unavailable', 'not_asked']);
+
+/** Whether Vault could not be asked; undefined where it has judged, and for any other error. */
+export function unaskedOf(error: unknown): Unasked | undefined {
+  return error instanceof VaultFault || error instanceof PosternError ? error.unasked : undefined;
 }
 
 /** Whether a check-and-set write was refused because somebody else wrote first. */

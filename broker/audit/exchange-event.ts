@@ -34,6 +34,8 @@ export interface ExchangeEvent {
   readonly key_id?: string | undefined;
   /** Names the trust, where a workload showed a token of its own issuer. */
   readonly trust?: string | undefined;
+  /** Vault could not be asked, so that the client is known by what Vault said before. */
+  readonly vault?: 'away' | undefined;
   readonly tenant?: string | undefined;
   readonly api?: string | undefined;
   readonly audience?: string | undefined;
@@ -78,8 +80,10 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
 
 /** Two keys may share one token, so this is not part of what never changes. A key id and a trust's name need no escaping. */
 function credentialField({ identity }: Trace): string {
-  if (identity?.trust !== undefined) return `"trust":"${identity.trust}",`;
-  return identity?.keyId === undefined ? '' : `"key_id":"${identity.keyId}",`;
+  if (identity === undefined) return '';
+  const away = identity.unasked ? '"vault":"away",' : '';
+  if (identity.trust !== undefined) return `"trust":"${identity.trust}",${away}`;
+  return identity.keyId === undefined ? away : `"key_id":"${identity.keyId}",${away}`;
 }
 
 let isoMs = 0;
@@ -125,6 +129,7 @@ export function refused(attempt: Attempt, error: unknown): string {
       identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
     key_id: identity?.keyId,
     trust: identity?.trust,
+    vault: identity?.unasked ? 'away' : undefined,
     tenant: identity?.tenant,
     api: grant?.api,
     audience: identity === undefined ? undefined : (grant?.audience ?? attempt.audience)?.slice(0, MAX_TEXT),

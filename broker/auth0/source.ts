@@ -1,3 +1,4 @@
+import { Breaker } from '#broker/breaker.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
@@ -35,6 +36,15 @@ export class Auth0Source implements TokenSource {
   readonly #monotonic: () => number;
   readonly #verifier: Auth0Verifier;
   #upstream: { credential: UpstreamCredential; readAt: number } | undefined;
+  /** While Auth0 doesn't answer, one exchange every two seconds finds out, and the others are told at once. */
+  readonly #breaker = new Breaker({
+    weightOf: (error) => {
+      const { status } = answerOf(error);
+      return status === undefined ? 2 : status >= 500 ? 1 : 0;
+    },
+    refusal: (retryAfter) => away('Auth0 has not answered lately', retryAfter),
+    resetMs: 2_000,
+  });
   /** After a 429 nobody asks before then, whatever the tenant: Auth0 counts them all together. ms of the monotonic clock. */
   #pausedUntil = -Infinity;
 
@@ -108,11 +118,14 @@ export class Auth0Source implements TokenSource {
 
   async #ask(clientId: string, clientSecret: string, parameters: Record<string, string>): Promise<string> {
     const { issuer, timeoutMs = TIMEOUT } = this.#options;
-    this.calls++;
+    const ask = (): Promise<string> => {
+      this.calls++;
+      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters });
+    };
     try {
-      return await requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters });
+      return await this.#breaker.run(ask, true);
     } catch (error) {
-      throw this.#errorOf(error);
+      throw error instanceof PosternError ? error : this.#errorOf(error);
     }
   }
 

@@ -1,6 +1,7 @@
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { unaskedOf } from '#broker/vault-fault.ts';
 import { Generations } from './generations.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
 
@@ -52,6 +53,8 @@ export interface AnnouncementWatchOptions extends Clocks {
   intervalMs?: number;
   /** How long the last announcements read are gone by, ms. Default 60,000: longer than any verification is remembered. */
   staleMs?: number;
+  /** How much longer than that they are gone by while Vault can't be asked, ms. Default 0: not at all. */
+  graceMs?: number;
   onError?: (error: unknown) => void;
   /** Told of each look that failed at nothing. */
   onRead?: () => void;
@@ -76,6 +79,8 @@ export class AnnouncementWatch {
   #seen: Announcements | undefined;
   /** When all was last known, ms of the monotonic clock; undefined: never. */
   #readAt: number | undefined;
+  /** Whether all that the last look failed at was that Vault didn't answer. */
+  #away = false;
   #disabled: ReadonlySet<string> = new Set();
   /** Disabled before Vault was restored to a state that doesn't say so. */
   readonly #held = new Set<string>();
@@ -107,6 +112,22 @@ export class AnnouncementWatch {
     return this.#readAt !== undefined;
   }
 
+  /** How long ago all was last known, ms; Infinity: never. */
+  get age(): number {
+    return this.#readAt === undefined ? Infinity : this.#monotonic() - this.#readAt;
+  }
+
+  /** Whether anybody is served: what is known is not too old. */
+  get serves(): boolean {
+    return this.age <= this.#patienceMs;
+  }
+
+  /** Never asked is not refused: only while Vault doesn't answer is there more patience. */
+  get #patienceMs(): number {
+    const { staleMs = 60_000, graceMs = 0 } = this.#options;
+    return this.#away ? Math.max(staleMs, graceMs) : staleMs;
+  }
+
   /**
    * @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess.
    */
@@ -116,7 +137,7 @@ export class AnnouncementWatch {
         detail: 'the announcements or what is watched with them were not read yet',
         retryAfter: 1,
       });
-    if (this.#monotonic() - this.#readAt > (this.#options.staleMs ?? 60_000)) {
+    if (this.age > this.#patienceMs) {
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
         detail: 'the announcements could not be read for too long: who was disabled, or what was ended or revoked meanwhile, is not known',
         retryAfter: 5,
@@ -145,12 +166,11 @@ export class AnnouncementWatch {
     // What one of them says holds whatever became of the others.
     if (announcements.status === 'fulfilled') this.#take(announcements.value);
     const failed = [announcements, ...others].filter((one) => one.status === 'rejected');
+    this.#away = failed.length > 0 && failed.every(({ reason }) => unaskedOf(reason) === 'unanswered');
     if (failed.length === 0) {
       this.#readAt = begun;
       this.#options.onRead?.();
-    }
-    // What is remembered ends by itself within its time; nothing is held longer because Vault is away.
-    else for (const one of failed) this.#options.onError?.(one.reason);
+    } else for (const one of failed) this.#options.onError?.(one.reason);
   }
 
   #take(now: Announcements): void {

@@ -37,6 +37,10 @@ export interface Identity {
   readonly forwardedFor: string | undefined;
   /** When the token, or the secret_id if that is sooner, ends; ms since 1970. */
   readonly expiresAt: number;
+  /** When the credential itself ends, as its metadata and its rotation say; ms since 1970, Infinity where no end is known. */
+  readonly endsAt: number;
+  /** It is served by what Vault said before, since Vault can't be asked now. Set by whoever remembers it; the audit marks it. */
+  unasked?: boolean;
   /**
    * The token is the caller's own, lent for this one request (RFC 8693): it is used only while that request waits, and the
    * identity is not remembered.

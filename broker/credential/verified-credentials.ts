@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { unaskedOf } from '#broker/vault-fault.ts';
 import { FingerprintKey } from './approle.ts';
 import type { AppRoleCredential } from './approle.ts';
 import type { Identity } from './identity.ts';
@@ -15,6 +16,16 @@ export interface Login {
   login(credential: AppRoleCredential, address: string): Promise<Identity>;
 }
 
+/** How a time is bridged in which Vault can't be asked. */
+export interface Bridging {
+  /** How long a verification is good for beyond its time while Vault can't be asked, ms; 0: not at all. */
+  readonly graceMs: number;
+  /** Whether it is known that Vault doesn't answer. */
+  away(): boolean;
+  /** Whether announcements are being read. Where they are and Vault only asks for patience (429), nothing is missed. */
+  hears(): boolean;
+}
+
 export interface LoginOptions extends Clocks {
   login: Login;
   /** How long a verification is remembered, ms; never beyond the identity's own expiry. Default 30,000. */
@@ -23,11 +34,19 @@ export interface LoginOptions extends Clocks {
   refusalMs?: number;
   /** Most verified credentials in memory. Default 100,000. */
   max?: number;
+  /** Default: nothing is bridged. */
+  bridging?: Bridging;
   /** Whether the answer depends on the client's address (it is forwarded to Vault). Default false. */
   byAddress?: boolean;
   throttle?: Throttle;
   /** Called when a credential was verified anew, not when that was remembered. */
   onVerified?: (identity: Identity) => void;
+}
+
+interface Verified {
+  readonly identity: Identity;
+  /** ms of the monotonic clock. */
+  readonly askedAt: number;
 }
 
 /**
@@ -38,6 +57,7 @@ export class VerifiedCredentials {
   readonly #login: Login;
   readonly #rememberMs: number;
   readonly #refusalMs: number;
+  readonly #bridging: Bridging | undefined;
   readonly #byAddress: boolean;
   readonly #throttle: Throttle;
   readonly #onVerified: ((identity: Identity) => void) | undefined;
@@ -45,7 +65,7 @@ export class VerifiedCredentials {
   readonly #monotonic: () => number;
   readonly #key = new FingerprintKey();
   /** `askedAt` by the monotonic clock: an identity is remembered for so long, and never beyond its own end. */
-  readonly #verified: LRUCache<string, { identity: Identity; askedAt: number }>;
+  readonly #verified: LRUCache<string, Verified>;
 
   readonly #refused = new LRUCache<string, number>({ max: 50_000 });
   /**
@@ -61,6 +81,7 @@ export class VerifiedCredentials {
     this.#login = options.login;
     this.#rememberMs = options.rememberMs ?? 30_000;
     this.#refusalMs = options.refusalMs ?? 10_000;
+    this.#bridging = options.bridging;
     this.#byAddress = options.byAddress ?? false;
     this.#throttle = options.throttle ?? new Throttle();
     this.#onVerified = options.onVerified;
@@ -79,7 +100,15 @@ export class VerifiedCredentials {
     const known = this.#verified.get(fingerprint);
     if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt)
       return known.identity;
+    // Nobody waits for an answer that won't come.
+    if (known !== undefined && this.#bridging?.away() === true && this.#bridges(known)) return bridged(known);
     return this.#verifyAnew(fingerprint, credential, address);
+  }
+
+  /** Never asked is not refused: what Vault said last holds on, for a bounded time. A refusal and what is announced take it out of memory. */
+  #bridges({ identity, askedAt }: Verified): boolean {
+    const { graceMs = 0 } = this.#bridging ?? {};
+    return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && this.#now() < identity.endsAt;
   }
 
   /** Forgets one tenant's verifications: its next request asks Vault again. */
@@ -110,7 +139,11 @@ export class VerifiedCredentials {
     let askedAt = 0;
     const attempt = () => {
       askedAt = this.#monotonic();
-      return this.#login.login(credential, address);
+      return this.#login.login(credential, address).catch((error: unknown) => {
+        // Whatever Vault answered instead, it was no yes.
+        if (unaskedOf(error) === undefined) this.#verified.delete(fingerprint);
+        throw error;
+      });
     };
     try {
       const identity = this.#onceRight.has(fingerprint)
@@ -128,9 +161,18 @@ export class VerifiedCredentials {
         this.#onceRight.delete(fingerprint);
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
       }
+      const unasked = unaskedOf(error);
+      const known = this.#verified.get(fingerprint);
+      const hears = unasked === 'unanswered' || (unasked === 'throttled' && this.#bridging?.hears() === true);
+      if (hears && known !== undefined && this.#bridges(known)) return bridged(known);
       throw error;
     }
   }
+}
+
+function bridged({ identity }: Verified): Identity {
+  identity.unasked = true;
+  return identity;
 }
 
 /** The one answer to an unknown client, a wrong secret and a malformed credential alike. */

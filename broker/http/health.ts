@@ -4,13 +4,16 @@ import type { Route } from './route.ts';
 export interface Readiness {
   /** What is missing before this replica can serve, in words for an operator; empty when ready. */
   missing(): readonly string[];
+  /** Why it serves only those that it knows already, in words; empty or left out: it serves all. */
+  degraded?(): readonly string[];
   /** What an operator must know though it serves; `postern doctor --url` shows it. */
   warnings?(): readonly string[];
 }
 
 /**
- * `/livez`: the process answers. `/readyz`: it can serve. Once ready, a Vault outage does not make a
- * replica unready, since its warm tokens are then worth the most.
+ * `/livez`: the process answers. `/readyz`: it can serve. A Vault that doesn't answer makes no replica unready that was ready: that hits
+ * all replicas, whose warm tokens are then worth the most, and taking them all out of rotation would end what still works. It is told
+ * as `degraded`, with 200. What hits this replica alone makes it unready.
  */
 export function healthRoutes(readiness: Readiness): Route[] {
   return [
@@ -21,8 +24,9 @@ export function healthRoutes(readiness: Readiness): Route[] {
       handle: ({ response }) => {
         const missing = readiness.missing();
         const warnings = readiness.warnings?.() ?? [];
-        if (missing.length === 0)
-          replyJson(response, 200, JSON.stringify({ status: 'ready', ...(warnings.length > 0 ? { warnings } : {}) }));
+        const why = readiness.degraded?.() ?? [];
+        const status = why.length > 0 ? { status: 'degraded', why } : { status: 'ready' };
+        if (missing.length === 0) replyJson(response, 200, JSON.stringify({ ...status, ...(warnings.length > 0 ? { warnings } : {}) }));
         else replyJson(response, 503, JSON.stringify({ status: 'not ready', missing }));
       },
     },

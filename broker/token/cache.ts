@@ -248,7 +248,9 @@ export class TokenCache {
         });
       }
       // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
-      const free = stored.lease === undefined || stored.lease.until <= now || (!patient && stored.version === first);
+      // One of our own is left over, since a key has one flight here: Vault carried its write out though the reply was lost.
+      const ours = stored.lease?.holder === this.#holder;
+      const free = stored.lease === undefined || ours || stored.lease.until <= now || (!patient && stored.version === first);
       this.#requireUnchanged(grant, begun);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);

@@ -92,5 +92,5 @@ function loginError(error: unknown, addressForwarded: boolean): unknown {
       retryAfter: 1,
     });
   }
-  return unavailable(error.message, error.retryAfter);
+  return unavailable(error.message, error.retryAfter, error.unasked);
 }

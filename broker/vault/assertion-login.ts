@@ -78,5 +78,5 @@ function loginError(error: unknown, path: string, addressForwarded: boolean): un
       return new PosternError('access_denied', 'Client is not allowed from this address', { detail });
     return new PosternError('misconfigured', 'Client is not set up', { detail, retryAfter: 1 });
   }
-  return unavailable(error.message, error.retryAfter);
+  return unavailable(error.message, error.retryAfter, error.unasked);
 }

@@ -1,4 +1,5 @@
-import { VaultFault, reasonOfStatus } from '#broker/vault-fault.ts';
+import { Breaker } from '#broker/breaker.ts';
+import { VaultFault, reasonOfStatus, unaskedOf } from '#broker/vault-fault.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 import { Transport } from './transport.ts';
@@ -15,6 +16,8 @@ export interface VaultClientOptions {
   timeoutMs?: number;
   /** Most sockets open at once. Default 64. */
   connections?: number;
+  /** While Vault doesn't answer, who asks is told at once, and only {@link VaultClient.probing} tries. Told when that begins and ends. */
+  onBreak?: (open: boolean) => void;
 }
 
 export interface CallOptions {
@@ -70,23 +73,44 @@ const SAFE_PATH = /^(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-
  * `DEBUG=node-vault` and the VAULT_* environment have no effect; paths are checked.
  */
 export class VaultClient {
-  /** Requests sent since the start, for metrics and for tests that want none. */
-  calls = 0;
   readonly address: string;
+  readonly #options: VaultClientOptions;
   readonly #transport: Transport;
   readonly #client: NodeVault;
+  readonly #breaker: Breaker | undefined;
+  readonly #probes: boolean;
 
-  constructor(options: VaultClientOptions) {
+  /** @param shared of the client that this one is a face of */
+  constructor(options: VaultClientOptions, shared?: { readonly transport: Transport; readonly breaker: Breaker | undefined }) {
     this.address = options.address;
-    const transport = new Transport({
-      address: options.address,
-      caFile: options.caFile,
-      proxy: options.proxy,
-      timeoutMs: options.timeoutMs ?? 2000,
-      connections: options.connections ?? 64,
-    });
-    this.#transport = transport;
+    this.#options = options;
+    this.#transport =
+      shared?.transport ??
+      new Transport({
+        address: options.address,
+        caFile: options.caFile,
+        proxy: options.proxy,
+        timeoutMs: options.timeoutMs ?? 2000,
+        connections: options.connections ?? 64,
+      });
+    this.#breaker = shared === undefined ? breakerOf(options) : shared.breaker;
+    this.#probes = shared !== undefined;
     this.#client = nodeVaultOver(options.address, options.namespace, (request) => this.#send(request));
+  }
+
+  /** Requests sent since the start, for metrics and for tests that want none. */
+  get calls(): number {
+    return this.#transport.requests;
+  }
+
+  /** Whether Vault has not answered lately, so that it isn't asked but by {@link probing}. */
+  get away(): boolean {
+    return this.#breaker?.open === true;
+  }
+
+  /** The same, for what the broker asks on its own account: it may try whether Vault answers again. */
+  probing(): VaultClient {
+    return new VaultClient(this.#options, { transport: this.#transport, breaker: this.#breaker });
   }
 
   /**
@@ -120,7 +144,6 @@ export class VaultClient {
 
   /** Never needs a token. @throws {VaultFault} when there is no answer at all */
   async health(): Promise<VaultHealth> {
-    this.calls++;
     const reply = await this.#transport.request({ uri: `${this.address}/v1/sys/health`, method: 'GET' });
     const body = (reply.body ?? {}) as Record<string, unknown>;
     return {
@@ -136,6 +159,7 @@ export class VaultClient {
 
   /** Ends the idle sockets and waits for the calls in flight. */
   close(): Promise<void> {
+    this.#breaker?.stop();
     return this.#transport.close();
   }
 
@@ -155,7 +179,7 @@ export class VaultClient {
     if (options.wrapTtl) headers['X-Vault-Wrap-TTL'] = `${options.wrapTtl}s`;
     if (options.forwardedFor) headers['X-Forwarded-For'] = options.forwardedFor;
     const attempts = options.attempts ?? (method === 'GET' || method === 'LIST' ? 3 : 1);
-    for (let attempt = 1; ; attempt++) {
+    const ask = async (): Promise<VaultAnswer> => {
       try {
         const answer = await this.#client.request({
           path: options.version === undefined ? `/${path}` : `/${path}?version=${encodeURIComponent(options.version)}`,
@@ -168,18 +192,21 @@ export class VaultClient {
         });
         return (answer ?? {}) as VaultAnswer;
       } catch (error) {
-        const fault = error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
-        // A timeout has already used up the caller's patience; the rest is worth another attempt.
-        const again =
-          attempt < attempts && fault.transient && fault.reason !== 'timeout' && fault.reason !== 'throttled' && !options.signal?.aborted;
-        if (!again) throw fault;
+        throw error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
+      }
+    };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await (this.#breaker === undefined ? ask() : this.#breaker.run(ask, this.#probes));
+      } catch (error) {
+        const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isOfNoNamespace;
+        if (!again || options.signal?.aborted) throw error;
         await new Promise((resolve) => setTimeout(resolve, 50 * attempt * (0.5 + Math.random())));
       }
     }
   }
 
   #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
-    this.calls++;
     return this.#transport.request(request).then((reply) => {
       // A read or list of Vault's always has content: this is somebody else's page.
       if (reply.body === undefined && reply.statusCode < 300 && (request.method === 'GET' || request.method === 'LIST'))
@@ -212,6 +239,18 @@ export class VaultClient {
       ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}),
     });
   }
+}
+
+/** Worth another attempt at once. A time-out has already used up the caller's patience. */
+const AT_ONCE: ReadonlySet<VaultFault['reason']> = new Set(['unreachable', 'unavailable']);
+
+function breakerOf({ onBreak }: VaultClientOptions): Breaker | undefined {
+  if (onBreak === undefined) return undefined;
+  return new Breaker({
+    weightOf: (error) => (unaskedOf(error) !== 'unanswered' ? 0 : (error as VaultFault).reason === 'timeout' ? 2 : 1),
+    refusal: (retryAfter) => new VaultFault('not_asked', 'Vault has not answered lately; it is asked again by and by', { retryAfter }),
+    onChange: onBreak,
+  });
 }
 
 /** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */

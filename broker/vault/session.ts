@@ -71,6 +71,13 @@ export class VaultSession {
     return this.#token !== undefined;
   }
 
+  /** For how long there has been no token since Vault refuses the broker's own login, ms. Other replicas may well have one. */
+  get shutOutMs(): number {
+    const { refusedAt, refusedFor } = this.#trouble ?? {};
+    if (this.#token !== undefined || refusedAt === undefined || refusedFor === undefined) return 0;
+    return refusedFor + performance.now() - refusedAt;
+  }
+
   /** What is wrong with the broker's own login, in an operator's words; undefined: nothing. */
   get problem(): string | undefined {
     const error = this.#failed?.error;

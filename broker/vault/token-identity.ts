@@ -59,6 +59,7 @@ export async function identityOf(facts: TokenFacts, { rotations, announced }: Cr
     token,
     forwardedFor,
     expiresAt: Math.min(tokenEnd, secretEnd),
+    endsAt: secretEnd,
     ...(lent ? { lent: true as const, createdAt: lent.createdAt } : {}),
     ...named,
   };

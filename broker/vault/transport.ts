@@ -34,6 +34,8 @@ const LISTS = 4;
  * that hold neither headers nor bodies.
  */
 export class Transport {
+  /** Requests sent since the start. */
+  requests = 0;
   readonly #origin: string;
   readonly #pool: Dispatcher;
   readonly #lists: Dispatcher;
@@ -69,6 +71,7 @@ export class Transport {
   }
 
   async request(options: NodeVaultRequest): Promise<NodeVaultResponse> {
+    this.requests++;
     const url = new URL(options.uri);
     const path = url.pathname + url.search;
     const isList = options.method === 'LIST';

@@ -1,9 +1,10 @@
 import { PosternError } from '#broker/error.ts';
+import type { Unasked } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 
-/** A 503: Vault can't answer, which says nothing about the client. */
-export function unavailable(detail: string, retryAfter = 1): PosternError {
-  return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail, retryAfter });
+/** A 503: Vault can't answer, which says nothing about the client. @param unasked where Vault was not asked at all */
+export function unavailable(detail: string, retryAfter = 1, unasked?: Unasked): PosternError {
+  return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail, retryAfter, unasked });
 }
 
 /** A domain error for a Vault fault; anything else passes. */
@@ -11,5 +12,5 @@ export function asUnavailable(error: unknown): unknown {
   if (!(error instanceof VaultFault)) return error;
   if (error.isOfNoMount)
     return new PosternError('misconfigured', 'Service temporarily unavailable', { detail: error.message, retryAfter: 10 });
-  return unavailable(error.message, error.retryAfter);
+  return unavailable(error.message, error.retryAfter, error.unasked);
 }

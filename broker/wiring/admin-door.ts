@@ -25,7 +25,7 @@ export interface AdminDoor extends Pick<AdminServer, 'useTls' | 'leave'> {
 export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDoor | undefined {
   const { admin } = config;
   if (admin === undefined) return undefined;
-  const client = vaultClient(config, CONNECTIONS);
+  const client = vaultClient(config, { connections: CONNECTIONS });
   const settings: Readonly<Record<string, unknown>> = { ...config };
   const mounts = mountsFrom((variable) => settings[variable]);
   const bearer = bearerVerifier(config);

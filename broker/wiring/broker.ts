@@ -32,12 +32,17 @@ export interface Broker {
   close(): Promise<void>;
 }
 
+/** Announcements are being read where they were not longer ago than this, ms. */
+const HEARD = 5_000;
+/** How long a replica may be without a token of its own, where Vault refuses it one, until it is not ready, ms. */
+const SHUT_OUT = 30_000;
+
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
   const ended = Promise.withResolvers<PosternError>();
   const vault = connectVault(config, log, ended.resolve);
   const { client, session, apis } = vault;
-  const who = verification(config, log, vault);
+  const who = verification(config, log, vault, () => announcements.age < HEARD);
   const { verifier, usage, replay } = who;
   const life = lifeCycle(config, log, vault, who, (tenant) => issued.forgetTokens(tenant));
   const { announcements } = life;
@@ -52,10 +57,18 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     ...(announcements.known ? [] : ['what is announced, ended and revoked']),
     ...(apis.known ? [] : ['the APIs']),
   ];
-  const progress = new Progress(lacking, () => [
-    ...announcements.warnings,
-    ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
-  ]);
+  const progress = new Progress({
+    lacking,
+    shutOut: () => [
+      ...(session.shutOutMs >= SHUT_OUT ? [`a token of the broker's own: ${session.problem}`] : []),
+      ...(announcements.serves ? [] : ['what was announced, ended or revoked lately: it could not be read for too long']),
+    ],
+    degraded: () => {
+      const seconds = Math.round(announcements.age / 1000);
+      return client.away ? [`Vault has not answered for ${seconds} s: only who was verified before and has a token here is served`] : [];
+    },
+    warnings: () => [...announcements.warnings, ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`])],
+  });
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const server = httpDoor(config, log, {
     verifier,

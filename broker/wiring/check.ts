@@ -77,7 +77,7 @@ function certificates({ tls, admin }: Config): Finding[] {
 async function login(config: Config): Promise<Finding> {
   const what = 'login to Vault';
   const { vaultAuth } = config;
-  const client = vaultClient(config, 1);
+  const client = vaultClient(config, { connections: 1 });
   try {
     const { initialized, sealed } = await client.health();
     if (!initialized || sealed) return { what, state: 'unknown', detail: `Vault is ${initialized ? 'sealed' : 'not initialized'}` };

@@ -7,12 +7,12 @@ import type { ConnectedVault } from './vault.ts';
 /** What ended must be known before anybody is verified, so it is made first. */
 export function knownEndings(
   log: Logger,
-  { documents, session }: ConnectedVault,
+  { watched, session }: ConnectedVault,
   generations: Generations,
   forget: (tenant: string) => void,
 ): Endings {
   return new Endings({
-    reader: new VaultEndings(documents, session),
+    reader: new VaultEndings(watched, session),
     onEnding: ({ tenant }) => {
       forget(tenant);
       generations.changed(tenant);

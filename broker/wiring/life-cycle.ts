@@ -23,18 +23,18 @@ export interface LifeCycle {
 export function lifeCycle(
   config: Config,
   log: Logger,
-  { documents, session, apis, troubles }: ConnectedVault,
+  { watched, session, apis, troubles }: ConnectedVault,
   { verified, assertions, trusts, endings, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
   const revocations = new Revocations({
-    log: new VaultRevocations(documents, session),
+    log: new VaultRevocations(watched, session),
     perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
     onRestored: (from, to) =>
       log.error({ from, to }, 'state/revocations went back: Vault was restored to an older state; what was revoked stays so here'),
   });
   const catalog = new CatalogWatch({
-    reader: new VaultCatalog(documents, session),
+    reader: new VaultCatalog(watched, session),
     generations,
     reload: () => apis.reload(),
     forget: () => {
@@ -44,7 +44,7 @@ export function lifeCycle(
     },
   });
   const announcements = new AnnouncementWatch({
-    reader: new VaultAnnouncements(documents, session),
+    reader: new VaultAnnouncements(watched, session),
     watched: [revocations, endings, catalog],
     verified: {
       forget: (tenant) => {
@@ -57,6 +57,7 @@ export function lifeCycle(
       },
     },
     generations,
+    graceMs: config.POSTERN_OUTAGE_GRACE * 1000,
     // The shared cache is cleared of it, too; memory must not keep it from being filled again when the tenant is enabled.
     onDisabled: forgetTokens,
     alsoDisabled: (tenant) => catalog.isDisabled(tenant),

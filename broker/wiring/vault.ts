@@ -4,6 +4,7 @@ import type { Logger } from '#broker/log.ts';
 import { SOURCE_NAMES } from '#broker/sources.ts';
 import { VaultApis } from '#broker/vault/apis.ts';
 import { VaultClient } from '#broker/vault/client.ts';
+import type { VaultClientOptions } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { ownLogin } from '#broker/vault/own/own-login.ts';
 import { VaultSession } from '#broker/vault/session.ts';
@@ -16,6 +17,8 @@ export interface ConnectedVault {
   /** The broker's own login. */
   readonly session: VaultSession;
   readonly documents: Kv;
+  /** The same documents, for what the broker reads on its own account: it tries while nobody else does. */
+  readonly watched: Kv;
   readonly apis: VaultApis;
   /** Tells of what fails while Vault is away. */
   readonly troubles: Troubles;
@@ -23,11 +26,14 @@ export interface ConnectedVault {
 
 /** @param onEnd told once, when Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE */
 export function connectVault(config: Config, log: Logger, onEnd?: (reason: PosternError) => void): ConnectedVault {
-  const client = vaultClient(config);
+  const client = vaultClient(config, {
+    onBreak: (open) => log.warn(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
+  });
+  const probing = client.probing();
   const troubles = new Troubles(log);
   const session = new VaultSession({
-    client,
-    login: ownLogin(client, config.vaultAuth),
+    client: probing,
+    login: ownLogin(probing, config.vaultAuth),
     graceMs: config.POSTERN_VAULT_AUTH_GRACE * 1000,
     onEnd,
     onEvent: (event) => tellSession(log, config, event),
@@ -40,7 +46,7 @@ export function connectVault(config: Config, log: Logger, onEnd?: (reason: Poste
     onError: (err) => troubles.fails('the APIs could not be read again', err),
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
-  return { client, session, documents, apis, troubles };
+  return { client, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles };
 }
 
 function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {
@@ -52,14 +58,13 @@ function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GR
   log.error({ ...event, method }, `the broker has no way to a Vault token: ${ends}`);
 }
 
-/** @param connections most sockets to Vault; default: as many as the client makes */
-export function vaultClient(config: Config, connections?: number): VaultClient {
+export function vaultClient(config: Config, more: Pick<VaultClientOptions, 'connections' | 'onBreak'> = {}): VaultClient {
   return new VaultClient({
     address: config.VAULT_ADDR,
     namespace: config.VAULT_NAMESPACE,
     caFile: config.VAULT_CACERT,
     proxy: config.POSTERN_VAULT_PROXY,
     timeoutMs: config.POSTERN_VAULT_TIMEOUT * 1000,
-    ...(connections === undefined ? {} : { connections }),
+    ...more,
   });
 }

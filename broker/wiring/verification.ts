@@ -37,8 +37,8 @@ export interface Verification {
   readonly replay: VaultReplay;
 }
 
-/** WHO: every way in which a client proves itself. */
-export function verification(config: Config, log: Logger, vault: ConnectedVault): Verification {
+/** WHO: every way in which a client proves itself. @param hears whether announcements are being read */
+export function verification(config: Config, log: Logger, vault: ConnectedVault, hears: () => boolean): Verification {
   const { client, session, documents, troubles } = vault;
   const usageFailed = (err: unknown): void =>
     troubles.fails('the last uses of API keys and tenants could not be written; they are written later', err);
@@ -64,6 +64,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault)
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: forwardAddress,
+    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears },
     throttle,
   });
   const replay = new VaultReplay({

@@ -10,13 +10,14 @@ import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange } from './first-exchange.ts';
 import { compared } from './line.ts';
 import type { Line } from './line.ts';
+import { measureOutage } from './outage.ts';
 import { measurePlugin } from './plugin.ts';
 import { measureSchemathesis } from './schemathesis.ts';
 import { VaultDirect } from './vault-direct.ts';
 import { measureVerify } from './verify.ts';
 import { findWrk, postForm } from './wrk.ts';
 
-const PARTS = ['exchange', 'verify', 'plugin', 'doors', 'schemathesis'] as const;
+const PARTS = ['exchange', 'verify', 'plugin', 'doors', 'outage', 'schemathesis'] as const;
 
 const HELP = `Usage: make bench [ARGS='--only PART[,PART] --rounds N --seconds N --soak N --json']
 
@@ -26,6 +27,7 @@ Measures, all in one run, turn by turn, servers on core 0 and the load on core 1
   verify        /verify beside a bare handler, and nginx with /verify beside nginx alone
   plugin        creds of the secrets plugin in a real Vault beside HashiCorp's own kv engine run as an
                 external plugin, and the kv v2 that is built in; its start, and its memory after a soak
+  outage        Vault stopped (SIGSTOP) under a steady load of hits, with a cold exchange each second
   doors         100 tenants and 100 APIs, every door at random: answers for the wrong tenant
   schemathesis  the OpenAPI documents of the admin API and the OAuth endpoints held against the servers
 
@@ -33,6 +35,7 @@ Options:
   --only PARTS   some of them (default: all)
   --rounds N     rounds of each comparison (default 5)
   --seconds N    of each run (default 4)
+  --outage N     seconds for which Vault is stopped (default 60)
   --soak N       seconds of load before the plugin's memory is read (default 300)
   --json         for a program
 `;
@@ -43,6 +46,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '4' },
     soak: { type: 'string', default: '300' },
+    outage: { type: 'string', default: '60' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -73,6 +77,10 @@ if (only.has('exchange') || only.has('verify')) {
 }
 if (only.has('plugin')) lines.push(...(await measurePlugin({ rounds, seconds, soak, report, signal: abort.signal })));
 await pin(process.pid, ALL_CORES);
+if (only.has('outage')) {
+  await using stack = await startStack({ report, signal: abort.signal });
+  lines.push(...(await measureOutage(stack, Number(values.outage), report)));
+}
 if (only.has('doors')) lines.push(await measureDoors());
 if (only.has('schemathesis')) lines.push(await measureSchemathesis(report));
 

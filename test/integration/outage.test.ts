@@ -7,6 +7,7 @@ import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { startRelay } from './relay.ts';
 
 const ORDERS = { audience: 'https://orders.example.com' };
 const REPORTS = { audience: 'https://reports.example.com' };
@@ -16,7 +17,7 @@ const REPORTS = { audience: 'https://reports.example.com' };
  * before has seen.
  */
 let house: House;
-const unseen = Array.from({ length: 16 }, (_, n) => `customer-${n}`);
+const unseen = Array.from({ length: 24 }, (_, n) => `customer-${n}`);
 beforeAll(async () => {
   house = await startHouse({ tenants: Object.fromEntries(unseen.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) });
 });
@@ -150,6 +151,71 @@ describe('Vault', () => {
       });
       const replies = await Promise.all(Array.from({ length: 20 }, () => exchange(replica, credential, REPORTS)));
       expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
+    }
+  });
+});
+
+describe('Vault is frozen for longer than a verification is remembered', () => {
+  const frozen = async (env: Record<string, string> = {}) => {
+    const relay = await startRelay(house.vault.address);
+    const replica = await startReplica({ env: { VAULT_ADDR: relay.address, POSTERN_VERIFY_TTL: '1', ...env } });
+    const ready = async () => (await (await fetch(`${replica.issuer}readyz`)).json()) as { status: string; why?: string[] };
+    return { relay, replica, ready };
+  };
+
+  test('hits go on, a cold exchange is refused at once, it is told, and all is well soon after', { timeout: 60_000 }, async () => {
+    const { relay, replica, ready } = await frozen();
+    try {
+      const known = await house.issueSecret(newTenant());
+      const gone = newTenant();
+      const disabled = await house.issueSecret(gone);
+      for (const credential of [known, disabled]) expect((await exchange(replica, credential, REPORTS)).status).toBe(200);
+      await house.root.write('postern/data/state/epoch', {
+        data: { epoch: 1, disabled: [gone], recent: [{ epoch: 1, tenant: gone, change: 'disable', at: Date.now() }] },
+      });
+      await until(async () => (await exchange(replica, disabled, REPORTS)).status === 403, 10_000);
+      relay.hold = /./;
+      await until(async () => (await ready()).status === 'degraded', 15_000);
+      expect((await fetch(`${replica.issuer}readyz`)).status).toBe(200);
+      expect((await ready()).why?.join()).toMatch(/Vault has not answered for \d+ s/);
+      const cold = await house.issueSecret(newTenant());
+      const waits: number[] = [];
+      for (let n = 0; n < 60; n++) {
+        expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+        const begun = performance.now();
+        const refused = await exchange(replica, cold, REPORTS);
+        waits.push(performance.now() - begun);
+        expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1']);
+        // What was announced before holds on.
+        expect((await exchange(replica, disabled, REPORTS)).status).not.toBe(200);
+        await sleep(50);
+      }
+      // The measured figure is in docs/outages.md: here only that none waits for a time-out of Vault's.
+      expect(Math.max(...waits)).toBeLessThan(1000);
+      const events = await replica.events();
+      expect(events.filter(({ outcome, vault }) => outcome === 'granted' && vault === 'away').length).toBeGreaterThan(50);
+      relay.letGo();
+      await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000);
+      expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+      expect((await ready()).status).toBe('ready');
+      expect((await replica.events()).at(-1)).not.toHaveProperty('vault');
+    } finally {
+      relay.letGo();
+      await relay.stop();
+    }
+  });
+
+  test('with a grace of 0 nobody is served then', { timeout: 60_000 }, async () => {
+    const { relay, replica, ready } = await frozen({ POSTERN_OUTAGE_GRACE: '0' });
+    try {
+      const known = await house.issueSecret(newTenant());
+      expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+      relay.hold = /./;
+      await until(async () => (await ready()).status === 'degraded', 15_000);
+      expect((await exchange(replica, known, REPORTS)).status).toBe(503);
+    } finally {
+      relay.letGo();
+      await relay.stop();
     }
   });
 });

@@ -135,5 +135,5 @@ function onlyApi({ grants }: Role): string | undefined {
 
 /** Vault has authenticated the caller, and its policy allows it this tenant's path: the engine has no Vault token to act by. */
 export function identityOf(tenant: string, clientId: string): Identity {
-  return { tenant, clientId, token: new VaultToken(''), forwardedFor: undefined, expiresAt: Number.POSITIVE_INFINITY };
+  return { tenant, clientId, token: new VaultToken(''), forwardedFor: undefined, expiresAt: Infinity, endsAt: Infinity };
 }

@@ -33,6 +33,81 @@ async function watched(...epochs: (Announcements | Error)[]) {
   return { watch, forgotten, errors };
 }
 
+describe('while announcements can not be read', () => {
+  const unanswered = new PosternError('temporarily_unavailable', 'away', { unasked: 'unanswered' });
+  const told = new PosternError('temporarily_unavailable', 'away', { unasked: 'throttled' });
+  const refused = new PosternError('temporarily_unavailable', 'denied');
+
+  const stage = async (graceMs?: number) => {
+    const clock = new Clock();
+    const says: { now: Announcements | Error; other: Error | undefined } = { now: epochOf(1, [], ['gone']), other: undefined };
+    const watch = new AnnouncementWatch({
+      now: clock.now,
+      monotonic: clock.monotonic,
+      reader: {
+        readAnnouncements: async () => {
+          if (says.now instanceof Error) throw says.now;
+          return says.now;
+        },
+      },
+      watched: [{ look: async () => (says.other === undefined ? undefined : Promise.reject(says.other)) }],
+      verified: { forget: () => {}, forgetAll: () => {} },
+      ...(graceMs === undefined ? {} : { graceMs }),
+    });
+    await watch.look();
+    const disabled = (tenant: string): unknown => {
+      try {
+        return watch.isDisabled(tenant);
+      } catch (error) {
+        return (error as PosternError).code;
+      }
+    };
+    return { clock, says, watch, disabled };
+  };
+
+  test('since Vault does not answer, the last ones hold for the grace, and no longer', async () => {
+    const { clock, says, watch, disabled } = await stage(3_600_000);
+    says.now = unanswered;
+    says.other = unanswered;
+    await watch.look();
+    clock.advance(3_600_000);
+    expect([disabled('acme'), disabled('gone'), watch.serves]).toEqual([false, true, true]);
+    clock.advance(1);
+    expect([disabled('acme'), disabled('gone'), watch.serves]).toEqual(['temporarily_unavailable', 'temporarily_unavailable', false]);
+  });
+
+  test.each([
+    ['it is refused', refused, refused],
+    ['one of them is refused', unanswered, refused],
+    ['Vault asks for patience', told, told],
+    ['of a fault of ours', new Error('unforeseen'), unanswered],
+  ])('since %s, they hold for a minute', async (_why, now, other) => {
+    const { clock, says, watch, disabled } = await stage(3_600_000);
+    Object.assign(says, { now, other });
+    await watch.look();
+    clock.advance(60_000);
+    expect(disabled('acme')).toBe(false);
+    clock.advance(1);
+    expect(disabled('acme')).toBe('temporarily_unavailable');
+  });
+
+  test('without a grace they hold for a minute too, and so after an outage that ends in a refusal', async () => {
+    const none = await stage();
+    Object.assign(none.says, { now: unanswered, other: unanswered });
+    await none.watch.look();
+    none.clock.advance(60_001);
+    expect(none.disabled('acme')).toBe('temporarily_unavailable');
+    const { clock, says, watch, disabled } = await stage(3_600_000);
+    Object.assign(says, { now: unanswered, other: unanswered });
+    await watch.look();
+    clock.advance(600_000);
+    expect(disabled('acme')).toBe(false);
+    says.now = refused;
+    await watch.look();
+    expect(disabled('acme')).toBe('temporarily_unavailable');
+  });
+});
+
 describe('what is announced is forgotten', () => {
   test('one tenant', async () => {
     expect((await watched(epochOf(5), epochOf(6, [[6, 'acme']]))).forgotten).toEqual(['acme']);

@@ -9,6 +9,7 @@ export function identityOf(over: Partial<Identity> = {}): Identity {
     token: new VaultToken(`hvb.${over.tenant ?? 'acme'}`),
     forwardedFor: undefined,
     expiresAt: Number.MAX_SAFE_INTEGER,
+    endsAt: Infinity,
     ...over,
   };
 }

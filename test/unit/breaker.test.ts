@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { Breaker } from '#broker/breaker.ts';
+
+const breakers: Breaker[] = [];
+afterEach(() => breakers.splice(0).forEach((one) => one.stop()));
+
+function stage(resetMs = 40) {
+  const changes: boolean[] = [];
+  const breaker = new Breaker({
+    weightOf: (error) => ({ away: 1, slow: 2 })[(error as Error).message] ?? 0,
+    refusal: (retryAfter) => new Error(`not asked, again in ${retryAfter} s`),
+    onChange: (open) => changes.push(open),
+    resetMs,
+  });
+  breakers.push(breaker);
+  const asked: string[] = [];
+  const run = (what: string, probes = false): Promise<string> =>
+    breaker
+      .run(async () => {
+        asked.push(what);
+        if (what !== 'well') throw new Error(what);
+        return what;
+      }, probes)
+      .catch((error: unknown) => (error as Error).message);
+  return { breaker, changes, asked, run };
+}
+
+const times = async (n: number, run: () => Promise<unknown>): Promise<void> => {
+  for (let i = 0; i < n; i++) await run();
+};
+
+test('eight calls in a row that nobody answers open it; then nobody is asked, and told when to try again', async () => {
+  const { breaker, asked, run, changes } = stage();
+  await times(7, () => run('away'));
+  expect(breaker.open).toBe(false);
+  expect(await run('away')).toBe('away');
+  expect(breaker.open).toBe(true);
+  expect(await run('well')).toBe('not asked, again in 1 s');
+  expect(asked).toHaveLength(8);
+  expect(changes).toEqual([true]);
+});
+
+test('a time-out counts twice', async () => {
+  const { breaker, run } = stage();
+  await times(4, () => run('slow'));
+  expect(breaker.open).toBe(true);
+});
+
+test('an answer begins the count anew, a refusal as well as a success', async () => {
+  const { breaker, run } = stage();
+  for (const answer of ['well', 'denied', 'well']) {
+    await times(7, () => run('away'));
+    await run(answer);
+  }
+  // Until half of all calls fail.
+  expect(breaker.open).toBe(true);
+  const other = stage();
+  for (let i = 0; i < 20; i++) {
+    await times(1, () => other.run('away'));
+    await times(2, () => other.run('denied'));
+  }
+  expect(other.breaker.open).toBe(false);
+});
+
+test('by and by one call that probes may try, and no other; its success closes it for all', async () => {
+  const { breaker, asked, changes, run } = stage();
+  await times(8, () => run('away'));
+  await sleep(60);
+  expect(await run('well')).toMatch(/not asked/);
+  const probes = await Promise.all([run('away', true), run('away', true), run('well', true)]);
+  expect(probes.filter((one) => one === 'away')).toHaveLength(1);
+  expect(asked).toHaveLength(9);
+  expect(breaker.open).toBe(true);
+  await sleep(60);
+  expect(await run('denied', true)).toBe('denied');
+  expect(breaker.open).toBe(false);
+  expect(await run('well')).toBe('well');
+  expect(changes.at(-1)).toBe(false);
+});

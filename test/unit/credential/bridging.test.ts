@@ -1,0 +1,175 @@
+import { describe, expect, test } from 'vitest';
+import type { Identity } from '#broker/credential/identity.ts';
+import { VerifiedCredentials, wrongCredential } from '#broker/credential/verified-credentials.ts';
+import { PosternError } from '#broker/error.ts';
+import type { Unasked } from '#broker/error.ts';
+import { Clock } from './clock.ts';
+import { credentialOf } from './credential.ts';
+import { identityOf } from './identity.ts';
+
+const ADDRESS = '192.0.2.1';
+const GOOD = credentialOf('acme-role-id', 'right-secret');
+const HOUR = 3_600_000;
+
+/** A Vault that answers as `vault` says, and counts. */
+function stage({ graceMs = HOUR, identity = {} }: { graceMs?: number; identity?: Partial<Identity> } = {}) {
+  const clock = new Clock();
+  const vault = { says: 'yes' as 'yes' | Error, away: false, hears: true, asked: 0 };
+  const verified = new VerifiedCredentials({
+    now: clock.now,
+    monotonic: clock.monotonic,
+    bridging: { graceMs, away: () => vault.away, hears: () => vault.hears },
+    login: {
+      login: async () => {
+        vault.asked++;
+        if (vault.says !== 'yes') throw vault.says;
+        return identityOf({ expiresAt: clock.ms + 60_000, ...identity });
+      },
+    },
+  });
+  const verify = async (): Promise<string> => {
+    try {
+      const { tenant, unasked } = await verified.verify(GOOD, ADDRESS);
+      return unasked ? `${tenant}, unasked` : tenant;
+    } catch (error) {
+      return error instanceof PosternError ? error.code : String(error);
+    }
+  };
+  return { clock, vault, verified, verify };
+}
+
+const unasked = (why: Unasked | undefined): PosternError => new PosternError('temporarily_unavailable', 'away', { unasked: why });
+const UNANSWERED = unasked('unanswered');
+
+describe('while Vault does not answer', () => {
+  test('who was verified before is served, past the end of the Vault token too, until the grace is over', async () => {
+    const { clock, vault, verify } = stage();
+    expect(await verify()).toBe('acme');
+    vault.says = UNANSWERED;
+    clock.advance(30_000);
+    expect(await verify()).toBe('acme, unasked');
+    clock.advance(HOUR - 1);
+    expect(await verify()).toBe('acme, unasked');
+    clock.advance(1);
+    expect(await verify()).toBe('temporarily_unavailable');
+    expect(vault.asked).toBe(4);
+  });
+
+  test('and is served at once where that is known already: it is not asked', async () => {
+    const { clock, vault, verified, verify } = stage();
+    await verify();
+    vault.says = UNANSWERED;
+    vault.away = true;
+    clock.advance(31_000);
+    const identity = verified.verify(GOOD, ADDRESS);
+    expect(identity).not.toBeInstanceOf(Promise);
+    expect(vault.asked).toBe(1);
+  });
+
+  test('it is the same identity, so that what it was granted is known too', async () => {
+    const { clock, vault, verified } = stage();
+    const before = await verified.verify(GOOD, ADDRESS);
+    vault.says = UNANSWERED;
+    clock.advance(31_000);
+    expect(await verified.verify(GOOD, ADDRESS)).toBe(before);
+  });
+
+  test('but not past its own end', async () => {
+    const end = new Clock().ms + 100_000;
+    const { clock, vault, verify } = stage({ identity: { endsAt: end } });
+    await verify();
+    vault.says = UNANSWERED;
+    clock.advance(99_999);
+    expect(await verify()).toBe('acme, unasked');
+    clock.advance(1);
+    expect(await verify()).toBe('temporarily_unavailable');
+    vault.away = true;
+    expect(await verify()).toBe('temporarily_unavailable');
+  });
+
+  test('nor who was announced: forgotten is forgotten', async () => {
+    for (const forget of ['forget', 'forgetAll'] as const) {
+      const { clock, vault, verified, verify } = stage();
+      await verify();
+      vault.says = UNANSWERED;
+      verified[forget]('acme');
+      expect(await verify()).toBe('temporarily_unavailable');
+      vault.away = true;
+      clock.advance(31_000);
+      expect(await verify()).toBe('temporarily_unavailable');
+    }
+  });
+
+  test('nor who is announced while the question is under way', async () => {
+    const { clock, vault, verified } = stage();
+    await verified.verify(GOOD, ADDRESS);
+    clock.advance(31_000);
+    vault.says = UNANSWERED;
+    const waiting = verified.verify(GOOD, ADDRESS);
+    verified.forget('acme');
+    await expect(waiting).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  });
+
+  test('nobody who was not verified by this very credential', async () => {
+    const { verified, vault, verify } = stage();
+    await verify();
+    vault.says = UNANSWERED;
+    vault.away = true;
+    await expect(verified.verify(credentialOf('acme-role-id', 'another'), ADDRESS)).rejects.toMatchObject({
+      code: 'temporarily_unavailable',
+    });
+  });
+
+  test('with a grace of 0 nobody', async () => {
+    const { clock, vault, verify } = stage({ graceMs: 0 });
+    await verify();
+    vault.says = UNANSWERED;
+    vault.away = true;
+    clock.advance(30_000);
+    expect(await verify()).toBe('temporarily_unavailable');
+  });
+});
+
+describe('an answer that is no yes takes it out of memory', () => {
+  test.each([
+    ['wrong', wrongCredential()],
+    ['not from here', new PosternError('access_denied', 'Client is not allowed from this address')],
+    ['denied', unasked(undefined)],
+    ['not set up', new PosternError('misconfigured', 'Client is not set up')],
+    ['something unforeseen', new Error('unforeseen')],
+  ])('%s', async (_name, answer) => {
+    const { clock, vault, verify } = stage();
+    await verify();
+    clock.advance(31_000);
+    vault.says = answer;
+    expect(await verify()).not.toContain('acme');
+    vault.says = UNANSWERED;
+    expect(await verify()).not.toContain('acme');
+    vault.away = true;
+    clock.advance(20_000);
+    expect(await verify()).toBe('temporarily_unavailable');
+  });
+});
+
+test('a Vault that asks for patience (429) is bridged only while announcements are read', async () => {
+  const { clock, vault, verify } = stage();
+  await verify();
+  clock.advance(31_000);
+  vault.says = unasked('throttled');
+  expect(await verify()).toBe('acme, unasked');
+  vault.hears = false;
+  expect(await verify()).toBe('temporarily_unavailable');
+});
+
+test('at its first answer everybody is verified anew, and marked no longer', async () => {
+  const { clock, vault, verify } = stage();
+  await verify();
+  vault.says = UNANSWERED;
+  vault.away = true;
+  clock.advance(HOUR / 2);
+  expect(await verify()).toBe('acme, unasked');
+  vault.says = 'yes';
+  vault.away = false;
+  expect(await verify()).toBe('acme');
+  expect(vault.asked).toBe(2);
+});
