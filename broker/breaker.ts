@@ -23,7 +23,7 @@ const LEAST_CALLS = 16;
  */
 export class Breaker {
   readonly #options: BreakerOptions;
-  readonly #breaker: CircuitBreaker<[() => Promise<unknown>], unknown>;
+  readonly #breaker: CircuitBreaker<[() => Promise<unknown>]>;
   #inARow = 0;
 
   constructor(options: BreakerOptions) {

@@ -10,6 +10,7 @@ export function explain(error: unknown, doing: string, address: string): unknown
     });
   switch (error.isOfNoNamespace ? 'denied' : error.reason) {
     case 'unreachable':
+    case 'not_asked':
     case 'timeout':
       return new PosternError('temporarily_unavailable', `${error.message} at ${address}`, {
         detail: 'Is VAULT_ADDR right (http or https?), and can this machine reach it? Try: curl "$VAULT_ADDR/v1/sys/health"',
