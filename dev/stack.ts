@@ -13,6 +13,7 @@ import { ADMIN_AUDIENCE, APIS, CONSOLE_CLIENT, M2M_CLIENT, OIDC_CALLBACK, OPERAT
 import { noteSecret } from './secret.ts';
 import { startService } from './service.ts';
 import { applyTerraform } from './terraform.ts';
+import { terraformToken } from './terraform-token.ts';
 import { startDevVault } from './vault.ts';
 import type { Auth0StandIn } from './auth0.ts';
 import type { BrokerProcess } from './broker.ts';
@@ -138,13 +139,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   undo.defer(() => client.close());
   const root = { token: vault.rootToken };
 
+  const vaultToken = await terraformToken(vault);
   const { outputs } = await timed(`terraform apply for ${Object.keys(TENANTS).join(' and ')}`, () =>
     abortable(
       signal,
       () =>
         applyTerraform({
           vaultAddress: vault.address,
-          vaultToken: vault.rootToken,
+          vaultToken,
           stateDirectory: join(folder, 'terraform'),
           report,
           ...(signal ? { signal } : {}),

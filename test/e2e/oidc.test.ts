@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startAuth0 } from '#dev/auth0.ts';
 import { OIDC_CALLBACK, OPERATORS_CLIENT, auth0Account } from '#dev/scenario.ts';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import type { Auth0StandIn } from '#dev/auth0.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
@@ -23,7 +24,7 @@ beforeAll(async () => {
   [vault, auth0] = await Promise.all([startVault({ reachHost: true }), startAuth0({ account })]);
   await applyTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: join(folder, 'terraform'),
     variables: { oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] } },
   });

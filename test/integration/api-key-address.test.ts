@@ -15,6 +15,7 @@ import { AppRoleLogin } from '#broker/vault/approle-login.ts';
 import { KeyEnds } from '#broker/vault/key-ends.ts';
 import { freePort } from '#dev/port.ts';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { startDevVault } from '#dev/vault.ts';
 import type { DevVault } from '#dev/vault.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -47,7 +48,7 @@ beforeAll(async () => {
   registerSecret('Vault unseal key', vault.unsealKey);
   await applyTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: join(folder, 'terraform'),
     variables: {
       apis: { reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports'] } },

@@ -10,6 +10,7 @@ import { startBroker } from '#broker/wiring/broker.ts';
 import type { Broker } from '#broker/wiring/broker.ts';
 import { freePort } from '#dev/port.ts';
 import { applyTerraform, planTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { exchange } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startPluginVault } from '#test/fixture/plugin.ts';
@@ -59,7 +60,7 @@ export async function startStage(variables: Readonly<Record<string, unknown>> = 
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const terraform = {
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: join(folder, 'terraform'),
     variables: {
       apis: { reports: { audience: AUDIENCE, source: 'transit', scopes: [] } },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import type { TerraformOptions } from '#dev/terraform.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
@@ -254,7 +255,7 @@ describe('doctor and upstream import, of Auth0', () => {
     registerSecret('Management API token', String(management.environment['AUTH0_API_TOKEN']));
     terraform = {
       vaultAddress: vault.address,
-      vaultToken: vault.rootToken,
+      vaultToken: await terraformToken(vault),
       stateDirectory: folder,
       variables: {
         apis: {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
@@ -28,7 +29,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-interrupt-'));
   await applyTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: folder,
     variables: {
       apis: { reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports'] } },

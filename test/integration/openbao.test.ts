@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { VaultClient } from '#broker/vault/client.ts';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { startDevVault } from '#dev/vault.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { findOpenBao } from '#tools/part/openbao.ts';
@@ -16,12 +17,13 @@ it('OpenBao is known by its health, and Terraform says there what to do about th
   expect(await client.health()).toMatchObject({ product: 'OpenBao', sealed: false });
   await client.close();
 
+  const vaultToken = await terraformToken(openbao);
   const stateDirectory = await mkdtemp(join(tmpdir(), 'postern-openbao-'));
   try {
     const apply = (audit: object | null) =>
       applyTerraform({
         vaultAddress: openbao.address,
-        vaultToken: openbao.rootToken,
+        vaultToken,
         variables: { apis: {}, tenants: {}, audit },
         stateDirectory,
       });

@@ -7,6 +7,7 @@ import { startChild } from '#dev/child.ts';
 import type { Child } from '#dev/child.ts';
 import { startReaper } from '#dev/reaper.ts';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import { findServer } from '#tools/part/server.ts';
@@ -33,7 +34,7 @@ beforeAll(async () => {
   await vault.install(built.executable.file, 'postern-auth0-v0.1.0');
   const { outputs } = await applyTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: join(vault.folder, 'terraform'),
     variables: {
       apis: { orders: { audience: ORDERS, source: 'auth0', scopes: ['read:orders'] } },

@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import { type Body, document, type Policy } from './policy.rows.ts';
@@ -36,7 +37,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
   const orders = { api: 'orders', scopes: ['read:orders'] };
   await applyTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory,
     variables: {
       apis: { orders: { audience: 'https://orders.example.com', source: 'transit', scopes: ['read:orders'] } },

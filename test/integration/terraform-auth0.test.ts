@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -25,10 +26,12 @@ const apis = {
 };
 
 let vault: VaultFixture;
+let vaultToken: string;
 let stateDirectory: string;
 
 beforeAll(async () => {
   vault = await startVault();
+  vaultToken = await terraformToken(vault);
   stateDirectory = await mkdtemp(join(tmpdir(), 'postern-auth0-'));
 });
 
@@ -41,7 +44,7 @@ afterAll(async () => {
 async function planned(auth0: object | null): Promise<Record<string, string>> {
   const { text } = await planTerraform({
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken,
     stateDirectory,
     variables: { apis, auth0 },
     environment: auth0 ? { AUTH0_API_TOKEN: 'a-plan-of-new-things-asks-auth0-nothing' } : {},
@@ -109,7 +112,7 @@ test('applied to the Management API: made, unchanged by a second apply, mended, 
   const folder = await mkdtemp(join(tmpdir(), 'postern-auth0-apply-'));
   const terraform: TerraformOptions = {
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken,
     stateDirectory: folder,
     variables: { apis, auth0: { domain: management.domain } },
     environment: management.environment,

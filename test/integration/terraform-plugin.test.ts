@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { applyTerraform, destroyTerraform, planTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import type { TerraformOptions } from '#dev/terraform.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import type { BuiltPlugin } from '#test/fixture/plugin.ts';
@@ -13,12 +14,15 @@ import type { PluginStage } from './plugin-stage.ts';
  */
 
 let stage: PluginStage;
+/** Terraform's, by where the plugin is mounted. */
+const tokens: Record<string, string> = {};
 let versions: Record<'first' | 'second', BuiltPlugin>;
 
 beforeAll(async () => {
   const [first, second, started] = await Promise.all([builtPlugin('v0.1.0'), builtPlugin('v0.2.0'), startPluginStage()]);
   stage = started;
   versions = { first, second };
+  tokens['auth0'] = await terraformToken(stage.vault);
   for (const { version, executable } of [first, second]) await stage.vault.install(executable.file, `postern-auth0-${version}`);
 }, 240_000);
 afterAll(() => stage?.stop());
@@ -46,7 +50,7 @@ function terraform(
     version === undefined ? {} : { plugin: { version: versions[version].version, sha256: versions[version].executable.sha256 } };
   return {
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: tokens[mounts['plugin'] ?? 'auth0'] ?? '',
     stateDirectory: join(vault.folder, 'terraform'),
     variables: { ...plugin, mounts, ...more },
   };
@@ -154,6 +158,7 @@ test('destroy takes the mount, its storage and its process away', async () => {
   await destroyTerraform(terraform('first'));
   expect(await mounts()).not.toHaveProperty('auth0/');
   await expect.poll(() => stage.vault.plugins(), { timeout: 10_000 }).toEqual([]);
+  tokens['platform/auth0'] = await terraformToken(stage.vault, { auth0: 'platform/auth0' });
   await applyTerraform(terraform('first', { plugin: 'platform/auth0' }));
   expect((await mounts())['platform/auth0/']).toMatchObject({ running_plugin_version: 'v0.1.0' });
   expect((await stage.vault.call('GET', 'platform/auth0/config')).status).toBe(404);

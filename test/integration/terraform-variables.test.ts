@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { planTerraform } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -12,10 +13,12 @@ const apis = { orders: { audience: 'https://orders.example.com', source: 'auth0'
 const grant = { api: 'orders', scopes: ['read:orders'] };
 
 let vault: VaultFixture;
+let vaultToken: string;
 let stateDirectory: string;
 
 beforeAll(async () => {
   vault = await startVault();
+  vaultToken = await terraformToken(vault);
   stateDirectory = await mkdtemp(join(tmpdir(), 'postern-variables-'));
 });
 
@@ -25,7 +28,7 @@ afterAll(async () => {
 });
 
 const plan = (variables: Record<string, unknown>, more: { environment?: Record<string, string>; variableFiles?: string[] } = {}) =>
-  planTerraform({ vaultAddress: vault.address, vaultToken: vault.rootToken, stateDirectory, variables, ...more });
+  planTerraform({ vaultAddress: vault.address, vaultToken, stateDirectory, variables, ...more });
 
 /** Terraform's messages as one line of text: it breaks them at the terminal's width. */
 async function refusal(variables: Record<string, unknown>): Promise<string> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Auth0StandIn, startAuth0 } from '#dev/auth0.ts';
 import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#dev/terraform.ts';
+import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault, type VaultFixture } from '#test/fixture/vault.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -117,7 +118,7 @@ beforeAll(async () => {
   Object.assign(tenants.globex, { workloads });
   terraform = {
     vaultAddress: vault.address,
-    vaultToken: vault.rootToken,
+    vaultToken: await terraformToken(vault),
     stateDirectory: await mkdtemp(join(tmpdir(), 'postern-terraform-')),
     variables: {
       apis: {
