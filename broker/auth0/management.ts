@@ -1,5 +1,6 @@
 import { ManagementClient, ManagementError, ManagementTimeoutError } from 'auth0';
 import { PosternError } from '#broker/error.ts';
+import { isLoopback } from '#broker/loopback.ts';
 
 export interface ManagementOptions {
   /** Bare, e.g. `tenant.eu.auth0.com`: the client speaks https only. */
@@ -10,6 +11,8 @@ export interface ManagementOptions {
   timeout?: number;
   /** For a stand-in on this machine, reached by http. */
   loopback?: boolean;
+  /** How often a request is sent again after 408, 429 or 5xx, as `Retry-After` says. Default 1. */
+  retries?: number;
 }
 
 /**
@@ -21,7 +24,7 @@ export function createManagement(options: ManagementOptions): ManagementClient {
     domain: hostOf(options.domain),
     token: options.token,
     timeoutInSeconds: options.timeout ?? 10,
-    maxRetries: 1,
+    maxRetries: options.retries ?? 1,
     telemetry: false,
     // A redirect would carry the token along.
     fetch: (input, init) =>
@@ -35,16 +38,20 @@ export function createManagement(options: ManagementOptions): ManagementClient {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @returns undefined where the environment doesn't name an Auth0 tenant. @throws {PosternError} invalid_request */
-export function managementIfSet(env: Environment): ManagementClient | undefined {
+export function managementIfSet(env: Environment, options: Pick<ManagementOptions, 'retries'> = {}): ManagementClient | undefined {
   const domain = env['AUTH0_DOMAIN'];
   // The second name is the one that Auth0's Terraform provider reads.
   const token = env['AUTH0_MGMT_TOKEN'] || env['AUTH0_API_TOKEN'];
-  return domain && token ? createManagement({ domain, token }) : undefined;
+  if (!domain || !token) return undefined;
+  // Only what `make dev` prints for its stand-in has a scheme.
+  const url = domain.startsWith('http:') ? URL.parse(domain) : null;
+  const loopback = url !== null && isLoopback(url);
+  return createManagement({ domain: loopback ? domain.replace(/^http:/, 'https:') : domain, token, loopback, ...options });
 }
 
 /** @throws {PosternError} invalid_request */
-export function managementOf(env: Environment): ManagementClient {
-  const client = managementIfSet(env);
+export function managementOf(env: Environment, options: Pick<ManagementOptions, 'retries'> = {}): ManagementClient {
+  const client = managementIfSet(env, options);
   if (client !== undefined) return client;
   throw new PosternError('invalid_request', 'AUTH0_DOMAIN and AUTH0_MGMT_TOKEN must be set in the environment', {
     detail: 'The token is one for the Management API: Auth0 dashboard > APIs > Auth0 Management API, or `auth0 api`.',

@@ -8,6 +8,10 @@ export interface Auth0Account {
   grants: Auth0ClientGrant[];
   organizations: Auth0Organization[];
   people: Auth0Person[];
+  /** What people are given, all over the tenant or in one organization. */
+  roles?: Auth0Role[];
+  /** Where the tenant's log is delivered. */
+  logStreams?: Auth0LogStream[];
   /** Source of the Credentials-Exchange Action bound to the M2M trigger; without one no claim is added. */
   action?: string | undefined;
 }
@@ -74,4 +78,40 @@ export interface Auth0Person {
   permissions?: Record<string, string[]>;
   /** Ids of the organizations that the person is a member of. */
   organizations?: string[];
+  /** Ids of roles that hold everywhere. */
+  roles?: string[];
+  /** Ids of roles, by the organization in which they hold. */
+  organizationRoles?: Record<string, string[]>;
+  /** What groups give beside these: permissions by the API's audience, and ids of roles by organization. */
+  groupPermissions?: Record<string, string[]>;
+  groupRoles?: Record<string, string[]>;
+  /** By an administrator. */
+  blocked?: boolean;
+}
+
+export interface Auth0Role {
+  /** `rol_…`. */
+  id: string;
+  name: string;
+  /** Permissions by the API's audience. */
+  permissions: Record<string, string[]>;
+}
+
+/** A log stream of type `http`, the custom webhook; names follow its `sink`. */
+export interface Auth0LogStream {
+  /** `lst_…`. */
+  id: string;
+  name: string;
+  httpEndpoint: string;
+  /** Sent as Authorization, as it is. */
+  httpAuthorization?: string;
+  httpContentFormat?: 'JSONLINES' | 'JSONARRAY' | 'JSONOBJECT';
+}
+
+/** Permissions of a person at an API: their own, their roles', and those of their roles in the organization that they log in to. */
+export function permissionsOf(account: Auth0Account, person: Auth0Person, audience: string, organization?: string): string[] {
+  const there = organization === undefined ? [] : [person.organizationRoles, person.groupRoles].flatMap((by) => by?.[organization] ?? []);
+  const roles = [...(person.roles ?? []), ...there];
+  const given = roles.flatMap((role) => account.roles?.find(({ id }) => id === role)?.permissions[audience] ?? []);
+  return [...new Set([...(person.permissions?.[audience] ?? []), ...(person.groupPermissions?.[audience] ?? []), ...given])];
 }

@@ -44,8 +44,8 @@ export function accessTokenClaims(
 }
 
 /** What a person's login may do: OIDC's own scopes, and of the API's those for which the person has the permission (RBAC). */
-export function scopesOf({ scope, api, person }: Login): string[] {
-  const allowed = new Set(['openid', 'profile', 'email', ...(api === undefined ? [] : (person.permissions?.[api.audience] ?? []))]);
+export function scopesOf({ scope, permissions }: Login): string[] {
+  const allowed = new Set(['openid', 'profile', 'email', ...permissions]);
   return scope.split(' ').filter((one) => allowed.has(one));
 }
 
@@ -67,7 +67,7 @@ export function personClaims(issuer: string, login: Login, kind: 'id' | 'access'
       : {
           ...(rfc9068 ? { jti: randomUUID(), client_id: client.id } : { azp: client.id }),
           ...(scopes.length > 0 ? { scope: scopes.join(' ') } : {}),
-          ...(api !== undefined && dialect.endsWith('_authz') ? { permissions: person.permissions?.[api.audience] ?? [] } : {}),
+          ...(api !== undefined && dialect.endsWith('_authz') ? { permissions: login.permissions } : {}),
         }),
     ...(organization ? { org_id: organization.id, org_name: organization.name } : {}),
     iss: issuer,

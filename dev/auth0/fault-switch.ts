@@ -13,7 +13,7 @@ export type Fault =
   /** A good answer with a wrong token: these claims overwrite the true ones, `undefined` takes one away. */
   | { kind: 'claims'; claims: Record<string, unknown> };
 
-export type Endpoint = 'token' | 'jwks' | 'discovery' | 'authorize';
+export type Endpoint = 'token' | 'jwks' | 'discovery' | 'authorize' | 'management';
 
 interface Standing {
   fault: Fault;

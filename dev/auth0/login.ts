@@ -1,4 +1,5 @@
 import { Refusal, accessDenied, invalidRequest } from './refusal.ts';
+import { permissionsOf } from './account.ts';
 import type { Auth0Account, Auth0Api, Auth0Client, Auth0Organization, Auth0Person } from './account.ts';
 import type { TokenRequest } from './request.ts';
 
@@ -10,6 +11,8 @@ export interface Login {
   /** What the access token is for; undefined: the userinfo endpoint alone. */
   api: Auth0Api | undefined;
   organization: Auth0Organization | undefined;
+  /** The person's at that API, there. */
+  permissions: string[];
   /** As asked for at /authorize. */
   scope: string;
   /** Unix milliseconds. */
@@ -40,6 +43,7 @@ export class Logins {
     const people = account.people.filter(({ id }) => client.people?.includes(id) ?? true);
     const person = hint === null ? people[0] : people.find(({ email }) => email === hint);
     if (!person) throw new Refusal(403, 'access_denied', 'Wrong email or password.');
+    if (person.blocked === true) throw new Refusal(403, 'unauthorized', 'user is blocked');
     const audience = query.get('audience');
     const api = audience === null ? undefined : account.apis.find((one) => one.audience === audience);
     if (audience !== null && api === undefined) throw accessDenied(`Service not found: ${audience}`);
@@ -47,7 +51,8 @@ export class Logins {
     const organization = wanted === null ? undefined : account.organizations.find(({ id, name }) => id === wanted || name === wanted);
     if (wanted !== null && !person.organizations?.includes(organization?.id ?? ''))
       throw accessDenied(`user is not a member of the organization ${wanted}`);
-    return { client, person, redirectUri, api, organization, scope: query.get('scope') ?? 'openid profile email' };
+    const permissions = api === undefined ? [] : permissionsOf(account, person, api.audience, organization?.id);
+    return { client, person, redirectUri, api, organization, permissions, scope: query.get('scope') ?? 'openid profile email' };
   }
 
   keep(code: string, login: Omit<Login, 'expires'>): void {

@@ -11,6 +11,9 @@ import { authenticate, authorizeExchange } from './grant.ts';
 import { RotatingIssuer } from './rotating-issuer.ts';
 import { RateWindow, limitHeaders } from './limit.ts';
 import { Logins } from './login.ts';
+import { LogDelivery } from './log-delivery.ts';
+import { MANAGEMENT_SCOPES } from './management-endpoint.ts';
+import { ManagementApi } from './management.ts';
 import { Mint } from './mint.ts';
 import { Refusal, invalidRequest } from './refusal.ts';
 import { readTokenRequest } from './request.ts';
@@ -24,6 +27,8 @@ export interface Auth0Options {
   port?: number;
   /** Default 10,000 a second, so that only tests that ask for it meet it. */
   rate?: RateLimit;
+  /** Of the Management API, likewise. */
+  managementRate?: RateLimit;
 }
 
 export interface Auth0StandIn {
@@ -35,6 +40,8 @@ export interface Auth0StandIn {
   /** Requests that have arrived, by endpoint, refused ones included. */
   calls: Record<Endpoint, number>;
   rotateKeys(): Promise<void>;
+  /** What the tenant's log says goes to its log streams. */
+  log: LogDelivery;
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -59,14 +66,18 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
   const issuer = new RotatingIssuer();
   await issuer.start();
   const faults = new FaultSwitch();
-  const calls: Record<Endpoint, number> = { token: 0, jwks: 0, discovery: 0, authorize: 0 };
+  const calls: Record<Endpoint, number> = { token: 0, jwks: 0, discovery: 0, authorize: 0, management: 0 };
   const window = new RateWindow(options.rate ?? { requests: 10_000, seconds: 1 });
   const logins = new Logins();
   const mint = new Mint(issuer, logins);
+  const log = new LogDelivery(account);
+  const management = new ManagementApi(account, issuer, log);
+  const managementWindow = new RateWindow(options.managementRate ?? { requests: 10_000, seconds: 1 });
 
   /** `/oauth/token`: the ordered steps of Auth0, then the mock signs. */
   const token = async (request: IncomingMessage, response: ServerResponse, fault: Fault | undefined): Promise<void> => {
     const raw = await readBody(request);
+    if (raw.length === 0) throw invalidRequest('Missing required parameter: grant_type');
     const asked = readTokenRequest(request.headers, raw);
     const client = authenticate(account, asked);
     const replay = replayable(request, raw);
@@ -74,7 +85,9 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
       const login = logins.redeem(client, asked);
       mint.allow(replay, { kind: 'login', login });
     } else {
-      const exchange = authorizeExchange(account, client, asked);
+      // Every Auth0 tenant has it.
+      const managementApi = { audience: `${issuer.url}api/v2/`, scopes: [...MANAGEMENT_SCOPES] };
+      const exchange = authorizeExchange({ ...account, apis: [...account.apis, managementApi] }, client, asked);
       const custom = account.action === undefined ? {} : await runAction(account.action, asked, exchange);
       const tampering = fault?.kind === 'claims' ? fault.claims : {};
       mint.allow(replay, { kind: 'exchange', exchange, custom, tampering });
@@ -96,16 +109,21 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     const url = new URL(request.url ?? '/', issuer.url);
     if (shareWithPage(account, request, response)) return;
     if (request.method === 'GET' && url.pathname === '/v2/logout') return logout(account, url.searchParams, response);
-    const endpoint = ENDPOINTS[`${request.method} ${url.pathname}`];
+    const endpoint = url.pathname.startsWith('/api/v2/') ? 'management' : ENDPOINTS[`${request.method} ${url.pathname}`];
     const fault = endpoint && faults.take(endpoint);
     if (endpoint) calls[endpoint] += 1;
-    if (endpoint === 'token') {
-      const { allowed, headers } = window.take(Date.now());
+    if (endpoint === 'token' || endpoint === 'management') {
+      const { allowed, headers } = (endpoint === 'token' ? window : managementWindow).take(Date.now());
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       if (!allowed) throw tooManyRequests();
     }
     if (fault && (await strike(fault, request, response)) === 'answered') return;
     if (endpoint === 'token') return token(request, response, fault);
+    if (endpoint === 'management') {
+      const body = request.method === 'GET' ? Buffer.alloc(0) : await readBody(request);
+      const { status, json } = await management.answer(request, url, body.toString('utf8'));
+      return json === undefined ? void response.writeHead(status).end() : answer(response, status, json);
+    }
     if (endpoint === 'jwks')
       return answer(response, 200, issuer.jwks(), 'public, max-age=15, stale-while-revalidate=15, stale-if-error=86400');
     if (endpoint === 'authorize') mint.begin(request, logins.begin(account, url.searchParams));
@@ -118,7 +136,9 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     handle(request, response).catch((error: unknown) => {
       if (response.headersSent) return void response.destroy();
       const refusal = error instanceof Refusal ? error : new Refusal(500, 'server_error', (error as Error).message);
-      answer(response, refusal.status, refusal.body);
+      const { status, body } = refusal;
+      const known = request.url?.startsWith('/api/v2/') === true;
+      answer(response, status, known ? { statusCode: status, error: body.error, message: body.error_description } : body);
     });
   });
   server.listen(options.port ?? 0, '127.0.0.1');
@@ -128,6 +148,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
     server.close();
+    log.stop();
     server.closeAllConnections(); // also those that hang on purpose
     await once(server, 'close');
   };
@@ -137,6 +158,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     faults,
     calls,
     rotateKeys: () => issuer.rotate(),
+    log,
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -180,7 +202,6 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
     if (size > BODY_LIMIT) throw new Refusal(413, 'invalid_request', 'Payload too large');
     chunks.push(chunk);
   }
-  if (size === 0) throw invalidRequest('Missing required parameter: grant_type');
   return Buffer.concat(chunks);
 }
 
