@@ -8,6 +8,8 @@ export interface ClientAddressesOptions {
   trustedProxies?: readonly string[] | undefined;
   /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
   onUntrusted?: ((address: string) => void) | undefined;
+  /** Told each time that somebody's X-Forwarded-For isn't believed, with its address. */
+  onUnbelieved?: ((address: string) => void) | undefined;
   /** Told once, with the proxy's address, when what a trusted proxy wrote names no address. */
   onUnreadable?: ((proxy: string) => void) | undefined;
 }
@@ -29,18 +31,18 @@ export class ClientAddresses {
   }
 
   /** @returns an IP address, or '' of a connection that is gone */
-  of({ socket, headers }: IncomingMessage): string {
-    const direct = ofSocket(socket.remoteAddress ?? '');
-    const told = headers['x-forwarded-for'];
+  of(request: IncomingMessage): string {
+    const direct = directAddress(request);
+    const told = request.headers['x-forwarded-for'];
     if (told === undefined) return direct;
     if (this.#isTrusted === undefined) {
       if (!this.#toldUntrusted) {
         this.#toldUntrusted = true;
         this.#options.onUntrusted?.(direct);
       }
-      return direct;
-    }
-    return this.#isTrusted(direct, 0) ? this.#before(direct, String(told), this.#isTrusted) : direct;
+    } else if (this.#isTrusted(direct, 0)) return this.#before(direct, String(told), this.#isTrusted);
+    this.#options.onUnbelieved?.(direct);
+    return direct;
   }
 
   /** Several header lines are one list (RFC 9110 §5.3), whose empty elements count for nothing. */
@@ -63,6 +65,11 @@ export class ClientAddresses {
     }
     return nearest;
   }
+}
+
+/** Who the connection is from: a proxy, perhaps. '' of one that is gone. */
+export function directAddress({ socket }: IncomingMessage): string {
+  return ofSocket(socket.remoteAddress ?? '');
 }
 
 /** Of a socket it is canonical but for IPv4 on an IPv6 socket, and zones. */

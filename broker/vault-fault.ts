@@ -72,6 +72,15 @@ export class VaultFault extends OwnError {
     return NO_ANSWER.has(this.reason) ? 'unanswered' : undefined;
   }
 
+  /**
+   * Of a login whose secret was right: the address that Vault saw, and that the CIDRs of the role or of the secret_id leave out. Only its
+   * words tell it from a wrong secret; should they change, the log says less.
+   */
+  get refusedAddress(): string | undefined {
+    if (this.status !== 400) return undefined;
+    return /source address "([0-9A-Fa-f.:]{2,45})" unauthorized (?:by|through) CIDR restrictions/.exec(this.message)?.[1];
+  }
+
   /** Whether the same call may succeed a little later, without anybody changing anything. */
   get transient(): boolean {
     return this.unasked !== undefined;

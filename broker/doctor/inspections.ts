@@ -1,3 +1,4 @@
+import { clientAddresses } from './broker/client-addresses.ts';
 import { discovery } from './broker/discovery.ts';
 import { keys } from './broker/keys.ts';
 import { ready } from './broker/ready.ts';
@@ -45,4 +46,4 @@ export const IN_VAULT: readonly Inspection[] = [
 ];
 
 /** What it looks at on a running broker. */
-export const ON_BROKER: readonly Inspection<BrokerView>[] = [ready, discovery, keys];
+export const ON_BROKER: readonly Inspection<BrokerView>[] = [ready, clientAddresses, discovery, keys];

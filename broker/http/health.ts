@@ -1,3 +1,4 @@
+import { directAddress } from '#broker/client-address.ts';
 import { replyJson } from './reply.ts';
 import type { Route } from './route.ts';
 
@@ -14,19 +15,31 @@ export interface Readiness {
  * `/livez`: the process answers. `/readyz`: it can serve. A Vault that doesn't answer makes no replica unready that was ready: that hits
  * all replicas, whose warm tokens are then worth the most, and taking them all out of rotation would end what still works. It is told
  * as `degraded`, with 200. What hits this replica alone makes it unready.
+ *
+ * `client_address` says nothing of any client: it is about settings and about the very request that asks, for `postern doctor --url`, which
+ * asks by the way that clients take.
+ *
+ * @param forwards whether Vault is told clients' addresses
  */
-export function healthRoutes(readiness: Readiness): Route[] {
+export function healthRoutes(readiness: Readiness, forwards = false): Route[] {
   return [
     { path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{"status":"alive"}') },
     {
       path: '/readyz',
       method: 'GET',
-      handle: ({ response }) => {
+      handle: ({ request, response, address }) => {
         const missing = readiness.missing();
         const warnings = readiness.warnings?.() ?? [];
         const why = readiness.degraded?.() ?? [];
         const status = why.length > 0 ? { status: 'degraded', why } : { status: 'ready' };
-        if (missing.length === 0) replyJson(response, 200, JSON.stringify({ ...status, ...(warnings.length > 0 ? { warnings } : {}) }));
+        const proxied = request.headers['x-forwarded-for'] !== undefined;
+        const heard = proxied ? { x_forwarded_for: address === directAddress(request) ? 'ignored' : 'believed' } : {};
+        const body = {
+          ...status,
+          client_address: { forwarded_to_vault: forwards, ...heard },
+          ...(warnings.length > 0 ? { warnings } : {}),
+        };
+        if (missing.length === 0) replyJson(response, 200, JSON.stringify(body));
         else replyJson(response, 503, JSON.stringify({ status: 'not ready', missing }));
       },
     },

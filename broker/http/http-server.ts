@@ -23,6 +23,8 @@ export interface HttpServerOptions {
   trustedProxies?: readonly string[];
   /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
   onUntrustedProxy?: (address: string) => void;
+  /** Told each time that somebody's X-Forwarded-For isn't believed. */
+  onUnbelievedProxy?: (address: string) => void;
   /** Told once, with its address, when a trusted proxy writes an X-Forwarded-For that names no address. */
   onUnreadableProxy?: (address: string) => void;
   /** Most connections open at once. Default 10,000. */
@@ -54,6 +56,7 @@ export class HttpServer {
     this.#addresses = new ClientAddresses({
       trustedProxies: options.trustedProxies,
       onUntrusted: options.onUntrustedProxy,
+      onUnbelieved: options.onUnbelievedProxy,
       onUnreadable: options.onUnreadableProxy,
     });
     const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;

@@ -123,10 +123,18 @@ export function healthOperations(): Json {
   });
   const texts = { type: 'array', items: { type: 'string' } };
   const warnings = { ...texts, description: 'What an operator must know though it serves.' };
+  const clientAddress = {
+    type: 'object',
+    description: 'Where this replica takes clients to be, by its settings and by this very request.',
+    required: ['forwarded_to_vault'],
+    properties: { forwarded_to_vault: { type: 'boolean' }, x_forwarded_for: { enum: ['believed', 'ignored'] } },
+  };
   return {
     '/livez': operation('livez', 'The process answers', { 200: answer('It does.', 'alive') }),
     '/readyz': operation('readyz', 'This replica can serve', {
-      200: answer('It can.', 'ready', { warnings }),
+      200: answer('It can.', 'ready', { status: { enum: ['ready', 'degraded'] }, why: texts, client_address: clientAddress, warnings }, [
+        'client_address',
+      ]),
       503: answer('Not yet, or not any more.', 'not ready', { missing: texts }, ['missing']),
     }),
   };

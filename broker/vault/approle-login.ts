@@ -1,6 +1,7 @@
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { MAX_TOKEN_TTL, NAME } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import type { RefusedAddress } from '#broker/credential/refused-addresses.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import type { Login } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
@@ -17,6 +18,8 @@ export interface AppRoleLoginOptions {
   /** Whether Vault is told the client's address, for CIDR-bound credentials. */
   forwardAddress: boolean;
   ends: CredentialEnds;
+  /** Told where the secret was right and its CIDRs leave out the address that Vault saw. The client isn't. */
+  onRefusedAddress?: (refused: RefusedAddress) => void;
   now?: () => number;
 }
 
@@ -42,6 +45,8 @@ export class AppRoleLogin implements Login {
       );
       auth = answer.auth ?? {};
     } catch (error) {
+      const seen = error instanceof VaultFault ? error.refusedAddress : undefined;
+      if (seen !== undefined) this.#options.onRefusedAddress?.({ clientId: credential.clientId, address, forwarded: forwardedFor, seen });
       throw loginError(error, forwardedFor !== undefined);
     }
     const metadata = (auth['metadata'] ?? {}) as Record<string, unknown>;

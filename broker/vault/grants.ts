@@ -26,7 +26,8 @@ export class VaultGrants implements GrantReader {
         if (error instanceof VaultFault && error.reason === 'denied') {
           throw unavailable(
             `${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that ` +
-              `policy written for this AppRole mount's accessor?`,
+              `policy written for this AppRole mount's accessor? And do its vault_cidrs, if it has any, hold the address that Vault sees: ` +
+              `the client's with POSTERN_FORWARD_CLIENT_ADDRESS, else the broker's?`,
           );
         }
         throw asUnavailable(error);

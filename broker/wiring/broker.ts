@@ -76,6 +76,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     issuance: issued,
     readiness: progress,
     audit: rationed,
+    refusedAddresses: who.refusedAddresses,
   });
   const admin = adminDoor(config, log, audit);
   const certificates = [

@@ -1,6 +1,7 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { Ration } from '#broker/audit/ration.ts';
 import type { Config } from '#broker/config.ts';
+import type { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
@@ -29,10 +30,12 @@ export interface HttpDoorOptions {
   readonly issuance: Issuance;
   readonly readiness: Readiness;
   readonly audit: AuditLog;
+  readonly refusedAddresses: RefusedAddresses;
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
-export function httpDoor(config: Config, log: Logger, { verifier, generations, issuance, readiness, audit }: HttpDoorOptions): HttpServer {
+export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
+  const { verifier, generations, issuance, readiness, audit, refusedAddresses } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -48,7 +51,7 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
       introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
       revocationEndpoint({ verifier, generations, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
-      ...healthRoutes(readiness),
+      ...healthRoutes(readiness, config.POSTERN_FORWARD_CLIENT_ADDRESS),
       openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
     ],
     errors: config.POSTERN_ERROR_DIALECT,
@@ -61,6 +64,7 @@ export function httpDoor(config: Config, log: Logger, { verifier, generations, i
         'X-Forwarded-For is not believed; if this is a proxy of yours, name it in POSTERN_TRUSTED_PROXIES: ' +
           'until then everybody behind it shares one allowance of wrong credentials',
       ),
+    onUnbelievedProxy: (address) => refusedAddresses.unbelieved(address),
     onUnreadableProxy: (address) =>
       log.warn({ address }, 'the X-Forwarded-For of this trusted proxy names no address: all behind it count as the proxy itself'),
     maxConnections: config.POSTERN_MAX_CONNECTIONS,

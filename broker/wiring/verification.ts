@@ -3,6 +3,7 @@ import { Assertions } from '#broker/credential/assertions.ts';
 import type { Endings } from '#broker/credential/endings.ts';
 import { Generations } from '#broker/credential/generations.ts';
 import { Usage } from '#broker/credential/usage.ts';
+import { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
 import { Trusts } from '#broker/credential/trusts.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
@@ -35,6 +36,7 @@ export interface Verification {
   readonly generations: Generations;
   readonly usage: Readonly<Record<'keys' | 'tenants', Usage>>;
   readonly replay: VaultReplay;
+  readonly refusedAddresses: RefusedAddresses;
 }
 
 /** WHO: every way in which a client proves itself. @param hears whether announcements are being read */
@@ -50,6 +52,9 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
     });
   const usage = { keys: usageOf('key'), tenants: usageOf('tenant') };
   const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
+  const refusedAddresses = new RefusedAddresses(({ clientId, address, seen }, cause) =>
+    log.warn({ client_id: clientId, address, seen_by_vault: seen }, `a right credential is refused: ${cause}`),
+  );
   const generations = new Generations();
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
   const ends = { rotations: new KeyEnds(documents), announced };
@@ -60,7 +65,13 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
     onVerified: ({ keyId }) => {
       if (keyId !== undefined) usage.keys.record(keyId);
     },
-    login: new AppRoleLogin({ client, mount: config.POSTERN_APPROLE_MOUNT, forwardAddress, ends }),
+    login: new AppRoleLogin({
+      client,
+      mount: config.POSTERN_APPROLE_MOUNT,
+      forwardAddress,
+      ends,
+      onRefusedAddress: (refused) => refusedAddresses.refused(refused),
+    }),
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: forwardAddress,
@@ -98,5 +109,5 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
       new Throttle(allowances),
     ),
   });
-  return { verified, verifier, assertions, trusts, endings: announced, generations, usage, replay };
+  return { verified, verifier, assertions, trusts, endings: announced, generations, usage, replay, refusedAddresses };
 }

@@ -20,8 +20,8 @@ async function stage(jwks: KeySet['jwks'] = () => ({ keys: [KEY] }), missing: st
   });
   open.push(server);
   const port = await server.listen('127.0.0.1', 0);
-  return async (path: string, method = 'GET') => {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+  return async (path: string, method = 'GET', headers: Record<string, string> = {}) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers });
     const text = await response.text();
     return {
       status: response.status,
@@ -89,6 +89,15 @@ describe('health', () => {
     const get = await stage();
     expect(await get('/livez')).toMatchObject({ status: 200, caching: 'no-store', body: { status: 'alive' } });
     expect(await get('/readyz')).toMatchObject({ status: 200, caching: 'no-store', body: { status: 'ready' } });
+  });
+
+  test('ready, and what it makes of the address of whoever asks', async () => {
+    const get = await stage();
+    expect(await get('/readyz')).toMatchObject({ body: { client_address: { forwarded_to_vault: false } } });
+    expect((await get('/readyz', 'GET', { 'X-Forwarded-For': '203.0.113.7' })).body?.['client_address']).toEqual({
+      forwarded_to_vault: false,
+      x_forwarded_for: 'ignored',
+    });
   });
 
   test('alive and not ready, with what is missing', async () => {

@@ -13,7 +13,10 @@ const SECRET = 'canary-secret-id';
 const ACME = credentialOf('acme-role-id', SECRET);
 const batch = { client_token: 'hvb.canary', token_type: 'batch', lease_duration: 300, metadata: { role_name: 'acme' } };
 
-async function stage(answer: Answer, options: { forwardAddress?: boolean; address?: string } = {}) {
+async function stage(
+  answer: Answer,
+  options: { forwardAddress?: boolean; address?: string; onRefusedAddress?: (refused: object) => void } = {},
+) {
   const server = await Loopback.start(answer);
   const clock = new Clock();
   const client = new VaultClient({ address: options.address ?? server.origin, timeoutMs: 10_000 });
@@ -23,6 +26,7 @@ async function stage(answer: Answer, options: { forwardAddress?: boolean; addres
     forwardAddress: options.forwardAddress ?? false,
     ends: NO_ENDS,
     now: clock.now,
+    ...(options.onRefusedAddress ? { onRefusedAddress: options.onRefusedAddress } : {}),
   });
   return {
     server,
@@ -236,4 +240,29 @@ describe('what Vault answers, and what the client hears', () => {
     await using nobody = await stage(() => [200, {}], { address: `http://127.0.0.1:${await closedPort()}` });
     expect((await errorOf(nobody.login)).code).toBe('temporarily_unavailable');
   });
+});
+
+describe('a right secret from the wrong address', () => {
+  const WORDS = {
+    'of the role': 'source address "192.0.2.9" unauthorized by CIDR restrictions on the role: %!w(<nil>)',
+    'of the secret_id': 'source address "192.0.2.9" unauthorized through CIDR restrictions on the secret ID',
+  };
+
+  test.each(Object.entries(WORDS))(
+    'by the CIDRs %s: told to the broker, and for the client like any wrong credential',
+    async (_, words) => {
+      const told: object[] = [];
+      await using s = await stage(() => [400, { errors: [words] }], {
+        forwardAddress: true,
+        onRefusedAddress: (refused) => told.push(refused),
+      });
+      const error = await errorOf(s.login);
+      expect(told).toEqual([{ clientId: 'acme-role-id', address: '192.0.2.7', forwarded: '192.0.2.7', seen: '192.0.2.9' }]);
+      await using wrong = await stage(() => [400, { errors: ['invalid role or secret ID'] }], {
+        onRefusedAddress: (refused) => told.push(refused),
+      });
+      expect(error).toEqual(await errorOf(wrong.login));
+      expect(told).toHaveLength(1);
+    },
+  );
 });
