@@ -6,31 +6,57 @@ export interface Interrupt {
   [Symbol.dispose](): void;
 }
 
+export interface InterruptOptions {
+  /** The first one has come: the moment to say so. */
+  told?: () => void;
+  /** Another one has come: ends what runs at once, and the process then ends. Default: the process ends without. */
+  again?: () => Promise<void>;
+}
+
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
+interface Watcher extends InterruptOptions {
+  controller: AbortController;
+  exitCode: number;
+}
+
+/** Whoever watches in this process, the innermost last: that one knows what is to be ended. */
+const watchers: Watcher[] = [];
+let ending = false;
+
+const handlers = Object.entries(EXIT_CODES).map(([name, code]) => [name, () => receive(name, code)] as const);
+
+function receive(name: string, code: number): void {
+  const first = watchers.filter(({ exitCode }) => exitCode === 0);
+  for (const watcher of first) {
+    watcher.exitCode = code;
+    watcher.told?.();
+    watcher.controller.abort(new Interrupted(name));
+  }
+  const last = watchers.at(-1);
+  if (last === undefined || first.includes(last) || ending) return;
+  ending = true;
+  if (last.again === undefined) process.exit(last.exitCode);
+  void last.again().finally(() => process.exit(last.exitCode));
+}
+
 /**
- * Turns the first SIGINT, SIGTERM or SIGHUP into an abort, so that all can be stopped in order. A
- * second one ends the process at once; the reaper then ends its children.
+ * Turns the first SIGINT, SIGTERM or SIGHUP into an abort, so that all can be stopped in order. A second one ends the process
+ * as soon as `again` has ended what it runs; what comes after that changes nothing.
  */
-export function watchInterrupt(): Interrupt {
-  const controller = new AbortController();
-  let exitCode = 0;
-  const handlers = Object.entries(EXIT_CODES).map(([name, code]) => {
-    const handler = (): void => {
-      if (exitCode !== 0) process.exit(code);
-      exitCode = code;
-      controller.abort(new Interrupted(name));
-    };
-    process.on(name, handler);
-    return [name, handler] as const;
-  });
+export function watchInterrupt(options: InterruptOptions = {}): Interrupt {
+  const watcher: Watcher = { ...options, controller: new AbortController(), exitCode: 0 };
+  if (watchers.length === 0) for (const [name, handler] of handlers) process.on(name, handler);
+  watchers.push(watcher);
   return {
-    signal: controller.signal,
+    signal: watcher.controller.signal,
     get exitCode() {
-      return exitCode;
+      return watcher.exitCode;
     },
     [Symbol.dispose]() {
-      for (const [name, handler] of handlers) process.off(name, handler);
+      const at = watchers.indexOf(watcher);
+      if (at !== -1) watchers.splice(at, 1);
+      if (watchers.length === 0) for (const [name, handler] of handlers) process.off(name, handler);
     },
   };
 }

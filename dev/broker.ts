@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { startChild } from './child.ts';
 import { freePort } from './port.ts';
 import type { Child } from './child.ts';
-import type { Reaper } from './reaper.ts';
+import type { Reaper } from '#tools/process/reaper.ts';
 
 export interface BrokerOptions {
   vaultAddress: string;
@@ -19,6 +19,8 @@ export interface BrokerOptions {
   reaper: Reaper;
   /** TCP port on 127.0.0.1; default any free one. */
   port?: number;
+  /** TCP port of the admin API. Default: there is none. */
+  adminPort?: number | undefined;
   /** Further settings of broker/config.ts; never a secret. */
   env?: Record<string, string>;
   signal?: AbortSignal;
@@ -28,6 +30,8 @@ export interface BrokerProcess {
   /** `http://127.0.0.1:PORT/`, as its tokens name it. */
   issuer: string;
   child: Child;
+  /** `http://127.0.0.1:PORT` of the admin API. */
+  admin: string | undefined;
 }
 
 /**
@@ -35,7 +39,18 @@ export interface BrokerProcess {
  * @throws Error when it ends, or isn't ready within 20 s; its log says why
  */
 export async function startBrokerProcess(options: BrokerOptions): Promise<BrokerProcess> {
-  const port = options.port ?? (await freePort());
+  for (let attempt = 1; ; attempt += 1) {
+    // Whoever else starts at the same time may take a free port before the broker has it.
+    const port = attempt === 1 && options.port !== undefined ? options.port : await freePort();
+    const adminPort = attempt === 1 || options.adminPort === undefined ? options.adminPort : await freePort();
+    const started = await launch(options, port, adminPort);
+    if (started !== undefined) return started;
+    if (attempt === 5) throw new Error('the broker found no free port');
+  }
+}
+
+/** @returns undefined when somebody else has one of its ports */
+async function launch(options: BrokerOptions, port: number, adminPort: number | undefined): Promise<BrokerProcess | undefined> {
   const issuer = `http://127.0.0.1:${port}/`;
   const child = await startChild({
     name: 'broker',
@@ -53,6 +68,7 @@ export async function startBrokerProcess(options: BrokerOptions): Promise<Broker
       POSTERN_LOG_LEVEL: options.logLevel,
       // There is no balancer that has to notice the end.
       POSTERN_LAME_DUCK: '0',
+      ...(adminPort === undefined ? {} : { POSTERN_ADMIN_LISTEN: `127.0.0.1:${adminPort}` }),
       ...options.env,
     },
     logFile: options.logFile,
@@ -66,13 +82,20 @@ export async function startBrokerProcess(options: BrokerOptions): Promise<Broker
       if (Date.now() > deadline) throw new Error('the broker was not ready within 20 s');
       await sleep(25);
     }
-    return { issuer, child };
+    return { issuer, child, admin: adminPort === undefined ? undefined : `http://127.0.0.1:${adminPort}` };
   } catch (error) {
     await child.stop();
     // The log goes away with the stack: its end must be in the message.
     const log = await readFile(options.logFile, 'utf8').catch(() => '');
+    if (!child.running && (await taken(port, adminPort))) return undefined;
     throw new Error(`${(error as Error).message}\n${log.trimEnd().split('\n').slice(-5).join('\n')}`.trimEnd(), { cause: error });
   }
+}
+
+/** Whether somebody listens at one of them. */
+async function taken(...ports: (number | undefined)[]): Promise<boolean> {
+  for (const port of ports) if (port !== undefined && (await freePort(port)) !== port) return true;
+  return false;
 }
 
 async function ready(issuer: string): Promise<boolean> {

@@ -2,7 +2,8 @@ import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Reaper } from './reaper.ts';
+import { killGroup } from '#tools/process/reaper.ts';
+import type { Reaper } from '#tools/process/reaper.ts';
 
 export interface ChildOptions {
   name: string;
@@ -41,9 +42,10 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     env: options.env,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
+  // At once, so that no moment is left in which nobody would end it.
+  if (child.pid !== undefined) options.reaper.watch(child.pid);
   await once(child, 'spawn');
   const pid = child.pid as number;
-  options.reaper.watch(pid);
 
   const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 });
   log.on('error', () => {}); // the folder is gone: we are stopping
@@ -59,17 +61,12 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     // `close`, not `exit`: the last lines of output have arrived by then.
     child.once('close', (code, signal) => {
       running = false;
+      // What it has started, and left.
+      killGroup(pid, 'SIGKILL');
       options.reaper.forget(pid);
       log.end(() => resolve(signal === null ? `code ${code}` : `signal ${signal}`));
     });
   });
-  const signalGroup = (signal: NodeJS.Signals): void => {
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // It ended in this moment.
-    }
-  };
   return {
     name: options.name,
     pid,
@@ -79,8 +76,8 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     },
     async stop(grace = 5_000) {
       if (!running) return void (await ended);
-      signalGroup('SIGTERM');
-      const hard = setTimeout(() => signalGroup('SIGKILL'), grace);
+      killGroup(pid, 'SIGTERM');
+      const hard = setTimeout(() => killGroup(pid, 'SIGKILL'), grace);
       await ended;
       clearTimeout(hard);
     },

@@ -8,7 +8,8 @@ import { abortable } from './abortable.ts';
 import { Operator } from './operator.ts';
 import { APIS } from './scenario.ts';
 import { startStack } from './stack.ts';
-import { Story, check, duration, paperOf } from './story.ts';
+import { STOPPING, Story, check, duration, paperOf, reporting } from './story.ts';
+import { endAtOnce } from '#tools/process/reaper.ts';
 import type { ApiName, TenantName } from './scenario.ts';
 import type { Stack } from './stack.ts';
 import type { TokenAnswer } from './customer.ts';
@@ -225,15 +226,15 @@ async function events(stack: Stack, least: number): ReturnType<typeof auditEvent
  * @returns the process's exit code: 0 when all was as told, 1 when not, 130 or so when interrupted
  */
 export async function runDemo(options: { json?: boolean } = {}): Promise<number> {
-  using interrupt = watchInterrupt();
   const paper = paperOf(process.stdout);
+  using interrupt = watchInterrupt({ told: () => paper.remark(STOPPING), again: endAtOnce });
   const story = new Story(options.json ? undefined : paper);
   let failure: unknown;
   let pids: Record<string, number> = {};
   try {
     story.chapter('The embedded default');
     await using stack = await startStack({
-      report: (text) => paper.progress(text),
+      report: reporting(paper),
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal: interrupt.signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
@@ -271,9 +272,9 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
         '',
         '  make dev',
         '',
-        'It prints addresses, credentials, API keys and lines to paste, such as this token for acme:',
+        'It prints addresses, credentials, API keys and lines to paste, such as this token for acme, from another terminal here:',
         '',
-        '  curl -s http://127.0.0.1:8080/oauth/token -d @.postern/dev/acme.form -d audience=https://orders.example.com',
+        '  . .postern/dev/env && curl -s $POSTERN_URL/oauth/token -d @.postern/dev/acme.form -d audience=https://orders.example.com',
         '',
       ].join('\n'),
     );

@@ -6,8 +6,10 @@ import type { Interrupt } from '#cli/interrupt.ts';
 import { Operator } from './operator.ts';
 import { freePort } from './port.ts';
 import { APIS, TENANTS } from './scenario.ts';
+import { writeHandout } from './handout.ts';
 import { startStack } from './stack.ts';
-import { Story, duration, paperOf } from './story.ts';
+import { endAtOnce } from '#tools/process/reaper.ts';
+import { STOPPING, Story, duration, paperOf, reporting } from './story.ts';
 import type { TenantName } from './scenario.ts';
 import type { Stack } from './stack.ts';
 
@@ -15,6 +17,7 @@ import type { Stack } from './stack.ts';
 const BROKER_PORT = 8080;
 const ADMIN_PORT = 8081;
 const SERVICE_PORT = 3000;
+const GATEWAY_PORT = 8000;
 
 export interface DevOptions {
   /** One JSON object with all addresses instead of the text. */
@@ -29,23 +32,24 @@ export interface DevOptions {
  * @throws PosternError `conflict` when it is running already, `misconfigured` when a part can't be found
  */
 export async function runDev(options: DevOptions = {}): Promise<number> {
-  using interrupt = options.signal ? undefined : watchInterrupt();
-  const signal = options.signal ?? (interrupt as Interrupt).signal;
   const paper = paperOf(options.json ? process.stderr : process.stdout);
+  using interrupt = options.signal ? undefined : watchInterrupt({ told: () => paper.remark(STOPPING), again: endAtOnce });
+  const signal = options.signal ?? (interrupt as Interrupt).signal;
   const story = new Story(paper);
   try {
     story.chapter('Starting');
     await using stack = await startStack({
       name: 'dev',
-      report: (text) => paper.progress(text),
+      report: reporting(paper),
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
       ports: { broker: await freePort(BROKER_PORT), admin: await freePort(ADMIN_PORT), service: await freePort(SERVICE_PORT) },
       plugins: true,
     });
-    const tenants = await settle(stack);
-    process.stdout.write(options.json ? `${JSON.stringify(addresses(stack, tenants))}\n` : text(stack, tenants));
+    const settled = await settle(stack);
+    for (const line of elsewhere(settled)) paper.remark(line);
+    process.stdout.write(options.json ? `${JSON.stringify(addresses(settled))}\n` : text(settled));
     const ended = await Promise.race([
       aborted(signal),
       stack.vault.ended.then((how) => `Vault ended by itself (${how})`),
@@ -56,7 +60,6 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
       return 1;
     }
     const start = performance.now();
-    paper.progress('stopping');
     await stack.stop();
     paper.write(`\nStopped in ${duration(performance.now() - start)}; nothing is left.`);
     return 0;
@@ -73,6 +76,17 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   });
 }
 
+/** The stack with what people need of it. */
+interface Settled {
+  stack: Stack;
+  tenants: SettledTenant[];
+  /** Variables of a shell. */
+  envFile: string;
+  /** The gateways' examples with the stack's addresses. */
+  gateways: string;
+  gateway: string;
+}
+
 interface SettledTenant {
   name: string;
   roleId: string;
@@ -85,7 +99,7 @@ interface SettledTenant {
 }
 
 /** A secret_id and an API key for each customer, shown and kept in files (0600) that go away with the stack. */
-async function settle(stack: Stack): Promise<SettledTenant[]> {
+async function settle(stack: Stack): Promise<Settled> {
   const { operator } = await Operator.login(stack);
   const settled: SettledTenant[] = [];
   for (const name of Object.keys(TENANTS) as TenantName[]) {
@@ -103,7 +117,37 @@ async function settle(stack: Stack): Promise<SettledTenant[]> {
   await writeFile(upstreamFile(stack), stack.m2m.clientSecret, { mode: 0o600 });
   await writeFile(operatorFile(stack), `X-Vault-Token: ${operator.revealToken()}\n`, { mode: 0o600 });
   await writeFile(join(stack.files.folder, 'root-token'), stack.vault.rootToken, { mode: 0o600 });
-  return settled;
+  const gateway = `http://127.0.0.1:${await freePort(GATEWAY_PORT)}`;
+  const [first] = settled as [SettledTenant];
+  const handout = await writeHandout(stack.files.folder, {
+    broker: stack.broker.issuer.replace(/\/$/, ''),
+    admin: stack.admin ?? '',
+    service: stack.service.address,
+    gateway,
+    vault: stack.vault.address,
+    audience: APIS.orders.audience,
+    roleId: first.roleId,
+    secretId: first.secretId,
+    key: first.key,
+    operatorToken: operator.revealToken(),
+  });
+  return { stack, tenants: settled, gateway, ...handout };
+}
+
+/** Where somebody else has the usual ports. */
+function elsewhere({ stack, gateway }: Settled): string[] {
+  const usual: [name: string, port: number, address: string | undefined][] = [
+    ['the broker', BROKER_PORT, stack.broker.issuer],
+    ['the admin API', ADMIN_PORT, stack.admin],
+    ['the sample API', SERVICE_PORT, stack.service.address],
+    ['a gateway', GATEWAY_PORT, gateway],
+  ];
+  return usual.flatMap(([name, port, address]) => {
+    const real = address === undefined ? String(port) : new URL(address).port;
+    return real === String(port)
+      ? []
+      : [`Port ${port} is taken by another program: ${name} has ${real} instead, and so do the lines below.`];
+  });
 }
 
 /** The shared Auth0 application's secret, for the plugin, as `vault write` takes it. */
@@ -112,7 +156,7 @@ const upstreamFile = (stack: Stack): string => join(stack.files.folder, 'auth0-s
 /** A header line for curl: Olivia's credential at the admin API. */
 const operatorFile = (stack: Stack): string => join(stack.files.folder, 'operator');
 
-function addresses(stack: Stack, tenants: SettledTenant[]): object {
+function addresses({ stack, tenants, envFile, gateways, gateway }: Settled): object {
   return {
     broker: stack.broker.issuer,
     admin: stack.admin,
@@ -122,6 +166,9 @@ function addresses(stack: Stack, tenants: SettledTenant[]): object {
     auth0: stack.auth0.issuer,
     rootTokenFile: join(stack.files.folder, 'root-token'),
     operator_file: operatorFile(stack),
+    env_file: envFile,
+    gateway,
+    gateway_files: gateways,
     plugin_directory: stack.files.plugins,
     tenants: Object.fromEntries(
       tenants.map(({ name, roleId, formFile, keyFile }) => [name, { client_id: roleId, form_file: formFile, key_file: keyFile }]),
@@ -131,7 +178,7 @@ function addresses(stack: Stack, tenants: SettledTenant[]): object {
   };
 }
 
-function text(stack: Stack, tenants: SettledTenant[]): string {
+function text({ stack, tenants, envFile, gateways, gateway }: Settled): string {
   const short = (path: string): string => {
     const near = relative(process.cwd(), path);
     const shorter = near.startsWith('..') ? path : near;
@@ -165,11 +212,18 @@ Its API key, asked about as a gateway does (docs/gateway.md): the token comes ba
 The admin API (docs/admin-api.md), with an operator's Vault token, which lasts an hour
   curl -s ${stack.admin}/v1/tenants -H @${short(operatorFile(stack))}
 
+A gateway in front of the sample API, at ${gateway}, and what its customer sends (docs/gateway.md)
+  nginx -e stderr -p ${short(gateways)}/nginx/ -c nginx.conf
+  curl -s ${gateway}/orders -H @${short(first?.keyFile ?? '')}
+
+All of these addresses, and acme's credentials, as variables of a shell: for lines of the documentation and for examples/README.md
+  . ${short(envFile)}
+
 Log in to Vault as an operator, through the stand-in, which asks for no password
-  export VAULT_ADDR=${stack.vault.address}
+  . ${short(envFile)}
   ${short(stack.programs.vault)} login -method=oidc role=operator
 or be root
-  export VAULT_ADDR=${stack.vault.address} VAULT_TOKEN=$(cat ${short(join(stack.files.folder, 'root-token'))})
+  . ${short(envFile)}; export VAULT_TOKEN=$(cat ${short(join(stack.files.folder, 'root-token'))})
 and then, for example
   node_modules/.bin/node cli/main.ts tenant list
 

@@ -65,11 +65,8 @@ const PEOPLE = [
   { id: 'auth0|ned', email: 'ned@example.com', name: 'Ned Nobody', claims: {} },
 ];
 
-/**
- * @param action source of the Credentials-Exchange Action that Terraform installs
- * @param admin origin of the admin API, which serves the console; undefined where there is none
- */
-export function auth0Account(action: string, admin?: string): { account: Auth0Account; m2mSecret: string; operatorsSecret: string } {
+/** @param action source of the Credentials-Exchange Action that Terraform installs */
+export function auth0Account(action: string): { account: Auth0Account; m2mSecret: string; operatorsSecret: string } {
   const m2mSecret = randomBytes(32).toString('base64url');
   const operatorsSecret = randomBytes(32).toString('base64url');
   const auth0Apis = Object.values(APIS).filter(({ source }) => source === 'auth0');
@@ -86,7 +83,6 @@ export function auth0Account(action: string, admin?: string): { account: Auth0Ac
           grantTypes: ['authorization_code'],
           callbacks: [OIDC_CALLBACK],
         },
-        ...(admin === undefined ? [] : [consoleOf(admin)]),
       ],
       apis: [
         ...auth0Apis.map(({ audience, scopes, lifetime }) => ({ audience, scopes: [...scopes], lifetime })),
@@ -100,7 +96,8 @@ export function auth0Account(action: string, admin?: string): { account: Auth0Ac
   };
 }
 
-function consoleOf(origin: string): Auth0Account['clients'][number] {
+/** The console's application. @param origin of the admin API, which serves it */
+export function consoleOf(origin: string): Auth0Account['clients'][number] {
   return {
     id: CONSOLE_CLIENT,
     name: 'Postern console',

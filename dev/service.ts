@@ -53,7 +53,11 @@ export async function startService(routes: readonly ServiceRoute[], port = 0): P
   app.use(refuse);
 
   const server = createServer(app).listen(port, '127.0.0.1');
-  await once(server, 'listening');
+  await once(server, 'listening').catch(async (error: NodeJS.ErrnoException) => {
+    // Somebody has taken it since it was seen free.
+    if (error.code !== 'EADDRINUSE' || port === 0) throw error;
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+  });
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
     server.close();

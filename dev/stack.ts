@@ -1,15 +1,30 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
+import { alone } from '#tools/part/cache.ts';
 import { findParts } from '#tools/part/parts.ts';
 import { PRODUCT_NAME, productOf } from '#tools/part/server.ts';
 import { abortable } from './abortable.ts';
+import { directLoopback } from './loopback.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
-import { startReaper } from './reaper.ts';
-import { ADMIN_AUDIENCE, APIS, CONSOLE_CLIENT, M2M_CLIENT, OIDC_CALLBACK, OPERATORS_CLIENT, TENANTS, auth0Account } from './scenario.ts';
+import { startReaper } from '#tools/process/reaper.ts';
+import { isRunning } from '#tools/process/running.ts';
+import { checkPlace, checkTemporary } from '#tools/process/storage.ts';
+import type { Place } from '#tools/process/storage.ts';
+import {
+  ADMIN_AUDIENCE,
+  APIS,
+  CONSOLE_CLIENT,
+  M2M_CLIENT,
+  OIDC_CALLBACK,
+  OPERATORS_CLIENT,
+  TENANTS,
+  auth0Account,
+  consoleOf,
+} from './scenario.ts';
 import { noteSecret } from './secret.ts';
 import { startService } from './service.ts';
 import { applyTerraform } from './terraform.ts';
@@ -24,8 +39,8 @@ import type { DevVault } from './vault.ts';
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
 
 export interface StackOptions {
-  /** What is going on now, in a few words. */
-  report?: (line: string) => void;
+  /** What is going on now, in a few words; a `remark` must stay to be seen. */
+  report?: (line: string, kind?: 'remark') => void;
   /** A part of the start-up is done. */
   onStep?: (step: string, seconds: number) => void;
   /** Folder of this stack in `.postern/`; default one named after our pid. Another running stack's is refused. */
@@ -74,12 +89,14 @@ export interface Stack {
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { signal } = options;
-  const report = (line: string): void => {
+  const report = (line: string, kind?: 'remark'): void => {
     // Ctrl-C also ends a program that is only asked for its version, and the finders then say so and look elsewhere: for a
     // download, or a build of minutes. The search ends here instead. Not at a line of progress, which a timer may say.
     if (signal?.aborted && !line.includes(' ...')) throw signal.reason;
-    options.report?.(line);
+    options.report?.(line, kind);
   };
+  directLoopback();
+  await checkTemporary();
   await using undo = new AsyncDisposableStack();
 
   const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
@@ -93,7 +110,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   const reaper = startReaper();
   undo.defer(() => reaper.close());
-  const folder = await takeFolder(join(CHECKOUT, '.postern', options.name ?? `stack-${process.pid}`));
+  const folder = await takeFolder(options.name ?? `stack-${process.pid}`);
   reaper.watchFolder(folder);
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const logs = options.logFolder ?? folder;
@@ -107,8 +124,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   );
 
   const action = await readFile(join(CHECKOUT, 'terraform/modules/auth0/action.js'), 'utf8');
-  const admin = options.ports?.admin === undefined ? undefined : `http://127.0.0.1:${options.ports.admin}`;
-  const { account, m2mSecret, operatorsSecret } = auth0Account(action, admin);
+  const { account, m2mSecret, operatorsSecret } = auth0Account(action);
   noteSecret('auth0 client_secret', m2mSecret);
   noteSecret('oidc client_secret', operatorsSecret);
   const vaultAudit = join(folder, 'audit.log');
@@ -149,6 +165,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           vaultToken,
           stateDirectory: join(folder, 'terraform'),
           report,
+          reaper,
           ...(signal ? { signal } : {}),
           variables: {
             apis: APIS,
@@ -186,19 +203,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLevel: testing ? 'trace' : 'info',
       reaper,
       ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
-      ...(admin === undefined
+      ...(options.ports?.admin === undefined
         ? {}
         : {
-            env: {
-              POSTERN_ADMIN_LISTEN: new URL(admin).host,
-              POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE,
-              POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT,
-            },
+            adminPort: options.ports.admin,
+            env: { POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE, POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT },
           }),
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
     await rm(wrappedSecretIdFile); // It is opened by now and can't be opened again.
+    // Only now is it certain where the console is: somebody else may have taken the port that was free.
+    if (started.admin !== undefined) account.clients.push(consoleOf(started.admin));
     return started;
   });
 
@@ -222,7 +238,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     auth0,
     broker,
     service,
-    admin,
+    admin: broker.admin,
     roleIds,
     files: { folder, brokerLog: logFile('broker'), vaultAudit, plugins },
     m2m: { clientId: M2M_CLIENT, clientSecret: m2mSecret },
@@ -252,28 +268,48 @@ async function configuration(
   return [`-config=${file}`];
 }
 
+const STACKS = join(CHECKOUT, '.postern');
+const STACKS_PLACE: Place = {
+  what: 'The folder for what runs',
+  remedy: 'Make the checkout writable for you, or use a copy of it elsewhere.',
+  bytes: 100e6,
+};
+
 /**
- * Makes the folder ours. One whose owner is gone (killed together with its reaper, or a power cut) is taken over empty.
- * @throws PosternError `conflict` when its owner is alive
+ * Makes the folder of that name ours. One whose owner is gone (killed together with its reaper, or a power cut) is taken over empty.
+ * @throws PosternError `conflict` when its owner is alive; Unwritable
  */
-async function takeFolder(folder: string): Promise<string> {
-  const owner = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => '0'));
-  if (owner > 0 && owner !== process.pid && alive(owner)) {
-    throw new PosternError('conflict', `It is running already, as process ${owner}. Stop that one first.`);
-  }
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(join(folder, 'pid'), String(process.pid));
+async function takeFolder(name: string): Promise<string> {
+  await checkPlace(STACKS, STACKS_PLACE);
+  const folder = join(STACKS, name);
+  // One at a time: of two that start in one moment, the second must see that the first is there.
+  await alone(
+    STACKS,
+    name,
+    () => {},
+    async () => {
+      for (const entry of await readdir(STACKS)) {
+        const owner = await ownerOf(join(STACKS, entry));
+        if (entry === name && owner !== undefined && owner !== process.pid && isRunning(owner))
+          throw new PosternError('conflict', `It is running already, as process ${owner}. Stop that one first.`);
+        const left = entry === name || (/^stack-\d+$/.test(entry) && owner !== undefined && !isRunning(owner));
+        if (left) await rm(join(STACKS, entry), { recursive: true, force: true, maxRetries: 3 });
+      }
+      // Never there without its owner's name.
+      const made = join(STACKS, `.${process.pid}`);
+      await rm(made, { recursive: true, force: true });
+      await mkdir(made, { mode: 0o700 });
+      await writeFile(join(made, 'pid'), String(process.pid));
+      await rename(made, folder);
+    },
+    STACKS_PLACE,
+  );
   return folder;
 }
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+async function ownerOf(folder: string): Promise<number | undefined> {
+  const owner = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => ''));
+  return owner > 0 ? owner : undefined;
 }
 
 /** Both results; if one fails, only after the other has ended too, so that nothing starts behind our back. */

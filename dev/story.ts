@@ -25,6 +25,8 @@ export interface Paper {
   write(line: string): void;
   /** What is going on now: gone with the next line on a terminal, a line of its own elsewhere. */
   progress(text: string): void;
+  /** Something beside the story that must be seen: on stderr, and it stays. */
+  remark(text: string): void;
   colours: boolean;
 }
 
@@ -79,10 +81,20 @@ export class Story {
   }
 }
 
+/** After the first Ctrl-C. */
+export const STOPPING = 'Stopping: what was started is being ended, and its files removed. Ctrl-C again ends it at once.';
+
+/** How whoever is at work says what is going on. */
+export const reporting =
+  (paper: Paper) =>
+  (text: string, kind?: 'remark'): void =>
+    kind === 'remark' ? paper.remark(text) : paper.progress(text);
+
 /** Colours on a terminal only, and never with NO_COLOR (https://no-color.org). Progress goes to stderr. */
 export function paperOf(stream: NodeJS.WriteStream): Paper {
   const live = process.stderr.isTTY === true;
-  stream.on('error', () => {}); // `| head`: the rest is done all the same when nobody reads
+  // `| head`, or a terminal that was closed: the rest is done all the same when nobody reads.
+  for (const one of [stream, process.stderr]) one.on('error', () => {});
   let shown = false;
   return {
     write(line) {
@@ -94,6 +106,10 @@ export function paperOf(stream: NodeJS.WriteStream): Paper {
       const width = (process.stderr.columns || 80) - 6;
       process.stderr.write(live ? `\r\u001B[K  … ${text.slice(0, width)}` : `${text} ...\n`);
       shown = live;
+    },
+    remark(text) {
+      process.stderr.write(`${shown ? '\r\u001B[K' : ''}${text}\n`);
+      shown = false;
     },
     colours: stream.isTTY === true && !process.env['NO_COLOR'],
   };

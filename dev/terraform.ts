@@ -1,26 +1,14 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { execa } from 'execa';
 import { PosternError } from '#broker/error.ts';
 import { productOf } from '#tools/part/server.ts';
 import { findProviders, findTerraform } from '#tools/part/terraform.ts';
+import { cleanEnvironment } from '#tools/process/environment.ts';
+import { runGroup } from '#tools/process/group.ts';
+import type { Reaper } from '#tools/process/reaper.ts';
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
-
-/** What a Terraform child process may see of our environment. Not TF_LOG, which would print requests with their tokens. */
-const INHERITED = [
-  'PATH',
-  'HOME',
-  'TMPDIR',
-  'HTTP_PROXY',
-  'HTTPS_PROXY',
-  'NO_PROXY',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-  'VAULT_CACERT',
-  'VAULT_NAMESPACE',
-];
 
 /** Variables that are secret go by environment; the others into a file in the state directory. */
 const SECRET_VARIABLES = ['oidc_client_secret'];
@@ -38,6 +26,8 @@ export interface TerraformOptions {
   stateDirectory: string;
   /** More environment for the providers, such as AUTH0_API_TOKEN. */
   environment?: Readonly<Record<string, string>>;
+  /** Who ends Terraform and its providers when we are killed. Default: one of its own. */
+  reaper?: Reaper;
   report?: (line: string) => void;
   signal?: AbortSignal;
 }
@@ -121,7 +111,8 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   });
 
   const env = {
-    ...Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
+    // Not TF_LOG, which would print requests with their tokens, nor anything else of TF_* and VAULT_*.
+    ...cleanEnvironment(process.env),
     ...providers.env,
     ...options.environment,
     ...Object.fromEntries(secret),
@@ -134,17 +125,10 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   };
   const run = async (args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }> => {
     const [command = ''] = args;
-    const result = await execa(program.path, [`-chdir=${join(configuration, 'terraform')}`, ...args], {
-      env,
-      extendEnv: false,
-      reject: false,
-      stdin: 'ignore',
-      // A group of its own: Ctrl-C reaches us, and Terraform once, through `signal`; a second interrupt would make it drop its state.
-      detached: true,
-      ...(options.signal ? { cancelSignal: options.signal } : {}),
-      // Terraform finishes the request it is in and writes its state before it stops.
-      forceKillAfterDelay: 20_000,
-    });
+    // Terraform finishes the request it is in and writes its state before it stops. A second interrupt would make it drop that, and its
+    // providers don't notice when it is killed.
+    const folder = join(configuration, 'terraform');
+    const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal: options.signal, reaper: options.reaper });
     options.signal?.throwIfAborted();
     if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
       throw new PosternError('misconfigured', `terraform ${command} failed.\n${readable(result.stderr || (result.shortMessage ?? ''))}`);

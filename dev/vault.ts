@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findServer } from '#tools/part/server.ts';
 import { startChild } from './child.ts';
 import { freePort } from './port.ts';
-import { startReaper } from './reaper.ts';
+import { startReaper } from '#tools/process/reaper.ts';
 import type { Child } from './child.ts';
-import type { Reaper } from './reaper.ts';
+import type { Reaper } from '#tools/process/reaper.ts';
 
 export interface DevVaultOptions {
   /** The Vault program. Default: as `findServer` finds it. */
@@ -47,17 +48,19 @@ export interface DevVault {
  */
 export async function startDevVault(options: DevVaultOptions = {}): Promise<DevVault> {
   const binary = options.binary ?? (await findServer(options.report)).path;
-  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'postern-vault-')));
-  const logFile = options.logFile ?? join(folder, 'vault.log');
   const reaper = options.reaper ?? startReaper();
-  if (options.folder === undefined) reaper.watchFolder(folder);
+  // Also for the sockets of Vault's plugins, whose path must be short.
+  const temporary = mkdtempSync(join(tmpdir(), 'postern-vault-'));
+  reaper.watchFolder(temporary);
+  const folder = options.folder ?? temporary;
+  const logFile = options.logFile ?? join(folder, 'vault.log');
   const clean = async (): Promise<void> => {
+    await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
     if (!options.reaper) await reaper.close();
-    if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
   };
   try {
     const rootToken = `postern-dev-${randomBytes(18).toString('base64url')}`;
-    const { child, address, unsealKey } = await launch({ ...options, binary, logFile, reaper, folder, rootToken });
+    const { child, address, unsealKey } = await launch({ ...options, binary, logFile, reaper, folder, temporary, rootToken });
     const stop = async (): Promise<void> => {
       await child.stop();
       await clean();
@@ -78,7 +81,8 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
   }
 }
 
-type Launch = DevVaultOptions & Required<Pick<DevVaultOptions, 'binary' | 'folder' | 'logFile' | 'reaper'>> & { rootToken: string };
+type Launch = DevVaultOptions &
+  Required<Pick<DevVaultOptions, 'binary' | 'folder' | 'logFile' | 'reaper'>> & { rootToken: string; temporary: string };
 
 async function launch(options: Launch): Promise<{ child: Child; address: string; unsealKey: string }> {
   for (let attempt = 1; ; attempt += 1) {
@@ -92,6 +96,7 @@ async function launch(options: Launch): Promise<{ child: Child; address: string;
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: options.folder,
+        TMPDIR: options.temporary,
         VAULT_DEV_ROOT_TOKEN_ID: options.rootToken,
         VAULT_LOG_LEVEL: options.logLevel ?? 'info',
         SKIP_SETCAP: '1',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { startBrokerProcess } from '#dev/broker.ts';
-import { startReaper } from '#dev/reaper.ts';
+import { startReaper } from '#tools/process/reaper.ts';
 import { APIS } from '#dev/scenario.ts';
 import { noteSecret } from '#dev/secret.ts';
 import type { Stack } from '#dev/stack.ts';

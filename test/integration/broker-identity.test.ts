@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startChild } from '#dev/child.ts';
 import { freePort } from '#dev/port.ts';
-import { startReaper } from '#dev/reaper.ts';
+import { startReaper } from '#tools/process/reaper.ts';
 import { findVault } from '#tools/part/vault.ts';
 import { checkout } from '#tools/part/version.ts';
 import { measured, startStage } from './broker-identity.stage.ts';

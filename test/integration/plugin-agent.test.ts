@@ -5,7 +5,7 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startChild } from '#dev/child.ts';
 import type { Child } from '#dev/child.ts';
-import { startReaper } from '#dev/reaper.ts';
+import { startReaper } from '#tools/process/reaper.ts';
 import { applyTerraform } from '#dev/terraform.ts';
 import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';

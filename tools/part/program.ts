@@ -5,7 +5,13 @@ import { alone, cacheDirectory, place } from './cache.ts';
 import { downloadRelease, goPlatform } from './download.ts';
 import { buildFromGoModule } from './gobuild.ts';
 import type { Origin, Part, Report, Way } from './part.ts';
+import { cleanEnvironment } from '#tools/process/environment.ts';
 import { compareVersions, type ProgramPin, versionIn } from './version.ts';
+
+/** A program of 140 MB is read from a disk first. */
+const VERSION_MS = 60_000;
+
+class Slow extends Error {}
 
 /** A HashiCorp program: found under its name, released as one zip, built from one Go package. */
 export interface Program {
@@ -53,8 +59,9 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
       try {
         return await checked(path, 'cache');
       } catch (error) {
+        if (error instanceof Slow) throw error;
         // Damaged after all: it goes, and the next way makes a new one.
-        report(`${file}: the cached copy does not run and is thrown away (${(error as Error).message})`);
+        report(`${file}: the cached copy does not run and is thrown away (${(error as Error).message})`, 'remark');
         await rm(path, { force: true });
       }
     }
@@ -62,8 +69,17 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
   }
 
   async function checked(path: string, origin: Origin): Promise<Part> {
-    const result = await execa(path, ['version'], { env: quiet(env), extendEnv: false, reject: false, timeout: 20_000, stdin: 'ignore' });
-    if (result.failed) throw new Error(`${path} can't be run: ${(result.shortMessage ?? '').split('\n')[0]}`);
+    const result = await execa(path, ['version'], {
+      // Asking for a version must not call home.
+      env: { ...cleanEnvironment(env), CHECKPOINT_DISABLE: '1' },
+      extendEnv: false,
+      reject: false,
+      timeout: VERSION_MS,
+      stdin: 'ignore',
+    });
+    // A slow disk says nothing about the program.
+    if (result.timedOut) throw new Slow(`${path} did not tell its version within ${VERSION_MS / 1000} s`);
+    if (result.failed) throw new Error(`${path} can't be run: ${firstWords(result)}`);
     const version = versionIn(result.stdout);
     if (!version) throw new Error(`${path} does not tell its version`);
     if (compareVersions(version, pin.minimum) < 0) throw new Error(`${path} is ${version}, at least ${pin.minimum} is needed`);
@@ -112,8 +128,12 @@ export async function executable(path: string): Promise<boolean> {
   );
 }
 
-/** Asking for a version must not call home, and a broken CLI configuration is not the program's fault. */
-function quiet(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { TF_CLI_CONFIG_FILE: _left, ...rest } = env;
-  return { ...rest, CHECKPOINT_DISABLE: '1' };
+/** Why a program failed: how it ended, and the first thing that it said. */
+function firstWords({ shortMessage, stderr, stdout }: { shortMessage?: string | undefined; stderr: string; stdout: string }): string {
+  const how = (shortMessage ?? '').split('\n')[0] ?? '';
+  const said = (stderr || stdout)
+    .split('\n')
+    .map((line) => line.replace(/^[│╷╵]\s*/, '').trim())
+    .find((line) => line !== '');
+  return said === undefined ? how : `${how} (${said.slice(0, 200)})`;
 }

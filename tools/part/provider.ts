@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { execa } from 'execa';
 import { alone, cacheDirectory, inScratch, place } from './cache.ts';
 import { goPlatform } from './download.ts';
 import { buildFromGoModule } from './gobuild.ts';
+import { cleanEnvironment } from '#tools/process/environment.ts';
+import { runGroup } from '#tools/process/group.ts';
 import { firstOf, type Part, type Report, type Way } from './part.ts';
 import { withProgress } from './progress.ts';
 import { compareVersions, meets, type ProviderPin, versions } from './version.ts';
@@ -164,19 +165,16 @@ async function requireProvider(folder: string, pin: ProviderPin, version: string
 }
 
 function run(terraform: Part, args: string[], folder: string, env: NodeJS.ProcessEnv) {
-  return execa(terraform.path, args, {
+  return runGroup(terraform.path, args, {
     cwd: folder,
     // An offline machine must move on fast; the real download is not bounded by these.
     env: {
-      ...env,
+      ...cleanEnvironment(env, 'terraform'),
       CHECKPOINT_DISABLE: '1',
       TF_REGISTRY_CLIENT_TIMEOUT: '5',
       TF_REGISTRY_DISCOVERY_RETRY: '0',
       TF_DATA_DIR: join(folder, '.terraform'),
     },
-    extendEnv: false,
-    reject: false,
-    stdin: 'ignore',
     timeout: 300_000,
   });
 }
@@ -196,7 +194,10 @@ async function configuration(cache: string, mirrors: string[]): Promise<string> 
   const blocks = mirrors.map((path) => `  filesystem_mirror {\n    path = ${JSON.stringify(path)}\n  }\n`);
   const content = `provider_installation {\n${blocks.join('')}}\n`;
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 12);
-  return place(cache, join(cache, `terraform-${digest}.tfrc`), async (scratch) => {
+  const target = join(cache, `terraform-${digest}.tfrc`);
+  // A cache that has everything need not be writable.
+  if ((await readFile(target, 'utf8').catch(() => '')) === content) return target;
+  return place(cache, target, async (scratch) => {
     const file = join(scratch, 'terraform.tfrc');
     await writeFile(file, content);
     return file;

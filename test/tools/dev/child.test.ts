@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startChild } from '#dev/child.ts';
-import { startReaper } from '#dev/reaper.ts';
-import type { Reaper } from '#dev/reaper.ts';
+import { startReaper } from '#tools/process/reaper.ts';
+import type { Reaper } from '#tools/process/reaper.ts';
 
 let folder: string;
 let reaper: Reaper;
@@ -89,14 +89,14 @@ describe('a child', () => {
 
 describe('when we are killed hard', () => {
   test('the child and the folder go, too', async () => {
-    const module = (name: string): string => JSON.stringify(fileURLToPath(new URL(`../../../dev/${name}`, import.meta.url)));
+    const module = (name: string): string => JSON.stringify(fileURLToPath(new URL(`../../../${name}`, import.meta.url)));
     const work = join(folder, 'work with spaces');
     const parent = spawn(process.execPath, [
       '--input-type=module',
       '-e',
       `import { mkdirSync } from 'node:fs';
-       const { startReaper } = await import(${module('reaper.ts')});
-       const { startChild } = await import(${module('child.ts')});
+       const { startReaper } = await import(${module('tools/process/reaper.ts')});
+       const { startChild } = await import(${module('dev/child.ts')});
        const reaper = startReaper();
        mkdirSync(${JSON.stringify(work)});
        reaper.watchFolder(${JSON.stringify(work)});
