@@ -274,7 +274,8 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
         '',
         'It prints addresses, credentials, API keys and lines to paste, such as this token for acme, from another terminal here:',
         '',
-        '  . .postern/dev/env && curl -s $POSTERN_URL/oauth/token -d @.postern/dev/acme.form -d audience=https://orders.example.com',
+        '  . .postern/dev/env',
+        '  curl -s $POSTERN_URL/oauth/token -d @.postern/dev/acme.form -d audience=https://orders.example.com',
         '',
       ].join('\n'),
     );

@@ -7,11 +7,13 @@
 set -euo pipefail
 : "${1:?the address to call is missing}"
 
-token=$(curl --silent --show-error --fail-with-body --max-time 10 \
+# A refusal says why.
+answer=$(curl --silent --show-error --fail-with-body --max-time 10 \
   --config <(printf 'user = "%s:%s"\n' "$POSTERN_CLIENT_ID" "$POSTERN_CLIENT_SECRET") \
   --data-urlencode grant_type=client_credentials \
   --data-urlencode audience="$POSTERN_AUDIENCE" \
-  "${POSTERN_ISSUER%/}/oauth/token" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
+  "${POSTERN_ISSUER%/}/oauth/token") || { printf '%s\n' "$answer" >&2; exit 1; }
+token=$(printf '%s' "$answer" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
 
 curl --silent --show-error --fail-with-body --max-time 10 \
   --config <(printf 'header = "Authorization: Bearer %s"\n' "$token") \

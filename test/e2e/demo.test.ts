@@ -70,7 +70,7 @@ describe('the demo', () => {
     ).toBeLessThanOrEqual(120);
     expect(demo.out()).not.toContain('\u001B');
     expect(demo.out()).toContain('make dev');
-    expect(demo.out()).toMatch(/curl -s http:\/\/127\.0\.0\.1:\d+\/oauth\/token/);
+    expect(demo.out()).toContain('. .postern/dev/env\n  curl -s $POSTERN_URL/oauth/token -d @.postern/dev/acme.form');
     expect(demo.out()).not.toContain('✗');
     expect(await demo.leftovers()).toEqual(NOTHING);
   });

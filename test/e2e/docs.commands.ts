@@ -11,8 +11,10 @@ export const RUN: readonly {
   readonly block: Block;
   readonly expect: readonly RegExp[];
   readonly keep?: readonly [name: string, found: RegExp];
+  /** Programs that may not be there, and how they say so. */
+  readonly needs?: readonly string[];
 }[] = [
-  { block: ['README.md', 'curl -s http'], expect: [/"access_token"/, /HTTP\/1\.1 200/, /"tenant":"acme"/, /Usage: postern/] },
+  { block: ['README.md', '. .postern/dev/env'], expect: [/"access_token"/, /HTTP\/1\.1 200/, /"tenant":"acme"/, /Usage: postern/] },
   { block: ['docs/admin-api.md', 'umask 077'], expect: [] },
   {
     block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -H \'Content-Type: application/json\' "$ADMIN/v1/tenants"'],
@@ -37,11 +39,20 @@ export const RUN: readonly {
   },
   { block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -X DELETE'], expect: [] },
   { block: ['docs/admin-api.md', 'curl --fail-with-body -sS -H @credential -X POST'], expect: [] },
-  { block: ['docs/revocation.md', 'curl -s http'], expect: [/"active":true/, /HTTP\/1\.1 200/, /"active":false/] },
+  { block: ['docs/revocation.md', '. .postern/dev/env'], expect: [/"active":true/, /HTTP\/1\.1 200/, /"active":false/] },
   { block: ['docs/workload-identity.md', 'openssl genpkey'], expect: [] },
-  { block: ['docs/workload-identity.md', '(umask 077; vault write'], expect: [/signature +verified/] },
-  { block: ['docs/gateway.md', 'mkdir -p /tmp/postern-nginx'], expect: [] },
-  { block: ['docs/gateway.md', 'curl -s http://127.0.0.1:8000'], expect: [/"api":"orders"/] },
+  { block: ['docs/workload-identity.md', '. .postern/dev/env'], expect: [/signature +verified/] },
+  { block: ['docs/gateway.md', 'nginx'], expect: [], needs: ['nginx'] },
+  { block: ['docs/gateway.md', '. .postern/dev/env'], expect: [/"api":"orders"/], needs: ['nginx'] },
+  { block: ['examples/README.md', '. .postern/dev/env && bash examples/curl'], expect: [/"api":"orders"/] },
+  { block: ['examples/README.md', '. .postern/dev/env && go'], expect: [/"api":"orders"/], needs: ['go'] },
+  { block: ['examples/README.md', '. .postern/dev/env && mvn'], expect: [/"api":"orders"/], needs: ['mvn', 'javac'] },
+  { block: ['examples/README.md', '. .postern/dev/env && python3'], expect: [/"api":"orders"/], needs: ['python3'] },
+  { block: ['examples/README.md', 'nginx'], expect: [], needs: ['nginx'] },
+  { block: ['examples/README.md', 'envoy'], expect: [], needs: ['envoy'] },
+  { block: ['examples/README.md', 'traefik'], expect: [], needs: ['traefik'] },
+  { block: ['examples/README.md', 'caddy'], expect: [], needs: ['caddy'] },
+  { block: ['examples/README.md', '. .postern/dev/env && curl'], expect: [/"api":"orders"/], needs: ['caddy'] },
   { block: ['terraform/README.md', 'vault write -f'], expect: [/wrapping_token:/, /hvs\./] },
   { block: ['CONTRIBUTING.md', 'git grep'], expect: [/broker\/plugin\/main\.ts/] },
 ];

@@ -19,6 +19,7 @@ interface Addresses {
   vault: string;
   rootTokenFile: string;
   operator_file: string;
+  gateway: string;
   tenants: Record<string, { client_id: string; form_file: string; key_file: string }>;
 }
 
@@ -60,7 +61,8 @@ describe('pasted beside make dev', () => {
   let home: string;
   let at: Addresses;
   const env: Record<string, string> = {};
-  const background: AbortController[] = [];
+  /** A gateway: the one that runs now. */
+  let background: { stop(): Promise<unknown> } | undefined;
 
   beforeAll(async () => {
     home = mkdtempSync(join(tmpdir(), 'postern-docs-'));
@@ -69,34 +71,33 @@ describe('pasted beside make dev', () => {
     at = JSON.parse(dev.out()) as Addresses;
     const vault = await findVault();
     symlinkSync(vault.path, join(home, 'vault'));
-    const nginx = await findGateway('nginx').catch(() => undefined);
-    if (nginx !== undefined) symlinkSync(nginx.path, join(home, 'nginx'));
+    for (const name of ['nginx', 'envoy', 'traefik', 'caddy'] as const) {
+      const gateway = await findGateway(name).catch(() => undefined);
+      if (gateway !== undefined) symlinkSync(gateway.path, join(home, name));
+    }
     const node = join(checkout, 'node_modules/.bin/node');
     writeFileSync(join(home, 'postern'), `#!/bin/sh\nexec '${node}' '${join(checkout, 'cli/main.ts')}' "$@"\n`, { mode: 0o755 });
     const form = new URLSearchParams(readFileSync(at.tenants['acme']!.form_file, 'utf8'));
-    const secret = (name: string): string => form.get(name) as string;
-    const header = (file: string): string => readFileSync(file, 'utf8').trim().split(': ')[1] as string;
     const answer = await fetch(`${at.broker}oauth/token`, {
       method: 'POST',
       body: new URLSearchParams({ ...Object.fromEntries(form), audience: 'https://orders.example.com' }),
     });
     Object.assign(env, {
       PATH: `${home}:${join(checkout, 'node_modules/.bin')}:${process.env['PATH']}`,
-      ROLE_ID: secret('client_id'),
-      SECRET_ID: secret('client_secret'),
-      KEY: header(at.tenants['acme']!.key_file),
-      OPERATOR: header(at.operator_file),
       ADMIN: at.admin,
       TOKEN: ((await answer.json()) as { access_token: string }).access_token,
       VAULT_ADDR: at.vault,
       VAULT_TOKEN: readFileSync(at.rootTokenFile, 'utf8'),
-      POSTERN_URL: at.broker,
+      POSTERN_URL: at.broker.replace(/\/$/, ''),
       NO_COLOR: '1',
+      // As test/conformance/examples.test.ts builds it, so that Go compiles its library once.
+      CGO_ENABLED: '0',
+      GOFLAGS: '-trimpath -mod=readonly -buildvcs=false',
     });
   });
 
   afterAll(async () => {
-    for (const one of background) one.abort();
+    await background?.stop();
     dev.press('SIGINT');
     await dev.ended;
     await dev[Symbol.asyncDispose]();
@@ -104,46 +105,49 @@ describe('pasted beside make dev', () => {
     for (const litter of ['credential', 'token', 'acme.pem', 'acme.pub.pem']) rmSync(join(checkout, litter), { force: true });
   });
 
-  /** As somebody pastes it whose ports were free, with the placeholders filled in. */
+  /** As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. */
   const adapted = (text: string): string =>
-    text
-      .replaceAll('http://127.0.0.1:8080/', at.broker)
-      .replaceAll('http://127.0.0.1:8081', at.admin)
-      .replaceAll('role_id=…', 'role_id="$ROLE_ID"')
-      .replaceAll('secret_id=…', 'secret_id="$SECRET_ID"')
-      .replaceAll('/tmp/postern-nginx', join(home, 'nginx-prefix'))
-      // The secret is asked for on a terminal; here it comes through a pipe.
-      .replace(/^postern upstream set .*$/m, 'printf %s "$SECRET_ID" | postern upstream set --client-id docs-test');
+    text.replace(/^postern upstream set .*$/m, 'printf %s docs-test-secret | postern upstream set --client-id docs-test');
 
-  it.each(RUN.map((one) => [one.block[0], one.block[1].split('\n')[0]!, one] as const))(
+  /** Starts what runs until Ctrl-C in place of what did so before, and waits until it listens. */
+  async function replace(text: string): Promise<void> {
+    await background?.stop();
+    const running = execa('bash', ['-euc', `${text.startsWith('.') ? '' : 'exec '}${text}`], {
+      cwd: checkout,
+      env,
+      all: true,
+      reject: false,
+    });
+    let over = false;
+    void running.then(() => (over = true));
+    background = { stop: () => (running.kill('SIGINT'), running) };
+    const listens = (): Promise<boolean> =>
+      fetch(at.gateway).then(
+        // Traefik knows no route in its first moment.
+        ({ status }) => status !== 404,
+        () => false,
+      );
+    for (let tries = 0; !(await listens()); tries += 1) {
+      if (over || tries === 200) throw new Error(`${text}: ${over ? (await running).all : 'it does not listen'}`);
+      await sleep(100);
+    }
+  }
+
+  it.for(RUN.map((one) => [one.block[0], one.block[1].split('\n')[0]!, one] as const))(
     '%s: %s',
-    async (file, _line, { block, expect: expected, keep }) => {
+    { timeout: 250_000 },
+    async ([file, _line, { block, expect: expected, keep, needs }], context) => {
+      for (const program of needs ?? [])
+        if ((await execa('sh', ['-c', `command -v ${program}`], { env, reject: false })).failed) context.skip(`there is no ${program}`);
       let text = adapted(textOf(block) as string);
       // With a Vault token the header is another, as the document says.
       if (text.startsWith('umask 077\nprintf')) text = text.replace(/printf .*/, `cp ${at.operator_file} credential`);
-      const shell = { cwd: checkout, env: { ...env, REQUEST_ID: crypto.randomUUID() }, all: true as const, timeout: 40_000 };
+      const shell = { cwd: checkout, env: { ...env, REQUEST_ID: crypto.randomUUID() }, all: true as const, timeout: 240_000 };
       if (text.includes('until Ctrl-C')) {
-        // The example has the ports of a machine where they were free.
-        const configuration = join(home, 'postern.conf');
-        const example = readFileSync(join(checkout, 'examples/gateway/nginx/postern.conf'), 'utf8');
-        writeFileSync(
-          configuration,
-          example.replaceAll('127.0.0.1:8080', new URL(at.broker).host).replaceAll('127.0.0.1:3000', new URL(at.service).host),
-        );
-        const controller = new AbortController();
-        background.push(controller);
-        void execa('bash', ['-euc', text.replace(/include \$PWD\S+;/, `include ${configuration};`)], {
-          ...shell,
-          timeout: 0,
-          cancelSignal: controller.signal,
-          reject: false,
-        });
-        const listens = (): Promise<boolean> =>
-          fetch('http://127.0.0.1:8000/').then(
-            () => true,
-            () => false,
-          );
-        for (let tries = 0; !(await listens()) && tries < 100; tries += 1) await sleep(100);
+        await replace(text);
+        const key = readFileSync(at.tenants['acme']!.key_file, 'utf8').trim().split(': ') as [string, string];
+        expect((await fetch(`${at.gateway}/orders`, { headers: [key] })).status).toBe(200);
+        expect((await fetch(`${at.gateway}/orders`)).status).toBe(401);
         return;
       }
       const { all } = await execa('bash', ['-euc', text], shell);

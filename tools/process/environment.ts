@@ -27,8 +27,8 @@ const KEPT = new Set([
 /** The language, the XDG folders, and what version managers need whose shims stand on PATH. */
 const FAMILIES = /^(LC|XDG|ASDF|MISE|RTX|TFENV|TENV|PROTO|AQUA|NIX|HOMEBREW)_/;
 
-/** Where Go fetches from, by the user's own settings, and where it keeps what it made. Not GOFLAGS, GOOS and others that change what it makes. */
-const GO = /^GO(PROXY|NOPROXY|PRIVATE|SUMDB|NOSUMDB|INSECURE|VCS|AUTH|CACHE|MODCACHE|PATH|ROOT|ENV|TOOLCHAIN)$|^(NETRC|GIT_SSL_CAINFO)$/;
+/** Where Go fetches from, by the user's own settings, and where it keeps what it made. Not GOFLAGS or GOOS, which change what it makes. */
+const GO = /^GO(PROXY|NOPROXY|PRIVATE|(NO)?SUMDB|INSECURE|VCS|AUTH|(MOD)?CACHE|PATH|ROOT|ENV|TOOLCHAIN)$|^(NETRC|GIT_SSL_CAINFO)$/;
 
 /** The user's own mirror of Terraform's registry, and the credentials for it. */
 const TERRAFORM = /^TF_CLI_CONFIG_FILE$|^TF_TOKEN_/;
