@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { isIPv4 } from 'node:net';
-import proxyAddr from 'proxy-addr';
 import { canonicalAddress } from './ip-address.ts';
+import type { TrustedProxies } from './trusted-proxies.ts';
 
 export interface ClientAddressesOptions {
-  /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed; none by default. */
-  trustedProxies?: readonly string[] | undefined;
+  /** Whose X-Forwarded-For is believed. */
+  trustedProxies: TrustedProxies;
   /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
   onUntrusted?: ((address: string) => void) | undefined;
   /** Told each time that somebody's X-Forwarded-For isn't believed, with its address. */
@@ -16,18 +16,15 @@ export interface ClientAddressesOptions {
 
 /**
  * Who a request comes from, in canonical form. Of X-Forwarded-For it counts what trusted proxies wrote, from the right: the last that isn't
- * a
- * proxy of ours. `Forwarded` (RFC 7239) isn't looked at: a proxy that writes X-Forwarded-For hands it on as its client wrote it.
+ * a proxy of ours. `Forwarded` (RFC 7239) isn't looked at: a proxy that writes X-Forwarded-For hands it on as its client wrote it.
  */
 export class ClientAddresses {
   readonly #options: ClientAddressesOptions;
-  readonly #isTrusted: ((address: string, hop: number) => boolean) | undefined;
   #toldUntrusted = false;
   #toldUnreadable = false;
 
   constructor(options: ClientAddressesOptions) {
     this.#options = options;
-    this.#isTrusted = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
   }
 
   /** @returns an IP address, or '' of a connection that is gone */
@@ -35,18 +32,19 @@ export class ClientAddresses {
     const direct = directAddress(request);
     const told = request.headers['x-forwarded-for'];
     if (told === undefined) return direct;
-    if (this.#isTrusted === undefined) {
+    const { trustedProxies } = this.#options;
+    if (trustedProxies.none) {
       if (!this.#toldUntrusted) {
         this.#toldUntrusted = true;
         this.#options.onUntrusted?.(direct);
       }
-    } else if (this.#isTrusted(direct, 0)) return this.#before(direct, String(told), this.#isTrusted);
+    } else if (trustedProxies.trusts(direct)) return this.#before(direct, String(told));
     this.#options.onUnbelieved?.(direct);
     return direct;
   }
 
   /** Several header lines are one list (RFC 9110 §5.3), whose empty elements count for nothing. */
-  #before(direct: string, told: string, isTrusted: (address: string, hop: number) => boolean): string {
+  #before(direct: string, told: string): string {
     let nearest = direct;
     const elements = told.split(',');
     for (let at = elements.length - 1; at >= 0; at--) {
@@ -61,7 +59,7 @@ export class ClientAddresses {
         return nearest;
       }
       nearest = address;
-      if (!isTrusted(address, 1)) break;
+      if (!this.#options.trustedProxies.trusts(address)) break;
     }
     return nearest;
   }

@@ -1,8 +1,8 @@
-import proxyAddr from 'proxy-addr';
 import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
 import { address, count, flag, hostAndPort, hostNames, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
+import { areProxies } from './trusted-proxies.ts';
 import { VAULT_AUTHS } from './vault-auth.ts';
 
 type Both<Union> = (Union extends unknown ? (one: Union) => void : never) extends (all: infer All) => void ? All : never;
@@ -11,15 +11,6 @@ type SourceSettings = Both<(typeof SOURCES)[number]['settings']>;
 /** The settings of every source. */
 function sourceSettings(): SourceSettings {
   return Object.assign({}, ...SOURCES.map(({ settings }) => settings)) as SourceSettings;
-}
-
-function areProxies(ranges: readonly string[]): boolean {
-  try {
-    proxyAddr.compile([...ranges]);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Environment variable -> what it holds; each token source adds its own. */
@@ -42,6 +33,7 @@ export const schema = z.object({
       ),
     )
     .refine(areProxies, 'must be addresses or ranges such as 10.0.0.0/8, with commas between'),
+  POSTERN_TRUSTED_PROXIES_FILE: z.string().optional(),
   POSTERN_FORWARD_CLIENT_ADDRESS: flag,
   POSTERN_ERROR_DIALECT: z.enum(ERROR_DIALECTS).default(ERROR_DIALECTS[0]),
   POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
@@ -112,6 +104,7 @@ export const schema = z.object({
   POSTERN_SCOPE_SETS: count(32, 1, 10_000),
   POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  POSTERN_LOG_FILE: z.string().optional(),
   POSTERN_AUDIT_FILE: z.string().optional(),
   POSTERN_AUDIT_REFUSALS: count(300, 0, 10_000_000),
 });

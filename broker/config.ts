@@ -2,9 +2,9 @@ import { adminFaults, clearTextFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
-import { certificatesOf } from './pem.ts';
-import { attempt, readText, readTlsPair } from './tls-pair.ts';
+import { attempt, readCertificates, readTlsPair } from './tls-pair.ts';
 import type { TlsFiles, TlsPair } from './tls-pair.ts';
+import { readProxies } from './trusted-proxies.ts';
 import { vaultAuthOf } from './vault-auth.ts';
 import type { VaultAuth } from './vault-auth.ts';
 
@@ -29,6 +29,7 @@ export interface Config extends Omit<
   | 'POSTERN_TLS_KEY_FILE'
   | 'POSTERN_ADMIN_TLS_CERT_FILE'
   | 'POSTERN_ADMIN_TLS_KEY_FILE'
+  | 'POSTERN_TRUSTED_PROXIES'
 > {
   readonly host: string;
   readonly port: number;
@@ -37,6 +38,8 @@ export interface Config extends Omit<
   readonly tls: Tls | undefined;
   /** Where the admin API listens; undefined: nowhere. */
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
+  /** Addresses and ranges: those of POSTERN_TRUSTED_PROXIES, and of POSTERN_TRUSTED_PROXIES_FILE as it was at the start. */
+  readonly trustedProxies: Readonly<{ given: readonly string[]; inFile: readonly string[] }>;
   /** POSTERN_ variables that aren't settings, so that a misspelt one is noticed. */
   readonly unknown: readonly string[];
   /** Variables under an old name -> the name that they have now. */
@@ -54,8 +57,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!parsed.success)
     for (const issue of parsed.error.issues)
       faults.push(`${String(issue.path[0])} ${set[String(issue.path[0])] === undefined ? 'is missing' : issue.message}`);
-  if (set['VAULT_CACERT'] !== undefined && attempt(faults, () => certificatesOf(readText('VAULT_CACERT', set['VAULT_CACERT']!))) === '')
-    faults.push('VAULT_CACERT holds no certificate (PEM)');
+  const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = set;
+  if (caFile !== undefined) attempt(faults, () => readCertificates('VAULT_CACERT', caFile));
+  const inFile = proxiesFile === undefined ? [] : attempt(faults, () => readProxies('POSTERN_TRUSTED_PROXIES_FILE', proxiesFile));
+  if (set['POSTERN_LOG_FILE'] !== undefined && set['POSTERN_LOG_FILE'] === set['POSTERN_AUDIT_FILE'])
+    faults.push('POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files');
   const vaultAuth = vaultAuthOf(set, parsed.data, faults);
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
@@ -81,11 +87,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       `The configuration has ${faults.length} fault${faults.length === 1 ? '' : 's'}:\n${faults.map((f) => `  ${f}`).join('\n')}`,
     );
   }
+  const { POSTERN_TRUSTED_PROXIES: proxies, ...settings } = parsed.data;
   return Object.freeze({
-    ...parsed.data,
+    ...settings,
     ...addressOf(parsed.data.POSTERN_LISTEN),
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
     vaultAuth,
+    trustedProxies: Object.freeze({ given: proxies, inFile: inFile ?? [] }),
     tls,
     renamed: Object.freeze(renamed),
     unknown: Object.freeze(Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape))),

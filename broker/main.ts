@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { readConfig } from './config.ts';
@@ -8,9 +9,9 @@ import { Destination } from './destination.ts';
 import { createLog } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
 import { useProxies } from './proxy.ts';
-import { openAudit } from './wiring/audit.ts';
 import { startBroker } from './wiring/broker.ts';
 import { checkStart } from './wiring/check.ts';
+import { openAudit, openLog } from './wiring/open-destination.ts';
 
 /** Longest wait at the end for what is still to be written, ms. */
 const WRITE_MS = 2_000;
@@ -26,9 +27,10 @@ It is configured by its environment; docs/reference.md lists the settings. At le
   POSTERN_SECRET_ID, POSTERN_SECRET_ID_FILE, POSTERN_WRAPPED_SECRET_ID, POSTERN_WRAPPED_SECRET_ID_FILE
   or POSTERN_VAULT_AUTH=kubernetes, jwt or token-file, which docs/broker-identity.md explains
 
-Logs go to stderr, one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
+The log goes to stderr (or POSTERN_LOG_FILE), one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
 SIGTERM and SIGINT: not ready any more, served on for POSTERN_LAME_DUCK seconds, then what is in flight is finished.
-SIGHUP opens the audit file anew and reads certificates again.
+A second one ends it at once, with exit code 143 or 130.
+SIGHUP opens both files anew, and reads certificates, CA files and trusted proxies again.
 `;
 
 /**
@@ -41,7 +43,12 @@ export async function serve(): Promise<void> {
   let hangUp = (): void => void (early = true);
   process.on('SIGHUP', () => hangUp());
   const config = readConfig(process.env);
-  const logDestination = new Destination(2);
+  const stderr = new Destination(2);
+  const logDestination = openLog(config, {
+    // With a file of its own; stderr has nobody to tell.
+    onError: (err) => createLog(config.POSTERN_LOG_LEVEL, stderr).error({ err }, 'the log cannot be written; its lines are held back'),
+    onRecovery: (lost) => log.warn({ lost }, 'the log can be written again'),
+  });
   const log = createLog(config.POSTERN_LOG_LEVEL, logDestination);
   const audit = new BatchedLines(
     openAudit(config, {
@@ -73,12 +80,13 @@ export async function serve(): Promise<void> {
     process.exit(reason.exitCode);
   });
   hangUp = () => {
-    log.info('SIGHUP: the audit file is opened anew, certificates are read again');
-    try {
-      audit.reopen();
-    } catch (err) {
-      log.error({ err }, 'the audit file cannot be opened anew; the old one stays in use');
-    }
+    for (const [what, lines] of [['log', logDestination] as const, ['audit', audit] as const])
+      try {
+        lines.reopen();
+      } catch (err) {
+        log.error({ err }, `the ${what} file cannot be opened anew; the old one stays in use`);
+      }
+    log.info('SIGHUP: log and audit are opened anew; certificates, CA files and trusted proxies are read again');
     broker.reload();
   };
   if (early) hangUp();
@@ -87,10 +95,12 @@ export async function serve(): Promise<void> {
     broker.leave();
     void sleep(config.POSTERN_LAME_DUCK * 1000)
       .then(() => broker.close())
+      .catch((err: unknown) => log.error({ err }, 'it was not stopped in good order'))
       .then(() => written())
       .then(() => process.exit(0));
     // A second signal does not wait.
-    for (const again of ['SIGTERM', 'SIGINT'] as const) process.removeAllListeners(again).once(again, () => process.exit(1));
+    for (const again of ['SIGTERM', 'SIGINT'] as const)
+      process.removeAllListeners(again).once(again, () => process.exit(128 + constants.signals[again]));
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
   process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));

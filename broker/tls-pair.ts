@@ -53,7 +53,7 @@ export function readText(setting: string, path: string): string {
  * The certificates of a file.
  * @throws {FileFault} unreadable, without one, cut off, or with one that can't be parsed
  */
-function readCertificates(setting: string, path: string): string {
+export function readCertificates(setting: string, path: string): string {
   const text = readText(setting, path);
   const certificates = certificatesOf(text);
   if (certificates === '') throw new FileFault([`${setting} holds no certificate (PEM)`]);

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import proxyAddr from 'proxy-addr';
 import { adminLine } from '#broker/audit/admin-event.ts';
 import type { AdminEvent } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
@@ -15,6 +14,7 @@ import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
+import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { readJsonBodies } from './body.ts';
 import type { Caller, Callers } from './caller.ts';
 import { changeOperations } from './changes.ts';
@@ -44,8 +44,8 @@ export interface AdminServerOptions {
   idempotency?: Idempotency;
   /** PEM. */
   tls?: { readonly cert: string; readonly key: string } | undefined;
-  /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. */
-  trustedProxies?: readonly string[];
+  /** Whose X-Forwarded-For is believed. Nobody's by default. */
+  trustedProxies?: TrustedProxies;
   /** Told once, with its address, when a trusted proxy writes an X-Forwarded-For that names no address. */
   onUnreadableProxy?: (address: string) => void;
   /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
@@ -103,8 +103,8 @@ export class AdminServer {
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Failures(options.rate ?? 600);
     this.#documents = Buffer.from(JSON.stringify(openApiDocument(OPERATIONS, options.version)));
-    this.#addresses = new ClientAddresses({ trustedProxies: options.trustedProxies, onUnreadable: options.onUnreadableProxy });
-    const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
+    const { trustedProxies = new TrustedProxies() } = options;
+    this.#addresses = new ClientAddresses({ trustedProxies, onUnreadable: options.onUnreadableProxy });
     let listener: Listener | undefined;
     const app = fastify({
       bodyLimit: MAX_BODY,
@@ -122,7 +122,7 @@ export class AdminServer {
           tls: options.tls,
           maxHeaderSize: MAX_HEADERS,
           maxConnections: MAX_CONNECTIONS,
-          isTrusted: trust === undefined ? undefined : (address) => trust(address, 0),
+          isTrusted: (address) => trustedProxies.trusts(address),
           timeouts: options.timeouts,
         });
         return listener.server;

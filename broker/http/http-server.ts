@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import proxyAddr from 'proxy-addr';
 import { ClientAddresses } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
@@ -7,6 +6,7 @@ import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
+import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { pathOf } from './target.ts';
@@ -19,8 +19,8 @@ export interface HttpServerOptions {
   basePath?: string;
   /** PEM. */
   tls?: { cert: string; key: string } | undefined;
-  /** Addresses or CIDR ranges of proxies whose X-Forwarded-For is believed. None by default. */
-  trustedProxies?: readonly string[];
+  /** Whose X-Forwarded-For is believed. Nobody's by default. */
+  trustedProxies?: TrustedProxies;
   /** Told once, with its address, when somebody sends X-Forwarded-For and nobody is trusted: a proxy of ours, perhaps. */
   onUntrustedProxy?: (address: string) => void;
   /** Told each time that somebody's X-Forwarded-For isn't believed. */
@@ -53,13 +53,13 @@ export class HttpServer {
       if (route.prefix) this.#prefixes.push(route);
       else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
     }
+    const { trustedProxies = new TrustedProxies() } = options;
     this.#addresses = new ClientAddresses({
-      trustedProxies: options.trustedProxies,
+      trustedProxies,
       onUntrusted: options.onUntrustedProxy,
       onUnbelieved: options.onUnbelievedProxy,
       onUnreadable: options.onUnreadableProxy,
     });
-    const trust = options.trustedProxies?.length ? proxyAddr.compile([...options.trustedProxies]) : undefined;
     this.#listener = new Listener({
       handle: (request, response) => this.#serve(request, response),
       refuse: (why, request, response) =>
@@ -76,7 +76,7 @@ export class HttpServer {
       maxHeaderSize: MAX_HEADERS,
       maxConnections: options.maxConnections ?? 10_000,
       maxPerAddress: options.maxPerAddress,
-      isTrusted: trust === undefined ? undefined : (address) => trust(address, 0),
+      isTrusted: (address) => trustedProxies.trusts(address),
       timeouts: options.timeouts,
     });
   }

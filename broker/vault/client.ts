@@ -157,6 +157,16 @@ export class VaultClient {
     };
   }
 
+  /** PEM of the CA that is trusted in place of the system's. */
+  get authorities(): string | undefined {
+    return this.#transport.authorities;
+  }
+
+  /** See {@link Transport.trust}. */
+  trust(pem: string): void {
+    this.#transport.trust(pem);
+  }
+
   /** Ends the idle sockets and waits for the calls in flight. */
   close(): Promise<void> {
     this.#breaker?.stop();

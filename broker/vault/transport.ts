@@ -37,9 +37,11 @@ export class Transport {
   /** Requests sent since the start. */
   requests = 0;
   readonly #origin: string;
-  readonly #pool: Dispatcher;
-  readonly #lists: Dispatcher;
   readonly #timeoutMs: number;
+  readonly #make: (authorities: string | undefined) => Dispatchers;
+  #dispatchers: Dispatchers;
+  /** PEM of the CA that is trusted in place of the system's; undefined: the system's. */
+  #authorities: string | undefined;
 
   /** @throws what reading the CA file does; {PosternError} misconfigured where it holds no certificate */
   constructor(options: TransportOptions) {
@@ -47,27 +49,37 @@ export class Transport {
     const { origin } = new URL(options.address);
     this.#origin = origin;
     const { timeoutMs } = options;
-    const connect = { timeout: timeoutMs, ...(options.caFile ? { ca: readCa(options.caFile) } : {}) };
     const uri = options.proxy === undefined || isLoopback(new URL(options.address)) ? undefined : options.proxy;
-    const dispatcher = (limits: Pool.Options): Dispatcher => {
+    const dispatcher = (limits: Pool.Options, ca: string | undefined): Dispatcher => {
+      const connect = { timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) };
       const settings = { ...limits, pipelining: 1, keepAliveTimeout: 30_000 };
       // By CONNECT for http too, since not every proxy forwards Vault's method LIST.
       return uri === undefined
         ? new Pool(origin, { ...settings, connect })
         : new ProxyAgent({ ...settings, uri, proxyTunnel: true, requestTls: connect, connectTimeout: timeoutMs });
     };
-    this.#pool = dispatcher({
-      connections: options.connections,
-      maxResponseSize: MAX_BODY,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
+    const long = Math.max(LIST_TIMEOUT, timeoutMs);
+    this.#make = (ca) => ({
+      pool: dispatcher(
+        { connections: options.connections, maxResponseSize: MAX_BODY, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+        ca,
+      ),
+      lists: dispatcher({ connections: LISTS, maxResponseSize: MAX_LIST, headersTimeout: long, bodyTimeout: long }, ca),
     });
-    this.#lists = dispatcher({
-      connections: LISTS,
-      maxResponseSize: MAX_LIST,
-      headersTimeout: Math.max(LIST_TIMEOUT, timeoutMs),
-      bodyTimeout: Math.max(LIST_TIMEOUT, timeoutMs),
-    });
+    this.#authorities = options.caFile ? readCa(options.caFile) : undefined;
+    this.#dispatchers = this.#make(this.#authorities);
+  }
+
+  get authorities(): string | undefined {
+    return this.#authorities;
+  }
+
+  /** From here on this CA is trusted, in place of the one before. Calls in flight end as they began. @param pem its certificates */
+  trust(pem: string): void {
+    const before = this.#dispatchers;
+    this.#authorities = pem;
+    this.#dispatchers = this.#make(pem);
+    void closeBoth(before).catch(() => {});
   }
 
   async request(options: NodeVaultRequest): Promise<NodeVaultResponse> {
@@ -78,7 +90,7 @@ export class Transport {
     const deadline = AbortSignal.timeout(isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs);
     const body = options.json === undefined ? null : JSON.stringify(options.json);
     try {
-      const reply = await (isList ? this.#lists : this.#pool).request({
+      const reply = await (isList ? this.#dispatchers.lists : this.#dispatchers.pool).request({
         origin: this.#origin,
         path,
         method: options.method as 'GET',
@@ -100,8 +112,17 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#pool.close(), this.#lists.close()]);
+    await closeBoth(this.#dispatchers);
   }
+}
+
+interface Dispatchers {
+  readonly pool: Dispatcher;
+  readonly lists: Dispatcher;
+}
+
+async function closeBoth({ pool, lists }: Dispatchers): Promise<void> {
+  await Promise.all([pool.close(), lists.close()]);
 }
 
 function readCa(file: string): string {

@@ -10,6 +10,7 @@ import { VaultAccess } from '#broker/operator/access.ts';
 import { OperatorLogin } from '#broker/vault/operator-login.ts';
 import { levelOf } from './level.ts';
 import { vaultClient } from './vault.ts';
+import type { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { version } from '#broker/version.ts';
 
 /** Most sockets to Vault. They are apart from the customers', so that many operators keep no customer waiting. */
@@ -19,10 +20,12 @@ export interface AdminDoor extends Pick<AdminServer, 'useTls' | 'leave'> {
   /** @returns the port */
   listen(): Promise<number>;
   close(): Promise<void>;
+  /** See {@link VaultClient.trust}. */
+  trustVault(pem: string): void;
 }
 
 /** The admin API on a listener of its own; undefined where it is off. */
-export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDoor | undefined {
+export function adminDoor(config: Config, log: Logger, audit: AuditLog, trustedProxies: TrustedProxies): AdminDoor | undefined {
   const { admin } = config;
   if (admin === undefined) return undefined;
   const client = vaultClient(config, { connections: CONNECTIONS });
@@ -38,7 +41,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
     audit,
     version,
     tls: admin.tls,
-    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    trustedProxies,
     onUnreadableProxy: (address) =>
       log.warn({ address }, 'the X-Forwarded-For of this trusted proxy names no address: all behind it count as the proxy itself'),
     console: consoleOf(config),
@@ -59,6 +62,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog): AdminDo
     },
     useTls: (pair) => server.useTls(pair),
     leave: () => server.leave(),
+    trustVault: (pem) => client.trust(pem),
     async close() {
       await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);
       await client.close();

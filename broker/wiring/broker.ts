@@ -3,13 +3,14 @@ import { RationedAudit } from '#broker/audit/rationed-audit.ts';
 import type { Config } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
+import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { adminDoor } from './admin-door.ts';
-import { Certificates } from './certificates.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
 import { Progress } from './progress.ts';
+import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
 import { verification } from './verification.ts';
 
@@ -24,7 +25,7 @@ export interface Broker {
   missing(): readonly string[];
   /** When Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE: nothing but another credential helps. */
   readonly ended: Promise<PosternError>;
-  /** Reads the files of certificates again; what is wrong with them is told in the log, and the old ones stay in use. */
+  /** Looks at certificates, CA files and trusted proxies again; what is wrong with them is logged, and the old ones stay in use. */
   reload(): void;
   /** From here on it is not ready, serves on, and asks clients not to keep their connections. */
   leave(): void;
@@ -70,6 +71,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     warnings: () => [...announcements.warnings, ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`])],
   });
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
+  const { given, inFile } = config.trustedProxies;
+  const trustedProxies = new TrustedProxies([...given, ...inFile]);
   const server = httpDoor(config, log, {
     verifier,
     generations: life.generations,
@@ -77,13 +80,26 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     readiness: progress,
     audit: rationed,
     refusedAddresses: who.refusedAddresses,
+    trustedProxies,
   });
-  const admin = adminDoor(config, log, audit);
-  const certificates = [
-    ...(config.tls === undefined ? [] : [new Certificates(config.tls, log, (pair) => server.useTls(pair))]),
+  const admin = adminDoor(config, log, audit, trustedProxies);
+  const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
+  const renewals = [
+    ...(config.tls === undefined ? [] : [certificateRenewal(config.tls, log, (pair) => server.useTls(pair))]),
     ...(admin === undefined || config.admin?.tls === undefined
       ? []
-      : [new Certificates(config.admin.tls, log, (pair) => admin.useTls(pair))]),
+      : [certificateRenewal(config.admin.tls, log, (pair) => admin.useTls(pair))]),
+    ...(proxiesFile === undefined
+      ? []
+      : [proxiesRenewal(proxiesFile, config.trustedProxies, log, (ranges) => trustedProxies.replace(ranges))]),
+    ...(caFile === undefined
+      ? []
+      : [
+          authorityRenewal(caFile, client.authorities ?? '', log, (pem) => {
+            client.trust(pem);
+            admin?.trustVault(pem);
+          }),
+        ]),
   ];
   const port = await server.listen(config.host, config.port).catch((error: unknown) => {
     throw cannotListen('POSTERN_LISTEN', config, error);
@@ -102,7 +118,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
 
   const close = async (): Promise<void> => {
     progress.drain();
-    for (const one of certificates) one.stop();
+    for (const one of renewals) one.stop();
     announcements.stop();
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     replay.stop();
@@ -122,7 +138,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       vault: client.calls,
     }),
     missing: () => progress.lacks(),
-    reload: () => certificates.forEach((one) => one.look()),
+    reload: () => renewals.forEach((one) => one.look()),
     leave() {
       progress.drain();
       server.leave();

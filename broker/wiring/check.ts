@@ -8,7 +8,7 @@ import type { Finding } from '#broker/finding.ts';
 import { outOfTime } from '#broker/tls-pair.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { ownLogin } from '#broker/vault/own/own-login.ts';
-import { openAudit } from './audit.ts';
+import { openAudit } from './open-destination.ts';
 import { vaultClient } from './vault.ts';
 
 /**

@@ -15,6 +15,7 @@ import { revocationEndpoint } from '#broker/http/revocation-endpoint.ts';
 import { tokenEndpoint } from '#broker/http/token-endpoint.ts';
 import { verifyRoutes } from '#broker/http/verify.ts';
 import type { Logger } from '#broker/log.ts';
+import type { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { Issuance } from './issuance.ts';
 import { levelOf } from './level.ts';
 import { version } from '#broker/version.ts';
@@ -31,11 +32,12 @@ export interface HttpDoorOptions {
   readonly readiness: Readiness;
   readonly audit: AuditLog;
   readonly refusedAddresses: RefusedAddresses;
+  readonly trustedProxies: TrustedProxies;
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, refusedAddresses } = options;
+  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -57,7 +59,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     errors: config.POSTERN_ERROR_DIALECT,
     basePath: basePathOf(config.POSTERN_ISSUER),
     tls: config.tls,
-    trustedProxies: config.POSTERN_TRUSTED_PROXIES,
+    trustedProxies,
     onUntrustedProxy: (address) =>
       log.warn(
         { address },

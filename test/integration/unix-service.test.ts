@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { execa } from 'execa';
+import { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificates } from '#test/conformance/certificate.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
@@ -47,9 +48,18 @@ test('SIGTERM: not ready at once, served on for the lame duck, then ended', asyn
   expect(await replica.child.ended).toBe('code 0');
 });
 
-test('SIGHUP under load: the audit file that was renamed and the new one have every exchange, once', async () => {
+test('a second signal ends it at once, with the code that shells give that signal', async () => {
+  const replica = await house.startReplicaProcess({ env: { POSTERN_LAME_DUCK: '600' } });
+  process.kill(replica.child.pid, 'SIGTERM');
+  await expect.poll(() => statusOf(`${replica.issuer}readyz`)).toBe(503);
+  process.kill(replica.child.pid, 'SIGTERM');
+  expect(await replica.child.ended).toBe('code 143');
+});
+
+test('SIGHUP under load: the audit files, old and new, have every exchange, once; the log goes to its new file', async () => {
   const file = join(folder, 'audit.jsonl');
-  const replica = await house.startReplicaProcess({ env: { POSTERN_AUDIT_FILE: file } });
+  const logFile = join(folder, 'postern.log');
+  const replica = await house.startReplicaProcess({ env: { POSTERN_AUDIT_FILE: file, POSTERN_LOG_FILE: logFile } });
   const credential = await house.issueSecret('acme');
   let granted = 0;
   let going = true;
@@ -65,16 +75,52 @@ test('SIGHUP under load: the audit file that was renamed and the new one have ev
   for (let turn = 0; turn < 3; turn++) {
     await sleep(300);
     renameSync(file, `${file}.${turn}`);
+    renameSync(logFile, `${logFile}.${turn}`);
     process.kill(replica.child.pid, 'SIGHUP');
     await expect.poll(() => readable(file), { timeout: 5_000 }).toBe(true);
   }
   going = false;
   await load;
   await replica.stop();
+  expect(readFileSync(`${logFile}.0`, 'utf8')).toContain('postern listens');
+  expect(readFileSync(logFile, 'utf8').split('\n')[0]).toContain('SIGHUP');
+  expect(readFileSync(logFile, 'utf8')).toContain('postern has stopped');
   const lines = [`${file}.0`, `${file}.1`, `${file}.2`, file].flatMap((one) => readFileSync(one, 'utf8').split('\n').slice(0, -1));
   expect(lines.map((line) => JSON.parse(line) as { event: string }).filter(({ event }) => event === 'token.exchange')).toHaveLength(
     granted,
   );
+});
+
+test('SIGHUP: trusted proxies are read again, on connections that are open; bad ones keep the old', async () => {
+  const proxies = join(folder, 'proxies');
+  const logFile = join(folder, 'proxies.log');
+  writeFileSync(proxies, '192.0.2.0/24\n');
+  const replica = await house.startReplicaProcess({ env: { POSTERN_TRUSTED_PROXIES_FILE: proxies, POSTERN_LOG_FILE: logFile } });
+  const pool = new Pool(new URL(replica.issuer).origin, { connections: 1 });
+  /** Whom a refusal is written down for, of one that says it comes through a proxy. */
+  const addressOf = async (client: string): Promise<string | undefined> => {
+    const reply = await pool.request({ method: 'POST', path: '/oauth/token', headers: { 'x-forwarded-for': client } });
+    await reply.body.dump();
+    let found: string | undefined;
+    await expect
+      .poll(() => (found = /"address":"([^"]*)"/.exec(readFileSync(logFile, 'utf8').trimEnd().split('\n').at(-1) ?? '')?.[1]))
+      .toBeDefined();
+    return found;
+  };
+  const renew = async (text: string): Promise<void> => {
+    writeFileSync(proxies, text);
+    const before = readFileSync(logFile, 'utf8').length;
+    process.kill(replica.child.pid, 'SIGHUP');
+    await expect.poll(() => readFileSync(logFile, 'utf8').slice(before), { timeout: 10_000 }).toContain('list of trusted proxies');
+  };
+  expect(await addressOf('198.51.100.1')).toBe('127.0.0.1');
+  await renew('192.0.2.0/24\n127.0.0.1 # nginx\n');
+  expect(await addressOf('198.51.100.2')).toBe('198.51.100.2');
+  await renew('everybody\n');
+  expect(readFileSync(logFile, 'utf8')).toContain('POSTERN_TRUSTED_PROXIES_FILE must hold addresses');
+  expect(await addressOf('198.51.100.3')).toBe('198.51.100.3');
+  await pool.close();
+  await replica.stop();
 });
 
 function readable(file: string): boolean {

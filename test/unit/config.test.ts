@@ -80,7 +80,7 @@ describe('the least that works', () => {
       POSTERN_VERIFY_TTL: 30,
       POSTERN_AUTH0_BINDING: 'action',
       POSTERN_ERROR_DIALECT: 'auth0',
-      POSTERN_TRUSTED_PROXIES: [],
+      trustedProxies: { given: [], inFile: [] },
       POSTERN_FORWARD_CLIENT_ADDRESS: false,
       unknown: [],
     });
@@ -90,7 +90,7 @@ describe('the least that works', () => {
     const config = readConfig({ ...good, POSTERN_TRUSTED_PROXIES: '10.0.0.0/8' });
     expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
     expect(() => Object.assign(config.vaultAuth, { method: 'jwt' })).toThrow(TypeError);
-    expect(() => (config.POSTERN_TRUSTED_PROXIES as string[]).push('0.0.0.0/0')).toThrow(TypeError);
+    expect(() => (config.trustedProxies.given as string[]).push('0.0.0.0/0')).toThrow(TypeError);
   });
 
   test('an empty variable counts as unset', () => {
@@ -266,6 +266,38 @@ describe('refused', () => {
   test.each(['10.0.0.1', '10.0.0.0/8, 2001:db8::/32', 'loopback'])('but not POSTERN_TRUSTED_PROXIES=%s', (value) => {
     expect(faultsOf({ ...good, POSTERN_TRUSTED_PROXIES: value })).toEqual([]);
   });
+});
+
+describe('trusted proxies from a file', () => {
+  test('one a line or with commas between, comments, any line end; beside those of the variable', () => {
+    const file = fileOf('proxies', '\uFEFF# the balancers\r\n10.0.0.0/8, 192.0.2.1 # one\r\n\r\n2001:db8::/32');
+    expect(readConfig({ ...good, POSTERN_TRUSTED_PROXIES: 'loopback', POSTERN_TRUSTED_PROXIES_FILE: file }).trustedProxies).toEqual({
+      given: ['loopback'],
+      inFile: ['10.0.0.0/8', '192.0.2.1', '2001:db8::/32'],
+    });
+  });
+
+  test.each([
+    ['empty', '# nobody\n', 'names no address'],
+    ['no addresses', `${CANARY}\n`, 'must hold addresses or ranges'],
+    ['a range that is none', '10.0.0.0/99\n', 'must hold addresses or ranges'],
+  ])('%s', (_what, text, fault) => {
+    const faults = faultsOf({ ...good, POSTERN_TRUSTED_PROXIES_FILE: fileOf('proxies', text) });
+    expect(faults).toEqual([expect.stringContaining(`POSTERN_TRUSTED_PROXIES_FILE ${fault}`)]);
+    expect(faults.join()).not.toContain(CANARY);
+  });
+
+  test('that is not there', () => {
+    expect(faultsOf({ ...good, POSTERN_TRUSTED_PROXIES_FILE: '/nowhere/x' })).toEqual([
+      'POSTERN_TRUSTED_PROXIES_FILE cannot be read (ENOENT)',
+    ]);
+  });
+});
+
+test('log and audit do not go to one file, where their lines would tear each other', () => {
+  expect(faultsOf({ ...good, POSTERN_LOG_FILE: '/tmp/x', POSTERN_AUDIT_FILE: '/tmp/x' })).toEqual([
+    'POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files',
+  ]);
 });
 
 describe("the broker's secret_id", () => {

@@ -10,6 +10,7 @@ import { replyJson } from '#broker/http/reply.ts';
 import type { Call, Route } from '#broker/http/route.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
 import type { HttpServerOptions } from '#broker/http/http-server.ts';
+import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 import type { WireOptions } from '#test/fixture/wire.ts';
 
@@ -491,7 +492,7 @@ describe('what one party reads otherwise than another (smuggling)', () => {
 
 describe("the client's address", () => {
   const addressOf = async (trustedProxies: string[], forwarded: string | undefined) => {
-    const s = await stage({ trustedProxies });
+    const s = await stage({ trustedProxies: new TrustedProxies(trustedProxies) });
     await send(s.port, { path: '/livez', headers: forwarded === undefined ? {} : { 'X-Forwarded-For': forwarded } });
     return s.seen[0]?.address;
   };
@@ -556,14 +557,17 @@ describe("the client's address", () => {
   });
 
   test('several header lines are one list', async () => {
-    const s = await stage({ trustedProxies: ['127.0.0.1', '10.0.0.0/8'] });
+    const s = await stage({ trustedProxies: new TrustedProxies(['127.0.0.1', '10.0.0.0/8']) });
     await send(s.port, { path: '/livez', headers: { 'X-Forwarded-For': ['1.1.1.1', '203.0.113.9:80', '10.0.0.1'] as unknown as string } });
     expect(s.seen[0]?.address).toBe('203.0.113.9');
   });
 
   test('what names no address is told once', async () => {
     const told: string[] = [];
-    const s = await stage({ trustedProxies: ['127.0.0.1', '10.0.0.0/8'], onUnreadableProxy: (address) => told.push(address) });
+    const s = await stage({
+      trustedProxies: new TrustedProxies(['127.0.0.1', '10.0.0.0/8']),
+      onUnreadableProxy: (address) => told.push(address),
+    });
     for (const forwarded of ['203.0.113.9', 'unknown, 10.0.0.1', 'unknown', 'canary'])
       await send(s.port, { path: '/livez', headers: { 'X-Forwarded-For': forwarded } });
     expect(told).toEqual(['10.0.0.1']);
@@ -583,7 +587,7 @@ describe("the client's address", () => {
     'X-Forwarded-Host',
     'X-Original-Forwarded-For',
   ])('%s is believed from nobody', async (header) => {
-    const s = await stage({ trustedProxies: ['127.0.0.1'] });
+    const s = await stage({ trustedProxies: new TrustedProxies(['127.0.0.1']) });
     await send(s.port, { path: '/livez', headers: { [header]: 'for=203.0.113.9' } });
     expect(s.seen[0]?.address).toBe('127.0.0.1');
   });

@@ -97,6 +97,21 @@ describe.skipIf(!openssl)('TLS', () => {
     expect(await read(join(folder, 'right.pem'))).toEqual({ ok: true });
   });
 
+  test('another CA is trusted from then on, calls in flight included, and the one before is not any more', async () => {
+    const client = new VaultClient({ address, caFile: join(folder, 'right.pem') });
+    const call = () => client.read('kv/x', { token: TOKEN, attempts: 1 });
+    try {
+      const inFlight = call();
+      client.trust(certOf('other').cert);
+      expect((await inFlight)?.data).toEqual({ ok: true });
+      await expect(call()).rejects.toMatchObject({ reason: 'unreachable' });
+      client.trust(certOf('right').cert);
+      expect((await call())?.data).toEqual({ ok: true });
+    } finally {
+      await client.close();
+    }
+  });
+
   test('the file of the CA may have CRLF, a byte order mark and text around; one without a certificate is a fault', async () => {
     const file = join(folder, 'crlf.pem');
     writeFileSync(file, `\uFEFFsubject=test\r\n${certOf('right').cert.replaceAll('\n', '\r\n')}`);

@@ -8,11 +8,23 @@ import { PosternError } from '#broker/error.ts';
  * @throws {PosternError} misconfigured where the file can't be opened
  */
 export function openAudit({ POSTERN_AUDIT_FILE: file }: Config, options: DestinationOptions = {}): Destination {
+  return openDestination('POSTERN_AUDIT_FILE', file ?? 1, options);
+}
+
+/**
+ * Where the log goes: its file, or stderr.
+ * @throws {PosternError} misconfigured where the file can't be opened
+ */
+export function openLog({ POSTERN_LOG_FILE: file }: Config, options: DestinationOptions = {}): Destination {
+  return openDestination('POSTERN_LOG_FILE', file ?? 2, options);
+}
+
+function openDestination(setting: string, target: number | string, options: DestinationOptions): Destination {
   try {
-    return new Destination(file ?? 1, options);
+    return new Destination(target, options);
   } catch (error) {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw new PosternError('misconfigured', `POSTERN_AUDIT_FILE cannot be opened (${code})`, {
+    throw new PosternError('misconfigured', `${setting} cannot be opened (${code})`, {
       detail: 'The broker must be able to make and append to it: mind the owner of its folder.',
     });
   }
