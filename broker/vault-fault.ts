@@ -81,6 +81,11 @@ export class VaultFault extends OwnError {
     return /source address "([0-9A-Fa-f.:]{2,45})" unauthorized (?:by|through) CIDR restrictions/.exec(this.message)?.[1];
   }
 
+  /** OpenBao's limit on strings in one request (`max_request_json_strings` of its listener). */
+  get isOfTooManyStrings(): boolean {
+    return this.reason === 'invalid' && this.message.includes('maximum number of strings');
+  }
+
   /** Whether the same call may succeed a little later, without anybody changing anything. */
   get transient(): boolean {
     return this.unasked !== undefined;

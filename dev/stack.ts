@@ -29,7 +29,7 @@ import { noteSecret } from './secret.ts';
 import { startService } from './service.ts';
 import { applyTerraform } from './terraform.ts';
 import { terraformToken } from './terraform-token.ts';
-import { startDevVault } from './vault.ts';
+import { auditDevice, startDevVault } from './vault.ts';
 import type { Auth0StandIn } from './auth0.ts';
 import type { BrokerProcess } from './broker.ts';
 import type { TenantName } from './scenario.ts';
@@ -129,6 +129,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   noteSecret('oidc client_secret', operatorsSecret);
   const vaultAudit = join(folder, 'audit.log');
   const plugins = options.plugins === true ? join(folder, 'plugins') : undefined;
+  if (plugins !== undefined) await mkdir(plugins, { mode: 0o755 });
   const [vault, auth0] = await timed(`starting ${name} ${vaultPart.version} and the stand-in for Auth0`, async () =>
     both(
       startDevVault({
@@ -137,7 +138,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         logFile: logFile('vault'),
         logLevel: testing ? 'trace' : 'info',
         reaper,
-        args: await configuration(folder, { plugins, audit: product === 'openbao' ? vaultAudit : undefined }),
+        configuration: [
+          ...(plugins === undefined ? [] : [`plugin_directory = ${JSON.stringify(plugins)}`]),
+          ...(product === 'openbao' ? [auditDevice(vaultAudit)] : []),
+        ],
         ...(signal ? { signal } : {}),
       }).then((started) => {
         undo.defer(() => started.stop());
@@ -246,26 +250,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
-}
-
-/**
- * The part of the server's configuration that can't be had by argument or API, as arguments that name it.
- * @param audit file of the audit device that OpenBao wants declared here
- */
-async function configuration(
-  folder: string,
-  { plugins, audit }: { plugins: string | undefined; audit: string | undefined },
-): Promise<string[]> {
-  const lines: string[] = [];
-  if (plugins !== undefined) {
-    await mkdir(plugins, { mode: 0o755 });
-    lines.push(`plugin_directory = ${JSON.stringify(plugins)}`);
-  }
-  if (audit !== undefined) lines.push(`audit "file" "postern" {\n  options {\n    file_path = ${JSON.stringify(audit)}\n  }\n}`);
-  if (lines.length === 0) return [];
-  const file = join(folder, 'server.hcl');
-  await writeFile(file, `${lines.join('\n')}\n`);
-  return [`-config=${file}`];
 }
 
 const STACKS = join(CHECKOUT, '.postern');

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,8 +19,10 @@ export interface DevVaultOptions {
   /** Where its log goes. Default: `vault.log` in that folder. */
   logFile?: string;
   logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error';
-  /** Further arguments of `vault server`, e.g. `-dev-plugin-dir=…`. Never a secret. */
+  /** Further arguments of `vault server`. Never a secret. */
   args?: readonly string[];
+  /** Lines of its configuration file, beside what dev mode sets. */
+  configuration?: readonly string[];
   /** Who ends it when we are killed. Default: one of its own. */
   reaper?: Reaper;
   report?: (line: string) => void;
@@ -60,7 +62,8 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
   };
   try {
     const rootToken = `postern-dev-${randomBytes(18).toString('base64url')}`;
-    const { child, address, unsealKey } = await launch({ ...options, binary, logFile, reaper, folder, temporary, rootToken });
+    const args = [...(options.args ?? []), ...(await configured(folder, options.configuration ?? []))];
+    const { child, address, unsealKey } = await launch({ ...options, binary, logFile, reaper, folder, temporary, rootToken, args });
     const stop = async (): Promise<void> => {
       await child.stop();
       await clean();
@@ -82,7 +85,24 @@ export async function startDevVault(options: DevVaultOptions = {}): Promise<DevV
 }
 
 type Launch = DevVaultOptions &
-  Required<Pick<DevVaultOptions, 'binary' | 'folder' | 'logFile' | 'reaper'>> & { rootToken: string; temporary: string };
+  Required<Pick<DevVaultOptions, 'binary' | 'folder' | 'logFile' | 'reaper'>> & {
+    rootToken: string;
+    temporary: string;
+    args: readonly string[];
+  };
+
+/** What can't be had by argument or API, in a file. @returns the argument that names it */
+async function configured(folder: string, lines: readonly string[]): Promise<string[]> {
+  if (lines.length === 0) return [];
+  const file = join(folder, 'server.hcl');
+  await writeFile(file, `${lines.join('\n')}\n`);
+  return [`-config=${file}`];
+}
+
+/** An audit device as OpenBao wants it: declared, since it refuses them by API. @param file or `stdout` */
+export function auditDevice(file: string): string {
+  return `audit "file" "postern" {\n  options {\n    file_path = ${JSON.stringify(file)}\n  }\n}`;
+}
 
 async function launch(options: Launch): Promise<{ child: Child; address: string; unsealKey: string }> {
   for (let attempt = 1; ; attempt += 1) {
@@ -92,7 +112,7 @@ async function launch(options: Launch): Promise<{ child: Child; address: string;
     const child = await startChild({
       name: 'vault',
       command: options.binary,
-      args: ['server', '-dev', '-dev-no-store-token', `-dev-listen-address=127.0.0.1:${port}`, ...(options.args ?? [])],
+      args: ['server', '-dev', '-dev-no-store-token', `-dev-listen-address=127.0.0.1:${port}`, ...options.args],
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: options.folder,

@@ -112,6 +112,11 @@ path "${replay}/metadata/+" {
   capabilities = ["list"]
 }
 
+# The same for OpenBao, which compares a list with a slash at its end, and would take the rule below for it.
+path "${replay}/metadata/+/" {
+  capabilities = ["list"]
+}
+
 path "${replay}/metadata/+/+" {
   capabilities = ["delete"]
 }

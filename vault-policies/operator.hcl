@@ -9,7 +9,8 @@
 # --- tenants' AppRole roles
 
 # One role is one tenant. `+` is one path segment, so the sub-paths (…/policies, …/token-type, …/custom-secret-id) are outside.
-# A parameter that isn't listed is refused. [] means any value. Lists and comma-separated strings are checked item by item.
+# A parameter that isn't listed is refused. [] means any value. Lists and comma-separated strings are checked item by item; OpenBao
+# refuses lists where values are named here, and takes text.
 # A batch token can't be revoked, so its life is one of those named here. Vault compares text with text only: a life is sent as text,
 # in seconds ("300", as `vault write … token_ttl=300` does). The mount's own longest life is a year, since it also cuts short how
 # long a secret_id lives.

@@ -5,7 +5,7 @@ import type { Check } from './check.ts';
 export function inWordsOf(product: VaultHealth['product'], check: Check): Check {
   if (product === 'Vault') return check;
   const remedy = check.remedy.replaceAll(
-    /\bvault (?=(?:audit|auth|delete|kv|list|login|operator|plugin|read|secrets|token|write) ?)/g,
+    /\bvault (?=(?:audit|auth|delete|kv|lease|list|login|operator|path-help|plugin|policy|read|secrets|status|token|unwrap|write)\b)/g,
     'bao ',
   );
   return { ...check, remedy };

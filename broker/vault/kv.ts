@@ -1,4 +1,5 @@
-import type { CallOptions, VaultClient } from './client.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
+import type { CallOptions, VaultAnswer, VaultClient } from './client.ts';
 
 /** One secret of a KV v2 mount. `data` is undefined where the newest version is deleted or none was written. */
 export interface KvDocument {
@@ -6,6 +7,12 @@ export interface KvDocument {
   /** What a check-and-set write must name; 0 where nothing was ever written. */
   version: number;
 }
+
+/**
+ * The one field of a document that is written as JSON text. OpenBao takes some 1,000 strings in a request, names of fields included (its
+ * listener's `max_request_json_strings`), and a long list of ended credentials has more.
+ */
+const PACKED = 'json';
 
 /** KV v2 (Vault "KV secrets engine, version 2", HTTP API) on one mount. */
 export class Kv {
@@ -22,22 +29,24 @@ export class Kv {
     const answer = await this.#client.read(`${this.mount}/data/${path}`, options);
     const data = answer?.data?.['data'];
     return {
-      data: typeof data === 'object' && data !== null ? (data as Record<string, unknown>) : undefined,
+      data: typeof data === 'object' && data !== null ? unpacked(data as Record<string, unknown>) : undefined,
       version: versionOf(answer?.data?.['metadata']),
     };
   }
 
   /**
+   * A document that is too much for OpenBao is written as text, which {@link read} undoes.
    * @param cas the version that must be the newest one now; undefined writes whatever is there.
    * @returns the version written.
    * @throws {VaultFault} `conflict` when somebody else was faster.
    */
   async write(path: string, data: Record<string, unknown>, cas: number | undefined, options: CallOptions): Promise<number> {
-    const answer = await this.#client.write(
-      `${this.mount}/data/${path}`,
-      { data, ...(cas === undefined ? {} : { options: { cas } }) },
-      options,
-    );
+    const put = (document: Record<string, unknown>): Promise<VaultAnswer> =>
+      this.#client.write(`${this.mount}/data/${path}`, { data: document, ...(cas === undefined ? {} : { options: { cas } }) }, options);
+    const answer = await put(data).catch((error: unknown) => {
+      if (error instanceof VaultFault && error.isOfTooManyStrings) return put({ [PACKED]: JSON.stringify(data) });
+      throw error;
+    });
     return versionOf(answer.data);
   }
 
@@ -49,6 +58,18 @@ export class Kv {
   /** Removes every version and the metadata. @throws {VaultFault} */
   remove(path: string, options: CallOptions): Promise<void> {
     return this.#client.delete(`${this.mount}/metadata/${path}`, options);
+  }
+}
+
+/** What {@link Kv.write} has packed; anything else as it is. */
+function unpacked(data: Record<string, unknown>): Record<string, unknown> {
+  const text = data[PACKED];
+  if (typeof text !== 'string' || Object.keys(data).length !== 1) return data;
+  try {
+    const document: unknown = JSON.parse(text);
+    return typeof document === 'object' && document !== null ? (document as Record<string, unknown>) : data;
+  } catch {
+    return data;
   }
 }
 

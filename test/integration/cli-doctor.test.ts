@@ -10,10 +10,14 @@ import type { House } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
+import { productOf } from '#tools/part/server.ts';
 import { postern } from './cli-run.ts';
 import type { Ran } from './cli-run.ts';
 import { startManagement } from './terraform-management.ts';
 import type { ManagementStandIn } from './terraform-management.ts';
+
+/** What a remedy calls the server's own CLI. */
+const CLI = productOf() === 'openbao' ? 'bao' : 'vault';
 
 interface Check {
   name: string;
@@ -141,7 +145,7 @@ describe('doctor, of Vault and the broker', () => {
     });
     expect(named(ran, 'lockout: auth/approle')).toMatchObject({
       status: 'failed',
-      remedy: expect.stringContaining('vault auth tune -user-lockout-disable=true approle/') as string,
+      remedy: expect.stringContaining(`${CLI} auth tune -user-lockout-disable=true approle/`) as string,
     });
     expect(named(ran, 'policy: postern-tenant')).toMatchObject({
       status: 'failed',
@@ -232,7 +236,7 @@ describe('doctor, of the secrets plugin beside the documents', () => {
     expect(ran.code).toBe(6);
     expect(named(ran, 'plugin: apis: stray')?.status).toBe('warning');
     expect(named(ran, 'plugin: apis: orders')?.seen).toContain('scopes');
-    expect(named(ran, 'plugin: roles: ghost')).toMatchObject({ status: 'failed', remedy: 'vault delete auth0/roles/ghost' });
+    expect(named(ran, 'plugin: roles: ghost')).toMatchObject({ status: 'failed', remedy: `${CLI} delete auth0/roles/ghost` });
     expect(named(ran, 'plugin: roles: acme')?.seen).toMatch(/disabled there and enabled here; its client_id is another; its grants differ/);
     expect(named(ran, 'plugin: roles: globex')).toBeUndefined();
   });

@@ -12,6 +12,8 @@ export interface Limit {
   body: Body;
   /** `policy`: permission denied. `Vault`: the engine answers 400. `nobody`: it is accepted, and `why` says what it gives. */
   by: 'policy' | 'Vault' | 'nobody';
+  /** Where OpenBao judges otherwise. */
+  onOpenBao?: 'policy' | 'Vault' | 'nobody';
   why: string;
 }
 
@@ -42,7 +44,14 @@ export const LIMITS: readonly Limit[] = [
     why: 'no number is in the list',
   },
   { path: role, worst: '`token_max_ttl` of a year', body: { token_max_ttl: lasting }, by: 'policy', why: 'the same list' },
-  { path: role, worst: '`token_ttl` empty', body: { token_ttl: '' }, by: 'nobody', why: "the mount's default, 300 s" },
+  {
+    path: role,
+    worst: '`token_ttl` empty',
+    body: { token_ttl: '' },
+    by: 'nobody',
+    onOpenBao: 'policy',
+    why: "the mount's default, 300 s",
+  },
   { path: role, worst: '`token_ttl` "1e3"', body: { token_ttl: '1e3' }, by: 'Vault', why: 'no duration' },
   { path: role, worst: '`token_type` service', body: { token_type: 'service' }, by: 'policy', why: 'batch alone is named' },
   {
@@ -97,7 +106,8 @@ export const LIMITS: readonly Limit[] = [
     worst: '`metadata` of 2 MiB',
     body: { metadata: JSON.stringify({ a: 'x'.repeat(2 << 20) }) },
     by: 'Vault',
-    why: 'a text has 1 MiB at most',
+    onOpenBao: 'nobody',
+    why: 'a text has 1 MiB at most on Vault; the operator’s own secret_id carries it',
   },
   { path: secret, worst: '`secret_id` of one’s own', body: { secret_id: 'chosen' }, by: 'policy', why: 'not named' },
   {
@@ -255,6 +265,9 @@ export const GAINS: Readonly<Record<Limit['by'], string>> = {
 
 /** The table of docs/operator-limits.md. */
 export function table(): string {
-  const rows = LIMITS.map(({ path, worst, by, why }) => `| \`${path.replace('acme', '<t>')}\` | ${worst} | ${GAINS[by]} | ${why} |`);
+  const rows = LIMITS.map(
+    ({ path, worst, by, onOpenBao, why }) =>
+      `| \`${path.replace('acme', '<t>')}\` | ${worst} | ${GAINS[by]}${onOpenBao ? `; on OpenBao: ${GAINS[onOpenBao]}` : ''} | ${why} |`,
+  );
   return ['| path | worst value | refused by | what it comes to |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { productOf } from '#tools/part/server.ts';
 import { LIMITS, table } from './operator-limits.rows.ts';
 import type { PolicyFixture } from './policy.fixture.ts';
 import { startPolicyFixture } from './policy.fixture.ts';
@@ -14,7 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => vault?.stop());
 
-test.each(LIMITS.map((row) => [`${row.path}: ${row.worst}`, row] as const))('%s', async (_, { path, body, by }) => {
+test.each(LIMITS.map((row) => [`${row.path}: ${row.worst}`, row] as const))('%s', async (_, { path, body, by: onVault, onOpenBao }) => {
+  const by = (productOf() === 'openbao' ? onOpenBao : undefined) ?? onVault;
   const { status, body: text } = await vault.call(vault.tokens.operator, 'POST', path, body);
   const denied = text.includes('permission denied');
   if (by === 'policy') expect({ status, denied }).toEqual({ status: 403, denied: true });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { builtPlugin, startPluginVault } from '#test/fixture/plugin.ts';
 import type { BuiltPlugin, PluginVault } from '#test/fixture/plugin.ts';
+import { productOf } from '#tools/part/server.ts';
 import { postern } from './cli-run.ts';
 
 /*
@@ -291,6 +292,11 @@ describe('upgrade', () => {
   });
 
   it("Vault's own pin overrules a mount's", async () => {
+    if (productOf() === 'openbao') {
+      // It has none, and the upgrade above went well without.
+      expect((await vault.call('POST', 'sys/plugins/pins/secret/postern-auth0', { version: 'v0.1.0' })).status).toBe(404);
+      return;
+    }
     await vault.root('POST', 'sys/plugins/pins/secret/postern-auth0', { version: 'v0.1.0' });
     expect(await refused(['upgrade', '--to', 'v0.2.0'])).toMatchObject({
       code: 4,

@@ -1,5 +1,6 @@
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { call } from './call.ts';
 import { listPluginMounts, PLUGIN } from './mounts.ts';
 
@@ -70,9 +71,13 @@ export async function register(access: VaultAccess, options: RegistrationOptions
 /** Vault's "pinned version" of a plugin overrules what a mount asks for. */
 async function checkPin(access: VaultAccess, version: string): Promise<void> {
   const answer = await call(access, 'read the pinned version of the plugin', ({ client, as }) =>
-    client.read(`sys/plugins/pins/secret/${PLUGIN}`, as),
+    client.read(`sys/plugins/pins/secret/${PLUGIN}`, as).catch((error: unknown) => {
+      // OpenBao has no pins, nor have Vaults before 1.17.
+      if (error instanceof VaultFault && error.isOfNoMount) return undefined;
+      throw error;
+    }),
   ).catch((error: unknown) => {
-    // Vaults before 1.17 have no pins, and a token need not be allowed to see them.
+    // A token need not be allowed to see them.
     if (error instanceof PosternError && ['access_denied', 'invalid_request', 'not_found'].includes(error.code)) return undefined;
     throw error;
   });

@@ -144,6 +144,8 @@ resource "vault_generic_secret" "api" {
   path                = "${vault_mount.kv.path}/apis/${each.key}"
   data_json           = jsonencode(each.value)
   delete_all_versions = true
+
+  depends_on = [vault_transit_secret_backend_key.signing]
 }
 
 # --- cached tokens
@@ -174,16 +176,21 @@ resource "vault_generic_endpoint" "tokens_config" {
       error_message = "cached_token_retention (${var.cached_token_retention} s) is shorter than an API's lifetime (${max(0, values(local.apis)[*].lifetime...)} s): Vault would remove tokens that are still good."
     }
   }
+
+  depends_on = [vault_transit_secret_backend_key.signing]
 }
 
 # --- signing
 
+# A new KV mount is not ready at once: on Raft, OpenBao refuses to write to it for some 20 to 70 ms ("Upgrading from non-versioned to
+# versioned data"), and Terraform doesn't try again. So this mount and its key, which takes longer, come between a KV mount and what
+# is written there.
 resource "vault_mount" "transit" {
   path        = var.mounts.transit
   type        = "transit"
   description = "Postern: signs tokens of APIs whose source is transit"
 
-  depends_on = [vault_audit.postern]
+  depends_on = [vault_mount.kv, vault_mount.tokens, vault_mount.replay]
 }
 
 # The private key never leaves Vault: not exportable, no plaintext backup. Deletion is allowed so that `terraform destroy` can

@@ -17,6 +17,7 @@ output "mounts" {
     vault_auth_backend.approle,
     vault_generic_endpoint.approle_tune,
     vault_mount.kv,
+    vault_transit_secret_backend_key.signing,
   ]
 }
 

@@ -18,4 +18,7 @@ resource "vault_generic_endpoint" "replay_config" {
     cas_required = true
     max_versions = 1
   })
+
+  # The mount is ready by then: see there.
+  depends_on = [vault_transit_secret_backend_key.signing]
 }
