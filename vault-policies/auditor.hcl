@@ -85,8 +85,18 @@ path "${kv}/metadata/trusts/+" {
   capabilities = ["list"]
 }
 
+# Where they are found where no client_id is sent.
+path "${kv}/data/trust-index/+/+" {
+  capabilities = ["read"]
+}
+
 # Where the keys of trusted issuers come from.
 path "auth/${trust}/+/+/config" {
+  capabilities = ["read"]
+}
+
+# What Vault itself judges their tokens by.
+path "auth/${trust}/+/+/role/+" {
   capabilities = ["read"]
 }
 

@@ -177,7 +177,7 @@ path "${kv}/metadata/trusts/+/+" {
 
 # Who trusts an issuer for an audience.
 path "${kv}/data/trust-index/+/+" {
-  capabilities = ["create", "update"]
+  capabilities = ["create", "read", "update"]
 }
 
 path "${kv}/metadata/trust-index/+/+" {

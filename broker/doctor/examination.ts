@@ -10,6 +10,7 @@ import { inWordsOf } from './remedy.ts';
 import type { IssuerQuestion, SourceChecks } from './source-checks.ts';
 import { sourceView } from './source-view.ts';
 import { viewOf } from './view.ts';
+import type { IssuerLook } from './view.ts';
 
 export interface ExaminationOptions {
   /** Of every token source: what its folder contributes. */
@@ -17,6 +18,8 @@ export interface ExaminationOptions {
   /** Of the broker, with its slash; undefined: it isn't looked at. */
   readonly broker: string | undefined;
   readonly issuers: IssuerQuestion;
+  /** Of workloads that tenants trust. */
+  readonly issuerKeys: IssuerLook;
   /** Called after each check. */
   readonly onCheck?: (check: Check) => void;
   readonly signal?: AbortSignal | undefined;
@@ -33,6 +36,7 @@ export async function examine(access: VaultAccess, options: ExaminationOptions):
   const view = viewOf(
     access,
     sources.map(({ name }) => name),
+    options.issuerKeys,
   );
   let product: VaultHealth['product'] = 'Vault';
   const told = (found: Check): void => {

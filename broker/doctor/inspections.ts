@@ -8,6 +8,7 @@ import { apis } from './documents/apis.ts';
 import { clientIds } from './documents/client-ids.ts';
 import { keyRotations } from './documents/key-rotations.ts';
 import { tenants } from './documents/tenants.ts';
+import { trusts } from './documents/trusts.ts';
 import type { Inspection } from './inspection.ts';
 import { apis as pluginApis } from './plugin/apis.ts';
 import { roles as pluginRoles } from './plugin/roles.ts';
@@ -42,6 +43,7 @@ export const IN_VAULT: readonly Inspection[] = [
   tenants,
   clientIds,
   keyRotations,
+  trusts,
   announcements,
 ];
 

@@ -1,5 +1,6 @@
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
+import type { KeySource } from '#broker/credential/trust.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
@@ -46,9 +47,16 @@ export interface View {
   readonly tenants: () => ReturnType<typeof listTenants>;
   /** What tenants may have, by name; those whose document isn't valid are left out. @throws {PosternError} */
   readonly documents: () => Promise<ReadonlyMap<string, TenantGrants>>;
+  readonly issuerKeys: IssuerLook;
 }
 
-export function viewOf(access: VaultAccess, sources: readonly string[]): View {
+/** The port to the keys of trusted issuers, as this machine sees them. */
+export interface IssuerLook {
+  /** How many could verify a token. @throws {PosternError} temporarily_unavailable */
+  count(source: KeySource): Promise<number>;
+}
+
+export function viewOf(access: VaultAccess, sources: readonly string[], issuerKeys: IssuerLook): View {
   const read: View['read'] = async (doing, path) =>
     (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
   const tenants = once(() => listTenants(access));
@@ -57,6 +65,7 @@ export function viewOf(access: VaultAccess, sources: readonly string[]): View {
     mounts: access.mounts,
     health: once(() => access.call('tell its health', ({ client }) => client.health())),
     sources,
+    issuerKeys,
     read,
     auth: once(() => mountTable(read, 'sys/auth')),
     engines: once(() => mountTable(read, 'sys/mounts')),

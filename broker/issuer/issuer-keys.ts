@@ -84,6 +84,16 @@ export class FetchedKeys implements IssuerKeys {
     });
   }
 
+  /** How many keys of a source could verify a token. @throws {PosternError} temporarily_unavailable */
+  async count(source: KeySource): Promise<number> {
+    if (source.keys !== undefined) return source.keys.filter((pem) => pinned(pem) !== undefined).length;
+    try {
+      return (await this.#fetchNow(source)).keys.length;
+    } catch (error) {
+      throw new PosternError('temporarily_unavailable', `The keys of ${source.issuer} can't be had: ${faultOf(error)}`);
+    }
+  }
+
   /** One at a time, and not again within the cool-down; never throws. */
   async #fetch(entry: Entry, source: KeySource): Promise<void> {
     if (entry.fetching === undefined) {
@@ -95,7 +105,7 @@ export class FetchedKeys implements IssuerKeys {
           entry.readAt = this.#monotonic();
         })
         .catch((error: unknown) => {
-          entry.fault = error instanceof FetchFault ? error.message : 'what was fetched is not a discovery document or key set';
+          entry.fault = faultOf(error);
         })
         .finally(() => (entry.fetching = undefined));
     }
@@ -120,6 +130,10 @@ export class FetchedKeys implements IssuerKeys {
     const { keys } = keySet.parse(await get(url, options));
     return { keys: keys.filter(({ kty }) => kty === 'RSA' || kty === 'EC').map(forSignatures) };
   }
+}
+
+function faultOf(error: unknown): string {
+  return error instanceof FetchFault ? error.message : 'what was fetched is not a discovery document or key set';
 }
 
 /** SPIFFE (JWT-SVID §4) names its keys' use in a word of its own. */

@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Check } from '#broker/doctor/check.ts';
 import { examine } from '#broker/doctor/examination.ts';
+import { hostNames } from '#broker/setting.ts';
 import type { Output } from '#cli/output.ts';
 import type { Context, VaultCall } from './context.ts';
 import { brokerUrl } from './token.ts';
@@ -41,10 +42,12 @@ async function run({ access, options, output, terminal, end }: VaultCall<Options
   const url = options.url ?? env['POSTERN_URL'];
   // Loaded only here: each source brings its issuer's packages.
   const { SOURCES } = await import('#broker/sources.ts');
+  const { FetchedKeys } = await import('#broker/issuer/issuer-keys.ts');
   const lines: string[] = [];
   const checks = await examine(access, {
     sources: await Promise.all(SOURCES.map((source) => source.checks())),
     broker: url ? brokerUrl(url) : undefined,
+    issuerKeys: new FetchedKeys({ privateHosts: hostNames.parse(env['POSTERN_TRUST_PRIVATE_HOSTS'] ?? '') }),
     issuers: { env, binding: options.binding, clientId: options.clientId },
     signal,
     onCheck(check) {

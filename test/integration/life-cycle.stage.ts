@@ -4,6 +4,7 @@ import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { issueKey } from '#broker/operator/key/issue.ts';
+import { addTrust } from '#broker/operator/trust/add.ts';
 import { issueSecretId } from '#broker/operator/secret/issue.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
@@ -13,6 +14,7 @@ import { registerSecret } from '#test/fixture/ledger.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 import { assertionOf } from './assertion.forgeries.ts';
 import type { ClientSigner } from './assertion.forgeries.ts';
+import { GITHUB, githubToken, issuerKey } from './trust.forgeries.ts';
 
 /* The doors of the life cycle, on a real Vault with the plugin, three replicas and the admin API. */
 
@@ -81,6 +83,7 @@ export class Stage {
             {
               grants: grants(Object.keys(APIS) as ApiName[]),
               token_ttl: 300,
+              issuers: { [GITHUB]: { keys: [issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString()] } },
               assertion_keys: [{ pem: publicKey.export({ type: 'spki', format: 'pem' }).toString() }],
             },
           ]),
@@ -89,6 +92,7 @@ export class Stage {
     });
     const client = new VaultClient({ address: house.vault.address, timeoutMs: 20_000 });
     const operator = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
+    await Promise.all(tenants.map((tenant) => addTrust(operator, { tenant, name: 'ci', ...trustOf(tenant) })));
     await house.root.write('auth0/config', { issuer: house.auth0.issuer, ...house.m2m });
     for (const api of ['orders', 'goneslow'] as const)
       await house.root.write(`auth0/apis/${api}`, { audience: APIS[api].audience, scopes: APIS[api].scopes });
@@ -159,11 +163,12 @@ export class Stage {
   }
 
   /** Exchanges that wait for Auth0, one on each replica. @returns their access tokens, once they have ended */
-  underWay({ credential, slow, signer }: Subject, by: 'secret' | 'assertion'): Promise<(string | undefined)[]> {
+  underWay({ tenant, credential, slow, signer }: Subject, by: 'secret' | 'assertion' | 'trust'): Promise<(string | undefined)[]> {
     return Promise.all(
       this.replicas.map(async (replica) => {
         const shown = by === 'secret' ? credential : {};
-        const parameters = { audience: APIS[slow].audience, ...(by === 'assertion' ? this.#assertion(signer) : {}) };
+        const more = by === 'assertion' ? this.#assertion(signer) : by === 'trust' ? keyless(tenant) : {};
+        const parameters = { audience: APIS[slow].audience, ...more };
         return (await exchange(replica, shown, parameters)).body['access_token'] as string | undefined;
       }),
     );
@@ -190,6 +195,8 @@ export class Stage {
       this.#each((replica) => this.#token(replica, credential, { audience: APIS[quick].audience })),
     private_key_jwt: ({ signer, quick }) =>
       this.#each((replica) => this.#token(replica, {}, { audience: APIS[quick].audience, ...this.#assertion(signer) })),
+    keyless: ({ tenant, quick }) =>
+      this.#each((replica) => this.#token(replica, {}, { audience: APIS[quick].audience, ...keyless(tenant) })),
     'token exchange, login from before': ({ vaultToken: before, quick }) =>
       this.#each((replica) => this.#exchanged(replica, before, quick)),
     'token exchange, login from after': async ({ credential, quick }) => {
@@ -265,6 +272,7 @@ export class Stage {
 export const DOORS = [
   'token endpoint',
   'private_key_jwt',
+  'keyless',
   'token exchange, login from before',
   'token exchange, login from after',
   '/verify',
@@ -276,5 +284,18 @@ export const DOORS = [
   'admin API',
 ] as const;
 export type Door = (typeof DOORS)[number];
+
+/** The workload that a tenant trusts until something happens. */
+export const trustOf = (tenant: string) => ({
+  issuer: GITHUB,
+  audience: `https://tokens.example.com/${tenant}`,
+  subject: `repo:${tenant}/app:ref:refs/heads/main`,
+});
+
+/** A new token of that workload each time. */
+function keyless(tenant: string): Record<string, string> {
+  const { audience: aud, subject: sub } = trustOf(tenant);
+  return { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion: githubToken({ aud, sub }) };
+}
 
 const ecPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });

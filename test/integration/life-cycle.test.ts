@@ -2,14 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { issuerId } from '#broker/credential/trust.ts';
 import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { createTenant } from '#broker/operator/tenant/create.ts';
 import { deleteTenant } from '#broker/operator/tenant/delete.ts';
 import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts';
 import { revokeTokens } from '#broker/operator/tenant/revoke-tokens.ts';
+import { addTrust } from '#broker/operator/trust/add.ts';
+import { removeTrust } from '#broker/operator/trust/remove.ts';
 import { checkout } from '#tools/part/version.ts';
-import { DOORS, Stage } from './life-cycle.stage.ts';
+import { DOORS, Stage, trustOf } from './life-cycle.stage.ts';
 import type { Door, Subject } from './life-cycle.stage.ts';
 
 /*
@@ -29,7 +32,7 @@ interface Event {
   readonly subject?: Parameters<Stage['subject']>[1];
   readonly cells: Partial<Record<Column, Cell>>;
   /** By what the exchange that is under way was begun. */
-  readonly underWayBy?: 'secret' | 'assertion';
+  readonly underWayBy?: 'secret' | 'assertion' | 'trust';
   readonly happen: (stage: Stage, subject: Subject) => Promise<unknown>;
 }
 
@@ -123,11 +126,34 @@ const EVENTS: Readonly<Record<string, Event>> = {
       await catalogChanged(stage);
     },
   },
+  'trust removed': {
+    tenant: 'e-trust',
+    cells: { keyless: 'shut', [UNDER_WAY]: 'shut' },
+    underWayBy: 'trust',
+    happen: ({ operator }, { tenant }) => removeTrust(operator, tenant, 'ci'),
+  },
+  'trust narrowed': {
+    tenant: 'e-narrow-trust',
+    cells: { keyless: 'shut', [UNDER_WAY]: 'shut' },
+    underWayBy: 'trust',
+    happen: ({ operator }, { tenant }) =>
+      addTrust(operator, { tenant, name: 'ci', ...trustOf(tenant), claims: { environment: 'production' }, replace: true }),
+  },
+  'issuer removed (Terraform)': {
+    tenant: 'e-issuer',
+    cells: { keyless: 'shut', [UNDER_WAY]: 'shut' },
+    underWayBy: 'trust',
+    async happen(stage, { tenant }) {
+      await stage.house.root.delete(`sys/auth/postern-trust/${tenant}/${issuerId(trustOf(tenant).issuer)}`);
+      await catalogChanged(stage);
+    },
+  },
   'token revoked by its tenant': {
     tenant: 'e-token',
     cells: {
       'token endpoint': 'other',
       private_key_jwt: 'other',
+      keyless: 'other',
       'token exchange, login from before': 'other',
       'token exchange, login from after': 'other',
       '/verify': 'other',
@@ -142,6 +168,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     cells: {
       'token endpoint': 'other',
       private_key_jwt: 'other',
+      keyless: 'other',
       'token exchange, login from before': 'shut',
       'token exchange, login from after': 'other',
       '/verify': 'other',

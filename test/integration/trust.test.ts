@@ -283,6 +283,54 @@ describe('what ends a trust reaches every replica within 2 s', () => {
     }
   });
 
+  test('doctor looks at what brokers and Vault judge by, and where keys come from', async () => {
+    type Check = { name: string; status: string; seen: string };
+    const doctor = async (): Promise<{ code: number | undefined; checks: Check[] }> => {
+      const { code, json } = await postern(['doctor', '--json'], { env });
+      const checks = (json['checks'] as Check[]).filter(({ name }) => /^(trust|issuer)/.test(name));
+      return { code, checks };
+    };
+    const good = await doctor();
+    expect(good.checks.filter(({ status }) => status !== 'ok')).toEqual([]);
+    expect(good.checks.map(({ name }) => name)).toEqual(['trusts', `issuer: ${GITHUB}`, `issuer: ${CLUSTER}`]);
+
+    const { root, roleIds } = house;
+    const kept: [string, Record<string, unknown>][] = [];
+    const spoil = async (path: string, spoilt: (was: Record<string, unknown>) => Record<string, unknown>): Promise<void> => {
+      const was = (await root.read(path))?.data ?? {};
+      const now = path.startsWith('auth/') ? was : (was['data'] as Record<string, unknown>);
+      kept.push([path, path.startsWith('auth/') ? was : { data: now }]);
+      const next = spoilt(now);
+      await root.write(path, path.startsWith('auth/') ? next : { data: next });
+    };
+    const [mine, theirs] = [`postern/data/trusts/${roleIds['acme']}`, `postern/data/trusts/${roleIds['globex']}`];
+    await spoil(`${mine}/shared`, (was) => ({ ...was, issuer: 'http://nowhere' }));
+    // One that is not valid trusts nobody, and keeps nobody else's from working: two would fit this token.
+    await root.write('postern/data/state/catalog', { data: { digest: 'spoilt', disabled: [] } });
+    const shared = (): Promise<Reply> => trade(githubToken({ aud: SHARED, sub: 'repo:acme/shared:ref:refs/heads/main' }), REPORTS);
+    await until(async () => (await shared()).status === 200, 2_000);
+    expect(tenantOf(await shared())).toBe('globex');
+    await spoil(`auth/postern-trust/acme/${issuerId(GITHUB)}/role/ci`, (was) => ({ ...was, bound_claims: { sub: '*' } }));
+    await spoil(`auth/postern-trust/acme/${issuerId(CLUSTER)}/config`, (was) => ({ ...was, jwt_validation_pubkeys: [pemOf(issuerKey)] }));
+    await spoil(`${theirs}/shared`, ({ keys: _keys, ...was }) => ({ ...was, jwks_url: 'https://127.0.0.1:9/keys' }));
+    await spoil(`${theirs}/ci`, (was) => ({ ...was, audience: 'https://elsewhere.example.com' }));
+    try {
+      const { code, checks } = await doctor();
+      expect(code).toBe(6);
+      const seen = (name: string): string => checks.find((one) => one.name === name)?.seen ?? 'nothing';
+      expect(seen('trust: acme/ci')).toBe('Vault judges its tokens by other claims than brokers');
+      expect(seen('trust: acme/pods')).toBe("Vault takes the issuer's keys from elsewhere than brokers");
+      expect(seen('trust: acme/shared')).toMatch(/issuer is not an https address$/);
+      expect(seen('trust: globex/shared')).toBe("Vault takes the issuer's keys from elsewhere than brokers");
+      expect(seen('trust: globex/ci')).toMatch(/by other claims than brokers; it is not found where no client_id is sent$/);
+      expect(checks.filter(({ status }) => status === 'warning')).toMatchObject([{ seen: expect.stringContaining('lies at an address') }]);
+    } finally {
+      for (const [path, was] of kept) await root.write(path, was);
+      await root.write('postern/data/state/catalog', { data: { digest: 'as before', disabled: [] } });
+    }
+    expect((await doctor()).code).toBe(0);
+  }, 60_000);
+
   test('a disabled tenant, a narrowed trust, a removed one, a deleted tenant', async () => {
     await within(200);
     expect((await postern(['tenant', 'disable', 'acme'], { env })).code).toBe(0);

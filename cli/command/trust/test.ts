@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { PosternError } from '#broker/error.ts';
-import { FetchedKeys } from '#broker/issuer/issuer-keys.ts';
 import { testTrust } from '#broker/operator/trust/test.ts';
 import type { Context } from '#cli/command/context.ts';
 
@@ -26,6 +25,8 @@ export function testCommand(context: Context): Command {
         const jwt = await readFile(options.tokenFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
           throw new PosternError('invalid_request', `The file of --token-file can't be read (${error.code})`);
         });
+        // Loaded only here: it brings the packages for keys and signatures.
+        const { FetchedKeys } = await import('#broker/issuer/issuer-keys.ts');
         const keys = new FetchedKeys({ privateHosts: options.privateHost ?? [] });
         const result = await testTrust(access, keys, tenant, name, jwt.trim());
         const rows = result.findings.map(({ of, good, why, found }) => [good ? 'good' : 'BAD', of, why, found ?? '']);

@@ -79,6 +79,20 @@ test('keys that the trust holds itself: nothing is fetched; a shared secret in a
   expect(await keys.verify({ ...source, jwksUrl: JWKS }, await tokenBy(0))).toBe(false);
 });
 
+test('what doctor counts: keys that could verify a token', async () => {
+  const documents: Record<string, unknown> = {
+    [DISCOVERY]: { issuer: ISSUER, jwks_uri: JWKS },
+    [JWKS]: { keys: [jwk(0), { kty: 'oct', k: 'eA' }] },
+  };
+  const { keys } = issuer(documents);
+  expect(await keys.count(source)).toBe(1);
+  documents[JWKS] = { keys: [] };
+  expect(await keys.count(source)).toBe(0);
+  delete documents[DISCOVERY];
+  await expect(keys.count(source)).rejects.toMatchObject({ code: 'temporarily_unavailable', message: expect.stringContaining('away') });
+  expect(await keys.count({ ...source, keys: ['no key'] })).toBe(0);
+});
+
 test('without a kid every key of the set is tried', async () => {
   const { keys } = issuer({ [JWKS]: { keys: [jwk(0), jwk(1)] } });
   expect(await keys.verify({ ...source, jwksUrl: JWKS }, await tokenBy(1, {}))).toBe(true);
