@@ -171,6 +171,11 @@ path "${kv}/metadata/trusts/+" {
   capabilities = ["list"]
 }
 
+# The same for OpenBao, which compares a list with a slash at its end, and would take the rule below for it.
+path "${kv}/metadata/trusts/+/" {
+  capabilities = ["list"]
+}
+
 path "${kv}/metadata/trusts/+/+" {
   capabilities = ["delete"]
 }

@@ -198,6 +198,7 @@ export const allowed: Row[] = [
     ['read', 'postern/data/trusts/acme-id/ci'],
     ['update', 'postern/data/trusts/acme-id/ci', document],
     ['list', 'postern/metadata/trusts/acme-id'],
+    ['list', 'postern/metadata/trusts/acme-id/', undefined, 'as OpenBao compares it'],
     ['delete', 'postern/metadata/trusts/acme-id/gone'],
     ['create', 'postern/data/trust-index/3f2a/fresh', document],
     ['read', 'postern/data/trust-index/3f2a/acme-id.ci'],
