@@ -88,6 +88,11 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     says: 'credential, for the executable',
   },
   { block: ['docs/install.md', "# the broker's own credential, in"], test: 'test/e2e/image.test.ts', says: 'credential, in a container' },
+  ...['# from nothing', 'curl --cacert', '# as an operator', '# renew certificates', '# another secret_id'].map((begins) => ({
+    block: ['docs/compose.md', begins] as const,
+    test: 'test/e2e/compose.test.ts',
+    says: `'${begins}`,
+  })),
   { block: ['docs/release.md', 'make release'], test: 'test/e2e/release.test.ts', says: 'tools/release/main.ts' },
   {
     block: ['terraform/README.md', 'export VAULT_ADDR'],

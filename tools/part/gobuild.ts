@@ -20,6 +20,8 @@ export interface GoBuild {
   file: string;
   /** Default true. A program that only waits for others is built in little more than half the time without it. */
   optimize?: boolean;
+  /** Go variables that a release's build sets, `package.Name=value`: some programs learn their own version so. */
+  stamps?: readonly string[];
 }
 
 /**
@@ -56,7 +58,7 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
         ...(build.tags ? ['-tags', build.tags] : []),
         // No debugging tables: they are stripped at the end, and cost an eighth of the build.
         `-gcflags=all=-dwarf=false${build.optimize === false ? ' -N -l' : ''}`,
-        '-ldflags=-s -w',
+        `-ldflags=${['-s', '-w', ...(build.stamps ?? []).flatMap((stamp) => ['-X', stamp])].join(' ')}`,
         '-o',
         output,
         build.pin.goPackage,

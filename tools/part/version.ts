@@ -47,9 +47,12 @@ export interface Versions {
   providers: Readonly<Record<string, ProviderPin>>;
   gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
   helm: GoPin & { version: string; minimum: string };
+  compose: GoPin & { version: string; minimum: string };
+  /** A shell and what scripts call, for images that stand in for official ones. */
+  busybox: { minimum: string; debianPackage: string };
   /** Go modules in which the schemas of Kubernetes' own objects and of custom ones lie. */
   kubernetes: { version: string; schemas: string; customSchemas: string[] };
-  image: { vault: string };
+  image: { vault: string; terraform: string; nginx: string };
   docker: { minimumApi: string; debianPackages: string[] };
 }
 

@@ -8,7 +8,19 @@ import { checkout } from '#tools/part/version.ts';
 const FOLDERS = ['deploy', 'terraform', 'vault-policies', 'examples', 'docs'];
 
 /** What Terraform and people leave there. */
-const LITTER = ['.terraform', '.terraform.lock.hcl', '*.tfstate*', '*.tfplan', 'node_modules', '*.log', '__pycache__'];
+const LITTER = [
+  // Keys and data of a deployment that was tried in this checkout.
+  'deploy/compose/state',
+  '.env',
+  '.env.new',
+  '.terraform',
+  '.terraform.lock.hcl',
+  '*.tfstate*',
+  '*.tfplan',
+  'node_modules',
+  '*.log',
+  '__pycache__',
+];
 
 /**
  * One archive of what is deployed beside the broker. The same files give the same bytes: neither their times nor their owner are in it.
