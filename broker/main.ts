@@ -11,6 +11,7 @@ import { httpsOrLoopback } from './loopback.ts';
 import { useProxies } from './proxy.ts';
 import { startBroker } from './wiring/broker.ts';
 import { checkStart } from './wiring/check.ts';
+import type { CheckOptions } from './wiring/check.ts';
 import { openAudit, openLog } from './wiring/open-destination.ts';
 
 /** Longest wait at the end for what is still to be written, ms. */
@@ -92,7 +93,7 @@ export async function serve(): Promise<void> {
   if (early) hangUp();
   const stop = (signal: NodeJS.Signals) => {
     log.info({ signal, serves: config.POSTERN_LAME_DUCK }, 'stopping');
-    broker.leave();
+    broker.leave(config.POSTERN_LAME_DUCK * 1000);
     void sleep(config.POSTERN_LAME_DUCK * 1000)
       .then(() => broker.close())
       .catch((err: unknown) => log.error({ err }, 'it was not stopped in good order'))
@@ -107,9 +108,9 @@ export async function serve(): Promise<void> {
 }
 
 /** What {@link serve} would meet, without serving. @throws {PosternError} misconfigured: the configuration itself is wrong */
-export async function check(): Promise<Finding[]> {
+export async function check(options: CheckOptions = {}): Promise<Finding[]> {
   useProxies(process.env);
-  return checkStart(readConfig(process.env));
+  return checkStart(readConfig(process.env), options);
 }
 
 async function main(): Promise<void> {

@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     stderr,
     signal: interrupt.signal,
     serve,
-    check: async () => (await import('#broker/main.ts')).check(),
+    check: async (options: { login?: boolean | undefined }) => (await import('#broker/main.ts')).check(options),
   };
   const running = commandLine(args, terminal).catch(() => interrupt.exitCode || 1);
   const interrupted = new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve(), { once: true }));

@@ -13,7 +13,7 @@ export interface Terminal {
   /** Runs the broker in this process, which then answers signals itself; never resolves. @throws {PosternError} misconfigured */
   readonly serve?: () => Promise<never>;
   /** What `serve` would meet, without serving. @throws {PosternError} misconfigured */
-  readonly check?: () => Promise<readonly Finding[]>;
+  readonly check?: (options: { login?: boolean | undefined }) => Promise<readonly Finding[]>;
 }
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';

@@ -155,8 +155,8 @@ export class AdminServer {
   }
 
   /** See {@link Listener.leave}. */
-  leave(): void {
-    this.#listener.leave();
+  leave(ms: number): void {
+    this.#listener.leave(ms);
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */

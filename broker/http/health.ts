@@ -23,10 +23,11 @@ export interface Readiness {
  */
 export function healthRoutes(readiness: Readiness, forwards = false): Route[] {
   return [
-    { path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{"status":"alive"}') },
+    { path: '/livez', method: 'GET', early: true, handle: ({ response }) => replyJson(response, 200, '{"status":"alive"}') },
     {
       path: '/readyz',
       method: 'GET',
+      early: true,
       handle: ({ request, response, address }) => {
         const missing = readiness.missing();
         const warnings = readiness.warnings?.() ?? [];

@@ -32,6 +32,8 @@ export interface HttpServerOptions {
   /** Most of one address, or IPv6 /64. Default a fifth of `maxConnections`, 64 at least. */
   maxPerAddress?: number | undefined;
   timeouts?: ListenerOptions['timeouts'];
+  /** Requests wait for it, but for those of routes that answer early. It never rejects. */
+  starting?: Promise<void>;
   /** Told of every error that a request ended with, to be logged. */
   onError?: (error: unknown, request: { method: string; path: string; address: string }) => void;
 }
@@ -46,9 +48,12 @@ export class HttpServer {
   readonly #routes = new Map<string, Route[]>();
   readonly #prefixes: Route[] = [];
   readonly #addresses: ClientAddresses;
+  #starting: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
+    this.#starting = options.starting;
+    void options.starting?.then(() => (this.#starting = undefined));
     for (const route of options.routes) {
       if (route.prefix) this.#prefixes.push(route);
       else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
@@ -92,8 +97,8 @@ export class HttpServer {
   }
 
   /** See {@link Listener.leave}. */
-  leave(): void {
-    this.#listener.leave();
+  leave(ms: number): void {
+    this.#listener.leave(ms);
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
@@ -109,7 +114,9 @@ export class HttpServer {
     let route: Route | undefined;
     try {
       route = this.#route(request);
-      const handling = route.handle(call);
+      const found = route;
+      const handling =
+        this.#starting === undefined || found.early === true ? found.handle(call) : this.#starting.then(() => found.handle(call));
       if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(call, error, route));
     } catch (error) {
       this.#answer(call, error, route);

@@ -18,6 +18,8 @@ export interface Route {
   readonly method: Method | 'any';
   /** Also takes every path that begins with `path`, which then ends in a slash; a route of that very path goes first. */
   readonly prefix?: boolean;
+  /** Answers while the broker starts, too: all others wait until it can serve, or knows that it can't. */
+  readonly early?: boolean;
   /** @throws {PosternError} which the server answers with */
   handle(call: Call): void | Promise<void>;
   /** Writes the answer to an error in this route's own form, in place of RFC 6749's. Nothing has been sent yet. */

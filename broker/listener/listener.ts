@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { Connections } from './connections.ts';
@@ -41,6 +42,11 @@ const TIMEOUTS = {
   unreadTimeout: 10_000,
 };
 
+/** At the end of a lame duck no connection is kept, ms: those that are idle then can be closed under a request. */
+const NONE_KEPT = 1_000;
+/** How long connections without a request are left open when no new one is taken, ms: theirs may be on its way. */
+const ON_ITS_WAY = 250;
+
 /** Requests of a connection that may always wait for the answer to the one before; nothing more is read from it meanwhile. */
 const HELD_EACH = 4;
 /** Those beyond, which came in the same piece, of all connections together. Each is some 3 kB; who sends more is cut off. */
@@ -58,6 +64,8 @@ export class Listener {
   /** TLS only: by the peer's address and port, until the handshake is done. */
   readonly #shakingHands = new Map<string, Connection>();
   #draining = false;
+  /** ms of the monotonic clock: connections from before `since` are not kept, and none is from `last` on. */
+  #leaving: { readonly since: number; readonly last: number } | undefined;
   /** Of all connections, those beyond {@link HELD_EACH}. */
   #beyond = 0;
 
@@ -126,9 +134,13 @@ export class Listener {
     if (this.server instanceof TlsServer) this.server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
   }
 
-  /** Serves on, and asks clients to come again by another connection, which will be another broker's. */
-  leave(): void {
-    this.#draining = true;
+  /**
+   * Serves on for so long, and asks clients to come again by another connection, which will be another broker's. Who comes back all the same
+   * is kept until shortly before the end: a proxy that hasn't noticed would connect for each request.
+   */
+  leave(ms: number): void {
+    const since = performance.now();
+    this.#leaving = { since, last: since + ms - Math.min(NONE_KEPT, ms / 2) };
   }
 
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
@@ -137,12 +149,16 @@ export class Listener {
     // A connection whose answer is under way now would be kept, and hold up the end, for this long.
     this.server.keepAliveTimeout = 1;
     return new Promise((resolve) => {
-      const late = setTimeout(() => this.server.closeAllConnections(), graceMs);
-      this.server.close(() => {
-        clearTimeout(late);
-        resolve();
+      // Behind the events of this turn, connections that wait to be accepted among them: closed before, they would be reset.
+      setImmediate(() => {
+        const late = setTimeout(() => this.server.closeAllConnections(), graceMs);
+        // Not http's own, which closes connections whose first request is on its way.
+        NetServer.prototype.close.call(this.server, () => {
+          clearTimeout(late);
+          resolve();
+        });
+        setTimeout(() => this.server.closeIdleConnections(), Math.min(ON_ITS_WAY, graceMs));
       });
-      this.server.closeIdleConnections();
     });
   }
 
@@ -177,7 +193,7 @@ export class Listener {
     if (connection === undefined || request.socket.destroyed) return;
     const begin = (): void => {
       connection.last = response;
-      if (this.#draining || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
+      if (this.#isLeft(connection) || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
       handle(request, response);
     };
     if (isOver(connection.last)) {
@@ -185,6 +201,12 @@ export class Listener {
       return;
     }
     this.#hold(connection, begin);
+  }
+
+  /** Whether its client is asked to come by another connection. */
+  #isLeft({ openedAt }: Connection): boolean {
+    if (this.#draining || this.#leaving === undefined) return this.#draining;
+    return openedAt < this.#leaving.since || performance.now() >= this.#leaving.last;
   }
 
   #hold(connection: Connection, begin: () => void): void {

@@ -71,6 +71,11 @@ export class VaultSession {
     return this.#token !== undefined;
   }
 
+  /** Whether the last login failed, for whatever reason. */
+  get failed(): boolean {
+    return this.#failed !== undefined;
+  }
+
   /** For how long there has been no token since Vault refuses the broker's own login, ms. Other replicas may well have one. */
   get shutOutMs(): number {
     const { refusedAt, refusedFor } = this.#trouble ?? {};

@@ -61,7 +61,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog, trustedP
       return port;
     },
     useTls: (pair) => server.useTls(pair),
-    leave: () => server.leave(),
+    leave: (ms) => server.leave(ms),
     trustVault: (pem) => client.trust(pem),
     async close() {
       await server.close(config.POSTERN_SHUTDOWN_GRACE * 1000);

@@ -27,8 +27,8 @@ export interface Broker {
   readonly ended: Promise<PosternError>;
   /** Looks at certificates, CA files and trusted proxies again; what is wrong with them is logged, and the old ones stay in use. */
   reload(): void;
-  /** From here on it is not ready, serves on, and asks clients not to keep their connections. */
-  leave(): void;
+  /** From here on it is not ready; it serves on for so long and asks clients not to keep their connections. */
+  leave(ms: number): void;
   /** Finishes what is in flight, then stops. Twice is harmless. */
   close(): Promise<void>;
 }
@@ -37,6 +37,9 @@ export interface Broker {
 const HEARD = 5_000;
 /** How long a replica may be without a token of its own, where Vault refuses it one, until it is not ready, ms. */
 const SHUT_OUT = 30_000;
+
+/** A proxy sends requests as soon as it can connect: they wait so long at most for the first login, ms, in place of a 503. */
+const START = 2_000;
 
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
@@ -81,6 +84,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     audit: rationed,
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
+    starting: untilStarted(() => lacking().length === 0 || session.failed),
   });
   const admin = adminDoor(config, log, audit, trustedProxies);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
@@ -139,10 +143,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     }),
     missing: () => progress.lacks(),
     reload: () => renewals.forEach((one) => one.look()),
-    leave() {
+    leave(ms) {
       progress.drain();
-      server.leave();
-      admin?.leave();
+      server.leave(ms);
+      admin?.leave(ms);
     },
     close: () => (closing ??= close()),
   };
@@ -155,6 +159,12 @@ function cannotListen(setting: string, { host, port }: { readonly host: string; 
   return new PosternError('misconfigured', `${setting}: nobody can listen at ${host}:${port} (${why})`, {
     detail: 'Name another address or port, or stop what has it.',
   });
+}
+
+/** Until it can serve, or knows that it can't. */
+async function untilStarted(known: () => boolean): Promise<void> {
+  for (const until = performance.now() + START; !known() && performance.now() < until;)
+    await new Promise((resolve) => setTimeout(resolve, 10).unref());
 }
 
 /** Until the catalogue was read once; later readers keep it fresh. */

@@ -1,44 +1,57 @@
 import { once } from 'node:events';
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { get as getOverTls } from 'node:https';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { Config } from '#broker/config.ts';
+import type { Destination } from '#broker/destination.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Finding } from '#broker/finding.ts';
 import { outOfTime } from '#broker/tls-pair.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import type { VaultClient } from '#broker/vault/client.ts';
+import { isRefusal } from '#broker/vault/own/login.ts';
 import { ownLogin } from '#broker/vault/own/own-login.ts';
-import { openAudit } from './open-destination.ts';
+import { openAudit, openLog } from './open-destination.ts';
 import { vaultClient } from './vault.ts';
+
+/** How long something that has our port is waited for, ms, and what is read of its answer, characters. */
+const ASK_MS = 2_000;
+const MAX_DOCUMENT = 1_000_000;
+
+export interface CheckOptions {
+  /** Log in by AppRole, too, which spends one use of a secret_id whose uses are limited. */
+  readonly login?: boolean | undefined;
+}
 
 /**
  * What a broker with this configuration would meet at its start: files, ports, certificates, Vault and the broker's own login. Nothing is
- * used up: a wrapping token is not opened, and a token that a login gave is given back.
+ * used up unless `login` allows it: no wrapping token is opened, no use of a secret_id is spent, and a token that a login gave is given back.
  */
-export async function checkStart(config: Config): Promise<Finding[]> {
+export async function checkStart(config: Config, options: CheckOptions = {}): Promise<Finding[]> {
   return [
     { what: 'configuration', state: 'ok', detail: `${config.POSTERN_ISSUER}, Vault at ${config.VAULT_ADDR}` },
     ...config.unknown.map((name): Finding => ({ what: name, state: 'fault', detail: 'is no setting of the broker: is it misspelt?' })),
-    auditFile(config),
+    outputFile('audit', 'stdout', config.POSTERN_AUDIT_FILE, () => openAudit(config)),
+    outputFile('log', 'stderr', config.POSTERN_LOG_FILE, () => openLog(config)),
     await port('POSTERN_LISTEN', config),
     ...(config.admin === undefined ? [] : [await port('POSTERN_ADMIN_LISTEN', config.admin)]),
     ...certificates(config),
-    await login(config),
+    await login(config, options),
   ];
 }
 
-function auditFile(config: Config): Finding {
-  const what = 'audit';
-  const file = config.POSTERN_AUDIT_FILE;
-  if (file === undefined) return { what, state: 'ok', detail: 'goes to stdout' };
+function outputFile(what: string, otherwise: string, file: string | undefined, open: () => Destination): Finding {
+  if (file === undefined) return { what, state: 'ok', detail: `goes to ${otherwise}` };
   try {
     // The account that looks may be another than the broker's: a file of root's would keep that from starting.
-    if (existsSync(file)) openAudit(config).flushSync();
+    if (existsSync(file)) open().flushSync();
     else accessSync(nearestFolder(file), constants.W_OK | constants.X_OK);
     return { what, state: 'ok', detail: `${file} can be appended to` };
   } catch (error) {
-    const detail =
-      error instanceof PosternError ? error.message : `POSTERN_AUDIT_FILE cannot be opened (${(error as NodeJS.ErrnoException).code})`;
+    const detail = error instanceof PosternError ? error.message : `${file} cannot be made (${(error as NodeJS.ErrnoException).code})`;
     return { what, state: 'fault', detail };
   }
 }
@@ -51,7 +64,7 @@ function nearestFolder(file: string): string {
   return folder;
 }
 
-async function port(what: string, { host, port: number }: { readonly host: string; readonly port: number }): Promise<Finding> {
+async function port(what: string, { host, port: number, tls }: Door): Promise<Finding> {
   const server = createServer();
   try {
     server.listen({ host, port: number });
@@ -59,10 +72,36 @@ async function port(what: string, { host, port: number }: { readonly host: strin
     return { what, state: 'ok', detail: `${host}:${number} is free` };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return { what, state: 'fault', detail: `nobody can listen at ${host}:${number} (${code}); a broker that runs has its port` };
+    if (code !== 'EADDRINUSE') return { what, state: 'fault', detail: `nobody can listen at ${host}:${number} (${code})` };
+    // The broker that this configuration is for, most likely, which has its port until it is stopped.
+    return (await isPostern({ host, port: number, tls }))
+      ? { what, state: 'ok', detail: `${host}:${number} is in use, by a broker that runs` }
+      : { what, state: 'fault', detail: `${host}:${number} is in use, by something other than a broker` };
   } finally {
     server.close();
   }
+}
+
+type Door = Pick<Config, 'host' | 'port' | 'tls'>;
+
+/** Whether a broker answers there: by its own document, which both doors have. */
+async function isPostern({ host, port, tls }: Door): Promise<boolean> {
+  const to = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  const settings = { host: to, port, path: '/openapi.json', agent: false, timeout: ASK_MS, signal: AbortSignal.timeout(ASK_MS) };
+  return new Promise((resolve) => {
+    const read = (response: IncomingMessage): void => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > MAX_DOCUMENT) response.destroy();
+      });
+      response.on('close', () => resolve(/"title":"Postern/.test(text)));
+    };
+    // Nothing is sent that has to be kept secret, and nothing is believed but that this is a broker.
+    const request = tls === undefined ? get(settings, read) : getOverTls({ ...settings, rejectUnauthorized: false }, read);
+    request.on('error', () => resolve(false));
+  });
 }
 
 function certificates({ tls, admin }: Config): Finding[] {
@@ -74,15 +113,19 @@ function certificates({ tls, admin }: Config): Finding[] {
   });
 }
 
-async function login(config: Config): Promise<Finding> {
+async function login(config: Config, options: CheckOptions): Promise<Finding> {
   const what = 'login to Vault';
   const { vaultAuth } = config;
   const client = vaultClient(config, { connections: 1 });
   try {
     const { initialized, sealed } = await client.health();
     if (!initialized || sealed) return { what, state: 'unknown', detail: `Vault is ${initialized ? 'sealed' : 'not initialized'}` };
-    if (vaultAuth.method === 'approle' && vaultAuth.secretId.wrapped)
-      return { what, state: 'ok', detail: 'Vault answers; not tried, since a wrapping token can be opened once only' };
+    if (vaultAuth.method === 'approle') {
+      const { secretId, mount } = vaultAuth;
+      if (secretId.wrapped) return { what, ...(await lookAtWrapping(client, mount, secretId)) };
+      if (options.login !== true)
+        return { what, state: 'ok', detail: 'Vault answers; the secret_id is not tried, since a login may be its last: --login does' };
+    }
     const own = ownLogin(client, vaultAuth);
     const { token, ttl } = await own.login();
     if (own.ownsToken) await client.write('auth/token/revoke-self', {}, { token }).catch(() => {});
@@ -98,5 +141,22 @@ async function login(config: Config): Promise<Finding> {
     return { what, state: away ? 'unknown' : 'fault', detail };
   } finally {
     await client.close();
+  }
+}
+
+type SecretId = Extract<Config['vaultAuth'], { method: 'approle' }>['secretId'];
+
+/** Looks at a wrapping token without opening it. @throws {VaultFault} Vault can't be asked. @throws {PosternError} misconfigured: its file */
+async function lookAtWrapping(client: VaultClient, mount: string, { from, variable }: SecretId): Promise<Omit<Finding, 'what'>> {
+  const token = typeof from === 'string' ? from : from.read();
+  try {
+    const { data } = await client.write('sys/wrapping/lookup', { token });
+    const path = data?.['creation_path'];
+    if (typeof path === 'string' && path.startsWith(`auth/${mount}/role/`) && path.endsWith('/secret-id'))
+      return { state: 'ok', detail: 'Vault answers, and the wrapping token is good and unopened' };
+    return { state: 'fault', detail: `${variable} holds a wrapping token, but not of a secret_id from auth/${mount}` };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return { state: 'fault', detail: `${variable}: the wrapping token was opened before, or has ended; a start needs a new one` };
   }
 }

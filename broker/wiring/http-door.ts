@@ -33,11 +33,13 @@ export interface HttpDoorOptions {
   readonly audit: AuditLog;
   readonly refusedAddresses: RefusedAddresses;
   readonly trustedProxies: TrustedProxies;
+  /** See {@link HttpServerOptions}. */
+  readonly starting: Promise<void>;
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies } = options;
+  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies, starting } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -60,6 +62,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     basePath: basePathOf(config.POSTERN_ISSUER),
     tls: config.tls,
     trustedProxies,
+    starting,
     onUntrustedProxy: (address) =>
       log.warn(
         { address },

@@ -15,14 +15,17 @@ export function serveCommand(context: Context): Command {
         'postern serve --check',
         'look at the configuration, files, ports and Vault, and end: 0 all is well, 6 a fault, 5 Vault can not be asked',
       ],
+      ['postern serve --check --login', 'try the secret_id, too, which spends a use of it where these are limited'],
     ])
     .option('--check', 'look whether it could start, use nothing up, and end')
+    .option('--login', 'with --check: log in by AppRole, too, which spends one use of the secret_id')
     .action(
-      context.action<{ check?: boolean }>(async (call) => {
+      context.action<{ check?: boolean; login?: boolean }>(async (call) => {
         const { terminal, options } = call;
         if (terminal.serve === undefined || terminal.check === undefined)
           throw new PosternError('misconfigured', 'The broker is not a part of this program');
-        if (options.check === true) return tell(call, await terminal.check());
+        if (options.check === true) return tell(call, await terminal.check({ login: options.login }));
+        if (options.login === true) throw new PosternError('invalid_request', '--login goes with --check');
         await terminal.serve();
       }),
     );

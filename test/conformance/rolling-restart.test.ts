@@ -1,24 +1,34 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TENANTS } from '#dev/scenario.ts';
 import { freePort } from '#dev/port.ts';
 import { checkout } from '#tools/part/version.ts';
 import { startLeashed } from '#tools/process/leash.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, ProcessReplica } from '#test/fixture/broker.ts';
+import { assertionOf } from '#test/integration/assertion.forgeries.ts';
 import { findGateway } from '#test/part/gateway.ts';
 
 /** Rounds in which each replica is restarted once; `POSTERN_ROUNDS=20` for the figure in docs/numbers.md. */
 const ROUNDS = Number(process.env['POSTERN_ROUNDS'] ?? 2);
 const CLIENTS = 8;
+/** Of these, as many sign an assertion for each request, which counts once. */
+const SIGNERS = 2;
+/** One for all replicas. */
+const ISSUER = 'https://tokens.example.com/';
+const AUDIENCE = 'https://reports.example.com';
+const KEYS = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
 let house: House;
 let folder: string;
 beforeAll(async () => {
-  house = await startHouse();
+  const pem = KEYS.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  house = await startHouse({ variables: { issuer: ISSUER }, tenants: { acme: { ...TENANTS.acme, assertion_keys: [{ pem }] } } });
   folder = mkdtempSync(join(tmpdir(), 'postern-rolling-'));
 });
 afterAll(async () => {
@@ -61,28 +71,32 @@ test(
   'three brokers behind nginx, restarted one after the other under load: no request fails',
   async () => {
     const ports = [await freePort(), await freePort(), await freePort()];
-    const start = (port: number): Promise<ProcessReplica> => house.startReplicaProcess({ port, env: { POSTERN_LAME_DUCK: '1' } });
+    const start = (port: number): Promise<ProcessReplica> =>
+      house.startReplicaProcess({ port, env: { POSTERN_LAME_DUCK: '1', POSTERN_ISSUER: ISSUER } });
     const replicas = await Promise.all(ports.map(start));
     const nginx = await startNginx(ports);
     const { client_id, client_secret } = await house.issueSecret('acme');
-    const body = new URLSearchParams({
-      grant_type: 'client_credentials',
-      client_id,
-      client_secret,
-      audience: 'https://reports.example.com',
-    });
+    const asked = { grant_type: 'client_credentials', client_id, audience: AUDIENCE };
+    const bySecret = () => new URLSearchParams({ ...asked, client_secret }).toString();
+    const byAssertion = () =>
+      new URLSearchParams({
+        ...asked,
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: assertionOf({ clientId: client_id, ...KEYS }, `${ISSUER}oauth/token`),
+      }).toString();
     const pool = new Pool(nginx.url, { connections: CLIENTS });
     const statuses = new Map<number, number>();
     let going = true;
     const load = Promise.all(
-      Array.from({ length: CLIENTS }, async () => {
+      Array.from({ length: CLIENTS }, async (_none, client) => {
+        const body = client < SIGNERS ? byAssertion : bySecret;
         while (going) {
           const status = await pool
             .request({
               method: 'POST',
               path: '/oauth/token',
               headers: { 'content-type': 'application/x-www-form-urlencoded' },
-              body: body.toString(),
+              body: body(),
             })
             .then(
               async (reply) => (await reply.body.dump(), reply.statusCode),

@@ -9,6 +9,7 @@ import type { TLSSocket } from 'node:tls';
 import { execa } from 'execa';
 import { Pool } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { VaultClient } from '#broker/vault/client.ts';
 import { makeCertificates } from '#test/conformance/certificate.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
@@ -40,10 +41,19 @@ test('SIGTERM: not ready at once, served on for the lame duck, then ended', asyn
   const replica = await house.startReplicaProcess({ env: { POSTERN_LAME_DUCK: '2' } });
   const credential = await house.issueSecret('acme');
   expect(await statusOf(`${replica.issuer}readyz`)).toBe(200);
+  const pool = new Pool(new URL(replica.issuer).origin, { connections: 1 });
+  const kept = async () => {
+    const { body, headers } = await pool.request({ path: '/livez', method: 'GET' });
+    await body.dump();
+    return headers['connection'];
+  };
+  expect(await kept()).toBe('keep-alive');
   process.kill(replica.child.pid, 'SIGTERM');
   await expect.poll(() => statusOf(`${replica.issuer}readyz`), { timeout: 1_500 }).toBe(503);
   const during = await exchange(replica, credential, { audience: REPORTS });
-  expect([during.status, during.headers['connection']]).toEqual([200, 'close']);
+  expect(during.status).toBe(200);
+  expect([await kept(), await kept()]).toEqual(['close', 'keep-alive']);
+  await pool.close();
   expect(await statusOf(`${replica.issuer}livez`)).toBe(200);
   expect(await replica.child.ended).toBe('code 0');
 });
@@ -231,8 +241,8 @@ describe('what can’t be opened at the start ends it there, with exit code 6 an
 });
 
 describe('postern serve --check', () => {
-  const check = async (env: Record<string, string>) => {
-    const { exitCode, stdout, stderr } = await execa(process.execPath, ['cli/main.ts', 'serve', '--check', '--json'], {
+  const check = async (env: Record<string, string>, ...more: string[]) => {
+    const { exitCode, stdout, stderr } = await execa(process.execPath, ['cli/main.ts', 'serve', '--check', '--json', ...more], {
       env: {
         PATH: process.env['PATH'],
         VAULT_ADDR: house.vault.address,
@@ -247,9 +257,9 @@ describe('postern serve --check', () => {
     const { findings = [] } = stdout === '' ? {} : (JSON.parse(stdout) as { findings?: { what: string; state: string; detail: string }[] });
     return { exitCode, stderr, states: Object.fromEntries(findings.map(({ what, state }) => [what, state])), text: stdout };
   };
-  const identity = async () => {
+  const identity = async (settings: Record<string, unknown> = {}) => {
     const { data } = (await house.root.read('auth/approle-broker/role/broker/role-id')) ?? {};
-    const made = await house.root.write('auth/approle-broker/role/broker/secret-id', {});
+    const made = await house.root.write('auth/approle-broker/role/broker/secret-id', settings);
     const secret = String(made.data?.['secret_id']);
     registerSecret('broker secret_id', secret);
     return { POSTERN_ROLE_ID: String(data?.['role_id']), secret };
@@ -257,27 +267,71 @@ describe('postern serve --check', () => {
 
   test('all is well: 0, and no secret is shown', async () => {
     const { secret, POSTERN_ROLE_ID } = await identity();
-    const { exitCode, states, text } = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret });
+    const { exitCode, states, text } = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret }, '--login');
     expect({ exitCode, states }).toEqual({
       exitCode: 0,
-      states: { configuration: 'ok', audit: 'ok', POSTERN_LISTEN: 'ok', 'login to Vault': 'ok' },
+      states: { configuration: 'ok', audit: 'ok', log: 'ok', POSTERN_LISTEN: 'ok', 'login to Vault': 'ok' },
     });
     expect(text).not.toContain(secret);
   });
 
   test('faults are named: 6', async () => {
     const { POSTERN_ROLE_ID } = await identity();
-    const wrong = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: 'wrong', POSTERN_AUDIT_FILE: '/dev/null/x', POSTERN_LISTN: 'x' });
+    const wrong = await check(
+      { POSTERN_ROLE_ID, POSTERN_SECRET_ID: 'wrong', POSTERN_AUDIT_FILE: '/dev/null/x', POSTERN_LISTN: 'x' },
+      '--login',
+    );
     expect(wrong).toMatchObject({ exitCode: 6, states: { 'login to Vault': 'fault', audit: 'fault', POSTERN_LISTN: 'fault' } });
     expect((await check({})).stderr).toContain('POSTERN_ROLE_ID is missing');
   });
 
-  test('Vault away: 5; a wrapping token is not used up', async () => {
+  test('no use of a secret_id is spent unless --login asks for it', async () => {
+    const { secret, POSTERN_ROLE_ID } = await identity({ num_uses: 1 });
+    const env = { POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret };
+    const unspent = await check(env);
+    expect(unspent).toMatchObject({ exitCode: 0, states: { 'login to Vault': 'ok' } });
+    expect(unspent.text).toContain('not tried');
+    expect(await check(env, '--login')).toMatchObject({ exitCode: 0 });
+    expect(await check(env, '--login')).toMatchObject({ exitCode: 6, states: { 'login to Vault': 'fault' } });
+  });
+
+  test("a running broker's port is no fault, another program's is", async () => {
+    const { secret, POSTERN_ROLE_ID } = await identity();
+    const env = { POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret };
+    const replica = await house.startReplicaProcess();
+    const ours = await check({ ...env, POSTERN_LISTEN: new URL(replica.issuer).host });
+    expect(ours).toMatchObject({ exitCode: 0, states: { POSTERN_LISTEN: 'ok' } });
+    expect(ours.text).toContain('in use, by a broker that runs');
+    await replica.stop();
+    const vault = await check({ ...env, POSTERN_LISTEN: new URL(house.vault.address).host });
+    expect(vault).toMatchObject({ exitCode: 6, states: { POSTERN_LISTEN: 'fault' } });
+  });
+
+  test('Vault away: 5; a wrapping token is looked at, and not opened', async () => {
     const { secret, POSTERN_ROLE_ID } = await identity();
     const away = await check({ POSTERN_ROLE_ID, POSTERN_SECRET_ID: secret, VAULT_ADDR: 'http://127.0.0.1:9' });
     expect(away).toMatchObject({ exitCode: 5, states: { 'login to Vault': 'unknown' } });
-    const wrapped = await check({ POSTERN_ROLE_ID, POSTERN_WRAPPED_SECRET_ID: 'hvs.not-a-wrapping-token' });
-    expect(wrapped).toMatchObject({ exitCode: 0, states: { 'login to Vault': 'ok' } });
-    expect(wrapped.text).toContain('not tried');
+    const client = new VaultClient({ address: house.vault.address });
+    const wrap = async (path: string): Promise<string> => {
+      const made = await client.write(path, {}, { token: house.vault.rootToken, wrapTtl: 120 });
+      const token = String(made.wrap_info?.['token']);
+      registerSecret('wrapping token', token);
+      return token;
+    };
+    const token = await wrap('auth/approle-broker/role/broker/secret-id');
+    const env = { POSTERN_ROLE_ID, POSTERN_WRAPPED_SECRET_ID: token };
+    for (const more of [[], ['--login']]) {
+      const wrapped = await check(env, ...more);
+      expect(wrapped).toMatchObject({ exitCode: 0, states: { 'login to Vault': 'ok' } });
+      expect(wrapped.text).toContain('unopened');
+    }
+    expect((await client.write('sys/wrapping/unwrap', {}, { token })).data).toHaveProperty('secret_id');
+    // Opened by now; never one; one of something else.
+    for (const bad of [token, 'hvs.not-a-wrapping-token', await wrap('auth/approle/role/acme/secret-id')]) {
+      const found = await check({ ...env, POSTERN_WRAPPED_SECRET_ID: bad });
+      expect(found).toMatchObject({ exitCode: 6, states: { 'login to Vault': 'fault' } });
+      expect(found.text).not.toContain(bad);
+    }
+    await client.close();
   });
 });

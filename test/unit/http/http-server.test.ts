@@ -743,3 +743,30 @@ describe('closing', () => {
     await expect(other.listen('127.0.0.1', s.port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 });
+
+test('while the broker starts, requests wait for it, and health does not', async () => {
+  const starting = Promise.withResolvers<void>();
+  const routes: Route[] = [
+    { path: '/livez', method: 'GET', early: true, handle: ({ response }) => replyJson(response, 200, '{}') },
+    { path: '/late', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') },
+    {
+      path: '/fails',
+      method: 'GET',
+      handle: () => {
+        throw new PosternError('temporarily_unavailable', 'not yet');
+      },
+    },
+  ];
+  const server = new HttpServer({ routes, errors: 'auth0', starting: starting.promise });
+  open.push(server);
+  const port = await server.listen('127.0.0.1', 0);
+  let answered = 0;
+  const status = (path: string) => fetch(`http://127.0.0.1:${port}${path}`).then((reply) => (answered++, reply.status));
+  const late = [status('/late'), status('/fails')];
+  expect(await status('/livez')).toBe(200);
+  await sleep(50);
+  expect(answered).toBe(1);
+  starting.resolve();
+  expect(await Promise.all(late)).toEqual([200, 503]);
+  expect(await Promise.all([status('/late'), status('/fails')])).toEqual([200, 503]);
+});

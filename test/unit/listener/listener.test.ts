@@ -193,3 +193,37 @@ test('a request without Host, with two, or of HTTP/1.2 is refused', async () => 
   }
   expect(s.begun()).toBe(0);
 });
+
+describe('a listener that is left', () => {
+  const isKept = async (one: Client): Promise<boolean> => {
+    const before = answersOf(one);
+    one.socket.write(GET);
+    await expect.poll(() => answersOf(one)).toBe(before + 1);
+    return !/connection: close/i.test(one.said);
+  };
+
+  test('sends away who was there, and keeps who comes back, so that nobody connects for each request, until shortly before the end', async () => {
+    const s = await stage();
+    const early = await client(s.port);
+    expect(await isKept(early)).toBe(true);
+    s.listener.leave(1_000);
+    expect(await isKept(early)).toBe(false);
+    await expect.poll(() => early.closed).toBe(true);
+    const back = await client(s.port);
+    for (let turn = 0; turn < 3; turn++) expect(await isKept(back)).toBe(true);
+    await sleep(600);
+    expect(await isKept(back)).toBe(false);
+  });
+
+  test('that stops answers a request which is on its way by a connection that is open', async () => {
+    const s = await stage();
+    const one = await client(s.port);
+    const closing = s.listener.close(5_000);
+    await sleep(30);
+    one.socket.write(GET);
+    await expect.poll(() => [answersOf(one), one.closed]).toEqual([1, true]);
+    const idle = await client(s.port);
+    await closing;
+    await expect.poll(() => idle.closed).toBe(true);
+  });
+});
