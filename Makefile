@@ -1,22 +1,21 @@
 # Everything here runs on the Node of node_modules, not on the machine's, which may be too old.
 SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
+.SHELLFLAGS := --norc -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
-NODE := exec node_modules/.bin/node
-# npm writes it when an installation is complete.
-READY := node_modules/.package-lock.json
-# No package runs a script of its own while it is installed, but for this one, which fetches the Node of this machine.
-NODE_STEP := npm rebuild node --ignore-scripts=false --no-progress --loglevel=error
+# Settings of a person's other work, and for another Node, are not for ours; where it finds certificates and addresses is kept.
+NODE := exec env -u NODE_ENV -u NODE_PATH -u NODE_USE_ENV_PROXY -u NODE_V8_COVERAGE -u NODE_DEBUG \
+	NODE_OPTIONS='$(filter --use-%-ca --dns-result-order=%,$(NODE_OPTIONS))' node_modules/.bin/node
+# Written when all is installed. Whatever else npm does to node_modules afterwards is looked at.
+READY := node_modules/.postern-installed
 
 # `make demo VAULT=openbao`; what the environment calls VAULT is somebody else's.
 ifeq ($(origin VAULT),command line)
 export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
-.PHONY: help bootstrap demo console dev dist image generate plugin test bench check lint linters mutants picture pin clean
 .PHONY: help bootstrap demo console dev dist image release generate plugin test bench check lint linters mutants picture pin clean
 
 help: ## List the targets
@@ -82,17 +81,5 @@ clean: ## Remove what was made in the checkout; the cache of parts stays
 	@rm -rf node_modules coverage dist .postern
 	@find . -name .terraform -type d -prune -exec rm -rf {} +
 
-$(READY): package-lock.json
-	@command -v npm >/dev/null || { \
-		echo "Node and npm are needed once, to install the pinned ones: see nodejs.org, or apt-get install npm"; exit 1; }
-	@echo "npm ci: installing the packages of package-lock.json ..." >&2
-	@begin=$$SECONDS; { npm ci --include=dev --ignore-scripts --no-progress --loglevel=error && $(NODE_STEP); } >&2 & install=$$!; \
-	trap 'kill $$install 2>/dev/null' INT TERM; \
-	while kill -0 $$install 2>/dev/null; do \
-		sleep 1; \
-		(( (SECONDS - begin) % 10 )) || echo "npm ci: ... $$((SECONDS - begin)) s" >&2; \
-	done; \
-	wait $$install && echo "npm ci: done in $$((SECONDS - begin)) s" >&2
-	@(( $$(node_modules/.bin/node -p 'process.versions.node.split(".")[0]') >= 24 )) || { \
-		echo "the node package did not install its Node"; exit 1; }
-	@touch $@
+$(READY): package-lock.json $(wildcard node_modules/.package-lock.json)
+	@exec $(SHELL) --norc tools/install.sh
