@@ -43,6 +43,8 @@ const doors = {
   listener: room('^broker/listener/', 'ground error'),
   http: room('^broker/http/', 'listener audit token authorization credential ground error'),
   admin: room('^broker/admin/', 'listener operator audit token authorization credential ground error'),
+  // People's own keys, on the customers' port. It speaks as the admin API does: problems, forms, repeatable requests.
+  self: room('^broker/self/', 'admin listener operator vault audit token authorization credential ground error'),
   plugin: room('^broker/plugin/', 'log token authorization credential ground error'),
 };
 
@@ -51,7 +53,7 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
+    'http admin self operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.

@@ -40,3 +40,18 @@ export function adminFaults(settings: Settings, tls: object | undefined): string
     faults.push('POSTERN_CONSOLE_CLIENT_ID needs POSTERN_ADMIN_AUDIENCE: the console calls the admin API with an access token for it');
   return faults;
 }
+
+/** What the settings of self-service lack. */
+export function selfFaults({
+  POSTERN_SELF_AUDIENCE: audience,
+  POSTERN_AUTH0_ISSUER: issuer,
+  POSTERN_ADMIN_AUDIENCE: admin,
+}: Pick<Settings, 'POSTERN_SELF_AUDIENCE' | 'POSTERN_AUTH0_ISSUER' | 'POSTERN_ADMIN_AUDIENCE'>): string[] {
+  if (audience === undefined) return [];
+  return [
+    ...(issuer === undefined ? ['POSTERN_SELF_AUDIENCE needs POSTERN_AUTH0_ISSUER, which issues the tokens for it'] : []),
+    ...(audience === admin
+      ? ['POSTERN_SELF_AUDIENCE and POSTERN_ADMIN_AUDIENCE are two APIs at Auth0: one is for people, the other for operators']
+      : []),
+  ];
+}

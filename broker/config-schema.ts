@@ -101,6 +101,15 @@ export const schema = z.object({
     .optional(),
   POSTERN_ADMIN_MOUNT: mount('admin'),
   POSTERN_ADMIN_RATE: count(600, 1, 1_000_000),
+  /** Of the Auth0 API that stands for the self-service API. */
+  POSTERN_SELF_AUDIENCE: z
+    .string()
+    .regex(/^\S{1,600}$/, 'must be the identifier of an Auth0 API, without spaces')
+    .optional(),
+  POSTERN_SELF_MOUNT: mount('self'),
+  POSTERN_SELF_RATE: count(60, 1, 1_000_000),
+  /** Holds what Auth0's log stream sends as Authorization. */
+  POSTERN_LOG_STREAM_SECRET_FILE: z.string().optional(),
   POSTERN_SCOPE_SETS: count(32, 1, 10_000),
   POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),

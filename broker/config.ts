@@ -1,8 +1,8 @@
-import { adminFaults, clearTextFaults } from './config-faults.ts';
+import { adminFaults, clearTextFaults, selfFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
-import { attempt, readCertificates, readTlsPair } from './tls-pair.ts';
+import { attempt, readCertificates, readText, readTlsPair } from './tls-pair.ts';
 import type { TlsFiles, TlsPair } from './tls-pair.ts';
 import { readProxies } from './trusted-proxies.ts';
 import { vaultAuthOf } from './vault-auth.ts';
@@ -30,12 +30,15 @@ export interface Config extends Omit<
   | 'POSTERN_ADMIN_TLS_CERT_FILE'
   | 'POSTERN_ADMIN_TLS_KEY_FILE'
   | 'POSTERN_TRUSTED_PROXIES'
+  | 'POSTERN_LOG_STREAM_SECRET_FILE'
 > {
   readonly host: string;
   readonly port: number;
   /** How it logs in to Vault itself. */
   readonly vaultAuth: VaultAuth;
   readonly tls: Tls | undefined;
+  /** What Auth0's log stream shows; undefined: none is taken. */
+  readonly logStreamSecret: string | undefined;
   /** Where the admin API listens; undefined: nowhere. */
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
   /** Addresses and ranges: those of POSTERN_TRUSTED_PROXIES, and of POSTERN_TRUSTED_PROXIES_FILE as it was at the start. */
@@ -74,6 +77,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const given = (name: string): object | undefined => (set[name] === undefined ? undefined : {});
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
   const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
+  const logStreamSecret = logStreamSecretOf(set['POSTERN_LOG_STREAM_SECRET_FILE'], faults);
+  if (parsed.success) faults.push(...selfFaults(parsed.data));
   if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls ?? given('POSTERN_TLS_CERT_FILE')));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
   if (parsed.success && adminListen !== undefined)
@@ -92,12 +97,23 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...settings,
     ...addressOf(parsed.data.POSTERN_LISTEN),
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
+    logStreamSecret,
     vaultAuth,
     trustedProxies: Object.freeze({ given: proxies, inFile: inFile ?? [] }),
     tls,
     renamed: Object.freeze(renamed),
     unknown: Object.freeze(Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape))),
   });
+}
+
+/** @returns undefined where there is none, or a fault was added */
+function logStreamSecretOf(path: string | undefined, faults: string[]): string | undefined {
+  if (path === undefined) return undefined;
+  const setting = 'POSTERN_LOG_STREAM_SECRET_FILE';
+  const secret = attempt(faults, () => readText(setting, path).trim());
+  if (secret === undefined || /^[\x21-\x7e]{32,256}$/.test(secret)) return secret;
+  faults.push(`${setting} holds no secret of 32 to 256 visible ASCII characters: openssl rand -hex 32`);
+  return undefined;
 }
 
 /** The variables that are set and known, old names as new ones. */

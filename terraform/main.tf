@@ -39,6 +39,7 @@ module "vault" {
   oidc                   = local.oidc
   oidc_client_secret     = var.oidc_client_secret
   admin_api              = var.admin_api
+  self_service           = var.self_service
 }
 
 module "tenant" {
@@ -53,6 +54,7 @@ module "tenant" {
 
   workload_policy = module.vault.policies.workload
   issuer          = var.issuer
+  self_accessor   = module.vault.self_accessor
 }
 
 # Tells every broker, within a second, that APIs, tenants or registered keys changed, and who is disabled. Written after everything else,

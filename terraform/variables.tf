@@ -30,6 +30,8 @@ variable "tenants" {
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
+    `self_service` lets the people of its organization make keys of their own: at most `keys_per_user` (10) each and `keys` (1000)
+    together, of `max_ttl` (7776000 s, 90 days) at most.
     `assertion_keys` are public keys, PEM, by which the tenant may authenticate with private_key_jwt; `issuer` must be set then.
     `trusts` are workloads known by an OIDC token that they already have, by a name of your choice (docs/keyless.md): `issuer` and
     `audience` as the token has them, `subject` or a `subject_pattern`, further `claims`, and the `scopes` and `cidrs` it is narrowed to.
@@ -64,9 +66,18 @@ variable "tenants" {
       ca_pem   = optional(string)
       keys     = optional(list(string))
     })))
+    self_service       = optional(object({ max_ttl = optional(number), keys_per_user = optional(number), keys = optional(number) }))
   }))
   default  = {}
   nullable = false
+
+  # Vault knows people by their organization alone.
+  validation {
+    condition = length(distinct([for tenant in values(var.tenants) : tenant.organization if tenant.self_service != null])) == length([
+      for tenant in values(var.tenants) : tenant if tenant.self_service != null
+    ])
+    error_message = "Two tenants with self_service have one organization: Vault could not tell whose keys its people make."
+  }
 }
 
 variable "issuer" {
@@ -84,6 +95,7 @@ variable "mounts" {
     broker_jwt        = optional(string)
     oidc              = optional(string)
     admin             = optional(string)
+    self              = optional(string)
     assertion         = optional(string)
     trust             = optional(string)
     kv                = optional(string)
@@ -211,6 +223,23 @@ variable "oidc" {
     user_claim       = optional(string)
     ttl              = optional(number)
     max_ttl          = optional(number)
+  })
+  default = null
+}
+
+variable "self_service" {
+  description = <<-EOT
+    With which Auth0 access tokens people make keys of their own (docs/user-keys.md); null: they don't. `issuer` is Auth0's, with its
+    trailing slash; Vault finds the keys by its discovery document, or at `jwks_url`. `audience` is the identifier of the Auth0 API that
+    stands for the self-service API (POSTERN_SELF_AUDIENCE), which adds permissions to its tokens. `broker_cidrs`: from where alone Vault
+    takes such tokens; name the brokers' addresses. A tenant takes part by its own `self_service` and its `organization`.
+  EOT
+  type = object({
+    issuer       = string
+    audience     = string
+    jwks_url     = optional(string)
+    ca_pem       = optional(string)
+    broker_cidrs = optional(list(string))
   })
   default = null
 }

@@ -57,6 +57,17 @@ path "${kv}/data/state/ended/+" {
   capabilities = ["read"]
 }
 
+# Who left, and which keys people revoked themselves: what a broker writes there is refused by all of them. It makes nothing good
+# again, since operators' endings lie elsewhere.
+path "${kv}/data/state/departures" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Older ones, in shards.
+path "${kv}/data/state/departures/+" {
+  capabilities = ["create", "read", "update"]
+}
+
 # When API keys were last used: key ids and minutes, sharded, written every few minutes with check-and-set.
 path "${kv}/data/state/usage/+" {
   capabilities = ["create", "read", "update"]

@@ -11,6 +11,8 @@ export interface VerifiedBearer {
   readonly jwt: string;
   readonly subject: string;
   readonly permissions: readonly string[];
+  /** `org_id`, where it is one organization's; its form is not checked. */
+  readonly organization?: string | undefined;
   /** ms since 1970. */
   readonly expiresAt: number;
 }
@@ -49,7 +51,14 @@ export class BearerVerifier {
     if ([aud].flat().some((one) => one !== this.#audience && one !== this.#userinfo)) throw invalid('is for further audiences too');
     if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string'))
       throw invalid('has permissions of another form than Auth0 gives them');
-    return { jwt, subject: sub, permissions, expiresAt: exp * 1000 };
+    const { org_id: organization } = verdict.claims;
+    return {
+      jwt,
+      subject: sub,
+      permissions,
+      organization: typeof organization === 'string' ? organization : undefined,
+      expiresAt: exp * 1000,
+    };
   }
 }
 

@@ -15,6 +15,8 @@ export interface RepeatableRequest {
   readonly caller: string;
   readonly operation: string;
   readonly key: string;
+  /** Below which path the records lie. Default `state/idempotency`. */
+  readonly place?: string;
   /** Everything else that the answer depends on. */
   readonly input: unknown;
 }
@@ -205,10 +207,10 @@ class DerivedKeys {
   readonly marker: string;
   readonly #secret: Buffer;
 
-  constructor({ caller, operation, key, input }: RepeatableRequest) {
+  constructor({ caller, operation, key, input, place = 'state/idempotency' }: RepeatableRequest) {
     const derive = (use: string): Buffer => Buffer.from(hkdfSync('sha256', key, 'postern idempotency v1', `${use}\0${caller}`, 32));
     this.id = derive('id').toString('base64url');
-    this.path = `state/idempotency/${derive('shard').subarray(0, 1).toString('hex')}`;
+    this.path = `${place}/${derive('shard').subarray(0, 1).toString('hex')}`;
     this.marker = derive('marker').toString('hex').slice(0, 24);
     this.print = createHmac('sha256', derive('print'))
       .update(`${operation}\0${canonical(input)}`)
@@ -232,7 +234,7 @@ class DerivedKeys {
       return JSON.parse(Buffer.concat([decipher.update(all.subarray(12, -16)), decipher.final()]).toString('utf8')) as RepeatableAnswer;
     } catch {
       throw new PosternError('misconfigured', 'The recorded answer cannot be read', {
-        detail: 'An entry under state/idempotency in Vault was changed by something else',
+        detail: 'A record of Idempotency-Keys in Vault was changed by something else',
       });
     }
   }

@@ -8,7 +8,7 @@ import type { InputFault } from './problem.ts';
 /** Everything that the client sent, of the right form. @throws {Problem} malformed-request, with every fault at once */
 export function inputOf(
   request: FastifyRequest,
-  operation: Operation,
+  operation: Pick<Operation, 'params' | 'query' | 'body' | 'repeatable'>,
 ): { params: unknown; query: unknown; body: unknown; key: string | undefined } {
   const faults: InputFault[] = [];
   const checked = (where: InputFault['in'], schema: z.ZodType, value: unknown): unknown => {

@@ -9,7 +9,7 @@ import { problem } from './schema.ts';
 type Json = Record<string, unknown>;
 
 /** What can happen to any request, whatever it asks for. */
-const EVERYWHERE: readonly Slug[] = [
+export const EVERYWHERE: readonly Slug[] = [
   'malformed-request',
   'invalid-token',
   'insufficient-scope',
@@ -20,7 +20,7 @@ const EVERYWHERE: readonly Slug[] = [
   'too-many-requests',
   'temporarily-unavailable',
 ];
-const WITH_BODY: readonly Slug[] = ['payload-too-large', 'unsupported-media-type'];
+export const WITH_BODY: readonly Slug[] = ['payload-too-large', 'unsupported-media-type'];
 
 const text = { type: 'string' };
 const HEADERS: Record<number, Json> = {
@@ -30,7 +30,7 @@ const HEADERS: Record<number, Json> = {
   429: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
   503: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
 };
-const NO_STORE = {
+export const NO_STORE = {
   'Cache-Control': { description: 'Never kept by a cache.', required: true, schema: { type: 'string', const: 'no-store' } },
 };
 
@@ -132,7 +132,7 @@ function operationOf({ id, tag, summary, description, need, params, query, body,
   };
 }
 
-const IDEMPOTENCY_PARAMETER = {
+export const IDEMPOTENCY_PARAMETER = {
   name: 'Idempotency-Key',
   in: 'header',
   required: false,
@@ -143,7 +143,7 @@ const IDEMPOTENCY_PARAMETER = {
 };
 
 /** A parameter comes as text; `wire` in its metadata is what that text stands for. */
-function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
+export function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12' }) as {
     properties?: Record<string, Json>;
     required?: string[];
@@ -158,7 +158,7 @@ function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
 }
 
 /** One response a status: several problems may share it. */
-function responsesOf(slugs: readonly Slug[]): Json {
+export function responsesOf(slugs: readonly Slug[]): Json {
   const statuses = [...new Set(slugs.map((slug) => PROBLEMS[slug][0]))].sort((a, b) => a - b);
   return Object.fromEntries(
     statuses.map((status) => {
@@ -176,7 +176,7 @@ function responsesOf(slugs: readonly Slug[]): Json {
   );
 }
 
-function schemasOf(operations: readonly Operation[]): Json {
+export function schemasOf(operations: readonly Pick<Operation, 'body' | 'success'>[]): Json {
   const input = z.registry<{ id: string }>();
   const output = z.registry<{ id: string }>();
   output.add(problem, { id: 'Problem' });

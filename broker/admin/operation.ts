@@ -30,7 +30,7 @@ export interface ResponseHeader {
 export interface OperationDefinition<P, Q, B> {
   /** OpenAPI operationId, and the audit's `admin.<id>`. */
   readonly id: string;
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With `{name}` for parameters, as OpenAPI writes them. */
   readonly path: string;
   readonly tag: string;

@@ -8,7 +8,7 @@ export interface Path {
 }
 
 /** All that there is. @param pages paths that take GET beside those of the API */
-export function pathsOf(operations: readonly Operation[], pages: readonly string[]): readonly Path[] {
+export function pathsOf(operations: readonly Pick<Operation, 'path' | 'method'>[], pages: readonly string[]): readonly Path[] {
   const gets = ['/openapi.json', ...pages];
   return [...new Set([...gets, ...operations.map(({ path }) => path)])].map((path) => {
     const methods = gets.includes(path) ? ['GET'] : operations.filter((one) => one.path === path).map(({ method }) => method);

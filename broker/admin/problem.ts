@@ -45,6 +45,8 @@ export interface ProblemOptions {
   allow?: readonly string[];
   /** Content codings that a 415 names (RFC 9110 §12.5.3). */
   accept?: string;
+  /** What protects the resource, for the challenge. Default `postern-admin`. */
+  realm?: string;
   /** For the log. */
   cause?: unknown;
 }
@@ -84,9 +86,9 @@ export class Problem extends Error {
 
   /** RFC 6750 §3: without a credential the challenge names no error. */
   #challenge(): string {
-    const { permission } = this.options;
-    const realm = 'Bearer realm="postern-admin"';
-    if (this.status === 401 && this.message === NO_CREDENTIAL) return realm;
+    const { permission, realm: name = 'postern-admin' } = this.options;
+    const realm = `Bearer realm="${name}"`;
+    if (this.status === 401 && [NO_CREDENTIAL, NO_ACCESS_TOKEN].includes(this.message)) return realm;
     const error = this.status === 401 ? 'invalid_token' : 'insufficient_scope';
     return (
       `${realm}, error="${error}", ` +
@@ -95,6 +97,7 @@ export class Problem extends Error {
   }
 }
 
+export const NO_ACCESS_TOKEN = 'Send an Auth0 access token (Authorization: Bearer)';
 export const NO_CREDENTIAL = 'Send an Auth0 access token (Authorization: Bearer) or a Vault token (X-Vault-Token)';
 
 const SLUGS: Record<ErrorCode, Slug> = {

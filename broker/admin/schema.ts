@@ -52,10 +52,10 @@ export const apiName = z
   .string()
   .regex(NAME, 'is 1 to 63 characters of a-z, 0-9 and -, with a letter or digit at both ends')
   .meta({ description: 'Name of an API.', examples: ['orders'] });
-const scope = z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope (RFC 6749 §3.3)');
+export const scope = z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope (RFC 6749 §3.3)');
 export const scopes = z.array(scope).max(500);
 export const cidrs = z.array(z.string().regex(CIDR, 'is not a block of addresses such as 203.0.113.0/24')).max(100);
-const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is not Unicode text');
+export const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is not Unicode text');
 
 const grant = z.strictObject({ api: apiName, scopes });
 const claims = z.record(
@@ -115,7 +115,7 @@ export const tenantView = z.strictObject({
   problems: z.array(z.string()).meta({ description: 'What is not as it should be, in words.' }),
 }) satisfies z.ZodType<TenantView>;
 
-const nextCursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
+export const nextCursor = z.string().nullable().meta({ description: 'For the next page; null on the last one.' });
 export const tenantPage = z.strictObject({ tenants: z.array(tenantView), next_cursor: nextCursor });
 
 export const grants = z.strictObject({
@@ -168,10 +168,11 @@ export const rotation = z.strictObject({
     .meta({ description: 'Seconds for which the old key goes on beside the new one; 0: it ends at once.' }),
 });
 
-const keyFields = {
+export const keyFields = {
   tenant: z.string(),
   key_id: z.string().regex(KEY_ID),
   name: z.string().nullable(),
+  owner: z.string().nullable().meta({ description: "The Auth0 user whose key it is; null: the tenant's own." }),
   scopes: z.array(z.string()).nullable().meta({ description: 'What it is narrowed to; null: all that its tenant has.' }),
   cidrs: z.array(z.string()),
   issued_by: z.string().nullable(),
@@ -181,6 +182,7 @@ const keyFields = {
 export const keyView = z.strictObject({
   ...keyFields,
   accessor: z.string().meta({ description: 'Of the secret_id at Vault.' }),
+  organization: z.string().nullable().meta({ description: 'Where its owner made it.' }),
   environment: z.string().nullable(),
   issued_at: z.iso.datetime().nullable(),
   last_used_at: z.iso.datetime().nullable().meta({ description: 'To the minute, and known some minutes late.' }),

@@ -1,4 +1,5 @@
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { ownerClaims } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VerifiedClaims } from './verifier.ts';
 
@@ -13,6 +14,8 @@ export type BindingMode = (typeof BINDING_MODES)[number];
 
 /** The body parameter that the Action reads. */
 export const TENANT_PARAMETER = 'postern_tenant';
+/** Of a person's key: the person, and the key. The Action reads them too, whatever binds the tenant. */
+export const OWNER_PARAMETERS = { owner: 'postern_owner', key: 'postern_key' } as const;
 
 interface Binding {
   parameters(grant: AuthorizedGrant): Record<string, string>;
@@ -37,6 +40,18 @@ export const BINDINGS: Readonly<Record<BindingMode, Binding>> = {
     },
   },
 };
+
+/** Beside the tenant's: what tells Auth0 whose key it is. */
+export function ownerParameters({ owner }: AuthorizedGrant): Record<string, string> {
+  return owner === undefined ? {} : { [OWNER_PARAMETERS.owner]: owner.id, [OWNER_PARAMETERS.key]: owner.keyId };
+}
+
+/** @throws {PosternError} misconfigured for a token of another person, of nobody where it is somebody's, or the reverse */
+export function checkOwner(claims: VerifiedClaims, { owner }: AuthorizedGrant, tenantClaim: string): void {
+  const names = ownerClaims(tenantClaim);
+  if (claims.all[names.owner] === owner?.id && claims.all[names.key] === owner?.keyId) return;
+  throw unbound(`its claims ${names.owner} and ${names.key} do not name the key's owner: is the Action of this version deployed?`);
+}
 
 function organizationOf(grant: AuthorizedGrant): string {
   if (grant.organization === undefined) {

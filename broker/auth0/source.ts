@@ -6,7 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import type { TokenSource } from '#broker/token/source.ts';
 import { Token } from '#broker/token/token.ts';
 import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
-import { BINDINGS } from './binding.ts';
+import { BINDINGS, checkOwner, ownerParameters } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { answerOf, requestToken } from './client-credentials.ts';
 import { Auth0Verifier } from './verifier.ts';
@@ -80,11 +80,13 @@ export class Auth0Source implements TokenSource {
     const parameters = bind.parameters(grant);
     const { accessToken, clientId } = await this.#request({
       ...parameters,
+      ...ownerParameters(grant),
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
     });
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
     bind.check(claims, grant, this.#options.tenantClaim);
+    checkOwner(claims, grant, this.#options.tenantClaim);
     return new Token(accessToken, claims.scope, claims.iat, claims.exp);
   }
 

@@ -26,10 +26,12 @@ class Authorized {
   /** Whether these are all the scopes that the tenant has at this API. */
   readonly whole: boolean;
   readonly organization: string | undefined;
+  /** The person for whom it acts, and by which key; undefined: the tenant itself. */
+  readonly owner: { readonly id: string; readonly keyId: string } | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
   /**
    * All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims
-   * and layout.
+   * and layout, and of a person's key the person and the key.
    */
   readonly key: string;
   /** SHA-256 of the key, base64url: its name where it is stored. */
@@ -53,12 +55,15 @@ class Authorized {
     this.lifetime = api.lifetime;
     this.scopes = scopes;
     this.scope = scopes.join(' ');
-    this.whole = whole;
+    this.owner = identity.owner === undefined ? undefined : { id: identity.owner.id, keyId: identity.keyId ?? '' };
+    // A person's token never lies where the tenant's own lies.
+    this.whole = whole && this.owner === undefined;
     this.organization = tenant.organization ?? undefined;
     this.claims = tenant.claims;
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
     const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, layout]));
-    this.key = JSON.stringify([issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version]);
+    const of = [issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version];
+    this.key = JSON.stringify(this.owner === undefined ? of : [...of, this.owner.id, this.owner.keyId]);
     this.digest = sha256(this.key);
   }
 }
@@ -128,6 +133,7 @@ export class Authorization {
   async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
     const memo = this.#memoOf(identity);
     const tenant = await this.tenantOf(identity);
+    if (identity.owner !== undefined && identity.owner.organization !== tenant.organization) throw formerOrganization(identity);
     const api = await this.#apiOf(tenant, request.audience);
     const grant = tenant.grants.find((g) => g.api === api.name);
     if (grant === undefined) {
@@ -198,6 +204,13 @@ export class Authorization {
 function refuseInvalid(fault: string | undefined): void {
   if (fault !== undefined)
     throw new PosternError('misconfigured', 'This API is not available', { detail: `its document in Vault is not valid: ${fault}` });
+}
+
+/** A person belongs to an organization: when the tenant's is another now, nobody knows whether they belong to that one. */
+function formerOrganization({ tenant, keyId }: Identity): PosternError {
+  return new PosternError('unauthorized_client', 'Client is not set up', {
+    detail: `${keyId} of ${tenant} was made by a person of another organization than the tenant has now`,
+  });
 }
 
 function disabled(): PosternError {

@@ -56,6 +56,15 @@ export const tenantDocument = z.object({
   organization: z.string().min(1).max(128).nullish(),
   claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),
   disabled: flag(z.boolean().default(false)),
+  /** Whether its people make keys of their own, and within what; without it they don't. */
+  self_service: structure(
+    z.object({
+      /** Longest life of such a key, seconds. */
+      max_ttl: wholeNumber(z.number().int().min(60).max(31_536_000).default(7_776_000)),
+      keys_per_user: wholeNumber(z.number().int().min(1).max(1_000).default(10)),
+      keys: wholeNumber(z.number().int().min(1).max(10_000).default(1_000)),
+    }),
+  ).nullish(),
 });
 
 export type TenantGrants = z.infer<typeof tenantDocument>;

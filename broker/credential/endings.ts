@@ -1,14 +1,17 @@
 import type { Identity } from './identity.ts';
+import { departureId } from './owner.ts';
+import type { Owner } from './owner.ts';
 
 /**
- * Something that operators ended, of one of four kinds:
+ * Something that ended, of one of five kinds:
  * `credential`: one credential, by its key id, credential id, or client_id (then with all that belongs to it) ·
  * `unnamed`: one of the tenant's secret_ids that have no id, so that Vault tokens of such, made before `at`, are void ·
  * `tokens`: every token that the tenant held at `at`, those of Vault and the access tokens ·
- * `issued`: only the access tokens, whose scopes may be more than the tenant has now
+ * `issued`: only the access tokens, whose scopes may be more than the tenant has now ·
+ * `owner`: every key of a person (see `departureId`) that was issued at `at` or before
  */
 export interface Ending {
-  readonly kind: 'credential' | 'unnamed' | 'tokens' | 'issued';
+  readonly kind: 'credential' | 'unnamed' | 'tokens' | 'issued' | 'owner';
   /** The credential's id; otherwise the tenant again. */
   readonly id: string;
   readonly tenant: string;
@@ -77,8 +80,9 @@ export class Endings {
   }
 
   /** Whether the credential behind it, or the Vault token that it lends, was ended. */
-  includes({ tenant, clientId, keyId, credentialId, createdAt, lent }: Identity): boolean {
+  includes({ tenant, clientId, keyId, credentialId, createdAt, lent, owner }: Identity): boolean {
     if (this.#known.size === 0) return false;
+    if (owner !== undefined && this.hasLeft(owner)) return true;
     for (const id of [keyId, credentialId, clientId]) if (id !== undefined && this.#known.has(keyOf('credential', id))) return true;
     // What a login of our own gave is newer than whatever was announced: its memory goes with each announcement.
     if (!lent) return false;
@@ -86,6 +90,17 @@ export class Endings {
     if (made <= (this.#known.get(keyOf('tokens', tenant))?.at ?? -Infinity)) return true;
     const unnamed = keyId === undefined && credentialId === undefined ? this.#known.get(keyOf('unnamed', tenant)) : undefined;
     return unnamed !== undefined && made <= unnamed.at;
+  }
+
+  /** Whether this person went after the key was issued: from everywhere, or from the key's organization. */
+  hasLeft({ id, organization, since }: Owner): boolean {
+    const names = [departureId(id), departureId(id, organization)];
+    return names.some((name) => since <= (this.#known.get(keyOf('owner', name))?.at ?? -Infinity));
+  }
+
+  /** When an ending of this kind and id is known: its `at`. Seconds since 1970. */
+  knownAt(kind: Ending['kind'], id: string): number | undefined {
+    return this.#known.get(keyOf(kind, id))?.at;
   }
 
   /** Whether this client_id is that of a tenant that was deleted. */

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import type { Owner } from './owner.ts';
 
 /** A Vault token that prints as nothing. */
 export class VaultToken {
@@ -50,6 +51,8 @@ export interface Identity {
   readonly limit?: { readonly scopes: readonly string[] } | undefined;
   /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */
   readonly keyId?: string | undefined;
+  /** The person whose API key it is; undefined: the tenant's own. */
+  readonly owner?: Owner | undefined;
   /** Names any other secret_id that `secret issue` made, by which its end is announced. No secret. */
   readonly credentialId?: string | undefined;
   /** Names the trust by which its workload was known. No secret. */

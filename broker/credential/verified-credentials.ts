@@ -105,7 +105,7 @@ export class VerifiedCredentials {
     return this.#verifyAnew(fingerprint, credential, address);
   }
 
-  /** Never asked is not refused: what Vault said last holds on, for a bounded time. A refusal and what is announced take it out of memory. */
+  /** Never asked is not refused: what Vault said last holds on for a while. A refusal and what is announced take it out of memory. */
   #bridges({ identity, askedAt }: Verified): boolean {
     const { graceMs = 0 } = this.#bridging ?? {};
     return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && this.#now() < identity.endsAt;
@@ -115,6 +115,12 @@ export class VerifiedCredentials {
   forget(tenant: string): void {
     this.#generation++;
     for (const [fingerprint, { identity }] of this.#verified.entries()) if (identity.tenant === tenant) this.#verified.delete(fingerprint);
+  }
+
+  /** Forgets those that this is true of. */
+  forgetThose(gone: (identity: Identity) => boolean): void {
+    this.#generation++;
+    for (const [fingerprint, { identity }] of this.#verified.entries()) if (gone(identity)) this.#verified.delete(fingerprint);
   }
 
   forgetAll(): void {

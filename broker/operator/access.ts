@@ -1,3 +1,4 @@
+import type { Ending } from '#broker/credential/endings.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
@@ -10,11 +11,19 @@ export interface AccessOptions {
   /** The operator's own token: what they may not do, Vault refuses. */
   token: VaultToken;
   mounts?: Partial<Mounts>;
+  /** Tells brokers what this caller ended, where the caller may not write that for everybody. */
+  announcer?: Announcer | undefined;
+}
+
+/** What announces for a caller whom Vault lets end only what is its own. */
+export interface Announcer {
+  ended(endings: readonly Pick<Ending, 'kind' | 'id' | 'tenant'>[]): Promise<void>;
 }
 
 /** An operator's way into Vault: their token, and errors that say what to do. */
 export class VaultAccess {
   readonly mounts: Mounts;
+  readonly announcer: Announcer | undefined;
   readonly #client: VaultClient;
   readonly #token: VaultToken;
   readonly #documents: Kv;
@@ -22,6 +31,7 @@ export class VaultAccess {
 
   constructor(options: AccessOptions) {
     this.mounts = { ...DEFAULT_MOUNTS, ...options.mounts };
+    this.announcer = options.announcer;
     this.#client = options.client;
     this.#token = options.token;
     this.#documents = new Kv(options.client, this.mounts.kv);

@@ -13,6 +13,8 @@ const MAX_IN_SHARD = 4_000;
  * An ended credential is kept so long though none of its tokens lives longer than an hour: a restore of Vault may bring it back. Seconds.
  */
 const KEPT = 7 * 86_400;
+/** A person's departure is kept for longer than a key of theirs may live. Seconds. */
+const KEPT_OWNER = 400 * 86_400;
 /** Clocks differ: what was made in the seconds around an end counts as made before it. */
 const SKEW = 2;
 /** By how much an ending outlives the last token that it is about, seconds. */
@@ -27,43 +29,50 @@ export type NewEnding = Pick<Ending, 'kind' | 'id' | 'tenant'> & { readonly live
  * @param now Vault's clock, ms since 1970
  * @throws {PosternError} conflict after 50 lost races; misconfigured; temporarily_unavailable
  */
-export async function announceEndings(access: VaultAccess, now: number, endings: readonly NewEnding[]): Promise<void> {
+export async function announceEndings(
+  access: VaultAccess,
+  now: number,
+  endings: readonly NewEnding[],
+  path: string = ENDINGS_PATH,
+): Promise<void> {
+  if (access.announcer !== undefined) return access.announcer.ended(endings);
   const at = Math.ceil(now / 1000) + SKEW;
   const made = endings.map(({ kind, id, tenant, lives = MAX_TOKEN_TTL }): Ending => ({
     kind,
     id,
     tenant,
     at,
-    until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : 0),
+    until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : kind === 'owner' ? KEPT_OWNER : 0),
   }));
   // Many at once, of a tenant with a thousand credentials, come piece by piece: each fits beside the others.
-  for (let from = 0; from < made.length; from += MAX_RECENT / 2) await append(access, made.slice(from, from + MAX_RECENT / 2), now / 1000);
+  for (let from = 0; from < made.length; from += MAX_RECENT / 2)
+    await append(access, path, made.slice(from, from + MAX_RECENT / 2), now / 1000);
 }
 
-function append(access: VaultAccess, made: readonly Ending[], now: number): Promise<void> {
+function append(access: VaultAccess, path: string, made: readonly Ending[], now: number): Promise<void> {
   return checkAndSet(async () => {
-    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(ENDINGS_PATH, as));
+    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
     const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
-    if (!before.success) throw invalid(access, ENDINGS_PATH, version);
+    if (!before.success) throw invalid(access, path, version);
     let { recent } = before.data;
     if (recent.length + made.length > MAX_RECENT) {
       const old = recent.slice(0, recent.length + made.length - MAX_RECENT / 2);
       // Before they leave the list: interrupted in between, they stand in both.
-      await archive(access, old, now);
+      await archive(access, path, old, now);
       recent = recent.slice(old.length);
     }
     const after = { serial: before.data.serial + made.length, recent: [...recent, ...made] };
     return async () =>
-      void (await access.call('announce what has ended', ({ documents, as }) => documents.write(ENDINGS_PATH, after, version, as)));
+      void (await access.call('announce what has ended', ({ documents, as }) => documents.write(path, after, version, as)));
   });
 }
 
-async function archive(access: VaultAccess, old: readonly Ending[], now: number): Promise<void> {
+async function archive(access: VaultAccess, path: string, old: readonly Ending[], now: number): Promise<void> {
   const shards = Map.groupBy(
     old.filter(({ until }) => until > now),
-    ({ id }) => endingShardPath(id),
+    ({ id }) => endingShardPath(id, path),
   );
-  for (const [path, those] of shards) await addTo(access, path, those, now);
+  for (const [shard, those] of shards) await addTo(access, shard, those, now);
 }
 
 function addTo(access: VaultAccess, path: string, those: readonly Ending[], now: number): Promise<void> {

@@ -7,7 +7,7 @@ export interface AccessTokenClaims {
 }
 
 /**
- * The claims that Auth0 would set for a client_credentials grant ("Access token profiles").
+ * The claims that Auth0 would set for a client_credentials grant ("Access token profiles"); of a person's key those of that person.
  * Own claims come last, so that a tenant's extra claims can't take the place of one.
  * @param tenantClaim the namespaced claim that names the tenant
  * @param nowMs ms since 1970
@@ -20,13 +20,15 @@ export function accessTokenClaims(grant: AuthorizedGrant, kid: string, tenantCla
     ...grant.claims,
     [tenantClaim]: grant.tenant,
     iss: grant.issuer,
-    sub: `${grant.clientId}@clients`,
+    sub: grant.owner?.id ?? `${grant.clientId}@clients`,
     aud: grant.audience,
     iat,
     exp: iat + grant.lifetime,
     ...(grant.scope === '' ? {} : { scope: grant.scope }),
     ...(grant.organization === undefined ? {} : { org_id: grant.organization }),
-    ...(rfc9068 ? { client_id: grant.clientId, jti: randomUUID() } : { azp: grant.clientId, gty: 'client-credentials' }),
+    ...(rfc9068 ? { client_id: grant.clientId, jti: randomUUID() } : { azp: grant.clientId }),
+    // RFC 8693 §4.1: the key acts for its owner. Such a token isn't one of a client's own, so it has no gty.
+    ...(grant.owner === undefined ? (rfc9068 ? {} : { gty: 'client-credentials' }) : { act: { sub: grant.owner.keyId } }),
     ...(authz ? { permissions: grant.scopes } : {}),
   };
   return { header: { alg: 'RS256', typ: rfc9068 ? 'at+jwt' : 'JWT', kid }, payload };

@@ -12,6 +12,8 @@ export interface IntrospectionOptions {
   issued: Pick<IssuedTokens, 'read'>;
   revocations: Pick<Revocations, 'has'>;
   endings: Pick<Endings, 'tokensEndedAt' | 'includesClient'>;
+  /** What brokers announced: people who left, and keys that their owners revoked. */
+  departures?: Pick<Endings, 'hasLeft' | 'includesClient'>;
   /** @throws {PosternError} temporarily_unavailable while that is not known */
   isDisabled: (tenant: string) => boolean;
 }
@@ -30,10 +32,12 @@ export interface TokenTrace {
  * Whether a token is this tenant's own. One without the tenant's claim is bound by its organization (POSTERN_AUTH0_BINDING=organization).
  */
 export function isOwn(
-  { tenant, organization, clientId, sharedClient }: IssuedToken,
-  caller: Pick<Identity, 'tenant' | 'clientId'>,
+  { tenant, organization, clientId, sharedClient, owner }: IssuedToken,
+  caller: Pick<Identity, 'tenant' | 'clientId' | 'owner'>,
   grants: TenantGrants,
 ): boolean {
+  // A person's key speaks for that person; the tenant's own credentials for all of it.
+  if (caller.owner !== undefined && caller.owner.id !== owner?.id) return false;
   // A former tenant of the same name had another client_id.
   if (!sharedClient && clientId !== caller.clientId) return false;
   return tenant === undefined ? organization !== undefined && organization === grants.organization : tenant === caller.tenant;
@@ -52,7 +56,7 @@ export class Introspection {
 
   /** @throws {PosternError} unauthorized_client where the caller is disabled; temporarily_unavailable */
   async run(identity: Identity, accessToken: string, trace: TokenTrace): Promise<IssuedToken | Inactive> {
-    const { apis, authorization, issued, revocations, endings, isDisabled } = this.#options;
+    const { apis, authorization, issued, revocations, endings, departures, isDisabled } = this.#options;
     const grants = await authorization.tenantOf(identity);
     const token = await issued.read(accessToken);
     if (token === undefined) return 'unknown';
@@ -64,6 +68,11 @@ export class Introspection {
     if (revocations.has(token.sha256)) return 'revoked';
     const tenant = token.tenant ?? identity.tenant;
     if (token.iat <= endings.tokensEndedAt(tenant) || endings.includesClient(token.clientId)) return 'revoked';
+    const { owner } = token;
+    if (owner !== undefined) {
+      if (endings.includesClient(owner.keyId) || departures?.includesClient(owner.keyId)) return 'revoked';
+      if (departures?.hasLeft({ id: owner.id, organization: token.organization ?? '', since: token.iat })) return 'revoked';
+    }
     if (isDisabled(tenant)) return 'disabled';
     return token;
   }
@@ -80,7 +89,7 @@ export class Introspection {
 /** RFC 7662 §2.2: the members of an active answer. What else the token holds stays in the token. */
 export function activeAnswer(token: IssuedToken, tenantClaim: string): Record<string, unknown> {
   const { claims, scope, clientId, iat, exp, audience, tenant, organization } = token;
-  const { sub, iss, jti }: JWTPayload = claims;
+  const { sub, iss, jti, act }: JWTPayload = claims;
   return {
     active: true,
     ...(scope === '' ? {} : { scope }),
@@ -91,6 +100,7 @@ export function activeAnswer(token: IssuedToken, tenantClaim: string): Record<st
     ...(sub === undefined ? {} : { sub }),
     aud: audience,
     iss,
+    ...(act === undefined ? {} : { act }),
     ...(jti === undefined ? {} : { jti }),
     ...(tenant === undefined ? {} : { [tenantClaim]: tenant }),
     ...(organization === undefined ? {} : { org_id: organization }),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import type { JWTPayload } from 'jose';
 import { NAME } from '#broker/credential/identity.ts';
+import { KEY_ID, OWNER, ownerClaims } from '#broker/credential/owner.ts';
 
 /** A token that one of our sources issued, as its verified claims tell. */
 export interface IssuedToken {
@@ -11,6 +12,8 @@ export interface IssuedToken {
   /** Whose it is; undefined where it is bound by its organization alone. */
   readonly tenant: string | undefined;
   readonly organization: string | undefined;
+  /** The person for whom it was issued, and their key; undefined: the tenant itself. */
+  readonly owner?: { readonly id: string; readonly keyId: string } | undefined;
   readonly audience: string;
   readonly scope: string;
   /** The application that it was issued to: the tenant's role_id, or with source auth0 the shared one. */
@@ -83,8 +86,33 @@ export class IssuedTokens {
     if (iat === undefined || exp === undefined || exp <= now || iat > now + CLOCK_TOLERANCE) return undefined;
     if (tenant !== undefined && !(typeof tenant === 'string' && NAME.test(tenant))) return undefined;
     if (organization !== undefined && typeof organization !== 'string') return undefined;
-    return { sha256: sha256Of(accessToken), claims, tenant, organization, audience: audience[0], scope, clientId, sharedClient, iat, exp };
+    const owner = ownerOf(claims, this.#tenantClaim, sharedClient);
+    if (owner === 'malformed') return undefined;
+    return {
+      sha256: sha256Of(accessToken),
+      claims,
+      tenant,
+      organization,
+      owner,
+      audience: audience[0],
+      scope,
+      clientId,
+      sharedClient,
+      iat,
+      exp,
+    };
   }
+}
+
+/** Our own tokens say it by `sub` and `act` (RFC 8693 §4.1), Auth0's by claims of ours. */
+function ownerOf(claims: JWTPayload, tenantClaim: string, sharedClient: boolean): IssuedToken['owner'] | 'malformed' {
+  const names = ownerClaims(tenantClaim);
+  const { act } = claims;
+  const [id, keyId] = sharedClient
+    ? [claims[names.owner], claims[names.key]]
+    : [act === undefined ? undefined : claims.sub, (act as { sub?: unknown } | undefined)?.sub];
+  if (id === undefined && keyId === undefined) return undefined;
+  return typeof id === 'string' && OWNER.test(id) && typeof keyId === 'string' && KEY_ID.test(keyId) ? { id, keyId } : 'malformed';
 }
 
 /** @returns hexadecimal */

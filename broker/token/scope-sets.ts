@@ -45,8 +45,9 @@ export class ScopeSets {
     if (!grant.whole) this.#heldBy(grant).set(grant.scope, until);
   }
 
-  #heldBy({ tenant, api }: AuthorizedGrant): Map<string, number> {
-    const place = `${tenant}/${api}`;
+  /** People count for themselves: none takes another's places. */
+  #heldBy({ tenant, api, owner }: AuthorizedGrant): Map<string, number> {
+    const place = owner === undefined ? `${tenant}/${api}` : `${tenant}/${api}/${owner.keyId}`;
     let held = this.#held.get(place);
     if (held === undefined) {
       held = new Map();

@@ -46,11 +46,11 @@ export class Withdrawal {
     if (!isOwn(token, identity, grants)) return 'foreign';
     const { sha256, exp } = token;
     const first = await revocations.revoke({ sha256, exp, tenant: identity.tenant });
-    await this.#clearStore(identity, token, trace);
+    await this.#clearStore(identity, token, grants.organization ?? '', trace);
     return first ? 'revoked' : 'again';
   }
 
-  async #clearStore(identity: Identity, token: IssuedToken, trace: TokenTrace): Promise<void> {
+  async #clearStore(identity: Identity, token: IssuedToken, organization: string, trace: TokenTrace): Promise<void> {
     const { apis, authorization, store } = this.#options;
     const api = await apis.byAudience(token.audience);
     // An API that is gone: nothing of it is served any more.
@@ -58,7 +58,12 @@ export class Withdrawal {
     trace.api = api.name;
     const digests = new Set<string>();
     // Only to find the place; a key may be narrower than the token that it takes back.
-    const unlimited = identity.limit === undefined ? identity : { ...identity, limit: undefined };
+    const { owner } = token;
+    const person = owner === undefined ? undefined : { id: owner.id, organization, since: 0 };
+    const unlimited =
+      identity.limit === undefined && owner === undefined
+        ? identity
+        : { ...identity, limit: undefined, owner: person, keyId: owner?.keyId ?? identity.keyId };
     // Without `scope` for the grant as a whole, which may hold more than its token says.
     for (const scope of new Set([undefined, token.scope === '' ? undefined : token.scope])) {
       try {

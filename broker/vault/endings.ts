@@ -8,11 +8,13 @@ import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 export const ENDINGS_PATH = 'state/ended';
+/** What brokers themselves may announce: people who left, and keys that their owners revoked. Nothing there makes anything good again. */
+export const DEPARTURES_PATH = 'state/departures';
 /** By the first digit of the SHA-256 of the id. */
 const SHARDS = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
 
 const ending = z.object({
-  kind: z.enum(['credential', 'unnamed', 'tokens', 'issued']),
+  kind: z.enum(['credential', 'unnamed', 'tokens', 'issued', 'owner']),
   id: z.string().min(1).max(128),
   tenant: z.string().regex(NAME),
   at: z.number(),
@@ -23,29 +25,31 @@ export const endingsDocument = z.object({ serial: z.number().int().nonnegative()
 /** `state/ended/<0…f>` */
 export const endingShardDocument = z.object({ ended: z.array(ending) });
 
-export function endingShardPath(id: string): string {
-  return `${ENDINGS_PATH}/${createHash('sha256').update(id).digest('hex')[0]}`;
+export function endingShardPath(id: string, path: string = ENDINGS_PATH): string {
+  return `${path}/${createHash('sha256').update(id).digest('hex')[0]}`;
 }
 
-/** Reads `state/ended` with the broker's own token. */
+/** Reads `state/ended`, or what has the same form elsewhere, with the broker's own token. */
 export class VaultEndings implements EndingReader {
   readonly #kv: Kv;
   readonly #session: VaultSession;
+  readonly #path: string;
 
-  constructor(kv: Kv, session: VaultSession) {
+  constructor(kv: Kv, session: VaultSession, path: string = ENDINGS_PATH) {
+    this.#path = path;
     this.#kv = kv;
     this.#session = session;
   }
 
   async readRecent(): Promise<RecentEndings> {
-    const data = await this.#read(ENDINGS_PATH);
+    const data = await this.#read(this.#path);
     if (data === undefined) return { serial: 0, recent: [] };
-    return endingsDocument.safeParse(data).data ?? invalid(ENDINGS_PATH);
+    return endingsDocument.safeParse(data).data ?? invalid(this.#path);
   }
 
   async readArchive(): Promise<Ending[]> {
     const shards = SHARDS.map(async (shard) => {
-      const path = `${ENDINGS_PATH}/${shard}`;
+      const path = `${this.#path}/${shard}`;
       const data = await this.#read(path);
       return data === undefined ? [] : (endingShardDocument.safeParse(data).data?.ended ?? invalid(path));
     });

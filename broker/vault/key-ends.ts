@@ -22,6 +22,8 @@ export const rotationsDocument = z.object({
       }),
     )
     .default([]),
+  /** Key id -> the name that its owner gave it later; Vault can't change what lies with a secret_id. */
+  names: z.record(z.string().regex(KEY_ID), z.string()).default({}),
 });
 
 export type Rotations = z.infer<typeof rotationsDocument>['rotations'];

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import { KEY_ID, ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 
-/** Names an API key in lists, in its last use, and where a rotation ends it. No secret. */
-export const KEY_ID = /^key_[0-9a-f]{24}$/;
+export { KEY_ID } from '#broker/credential/owner.ts';
 
 export function newKeyId(): string {
   return `key_${randomBytes(12).toString('hex')}`;
@@ -36,6 +36,9 @@ export const KEY_METADATA = {
   scopes: 'scopes',
   /** The key that a rotation ends in favour of this one. */
   replaces: 'replaces',
+  /** The Auth0 user whose key it is; such a key always has `scopes` and `organization`. */
+  owner: 'owner',
+  organization: 'organization',
 } as const;
 
 /** Vault refuses a login (500) whose metadata has a longer value: they become metadata of the entity's alias. */
@@ -46,17 +49,32 @@ export const MAX_METADATA_VALUE = 512;
  * whoever logged in last: only the answer to this very login may be asked.
  * @throws {PosternError} misconfigured where it is malformed: a limit that can't be read must not be taken for none
  */
-export function apiKeyOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Pick<Identity, 'keyId' | 'credentialId' | 'limit'> {
+export function apiKeyOf(
+  metadata: Readonly<Record<string, unknown>>,
+  tenant: string,
+): Pick<Identity, 'keyId' | 'credentialId' | 'limit' | 'owner'> {
   const keyId = metadata[KEY_METADATA.keyId];
   const credentialId = metadata[CREDENTIAL_ID_METADATA];
   const scopes = metadata[KEY_METADATA.scopes];
   if (keyId !== undefined && !(typeof keyId === 'string' && KEY_ID.test(keyId))) throw malformed(tenant, KEY_METADATA.keyId);
   // One that can't be read is an unnamed one: it is refused rather more often than less.
   const named = { keyId, ...(typeof credentialId === 'string' && CREDENTIAL_ID.test(credentialId) ? { credentialId } : {}) };
-  if (scopes === undefined) return named;
+  const owner = ownerOf(metadata, tenant);
+  if (scopes === undefined && owner === undefined) return named;
   const list = typeof scopes === 'string' ? scopes.split(' ') : [];
   if (list.length === 0 || !list.every((scope) => SCOPE_TOKEN.test(scope))) throw malformed(tenant, KEY_METADATA.scopes);
-  return { ...named, limit: { scopes: list } };
+  return { ...named, limit: { scopes: list }, ...(owner === undefined ? {} : { owner }) };
+}
+
+/** @throws {PosternError} misconfigured where a person's key must not be taken for the tenant's own, or for another person's */
+function ownerOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Identity['owner'] {
+  const { [KEY_METADATA.owner]: owner, [KEY_METADATA.organization]: organization, [KEY_METADATA.keyId]: keyId } = metadata;
+  if (owner === undefined && organization === undefined) return undefined;
+  if (!(typeof owner === 'string' && OWNER.test(owner)) || keyId === undefined) throw malformed(tenant, KEY_METADATA.owner);
+  if (!(typeof organization === 'string' && ORGANIZATION.test(organization))) throw malformed(tenant, KEY_METADATA.organization);
+  const since = Date.parse(String(metadata['issued_at']));
+  if (!Number.isFinite(since)) throw malformed(tenant, 'issued_at');
+  return { id: owner, organization, since: Math.floor(since / 1000) };
 }
 
 function malformed(tenant: string, field: string): PosternError {

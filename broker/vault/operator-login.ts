@@ -32,7 +32,7 @@ export class OperatorLogin {
    * @param role `read` gives an auditor's token, `write` an operator's; Vault looks at the JWT's permissions itself
    * @throws {PosternError} access_denied where Vault does not accept the JWT; temporarily_unavailable
    */
-  async login(jwt: string, role: 'read' | 'write'): Promise<OperatorToken> {
+  async login(jwt: string, role: string): Promise<OperatorToken> {
     const { client, mount, now = Date.now } = this.#options;
     const begin = now();
     const answer = await client.write(`auth/${mount}/login`, { role, jwt }).catch((error: unknown) => {

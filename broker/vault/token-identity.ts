@@ -26,6 +26,8 @@ export interface CredentialEnds {
   readonly rotations: Pick<KeyEnds, 'of'>;
   /** Announced by operators. */
   readonly announced: Pick<Endings, 'includes'>;
+  /** Announced by brokers: people who left, and keys that their owners revoked. */
+  readonly departed?: Pick<Endings, 'includes'>;
 }
 
 /** The errors of a door: each has words of its own for the same fault. */
@@ -41,7 +43,11 @@ export interface Refusals {
  * which a rotation set, or an operator's announcement), and when its token does.
  * @throws {PosternError} what `refusals` says; misconfigured for metadata that can't be read; temporarily_unavailable
  */
-export async function identityOf(facts: TokenFacts, { rotations, announced }: CredentialEnds, refusals: Refusals): Promise<Identity> {
+export async function identityOf(
+  facts: TokenFacts,
+  { rotations, announced, departed }: CredentialEnds,
+  refusals: Refusals,
+): Promise<Identity> {
   const { tenant, clientId, forwardedFor, metadata, ttl, askedAt, lent } = facts;
   if (!lent && ttl > MAX_TOKEN_TTL) throw refusals.tooLong();
   const token = new VaultToken(facts.token);
@@ -63,7 +69,7 @@ export async function identityOf(facts: TokenFacts, { rotations, announced }: Cr
     ...(lent ? { lent: true as const, createdAt: lent.createdAt } : {}),
     ...named,
   };
-  if (announced.includes(identity)) throw refusals.ended();
+  if (announced.includes(identity) || departed?.includes(identity)) throw refusals.ended();
   return identity;
 }
 

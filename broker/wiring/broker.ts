@@ -11,6 +11,7 @@ import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
 import { Progress } from './progress.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
+import { selfDoor } from './self-door.ts';
 import { connectVault } from './vault.ts';
 import { verification } from './verification.ts';
 
@@ -76,6 +77,12 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const { given, inFile } = config.trustedProxies;
   const trustedProxies = new TrustedProxies([...given, ...inFile]);
+  const self = selfDoor(config, log, vault, {
+    audit,
+    departures: life.departures,
+    isDisabled: (tenant) => announcements.isDisabled(tenant),
+  });
+  await self?.ready();
   const server = httpDoor(config, log, {
     verifier,
     generations: life.generations,
@@ -85,6 +92,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
     starting: untilStarted(() => lacking().length === 0 || session.failed),
+    more: self === undefined ? [] : [self.route],
   });
   const admin = adminDoor(config, log, audit, trustedProxies);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
@@ -102,6 +110,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
           authorityRenewal(caFile, client.authorities ?? '', log, (pem) => {
             client.trust(pem);
             admin?.trustVault(pem);
+            self?.trustVault(pem);
           }),
         ]),
   ];
@@ -125,6 +134,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     for (const one of renewals) one.stop();
     announcements.stop();
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
+    await self?.close();
     replay.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     await session.stop();

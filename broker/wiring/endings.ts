@@ -1,7 +1,8 @@
 import { Endings } from '#broker/credential/endings.ts';
 import type { Generations } from '#broker/credential/generations.ts';
+import type { Identity } from '#broker/credential/identity.ts';
 import type { Logger } from '#broker/log.ts';
-import { VaultEndings } from '#broker/vault/endings.ts';
+import { DEPARTURES_PATH, VaultEndings } from '#broker/vault/endings.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What ended must be known before anybody is verified, so it is made first. */
@@ -20,4 +21,23 @@ export function knownEndings(
     onRestored: (from, to) =>
       log.error({ from, to }, 'state/ended went back: Vault was restored to an older state; all that is known as ended stays so'),
   });
+}
+
+/** What brokers announce themselves: people who left, and keys that their owners revoked. */
+export function knownDepartures(
+  log: Logger,
+  { watched, session }: ConnectedVault,
+  generations: Generations,
+  forget: (gone: (identity: Identity) => boolean) => void,
+): Endings {
+  const departures = new Endings({
+    reader: new VaultEndings(watched, session, DEPARTURES_PATH),
+    onEnding: () => {
+      forget((identity) => departures.includes(identity));
+      generations.allChanged();
+    },
+    onRestored: (from, to) =>
+      log.error({ from, to }, 'state/departures went back: Vault was restored to an older state; who is known to have left stays so'),
+  });
+  return departures;
 }

@@ -16,6 +16,7 @@ import { tokenEndpoint } from '#broker/http/token-endpoint.ts';
 import { verifyRoutes } from '#broker/http/verify.ts';
 import type { Logger } from '#broker/log.ts';
 import type { TrustedProxies } from '#broker/trusted-proxies.ts';
+import type { Route } from '#broker/http/route.ts';
 import type { Issuance } from './issuance.ts';
 import { levelOf } from './level.ts';
 import { version } from '#broker/version.ts';
@@ -35,11 +36,13 @@ export interface HttpDoorOptions {
   readonly trustedProxies: TrustedProxies;
   /** See {@link HttpServerOptions}. */
   readonly starting: Promise<void>;
+  /** Beside those of OAuth. */
+  readonly more: readonly Route[];
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies, starting } = options;
+  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies, starting, more } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -56,6 +59,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
       revocationEndpoint({ verifier, generations, withdrawal, audit }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness, config.POSTERN_FORWARD_CLIENT_ADDRESS),
+      ...more,
       openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
     ],
     errors: config.POSTERN_ERROR_DIALECT,

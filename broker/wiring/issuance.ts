@@ -26,6 +26,7 @@ export interface Gates {
   readonly verifier: Verifiers;
   readonly revocations: Revocations;
   readonly endings: Endings;
+  readonly departures: Endings;
   readonly generations: Generations;
   readonly isDisabled: (tenant: string) => boolean;
 }
@@ -44,7 +45,7 @@ export function issuance(
   config: Config,
   log: Logger,
   vault: ConnectedVault,
-  { verifier, revocations, endings, generations, isDisabled }: Gates,
+  { verifier, revocations, endings, departures, generations, isDisabled }: Gates,
 ): Issuance {
   const { client, session, documents, apis } = vault;
   const sources = configuredSources(config, vault);
@@ -81,7 +82,7 @@ export function issuance(
     sources,
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
-    introspection: new Introspection({ authorization, apis, issued, revocations, endings, isDisabled }),
+    introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
 }

@@ -16,6 +16,7 @@ export interface LifeCycle {
   readonly announcements: AnnouncementWatch;
   readonly revocations: Revocations;
   readonly endings: Endings;
+  readonly departures: Endings;
   readonly generations: Generations;
 }
 
@@ -24,7 +25,7 @@ export function lifeCycle(
   config: Config,
   log: Logger,
   { watched, session, apis, troubles }: ConnectedVault,
-  { verified, assertions, trusts, endings, generations }: Verification,
+  { verified, assertions, trusts, endings, departures, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
   const revocations = new Revocations({
@@ -45,7 +46,7 @@ export function lifeCycle(
   });
   const announcements = new AnnouncementWatch({
     reader: new VaultAnnouncements(watched, session),
-    watched: [revocations, endings, catalog],
+    watched: [revocations, endings, departures, catalog],
     verified: {
       forget: (tenant) => {
         verified.forget(tenant);
@@ -75,7 +76,7 @@ export function lifeCycle(
         'announcements went back: Vault was restored to an older state. This replica refuses what it knows as ended; see docs/restore.md',
       ),
   });
-  return { announcements, revocations, endings, generations };
+  return { announcements, revocations, endings, departures, generations };
 }
 
 const UNREAD = 'what is announced, ended, revoked or changed by Terraform can not be read';

@@ -24,7 +24,7 @@ import { VaultReplay } from '#broker/vault/replay.ts';
 import { VaultTrustLogin } from '#broker/vault/trust-login.ts';
 import { VaultTrusts } from '#broker/vault/trusts.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
-import { knownEndings } from './endings.ts';
+import { knownDepartures, knownEndings } from './endings.ts';
 import type { ConnectedVault } from './vault.ts';
 
 export interface Verification {
@@ -33,6 +33,7 @@ export interface Verification {
   readonly assertions: Assertions;
   readonly trusts: Trusts;
   readonly endings: Endings;
+  readonly departures: Endings;
   readonly generations: Generations;
   readonly usage: Readonly<Record<'keys' | 'tenants', Usage>>;
   readonly replay: VaultReplay;
@@ -57,7 +58,8 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
   );
   const generations = new Generations();
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
-  const ends = { rotations: new KeyEnds(documents), announced };
+  const departures = knownDepartures(log, vault, generations, (gone) => verified.forgetThose(gone));
+  const ends = { rotations: new KeyEnds(documents), announced, departed: departures };
   const unseen = new Unseen();
   const allowances = { perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS, unseen };
   const throttle = new Throttle(allowances);
@@ -109,5 +111,5 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
       new Throttle(allowances),
     ),
   });
-  return { verified, verifier, assertions, trusts, endings: announced, generations, usage, replay, refusedAddresses };
+  return { verified, verifier, assertions, trusts, endings: announced, departures, generations, usage, replay, refusedAddresses };
 }

@@ -92,6 +92,19 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
   for (const name of ['ci', 'gone'])
     await root('POST', `auth/postern-trust/acme/3f2a/role/${name}`, { role_type: 'jwt', user_claim: 'iss', bound_audiences: ['x'] });
 
+  // A person of acme's organization, by the same userpass mount in place of the JWT mount: the entity is as Terraform makes one.
+  const { data: person } = await root('POST', 'identity/entity', {
+    name: 'postern-self.acme',
+    metadata: { postern_self_tenant: 'acme' },
+  });
+  await root('POST', 'identity/entity-alias', { name: 'acme-person', mount_accessor: accessor, canonical_id: person.id });
+  await root('POST', 'auth/workloads/users/acme-person', {
+    password: WORKLOAD_PASSWORD,
+    token_type: 'batch',
+    token_no_default_policy: true,
+    token_policies: ['postern-self'],
+  });
+
   // In place of the secrets plugin: the policies name paths, whatever answers there.
   await root('POST', 'sys/mounts/auth0', { type: 'kv' });
   for (const tenant of ['acme', 'acme-2', 'globex']) {
@@ -133,6 +146,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     tokens: {
       tenant: await logIn('approle', 'acme'),
       workload: await logInWorkload(vault.address, 'acme-ci'),
+      self: await logInWorkload(vault.address, 'acme-person'),
       broker: await logIn('approle-broker', 'broker'),
       operator: await tokenWith('postern-operator'),
       auditor: await tokenWith('postern-auditor'),

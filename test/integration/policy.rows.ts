@@ -6,7 +6,7 @@ import { productOf } from '#tools/part/server.ts';
 
 const onOpenBao = productOf() === 'openbao';
 
-export type Policy = 'tenant' | 'workload' | 'broker' | 'operator' | 'auditor';
+export type Policy = 'tenant' | 'workload' | 'broker' | 'operator' | 'auditor' | 'self';
 export type Capability = 'create' | 'read' | 'update' | 'delete' | 'list' | 'patch';
 export type Body = Record<string, unknown>;
 
@@ -117,6 +117,12 @@ export const allowed: Row[] = [
     ['create', 'postern/data/state/usage/ff', { options: { cas: 0 }, ...document }],
     ['read', 'postern/data/state/usage/0a'],
     ['update', 'postern/data/state/usage/0a', { options: { cas: 1 }, ...document }],
+    ['create', 'postern/data/state/departures', { options: { cas: 0 }, ...document }],
+    ['read', 'postern/data/state/departures'],
+    ['update', 'postern/data/state/departures', { options: { cas: 1 }, ...document }],
+    ['create', 'postern/data/state/departures/a', { options: { cas: 0 }, ...document }, 'a shard'],
+    ['read', 'postern/data/state/departures/a', undefined, 'a shard'],
+    ['update', 'postern/data/state/departures/a', { options: { cas: 1 }, ...document }, 'a shard'],
     ['create', 'postern/data/state/revocations', { options: { cas: 0 }, ...document }],
     ['read', 'postern/data/state/revocations'],
     ['update', 'postern/data/state/revocations', { options: { cas: 1 }, ...document }],
@@ -295,6 +301,24 @@ export const allowed: Row[] = [
     ['list', 'sys/quotas/rate-limit'],
     ['read', 'sys/quotas/rate-limit/postern-approle'],
     ['read', 'auth/oidc/role/operator'],
+  ]),
+
+  ...rows('self', [
+    ['read', 'auth/token/lookup-self'],
+    ['read', 'identity/entity/id/{own self entity}'],
+    ['read', 'postern/data/tenants/acme'],
+    ['read', 'auth/approle/role/acme'],
+    ['read', 'auth/approle/role/acme/role-id'],
+    ['update', 'auth/approle/role/acme/secret-id', { metadata: '{"by":"test"}', ttl: 600, cidr_list: ['127.0.0.0/8'] }],
+    ['list', 'auth/approle/role/acme/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
+    ['update', 'auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: '{self spare accessor}' }],
+    ['create', 'postern/data/keys/acme', document, 'a first one'],
+    ['read', 'postern/data/keys/acme'],
+    ['update', 'postern/data/keys/acme', { options: { cas: 1 }, ...document }],
+    ['create', 'postern/data/state/self/acme/0f', { options: { cas: 0 }, ...document }],
+    ['read', 'postern/data/state/self/acme/0f'],
+    ['update', 'postern/data/state/self/acme/0f', { options: { cas: 1 }, ...document }],
   ]),
   { policy: 'auditor', capability: 'read', path: 'auth/oidc/config', status: 404, note: 'allowed, though there is none yet' },
 ];
@@ -516,9 +540,51 @@ const subPaths: Record<string, Body> = {
 };
 
 export const denied: Row[] = [
-  ...(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
-  ...(['tenant', 'workload', 'broker', 'auditor'] as const).flatMap((policy) => rows(policy, pluginWrites)),
-  ...(['tenant', 'workload', 'broker'] as const).flatMap((policy) => rows(policy, pluginReads)),
+  ...(['tenant', 'workload', 'broker', 'operator', 'auditor', 'self'] as const).flatMap((policy) => rows(policy, forbiddenToAll)),
+  ...(['tenant', 'workload', 'broker', 'auditor', 'self'] as const).flatMap((policy) => rows(policy, pluginWrites)),
+  ...(['tenant', 'workload', 'broker', 'self'] as const).flatMap((policy) => rows(policy, pluginReads)),
+
+  // A person of acme's organization: the neighbours, and what of acme isn't a key.
+  ...rows('self', [
+    ...foreignEntities,
+    ...['globex', 'acme-2'].flatMap((tenant): Entry[] => [
+      ['read', `postern/data/tenants/${tenant}`],
+      ['read', `auth/approle/role/${tenant}`],
+      ['read', `auth/approle/role/${tenant}/role-id`],
+      ['update', `auth/approle/role/${tenant}/secret-id`, { metadata: '{}' }],
+      ['list', `auth/approle/role/${tenant}/secret-id`],
+      ['update', `auth/approle/role/${tenant}/secret-id-accessor/lookup`, { secret_id_accessor: '{accessor}' }],
+      ['update', `auth/approle/role/${tenant}/secret-id-accessor/destroy`, { secret_id_accessor: '{accessor}' }],
+      ['read', `postern/data/keys/${tenant}`],
+      ['create', `postern/data/keys/${tenant}`, document],
+      ['read', `postern/data/state/self/${tenant}/0f`],
+      ['create', `postern/data/state/self/${tenant}/0f`, document],
+    ]),
+    ['update', 'auth/approle/role/acme/secret-id', { num_uses: 1 }, 'a number of uses'],
+    ['update', 'auth/approle/role/acme/secret-id', { token_bound_cidrs: ['0.0.0.0/0'] }, 'other addresses of its Vault tokens'],
+    ['create', 'auth/approle/role/acme/custom-secret-id', { secret_id: 'chosen-by-a-stranger' }],
+    ['update', 'auth/approle/role/acme', { token_policies: ['root'] }],
+    ['update', 'auth/approle/role/acme/policies', { token_policies: ['root'] }],
+    ['delete', 'auth/approle/role/acme'],
+    ['list', 'auth/approle/role'],
+    ['update', 'postern/data/tenants/acme', document],
+    ['list', 'postern/metadata/tenants'],
+    ['delete', 'postern/metadata/keys/acme'],
+    ['list', 'postern/metadata/state/self/acme'],
+    ['read', 'postern/data/state/epoch'],
+    ['update', 'postern/data/state/epoch', document],
+    ['read', 'postern/data/state/ended'],
+    ['update', 'postern/data/state/departures', document],
+    ['read', 'postern/data/state/self/acme'],
+    ['read', 'postern/data/state/self/acme/0f/x'],
+    ['read', 'postern/data/upstream/auth0'],
+    ['read', 'postern/data/apis/orders'],
+    ['read', 'postern-tokens/data/acme/orders'],
+    ['read', 'auth0/creds/acme'],
+    ['update', 'transit/sign/postern', signing],
+    ['read', 'auth/postern-self/config'],
+    ['create', 'auth/postern-self/role/own', { token_policies: ['root'] }],
+  ]),
 
   ...rows('tenant', [
     ['read', 'postern/data/tenants/globex', undefined, 'a neighbour'],

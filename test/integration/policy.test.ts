@@ -16,12 +16,13 @@ const values: Record<string, string> = {};
 
 beforeAll(async () => {
   vault = await startPolicyFixture();
-  for (const name of ['accessor', 'spare accessor']) {
+  for (const name of ['accessor', 'spare accessor', 'self spare accessor']) {
     values[name] = (await vault.root('POST', 'auth/approle/role/acme/secret-id')).data.secret_id_accessor;
   }
   const entityOf = async (token: string): Promise<string> => (await vault.root('POST', 'auth/token/lookup', { token })).data.entity_id;
   values['own entity'] = await entityOf(vault.tokens.tenant);
   values['own workload entity'] = await entityOf(vault.tokens.workload);
+  values['own self entity'] = await entityOf(vault.tokens.self);
   values['token'] = vault.tokens.tenant;
   values['neighbour token'] = await vault.logIn('approle', 'globex');
   values['neighbour entity'] = await entityOf(values['neighbour token']);
@@ -132,7 +133,7 @@ describe('allows', () => {
 });
 
 describe('covers', () => {
-  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)(
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor', 'self'] as const)(
     'each capability of each path in %s.hcl is used by an allowed row',
     async (policy) => {
       const stanzas = await stanzasOf(policy);
@@ -148,7 +149,7 @@ describe('covers', () => {
     },
   );
 
-  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor'] as const)(
+  test.each(['tenant', 'workload', 'broker', 'operator', 'auditor', 'self'] as const)(
     '%s.hcl isolates nothing by deny and gives sudo only to read',
     async (policy) => {
       for (const { path, capabilities } of await stanzasOf(policy)) {
@@ -187,7 +188,10 @@ async function stanzasOf(policy: Policy): Promise<Stanza[]> {
   expect(stanzas.length).toBe(text.match(/^\s*path\b/gm)?.length);
   return stanzas.map(([, path = '', list = '']) => ({
     path: path
-      .replaceAll('{{identity.entity.id}}', policy === 'workload' ? '{own workload entity}' : '{own entity}')
+      .replaceAll(
+        '{{identity.entity.id}}',
+        { workload: '{own workload entity}', self: '{own self entity}' }[policy as string] ?? '{own entity}',
+      )
       .replaceAll(/\{\{.*?\}\}/g, 'acme')
       .replaceAll(/\$\{(\w+)\}/g, (_, name: string) => names[name] ?? `unknown ${name}`),
     capabilities: [...list.matchAll(/"(\w+)"/g)].map(([, capability = '']) => capability),

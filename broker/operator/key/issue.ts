@@ -1,5 +1,7 @@
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
+import { ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
+import type { Owner } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
@@ -20,9 +22,16 @@ export interface IssueKeyOptions {
   scopes?: readonly string[];
   /** For people and secret scanners; Vault does not know it. Default `live`. */
   environment?: string;
+  /** The person whose key it is, and the organization in which they ask for it; such a key has scopes and an end. */
+  owner?: KeyOwner;
+  /** Who issues it, where that isn't who the Vault token says. */
+  issuedBy?: string;
   /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
   keyId?: string;
 }
+
+/** @see Owner */
+export type KeyOwner = Pick<Owner, 'id' | 'organization'>;
 
 export interface IssuedKey {
   tenant: string;
@@ -32,6 +41,8 @@ export interface IssuedKey {
   accessor: string | null;
   name: string | null;
   environment: string;
+  /** Auth0 user id; null: the tenant's own key. */
+  owner: string | null;
   scopes: string[] | null;
   cidrs: string[];
   issued_by: string;
@@ -50,6 +61,7 @@ export const DEFAULT_ENVIRONMENT = 'live';
 export async function issueKey(access: VaultAccess, options: IssueKeyOptions): Promise<IssuedKey> {
   const { tenant, scopes } = options;
   checkTenantId(tenant);
+  checkOwner(options);
   if (scopes !== undefined) await checkScopes(access, tenant, scopes);
   // Keys whose end has come go by the way; what fails here is left to the next run.
   await settleRotations(access, tenant).catch(() => {});
@@ -67,6 +79,7 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
     tenant,
     wrap: false,
     ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
     ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
     ...(options.cidrs === undefined ? {} : { cidrs: options.cidrs }),
     metadata: {
@@ -74,6 +87,9 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
       [KEY_METADATA.environment]: environment,
       ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
       ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
+      ...(options.owner === undefined
+        ? {}
+        : { [KEY_METADATA.owner]: options.owner.id, [KEY_METADATA.organization]: options.owner.organization }),
     },
   });
   return {
@@ -83,12 +99,31 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
     accessor: issued.accessor,
     name: issued.name,
     environment,
+    owner: options.owner?.id ?? null,
     scopes: scopes ?? null,
     cidrs: issued.cidrs,
     issued_by: issued.issued_by,
     expires_at: issued.expires_at,
     warnings: issued.warnings,
   };
+}
+
+/** Longest life of a person's key, seconds: a departure is remembered for longer. */
+export const MAX_OWNED_TTL = 31_536_000;
+
+/** @throws {PosternError} invalid_request */
+function checkOwner({ owner, scopes, ttl }: IssueKeyOptions): void {
+  if (owner === undefined) return;
+  if (!OWNER.test(owner.id))
+    throw new PosternError('invalid_request', 'An owner is an Auth0 user id such as auth0|0123456789abcdef', {
+      detail: 'An application can own no key: issue the tenant one without an owner.',
+    });
+  if (!ORGANIZATION.test(owner.organization))
+    throw new PosternError('invalid_request', 'A key with an owner needs a tenant with an Auth0 organization, such as org_abc123');
+  if (scopes === undefined)
+    throw new PosternError('invalid_request', "A key with an owner names its scopes: those of the owner's permissions that it may use");
+  if (ttl === undefined || ttl === 0 || ttl > MAX_OWNED_TTL)
+    throw new PosternError('invalid_request', 'A key with an owner has an end: name a life of 60 s to 1 year');
 }
 
 /** Stands for a secret_id where only the rest is tried. */

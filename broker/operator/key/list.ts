@@ -19,6 +19,9 @@ export interface KeyView {
   accessor: string;
   name: string | null;
   environment: string | null;
+  /** The Auth0 user whose key it is, and the organization in which they made it; null: the tenant's own. */
+  owner: string | null;
+  organization: string | null;
   /** What it is narrowed to; null: all that its tenant has. */
   scopes: string[] | null;
   /** Where it may be used from; empty: anywhere. */
@@ -45,8 +48,8 @@ export async function listKeys(
   tenant: string,
   options: { onProgress?: Progress; signal?: AbortSignal } = {},
 ): Promise<KeyView[]> {
-  const [stored, { rotations }] = await Promise.all([readSecretIds(access, tenant, options), readRotations(access, tenant)]);
-  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now()) ?? []);
+  const [stored, { rotations, names }] = await Promise.all([readSecretIds(access, tenant, options), readRotations(access, tenant)]);
+  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names) ?? []);
   const used = await readLastUse(
     access,
     'key',
@@ -74,13 +77,20 @@ export function checkKeyName(which: string): void {
 }
 
 /** @returns undefined where the secret_id is not an API key; `last_used_at` is not looked up */
-export function keyViewOf({ view, metadata }: StoredSecretId, rotations: Rotations, now: number): KeyView | undefined {
+export function keyViewOf(
+  { view, metadata }: StoredSecretId,
+  rotations: Rotations,
+  now: number,
+  names: Readonly<Record<string, string>> = {},
+): KeyView | undefined {
   const keyId = metadata[KEY_METADATA.keyId];
   if (typeof keyId !== 'string' || !KEY_ID.test(keyId)) return undefined;
   const { tenant, accessor, name, cidrs, issued_by: issuedBy, created_at: issuedAt } = view;
   const environment = metadata[KEY_METADATA.environment];
   const scopes = metadata[KEY_METADATA.scopes];
   const replaces = metadata[KEY_METADATA.replaces];
+  const owner = metadata[KEY_METADATA.owner];
+  const organization = metadata[KEY_METADATA.organization];
   const replaced = rotations.find((rotation) => rotation.key_id === keyId && rotation.until !== null);
   const ends = Math.min(
     view.expires_at === null ? Infinity : Date.parse(view.expires_at),
@@ -92,8 +102,10 @@ export function keyViewOf({ view, metadata }: StoredSecretId, rotations: Rotatio
     tenant,
     key_id: keyId,
     accessor,
-    name,
+    name: names[keyId] ?? name,
     environment: typeof environment === 'string' ? environment : null,
+    owner: typeof owner === 'string' ? owner : null,
+    organization: typeof organization === 'string' ? organization : null,
     scopes: typeof scopes === 'string' ? scopes.split(' ') : null,
     cidrs,
     issued_by: issuedBy,

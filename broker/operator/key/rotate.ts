@@ -22,6 +22,8 @@ export interface RotateOptions {
   overlap: number;
   /** Hands over the new key. Only when this has ended well does the old key get an end: what it throws leaves the old one as it is. */
   deliver: (issued: RotatedKey) => Promise<void> | void;
+  /** Who rotates it, where that isn't who the Vault token says. */
+  issuedBy?: string;
   /** Aborting begins nothing further; once the new key is issued, it is delivered and noted all the same. */
   signal?: AbortSignal;
 }
@@ -68,6 +70,8 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
     tenant,
     replaces: old.key_id,
     ...(old.name === null ? {} : { name: old.name }),
+    ...(old.owner === null || old.organization === null ? {} : { owner: { id: old.owner, organization: old.organization } }),
+    ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
     ...(old.environment === null ? {} : { environment: old.environment }),
     ...(old.scopes === null ? {} : { scopes: old.scopes }),
     ...(old.cidrs.length === 0 ? {} : { cidrs: old.cidrs }),
@@ -102,9 +106,13 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
 
 /** The key that is to be replaced. @throws {PosternError} not_found, conflict */
 async function replaceable(access: VaultAccess, tenant: string, which: string): Promise<KeyView> {
-  const [stored, { rotations }, { now }] = await Promise.all([readSecretIds(access, tenant), readRotations(access, tenant), whoIs(access)]);
+  const [stored, { rotations, names }, { now }] = await Promise.all([
+    readSecretIds(access, tenant),
+    readRotations(access, tenant),
+    whoIs(access),
+  ]);
   const old = pickKey(
-    stored.flatMap((one) => keyViewOf(one, rotations, now) ?? []),
+    stored.flatMap((one) => keyViewOf(one, rotations, now, names) ?? []),
     tenant,
     which,
   );

@@ -4,12 +4,19 @@ import type { Rotations } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkAndSet } from '#broker/operator/check-and-set.ts';
 
+/** `keys/<tenant>` */
+export interface TenantKeys {
+  readonly rotations: Rotations;
+  /** Key id -> its later name. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
 /** The keys of a tenant that are being replaced. @throws {PosternError} misconfigured where the document is not valid */
-export async function readRotations(access: VaultAccess, tenant: string): Promise<{ rotations: Rotations; version: number }> {
+export async function readRotations(access: VaultAccess, tenant: string): Promise<TenantKeys & { version: number }> {
   const path = rotationsPath(tenant);
   const { data, version } = await access.call(`read the rotations of ${tenant}`, ({ documents, as }) => documents.read(path, as));
   const parsed = rotationsDocument.safeParse(data ?? {});
-  if (parsed.success) return { rotations: parsed.data.rotations, version };
+  if (parsed.success) return { ...parsed.data, version };
   throw new PosternError('misconfigured', `${access.mounts.kv}/${path} in Vault is not valid`, {
     detail:
       `Brokers serve no API key of ${tenant} until it is. Restore an older version: vault kv rollback ` +
@@ -28,12 +35,38 @@ export async function changeRotations(
   edit: (rotations: Rotations) => Rotations | undefined,
 ): Promise<void> {
   await checkAndSet(async () => {
-    const { rotations, version } = await readRotations(access, tenant);
+    const { rotations, names, version } = await readRotations(access, tenant);
     const edited = edit(rotations);
     if (edited === undefined) return () => Promise.resolve();
     return async () =>
       void (await access.call(`note a rotation of ${tenant}`, ({ documents, as }) =>
-        documents.write(rotationsPath(tenant), { rotations: edited }, version, as),
+        documents.write(rotationsPath(tenant), { rotations: edited, ...named(names) }, version, as),
       ));
   });
+}
+
+/**
+ * Gives a key another name, and forgets those of keys that are gone.
+ * @param there key ids of the tenant's keys
+ * @throws {PosternError} conflict after 50 lost races
+ */
+export async function renameKey(
+  access: VaultAccess,
+  tenant: string,
+  rename: { readonly keyId: string; readonly name: string; readonly there: ReadonlySet<string> },
+): Promise<void> {
+  await checkAndSet(async () => {
+    const { rotations, names, version } = await readRotations(access, tenant);
+    const kept = Object.entries(names).filter(([keyId]) => rename.there.has(keyId));
+    const after = { rotations, ...named({ ...Object.fromEntries(kept), [rename.keyId]: rename.name }) };
+    return async () =>
+      void (await access.call(`rename a key of ${tenant}`, ({ documents, as }) =>
+        documents.write(rotationsPath(tenant), after, version, as),
+      ));
+  });
+}
+
+/** A document without names is as brokers of before wrote it. */
+function named(names: Readonly<Record<string, string>>): { names?: Readonly<Record<string, string>> } {
+  return Object.keys(names).length === 0 ? {} : { names };
 }

@@ -17,6 +17,8 @@ export interface IssueOptions {
   name?: string;
   /** Seconds for which the response-wrapping token can be opened; false: the secret_id comes unwrapped. Default 600. */
   wrap?: number | false;
+  /** Who issues it, where that isn't who the Vault token says. */
+  issuedBy?: string;
   /** More to note with it; each login with it hands it back. */
   metadata?: Readonly<Record<string, string>>;
 }
@@ -67,7 +69,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
     // By it the end of this credential is announced.
     ...(endingIdOf(options.metadata ?? {}) === undefined ? { [CREDENTIAL_ID_METADATA]: newCredentialId() } : {}),
     ...options.metadata,
-    issued_by: operator.name,
+    issued_by: options.issuedBy ?? operator.name,
     issued_at: new Date(operator.now).toISOString(),
     ...(options.name === undefined ? {} : { name: options.name }),
     // The broker remembers a verified credential no longer than this.
@@ -109,7 +111,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
     tenant,
     role_id: roleId,
     name: options.name ?? null,
-    issued_by: operator.name,
+    issued_by: options.issuedBy ?? operator.name,
     expires_at: seen === undefined ? (ttl > 0 ? new Date(operator.now + ttl * 1000).toISOString() : null) : seen.expires_at,
     num_uses: numUses,
     cidrs: seen?.cidrs ?? canonicalCidrs(options.cidrs ?? []),

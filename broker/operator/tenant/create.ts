@@ -154,5 +154,7 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
     organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
     claims: spec.claims === undefined ? before.claims : { ...spec.claims },
     disabled: before.disabled,
+    // Terraform's to set; what it is stays.
+    ...(before.self_service ? { self_service: before.self_service } : {}),
   };
 }

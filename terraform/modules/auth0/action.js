@@ -23,5 +23,18 @@ exports.onExecuteCredentialsExchange = async (event, api) => {
     return;
   }
 
+  // A key may belong to a person. Both or neither: a token that names half of it must not exist.
+  const owner = Object.prototype.hasOwnProperty.call(body, 'postern_owner') ? body.postern_owner : undefined;
+  const key = Object.prototype.hasOwnProperty.call(body, 'postern_key') ? body.postern_key : undefined;
+  if (owner !== undefined || key !== undefined) {
+    const named = typeof owner === 'string' && /^[!-~]{1,255}$/.test(owner) && typeof key === 'string' && /^key_[0-9a-f]{24}$/.test(key);
+    if (!named) {
+      api.access.deny('invalid_request', 'postern_owner or postern_key is missing or malformed');
+      return;
+    }
+    api.accessToken.setCustomClaim('https://postern.dev/tenant_owner', owner);
+    api.accessToken.setCustomClaim('https://postern.dev/tenant_key', key);
+  }
+
   api.accessToken.setCustomClaim('https://postern.dev/tenant', tenant);
 };

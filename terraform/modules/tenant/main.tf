@@ -19,7 +19,7 @@ locals {
 }
 
 locals {
-  document = {
+  document = merge(var.tenant.self_service == null ? {} : { self_service = var.tenant.self_service }, {
     # Whose document this is: a credential with another role_id is that of a former tenant of this name.
     client_id    = vault_approle_auth_backend_role.tenant.role_id
     grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]
@@ -28,7 +28,7 @@ locals {
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = var.tenant.disabled
-  }
+  })
 }
 
 # The tenant's identity. No secret_id is made here: it would lie in the state. `postern secret issue` makes them.

@@ -29,6 +29,7 @@ variable "tenant" {
       ca_pem   = optional(string)
       keys     = optional(list(string))
     })), {})
+    self_service       = optional(object({ max_ttl = optional(number, 7776000), keys_per_user = optional(number, 10), keys = optional(number, 1000) }))
   })
   nullable = false
 
@@ -57,6 +58,16 @@ variable "tenant" {
   validation {
     condition     = var.tenant.organization == null ? true : can(regex("^org_[A-Za-z0-9]+$", var.tenant.organization))
     error_message = "Tenant ${var.tenant.id}: organization is an Auth0 organization id, such as org_abc123."
+  }
+
+  validation {
+    condition     = var.tenant.self_service == null || var.tenant.organization != null
+    error_message = "Tenant ${var.tenant.id}: self_service needs the tenant's organization, by which Vault knows its people."
+  }
+
+  validation {
+    condition     = var.tenant.self_service == null ? true : (var.tenant.self_service.max_ttl >= 60 && var.tenant.self_service.max_ttl <= 31536000 && var.tenant.self_service.keys_per_user >= 1 && var.tenant.self_service.keys_per_user <= 1000 && var.tenant.self_service.keys >= 1 && var.tenant.self_service.keys <= 10000)
+    error_message = "Tenant ${var.tenant.id}: self_service has a max_ttl of 60 to 31536000 seconds, 1 to 1000 keys_per_user and 1 to 10000 keys."
   }
 
   # Auth0 drops claims whose names collide with its own, silently; a URI never collides.
@@ -202,6 +213,12 @@ variable "tenant" {
     ])
     error_message = "Tenant ${var.tenant.id}: issuers have a jwks_url (https) or 1 to 10 keys (PEM, public), not both."
   }
+}
+
+variable "self_accessor" {
+  description = "Accessor of the mount at which people log in: module vault's output `self_accessor`. null: they don't."
+  type        = string
+  default     = null
 }
 
 variable "apis" {

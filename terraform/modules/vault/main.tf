@@ -205,7 +205,7 @@ resource "vault_transit_secret_backend_key" "signing" {
 # --- policies
 
 resource "vault_policy" "policy" {
-  for_each = toset(["tenant", "workload", "broker", "operator", "auditor"])
+  for_each = toset(["tenant", "workload", "broker", "operator", "auditor", "self"])
 
   name = "${local.policy_prefix}${each.key}"
   policy = templatefile("${path.module}/../../../vault-policies/${each.key}.hcl", {

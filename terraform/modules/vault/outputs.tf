@@ -36,3 +36,8 @@ output "plugin" {
   value       = var.plugin == null ? null : var.mounts.plugin
   depends_on  = [vault_generic_endpoint.plugin_api]
 }
+
+output "self_accessor" {
+  description = "Accessor of the mount at which people log in; null where they don't."
+  value       = var.self_service == null ? null : vault_auth_backend.self[0].accessor
+}

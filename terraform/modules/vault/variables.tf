@@ -71,6 +71,7 @@ variable "mounts" {
     broker_jwt        = optional(string, "jwt-broker")
     oidc              = optional(string, "oidc")
     admin             = optional(string, "postern-admin")
+    self              = optional(string, "postern-self")
     assertion         = optional(string, "postern-assertion")
     trust             = optional(string, "postern-trust")
     kv                = optional(string, "postern")
@@ -88,8 +89,8 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.assertion, var.mounts.trust])) == 8
-    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, assertion, trust) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.self, var.mounts.assertion, var.mounts.trust])) == 9
+    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, self, assertion, trust) each need a mount path of their own."
   }
 
   validation {
@@ -323,4 +324,32 @@ variable "oidc_client_secret" {
   description = "Client secret of the OIDC application; null: the method's configuration isn't written by Terraform. Set, it lies in the state."
   type        = string
   sensitive   = true
+}
+
+variable "self_service" {
+  description = "Auth0 access tokens with which people make keys of their own; null: none."
+  type = object({
+    issuer       = string
+    audience     = string
+    jwks_url     = optional(string)
+    ca_pem       = optional(string)
+    broker_cidrs = optional(list(string), [])
+  })
+
+  # Vault compares it with the token's letter by letter; Auth0's issuer ends in a slash.
+  validation {
+    condition     = var.self_service == null ? true : can(regex("^https?://[^\\s]+$", var.self_service.issuer))
+    error_message = "self_service.issuer is the issuer's URL as the issuer spells it, such as https://example.eu.auth0.com/."
+  }
+
+  validation {
+    condition     = var.self_service == null ? true : can(regex("^[^\\s]+$", var.self_service.audience))
+    error_message = "self_service.audience is the identifier of the Auth0 API that stands for the self-service API."
+  }
+
+  # One audience for both would make an operator's token a person's, and a person's an operator's.
+  validation {
+    condition     = var.self_service == null || var.admin_api == null ? true : var.self_service.audience != var.admin_api.audience
+    error_message = "self_service.audience and admin_api.audience are two APIs at Auth0."
+  }
 }

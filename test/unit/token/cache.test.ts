@@ -415,9 +415,9 @@ describe('among replicas', () => {
     const cache = replica();
     const outage = new PosternError('temporarily_unavailable', 'Vault did not answer in time');
     let late: (() => Promise<unknown>) | undefined;
-    const { write } = store;
+    const write = store.write.bind(store);
     store.write = (...written) => {
-      late = () => write.apply(store, written);
+      late = () => write(...written);
       return Promise.reject(outage);
     };
     expect(await codeOf(get(cache, grant))).toBe('temporarily_unavailable');

@@ -1,0 +1,135 @@
+import { PosternError } from '#broker/error.ts';
+import type { TenantGrants } from '#broker/authorization/documents.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import { readSecretIds } from '#broker/operator/secret/secret-id.ts';
+import { issueAs } from './issue.ts';
+import type { IssuedKey } from './issue.ts';
+import { keyViewOf } from './list.ts';
+import type { KeyView } from './list.ts';
+import { revokeKeys } from './revoke.ts';
+import { rotateKey } from './rotate.ts';
+import type { RotatedKey } from './rotate.ts';
+import { readRotations, renameKey } from './rotations.ts';
+import { newKeyId } from '#broker/vault/key-metadata.ts';
+
+/** Somebody who makes keys of their own, as their access token says. */
+export interface Person {
+  /** Auth0 user id. */
+  readonly id: string;
+  readonly organization: string;
+  readonly tenant: string;
+  /** Their permissions at the API that stands for self-service; a key has some of them. */
+  readonly permissions: readonly string[];
+  /** Whether they see and revoke what the others of their organization have. */
+  readonly administrator: boolean;
+  /** The tenant's document, whose `self_service` is there. */
+  readonly grants: TenantGrants;
+  /** Vault, as this person: it lets them reach the keys of their tenant and of no other. */
+  readonly access: VaultAccess;
+}
+
+export interface NewOwnedKey {
+  readonly name: string;
+  /** Default: all that this person may give. */
+  readonly scopes?: readonly string[] | undefined;
+  /** Seconds. Default: the longest that the tenant allows. */
+  readonly ttl?: number | undefined;
+  readonly cidrs?: readonly string[] | undefined;
+  readonly environment?: string | undefined;
+  readonly keyId?: string | undefined;
+}
+
+/** What a tenant allows its people. @throws {PosternError} unauthorized_client where it allows nothing */
+export function limitsOf({ self_service: limits, disabled }: TenantGrants): NonNullable<TenantGrants['self_service']> {
+  if (disabled || !limits) throw new PosternError('unauthorized_client', "Your organization's people make no keys of their own here");
+  return limits;
+}
+
+/** Scopes that this person's keys may have: their own permissions that the tenant is granted. Sorted. */
+export function scopesOf({ permissions, grants }: Pick<Person, 'permissions' | 'grants'>): string[] {
+  const granted = new Set(grants.grants.flatMap(({ scopes }) => scopes));
+  return [...new Set(permissions)].filter((scope) => granted.has(scope)).sort();
+}
+
+/** Keys with an owner of this person's tenant: their own, or all where they administer the organization and want so. Oldest first. */
+export async function listOwned(
+  { access, tenant, id, organization, administrator }: Person,
+  of: 'me' | 'organization',
+): Promise<KeyView[]> {
+  const [stored, { rotations, names }] = await Promise.all([readSecretIds(access, tenant), readRotations(access, tenant)]);
+  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names) ?? []);
+  return keys.filter(
+    (key) => key.owner !== null && key.organization === organization && (key.owner === id || (of === 'organization' && administrator)),
+  );
+}
+
+/** @throws {PosternError} not_found for a key that isn't there, and for one that isn't theirs, in the same words */
+export async function ownedKey(person: Person, keyId: string, of: 'me' | 'organization' = 'me'): Promise<KeyView> {
+  const found = (await listOwned(person, of)).find((key) => key.key_id === keyId);
+  if (found === undefined) throw new PosternError('not_found', 'You have no key of this id');
+  return found;
+}
+
+/** @throws {PosternError} invalid_scope, invalid_request, conflict where there are as many as allowed */
+export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<IssuedKey> {
+  const { access, tenant, id, organization } = person;
+  const limits = limitsOf(person.grants);
+  const scopes = checkedScopes(person, wanted.scopes ?? scopesOf(person));
+  const ttl = wanted.ttl ?? limits.max_ttl;
+  if (ttl === 0 || ttl > limits.max_ttl)
+    throw new PosternError(
+      'invalid_request',
+      `A key of yours ends after ${limits.max_ttl} s at most: name a ttl of 60 to ${limits.max_ttl}`,
+    );
+  const all = await listOwned({ ...person, administrator: true }, 'organization');
+  const living = all.filter(({ state }) => state !== 'ended');
+  if (living.length >= limits.keys)
+    throw new PosternError('conflict', `Your organization's people have ${limits.keys} keys, which is as many as they may have`);
+  if (living.filter(({ owner }) => owner === id).length >= limits.keys_per_user)
+    throw new PosternError('conflict', `You have ${limits.keys_per_user} keys, which is as many as you may have: revoke one first`);
+  return issueAs(access, wanted.keyId ?? newKeyId(), {
+    tenant,
+    owner: { id, organization },
+    issuedBy: id,
+    name: wanted.name,
+    scopes,
+    ttl,
+    ...(wanted.cidrs === undefined ? {} : { cidrs: wanted.cidrs }),
+    ...(wanted.environment === undefined ? {} : { environment: wanted.environment }),
+  });
+}
+
+export async function renameOwned(person: Person, keyId: string, name: string): Promise<KeyView> {
+  const key = await ownedKey(person, keyId);
+  const all = await listOwned({ ...person, administrator: true }, 'organization');
+  await renameKey(person.access, person.tenant, { keyId, name, there: new Set(all.map((one) => one.key_id)) });
+  return { ...key, name };
+}
+
+/** @throws {PosternError} invalid_scope where the owner lost a permission that the key has; whatever {@link rotateKey} throws */
+export async function rotateOwned(
+  person: Person,
+  keyId: string,
+  options: { overlap: number; deliver: (issued: RotatedKey) => Promise<void> },
+): Promise<{ warnings: string[] }> {
+  limitsOf(person.grants);
+  const key = await ownedKey(person, keyId);
+  checkedScopes(person, key.scopes ?? []);
+  return rotateKey(person.access, { tenant: person.tenant, key: keyId, issuedBy: person.id, ...options });
+}
+
+/** @throws {PosternError} not_found */
+export async function revokeOwned(person: Person, keyId: string): Promise<void> {
+  const key = await ownedKey(person, keyId, 'organization');
+  await revokeKeys(person.access, { tenant: person.tenant, keys: [key.accessor] });
+}
+
+function checkedScopes(person: Person, scopes: readonly string[]): readonly string[] {
+  const may = scopesOf(person);
+  if (may.length === 0)
+    throw new PosternError('invalid_scope', "You have no permission that your organization's keys may have; its administrator gives them");
+  const refused = scopes.filter((scope) => !may.includes(scope));
+  if (refused.length > 0)
+    throw new PosternError('invalid_scope', `You can't give a key ${refused.slice(0, 20).join(', ')}: you may not do it yourself`);
+  return scopes;
+}

@@ -1,0 +1,291 @@
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { readJsonBodies } from '#broker/admin/body.ts';
+import { Failures } from '#broker/admin/failures.ts';
+import { Idempotency } from '#broker/admin/idempotency.ts';
+import type { RepeatableAnswer } from '#broker/admin/idempotency.ts';
+import { inputOf } from '#broker/admin/input.ts';
+import { missing, pathOf, pathsOf } from '#broker/admin/path.ts';
+import { Problem, problemOf } from '#broker/admin/problem.ts';
+import { Rate } from '#broker/admin/rate.ts';
+import { adminLine } from '#broker/audit/admin-event.ts';
+import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { Person } from '#broker/operator/key/owned.ts';
+import { KEY_ID } from '#broker/credential/owner.ts';
+import type { People } from './caller.ts';
+import { selfOperations } from './keys.ts';
+import { eventsIn } from './log-stream.ts';
+import type { LogStream } from './log-stream.ts';
+import { selfDocument } from './openapi.ts';
+import type { SelfCall, SelfOperation } from './operation.ts';
+
+export interface SelfServerOptions {
+  /** Undefined: people make no keys here. */
+  people: Pick<People, 'identify'> | undefined;
+  /** Undefined: Auth0 delivers nothing here. */
+  logStream: LogStream | undefined;
+  audit: AuditLog;
+  /** Of the product, for the document. */
+  version: string;
+  lastUse: SelfCall<unknown, unknown, unknown>['lastUse'];
+  /** Requests a minute of one person; of one tenant ten times as many. Default 60. */
+  rate?: number;
+  onError?: (error: unknown, request: { path: string; address: string; instance: string; problem: string; status: number }) => void;
+}
+
+const MAX_BODY = 16 * 1024;
+const MAX_DELIVERY = 1024 * 1024;
+export const LOG_STREAM_PATH = '/self/v1/auth0-logs';
+const DOCUMENT_PATH = '/self/v1/openapi.json';
+/** No page may frame or script what this answers; it has no cookies, so no other site's form does anything. */
+const HEADERS = {
+  'Cache-Control': 'no-store',
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+};
+
+/** The door for people, on the customers' listener: below `/self/`. */
+export class SelfServer {
+  readonly #options: SelfServerOptions;
+  readonly #app: FastifyInstance;
+  #handle: (request: IncomingMessage, response: ServerResponse) => void = () => {};
+  readonly #idempotency = new Idempotency();
+  readonly #rate: Rate;
+  readonly #tenantRate: Rate;
+  readonly #failures: Failures;
+  readonly #people = new WeakMap<FastifyRequest, Person>();
+  readonly #addresses = new WeakMap<IncomingMessage, string>();
+  /** The last change of a tenant's keys under way, so that of two at once the second counts the first. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(options: SelfServerOptions) {
+    this.#options = options;
+    const rate = options.rate ?? 60;
+    this.#rate = new Rate({ perMinute: rate });
+    this.#tenantRate = new Rate({ perMinute: rate * 10 });
+    this.#failures = new Failures(rate * 10);
+    const served = options.people === undefined ? [] : selfOperations;
+    const paths = [
+      ...pathsOf(served, options.people === undefined ? [] : [DOCUMENT_PATH]),
+      ...(options.logStream === undefined ? [] : [{ pattern: new RegExp(`^${LOG_STREAM_PATH}$`), methods: ['POST'] }]),
+    ].filter(({ pattern }) => !pattern.test('/openapi.json'));
+    const none = (request: FastifyRequest): Problem => {
+      const problem = missing(pathOf(request), paths);
+      return problem.slug === 'not-found' ? new Problem('not-found', `There is nothing at this address; see ${DOCUMENT_PATH}`) : problem;
+    };
+    const app = fastify({
+      bodyLimit: MAX_BODY,
+      genReqId: () => `urn:uuid:${randomUUID()}`,
+      return503OnClosing: false,
+      clientErrorHandler: () => {},
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#refuse(error, request, reply),
+      // It never listens: the customers' door hands over what is below /self/.
+      serverFactory: (handle) => {
+        this.#handle = handle;
+        return createServer();
+      },
+    });
+    readJsonBodies(app);
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.headers(HEADERS);
+      if (request.is404) throw none(request);
+    });
+    app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
+    app.setNotFoundHandler((request, reply) => this.#refuse(none(request), request, reply));
+    if (options.people !== undefined) {
+      const document = Buffer.from(JSON.stringify(selfDocument(selfOperations, options.version)));
+      app.get(DOCUMENT_PATH, (_request, reply) => reply.type('application/json').send(document));
+      for (const operation of selfOperations) this.#add(app, operation, options.people);
+    }
+    if (options.logStream !== undefined) this.#receive(app, options.logStream);
+    this.#app = app;
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve(this.#app.ready()).then(() => {});
+  }
+
+  close(): Promise<void> {
+    return this.#app.close();
+  }
+
+  handle({ request, response, address }: { request: IncomingMessage; response: ServerResponse; address: string }): void {
+    this.#addresses.set(request, address);
+    this.#handle(request, response);
+  }
+
+  #add(app: FastifyInstance, operation: SelfOperation, people: Pick<People, 'identify'>): void {
+    app.route({
+      method: operation.method,
+      url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      // Before the body is read: nobody unknown makes us parse anything.
+      onRequest: async (request) => {
+        const address = this.#addressOf(request);
+        this.#requireAllowance(address);
+        const person = await people.identify(request.headers).catch((error: unknown) => this.#rethrow(error, address));
+        const wait = Math.max(this.#rate.take(`${person.tenant} ${person.id}`), this.#tenantRate.take(person.tenant));
+        if (wait > 0) throw new Problem('too-many-requests', 'You ask too often', { retryAfter: wait });
+        this.#people.set(request, person);
+      },
+      handler: (request, reply) => this.#serve(request, reply, operation),
+    });
+  }
+
+  /** Auth0's deliveries, in a context of their own: other bodies, another limit. */
+  #receive(app: FastifyInstance, logStream: LogStream): void {
+    void app.register(async (inner) => {
+      inner.removeAllContentTypeParsers();
+      inner.addContentTypeParser<string>('*', { parseAs: 'string', bodyLimit: MAX_DELIVERY }, (_request, body, done) => done(null, body));
+      inner.route({
+        method: 'POST',
+        url: LOG_STREAM_PATH,
+        bodyLimit: MAX_DELIVERY,
+        onRequest: async (request) => {
+          const address = this.#addressOf(request);
+          this.#requireAllowance(address);
+          try {
+            logStream.admit(request.headers.authorization);
+          } catch (error) {
+            this.#rethrow(error, address);
+          }
+        },
+        handler: async (request, reply) => {
+          const begin = performance.now();
+          const taken = await logStream.take(eventsIn(typeof request.body === 'string' ? request.body : ''));
+          if (taken.departures > 0)
+            this.#options.audit.write(
+              `${JSON.stringify({
+                time: new Date().toISOString(),
+                event: 'self.departures',
+                outcome: 'done',
+                departures: taken.departures,
+                address: this.#addressOf(request),
+                ms: Math.round(performance.now() - begin),
+              })}\n`,
+            );
+          return reply.code(204).send();
+        },
+      });
+    });
+  }
+
+  async #serve(request: FastifyRequest, reply: FastifyReply, operation: SelfOperation): Promise<FastifyReply> {
+    const person = this.#people.get(request);
+    if (person === undefined) throw new Problem('invalid-token', 'The request was not admitted');
+    const begin = performance.now();
+    const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
+      if (!operation.changes) return;
+      const named = { ...(request.params as object), ...(more.answer?.body as object | undefined) } as { key_id?: unknown };
+      this.#options.audit.write(
+        adminLine({
+          time: new Date().toISOString(),
+          event: `self.${operation.id}`,
+          outcome,
+          caller: person.id,
+          by: 'jwt',
+          address: this.#addressOf(request),
+          ms: Math.round(performance.now() - begin),
+          tenant: person.tenant,
+          key_id: typeof named.key_id === 'string' && KEY_ID.test(named.key_id) ? named.key_id : undefined,
+          error: more.error === undefined ? undefined : problemOf(more.error).slug,
+        }),
+      );
+    };
+    try {
+      const { answer, replayed } = await this.#run(person, request, operation);
+      // First, so that no key goes out of which the audit knows nothing.
+      written(replayed ? 'replayed' : 'done', { answer });
+      if (replayed) void reply.header('Idempotency-Replayed', 'true');
+      return await reply.code(answer.status).headers(answer.headers).send(answer.body);
+    } catch (error) {
+      written('refused', { error });
+      throw error;
+    }
+  }
+
+  async #run(person: Person, request: FastifyRequest, operation: SelfOperation): Promise<{ answer: RepeatableAnswer; replayed: boolean }> {
+    const { params, query, body, key } = inputOf(request, operation);
+    const { lastUse } = this.#options;
+    const path = pathOf(request);
+    const call = (marker: string | undefined, keep: SelfCall<unknown, unknown, unknown>['keep']) => ({
+      person,
+      params,
+      query,
+      body,
+      path,
+      marker,
+      keep,
+      lastUse,
+    });
+    const nothing = async (): Promise<void> => {};
+    const run = (marker: string | undefined, keep = nothing as SelfCall<unknown, unknown, unknown>['keep']) =>
+      operation.changes ? this.#inTurn(person.tenant, () => operation.handle(call(marker, keep))) : operation.handle(call(marker, keep));
+    if (key === undefined) return { answer: await run(undefined), replayed: false };
+    return this.#idempotency.run(
+      person.access,
+      {
+        caller: `${person.tenant} ${person.id}`,
+        operation: operation.id,
+        key,
+        input: { params, query, body },
+        place: `state/self/${person.tenant}`,
+      },
+      { run, recover: async (marker, draft) => operation.recover?.(call(marker, nothing), draft) },
+    );
+  }
+
+  /** One after the other, of one tenant on this replica. */
+  async #inTurn<T>(tenant: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(tenant) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    const settled = mine.catch(() => {});
+    this.#turns.set(tenant, settled);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(tenant) === settled) this.#turns.delete(tenant);
+    }
+  }
+
+  #addressOf(request: FastifyRequest): string {
+    return this.#addresses.get(request.raw) ?? '';
+  }
+
+  #requireAllowance(address: string): void {
+    const banned = this.#failures.wait(address);
+    if (banned > 0) throw new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
+  }
+
+  #rethrow(error: unknown, address: string): never {
+    if (error instanceof Problem && error.slug === 'invalid-token') this.#failures.take(address);
+    throw error;
+  }
+
+  #refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const problem = inOwnWords(problemOf(error));
+    this.#options.onError?.(problem.options.cause ?? error, {
+      // Any other path is the client's own text, and may hold a secret.
+      path: request.routeOptions?.url ?? 'unknown',
+      address: this.#addressOf(request),
+      instance: request.id,
+      problem: problem.slug,
+      status: problem.status,
+    });
+    return reply
+      .headers({ ...HEADERS, ...problem.headers() })
+      .code(problem.status)
+      .type('application/problem+json')
+      .send(JSON.stringify(problem.body(request.id)));
+  }
+}
+
+/** What Vault refuses to whom is the operator's to read, in the log; a person learns that it is not theirs to do. */
+function inOwnWords(problem: Problem): Problem {
+  const { slug, options } = problem;
+  const vault = slug === 'access-denied' && options.cause !== undefined;
+  const detail = vault ? "Your organization's people make no keys of their own here, or this is not yours to do" : problem.message;
+  return new Problem(slug, slug === 'payload-too-large' ? 'The body is too large' : detail, { ...options, realm: 'postern-self' });
+}
