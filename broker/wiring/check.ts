@@ -28,7 +28,7 @@ export interface CheckOptions {
 
 /**
  * What a broker with this configuration would meet at its start: files, ports, certificates, Vault and the broker's own login. Nothing is
- * used up unless `login` allows it: no wrapping token is opened, no use of a secret_id is spent, and a token that a login gave is given back.
+ * used up unless `login` allows it: no wrapping token is opened, no use of a secret_id spent, and a token that a login gave is given back.
  */
 export async function checkStart(config: Config, options: CheckOptions = {}): Promise<Finding[]> {
   return [
@@ -146,7 +146,10 @@ async function login(config: Config, options: CheckOptions): Promise<Finding> {
 
 type SecretId = Extract<Config['vaultAuth'], { method: 'approle' }>['secretId'];
 
-/** Looks at a wrapping token without opening it. @throws {VaultFault} Vault can't be asked. @throws {PosternError} misconfigured: its file */
+/**
+ * Looks at a wrapping token without opening it.
+ * @throws {VaultFault} Vault can't be asked. @throws {PosternError} misconfigured: its file
+ */
 async function lookAtWrapping(client: VaultClient, mount: string, { from, variable }: SecretId): Promise<Omit<Finding, 'what'>> {
   const token = typeof from === 'string' ? from : from.read();
   try {

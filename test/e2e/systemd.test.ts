@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { schema } from '#broker/config-schema.ts';
+import { PosternError } from '#broker/error.ts';
 import { checkout } from '#tools/part/version.ts';
 
 const UNITS = ['postern.service', 'postern-agent.service'] as const;
@@ -22,6 +23,30 @@ beforeAll(async () => {
   }
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('the broker is not started again where only a person can mend what ended it', () => {
+  const text = readFileSync(join(checkout, 'deploy/systemd/postern.service'), 'utf8');
+  const prevented = /^RestartPreventExitStatus=(.*)$/m.exec(text)?.[1]?.split(' ').map(Number);
+  expect(prevented).toEqual([new PosternError('invalid_request', '').exitCode, new PosternError('misconfigured', '').exitCode]);
+});
+
+test("the Agent's unit has its configuration, and its user and group are made", async ({ skip }) => {
+  const text = readFileSync(join(checkout, 'deploy/systemd/postern-agent.service'), 'utf8');
+  expect(text).toContain('-config=/etc/postern/agent.hcl');
+  expect(readFileSync(join(checkout, 'deploy/systemd/agent.hcl'), 'utf8')).toContain('path = "/run/postern/token"');
+  const user = /^User=(.*)$/m.exec(text)?.[1];
+  const group = /^Group=(.*)$/m.exec(text)?.[1];
+  const root = join(folder, 'root');
+  mkdirSync(join(root, 'etc'), { recursive: true });
+  const made = await execa('systemd-sysusers', [`--root=${root}`, '--', join(checkout, 'deploy/systemd/postern.sysusers')], {
+    reject: false,
+    all: true,
+  });
+  if (made.code === 'ENOENT' || process.getuid?.() !== 0) skip('systemd-sysusers makes users for root only, and is not everywhere');
+  expect(made.exitCode, made.all).toBe(0);
+  const gid = new RegExp(`^${group}:[^:]*:(\\d+):`, 'm').exec(readFileSync(join(root, 'etc/group'), 'utf8'))?.[1];
+  expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(new RegExp(`^${user}:[^:]*:\\d+:${gid}:`, 'm'));
+});
 
 describe.each(UNITS)('%s', (unit) => {
   test('is one that systemd understands', async ({ skip }) => {

@@ -202,7 +202,7 @@ describe('a listener that is left', () => {
     return !/connection: close/i.test(one.said);
   };
 
-  test('sends away who was there, and keeps who comes back, so that nobody connects for each request, until shortly before the end', async () => {
+  test('sends away who was there, and keeps who comes back until shortly before the end: nobody connects for each request', async () => {
     const s = await stage();
     const early = await client(s.port);
     expect(await isKept(early)).toBe(true);
