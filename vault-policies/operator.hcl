@@ -104,6 +104,16 @@ path "${kv}/data/state/ended/+" {
   capabilities = ["create", "read", "update"]
 }
 
+# Announces people who went (`postern owners sync`), beside what brokers announce themselves.
+path "${kv}/data/state/departures" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Older ones, in shards.
+path "${kv}/data/state/departures/+" {
+  capabilities = ["create", "read", "update"]
+}
+
 # Until when the name of a deleted tenant may not be used again.
 path "${kv}/data/state/tombstones/+" {
   capabilities = ["create", "read", "update"]

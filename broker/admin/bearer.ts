@@ -13,6 +13,8 @@ export interface VerifiedBearer {
   readonly permissions: readonly string[];
   /** `org_id`, where it is one organization's; its form is not checked. */
   readonly organization?: string | undefined;
+  /** Seconds since 1970. */
+  readonly issuedAt: number;
   /** ms since 1970. */
   readonly expiresAt: number;
 }
@@ -45,8 +47,8 @@ export class BearerVerifier {
       requiredClaims: ['exp', 'iat', 'sub'],
     });
     if (verdict.fault !== undefined) throw invalid(wording(verdict));
-    const { sub, exp, aud, permissions = [] } = verdict.claims;
-    if (typeof sub !== 'string' || sub === '' || exp === undefined) throw invalid('has no subject or no end');
+    const { sub, iat, exp, aud, permissions = [] } = verdict.claims;
+    if (typeof sub !== 'string' || sub === '' || iat === undefined || exp === undefined) throw invalid('has no subject or no end');
     // An access token for several APIs opens them all. Auth0 adds its own userinfo endpoint where a person asked for `openid`.
     if ([aud].flat().some((one) => one !== this.#audience && one !== this.#userinfo)) throw invalid('is for further audiences too');
     if (!Array.isArray(permissions) || !permissions.every((one) => typeof one === 'string'))
@@ -57,6 +59,7 @@ export class BearerVerifier {
       subject: sub,
       permissions,
       organization: typeof organization === 'string' ? organization : undefined,
+      issuedAt: iat,
       expiresAt: exp * 1000,
     };
   }

@@ -94,7 +94,16 @@ export class Endings {
 
   /** Whether this person went after the key was issued: from everywhere, or from the key's organization. */
   hasLeft({ id, organization, since }: Owner): boolean {
-    const names = [departureId(id), departureId(id, organization)];
+    return this.#announcedSince([departureId(id), departureId(id, organization)], since);
+  }
+
+  /** Whether this person went, or lost a permission, after their access token was issued: it says more than holds. */
+  hasLeftSince({ id, organization, since }: Owner): boolean {
+    const names = [departureId(id), departureId(id, organization), departureId(id, organization, 'sessions')];
+    return this.#announcedSince(names, since);
+  }
+
+  #announcedSince(names: readonly string[], since: number): boolean {
     return names.some((name) => since <= (this.#known.get(keyOf('owner', name))?.at ?? -Infinity));
   }
 

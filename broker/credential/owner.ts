@@ -22,11 +22,12 @@ export interface Owner {
 
 /**
  * Under which name a person's departure is announced: from everywhere, or from one organization.
+ * @param only `sessions`: their keys stay, and their access tokens of before make no new ones
  * @returns hexadecimal; what is announced names nobody
  */
-export function departureId(owner: string, organization?: string): string {
+export function departureId(owner: string, organization?: string, only?: 'sessions'): string {
   return createHash('sha256')
-    .update(JSON.stringify([owner, organization ?? null]))
+    .update(JSON.stringify([owner, organization ?? null, ...(only === undefined ? [] : [only])]))
     .digest('hex');
 }
 
@@ -41,4 +42,6 @@ export interface Departure {
   readonly organization?: string | undefined;
   /** Seconds since 1970. */
   readonly at: number;
+  /** Their access tokens of before, while their keys stay. */
+  readonly only?: 'sessions' | undefined;
 }

@@ -20,8 +20,8 @@ export async function announceDepartures(
   departures: readonly Departure[],
 ): Promise<number> {
   const latest = new Map<string, number>();
-  for (const { owner, organization, at } of departures) {
-    const id = departureId(owner, organization);
+  for (const { owner, organization, at, only } of departures) {
+    const id = departureId(owner, organization, only);
     if (at > (known.knownAt('owner', id) ?? -Infinity)) latest.set(id, Math.max(at, latest.get(id) ?? 0));
   }
   for (const [at, those] of Map.groupBy(latest, ([, one]) => one)) {

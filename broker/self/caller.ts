@@ -9,6 +9,7 @@ import { tenantDocument } from '#broker/authorization/documents.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
 import { ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
+import type { Owner } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { limitsOf } from '#broker/operator/key/owned.ts';
@@ -26,7 +27,8 @@ export interface PeopleOptions extends Clocks {
   accessOf: (token: VaultToken) => VaultAccess;
   /** @throws {PosternError} temporarily_unavailable */
   isDisabled: (tenant: string) => boolean;
-  /** Whether this person is known to have left since their access token was issued. */
+  /** People who are known to have left, or to have lost a permission, since their access token was issued. */
+  departed: { hasLeftSince(owner: Owner): boolean };
   rememberMs?: number;
 }
 
@@ -76,6 +78,12 @@ export class People {
     if (grants.data.organization !== organization) throw new Problem('access-denied', NO_TENANT);
     if (this.#options.isDisabled(tenant)) throw new Problem('access-denied', 'Your organization is disabled');
     limitsOf(grants.data);
+    // An access token lives on for hours, and Auth0 takes none back.
+    const checkHere = (): void => {
+      if (this.#options.departed.hasLeftSince({ id: subject, organization, since: verified.issuedAt }))
+        throw new Problem('invalid-token', 'This access token is from before you left or lost a permission: log in again');
+    };
+    checkHere();
     return {
       id: subject,
       organization,
@@ -84,6 +92,7 @@ export class People {
       administrator: permissions.includes(ADMINISTRATOR),
       grants: grants.data,
       access,
+      checkHere,
     };
   }
 

@@ -68,6 +68,7 @@ export function selfDoor(
             login: new OperatorLogin({ client, mount: config.POSTERN_SELF_MOUNT }),
             accessOf: (token) => new VaultAccess({ client, token, mounts, announcer }),
             isDisabled,
+            departed: departures,
           }),
     logStream:
       logStreamSecret === undefined

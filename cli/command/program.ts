@@ -7,6 +7,7 @@ import { announceCommand } from './announce.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
 import { healthCommand } from './health.ts';
+import { ownersCommand } from './owners.ts';
 import { pluginCommand } from './plugin.ts';
 import { keyCommand } from './key.ts';
 import { secretCommand } from './secret.ts';
@@ -54,6 +55,7 @@ export function buildProgram(context: Context, version: string): Command {
     tenantCommand,
     secretCommand,
     keyCommand,
+    ownersCommand,
     trustCommand,
     upstreamCommand,
     tokenCommand,

@@ -92,7 +92,8 @@ export function organizationEndpoints(account: Auth0Account): Endpoint[] {
         const members = account.people
           .filter((one) => one.organizations?.includes(organization))
           .map(({ id: user_id, name, email, organizationRoles }) => {
-            const roles = (organizationRoles?.[organization] ?? []).map((role) => ({ id: role, name: roleOf(account, role).name }));
+            const given = organizationRoles?.[organization] ?? [];
+            const roles = (account.roles ?? []).filter(({ id }) => given.includes(id)).map(({ id, name }) => ({ id, name }));
             const whole = { user_id, name, email, roles };
             // Roles are told only when they are asked for.
             return Object.fromEntries(Object.entries(whole).filter(([field]) => fields?.includes(field) ?? field !== 'roles'));

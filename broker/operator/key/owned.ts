@@ -26,6 +26,8 @@ export interface Person {
   readonly grants: TenantGrants;
   /** Vault, as this person: it lets them reach the keys of their tenant and of no other. */
   readonly access: VaultAccess;
+  /** Once more after the last wait. @throws where they are known to have left since their access token was issued */
+  readonly checkHere: () => void;
 }
 
 export interface NewOwnedKey {
@@ -87,7 +89,7 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
     throw new PosternError('conflict', `Your organization's people have ${limits.keys} keys, which is as many as they may have`);
   if (living.filter(({ owner }) => owner === id).length >= limits.keys_per_user)
     throw new PosternError('conflict', `You have ${limits.keys_per_user} keys, which is as many as you may have: revoke one first`);
-  return issueAs(access, wanted.keyId ?? newKeyId(), {
+  const issued = await issueAs(access, wanted.keyId ?? newKeyId(), {
     tenant,
     owner: { id, organization },
     issuedBy: id,
@@ -97,6 +99,13 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
     ...(wanted.cidrs === undefined ? {} : { cidrs: wanted.cidrs }),
     ...(wanted.environment === undefined ? {} : { environment: wanted.environment }),
   });
+  try {
+    person.checkHere();
+  } catch (error) {
+    await revokeKeys(access, { tenant, keys: [issued.accessor ?? issued.key_id] });
+    throw error;
+  }
+  return issued;
 }
 
 export async function renameOwned(person: Person, keyId: string, name: string): Promise<KeyView> {
@@ -115,7 +124,16 @@ export async function rotateOwned(
   limitsOf(person.grants);
   const key = await ownedKey(person, keyId);
   checkedScopes(person, key.scopes ?? []);
-  return rotateKey(person.access, { tenant: person.tenant, key: keyId, issuedBy: person.id, ...options });
+  return rotateKey(person.access, {
+    tenant: person.tenant,
+    key: keyId,
+    issuedBy: person.id,
+    ...options,
+    async deliver(issued) {
+      person.checkHere();
+      await options.deliver(issued);
+    },
+  });
 }
 
 /** @throws {PosternError} not_found */

@@ -24,6 +24,7 @@ function made(more: Partial<CallersOptions> = {}): { callers: Callers; asked: st
         jwt,
         subject: 'backend@clients',
         permissions: ['manage:keys', 'read:keys'],
+        issuedAt: clock.now / 1000,
         expiresAt: clock.now + 3_600_000,
       }),
     },
@@ -66,7 +67,7 @@ describe('a JWT', () => {
   test('is not remembered beyond its own end', async () => {
     const { callers, asked, clock } = made();
     const short = made({
-      bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['manage:keys'], expiresAt: clock.now + 5000 }) },
+      bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['manage:keys'], issuedAt: 0, expiresAt: clock.now + 5000 }) },
       now: () => clock.now,
     });
     const headers = { authorization: `Bearer ${JWT}` };
@@ -80,7 +81,15 @@ describe('a JWT', () => {
 
   test('without the permission does not reach Vault', async () => {
     const { callers, asked } = made({
-      bearer: { verify: async (jwt) => ({ jwt, subject: 's', permissions: ['read:keys', 'manage:keys2', 'manage'], expiresAt: Infinity }) },
+      bearer: {
+        verify: async (jwt) => ({
+          jwt,
+          subject: 's',
+          permissions: ['read:keys', 'manage:keys2', 'manage'],
+          issuedAt: 0,
+          expiresAt: Infinity,
+        }),
+      },
     });
     expect(await slugOf(callers.identify({ authorization: `Bearer ${JWT}` }, write))).toBe('insufficient-scope');
     expect(asked).toEqual([]);
