@@ -1,5 +1,5 @@
 import type { Identity } from './identity.ts';
-import { departureId } from './owner.ts';
+import { EVERYBODY, departureId } from './owner.ts';
 import type { Owner } from './owner.ts';
 
 /**
@@ -94,13 +94,12 @@ export class Endings {
 
   /** Whether this person went after the key was issued: from everywhere, or from the key's organization. */
   hasLeft({ id, organization, since }: Owner): boolean {
-    return this.#announcedSince([departureId(id), departureId(id, organization)], since);
+    return this.#announcedSince([departureId(id), departureId(id, organization), departureId(EVERYBODY, organization)], since);
   }
 
   /** Whether this person went, or lost a permission, after their access token was issued: it says more than holds. */
   hasLeftSince({ id, organization, since }: Owner): boolean {
-    const names = [departureId(id), departureId(id, organization), departureId(id, organization, 'sessions')];
-    return this.#announcedSince(names, since);
+    return this.hasLeft({ id, organization, since }) || this.#announcedSince([departureId(id, organization, 'sessions')], since);
   }
 
   #announcedSince(names: readonly string[], since: number): boolean {

@@ -16,7 +16,9 @@ export interface Owner {
   readonly id: string;
   /** In which organization the key was made; the tenant's, then. */
   readonly organization: string;
-  /** When the key was issued, seconds since 1970. */
+  /**
+   * When the access token by which they made it was issued, or else the key, seconds since 1970: whoever went after that had no right to it.
+   */
   readonly since: number;
 }
 
@@ -35,6 +37,9 @@ export function departureId(owner: string, organization?: string, only?: 'sessio
 export function ownerClaims(tenantClaim: string): { readonly owner: string; readonly key: string } {
   return { owner: `${tenantClaim}_owner`, key: `${tenantClaim}_key` };
 }
+
+/** In a departure: everybody, of an organization that is gone. */
+export const EVERYBODY = '*';
 
 /** Somebody went: from everywhere, or from one organization. Their keys made until then are void. */
 export interface Departure {

@@ -92,6 +92,7 @@ export class People {
       administrator: permissions.includes(ADMINISTRATOR),
       grants: grants.data,
       access,
+      since: verified.issuedAt,
       checkHere,
     };
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
+import { EVERYBODY, ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
 import type { Departure } from '#broker/credential/owner.ts';
 
 /*
@@ -38,30 +38,42 @@ export function departuresOf(events: readonly unknown[], nowMs: number): Departu
       typeof owner === 'string' && OWNER.test(owner) ? [{ owner, at, ...(organization === undefined ? {} : { organization }) }] : [];
     // Successful user deletion.
     if (type === 'sdu') return gone(user);
-    return type === 'sapi' ? byRequest(details?.request ?? {}, gone) : [];
+    if (type !== 'sapi') return [];
+    return byRequest(details?.request ?? {}, gone, (organization) => [{ owner: EVERYBODY, organization, at }]);
   });
 }
 
 function byRequest(
   { method = '', path = '', body }: { method?: string | undefined; path?: string | undefined; body?: unknown },
   gone: (owner: unknown, organization?: string) => Departure[],
+  everybody: (organization: string) => Departure[],
 ): Departure[] {
   const parts = path.split('?', 1)[0]!.split('/').map(decoded);
   if (parts[1] !== 'api' || parts[2] !== 'v2') return [];
   const [kind, id, more, member, roles] = parts.slice(3);
   const verb = method.toLowerCase();
-  const members = (body ?? {}) as { blocked?: unknown; members?: unknown };
+  const members = (typeof body === 'object' && body !== null ? body : {}) as Readonly<Record<string, unknown>>;
   if (kind === 'users') {
     if (verb === 'delete' && more === undefined) return gone(id);
-    if (verb === 'patch' && more === undefined && members.blocked === true) return gone(id);
+    if (verb === 'patch' && more === undefined && members['blocked'] === true) return gone(id);
     // Less than they had, and which of it isn't said: they make new keys with what is left.
     if (verb === 'delete' && (more === 'permissions' || more === 'roles')) return gone(id);
   }
+  // Linked to another account, which is what is left of it.
+  if (kind === 'users' && verb === 'post' && more === 'identities') return gone(linked(members));
+  if (kind === 'organizations' && id !== undefined && ORGANIZATION.test(id) && more === undefined && verb === 'delete')
+    return everybody(id);
   if (kind === 'organizations' && id !== undefined && ORGANIZATION.test(id) && more === 'members' && verb === 'delete') {
     if (member !== undefined && roles === 'roles') return gone(member, id);
-    if (Array.isArray(members.members)) return members.members.flatMap((one) => gone(one, id));
+    if (Array.isArray(members['members'])) return members['members'].flatMap((one: unknown) => gone(one, id));
   }
   return [];
+}
+
+/** Auth0 user id of the account that was linked; with `link_with` it is in a token, which isn't told. */
+function linked({ provider, user_id: id }: Readonly<Record<string, unknown>>): string | undefined {
+  if (typeof id !== 'string') return undefined;
+  return typeof provider === 'string' && !id.includes('|') ? `${provider}|${id}` : id;
 }
 
 function decoded(part: string): string {

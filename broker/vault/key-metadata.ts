@@ -39,6 +39,8 @@ export const KEY_METADATA = {
   /** The Auth0 user whose key it is; such a key always has `scopes` and `organization`. */
   owner: 'owner',
   organization: 'organization',
+  /** When the owner's access token by which it was made was issued, seconds since 1970. */
+  sessionAt: 'session_at',
 } as const;
 
 /** Vault refuses a login (500) whose metadata has a longer value: they become metadata of the entity's alias. */
@@ -67,14 +69,17 @@ export function apiKeyOf(
 }
 
 /** @throws {PosternError} misconfigured where a person's key must not be taken for the tenant's own, or for another person's */
-function ownerOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Identity['owner'] {
+export function ownerOf(metadata: Readonly<Record<string, unknown>>, tenant: string): Identity['owner'] {
   const { [KEY_METADATA.owner]: owner, [KEY_METADATA.organization]: organization, [KEY_METADATA.keyId]: keyId } = metadata;
   if (owner === undefined && organization === undefined) return undefined;
   if (!(typeof owner === 'string' && OWNER.test(owner)) || keyId === undefined) throw malformed(tenant, KEY_METADATA.owner);
   if (!(typeof organization === 'string' && ORGANIZATION.test(organization))) throw malformed(tenant, KEY_METADATA.organization);
   const since = Date.parse(String(metadata['issued_at']));
   if (!Number.isFinite(since)) throw malformed(tenant, 'issued_at');
-  return { id: owner, organization, since: Math.floor(since / 1000) };
+  const session = metadata[KEY_METADATA.sessionAt];
+  if (session !== undefined && !(typeof session === 'string' && /^[0-9]{1,12}$/.test(session)))
+    throw malformed(tenant, KEY_METADATA.sessionAt);
+  return { id: owner, organization, since: Math.min(Math.floor(since / 1000), session === undefined ? Infinity : Number(session)) };
 }
 
 function malformed(tenant: string, field: string): PosternError {

@@ -31,7 +31,7 @@ export interface IssueKeyOptions {
 }
 
 /** @see Owner */
-export type KeyOwner = Pick<Owner, 'id' | 'organization'>;
+export type KeyOwner = Pick<Owner, 'id' | 'organization'> & Partial<Pick<Owner, 'since'>>;
 
 export interface IssuedKey {
   tenant: string;
@@ -87,9 +87,7 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
       [KEY_METADATA.environment]: environment,
       ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
       ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
-      ...(options.owner === undefined
-        ? {}
-        : { [KEY_METADATA.owner]: options.owner.id, [KEY_METADATA.organization]: options.owner.organization }),
+      ...(options.owner === undefined ? {} : ownerMetadata(options.owner)),
     },
   });
   return {
@@ -124,6 +122,11 @@ function checkOwner({ owner, scopes, ttl }: IssueKeyOptions): void {
     throw new PosternError('invalid_request', "A key with an owner names its scopes: those of the owner's permissions that it may use");
   if (ttl === undefined || ttl === 0 || ttl > MAX_OWNED_TTL)
     throw new PosternError('invalid_request', 'A key with an owner has an end: name a life of 60 s to 1 year');
+}
+
+function ownerMetadata({ id, organization, since }: KeyOwner): Record<string, string> {
+  const session = since === undefined ? {} : { [KEY_METADATA.sessionAt]: String(since) };
+  return { [KEY_METADATA.owner]: id, [KEY_METADATA.organization]: organization, ...session };
 }
 
 /** Stands for a secret_id where only the rest is tried. */

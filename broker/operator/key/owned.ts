@@ -26,6 +26,8 @@ export interface Person {
   readonly grants: TenantGrants;
   /** Vault, as this person: it lets them reach the keys of their tenant and of no other. */
   readonly access: VaultAccess;
+  /** When their access token was issued, seconds since 1970. */
+  readonly since: number;
   /** Once more after the last wait. @throws where they are known to have left since their access token was issued */
   readonly checkHere: () => void;
 }
@@ -91,7 +93,7 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
     throw new PosternError('conflict', `You have ${limits.keys_per_user} keys, which is as many as you may have: revoke one first`);
   const issued = await issueAs(access, wanted.keyId ?? newKeyId(), {
     tenant,
-    owner: { id, organization },
+    owner: { id, organization, since: person.since },
     issuedBy: id,
     name: wanted.name,
     scopes,
@@ -128,6 +130,7 @@ export async function rotateOwned(
     tenant: person.tenant,
     key: keyId,
     issuedBy: person.id,
+    ownerSince: person.since,
     ...options,
     async deliver(issued) {
       person.checkHere();

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
-import { newKeyId } from '#broker/vault/key-metadata.ts';
+import type { Owner } from '#broker/credential/owner.ts';
+import { newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
 import { checkKeyName, keyViewOf, pickKey } from './list.ts';
@@ -24,6 +25,8 @@ export interface RotateOptions {
   deliver: (issued: RotatedKey) => Promise<void> | void;
   /** Who rotates it, where that isn't who the Vault token says. */
   issuedBy?: string;
+  /** Where its owner does: when their access token was issued, seconds since 1970. */
+  ownerSince?: number;
   /** Aborting begins nothing further; once the new key is issued, it is delivered and noted all the same. */
   signal?: AbortSignal;
 }
@@ -70,7 +73,8 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
     tenant,
     replaces: old.key_id,
     ...(old.name === null ? {} : { name: old.name }),
-    ...(old.owner === null || old.organization === null ? {} : { owner: { id: old.owner, organization: old.organization } }),
+    // Whoever else rotates it: a new key of somebody who has gone since is as void as the old one.
+    ...(old.from === undefined ? {} : { owner: { ...old.from, since: options.ownerSince ?? old.from.since } }),
     ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
     ...(old.environment === null ? {} : { environment: old.environment }),
     ...(old.scopes === null ? {} : { scopes: old.scopes }),
@@ -105,7 +109,7 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
 }
 
 /** The key that is to be replaced. @throws {PosternError} not_found, conflict */
-async function replaceable(access: VaultAccess, tenant: string, which: string): Promise<KeyView> {
+async function replaceable(access: VaultAccess, tenant: string, which: string): Promise<KeyView & { from: Owner | undefined }> {
   const [stored, { rotations, names }, { now }] = await Promise.all([
     readSecretIds(access, tenant),
     readRotations(access, tenant),
@@ -116,7 +120,8 @@ async function replaceable(access: VaultAccess, tenant: string, which: string): 
     tenant,
     which,
   );
-  if (old.state === 'active') return old;
+  const metadata = stored.find(({ view }) => view.accessor === old.accessor)?.metadata ?? {};
+  if (old.state === 'active') return { ...old, from: ownerOf(metadata, tenant) };
   if (old.state === 'unconfirmed') {
     throw new PosternError('conflict', `${old.key_id} was issued by a rotation that was interrupted`, {
       detail: `Run that again: postern key rotate ${tenant} ${old.replaces}`,
