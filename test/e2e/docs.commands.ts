@@ -64,6 +64,7 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     test: 'test/integration/admin.test.ts',
     says: "call(backEnd, 'PUT', path, TRUST)",
   },
+  { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {
     block: ['docs/plugin.md', 'postern plugin install'],

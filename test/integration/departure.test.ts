@@ -154,6 +154,24 @@ describe('by log stream', () => {
 });
 
 describe('an access token from before', () => {
+  test('a delivery that comes late ends what it made since, and nothing of a login since', async () => {
+    const id = 'auth0|late';
+    join_(id);
+    const { jwt } = await issue(id);
+    house.auth0.account.logStreams = [{ ...stream(replicas[0]!), httpEndpoint: 'http://127.0.0.1:9/' }];
+    await manage(house.auth0, management, 'PATCH', user(id), { blocked: true });
+    const told = house.auth0.log.events.at(-1)!;
+    // Two seconds around an event count as before it.
+    await sleep(4_000);
+    const made = await self(jwt, 'POST', '/self/v1/keys', { name: 'quick', scopes: ['read:reports'] });
+    expect(made.status).toBe(201);
+    await manage(house.auth0, management, 'PATCH', user(id), { blocked: false });
+    const back = await issue(id);
+    for (let delivery = 0; delivery < 2; delivery += 1) expect(await house.auth0.log.send(stream(replicas[1]!), [told])).toBe(204);
+    await refused(String(made.body['key']), performance.now());
+    for (const replica of replicas) expect(await verify(back.key, replica)).toBe(200);
+  });
+
   test('makes no new key: of one who was blocked, and of one who lost a permission', async () => {
     for (const [what, , act] of [EVENTS[1]!, EVENTS[3]!]) {
       const id = `auth0|before-${what}`;

@@ -41,7 +41,7 @@ AUTH0_MGMT_TOKEN (or AUTH0_API_TOKEN, as for Terraform) is a Management API toke
 read:organization_members, read:organization_member_roles and read:resource_servers; where people have permissions through
 groups also read:user_effective_permissions and read:organization_member_effective_roles.
 Nothing is done before Auth0 is found to have that API: in another tenant of Auth0 everybody would seem to have left.
-Interrupted, run it again. A log stream (docs/revocation.md) does the same within seconds; this finds what a stream missed.`,
+Interrupted, run it again. A log stream (docs/user-keys.md) does the same within seconds; this finds what a stream missed.`,
     )
     .action(
       context.vaultAction<Options, [string | undefined]>(async ({ access, options, output, terminal, end }, tenant) => {
