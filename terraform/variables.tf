@@ -66,7 +66,7 @@ variable "tenants" {
       ca_pem   = optional(string)
       keys     = optional(list(string))
     })))
-    self_service       = optional(object({ max_ttl = optional(number), keys_per_user = optional(number), keys = optional(number) }))
+    self_service = optional(object({ max_ttl = optional(number), keys_per_user = optional(number), keys = optional(number) }))
   }))
   default  = {}
   nullable = false

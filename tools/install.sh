@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs the packages of package-lock.json into node_modules, whatever npm's settings and the environment are, and says in one line what is in
-# the way. Whoever stops it, however often and hard, stops npm too before it returns, so that it can be started again at once.
+# Installs the packages of package-lock.json into node_modules, whatever npm's settings and the environment are, and says in one line
+# what is in the way. Whoever stops it, however often and hard, stops npm too before it returns, so that it can be started again at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -111,7 +111,8 @@ fi
 
 space=$(free)
 [ "${space:-$NEEDED}" -ge "$NEEDED" ] ||
-  fail "node_modules can't be written ($PWD/node_modules): $space MB are free there, $NEEDED MB are needed. Make room there, or use a copy of the checkout elsewhere."
+  fail "node_modules can't be written ($PWD/node_modules): $space MB are free there, $NEEDED MB are needed." \
+    'Make room there, or use a copy of the checkout elsewhere.'
 rm -f "$LOCK.pipe"
 mkfifo "$LOCK.pipe"
 exec 3<>"$LOCK.pipe" 4<"$LOCK.pipe"

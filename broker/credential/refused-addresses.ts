@@ -55,8 +55,8 @@ const CAUSE = {
     "Vault judged the broker's own address by the CIDRs of this credential: set POSTERN_FORWARD_CLIENT_ADDRESS=true, and on Vault's " +
     "listener x_forwarded_for_authorized_addrs to the brokers' addresses",
   deaf:
-    "Vault judged another address than the client's, which was forwarded: x_forwarded_for_authorized_addrs of Vault's listener leaves out " +
-    'this broker, or what stands between them',
+    "Vault judged another address than the client's, which was forwarded: x_forwarded_for_authorized_addrs of Vault's listener leaves " +
+    'out this broker, or what stands between them',
   proxy:
     'who was taken for the client sends X-Forwarded-For and is not in POSTERN_TRUSTED_PROXIES: if it is a proxy of yours, name it there',
   outside:

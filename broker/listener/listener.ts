@@ -135,8 +135,8 @@ export class Listener {
   }
 
   /**
-   * Serves on for so long, and asks clients to come again by another connection, which will be another broker's. Who comes back all
-   * the same is kept until shortly before the end: a proxy that hasn't noticed would connect for each request.
+   * Serves on for so long, and asks clients to come again by another connection, which will be another broker's. Who comes back
+   * all the same is kept until shortly before the end: a proxy that hasn't noticed would connect for each request.
    */
   leave(ms: number): void {
     const since = performance.now();

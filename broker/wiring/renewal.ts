@@ -17,13 +17,13 @@ export interface RenewalOptions<T> {
   readonly used: T;
   readonly log: Logger;
   /** @throws {FileFault} where it can't be used; may look at what is in use */
-  read(used: T): T;
+  readonly read: (used: T) => T;
   /** All of it, to be compared. */
-  textOf(value: T): string;
+  readonly textOf: (value: T) => string;
   /** How many parts it has: certificates, addresses. */
-  sizeOf(value: T): number;
+  readonly sizeOf: (value: T) => number;
   /** Hands it to whoever needs it; throws where it is refused. */
-  use(value: T): void;
+  readonly use: (value: T) => void;
 }
 
 /**

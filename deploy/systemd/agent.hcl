@@ -1,11 +1,12 @@
-# /etc/postern/agent.hcl, of postern-agent.service: logs in by the identity that this machine has, and keeps the token where the broker reads it.
+# /etc/postern/agent.hcl, of postern-agent.service: logs in by the identity that this machine has, and keeps the token where the broker
+# reads it.
 vault {
   address = "https://vault.example.com:8200"
 }
 
 auto_auth {
-  # A JWT that the platform keeps in a file (SPIFFE, a cloud): the mount and the role that Terraform's broker_jwt makes. In its place any other
-  # method whose role has the policy postern-broker: aws, azure, cert, gcp.
+  # A JWT that the platform keeps in a file (SPIFFE, a cloud): the mount and the role that Terraform's broker_jwt makes. In its place any
+  # other method whose role has the policy postern-broker: aws, azure, cert, gcp.
   method "jwt" {
     mount_path = "auth/jwt-broker"
     config = {

@@ -33,8 +33,8 @@ export const clientAddresses: Inspection<BrokerView> = {
       return [...checks, ok(title, bound.length === 0 ? 'told to Vault' : `told to Vault; ${tenants(bound)} with cidrs`)];
     const remedy = forwards
       ? 'Name the proxy in POSTERN_TRUSTED_PROXIES.'
-      : "Set POSTERN_FORWARD_CLIENT_ADDRESS=true, and x_forwarded_for_authorized_addrs of Vault's listener to the brokers' addresses; or take " +
-        'the cidrs away.';
+      : "Set POSTERN_FORWARD_CLIENT_ADDRESS=true, and x_forwarded_for_authorized_addrs of Vault's listener to the brokers' addresses; " +
+        'or take the cidrs away.';
     for (const { tenant, cidrs } of bound.slice(0, LISTED))
       checks.push(
         warning(

@@ -29,7 +29,7 @@ variable "tenant" {
       ca_pem   = optional(string)
       keys     = optional(list(string))
     })), {})
-    self_service       = optional(object({ max_ttl = optional(number, 7776000), keys_per_user = optional(number, 10), keys = optional(number, 1000) }))
+    self_service = optional(object({ max_ttl = optional(number, 7776000), keys_per_user = optional(number, 10), keys = optional(number, 1000) }))
   })
   nullable = false
 
