@@ -41,6 +41,7 @@ const operators = {
 // The wiring hands them the adapters. What both HTTP doors listen with belongs to neither.
 const doors = {
   listener: room('^broker/listener/', 'ground error'),
+  metrics: room('^broker/metrics/', 'listener audit token authorization credential ground error'),
   http: room('^broker/http/', 'listener audit token authorization credential ground error'),
   admin: room('^broker/admin/', 'listener operator audit token authorization credential ground error'),
   // People's own keys, on the customers' port. It speaks as the admin API does: problems, forms, repeatable requests.
@@ -53,7 +54,7 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin self operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
+    'http admin metrics self operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.

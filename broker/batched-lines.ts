@@ -18,6 +18,11 @@ export class BatchedLines {
     this.#destination = destination;
   }
 
+  /** See {@link Destination.backlog}. */
+  get backlog(): Destination['backlog'] {
+    return this.#destination.backlog;
+  }
+
   write(line: string): void {
     this.#lines.push(line);
     if (this.#lines.length >= BATCH) this.#pass();

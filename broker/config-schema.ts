@@ -86,6 +86,8 @@ export const schema = z.object({
   POSTERN_USAGE_INTERVAL: seconds(300, 1, 86_400),
   POSTERN_THROTTLE_CLIENT: count(10, 1, 1_000_000),
   POSTERN_THROTTLE_ADDRESS: count(100, 1, 1_000_000),
+  POSTERN_METRICS_LISTEN: hostAndPort.optional(),
+  POSTERN_METRICS_TENANTS: count(0, 0, 1_000),
   POSTERN_ADMIN_LISTEN: hostAndPort.optional(),
   POSTERN_ADMIN_TLS_CERT_FILE: z.string().optional(),
   POSTERN_ADMIN_TLS_KEY_FILE: z.string().optional(),

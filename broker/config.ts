@@ -39,6 +39,8 @@ export interface Config extends Omit<
   readonly tls: Tls | undefined;
   /** What Auth0's log stream shows; undefined: none is taken. */
   readonly logStreamSecret: string | undefined;
+  /** Where metrics are told; undefined: nowhere but on the admin API's listener. */
+  readonly metrics: Readonly<{ host: string; port: number }> | undefined;
   /** Where the admin API listens; undefined: nowhere. */
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
   /** Addresses and ranges: those of POSTERN_TRUSTED_PROXIES, and of POSTERN_TRUSTED_PROXIES_FILE as it was at the start. */
@@ -96,6 +98,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   return Object.freeze({
     ...settings,
     ...addressOf(parsed.data.POSTERN_LISTEN),
+    metrics: parsed.data.POSTERN_METRICS_LISTEN === undefined ? undefined : addressOf(parsed.data.POSTERN_METRICS_LISTEN),
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
     logStreamSecret,
     vaultAuth,

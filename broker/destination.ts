@@ -46,6 +46,7 @@ export class Destination {
   #toldAt = Number.NEGATIVE_INFINITY;
   #failing = false;
   #lost = 0;
+  #allLost = 0;
   readonly #idle: (() => void)[] = [];
 
   /**
@@ -59,11 +60,18 @@ export class Destination {
     this.#fd = given ?? opened(target as string);
   }
 
+  /** Bytes that wait to be written, and lines that were lost since the start. */
+  get backlog(): { readonly bytes: number; readonly lost: number } {
+    return { bytes: this.#held, lost: this.#allLost };
+  }
+
   /** @param text one or more whole lines */
   write(text: string): void {
     const bytes = Buffer.byteLength(text);
     if (this.#held + bytes > MAX_HELD) {
-      this.#lost += text.split('\n').length - 1;
+      const lines = text.split('\n').length - 1;
+      this.#lost += lines;
+      this.#allLost += lines;
       return;
     }
     this.#held += bytes;

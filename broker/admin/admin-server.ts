@@ -11,6 +11,7 @@ import { NAME } from '#broker/credential/identity.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
+import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
@@ -36,6 +37,12 @@ import { Rate } from './rate.ts';
 import { tenantOperations } from './tenants.ts';
 import { trustOperations } from './trusts.ts';
 
+/** The port to what is counted. */
+export interface Metrics {
+  /** @param accept of the request */
+  render(accept: string | undefined): Promise<{ readonly type: string; readonly body: string }>;
+}
+
 export interface AdminServerOptions {
   callers: Pick<Callers, 'identify'>;
   audit: AuditLog;
@@ -51,6 +58,8 @@ export interface AdminServerOptions {
   /** Requests a minute of one caller, and wrong credentials a minute of one address. Default 600. */
   rate?: number;
   timeouts?: ListenerOptions['timeouts'];
+  /** What `/metrics` tells whoever may look at tenants; undefined: nothing. */
+  metrics?: Pick<Metrics, 'render'> | undefined;
   /** Pages for people, beside the API; undefined: none. */
   console?: Omit<ConsoleOptions, 'version'> | undefined;
   changes?: RecentChanges;
@@ -99,7 +108,8 @@ export class AdminServer {
     this.#options = options;
     this.#idempotency = options.idempotency ?? new Idempotency();
     this.#changes = options.changes ?? new RecentChanges();
-    this.#paths = pathsOf(OPERATIONS, options.console === undefined ? [] : CONSOLE_PATHS);
+    const pages = options.console === undefined ? [] : CONSOLE_PATHS;
+    this.#paths = pathsOf(OPERATIONS, options.metrics === undefined ? pages : [...pages, '/metrics']);
     this.#rate = new Rate({ perMinute: options.rate ?? 600 });
     this.#failures = new Failures(options.rate ?? 600);
     this.#documents = Buffer.from(JSON.stringify(openApiDocument(OPERATIONS, options.version)));
@@ -138,6 +148,7 @@ export class AdminServer {
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
     app.setNotFoundHandler((request, reply) => this.#refuse(missing(pathOf(request), this.#paths), request, reply));
     app.get('/openapi.json', (_request, reply) => reply.type('application/json').send(this.#documents));
+    if (options.metrics !== undefined) this.#tellMetrics(app, options.metrics);
     if (options.console !== undefined) serveConsole(app, { ...options.console, version: options.version });
     for (const operation of OPERATIONS) this.#add(app, operation);
     this.#app = app;
@@ -175,7 +186,20 @@ export class AdminServer {
     });
   }
 
-  async #admit(request: FastifyRequest, operation: Operation): Promise<void> {
+  /** They lie in this process, so Vault is asked whether the caller may look at all. */
+  #tellMetrics(app: FastifyInstance, metrics: Metrics): void {
+    app.get(
+      '/metrics',
+      { onRequest: async (request) => this.#admit(request, { need: { permission: 'read:tenants', changes: false } }) },
+      async (request, reply) => {
+        await readAnnouncements(this.#callers.get(request)!.access);
+        const { type, body } = await metrics.render(request.headers.accept);
+        return reply.type(type).send(body);
+      },
+    );
+  }
+
+  async #admit(request: FastifyRequest, operation: Pick<Operation, 'need'>): Promise<void> {
     const { headers } = request;
     const ip = this.#addresses.of(request.raw);
     const banned = this.#failures.wait(ip);

@@ -5,6 +5,8 @@ import { PosternError } from '#broker/error.ts';
 
 /** Where audit events go, one JSON object a line. */
 export interface AuditLog {
+  /** Bytes that wait to be written, and lines that were lost since the start; undefined where nobody knows. */
+  readonly backlog?: { readonly bytes: number; readonly lost: number };
   /** @param stranger of a refusal whose client nobody has verified: door and code, by which it is counted where there are too many */
   write(line: string, stranger?: string): void;
 }

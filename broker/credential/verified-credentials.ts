@@ -111,6 +111,11 @@ export class VerifiedCredentials {
     return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && this.#now() < identity.endsAt;
   }
 
+  /** Verifications in memory. */
+  get size(): number {
+    return this.#verified.size;
+  }
+
   /** Forgets one tenant's verifications: its next request asks Vault again. */
   forget(tenant: string): void {
     this.#generation++;

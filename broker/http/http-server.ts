@@ -86,6 +86,11 @@ export class HttpServer {
     });
   }
 
+  /** Connections: open now, and turned away since the start. */
+  get connections(): { readonly open: number; readonly refused: number } {
+    return { open: this.#listener.connections, refused: this.#listener.refused };
+  }
+
   /** @returns the port in use */
   listen(host: string, port: number): Promise<number> {
     return this.#listener.listen(host, port);

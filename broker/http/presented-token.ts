@@ -12,6 +12,7 @@ import type { Receiving } from './body.ts';
 import { CLIENT_PARAMETERS, identify } from './client-authentication.ts';
 import { refuseQuery, required } from './parameter.ts';
 import type { Parameters, Sent } from './parameter.ts';
+import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
@@ -21,6 +22,7 @@ export interface PresentedTokenOptions {
   /** Whether something changed about the caller's tenant while it was decided: then it is decided again. */
   generations: Pick<Generations, 'now' | 'since'>;
   audit: AuditLog;
+  watch?: ExchangeWatch | undefined;
 }
 
 /** What became of a token, and how the client is told once that is in the audit. */
@@ -94,7 +96,9 @@ async function authenticateAndDecide(request: Parsed): Promise<void> {
 
 /** Before the reply, so that nothing is told that the audit knows nothing of. */
 function writeAudit(request: Decided): void {
-  request.options.audit.write(tokenEvent(attemptOf(request), { outcome: request.decision.outcome }));
+  const { decision, event, options } = request;
+  options.audit.write(tokenEvent(attemptOf(request), { outcome: decision.outcome }));
+  options.watch?.presented(event, decision.outcome);
 }
 
 function reply({ call, decision }: Decided): void {
@@ -102,7 +106,9 @@ function reply({ call, decision }: Decided): void {
 }
 
 function refuse(request: PresentedToken, error: unknown): never {
-  request.options.audit.write(tokenEvent(attemptOf(request), { error }), strangerOf(request.event, request.trace, error));
+  const { event, options, trace } = request;
+  options.audit.write(tokenEvent(attemptOf(request), { error }), strangerOf(event, trace, error));
+  options.watch?.presented(event, 'refused', error);
   throw error;
 }
 

@@ -1,5 +1,6 @@
 import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
@@ -19,6 +20,7 @@ import { tokenExchangeGrant } from './token-exchange-grant.ts';
 export interface TokenEndpointOptions {
   exchange: Pick<Exchange, 'run'>;
   audit: AuditLog;
+  watch?: ExchangeWatch | undefined;
   now?: () => number;
 }
 
@@ -48,6 +50,7 @@ class TokenRequest implements Receiving {
   asked: Asked | undefined = undefined;
   served: Served | undefined = undefined;
   expiresIn = 0;
+  waited = false;
 
   constructor(call: Call, options: TokenEndpointOptions) {
     this.call = call;
@@ -79,17 +82,21 @@ function takeToken(request: Answered): void | Promise<void> {
   const { asked, call, options, trace } = request;
   const running = options.exchange.run(asked.credential, asked.request, call.address, trace);
   if (!(running instanceof Promise)) request.served = running;
-  else
+  else {
+    request.waited = true;
     return running.then((served) => {
       request.served = served;
     });
+  }
 }
 
 /** Before the reply, so that no token goes out that the audit knows nothing of. */
 function writeAudit(request: Answered): void {
   const { options, served } = request;
   request.expiresIn = served.token.remaining((options.now ?? Date.now)());
-  options.audit.write(granted(attemptOf(request), served, request.expiresIn));
+  const attempt = attemptOf(request);
+  options.audit.write(granted(attempt, served, request.expiresIn));
+  options.watch?.granted(attempt, served);
 }
 
 function reply({ call, expiresIn, grant, sent, served }: Answered): void {
@@ -106,11 +113,13 @@ function refuse(request: TokenRequest, error: unknown): never {
       answered = reworded;
     }
   }
-  options.audit.write(refused(attemptOf(request), answered), strangerOf(grant?.door ?? 'token', trace, answered));
+  const attempt = attemptOf(request);
+  options.audit.write(refused(attempt, answered), strangerOf(grant?.door ?? 'token', trace, answered));
+  options.watch?.refused(attempt, answered);
   throw answered;
 }
 
-function attemptOf({ asked, call, grant, sent, startedAt, trace }: TokenRequest) {
+function attemptOf({ asked, call, grant, sent, startedAt, trace, waited }: TokenRequest) {
   return {
     door: grant?.door ?? 'token',
     clientId: asked?.credential.clientId ?? sent?.get('client_id'),
@@ -118,5 +127,6 @@ function attemptOf({ asked, call, grant, sent, startedAt, trace }: TokenRequest)
     trace,
     address: call.address,
     startedAt,
+    waited,
   };
 }

@@ -1,5 +1,6 @@
 import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { requireScopes } from '#broker/authorization/scope-demand.ts';
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { PosternError } from '#broker/error.ts';
@@ -18,6 +19,7 @@ import { refuseKey } from './verify-refusal.ts';
 export interface VerifyEndpointOptions {
   exchange: Pick<Exchange, 'run'>;
   audit: AuditLog;
+  watch?: ExchangeWatch | undefined;
   now?: () => number;
 }
 
@@ -52,6 +54,7 @@ class Verification {
   demand: Demand | undefined = undefined;
   credential: AppRoleCredential | undefined = undefined;
   served: Served | undefined = undefined;
+  waited = false;
 
   constructor(call: Call, options: VerifyEndpointOptions, demands: Demands) {
     this.call = call;
@@ -81,10 +84,12 @@ function takeToken(request: Shown): void | Promise<void> {
   const { call, credential, demand, options, trace } = request;
   const running = options.exchange.run(credential, demand.request, call.address, trace);
   if (!(running instanceof Promise)) request.served = running;
-  else
+  else {
+    request.waited = true;
     return running.then((served) => {
       request.served = served;
     });
+  }
 }
 
 function checkScopes({ demand, served }: Answered): void {
@@ -94,7 +99,9 @@ function checkScopes({ demand, served }: Answered): void {
 /** Before the reply, so that no token goes out that the audit knows nothing of. */
 function writeAudit(request: Answered): void {
   const { options, served } = request;
-  options.audit.write(granted(attemptOf(request), served, served.token.remaining((options.now ?? Date.now)())));
+  const attempt = attemptOf(request);
+  options.audit.write(granted(attempt, served, served.token.remaining((options.now ?? Date.now)())));
+  options.watch?.granted(attempt, served);
 }
 
 function reply({ call: { request, response }, served }: Answered): void {
@@ -106,11 +113,14 @@ function reply({ call: { request, response }, served }: Answered): void {
 
 function refuse(request: Verification, error: unknown): never {
   if (request.demand !== undefined) refusedDemands.set(request.call, request.demand);
-  request.options.audit.write(refused(attemptOf(request), error), strangerOf('verify', request.trace, error));
+  const { options, trace } = request;
+  const attempt = attemptOf(request);
+  options.audit.write(refused(attempt, error), strangerOf('verify', trace, error));
+  options.watch?.refused(attempt, error);
   throw error;
 }
 
-function attemptOf({ call, credential, demand, startedAt, trace }: Verification) {
+function attemptOf({ call, credential, demand, startedAt, trace, waited }: Verification) {
   return {
     door: 'verify' as const,
     clientId: credential?.clientId,
@@ -118,6 +128,7 @@ function attemptOf({ call, credential, demand, startedAt, trace }: Verification)
     trace,
     address: call.address,
     startedAt,
+    waited,
   };
 }
 

@@ -62,6 +62,9 @@ export class Connections {
     return this.#all.size;
   }
 
+  /** For want of a place, or of one for its network, since the start. */
+  refused = 0;
+
   /** Taken of all places, 0 to 1. */
   get fullness(): number {
     return this.#all.size / this.#options.max;
@@ -74,8 +77,13 @@ export class Connections {
     const trusted = this.#options.isTrusted?.(address) === true;
     const now = this.#options.monotonic();
     const networks = networksOf(address);
-    if (!trusted && !networks.every((network, level) => this.#hasRoom(network, level))) return undefined;
-    if (this.#all.size >= this.#options.max && !this.#makeRoom(this.#biggest())) return undefined;
+    const room =
+      (trusted || networks.every((network, level) => this.#hasRoom(network, level))) &&
+      (this.#all.size < this.#options.max || this.#makeRoom(this.#biggest()));
+    if (!room) {
+      this.refused++;
+      return undefined;
+    }
     const connection: Connection = {
       socket,
       networks,

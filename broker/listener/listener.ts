@@ -117,6 +117,11 @@ export class Listener {
     return this.#connections.size;
   }
 
+  /** Connections turned away since the start. */
+  get refused(): number {
+    return this.#connections.refused;
+  }
+
   /** @returns the port in use */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {

@@ -80,6 +80,8 @@ export class TokenCache {
   readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
   readonly #holder = randomUUID();
   readonly #scopeSets: ScopeSets;
+  /** Tokens fetched before they were due, since the start, whoever asked. */
+  readonly refreshes = { done: 0, failed: 0 };
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -147,6 +149,11 @@ export class TokenCache {
     return this.#memory.size;
   }
 
+  /** Tokens that others pushed out of memory, since the start. */
+  get evicted(): number {
+    return this.#memory.evicted;
+  }
+
   /** Whether further tokens would soon push others out of memory. */
   get full(): boolean {
     return this.#memory.full;
@@ -202,9 +209,16 @@ export class TokenCache {
     }
     const flight = { grant, asked, forgotten: false };
     const served = this.#fly(flight, identity, old, early)
+      .then((fresh) => {
+        if (old !== undefined) this.refreshes.done++;
+        return fresh;
+      })
       .catch((error: unknown) => {
         // Before the flight ends, or the next request would begin another.
-        if (old !== undefined && !(error instanceof Changed)) this.#pause(grant, error);
+        if (old !== undefined && !(error instanceof Changed)) {
+          this.refreshes.failed++;
+          this.#pause(grant, error);
+        }
         throw error;
       })
       .finally(() => this.#flights.delete(grant.key));

@@ -27,12 +27,17 @@ export class HeldTokens {
   readonly #byKey: LRUCache<string, HeldToken>;
   /** tenant/api -> the key of the token for all its scopes. A hint only: it decides what is read, never what is served. */
   readonly #whole: LRUCache<string, string>;
+  /** Pushed out for want of room, since the start. */
+  evicted = 0;
 
   constructor(options: HeldTokensOptions) {
     this.#options = options;
     const { max, maxBytes } = options;
     this.#byKey = new LRUCache({
       max,
+      dispose: (_held, _key, reason) => {
+        if (reason === 'evict') this.evicted++;
+      },
       ...(maxBytes === undefined ? {} : { maxSize: maxBytes, sizeCalculation: ({ token }: HeldToken) => token.reveal().length + BESIDE }),
     });
     this.#whole = new LRUCache({ max });

@@ -1,5 +1,7 @@
 import { Breaker } from '#broker/breaker.ts';
 import { VaultFault, reasonOfStatus, unaskedOf } from '#broker/vault-fault.ts';
+import { operationOf } from './operation.ts';
+import type { VaultOperation } from './operation.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 import { Transport } from './transport.ts';
@@ -18,6 +20,8 @@ export interface VaultClientOptions {
   connections?: number;
   /** While Vault doesn't answer, who asks is told at once, and only {@link VaultClient.probing} tries. Told when that begins and ends. */
   onBreak?: (open: boolean) => void;
+  /** Told of each attempt that was made, and how it ended; undefined: well. */
+  onCall?: ((operation: VaultOperation, ms: number, error: unknown) => void) | undefined;
 }
 
 export interface CallOptions {
@@ -189,7 +193,9 @@ export class VaultClient {
     if (options.wrapTtl) headers['X-Vault-Wrap-TTL'] = `${options.wrapTtl}s`;
     if (options.forwardedFor) headers['X-Forwarded-For'] = options.forwardedFor;
     const attempts = options.attempts ?? (method === 'GET' || method === 'LIST' ? 3 : 1);
+    const { onCall } = this.#options;
     const ask = async (): Promise<VaultAnswer> => {
+      const begun = performance.now();
       try {
         const answer = await this.#client.request({
           path: options.version === undefined ? `/${path}` : `/${path}?version=${encodeURIComponent(options.version)}`,
@@ -200,9 +206,12 @@ export class VaultClient {
           ...(options.signal ? { signal: options.signal } : {}),
           ...(options.quick ? { quick: true } : {}),
         });
+        onCall?.(operationOf(method, path), performance.now() - begun, undefined);
         return (answer ?? {}) as VaultAnswer;
       } catch (error) {
-        throw error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
+        const fault = error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
+        onCall?.(operationOf(method, path), performance.now() - begun, fault);
+        throw fault;
       }
     };
     for (let attempt = 1; ; attempt++) {

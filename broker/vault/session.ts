@@ -55,6 +55,8 @@ export class VaultSession {
   #login: Promise<number> | undefined;
   /** When {@link run} renews, while there is no trouble; ms of the monotonic clock. */
   #renewAt = 0;
+  /** When the token ends, ms of the monotonic clock; undefined: never, or not known. */
+  #endsAt: number | undefined;
   #failures = 0;
   /** The last failure, and until when nobody tries again, ms of the monotonic clock. */
   #failed: { error: unknown; until: number } | undefined;
@@ -81,6 +83,11 @@ export class VaultSession {
     const { refusedAt, refusedFor } = this.#trouble ?? {};
     if (this.#token !== undefined || refusedAt === undefined || refusedFor === undefined) return 0;
     return refusedFor + performance.now() - refusedAt;
+  }
+
+  /** How long the token still lives, seconds; undefined where there is none, or it doesn't end. */
+  get remaining(): number | undefined {
+    return this.#token === undefined || this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - performance.now()) / 1000;
   }
 
   /** What is wrong with the broker's own login, in an operator's words; undefined: nothing. */
@@ -201,6 +208,7 @@ export class VaultSession {
     const now = performance.now();
     this.#failures = 0;
     this.#failed = undefined;
+    this.#endsAt = event.ttl === 0 ? undefined : now + event.ttl * 1000;
     this.#renewAt = now + (event.ttl === 0 ? REST_MAX : Math.min(REST_MAX, Math.max(1000, event.ttl * 1000 * (0.6 + Math.random() * 0.1))));
     if (this.#trouble !== undefined) onEvent?.({ event: 'recovered', seconds: Math.round((now - this.#trouble.since) / 100) / 10 });
     this.#trouble = undefined;

@@ -4,6 +4,7 @@ import { BearerVerifier } from '#broker/admin/bearer.ts';
 import { Callers } from '#broker/admin/caller.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { Config } from '#broker/config.ts';
+import type { Exposition } from '#broker/metrics/exposition.ts';
 import type { Logger } from '#broker/log.ts';
 import { mountsFrom } from '#broker/mounts.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
@@ -25,7 +26,13 @@ export interface AdminDoor extends Pick<AdminServer, 'useTls' | 'leave'> {
 }
 
 /** The admin API on a listener of its own; undefined where it is off. */
-export function adminDoor(config: Config, log: Logger, audit: AuditLog, trustedProxies: TrustedProxies): AdminDoor | undefined {
+export function adminDoor(
+  config: Config,
+  log: Logger,
+  audit: AuditLog,
+  trustedProxies: TrustedProxies,
+  exposed?: Exposition,
+): AdminDoor | undefined {
   const { admin } = config;
   if (admin === undefined) return undefined;
   const client = vaultClient(config, { connections: CONNECTIONS });
@@ -40,6 +47,7 @@ export function adminDoor(config: Config, log: Logger, audit: AuditLog, trustedP
     }),
     audit,
     version,
+    metrics: exposed,
     tls: admin.tls,
     trustedProxies,
     onUnreadableProxy: (address) =>

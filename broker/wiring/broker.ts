@@ -9,6 +9,7 @@ import { adminDoor } from './admin-door.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
+import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { Progress } from './progress.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { selfDoor } from './self-door.ts';
@@ -20,6 +21,8 @@ export interface Broker {
   readonly port: number;
   /** Of the admin API; undefined where it is off. */
   readonly adminPort: number | undefined;
+  /** Of the metrics' own listener; undefined where it is off. */
+  readonly metricsPort: number | undefined;
   /** Requests since the start: to Vault, and by source to its issuer's token endpoint. */
   calls(): Readonly<Record<string, number>> & { readonly vault: number };
   /** What keeps it from being ready, in an operator's words. */
@@ -45,17 +48,24 @@ const START = 2_000;
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
   const ended = Promise.withResolvers<PosternError>();
-  const vault = connectVault(config, log, ended.resolve);
+  const counts = new Counts(config);
+  const vault = connectVault(config, log, ended.resolve, (operation, ms, error) => counts.vault.observe(operation, ms, error));
   const { client, session, apis } = vault;
   const who = verification(config, log, vault, () => announcements.age < HEARD);
   const { verifier, usage, replay } = who;
   const life = lifeCycle(config, log, vault, who, (tenant) => issued.forgetTokens(tenant));
   const { announcements } = life;
-  const issued = issuance(config, log, vault, {
-    ...life,
-    verifier,
-    isDisabled: (tenant) => announcements.isDisabled(tenant),
-  });
+  const issued = issuance(
+    config,
+    log,
+    vault,
+    {
+      ...life,
+      verifier,
+      isDisabled: (tenant) => announcements.isDisabled(tenant),
+    },
+    (source, ms, error) => counts.sources.observe(source, ms, error),
+  );
 
   const lacking = () => [
     ...(session.ready ? [] : [session.problem === undefined ? 'login to Vault' : `login to Vault: ${session.problem}`]),
@@ -89,12 +99,16 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     issuance: issued,
     readiness: progress,
     audit: rationed,
+    watch: counts.exchanges,
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
     starting: untilStarted(() => lacking().length === 0 || session.failed),
     more: self === undefined ? [] : [self.route],
   });
-  const admin = adminDoor(config, log, audit, trustedProxies);
+  const { verified } = who;
+  const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, progress, server, audit }));
+  const metrics = metricsDoor(config, log, exposed);
+  const admin = adminDoor(config, log, audit, trustedProxies, exposed);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
   const renewals = [
     ...(config.tls === undefined ? [] : [certificateRenewal(config.tls, log, (pair) => server.useTls(pair))]),
@@ -120,6 +134,11 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const adminPort = await admin?.listen().catch((error: unknown) => {
     throw cannotListen('POSTERN_ADMIN_LISTEN', config.admin ?? config, error);
   });
+  const { metrics: metricsAt } = config;
+  const metricsPort = await metrics?.listen(metricsAt?.host ?? '', metricsAt?.port ?? 0).catch((error: unknown) => {
+    throw cannotListen('POSTERN_METRICS_LISTEN', metricsAt ?? config, error);
+  });
+  if (metricsPort !== undefined) log.info({ host: metricsAt?.host, port: metricsPort }, 'metrics are told at /metrics');
 
   void session.run();
   usage.keys.start();
@@ -140,12 +159,15 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await session.stop();
     await client.close();
     rationed.end();
+    // Last: the end of a broker can be watched, too.
+    await metrics?.close(0);
     log.info('postern has stopped');
   };
   let closing: Promise<void> | undefined;
   return {
     port,
     adminPort,
+    metricsPort,
     ended: ended.promise,
     calls: () => ({
       ...Object.fromEntries(issued.sources.flatMap(({ name, calls }) => (calls === undefined ? [] : [[name, calls()]]))),

@@ -38,6 +38,7 @@ export async function checkStart(config: Config, options: CheckOptions = {}): Pr
     outputFile('log', 'stderr', config.POSTERN_LOG_FILE, () => openLog(config)),
     await port('POSTERN_LISTEN', config),
     ...(config.admin === undefined ? [] : [await port('POSTERN_ADMIN_LISTEN', config.admin)]),
+    ...(config.metrics === undefined ? [] : [await port('POSTERN_METRICS_LISTEN', { ...config.metrics, tls: undefined })]),
     ...certificates(config),
     await login(config, options),
   ];

@@ -1,5 +1,6 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { Ration } from '#broker/audit/ration.ts';
+import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import type { Config } from '#broker/config.ts';
 import type { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import type { Generations } from '#broker/credential/generations.ts';
@@ -32,6 +33,7 @@ export interface HttpDoorOptions {
   readonly issuance: Issuance;
   readonly readiness: Readiness;
   readonly audit: AuditLog;
+  readonly watch: ExchangeWatch;
   readonly refusedAddresses: RefusedAddresses;
   readonly trustedProxies: TrustedProxies;
   /** See {@link HttpServerOptions}. */
@@ -42,7 +44,7 @@ export interface HttpDoorOptions {
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, refusedAddresses, trustedProxies, starting, more } = options;
+  const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, starting, more } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -53,10 +55,10 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
   const outages = new Ration({ lines: OUTAGES, tell });
   return new HttpServer({
     routes: [
-      tokenEndpoint({ exchange, audit }),
-      ...verifyRoutes({ exchange, audit }),
-      introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit }),
-      revocationEndpoint({ verifier, generations, withdrawal, audit }),
+      tokenEndpoint({ exchange, audit, watch }),
+      ...verifyRoutes({ exchange, audit, watch }),
+      introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit, watch }),
+      revocationEndpoint({ verifier, generations, withdrawal, audit, watch }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness, config.POSTERN_FORWARD_CLIENT_ADDRESS),
       ...more,

@@ -12,7 +12,7 @@ import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
 import type { Revocations } from '#broker/token/revocations.ts';
-import type { ConfiguredSource } from '#broker/token/source.ts';
+import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';
 import { Withdrawal } from '#broker/token/withdrawal.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
 import { Kv } from '#broker/vault/kv.ts';
@@ -33,6 +33,7 @@ export interface Gates {
 
 export interface Issuance {
   readonly sources: readonly ConfiguredSource[];
+  readonly cache: TokenCache;
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;
@@ -46,6 +47,7 @@ export function issuance(
   log: Logger,
   vault: ConnectedVault,
   { verifier, revocations, endings, departures, generations, isDisabled }: Gates,
+  onIssue?: OnIssue,
 ): Issuance {
   const { client, session, documents, apis } = vault;
   const sources = configuredSources(config, vault);
@@ -63,7 +65,7 @@ export function issuance(
   );
   const cache = new TokenCache({
     store,
-    sources: Object.fromEntries(sources.map(({ name, source }) => [name, source])),
+    sources: Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)])),
     revocations,
     endings,
     generations,
@@ -80,10 +82,31 @@ export function issuance(
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   return {
     sources,
+    cache,
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
+  };
+}
+
+/** Told of each token that was asked of a source, how long that took, ms, and how it ended; undefined: well. */
+export type OnIssue = (source: string, ms: number, error: unknown) => void;
+
+function timed(name: string, source: TokenSource, onIssue: OnIssue | undefined): TokenSource {
+  if (onIssue === undefined) return source;
+  return {
+    async issue(grant) {
+      const begun = performance.now();
+      try {
+        const token = await source.issue(grant);
+        onIssue(name, performance.now() - begun, undefined);
+        return token;
+      } catch (error) {
+        onIssue(name, performance.now() - begun, error);
+        throw error;
+      }
+    },
   };
 }
 

@@ -25,8 +25,14 @@ export interface ConnectedVault {
 }
 
 /** @param onEnd told once, when Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE */
-export function connectVault(config: Config, log: Logger, onEnd?: (reason: PosternError) => void): ConnectedVault {
+export function connectVault(
+  config: Config,
+  log: Logger,
+  onEnd?: (reason: PosternError) => void,
+  onCall?: VaultClientOptions['onCall'],
+): ConnectedVault {
   const client = vaultClient(config, {
+    onCall,
     onBreak: (open) => log.warn(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
   });
   const probing = client.probing();
@@ -58,7 +64,7 @@ function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GR
   log.error({ ...event, method }, `the broker has no way to a Vault token: ${ends}`);
 }
 
-export function vaultClient(config: Config, more: Pick<VaultClientOptions, 'connections' | 'onBreak'> = {}): VaultClient {
+export function vaultClient(config: Config, more: Pick<VaultClientOptions, 'connections' | 'onBreak' | 'onCall'> = {}): VaultClient {
   return new VaultClient({
     address: config.VAULT_ADDR,
     namespace: config.VAULT_NAMESPACE,

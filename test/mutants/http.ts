@@ -73,7 +73,7 @@ export const http: Mutants = {
     ],
     [
       'introspection-unaudited',
-      'request.options.audit.write(tokenEvent(attemptOf(request), { outcome: request.decision.outcome }));',
+      'options.audit.write(tokenEvent(attemptOf(request), { outcome: decision.outcome }));',
       '',
       'an answer of which the audit knows nothing',
     ],
@@ -126,13 +126,13 @@ export const http: Mutants = {
   'broker/http/token-endpoint.ts': [
     [
       'token-unaudited',
-      'options.audit.write(granted(attemptOf(request), served, request.expiresIn));',
+      'options.audit.write(granted(attempt, served, request.expiresIn));',
       '',
       'a token goes out of which the audit knows nothing',
     ],
     [
       'refusal-unaudited',
-      "options.audit.write(refused(attemptOf(request), answered), strangerOf(grant?.door ?? 'token', trace, answered));",
+      "options.audit.write(refused(attempt, answered), strangerOf(grant?.door ?? 'token', trace, answered));",
       '',
       'guesses are in no audit',
     ],
