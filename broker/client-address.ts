@@ -43,6 +43,11 @@ export class ClientAddresses {
     return direct;
   }
 
+  /** Whether what it says of its client counts. False where it says nothing. */
+  believes(request: IncomingMessage): boolean {
+    return request.headers['x-forwarded-for'] !== undefined && this.#isTrusted?.(directAddress(request), 0) === true;
+  }
+
   /** Several header lines are one list (RFC 9110 §5.3), whose empty elements count for nothing. */
   #before(direct: string, told: string): string {
     let nearest = direct;
@@ -66,7 +71,7 @@ export class ClientAddresses {
 }
 
 /** Who the connection is from: a proxy, perhaps. '' of one that is gone. */
-export function directAddress({ socket }: IncomingMessage): string {
+function directAddress({ socket }: IncomingMessage): string {
   return ofSocket(socket.remoteAddress ?? '');
 }
 

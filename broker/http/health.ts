@@ -1,4 +1,4 @@
-import { directAddress } from '#broker/client-address.ts';
+import type { IncomingMessage } from 'node:http';
 import { replyJson } from './reply.ts';
 import type { Route } from './route.ts';
 
@@ -11,6 +11,15 @@ export interface Readiness {
   warnings?(): readonly string[];
 }
 
+export interface ClientAddressSettings {
+  /** Whether Vault is told clients' addresses. */
+  readonly forwards: boolean;
+  /** Whether this request's X-Forwarded-For counts. */
+  readonly believes: (request: IncomingMessage) => boolean;
+}
+
+const NOBODY: ClientAddressSettings = { forwards: false, believes: () => false };
+
 /**
  * `/livez`: the process answers. `/readyz`: it can serve. A Vault that doesn't answer makes no replica unready that was ready: that hits
  * all replicas, whose warm tokens are then worth the most, and taking them all out of rotation would end what still works. It is told
@@ -18,23 +27,21 @@ export interface Readiness {
  *
  * `client_address` says nothing of any client: it is about settings and about the very request that asks, for `postern doctor --url`, which
  * asks by the way that clients take.
- *
- * @param forwards whether Vault is told clients' addresses
  */
-export function healthRoutes(readiness: Readiness, forwards = false): Route[] {
+export function healthRoutes(readiness: Readiness, { forwards, believes }: ClientAddressSettings = NOBODY): Route[] {
   return [
     { path: '/livez', method: 'GET', early: true, handle: ({ response }) => replyJson(response, 200, '{"status":"alive"}') },
     {
       path: '/readyz',
       method: 'GET',
       early: true,
-      handle: ({ request, response, address }) => {
+      handle: ({ request, response }) => {
         const missing = readiness.missing();
         const warnings = readiness.warnings?.() ?? [];
         const why = readiness.degraded?.() ?? [];
         const status = why.length > 0 ? { status: 'degraded', why } : { status: 'ready' };
         const proxied = request.headers['x-forwarded-for'] !== undefined;
-        const heard = proxied ? { x_forwarded_for: address === directAddress(request) ? 'ignored' : 'believed' } : {};
+        const heard = proxied ? { x_forwarded_for: believes(request) ? 'believed' : 'ignored' } : {};
         const body = {
           ...status,
           client_address: { forwarded_to_vault: forwards, ...heard },

@@ -1,6 +1,7 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { Ration } from '#broker/audit/ration.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
+import { ClientAddresses } from '#broker/client-address.ts';
 import type { Config } from '#broker/config.ts';
 import type { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import type { Generations } from '#broker/credential/generations.ts';
@@ -53,6 +54,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     log.warn({ counts, seconds }, 'further requests ended with an error');
   const failures = new Ration({ lines: FAILURES, tell });
   const outages = new Ration({ lines: OUTAGES, tell });
+  const addresses = new ClientAddresses({ trustedProxies: config.POSTERN_TRUSTED_PROXIES });
   return new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit, watch }),
@@ -60,7 +62,10 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
       introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit, watch }),
       revocationEndpoint({ verifier, generations, withdrawal, audit, watch }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
-      ...healthRoutes(readiness, config.POSTERN_FORWARD_CLIENT_ADDRESS),
+      ...healthRoutes(readiness, {
+        forwards: config.POSTERN_FORWARD_CLIENT_ADDRESS,
+        believes: (request) => addresses.believes(request),
+      }),
       ...more,
       openApiRoute({ version, maxAge: config.POSTERN_JWKS_MAX_AGE }),
     ],
