@@ -45,7 +45,7 @@ export class ClientAddresses {
 
   /** Whether what it says of its client counts. False where it says nothing. */
   believes(request: IncomingMessage): boolean {
-    return request.headers['x-forwarded-for'] !== undefined && this.#isTrusted?.(directAddress(request), 0) === true;
+    return request.headers['x-forwarded-for'] !== undefined && this.#options.trustedProxies.trusts(directAddress(request));
   }
 
   /** Several header lines are one list (RFC 9110 §5.3), whose empty elements count for nothing. */

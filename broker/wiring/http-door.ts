@@ -54,7 +54,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     log.warn({ counts, seconds }, 'further requests ended with an error');
   const failures = new Ration({ lines: FAILURES, tell });
   const outages = new Ration({ lines: OUTAGES, tell });
-  const addresses = new ClientAddresses({ trustedProxies: config.POSTERN_TRUSTED_PROXIES });
+  const addresses = new ClientAddresses({ trustedProxies });
   return new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit, watch }),
