@@ -123,7 +123,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof PosternError ? error.exitCode : 1;
 }
 
-/** An unforeseen error may hold anything, a secret too: only its kind and place are told, and its place only on demand. */
+/** An unforeseen error may hold anything: of its text the first line is told, without what might be a secret; its place only on demand. */
 function described(error: unknown, debug: boolean): { code: string; message: string; remedy: string | undefined } {
   if (error instanceof PosternError) return { code: error.code, message: error.message, remedy: error.detail };
   const name = error instanceof Error ? error.name : typeof error;
@@ -137,9 +137,23 @@ function described(error: unknown, debug: boolean): { code: string; message: str
       : [];
   return {
     code: 'internal',
-    message: `Something unforeseen happened in postern itself (${name}).`,
+    message: `Something unforeseen happened in postern itself (${name}${firstLine(error)}).`,
     remedy: debug ? place.join('\n') : 'Run it again with POSTERN_DEBUG=1 to see where, and report it.',
   };
+}
+
+/** Whatever is as long as a token, an id or a key is left out; words, paths and numbers of ports are shorter between their separators. */
+function firstLine(error: unknown): string {
+  const line = error instanceof Error ? (error.message.split('\n').find((one) => one.trim() !== '') ?? '') : '';
+  const safe = line
+    .trim()
+    .slice(0, 200)
+    .replace(
+      /\beyJ\S+|\b(?:hv[sbr]|[sbr])\.\S+|\bpostern_\S+|\/\/[^/@\s]*@|(?<=\b(?:bearer|basic)\s|(?:token|secret|password|key|code)\S*[:=]\s*)\S+/gi,
+      '…',
+    )
+    .replace(/[\w+=~-]{16,}/g, '…');
+  return safe === '' ? '' : `: ${safe}`;
 }
 
 function indent(text: string): string {

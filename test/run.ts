@@ -1,6 +1,8 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { getContainerRuntimeClient } from 'testcontainers';
 import type { TestProject } from 'vitest/node';
 import { findDocker } from './part/docker.ts';
@@ -8,6 +10,7 @@ import { findImage } from './part/image.ts';
 import { findOpenBao } from '#tools/part/openbao.ts';
 import { findParts } from '#tools/part/parts.ts';
 import { isRunning } from '#tools/process/running.ts';
+import { checkTemporary } from '#tools/process/storage.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
 /** Projects whose tests need the real parts. */
@@ -20,20 +23,40 @@ const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e'];
  * @returns the tear-down.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await checkTemporary().catch(({ message }: Error) => {
+    process.stderr.write(`${message}\n`);
+    process.exit(6);
+  });
   sweep();
   const folder = mkdtempSync(join(tmpdir(), `postern-test-${process.pid}-`));
   const logs = join(folder, 'logs');
   mkdirSync(logs, { mode: 0o700 });
   writeFileSync(join(folder, 'ledger'), '', { mode: 0o600 });
+  // Some tests start programs as other users.
+  chmodSync(folder, 0o711);
+  const temporary = join(folder, 't');
+  // Whoever is interrupted leaves nothing elsewhere. The path of a Unix socket may have 104 characters.
+  if (folder.length < 45) {
+    mkdirSync(temporary);
+    chmodSync(temporary, 0o1777);
+    process.env['TMPDIR'] = temporary;
+  }
   // Workers are forked later and inherit these.
   process.env['POSTERN_TEST_RUN'] = basename(folder);
   process.env['POSTERN_TEST_LOGS'] = logs;
   process.env['POSTERN_TEST_LEDGER'] = join(folder, 'ledger');
   process.env['POSTERN_TEST_DOCKER'] = 'no';
-  const clean = () => rmSync(folder, { recursive: true, force: true });
-  // An interrupted run has no tear-down; the engine's leash ends it all the same.
-  process.once('exit', clean);
-  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
+  const swept = startSweeper(folder);
+  // An interrupted run has no tear-down; the sweeper and the engine's leash end it all the same.
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)
+    process.once(signal, () => {
+      process.stderr.write('\nStopping: what the tests have started is being ended, and its files removed.\n');
+      process.exit(code);
+    });
   let stop = async () => {};
   if (project.vitest.projects.some(({ name }) => REAL.includes(name))) {
     await findParts();
@@ -42,7 +65,27 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   return async () => {
     await stop();
-    clean();
+    await swept();
+  };
+}
+
+/**
+ * A shell in a session of its own that waits for the end of this process, however that comes, then ends whatever the run has started and
+ * removes its folder (test/sweep.sh).
+ * @returns has it do so now
+ */
+function startSweeper(folder: string): () => Promise<void> {
+  const script = fileURLToPath(new URL('sweep.sh', import.meta.url));
+  const shell = spawn('/bin/sh', [script, folder, RUN_LABEL], { cwd: '/', detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  const gone = new Promise<void>((resolve) => shell.once('exit', () => resolve()).once('error', () => resolve()));
+  shell.stdin.on('error', () => {});
+  shell.unref();
+  (shell.stdin as unknown as { unref?(): void }).unref?.();
+  return async () => {
+    shell.ref();
+    shell.stdin.end();
+    await gone;
+    rmSync(folder, { recursive: true, force: true });
   };
 }
 

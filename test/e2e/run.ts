@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import { cacheDirectory } from '#tools/part/cache.ts';
 
 /** A program of ours, run as a user runs it: own process group, home and temporary folder of its own. */
@@ -18,6 +17,8 @@ export interface Run {
   /** To its process group, as a terminal does on Ctrl-C. */
   press(signal: NodeJS.Signals): void;
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** Command lines of what it has started, however deep, as far as they say so. */
+  processes(): string[];
   /** Resolves when stderr or stdout holds the text. @throws Error when it ends first */
   until(text: string): Promise<void>;
   /** What it left behind: processes of its stack, its stack's folder, files in home and temporary folder. */
@@ -26,7 +27,8 @@ export interface Run {
 }
 
 /** @param stack name of the folder in `.postern/`; by default the one that the demo names after its pid */
-export function run(args: string[], options: { env?: Record<string, string>; stack?: string } = {}): Run {
+export function run(args: string[], options: { env?: Record<string, string>; stack?: string; checkout?: string } = {}): Run {
+  const root = options.checkout ?? '.';
   const scratch = mkdtempSync(join(tmpdir(), 'postern-e2e-'));
   const [home, temporary] = [join(scratch, 'home'), join(scratch, 'tmp')];
   mkdirSync(home);
@@ -34,6 +36,7 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
   const child: ChildProcess = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: root,
     env: {
       ...process.env,
       // The parts are found where they lie; everything else would be litter.
@@ -62,6 +65,7 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
     kill: (signal) => void child.kill(signal),
     press: (signal) => void process.kill(-pid, signal),
     ended,
+    processes: () => processesOf([scratch, resolve(root, '.postern', stack)]),
     async until(text) {
       while (!texts.out.includes(text) && !texts.err.includes(text)) {
         if (over) throw new Error(`it ended without saying "${text}":\n${texts.out}\n${texts.err}`);
@@ -73,8 +77,8 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
       for (let i = 0; ; i += 1) {
         const left = [
           // Of this checkout: somebody may have `make dev` running in another.
-          ...(await processesOf(resolve('.postern', stack))),
-          ...(existsSync(join('.postern', stack)) ? [`.postern/${stack}`] : []),
+          ...processesOf([scratch, resolve(root, '.postern', stack)]),
+          ...(existsSync(join(root, '.postern', stack)) ? [`.postern/${stack}`] : []),
           ...[home, temporary].flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name)))),
         ];
         if (left.length === 0 || i === 60) return left;
@@ -89,18 +93,17 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
   };
 }
 
-/** Processes that name the stack's folder on their command line or in their environment. */
-async function processesOf(folder: string): Promise<string[]> {
-  if (process.platform !== 'linux') {
-    const { stdout } = await execa('ps', ['-axEww', '-o', 'pid=,command=']);
-    return stdout.split('\n').filter((line) => line.includes(`${folder}/`));
-  }
+/** Processes that name one of the folders on their command line or in their environment. */
+function processesOf(folders: readonly string[]): string[] {
+  const names = (text: string): boolean =>
+    folders.some((folder) => [`${folder}/`, `${folder}\0`, `${folder} `].some((it) => text.includes(it)));
+  if (process.platform !== 'linux')
+    return execFileSync('ps', ['-axEww', '-o', 'pid=,command='], { encoding: 'utf8' }).split('\n').filter(names);
   const found: string[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const [line, environment] = [readFileSync(`/proc/${pid}/cmdline`, 'utf8'), readFileSync(`/proc/${pid}/environ`, 'utf8')];
-      if ([`${folder}/`, `${folder}\0`].some((text) => `${line}\0${environment}\0`.includes(text)))
-        found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
+      if (names(`${line}\0${environment}\0`)) found.push(`process ${pid} ${line.replaceAll('\0', ' ')}`);
     } catch {
       // It has gone, or is not ours to look at.
     }

@@ -287,6 +287,11 @@ describe('upgrade', () => {
   it('to a version that is registered, forth and back', async () => {
     expect((await run(['upgrade', '--to', 'v0.2.0'])).json).toMatchObject({ mounted: 'upgraded', command: 'postern-auth0-v0.2.0' });
     expect((await run(['upgrade', '--to', 'v0.1.0'])).json).toMatchObject({ mounted: 'upgraded', previous_version: 'v0.2.0' });
+    for (const version of ['0.1.0', 'v1', 'latest', ''])
+      expect(await refused(['upgrade', '--to', version])).toMatchObject({
+        code: 2,
+        message: `"${version}" is not a version of the form v1.2.3`,
+      });
     expect(await refused(['upgrade', '--to', 'v7.0.0'])).toMatchObject({ code: 4, message: 'v7.0.0 is not registered' });
     expect(await refused(['upgrade', '--to', 'v0.2.0', ...here()])).toMatchObject({ code: 2 });
   });

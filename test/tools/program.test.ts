@@ -45,6 +45,17 @@ describe('the order in which Vault is looked for', () => {
     expect(machine.said.join('\n')).toContain('is 1.14.9, at least 1.15.0 is needed');
   });
 
+  it('asks it in a clean environment, and says why it passes over one that does not run', async () => {
+    const strict = `case "\$VAULT_CACERT\$TF_CLI_ARGS\$GOFLAGS\$NODE_OPTIONS" in ?*) echo 'foreign settings' >&2; exit 1;; esac`;
+    machine.script('vault', `${strict}\n${tells('1.19.0')}`);
+    Object.assign(machine.env, { VAULT_CACERT: '/nonexistent', TF_CLI_ARGS: '-input=false', GOFLAGS: 'x', NODE_OPTIONS: '--nonsense' });
+    expect(await find()).toMatchObject({ version: '1.19.0', origin: 'PATH' });
+    machine.script('vault', `echo 'the disk of this program is gone' >&2; exit 3`);
+    machine.script(`cache/postern/bin/vault/${version}/${goPlatform()}/vault`, tells(version));
+    expect(await find()).toMatchObject({ origin: 'cache' });
+    expect(machine.said.join('\n')).toMatch(/vault: PATH: \S+ can't be run: .*\(the disk of this program is gone\)/);
+  });
+
   it('passes over an explicit path that is wrong, aloud', async () => {
     machine.env['POSTERN_VAULT_BIN'] = join(machine.root, 'nowhere');
     machine.script('vault', tells('1.19.0'));

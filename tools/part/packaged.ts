@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { alone, cacheDirectory, place } from './cache.ts';
 import { goPlatform } from './download.ts';
+import { cleanEnvironment } from '#tools/process/environment.ts';
 import type { Origin, Part, Report, Way } from './part.ts';
 import { executable, fromEnvironment, onPath } from './program.ts';
 import { compareVersions, versionIn } from './version.ts';
@@ -35,10 +36,10 @@ export function packagedWays(program: Packaged, env: NodeJS.ProcessEnv, report: 
 
   const checked = async (path: string, origin: Origin): Promise<Part> => {
     const result = await execa(path, [program.tells], {
-      env,
+      env: cleanEnvironment(env),
       extendEnv: false,
       reject: false,
-      timeout: 20_000,
+      timeout: 60_000,
       stdin: 'ignore',
       all: true,
     });
@@ -55,7 +56,7 @@ export function packagedWays(program: Packaged, env: NodeJS.ProcessEnv, report: 
     try {
       return await checked(home, 'cache');
     } catch (error) {
-      report(`${name}: the cached copy does not run and is thrown away (${(error as Error).message})`);
+      report(`${name}: the cached copy does not run and is thrown away (${(error as Error).message})`, 'remark');
       await rm(home, { force: true });
       return undefined;
     }

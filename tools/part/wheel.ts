@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { cleanEnvironment } from '#tools/process/environment.ts';
 import { execa } from 'execa';
 import { openPromise } from 'yauzl';
 import type { Report } from './part.ts';
@@ -21,7 +22,8 @@ export async function unpackWheel(
   env: NodeJS.ProcessEnv,
   report: Report,
 ): Promise<string> {
-  const python = await pythonWithPip(scratch, env);
+  const clean = cleanEnvironment(env, 'pip');
+  const python = await pythonWithPip(scratch, clean);
   return withProgress(`${name}: getting ${pin.requirements}`, report, async () => {
     const result = await execa(
       python,
@@ -40,7 +42,7 @@ export async function unpackWheel(
         '-r',
         join(checkout, pin.requirements),
       ],
-      { env, extendEnv: false, reject: false, stdin: 'ignore', all: true, timeout: 300_000 },
+      { env: clean, extendEnv: false, reject: false, stdin: 'ignore', all: true, timeout: 300_000 },
     );
     const wheel = (await readdir(scratch)).find((entry) => entry.endsWith('.whl'));
     if (result.failed || wheel === undefined) throw new Error(`pip download failed: ${lastLine(result.all)}`);

@@ -25,7 +25,7 @@ const KEPT = new Set([
 ]);
 
 /** The language, the XDG folders, and what version managers need whose shims stand on PATH. */
-const FAMILIES = /^(LC|XDG|ASDF|MISE|RTX|TFENV|TENV|PROTO|AQUA|NIX|HOMEBREW)_/;
+const FAMILIES = /^(LC|XDG|ASDF|MISE|RTX|TFENV|TENV|PYENV|GOENV|PROTO|AQUA|NIX|HOMEBREW)_/;
 
 /** Where Go fetches from, by the user's own settings, and where it keeps what it made. Not GOFLAGS or GOOS, which change what it makes. */
 const GO = /^GO(PROXY|NOPROXY|PRIVATE|(NO)?SUMDB|INSECURE|VCS|AUTH|(MOD)?CACHE|PATH|ROOT|ENV|TOOLCHAIN)$|^(NETRC|GIT_SSL_CAINFO)$/;
@@ -33,7 +33,11 @@ const GO = /^GO(PROXY|NOPROXY|PRIVATE|(NO)?SUMDB|INSECURE|VCS|AUTH|(MOD)?CACHE|P
 /** The user's own mirror of Terraform's registry, and the credentials for it. */
 const TERRAFORM = /^TF_CLI_CONFIG_FILE$|^TF_TOKEN_/;
 
-const MORE = { go: GO, terraform: TERRAFORM } as const;
+/** The user's own mirror of Python's packages. Not PIP_USER, PIP_REQUIRE_VIRTUALENV and others that change what pip does. */
+const PIP =
+  /^PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|CERT|CLIENT_CERT|PROXY|CONFIG_FILE|CACHE_DIR|KEYRING_PROVIDER)$|^(REQUESTS|CURL)_CA_BUNDLE$/;
+
+const MORE = { go: GO, terraform: TERRAFORM, pip: PIP } as const;
 
 /**
  * The environment of a program that isn't ours.

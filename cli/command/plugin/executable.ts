@@ -21,6 +21,11 @@ function beside(): string {
 }
 const VERSION = /^v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/;
 
+/** @throws {PosternError} invalid_request where it isn't as Vault's catalogue has it */
+export function checkVersion(version: string): void {
+  if (!VERSION.test(version)) throw new PosternError('invalid_request', `"${version}" is not a version of the form v1.2.3`);
+}
+
 /** Options of both commands. */
 export interface ExecutableOptions {
   executable?: string;
@@ -56,7 +61,7 @@ export async function prepare(call: VaultCall<ExecutableOptions>): Promise<Insta
     throw new PosternError('invalid_request', 'The version of this executable is not known', {
       detail: 'Name it with --plugin-version, or keep postern-auth0.json beside it, which `make plugin` writes.',
     });
-  if (!VERSION.test(version)) throw new PosternError('invalid_request', `"${version}" is not a version of the form v1.2.3`);
+  checkVersion(version);
   const command = options.command ?? `${PLUGIN}-${version}`;
   if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(command))
     throw new PosternError('invalid_request', `"${command}" is not a file name`, {

@@ -3,7 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { readCatalogue } from '#broker/operator/plugin/catalogue.ts';
 import { upgradePlugin } from '#broker/operator/plugin/upgrade.ts';
 import type { Context } from '#cli/command/context.ts';
-import { addExecutableOptions, prepare, tell } from './executable.ts';
+import { addExecutableOptions, checkVersion, prepare, tell } from './executable.ts';
 import type { ExecutableOptions } from './executable.ts';
 
 interface Options extends ExecutableOptions {
@@ -37,6 +37,7 @@ export function upgradeCommand(context: Context): Command {
             'invalid_request',
             '--to takes a version that is registered, so nothing about an executable can be said with it',
           );
+        checkVersion(options.to);
         const registered = await readCatalogue(access, options.to);
         if (registered === undefined)
           throw new PosternError('not_found', `${options.to} is not registered`, {

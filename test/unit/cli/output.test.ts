@@ -60,6 +60,22 @@ describe('a failure', () => {
     }
   });
 
+  test.each([
+    ["EACCES: permission denied, open '/home/me/x'", "EACCES: permission denied, open '/home/me/x'"],
+    ["Cannot read properties of undefined (reading 'token')\nat hvs.x", "Cannot read properties of undefined (reading 'token')"],
+    ['connect ECONNREFUSED 127.0.0.1:8200', 'connect ECONNREFUSED 127.0.0.1:8200'],
+    ['403 for hvs.abc at http://me:pass@host/x', '403 for … at http:…host/x'],
+    ['client_secret: short, bad', 'client_secret: … bad'],
+    ['Authorization: Bearer abc', 'Authorization: Bearer …'],
+    ['secret_id 7b5f6a1c-0000-4000-8000-000000000000 is bad', 'secret_id … is bad'],
+    ['key postern_live_abc', 'key …'],
+    ['eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.abcdefghijklmnopqrstuvwxyz', '…'],
+  ])('that nobody foresaw tells its first line, but nothing that may be a secret: %s', (message, told) => {
+    const terminal = fakeTerminal();
+    new Output(terminal, false).failure(new Error(message));
+    expect(terminal.err()).toContain(`in postern itself (Error: ${told}`);
+  });
+
   test('has the exit code of its kind', () => {
     expect(exitCodeOf(error)).toBe(4);
     expect(exitCodeOf(new PosternError('temporarily_unavailable', ''))).toBe(5);
