@@ -89,6 +89,7 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     says: 'credential, for the executable',
   },
   { block: ['docs/install.md', "# the broker's own credential, in"], test: 'test/e2e/image.test.ts', says: 'credential, in a container' },
+  { block: ['docs/kubernetes.md', 'helm lint'], test: 'test/e2e/helm.test.ts', says: "'helm lint" },
   ...['# from nothing', 'curl --cacert', '# as an operator', '# renew certificates', '# another secret_id'].map((begins) => ({
     block: ['docs/compose.md', begins] as const,
     test: 'test/e2e/compose.test.ts',
@@ -106,6 +107,17 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
 export const NEVER: readonly { readonly block: Block; readonly why: string }[] = [
   { block: ['docs/release.md', 'cosign sign-blob'], why: 'a signature is a person’s or a CI identity’s, in public logs' },
   { block: ['docs/release.md', 'cosign verify-blob'], why: 'nothing is signed here that it could verify' },
+  { block: ['docs/kubernetes.md', 'docker tag'], why: 'pushes to a registry, which is the reader’s' },
+  { block: ['docs/kubernetes.md', 'kubectl create clusterrolebinding'], why: 'needs a cluster' },
+  {
+    block: ['docs/kubernetes.md', 'terraform -chdir'],
+    why: 'variables that are the reader’s; test/integration/terraform-variables.test.ts applies such ones',
+  },
+  { block: ['docs/kubernetes.md', 'kubectl create namespace'], why: 'needs a cluster' },
+  {
+    block: ['docs/kubernetes.md', 'postern secret issue'],
+    why: 'needs a cluster; docs/install.md has the same commands, which test/e2e/dist.test.ts runs',
+  },
   { block: ['README.md', 'make demo'], why: '`make test` is what runs this test; test/e2e/demo.test.ts plays the demo' },
   { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
 ];

@@ -27,3 +27,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $path := (urlParse .Values.issuer).path -}}
 {{- if $path }}{{ $path | trimSuffix "/" }}{{ end }}
 {{- end }}
+
+{{/* The port of a URL, as text. */}}
+{{- define "postern.port" -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- if $port }}{{ $port }}{{ else if eq $url.scheme "http" }}80{{ else }}443{{ end }}
+{{- end }}
+
+{{/* Ports that a broker has to reach: those of Vault, of Auth0, of proxies, 443 for the keys of trusted issuers, and what else was told. */}}
+{{- define "postern.egressPorts" -}}
+{{- $ports := list "443" (include "postern.port" .Values.vault.address) -}}
+{{- with .Values.auth0.issuer }}{{ $ports = append $ports (include "postern.port" .) }}{{ end -}}
+{{- range $name := list "POSTERN_VAULT_PROXY" "HTTPS_PROXY" "HTTP_PROXY" -}}
+{{- with get $.Values.settings $name }}{{ $ports = append $ports (include "postern.port" .) }}{{ end -}}
+{{- end -}}
+{{- range .Values.networkPolicy.egressPorts }}{{ $ports = append $ports (toJson .) }}{{ end -}}
+{{- join " " (uniq $ports) -}}
+{{- end }}
