@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 
 export interface RateOptions {
   /** Units a minute, which may be used at once. */
@@ -18,13 +18,13 @@ export class Rate {
   readonly #full: number;
   readonly #now: () => number;
   // Bounded, since names may be an attacker's to choose.
-  readonly #left: LRUCache<string, { units: number; at: number }>;
+  readonly #left: BoundedMap<string, { units: number; at: number }>;
 
   constructor(options: RateOptions) {
     this.#full = options.perMinute;
     this.#perMs = options.perMinute / 60_000;
     this.#now = options.now ?? (() => performance.now());
-    this.#left = new LRUCache({ max: options.max ?? 10_000 });
+    this.#left = new BoundedMap(options.max ?? 10_000);
   }
 
   /** Takes a unit. @returns 0, or how many seconds until there is one */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
@@ -77,23 +77,23 @@ export class Assertions {
   readonly #rememberMs: number;
   readonly #now: () => number;
   readonly #monotonic: () => number;
-  readonly #known: LRUCache<string, { registration: Registration; readAt: number }>;
+  readonly #known: BoundedMap<string, { registration: Registration; readAt: number }>;
   /** When nobody was found under a client_id. Apart from the others, since an attacker chooses these. */
-  readonly #unknown = new LRUCache<string, number>({ max: 10_000 });
+  readonly #unknown = new BoundedMap<string, number>(10_000);
   #forgotten = 0;
   readonly #readings = new Map<string, Promise<Registration | undefined>>();
   /** Client and address of a good assertion. It proves nothing now. */
-  readonly #onceRight = new LRUCache<string, true>({ max: 50_000 });
+  readonly #onceRight = new BoundedMap<string, true>(50_000);
   readonly #lane = new Lane();
   /** Used at this replica, so that a replay here costs Vault nothing. The truth is {@link UsedAssertions}. */
-  readonly #used = new LRUCache<string, true>({ max: 50_000 });
+  readonly #used = new BoundedMap<string, true>(50_000);
 
   constructor(options: AssertionsOptions) {
     this.#options = options;
     this.#rememberMs = options.rememberMs ?? 30_000;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
-    this.#known = new LRUCache({ max: options.max ?? 10_000 });
+    this.#known = new BoundedMap(options.max ?? 10_000);
   }
 
   /** Forgets the registered keys: the next assertion has them read again. */

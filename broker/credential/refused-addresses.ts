@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { canonicalAddress } from '#broker/ip-address.ts';
 
 /** A right credential that Vault refused for where it came from. */
@@ -24,8 +24,8 @@ const PROXIES = 1_000;
  */
 export class RefusedAddresses {
   readonly #tell: (refused: RefusedAddress, cause: string) => void;
-  readonly #told = new LRUCache<string, true>({ max: CLIENTS });
-  readonly #proxies = new LRUCache<string, true>({ max: PROXIES });
+  readonly #told = new BoundedMap<string, true>(CLIENTS);
+  readonly #proxies = new BoundedMap<string, true>(PROXIES);
 
   constructor(tell: (refused: RefusedAddress, cause: string) => void) {
     this.#tell = tell;

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Identity } from './identity.ts';
 import type { SubjectToken } from './subject-token.ts';
@@ -23,7 +23,7 @@ export class SubjectTokens {
   readonly #lookup: SubjectLookup;
   readonly #throttle: Throttle;
   /** HMACs under a key of this process, of tokens that were good the last time. They prove nothing now. */
-  readonly #onceGood = new LRUCache<string, true>({ max: 50_000 });
+  readonly #onceGood = new BoundedMap<string, true>(50_000);
   readonly #key = randomBytes(32);
 
   /** @param throttle one of its own: a bad token names no client, so a token's fingerprint stands for one */

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 import { networksOf } from '#broker/network.ts';
 import type { Unseen } from './unseen.ts';
@@ -50,10 +50,10 @@ export class Throttle {
   readonly #patienceMs: number;
   readonly #now: () => number;
   // Bounded, since the keys are an attacker's to choose.
-  readonly #clients = new LRUCache<string, Allowance>({ max: 50_000 });
-  readonly #networks = new LRUCache<string, Allowance>({ max: 50_000 });
+  readonly #clients = new BoundedMap<string, Allowance>(50_000);
+  readonly #networks = new BoundedMap<string, Allowance>(50_000);
   /** Client and address that were right together. It proves nothing now. */
-  readonly #onceRight = new LRUCache<string, true>({ max: 50_000 });
+  readonly #onceRight = new BoundedMap<string, true>(50_000);
   readonly #unseen: Unseen | undefined;
 
   constructor(options: ThrottleOptions = {}) {
@@ -111,7 +111,7 @@ export class Throttle {
     ].some(([allowance, limit]) => allowance !== undefined && this.#unitsOf(allowance, limit, now) < 1);
   }
 
-  #allowance(map: LRUCache<string, Allowance>, key: string, limit: number): Allowance {
+  #allowance(map: BoundedMap<string, Allowance>, key: string, limit: number): Allowance {
     let allowance = map.get(key);
     if (allowance === undefined) {
       allowance = { left: limit, at: this.#now(), pending: 0, waiting: [] };

@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
@@ -59,9 +59,9 @@ export class Trusts {
   readonly #monotonic: () => number;
   readonly #rememberMs: number;
   /** By client_id, issuer and audience: all that the answer depends on. An attacker chooses them, so they are bounded. */
-  readonly #known = new LRUCache<string, { trusts: Promise<readonly Trust[]>; readAt: number }>({ max: 10_000 });
+  readonly #known = new BoundedMap<string, { trusts: Promise<readonly Trust[]>; readAt: number }>(10_000);
   /** HMACs under a key of this process, of tokens that were good the last time. They prove nothing now. */
-  readonly #onceGood = new LRUCache<string, true>({ max: 50_000 });
+  readonly #onceGood = new BoundedMap<string, true>(50_000);
   readonly #hmac = randomBytes(32);
 
   constructor(options: TrustsOptions) {

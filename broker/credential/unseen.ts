@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 
 export interface UnseenOptions {
@@ -34,7 +34,7 @@ export class Unseen {
   readonly #patienceMs: number;
   readonly #now: () => number;
   /** By network: when it last sent a wrong one. */
-  readonly #suspects = new LRUCache<string, number>({ max: 50_000 });
+  readonly #suspects = new BoundedMap<string, number>(50_000);
   readonly #clean: Waiting[] = [];
   readonly #suspected: Waiting[] = [];
   #running = 0;

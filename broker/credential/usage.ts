@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 
 /** Minutes since 1970, by key id or tenant: when each was last used. */
 export type LastUse = ReadonlyMap<string, number>;
@@ -26,7 +26,7 @@ export interface UsageOptions {
 export class Usage {
   readonly #options: UsageOptions;
   readonly #now: () => number;
-  readonly #used: LRUCache<string, number>;
+  readonly #used: BoundedMap<string, number>;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #stopped = false;
@@ -34,7 +34,7 @@ export class Usage {
   constructor(options: UsageOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#used = new LRUCache({ max: options.max ?? 100_000 });
+    this.#used = new BoundedMap(options.max ?? 100_000);
   }
 
   record(name: string): void {

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
@@ -65,14 +65,14 @@ export class VerifiedCredentials {
   readonly #monotonic: () => number;
   readonly #key = new FingerprintKey();
   /** `askedAt` by the monotonic clock: an identity is remembered for so long, and never beyond its own end. */
-  readonly #verified: LRUCache<string, Verified>;
+  readonly #verified: BoundedMap<string, Verified>;
 
-  readonly #refused = new LRUCache<string, number>({ max: 50_000 });
+  readonly #refused = new BoundedMap<string, number>(50_000);
   /**
    * Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a
    * customer down.
    */
-  readonly #onceRight: LRUCache<string, true>;
+  readonly #onceRight: BoundedMap<string, true>;
   readonly #flights = new Map<string, Promise<Identity>>();
   /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */
   #generation = 0;
@@ -87,8 +87,8 @@ export class VerifiedCredentials {
     this.#onVerified = options.onVerified;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
-    this.#verified = new LRUCache({ max: options.max ?? 100_000 });
-    this.#onceRight = new LRUCache({ max: options.max ?? 100_000 });
+    this.#verified = new BoundedMap(options.max ?? 100_000);
+    this.#onceRight = new BoundedMap(options.max ?? 100_000);
   }
 
   /**

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import type { GrantRequest } from '#broker/authorization/documents.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 import { parseForm } from './body.ts';
 import type { Parameters } from './parameter.ts';
@@ -49,7 +49,7 @@ export const DEMAND_PARAMETERS: Parameters = {
  * Both percent-encoded, scopes with spaces between, `scope` optional. The same text is read once: a gateway always sends the same.
  */
 export class Demands {
-  readonly #read = new LRUCache<string, Demand>({ max: 1_000 });
+  readonly #read = new BoundedMap<string, Demand>(1_000);
 
   /** @throws {PosternError} invalid_request where it is anything else: a parameter more, or twice, or without a value */
   of(target: string): Demand {

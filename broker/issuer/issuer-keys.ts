@@ -2,8 +2,8 @@ import { createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { compactVerify, createLocalJWKSet, errors } from 'jose';
 import type { JSONWebKeySet, JWK } from 'jose';
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { IssuerKeys } from '#broker/credential/trusts.ts';
@@ -52,12 +52,12 @@ export class FetchedKeys implements IssuerKeys {
   fetches = 0;
   readonly #options: FetchedKeysOptions;
   readonly #monotonic: () => number;
-  readonly #entries: LRUCache<string, Entry>;
+  readonly #entries: BoundedMap<string, Entry>;
 
   constructor(options: FetchedKeysOptions = {}) {
     this.#options = options;
     this.#monotonic = monotonicOf(options);
-    this.#entries = new LRUCache({ max: options.max ?? 1_000 });
+    this.#entries = new BoundedMap(options.max ?? 1_000);
   }
 
   async verify(source: KeySource, token: TrustedToken): Promise<boolean> {

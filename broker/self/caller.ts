@@ -1,11 +1,11 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { VerifiedBearer } from '#broker/admin/bearer.ts';
 import { NO_ACCESS_TOKEN, Problem } from '#broker/admin/problem.ts';
 import { tenantDocument } from '#broker/authorization/documents.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
 import { ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
@@ -45,7 +45,7 @@ export class People {
   readonly #now: () => number;
   readonly #monotonic: () => number;
   /** By HMAC under a key of this process, so that no JWT lies in memory as a map key. */
-  readonly #known = new LRUCache<string, Known>({ max: 10_000 });
+  readonly #known = new BoundedMap<string, Known>(10_000);
   readonly #key = randomBytes(32);
 
   constructor(options: PeopleOptions) {

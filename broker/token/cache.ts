@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { Changed } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
@@ -77,7 +77,7 @@ export class TokenCache {
   readonly #memory: HeldTokens;
   readonly #flights = new Map<string, Flight>();
   /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
-  readonly #pauses = new LRUCache<string, number>({ max: 10_000 });
+  readonly #pauses = new BoundedMap<string, number>(10_000);
   readonly #holder = randomUUID();
   readonly #scopeSets: ScopeSets;
   /** Tokens fetched before they were due, since the start, whoever asked. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import type { Token } from './token.ts';
 
 /** A token in this process's memory, and the grant that it was issued for. */
@@ -40,7 +41,7 @@ export class HeldTokens {
       },
       ...(maxBytes === undefined ? {} : { maxSize: maxBytes, sizeCalculation: ({ token }: HeldToken) => token.reveal().length + BESIDE }),
     });
-    this.#whole = new LRUCache({ max });
+    this.#whole = new BoundedMap(max);
   }
 
   get size(): number {

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 
 /**
@@ -9,12 +9,12 @@ import { PosternError } from '#broker/error.ts';
 export class ScopeSets {
   readonly #most: number;
   /** tenant/api -> scopes -> when their token ends, seconds since 1970. */
-  readonly #held: LRUCache<string, Map<string, number>>;
+  readonly #held: BoundedMap<string, Map<string, number>>;
 
   /** @param places most tenants and APIs that are counted */
   constructor(most: number, places: number) {
     this.#most = most;
-    this.#held = new LRUCache({ max: places });
+    this.#held = new BoundedMap(places);
   }
 
   /**

@@ -5,14 +5,12 @@ import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
-import { adminDoor } from './admin-door.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { Progress } from './progress.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
-import { selfDoor } from './self-door.ts';
 import { connectVault } from './vault.ts';
 import { verification } from './verification.ts';
 
@@ -87,11 +85,15 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const { given, inFile } = config.trustedProxies;
   const trustedProxies = new TrustedProxies([...given, ...inFile]);
-  const self = selfDoor(config, log, vault, {
-    audit,
-    departures: life.departures,
-    isDisabled: (tenant) => announcements.isDisabled(tenant),
-  });
+  // These doors are loaded only where they are on: with what they need they would be a quarter of the start.
+  const withSelf = config.POSTERN_SELF_AUDIENCE !== undefined || config.logStreamSecret !== undefined;
+  const self = !withSelf
+    ? undefined
+    : (await import('./self-door.ts')).selfDoor(config, log, vault, {
+        audit,
+        departures: life.departures,
+        isDisabled: (tenant) => announcements.isDisabled(tenant),
+      });
   await self?.ready();
   const server = httpDoor(config, log, {
     verifier,
@@ -108,7 +110,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const { verified } = who;
   const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, progress, server, audit }));
   const metrics = metricsDoor(config, log, exposed);
-  const admin = adminDoor(config, log, audit, trustedProxies, exposed);
+  const admin =
+    config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, audit, trustedProxies, exposed);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
   const renewals = [
     ...(config.tls === undefined ? [] : [certificateRenewal(config.tls, log, (pair) => server.useTls(pair))]),

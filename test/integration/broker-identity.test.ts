@@ -1,11 +1,12 @@
 import { appendFileSync } from 'node:fs';
-import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startChild } from '#dev/child.ts';
 import { freePort } from '#dev/port.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
 import { startReaper } from '#tools/process/reaper.ts';
 import { findVault } from '#tools/part/vault.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -196,14 +197,41 @@ describe('what can never work again', () => {
   });
 });
 
+test('deploy/systemd/agent.hcl logs in, and the broker’s group may read its sink', async () => {
+  const sink = join(stage.folder, 'sink-of-the-unit');
+  const jwt = await stage.put('identity.jwt', await stage.jwt());
+  const text = (await readFile(join(checkout, 'deploy/systemd/agent.hcl'), 'utf8'))
+    .replace('https://vault.example.com:8200', stage.vault.address)
+    .replace('/run/postern-identity/token', jwt)
+    .replace('/run/postern/token', sink);
+  ends.push(await startAgent(text));
+  await expect.poll(() => readFile(sink, 'utf8').catch(() => ''), { timeout: 20_000 }).not.toBe('');
+  expect((await stat(sink)).mode & 0o777).toBe(0o640);
+  const token = await readFile(sink, 'utf8');
+  registerSecret("the broker's token", token);
+  const looked = await stage.vault.root('POST', 'auth/token/lookup', { token });
+  expect(looked['data'].policies).toContain('postern-broker');
+});
+
 /** A Vault Agent that logs in as the broker's role and keeps its token in `sink`. */
-async function startAgent(): Promise<() => Promise<void>> {
+async function startAgent(text = agentOf(join(stage.folder, 'sink'))): Promise<() => Promise<void>> {
   const config = join(stage.folder, 'agent.hcl');
   const sink = join(stage.folder, 'sink');
   await rm(sink, { force: true });
-  await writeFile(
-    config,
-    `vault { address = "${stage.vault.address}" }
+  await writeFile(config, text);
+  const child = await startChild({
+    name: 'vault',
+    command: (await findVault()).path,
+    args: ['agent', `-config=${config}`],
+    env: { PATH: process.env['PATH'] ?? '', HOME: stage.folder, TMPDIR: stage.folder },
+    logFile: join(stage.folder, 'agent.log'),
+    reaper,
+  });
+  return async () => child.stop();
+}
+
+function agentOf(sink: string): string {
+  return `vault { address = "${stage.vault.address}" }
 auto_auth {
   min_backoff = "500ms"
   max_backoff = "2s"
@@ -217,17 +245,7 @@ auto_auth {
   }
   sink "file" { config = { path = "${sink}", mode = 0600 } }
 }
-`,
-  );
-  const child = await startChild({
-    name: 'vault',
-    command: (await findVault()).path,
-    args: ['agent', `-config=${config}`],
-    env: { PATH: process.env['PATH'] ?? '', HOME: stage.folder, TMPDIR: stage.folder },
-    logFile: join(stage.folder, 'agent.log'),
-    reaper,
-  });
-  return async () => child.stop();
+`;
 }
 
 async function wrappedSecretId(): Promise<Record<string, any>> {

@@ -35,7 +35,7 @@ export const OLDEST_NODE = 22;
 export async function bundle({ entry, version, head = '' }: BundleOptions): Promise<Bundle> {
   const seldom = await seldomUsed('auth0');
   const { outputFiles, metafile } = await build({
-    plugins: [seldom.plugin],
+    plugins: [seldom.plugin, NOT_AXIOS],
     absWorkingDir: checkout,
     entryPoints: [entry],
     bundle: true,
@@ -67,6 +67,15 @@ export async function bundle({ entry, version, head = '' }: BundleOptions): Prom
     sources: inputs.filter((path) => !/node_modules\/|^<|^text:/.test(path)).sort(),
   };
 }
+
+/** node-vault loads it before it is told that we have a transport of our own (broker/vault/node-vault.ts). */
+const NOT_AXIOS: Plugin = {
+  name: 'not-axios',
+  setup(host) {
+    host.onResolve({ filter: /^axios$/ }, () => ({ path: 'axios', namespace: 'none' }));
+    host.onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+  },
+};
 
 /**
  * Puts a package into the script as text, which is read as a program where it is first needed: V8 would look at all of it at each start

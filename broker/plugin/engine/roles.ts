@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { GrantReader } from '#broker/authorization/authorization.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { NAME, VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
@@ -34,7 +34,7 @@ export interface Tenant {
 /** `roles/*`: read once, then from memory until somebody changes them. */
 export class Roles implements GrantReader {
   readonly #records: Records;
-  readonly #tenants = new LRUCache<string, Promise<Tenant | undefined> | Tenant>({ max: MAX });
+  readonly #tenants = new BoundedMap<string, Promise<Tenant | undefined> | Tenant>(MAX);
   readonly #grants = new WeakMap<Identity, TenantGrants>();
   /** Those whose role was written or removed since they were read. */
   readonly #superseded = new WeakSet<Tenant>();
