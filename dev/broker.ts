@@ -15,7 +15,8 @@ export interface BrokerOptions {
   auth0Issuer: string;
   binding: 'action' | 'organization';
   logFile: string;
-  logLevel: string;
+  /** At least what says that it listens. */
+  logLevel: 'info' | 'debug' | 'trace';
   reaper: Reaper;
   /** TCP port on 127.0.0.1; default any free one. */
   port?: number;
@@ -52,6 +53,8 @@ export async function startBrokerProcess(options: BrokerOptions): Promise<Broker
 /** @returns undefined when somebody else has one of its ports */
 async function launch(options: BrokerOptions, port: number, adminPort: number | undefined): Promise<BrokerProcess | undefined> {
   const issuer = `http://127.0.0.1:${port}/`;
+  const said = async (): Promise<string> => readFile(options.logFile, 'utf8').catch(() => '');
+  const before = (await said()).length;
   const child = await startChild({
     name: 'broker',
     command: process.execPath,
@@ -76,7 +79,8 @@ async function launch(options: BrokerOptions, port: number, adminPort: number | 
   });
   try {
     const deadline = Date.now() + 20_000;
-    while (!(await ready(issuer))) {
+    // Its own word first: another stack's broker may have got the port in this moment, and would answer that it is ready.
+    while (!((await said()).slice(before).includes('"postern listens"') && (await ready(issuer)))) {
       options.signal?.throwIfAborted();
       if (!child.running) throw new Error(`the broker ended while starting (${await child.ended})`);
       if (Date.now() > deadline) throw new Error('the broker was not ready within 20 s');
@@ -86,7 +90,7 @@ async function launch(options: BrokerOptions, port: number, adminPort: number | 
   } catch (error) {
     await child.stop();
     // The log goes away with the stack: its end must be in the message.
-    const log = await readFile(options.logFile, 'utf8').catch(() => '');
+    const log = await said();
     if (!child.running && (await taken(port, adminPort))) return undefined;
     throw new Error(`${(error as Error).message}\n${log.trimEnd().split('\n').slice(-5).join('\n')}`.trimEnd(), { cause: error });
   }
