@@ -9,7 +9,7 @@ import { problem } from './schema.ts';
 type Json = Record<string, unknown>;
 
 /** What can happen to any request, whatever it asks for. */
-export const EVERYWHERE: readonly Slug[] = [
+const EVERYWHERE: readonly Slug[] = [
   'malformed-request',
   'invalid-token',
   'insufficient-scope',
@@ -20,7 +20,7 @@ export const EVERYWHERE: readonly Slug[] = [
   'too-many-requests',
   'temporarily-unavailable',
 ];
-export const WITH_BODY: readonly Slug[] = ['payload-too-large', 'unsupported-media-type'];
+const WITH_BODY: readonly Slug[] = ['payload-too-large', 'unsupported-media-type'];
 
 const text = { type: 'string' };
 const HEADERS: Record<number, Json> = {
@@ -30,7 +30,7 @@ const HEADERS: Record<number, Json> = {
   429: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
   503: { 'Retry-After': { description: 'Seconds.', required: true, schema: text } },
 };
-export const NO_STORE = {
+const NO_STORE = {
   'Cache-Control': { description: 'Never kept by a cache.', required: true, schema: { type: 'string', const: 'no-store' } },
 };
 
@@ -91,36 +91,38 @@ export function openApiDocument(operations: readonly Operation[], version: strin
   };
 }
 
-function operationOf({ id, tag, summary, description, need, params, query, body, repeatable, success, refusals }: Operation): Json {
+function operationOf(operation: Operation): Json {
+  const { description, need } = operation;
   const said = `Needs \`${need.permission}\`, or a Vault token that may.`;
+  return describedAs(operation, description === undefined ? said : `${description}\n\n${said}`, [
+    { jwt: [need.permission] },
+    { vault: [] },
+  ]);
+}
+
+/** What is described of an operation, whichever API has it. */
+type Described = Pick<Operation, 'id' | 'tag' | 'summary' | 'params' | 'query' | 'body' | 'repeatable' | 'success' | 'refusals'>;
+
+/** An operation of one of the JSON APIs, this one or people's. */
+export function describedAs(
+  { id, tag, summary, params, query, body, repeatable, success, refusals }: Described,
+  description: string | undefined,
+  security: readonly Json[],
+): Json {
+  const schema = (name: string): Json => ({ 'application/json': { schema: { $ref: `#/components/schemas/${name}` } } });
   return {
     operationId: id,
     tags: [tag],
     summary,
-    description: description === undefined ? said : `${description}\n\n${said}`,
-    security: [{ jwt: [need.permission] }, { vault: [] }],
+    ...(description === undefined ? {} : { description }),
+    security,
     parameters: [...parametersOf('path', params), ...parametersOf('query', query), ...(repeatable ? [IDEMPOTENCY_PARAMETER] : [])],
-    ...(body === undefined
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: { $ref: `#/components/schemas/${body.name}` } } } } }),
+    ...(body === undefined ? {} : { requestBody: { required: true, content: schema(body.name) } }),
     responses: {
       [success.status]: {
         description: success.description,
-        headers: {
-          ...NO_STORE,
-          ...success.headers,
-          ...(repeatable
-            ? {
-                'Idempotency-Replayed': {
-                  description: 'Present where an earlier answer is repeated.',
-                  schema: { type: 'string', const: 'true' },
-                },
-              }
-            : {}),
-        },
-        ...(success.body === undefined
-          ? {}
-          : { content: { 'application/json': { schema: { $ref: `#/components/schemas/${success.body.name}` } } } }),
+        headers: { ...NO_STORE, ...success.headers, ...(repeatable ? IDEMPOTENCY_REPLAYED : {}) },
+        ...(success.body === undefined ? {} : { content: schema(success.body.name) }),
       },
       ...responsesOf([
         ...EVERYWHERE,
@@ -132,7 +134,11 @@ function operationOf({ id, tag, summary, description, need, params, query, body,
   };
 }
 
-export const IDEMPOTENCY_PARAMETER = {
+const IDEMPOTENCY_REPLAYED = {
+  'Idempotency-Replayed': { description: 'Present where an earlier answer is repeated.', schema: { type: 'string', const: 'true' } },
+};
+
+const IDEMPOTENCY_PARAMETER = {
   name: 'Idempotency-Key',
   in: 'header',
   required: false,
@@ -143,7 +149,7 @@ export const IDEMPOTENCY_PARAMETER = {
 };
 
 /** A parameter comes as text; `wire` in its metadata is what that text stands for. */
-export function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
+function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[] {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12' }) as {
     properties?: Record<string, Json>;
     required?: string[];
@@ -158,7 +164,7 @@ export function parametersOf(where: 'path' | 'query', schema: z.ZodType): Json[]
 }
 
 /** One response a status: several problems may share it. */
-export function responsesOf(slugs: readonly Slug[]): Json {
+function responsesOf(slugs: readonly Slug[]): Json {
   const statuses = [...new Set(slugs.map((slug) => PROBLEMS[slug][0]))].sort((a, b) => a - b);
   return Object.fromEntries(
     statuses.map((status) => {

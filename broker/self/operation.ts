@@ -13,7 +13,7 @@ export interface SelfCall<P, Q, B> {
   /** As the admin API's. */
   readonly marker: string | undefined;
   readonly keep: (draft: RepeatableAnswer) => Promise<void>;
-  /** When keys were last used: minutes since 1970 by key id. */
+  /** When keys were last used: ISO 8601, by key id. */
   readonly lastUse: (keyIds: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
