@@ -22,7 +22,13 @@ esac
 case $port in
   *[!0-9]* | '') say "POSTERN_PORT must be a number"; exit 1 ;;
 esac
+# In a container it would be the container itself.
+[ "$host" != localhost ] || { say "POSTERN_HOST must be a name that leads here from containers too, such as postern.localhost"; exit 1; }
 [ "$port" -ge 1 ] && [ "$port" -le 65535 ] || { say "POSTERN_PORT must be from 1 to 65535"; exit 1; }
+
+# As clients compare it: without the port that https has anyway.
+issuer=https://$host:$port/
+[ "$port" -ne 443 ] || issuer=https://$host/
 
 # Containers run as whoever prepared, so that files which only their owner may read can be mounted.
 user=$(id -u) group=$(id -g)
@@ -84,12 +90,13 @@ printf 'listen %s ssl;\n' "$port" >$tls/listen.conf
 
 {
   # What else somebody has set stays.
-  [ ! -f .env ] || grep -Ev '^(POSTERN_(USER|OWNER|HOST|PORT)=|# Of prepare.sh)' .env || true
+  [ ! -f .env ] || grep -Ev '^(POSTERN_(USER|OWNER|HOST|PORT|ISSUER)=|# Of prepare.sh)' .env || true
   echo "# Of prepare.sh; anything else in this file is yours."
   echo "POSTERN_USER=$user:$group"
   echo "POSTERN_OWNER=uid=$user,gid=$group"
   echo "POSTERN_HOST=$host"
   echo "POSTERN_PORT=$port"
+  echo "POSTERN_ISSUER=$issuer"
 } >.env.new
 mv .env.new .env
 
@@ -98,6 +105,9 @@ if [ "$(id -u)" -eq 0 ]; then
   # The CA's key is needed here alone.
   chown 0:0 $tls/ca.key
 fi
-# What containers run is read by them, whatever the umask of the checkout.
-chmod a+rX . vault agent terraform vault/* agent/* terraform/* nginx.conf customers.tfvars
+# Containers read these, whatever the umask of the checkout; where they run as you they may already.
+if [ "$(id -u)" -eq 0 ]; then
+  chmod a+rX vault agent terraform vault/* agent/* terraform/* nginx.conf customers.tfvars
+  find ../../terraform ../../vault-policies \( -type d -o -name '*.tf' -o -name '*.hcl' -o -name '*.js' \) -exec chmod a+rX {} +
+fi
 say "ready: docker compose up --detach"

@@ -1,4 +1,5 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,9 +18,13 @@ import { findCompose } from '#test/part/compose.ts';
 import type { Compose } from '#test/part/compose.ts';
 import { findPosternImage } from '#test/part/postern-image.ts';
 import { checkout, packageVersion, versions } from '#tools/part/version.ts';
+import { deployArchive } from '#tools/release/deploy.ts';
 
 const AUDIENCE = 'https://orders.example.com';
 const FOLDER = join(checkout, 'deploy/compose');
+
+/** Without what somebody tried in this checkout. */
+const clean = (source: string): boolean => !/\/(state|\.env|\.terraform.*|[^/]*\.tfstate.*)$/.test(source);
 
 interface Service {
   image: string;
@@ -68,6 +73,68 @@ describe('compose.yaml', () => {
     const defaults = Object.fromEntries(Object.entries(services).map(([name, { image }]) => [name, /:-(.*)\}$/.exec(image)?.[1]]));
     expect(defaults).toMatchObject({ ...versions.image, broker: `postern:${await packageVersion()}` });
     expect(versions.image.terraform).toBe(`hashicorp/terraform:${versions.terraform.version}`);
+  });
+});
+
+describe('prepare.sh', () => {
+  let scratch: string;
+  let folder: string;
+  beforeAll(() => {
+    scratch = mkdtempSync(join(tmpdir(), 'postern prepare '));
+    folder = join(scratch, 'deploy/compose');
+    mkdirSync(folder, { recursive: true });
+    cpSync(FOLDER, folder, { recursive: true, filter: clean });
+    for (const name of ['terraform', 'vault-policies'])
+      cpSync(join(checkout, name), join(scratch, name), { recursive: true, filter: clean });
+  });
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+  const prepare = (env: Record<string, string> = {}) => execa(join(folder, 'prepare.sh'), { env, reject: false, stdin: 'ignore' });
+
+  test.each([
+    ['POSTERN_PORT', '80a'],
+    ['POSTERN_PORT', '0'],
+    ['POSTERN_PORT', '65536'],
+    ['POSTERN_HOST', 'https://tokens.example.com'],
+    ['POSTERN_HOST', 'a b'],
+    ['POSTERN_HOST', 'localhost'],
+    ['POSTERN_HOST', 'a\nsubjectAltName=DNS:b'],
+  ])('refuses %s=%j, and makes nothing', async (name, value) => {
+    const { exitCode, stderr } = await prepare({ [name]: value });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining(name) });
+    expect(existsSync(join(folder, 'state'))).toBe(false);
+  });
+
+  test('keeps what it made and what is yours, and names the issuer as clients compare it', async () => {
+    expect((await prepare()).exitCode).toBe(0);
+    const made = (name: string) => readFileSync(join(folder, 'state/tls', name), 'utf8');
+    const before = ['ca.crt', 'ca.key', 'nginx.crt', 'vault.crt'].map(made);
+    expect(readFileSync(join(folder, '.env'), 'utf8')).toContain('POSTERN_ISSUER=https://postern.localhost:8443/\n');
+    writeFileSync(join(folder, '.env'), `VAULT_PORT=18200\n${readFileSync(join(folder, '.env'), 'utf8')}`);
+    expect((await prepare()).exitCode).toBe(0);
+    expect(['ca.crt', 'ca.key', 'nginx.crt', 'vault.crt'].map(made)).toEqual(before);
+    // Another name needs another certificate, of the same CA; what was told once needs not be told again.
+    await prepare({ POSTERN_HOST: 'tokens.example.com', POSTERN_PORT: '443' });
+    expect((await prepare()).exitCode).toBe(0);
+    const env = readFileSync(join(folder, '.env'), 'utf8');
+    expect(env).toMatch(/^VAULT_PORT=18200$/m);
+    expect(env).toMatch(/^POSTERN_ISSUER=https:\/\/tokens\.example\.com\/$/m);
+    expect(env.match(/POSTERN_ISSUER/g)).toHaveLength(1);
+    const certificate = new X509Certificate(made('nginx.crt'));
+    expect(certificate.checkHost('tokens.example.com')).toBe('tokens.example.com');
+    expect(certificate.verify(new X509Certificate(made('ca.crt')).publicKey)).toBe(true);
+    expect(made('ca.crt')).toBe(before[0]);
+  });
+
+  test('what it makes is in no release and no commit', async () => {
+    const archive = join(scratch, 'deploy.tar.gz');
+    await deployArchive(archive, '0.0.0', scratch);
+    const { stdout } = await execa('tar', ['--list', '--file', archive]);
+    expect(stdout).toContain('deploy/compose/prepare.sh');
+    expect(stdout.split('\n').filter((line) => /\/(state|\.env)(\/|$)/.test(line))).toEqual([]);
+    const { stdout: ignored } = await execa('git', ['check-ignore', 'deploy/compose/state/keys/root-token', 'deploy/compose/.env'], {
+      cwd: checkout,
+    });
+    expect(ignored.split('\n')).toHaveLength(2);
   });
 });
 
@@ -124,7 +191,6 @@ describe.runIf(able)('the deployment of deploy/compose', () => {
     scratch = mkdtempSync(join(tmpdir(), 'postern-compose-'));
     folder = join(scratch, 'deploy/compose');
     mkdirSync(folder, { recursive: true });
-    const clean = (source: string) => !/\/(state|\.env|\.terraform.*|[^/]*\.tfstate.*)$/.test(source);
     for (const [from, to] of [
       [FOLDER, folder],
       [join(checkout, 'terraform'), join(scratch, 'terraform')],

@@ -124,6 +124,7 @@ test('by default: two replicas apart from each other, one of which is always the
 test('with everything: probes by TLS below the path of the issuer, replicas left to the autoscaler', async () => {
   const all = await objects('everything');
   expect(only(all, 'Deployment').spec).not.toHaveProperty('replicas');
+  expect(envOf(all)).toMatchObject({ POSTERN_LISTEN: '[::]:8080', POSTERN_ADMIN_LISTEN: '[::]:8081' });
   expect(podOf(all).containers[0].readinessProbe.httpGet).toEqual({ path: '/tokens/readyz', port: 'http', scheme: 'HTTPS' });
   expect(envOf(all)).toMatchObject({
     POSTERN_TRUSTED_PROXIES: '10.0.0.0/8,fd00::/8',
@@ -250,6 +251,8 @@ test.each<[string, string[], RegExp]>([
   ['the same for Vault', ['--set-string=settings.POSTERN_VAULT_PROXY=http://u@proxy'], /settings\.POSTERN_VAULT_PROXY: .*settingsSecret/],
   ['a password in Vault’s address', ['--set=vault.address=https://u:p@vault.example.com'], /vault\/address/],
   ['a password in the issuer', ['--set=issuer=https://u:p@tokens.example.com/'], /issuer/],
+  ['a label by which pods are found', ['--set=podLabels.app\\.kubernetes\\.io/name=x'], /podLabels\.app\.kubernetes\.io\/name: /],
+  ['an address of one node', ['--set=listenAddress=10.0.0.1'], /listenAddress/],
   ['two CAs', ['--set=vault.ca.secret=a', '--set=vault.ca.configMap=b'], /vault\.ca: /],
   ['a CA for nothing', ['--set=vault.ca.secret=a', '--set=vault.address=http://vault'], /vault\.ca: /],
   ['an AppRole beside another identity', ['--set=vault.auth.approle.roleId=a'], /vault\.auth\.approle: the method is kubernetes/],

@@ -24,11 +24,12 @@ const LITTER = [
 
 /**
  * One archive of what is deployed beside the broker. The same files give the same bytes: neither their times nor their owner are in it.
+ * @param root the checkout that it is made of
  * @param file receives the archive, `.tar.gz`
  * @throws Error with what tar said; it must be GNU's
  */
-export async function deployArchive(file: string, version: string): Promise<void> {
-  const there = new Set(await readdir(checkout));
+export async function deployArchive(file: string, version: string, root = checkout): Promise<void> {
+  const there = new Set(await readdir(root));
   const result = await execa(
     'tar',
     [
@@ -43,10 +44,9 @@ export async function deployArchive(file: string, version: string): Promise<void
       `--transform=s,^,postern-${version}/,`,
       ...LITTER.map((pattern) => `--exclude=${pattern}`),
       ...FOLDERS.filter((name) => there.has(name)),
-      'LICENSE',
-      'CHANGELOG.md',
+      ...['LICENSE', 'CHANGELOG.md'].filter((name) => there.has(name)),
     ],
-    { cwd: checkout, stdin: 'ignore', encoding: 'buffer', maxBuffer: 256 * 1024 * 1024, reject: false },
+    { cwd: root, stdin: 'ignore', encoding: 'buffer', maxBuffer: 256 * 1024 * 1024, reject: false },
   );
   if (result.failed)
     throw new Error(

@@ -46,6 +46,11 @@ settings.{{ $name }}: {{ . }}
 settings.{{ $name }}: it has a user name or a password, which anyone who may read the Deployment would see; put the whole setting into a Secret and name that in settingsSecret
 {{- end }}
 {{- end }}
+{{- range $name := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" }}
+{{- if hasKey $v.podLabels $name }}
+podLabels.{{ $name }}: it is the chart's own label, by which Services and policies find the pods
+{{- end }}
+{{- end }}
 {{- if and $v.vault.ca.secret $v.vault.ca.configMap }}
 vault.ca: it is in a Secret or in a ConfigMap, not in both
 {{- end }}
