@@ -28,14 +28,18 @@ export interface Certificates {
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 
-/** For `localhost` and `127.0.0.1`. @param endsInMs ms until the end; in the past where it is negative */
-export async function makeCertificates(endsInMs = DAY_MS): Promise<Certificates> {
+/**
+ * For `localhost` and `127.0.0.1`.
+ * @param endsInMs ms until the end; in the past where it is negative
+ * @param authorityName two that one program trusts need a name each, by which OpenSSL looks for them
+ */
+export async function makeCertificates(endsInMs = DAY_MS, authorityName = 'Postern test authority'): Promise<Certificates> {
   const notAfter = new Date(Date.now() + endsInMs);
   const validity = { notBefore: new Date(Math.min(Date.now(), notAfter.getTime()) - 60_000), notAfter };
   const [authority, server] = await Promise.all([newKeys(), newKeys()]);
   const ca = await X509CertificateGenerator.createSelfSigned({
     ...validity,
-    name: 'CN=Postern test authority',
+    name: `CN=${authorityName}`,
     serialNumber: '01',
     keys: authority,
     signingAlgorithm: ALGORITHM,

@@ -57,8 +57,38 @@ export const RUN: readonly {
   { block: ['CONTRIBUTING.md', 'git grep'], expect: [/broker\/plugin\/main\.ts/] },
 ];
 
+const ROOT_TOKEN = `export VAULT_TOKEN="$(awk '/^Initial Root Token:/ { print $4 }' init.txt)"\n`;
+/** docs/production.md, block by block. */
+const PRODUCTION = [
+  'export VAULT_ADDR=',
+  'for node in',
+  `${ROOT_TOKEN}until [`,
+  'vault policy write postern-terraform',
+  "printf 'terraform {",
+  'terraform -chdir=terraform init -lockfile=readonly',
+  'cp terraform/examples/production.tfvars',
+  'export VAULT_TOKEN="$(cat terraform-token)"',
+  `${ROOT_TOKEN}(umask 077; vault token create -policy=postern-operator`,
+  '(umask 077; vault write -f -wrap-ttl',
+  '(umask 077; VAULT_TOKEN="$(cat wrapped)"',
+  '(set -a; . /etc/postern/postern.env',
+  'export VAULT_TOKEN="$(cat operator-token)"',
+  '(umask 077; postern secret issue acme',
+  'VAULT_TOKEN="$(sed -n',
+  `${ROOT_TOKEN}printf 'path`,
+  'vault operator raft snapshot restore',
+  'VAULT_TOKEN="$(cat operator-token)" postern announce replayed',
+  `${ROOT_TOKEN}vault token revoke`,
+] as const;
+
 /** Run by another test, which holds this text. */
 export const ELSEWHERE: readonly { readonly block: Block; readonly test: string; readonly says: string }[] = [
+  ...PRODUCTION.map((begins) => ({
+    block: ['docs/production.md', begins] as const,
+    test: 'test/e2e/production.test.ts',
+    // Every block of the document, none left out.
+    says: 'expect(stage.left()).toEqual([])',
+  })),
   {
     block: ['docs/admin-api.md', `${PUT} "$ADMIN/v1/tenants/acme/trusts/ci"`],
     test: 'test/integration/admin.test.ts',
@@ -97,7 +127,7 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
   })),
   { block: ['docs/release.md', 'make release'], test: 'test/e2e/release.test.ts', says: 'tools/release/main.ts' },
   {
-    block: ['terraform/README.md', 'export VAULT_ADDR'],
+    block: ['terraform/README.md', 'vault policy write postern-terraform'],
     test: 'test/integration/terraform-variables.test.ts',
     says: 'terraform/examples/',
   },
