@@ -223,7 +223,8 @@ describe.runIf(able)('the deployment of deploy/compose', () => {
       ['tenant secret_id', 'acme/secret-id'],
     ] as const)
       registerSecret(kind, readFileSync(state(file), 'utf8').trim());
-  }, 600_000);
+    // On a machine where Compose must be built first.
+  }, 900_000);
   afterAll(async () => {
     if (started === undefined && compose !== undefined) await run(['down', '--volumes', '--timeout=0']).catch(() => {});
     await started?.down({ timeout: 0, removeVolumes: true });
