@@ -8,12 +8,15 @@ import { BatchedLines } from './batched-lines.ts';
 import { Destination } from './destination.ts';
 import { createLog } from './log.ts';
 import { httpsOrLoopback } from './loopback.ts';
+import { mostOpenFiles } from './open-files.ts';
 import { useProxies } from './proxy.ts';
 import { startBroker } from './wiring/broker.ts';
 import { checkStart } from './wiring/check.ts';
 import type { CheckOptions } from './wiring/check.ts';
 import { openAudit, openLog } from './wiring/open-destination.ts';
 
+/** Files and sockets beside those of customers: to Vault, Auth0 and operators, and our own. */
+const OTHER_FILES = 200;
 /** Longest wait at the end for what is still to be written, ms. */
 const WRITE_MS = 2_000;
 
@@ -63,6 +66,12 @@ export async function serve(): Promise<void> {
   if (config.unknown.length > 0) log.warn({ variables: config.unknown }, 'the broker has no settings of these names');
   if (Object.keys(config.renamed).length > 0)
     log.warn({ variables: config.renamed }, 'these settings have new names; the old ones will stop working');
+  const openFiles = mostOpenFiles();
+  if (openFiles !== undefined && openFiles < config.POSTERN_MAX_CONNECTIONS + OTHER_FILES)
+    log.warn(
+      { limit: openFiles, connections: config.POSTERN_MAX_CONNECTIONS },
+      'fewer files may be open (ulimit -n, LimitNOFILE) than POSTERN_MAX_CONNECTIONS needs: raise the one or lower the other',
+    );
   const proxies = useProxies(process.env);
   if (proxies !== undefined) log.info({ proxies }, 'Auth0 is reached through a proxy');
   if (config.POSTERN_VAULT_PROXY !== undefined)

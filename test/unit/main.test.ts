@@ -39,6 +39,33 @@ test('the process warns once of a setting under its old name, and of those it do
   expect(names(log, 'no settings of these names')).toEqual([['POSTERN_VERIFY_TLL']]);
 });
 
+test('the process warns where it may open fewer files than it may have connections', async () => {
+  const broker = execa(
+    'sh',
+    ['-c', 'ulimit -n 300 && exec "$0" "$1"', process.execPath, fileURLToPath(import.meta.resolve('#broker/main.ts'))],
+    {
+      env: {
+        POSTERN_ISSUER: 'http://127.0.0.1:1/',
+        POSTERN_LISTEN: '127.0.0.1:0',
+        POSTERN_LAME_DUCK: '0',
+        VAULT_ADDR: 'http://127.0.0.1:1',
+        POSTERN_ROLE_ID: 'role',
+        POSTERN_SECRET_ID: 'secret',
+      },
+      extendEnv: false,
+      reject: false,
+      timeout: 20_000,
+    },
+  );
+  let warned = '{}';
+  for await (const line of broker.iterable({ from: 'stderr' })) {
+    if (line.includes('ulimit -n')) warned = line;
+    if (line.includes('postern listens')) broker.kill('SIGTERM');
+  }
+  await broker;
+  expect(process.platform === 'linux' ? JSON.parse(warned) : { limit: 300 }).toMatchObject({ limit: 300 });
+});
+
 test('SIGHUP while it starts, before there is anything to read again, ends nothing and is done afterwards', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'postern-main-'));
   const file = join(folder, 'audit.jsonl');
