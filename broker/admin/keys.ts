@@ -10,8 +10,8 @@ import type { KeyView } from '#broker/operator/key/list.ts';
 import type { RepeatableAnswer } from './idempotency.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
-import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
-import { issuedKey, keyId, keyPage, keyView, newKey, rotatedKey, rotation, tenantId } from './schema.ts';
+import { cursorOf, nextLink, pageOf } from './page.ts';
+import { issuedKey, keyId, keyPage, keyQuery, keyView, newKey, rotatedKey, rotation, tenantId } from './schema.ts';
 import { LINK, LOCATION } from './tenants.ts';
 
 const tag = 'Keys';
@@ -28,19 +28,22 @@ export const keyOperations: readonly Operation[] = [
     summary: "Lists a tenant's API keys, oldest first",
     need: { permission: 'read:keys', changes: false },
     params: ofTenant,
-    query: pageQuery,
+    query: keyQuery,
     success: { status: 200, description: 'One page of them.', body: { name: 'KeyPage', schema: keyPage }, headers: LINK },
     refusals: ['not-found', 'unprocessable'],
     async handle({ caller, params, query, path }) {
       const page = pageOf(query);
-      const keys = (await listKeys(caller.access, params.tenant)).sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));
+      const keys = (await listKeys(caller.access, params.tenant))
+        .filter(({ owner }) => query.owner === undefined || owner === query.owner)
+        .sort((a, b) => (positionOf(a) < positionOf(b) ? -1 : 1));
       const left = keys.filter((key) => page.after === undefined || positionOf(key) > page.after);
       const wanted = left.slice(0, page.limit);
       const last = left.length > wanted.length ? wanted.at(-1) : undefined;
       const cursor = last === undefined ? null : cursorOf(positionOf(last));
       return {
         status: 200,
-        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor) },
+        headers:
+          cursor === null ? {} : { Link: nextLink(path, page.limit, cursor, query.owner === undefined ? {} : { owner: query.owner }) },
         body: { keys: wanted, next_cursor: cursor },
       };
     },
@@ -62,7 +65,7 @@ export const keyOperations: readonly Operation[] = [
     success: { status: 201, description: 'It is issued.', body: { name: 'IssuedKey', schema: issuedKey }, headers: LOCATION },
     refusals: ['not-found', 'conflict', 'unprocessable'],
     async handle({ caller, params, body, marker }) {
-      const { name, ttl, cidrs, scopes, environment } = body;
+      const { name, ttl, cidrs, scopes, owner, environment } = body;
       const issued = await issueKey(caller.access, {
         tenant: params.tenant,
         environment,
@@ -71,6 +74,7 @@ export const keyOperations: readonly Operation[] = [
         ...(ttl === undefined ? {} : { ttl }),
         ...(cidrs === undefined ? {} : { cidrs }),
         ...(scopes === undefined ? {} : { scopes }),
+        ...(owner === undefined ? {} : { owner }),
       });
       return answerOf(issued);
     },

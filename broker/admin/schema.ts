@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ENVIRONMENT } from '#broker/credential/api-key.ts';
 import { NAME } from '#broker/credential/identity.ts';
+import { OWNER } from '#broker/credential/owner.ts';
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import { MAX_OVERLAP } from '#broker/operator/key/rotate.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
@@ -10,6 +11,7 @@ import type { KeyView } from '#broker/operator/key/list.ts';
 import { TOKEN_TTLS } from '#broker/operator/tenant/specification.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { TrustView } from '#broker/operator/trust/view.ts';
+import { pageQuery } from './page.ts';
 import { PROBLEMS, TYPE_BASE } from './problem.ts';
 
 /*
@@ -102,6 +104,10 @@ export const tenantView = z.strictObject({
   default_api: z.string().nullable(),
   introspects: z.array(z.string()),
   organization: z.string().nullable(),
+  self_service: z
+    .strictObject({ max_ttl: z.int(), keys_per_user: z.int(), keys: z.int() })
+    .nullable()
+    .meta({ description: "Within what its people make keys of their own; null: they don't. Set in Terraform." }),
   claims: z.record(z.string(), z.unknown()),
   token_ttl: z.number(),
   secret_id_ttl: z.number(),
@@ -142,6 +148,13 @@ export const keyId = z
   .regex(KEY_ID, 'is not a key id such as key_0f1e2d3c4b5a69788796a5b4')
   .meta({ description: 'Id of an API key; no secret.', examples: ['key_0f1e2d3c4b5a69788796a5b4'] });
 
+const ownerId = z.string().regex(OWNER, 'is not an Auth0 user id such as auth0|0123456789abcdef');
+
+export const keyQuery = z.strictObject({
+  ...pageQuery.shape,
+  owner: ownerId.optional().meta({ description: 'Only the keys of this Auth0 user.', examples: ['auth0|0123456789abcdef'] }),
+});
+
 export const newKey = z.strictObject({
   name: oneLine.optional().meta({ description: 'For people: what it is for.' }),
   ttl: keyLife.optional().meta({ description: "Seconds until it ends; 0: until revoked. Without it the tenant's `secret_id_ttl`." }),
@@ -152,6 +165,12 @@ export const newKey = z.strictObject({
     .max(100)
     .optional()
     .meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Without it all that the tenant has, now and later.' }),
+  owner: ownerId.optional().meta({
+    description:
+      "The Auth0 user whose key it is; then `scopes` are needed, and `ttl` is the longest that the tenant's people may have by default. " +
+      "Without it the key is the tenant's own.",
+    examples: ['auth0|0123456789abcdef'],
+  }),
   environment: z
     .string()
     .regex(ENVIRONMENT, 'is 1 to 16 characters of a-z and 0-9')

@@ -2,6 +2,7 @@ import type { Ending } from '#broker/credential/endings.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
+import type { StoredSecretId } from './secret/stored.ts';
 import { DEFAULT_MOUNTS } from '#broker/mounts.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import { explain } from './refusal.ts';
@@ -13,6 +14,14 @@ export interface AccessOptions {
   mounts?: Partial<Mounts>;
   /** Tells brokers what this caller ended, where the caller may not write that for everybody. */
   announcer?: Announcer | undefined;
+  /** What is known of secret_ids, so that a list looks up new ones alone. */
+  secretIds?: SecretIdMemory | undefined;
+}
+
+/** By tenant and accessor: whatever a secret_id's accessor shows stays as it is until it goes. */
+export interface SecretIdMemory {
+  get(name: string): StoredSecretId | undefined;
+  set(name: string, one: StoredSecretId): unknown;
 }
 
 /** What announces for a caller whom Vault lets end only what is its own. */
@@ -24,6 +33,7 @@ export interface Announcer {
 export class VaultAccess {
   readonly mounts: Mounts;
   readonly announcer: Announcer | undefined;
+  readonly secretIds: SecretIdMemory | undefined;
   readonly #client: VaultClient;
   readonly #token: VaultToken;
   readonly #documents: Kv;
@@ -32,6 +42,7 @@ export class VaultAccess {
   constructor(options: AccessOptions) {
     this.mounts = { ...DEFAULT_MOUNTS, ...options.mounts };
     this.announcer = options.announcer;
+    this.secretIds = options.secretIds;
     this.#client = options.client;
     this.#token = options.token;
     this.#documents = new Kv(options.client, this.mounts.kv);

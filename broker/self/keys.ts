@@ -4,7 +4,17 @@ import { cursorOf, nextLink, pageOf } from '#broker/admin/page.ts';
 import { Problem } from '#broker/admin/problem.ts';
 import { LINK, LOCATION } from '#broker/admin/tenants.ts';
 import { PosternError } from '#broker/error.ts';
-import { issueOwned, limitsOf, listOwned, ownedKey, renameOwned, revokeOwned, rotateOwned, scopesOf } from '#broker/operator/key/owned.ts';
+import {
+  issueOwned,
+  limitsOf,
+  listOwned,
+  longestLifeOf,
+  ownedKey,
+  renameOwned,
+  revokeOwned,
+  rotateOwned,
+  scopesOf,
+} from '#broker/operator/key/owned.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
 import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
@@ -44,12 +54,12 @@ export const selfOperations: readonly SelfOperation[] = [
     success: { status: 200, description: 'As your access token and your organization say.', body: { name: 'Me', schema: me } },
     refusals: [],
     handle: async ({ person }) => {
-      const { max_ttl, keys_per_user } = limitsOf(person.grants);
+      const { keys_per_user } = limitsOf(person.grants);
       const { id, organization, administrator } = person;
       return {
         status: 200,
         headers: {},
-        body: { user: id, organization, administrator, scopes: scopesOf(person), max_ttl, keys_per_user },
+        body: { user: id, organization, administrator, scopes: scopesOf(person), max_ttl: await longestLifeOf(person), keys_per_user },
       };
     },
   }),
@@ -76,7 +86,7 @@ export const selfOperations: readonly SelfOperation[] = [
       const used = await lastUse(wanted.map(({ key_id }) => key_id));
       return {
         status: 200,
-        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, `${cursor}${query.of === 'me' ? '' : '&of=organization'}`) },
+        headers: cursor === null ? {} : { Link: nextLink(path, page.limit, cursor, query.of === 'me' ? {} : { of: query.of }) },
         body: { keys: wanted.map((key) => ownKeyOf(usedAt(key, used))), next_cursor: cursor },
       };
     },

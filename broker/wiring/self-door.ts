@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { BearerVerifier } from '#broker/admin/bearer.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { departuresOf } from '#broker/self/log-events.ts';
@@ -11,6 +12,7 @@ import { mountsFrom } from '#broker/mounts.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { announceDepartures, ownAnnouncer } from '#broker/operator/departure.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
+import type { StoredSecretId } from '#broker/operator/secret/secret-id.ts';
 import { People } from '#broker/self/caller.ts';
 import { LogStream } from '#broker/self/log-stream.ts';
 import { SelfServer } from '#broker/self/self-server.ts';
@@ -59,6 +61,8 @@ export function selfDoor(
     });
   };
   const announcer = ownAnnouncer(asBroker, Date.now);
+  // Many people of one organization list many keys. That these are there, and that this person may see them, Vault says each time.
+  const secretIds = new LRUCache<string, StoredSecretId>({ max: 50_000 });
   const server = new SelfServer({
     people:
       audience === undefined || issuer === undefined
@@ -66,7 +70,7 @@ export function selfDoor(
         : new People({
             bearer: new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
             login: new OperatorLogin({ client, mount: config.POSTERN_SELF_MOUNT }),
-            accessOf: (token) => new VaultAccess({ client, token, mounts, announcer }),
+            accessOf: (token) => new VaultAccess({ client, token, mounts, announcer, secretIds }),
             isDisabled,
             departed: departures,
           }),

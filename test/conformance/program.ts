@@ -68,6 +68,8 @@ const refusals = [
 ];
 const sources = ['orders', 'reports'] as const;
 const tokens = ['orders', 'reports', 'billing', 'stock'] as const satisfies ApiName[];
+/** Of the person's key, by the same API. */
+const ofPerson = (api: ApiName): string => `of a person for ${api}`;
 
 /** One run of the program, then a test for each thing that it was to do. Skipped, with the reason, where it can't be had. */
 export function describeProgram({ client, prepare, methods, errorClass, tellsStatus, verifiers }: ProgramOptions): void {
@@ -132,6 +134,19 @@ export function describeProgram({ client, prepare, methods, errorClass, tellsSta
       expect(verdict?.claims).toMatchObject({ iss: stage.issuerOf(api), scope: APIS[api].scopes.join(' ') });
     });
 
+    it.for(tokens.filter((api) => takes.includes(api)))("takes a person's token for %s, and tells whose it is", (api, context) => {
+      const { stage, outcome } = done(context);
+      const { id, organization, keyId } = stage.person;
+      const verdict = outcome.verified[ofPerson(api)]?.[verifier];
+      expect(verdict?.error).toBeUndefined();
+      expect(verdict?.claims).toMatchObject({
+        scope: APIS[api].scopes.join(' '),
+        ...(APIS[api].source === 'transit'
+          ? { sub: id, org_id: organization, act: { sub: keyId } }
+          : { 'https://postern.dev/tenant_owner': id, 'https://postern.dev/tenant_key': keyId }),
+      });
+    });
+
     it.for([...tokens.filter((api) => !takes.includes(api)), 'for another API', 'changed'])('refuses the token %s', (name, context) => {
       const { outcome } = done(context);
       const verdict = outcome.verified[name]?.[verifier];
@@ -142,7 +157,7 @@ export function describeProgram({ client, prepare, methods, errorClass, tellsSta
 }
 
 async function taskFor(stage: Stage, methods: readonly string[]): Promise<Task> {
-  const { acme } = stage;
+  const { acme, person } = stage;
   const credential = { client_id: acme.client_id, client_secret: acme.client_secret };
   const issued = await Promise.all(
     tokens.map(async (api) => ({
@@ -151,6 +166,13 @@ async function taskFor(stage: Stage, methods: readonly string[]): Promise<Task> 
       issuer: stage.issuerOf(api),
       audience: APIS[api].audience as string,
       scope: APIS[api].scopes[0] as string,
+    })),
+  );
+  const people = await Promise.all(
+    issued.map(async (one) => ({
+      ...one,
+      name: ofPerson(one.name as ApiName),
+      token: await stage.tokenFor(one.name as ApiName, {}, person.credential),
     })),
   );
   const [reports] = issued.filter(({ name }) => name === 'reports');
@@ -175,6 +197,7 @@ async function taskFor(stage: Stage, methods: readonly string[]): Promise<Task> 
     ]),
     tokens: [
       ...issued,
+      ...people,
       { ...reports, name: 'for another API', audience: APIS.stock.audience },
       { ...reports, name: 'changed', token: `${header}.${forged}.${signature}` },
     ],

@@ -6,9 +6,12 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
 import { OPERATIONS } from '#broker/admin/admin-server.ts';
-import { backEndToken } from '#test/fixture/admin.ts';
+import { selfOperations } from '#broker/self/keys.ts';
+import { TENANTS } from '#dev/scenario.ts';
+import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
+import { personToken } from '#test/fixture/person.ts';
 import { virtualEnvironment } from './virtual-environment.ts';
 
 /*
@@ -18,6 +21,8 @@ import { virtualEnvironment } from './virtual-environment.ts';
 
 const SEED = 20_261_124;
 const EXAMPLES = 20;
+/** More where people whom nobody chose send what they like: 5,000 requests of seven operations. */
+const SELF_EXAMPLES = 700;
 
 const HOOKS = fileURLToPath(new URL('schemathesis/hooks.py', import.meta.url));
 
@@ -46,10 +51,23 @@ beforeAll(async () => {
   }
   program = join(environment.bin, 'schemathesis');
   folder = await mkdtemp(join(tmpdir(), 'postern-schemathesis-'));
-  house = await startHouse({ admin: true });
+  house = await startHouse({
+    admin: true,
+    self: true,
+    tenants: {
+      ...TENANTS,
+      initech: {
+        organization: 'org_initech1',
+        grants: [{ api: 'reports', scopes: ['read:reports'] }],
+        self_service: { keys_per_user: 400, keys: 1_000 },
+      },
+    },
+  });
   // What is tried here are the forms; limits have tests of their own.
   const many = '1000000';
-  replica = await house.startReplica({ env: { POSTERN_ADMIN_RATE: many, POSTERN_THROTTLE_CLIENT: many, POSTERN_THROTTLE_ADDRESS: many } });
+  replica = await house.startReplica({
+    env: { POSTERN_ADMIN_RATE: many, POSTERN_THROTTLE_CLIENT: many, POSTERN_THROTTLE_ADDRESS: many, POSTERN_SELF_RATE: many },
+  });
 }, 300_000);
 
 afterAll(async () => {
@@ -57,12 +75,17 @@ afterAll(async () => {
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
 
-async function run(name: 'admin' | 'oauth', address: string, authorization: string): Promise<{ report: Report; said: string }> {
+async function run(
+  name: 'admin' | 'oauth' | 'self',
+  address: string,
+  authorization: string,
+  examples = EXAMPLES,
+): Promise<{ report: Report; said: string }> {
   const path = join(folder, `${name}.json`);
   const config = fileURLToPath(new URL(`schemathesis/${name}.toml`, import.meta.url));
   // All checks are on; naming them here would overrule what the file says of one operation.
   const options = [
-    `--max-examples=${EXAMPLES}`,
+    `--max-examples=${examples}`,
     `--seed=${SEED}`,
     '--continue-on-failure',
     '--no-color',
@@ -144,4 +167,22 @@ describe('schemathesis', () => {
       'POST /v1/tenants/{tenant}/disable',
     ]);
   });
+
+  test(
+    'the self-service API, 5,000 requests: the right error, no 5xx, nothing of anybody else changed',
+    { timeout: 540_000 },
+    async (context) => {
+      if (missing !== undefined) return context.skip(missing);
+      const of = (sub: string): Promise<string> =>
+        personToken(house, sub, { organization: 'org_initech1', permissions: ['read:reports', 'manage:organization-keys'] });
+      const own = async (jwt: string): Promise<unknown> => (await callAdmin(replica.issuer, { jwt }, 'GET', '/self/v1/keys')).body['keys'];
+      const bystander = await of('auth0|bystander');
+      expect((await callAdmin(replica.issuer, { jwt: bystander }, 'POST', '/self/v1/keys', { name: 'mine' })).status).toBe(201);
+      const before = await own(bystander);
+      const outcome = await run('self', `${replica.issuer}self/v1/`, `Bearer ${await of('auth0|schema')}`, SELF_EXAMPLES);
+      expectNoFailure(outcome, selfOperations.length, ['GET /self/v1/me', 'GET /self/v1/keys', 'POST /self/v1/keys']);
+      expect(outcome.report.test_cases.generated).toBeGreaterThanOrEqual(5_000);
+      expect(await own(bystander)).toEqual(before);
+    },
+  );
 });

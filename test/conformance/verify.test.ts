@@ -89,6 +89,28 @@ describe("express-oauth2-jwt-bearer, Auth0's own verifier", () => {
     expect((await shown(await stage.tokenFor('reports'), plain('reports'), claimEquals(claim, 'silver'))).status).toBe(401);
   });
 
+  it.each(granted.map((api) => ({ api, source: APIS[api].source, dialect: dialectOf(api) })))(
+    "takes a person's token by $source in $dialect ($api): sub, permissions and org_id as of anybody else",
+    async ({ api, source, dialect }) => {
+      const { id, organization, keyId, credential } = stage.person;
+      const scopes = [...APIS[api].scopes];
+      const answer = await shown(
+        await stage.tokenFor(api, {}, credential),
+        plain(api),
+        requiredScopes(scopes),
+        ...(dialect.endsWith('_authz') ? [claimIncludes('permissions', ...scopes)] : []),
+        ...(source === 'transit' ? [claimEquals('sub', id), claimEquals('org_id', organization)] : []),
+      );
+      expect(answer.status).toBe(200);
+      expect(answer.payload).toMatchObject(
+        source === 'transit'
+          ? { sub: id, act: { sub: keyId } }
+          : { 'https://postern.dev/tenant_owner': id, 'https://postern.dev/tenant_key': keyId },
+      );
+      expect(answer.payload).not.toHaveProperty(source === 'transit' ? 'gty' : 'act');
+    },
+  );
+
   it('refuses a token for another API', async () => {
     const answer = await shown(await stage.tokenFor('reports'), { ...plain('reports'), audience: APIS.stock.audience });
     expect(answer).toMatchObject({ status: 401, code: 'invalid_token' });

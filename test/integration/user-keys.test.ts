@@ -170,6 +170,88 @@ describe('what only the broker can enforce', () => {
   });
 });
 
+describe('requests that are not what they seem', () => {
+  const keysOf = async (jwt: string): Promise<unknown[]> => (await self(jwt, 'GET', '/self/v1/keys')).body['keys'];
+
+  test("another site's page does nothing in a person's name: there are no cookies, no other origin, and JSON alone", async () => {
+    const jwt = await person('auth0|lena');
+    const origin = { Origin: 'https://evil.example.com' };
+    const cookie = { Cookie: `session=${jwt}; Authorization=Bearer ${jwt}` };
+    const send = (
+      headers: Record<string, string>,
+      body = JSON.stringify({ name: 'forged' }),
+      path = '/self/v1/keys',
+    ): Promise<AdminReply> => callAdmin(replicas[0]!.issuer, undefined, 'POST', path, body, headers);
+    const bearer = { Authorization: `Bearer ${jwt}` };
+    const forged = [
+      [await send({ ...origin, ...cookie }), 401],
+      [await send({ ...origin, ...cookie }, `name=forged&access_token=${jwt}`), 401],
+      [await send(origin, undefined, `/self/v1/keys?access_token=${jwt}`), 401],
+      // What a form can send, were the browser to add the token.
+      [await send({ ...origin, ...bearer, 'Content-Type': 'text/plain' }), 415],
+      [await send({ ...origin, ...bearer, 'Content-Type': 'application/x-www-form-urlencoded' }, 'name=forged'), 415],
+      [await send({ ...bearer, 'X-HTTP-Method-Override': 'GET' }, '{"name":"forged","owner":"auth0|mia"}'), 400],
+    ] as const;
+    for (const [reply, status] of forged) {
+      expect(reply.status, reply.text).toBe(status);
+      expect(reply.headers['access-control-allow-origin']).toBeUndefined();
+      expect(reply.headers['set-cookie']).toBeUndefined();
+    }
+    const preflight = await callAdmin(replicas[0]!.issuer, undefined, 'OPTIONS', '/self/v1/keys', undefined, {
+      ...origin,
+      'Access-Control-Request-Method': 'POST',
+      'Access-Control-Request-Headers': 'authorization,content-type',
+    });
+    expect([preflight.status, Object.keys(preflight.headers).filter((name) => name.startsWith('access-control-'))]).toEqual([405, []]);
+    expect(await keysOf(jwt)).toEqual([]);
+  });
+
+  test("an Idempotency-Key that somebody else used gives one's own key, and another request under one's own is told", async () => {
+    const [mia, nora] = [await person('auth0|mia'), await person('auth0|nora')];
+    const headers = { 'Idempotency-Key': randomBytes(16).toString('hex') };
+    const hers = await self(mia, 'POST', '/self/v1/keys', { name: 'same' }, headers);
+    const others = await self(nora, 'POST', '/self/v1/keys', { name: 'same' }, headers);
+    expect([hers.status, others.status, others.headers['idempotency-replayed']]).toEqual([201, 201, undefined]);
+    expect(others.body['key_id']).not.toBe(hers.body['key_id']);
+    expect(others.body['owner']).toBe('auth0|nora');
+    expect((await self(mia, 'POST', '/self/v1/keys', { name: 'other' }, headers)).status).toBe(422);
+    expect(await keysOf(mia)).toHaveLength(1);
+  });
+
+  test.each([
+    '/self/v1/keys/..%2f..%2fkeys',
+    '/self/v1/keys/%00',
+    '/self/v1/keys/key_..',
+    '/self/v1/keys/*',
+    '/self/v1/keys//rotate',
+    '/self/../v1/tenants',
+    '/self/v1/keys?of=everybody',
+    '/self/v1/keys?of=me&of=organization',
+    '/self/v1/keys?owner=auth0%7Cmia',
+    '/self/v1/keys?cursor=%2e%2e',
+    '/self/v1/nothing',
+  ])('%s is the right error', async (path) => {
+    const reply = await self(await person('auth0|olga'), 'GET', path);
+    expect(reply.status, reply.text).toBeOneOf([400, 404]);
+    expect(reply.text).not.toContain('auth0|mia');
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ['scopes twice over', { name: 'n', scopes: ['read:reports', 'read:reports', 'drop:tables'] }],
+    ['a scope with a space', { name: 'n', scopes: ['read:reports write:reports'] }],
+    ['a scope with a quote', { name: 'n', scopes: ['read:reports"'] }],
+    ['blocks that are none', { name: 'n', cidrs: ['0.0.0.0/33'] }],
+    ['an id of its own choice', { name: 'n', key_id: 'key_000000000000000000000000' }],
+    ['a prototype', JSON.parse('{"name":"n","__proto__":{"administrator":true}}') as Record<string, unknown>],
+    ['metadata', { name: 'n', metadata: { owner: 'auth0|mia' } }],
+  ])('a key with %s is not made', async (_what, body) => {
+    const jwt = await person('auth0|petra');
+    const reply = await self(jwt, 'POST', '/self/v1/keys', body);
+    expect(reply.status, reply.text).toBeOneOf([400, 422]);
+    expect(await keysOf(jwt)).toEqual([]);
+  });
+});
+
 describe('who is no owner', () => {
   test.each<[string, () => Promise<string>, number]>([
     ['nobody', async () => 'a.b.c', 401],

@@ -1,11 +1,11 @@
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
-import { ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
 import type { Owner } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
+import { ownedBy } from './owned-by.ts';
 import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { checkGranted } from '#broker/operator/tenant/granted.ts';
@@ -22,12 +22,20 @@ export interface IssueKeyOptions {
   scopes?: readonly string[];
   /** For people and secret scanners; Vault does not know it. Default `live`. */
   environment?: string;
-  /** The person whose key it is, and the organization in which they ask for it; such a key has scopes and an end. */
+  /** Auth0 user id of the person whose key it is; such a key has scopes and an end. Default: the tenant's own. */
+  owner?: string;
+  /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
+  keyId?: string;
+}
+
+/** Issues it whatever the tenant has: whoever calls has looked. */
+export interface IssueAsOptions extends Omit<IssueKeyOptions, 'owner' | 'keyId'> {
+  /** The person whose key it is, and the organization in which they ask for it. */
   owner?: KeyOwner;
   /** Who issues it, where that isn't who the Vault token says. */
   issuedBy?: string;
-  /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
-  keyId?: string;
+  /** The key that it takes the place of. */
+  replaces?: string;
 }
 
 /** @see Owner */
@@ -59,17 +67,17 @@ export const DEFAULT_ENVIRONMENT = 'live';
  * @throws {PosternError} not_found, invalid_request; access_denied; temporarily_unavailable
  */
 export async function issueKey(access: VaultAccess, options: IssueKeyOptions): Promise<IssuedKey> {
-  const { tenant, scopes } = options;
+  const { tenant, scopes, owner, keyId = newKeyId(), ...rest } = options;
   checkTenantId(tenant);
-  checkOwner(options);
+  const owned = owner === undefined ? {} : await ownedBy(access, { ...options, owner });
   if (scopes !== undefined) await checkScopes(access, tenant, scopes);
   // Keys whose end has come go by the way; what fails here is left to the next run.
   await settleRotations(access, tenant).catch(() => {});
-  return issueAs(access, options.keyId ?? newKeyId(), options);
+  return issueAs(access, keyId, { ...rest, tenant, ...(scopes === undefined ? {} : { scopes }), ...owned });
 }
 
 /** Issues it under a key id that was noted before, in place of another. The scopes are not compared with the tenant's grants. */
-export async function issueAs(access: VaultAccess, keyId: string, options: IssueKeyOptions & { replaces?: string }): Promise<IssuedKey> {
+export async function issueAs(access: VaultAccess, keyId: string, options: IssueAsOptions): Promise<IssuedKey> {
   const { tenant, environment = DEFAULT_ENVIRONMENT, replaces } = options;
   if (!ENVIRONMENT.test(environment)) throw new PosternError('invalid_request', 'An environment is 1 to 16 characters of a-z and 0-9');
   const scopes = options.scopes === undefined ? undefined : [...new Set(options.scopes)].sort();
@@ -104,24 +112,6 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
     expires_at: issued.expires_at,
     warnings: issued.warnings,
   };
-}
-
-/** Longest life of a person's key, seconds: a departure is remembered for longer. */
-export const MAX_OWNED_TTL = 31_536_000;
-
-/** @throws {PosternError} invalid_request */
-function checkOwner({ owner, scopes, ttl }: IssueKeyOptions): void {
-  if (owner === undefined) return;
-  if (!OWNER.test(owner.id))
-    throw new PosternError('invalid_request', 'An owner is an Auth0 user id such as auth0|0123456789abcdef', {
-      detail: 'An application can own no key: issue the tenant one without an owner.',
-    });
-  if (!ORGANIZATION.test(owner.organization))
-    throw new PosternError('invalid_request', 'A key with an owner needs a tenant with an Auth0 organization, such as org_abc123');
-  if (scopes === undefined)
-    throw new PosternError('invalid_request', "A key with an owner names its scopes: those of the owner's permissions that it may use");
-  if (ttl === undefined || ttl === 0 || ttl > MAX_OWNED_TTL)
-    throw new PosternError('invalid_request', 'A key with an owner has an end: name a life of 60 s to 1 year');
 }
 
 function ownerMetadata({ id, organization, since }: KeyOwner): Record<string, string> {

@@ -1,10 +1,11 @@
 import { PosternError } from '#broker/error.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { readSecretIds } from '#broker/operator/secret/secret-id.ts';
+import { readSecretIds, requireRole } from '#broker/operator/secret/secret-id.ts';
 import { issueAs } from './issue.ts';
 import type { IssuedKey } from './issue.ts';
 import { keyViewOf } from './list.ts';
+import { longestLife } from './owned-by.ts';
 import type { KeyView } from './list.ts';
 import { revokeKeys } from './revoke.ts';
 import { rotateKey } from './rotate.ts';
@@ -77,20 +78,12 @@ export async function ownedKey(person: Person, keyId: string, of: 'me' | 'organi
 /** @throws {PosternError} invalid_scope, invalid_request, conflict where there are as many as allowed */
 export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<IssuedKey> {
   const { access, tenant, id, organization } = person;
-  const limits = limitsOf(person.grants);
   const scopes = checkedScopes(person, wanted.scopes ?? scopesOf(person));
-  const ttl = wanted.ttl ?? limits.max_ttl;
-  if (ttl === 0 || ttl > limits.max_ttl)
-    throw new PosternError(
-      'invalid_request',
-      `A key of yours ends after ${limits.max_ttl} s at most: name a ttl of 60 to ${limits.max_ttl}`,
-    );
-  const all = await listOwned({ ...person, administrator: true }, 'organization');
-  const living = all.filter(({ state }) => state !== 'ended');
-  if (living.length >= limits.keys)
-    throw new PosternError('conflict', `Your organization's people have ${limits.keys} keys, which is as many as they may have`);
-  if (living.filter(({ owner }) => owner === id).length >= limits.keys_per_user)
-    throw new PosternError('conflict', `You have ${limits.keys_per_user} keys, which is as many as you may have: revoke one first`);
+  const longest = await longestLifeOf(person);
+  const ttl = wanted.ttl ?? longest;
+  if (ttl === 0 || ttl > longest)
+    throw new PosternError('invalid_request', `A key of yours ends after ${longest} s at most: name a ttl of 60 to ${longest}`);
+  await requireRoom(person, 1);
   const issued = await issueAs(access, wanted.keyId ?? newKeyId(), {
     tenant,
     owner: { id, organization, since: person.since },
@@ -103,6 +96,8 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
   });
   try {
     person.checkHere();
+    // Another replica may have made one meanwhile: then neither stays, rather than one too many.
+    await requireRoom(person, 0);
   } catch (error) {
     await revokeKeys(access, { tenant, keys: [issued.accessor ?? issued.key_id] });
     throw error;
@@ -110,10 +105,41 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
   return issued;
 }
 
+/** @param more keys that are to be made yet. @throws {PosternError} conflict where there would be more than allowed */
+async function requireRoom(person: Person, more: 0 | 1): Promise<void> {
+  const { keys, keys_per_user: each } = limitsOf(person.grants);
+  const living = await livingKeys(person);
+  if (living.length + more > keys)
+    throw new PosternError('conflict', `Your organization's people have ${keys} keys, which is as many as they may have`);
+  if (living.filter(({ owner }) => owner === person.id).length + more > each)
+    throw new PosternError('conflict', `You have ${each} keys, which is as many as you may have: revoke one first`);
+}
+
+/** Everybody's of the organization, whoever asks. */
+async function livingKeys(person: Person): Promise<KeyView[]> {
+  const all = await listOwned({ ...person, administrator: true }, 'organization');
+  return all.filter(({ state }) => state !== 'ended');
+}
+
+/** As many replaced keys may go on as there may be keys: else each rotation would leave one more. @throws {PosternError} conflict */
+async function requireRoomForOverlap(person: Person): Promise<void> {
+  const { keys, keys_per_user: each } = limitsOf(person.grants);
+  const ending = (await livingKeys(person)).filter(({ state }) => state === 'ending');
+  if (ending.length < keys && ending.filter(({ owner }) => owner === person.id).length < each) return;
+  throw new PosternError('conflict', 'Too many replaced keys go on still: revoke one, or rotate without an overlap');
+}
+
+/** How long a key of this person may live, seconds. */
+export async function longestLifeOf({ access, tenant, grants }: Person): Promise<number> {
+  return longestLife(limitsOf(grants).max_ttl, await requireRole(access, tenant));
+}
+
 export async function renameOwned(person: Person, keyId: string, name: string): Promise<KeyView> {
   const key = await ownedKey(person, keyId);
-  const all = await listOwned({ ...person, administrator: true }, 'organization');
-  await renameKey(person.access, person.tenant, { keyId, name, there: new Set(all.map((one) => one.key_id)) });
+  // Before the keys are listed: a name that somebody gives meanwhile is of a key that is there.
+  const { names } = await readRotations(person.access, person.tenant);
+  const there = new Set((await listOwned({ ...person, administrator: true }, 'organization')).map((one) => one.key_id));
+  await renameKey(person.access, person.tenant, { keyId, name, gone: new Set(Object.keys(names)).difference(there) });
   return { ...key, name };
 }
 
@@ -123,14 +149,16 @@ export async function rotateOwned(
   keyId: string,
   options: { overlap: number; deliver: (issued: RotatedKey) => Promise<void> },
 ): Promise<{ warnings: string[] }> {
-  limitsOf(person.grants);
   const key = await ownedKey(person, keyId);
   checkedScopes(person, key.scopes ?? []);
+  if (options.overlap > 0) await requireRoomForOverlap(person);
+  const longest = await longestLifeOf(person);
   return rotateKey(person.access, {
     tenant: person.tenant,
     key: keyId,
     issuedBy: person.id,
     ownerSince: person.since,
+    longest,
     ...options,
     async deliver(issued) {
       person.checkHere();

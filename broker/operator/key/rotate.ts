@@ -27,6 +27,8 @@ export interface RotateOptions {
   issuedBy?: string;
   /** Where its owner does: when their access token was issued, seconds since 1970. */
   ownerSince?: number;
+  /** Longest life of the new key, seconds. Default: the role's. */
+  longest?: number;
   /** Aborting begins nothing further; once the new key is issued, it is delivered and noted all the same. */
   signal?: AbortSignal;
 }
@@ -67,7 +69,7 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
   const keyId = newKeyId();
   await claim(access, tenant, old, keyId);
   const abandoned = await destroyStrays(access, tenant, old.key_id, keyId);
-  const life = await lifeOf(access, old);
+  const life = await lifeOf(access, old, options.longest);
   signal?.throwIfAborted();
   const issued = await issueAs(access, keyId, {
     tenant,
@@ -149,16 +151,16 @@ async function claim(access: VaultAccess, tenant: string, old: KeyView, newId: s
 }
 
 /** The life of the old key, anew: one that ends is never followed by one that does not. */
-async function lifeOf(access: VaultAccess, old: KeyView): Promise<{ ttl: number; warnings: string[] }> {
+async function lifeOf(access: VaultAccess, old: KeyView, most = Infinity): Promise<{ ttl: number; warnings: string[] }> {
   const limit = (await requireRole(access, old.tenant))['secret_id_ttl'];
-  const longest = typeof limit === 'number' && limit > 0 ? limit : Infinity;
+  const longest = Math.min(most, typeof limit === 'number' && limit > 0 ? limit : Infinity);
   const from = old.issued_at === null ? Date.now() : Date.parse(old.issued_at);
   const life = old.expires_at === null ? Infinity : Math.max(60, Math.round((Date.parse(old.expires_at) - from) / 1000));
   const ttl = Math.min(life, longest);
   const warnings =
     ttl < life
       ? [
-          `It ends after ${ttl} s, which is now the longest life of this tenant's credentials; the old key had ` +
+          `It ends after ${ttl} s, which is now the longest life ${most < Infinity ? 'of such keys' : "of this tenant's credentials"}; the old key had ` +
             `${life === Infinity ? 'no end' : `${life} s`}.`,
         ]
       : [];

@@ -4,6 +4,9 @@ import type { Rotations } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkAndSet } from '#broker/operator/check-and-set.ts';
 
+/** Most bytes that names may have together: brokers read them with each verification of a key. */
+const MAX_NAMES = 65_536;
+
 /** `keys/<tenant>` */
 export interface TenantKeys {
   readonly rotations: Rotations;
@@ -47,18 +50,21 @@ export async function changeRotations(
 
 /**
  * Gives a key another name, and forgets those of keys that are gone.
- * @param there key ids of the tenant's keys
- * @throws {PosternError} conflict after 50 lost races
+ * @param gone key ids whose keys are there no more
+ * @throws {PosternError} conflict after 50 lost races, or where there are too many
  */
 export async function renameKey(
   access: VaultAccess,
   tenant: string,
-  rename: { readonly keyId: string; readonly name: string; readonly there: ReadonlySet<string> },
+  rename: { readonly keyId: string; readonly name: string; readonly gone: ReadonlySet<string> },
 ): Promise<void> {
   await checkAndSet(async () => {
     const { rotations, names, version } = await readRotations(access, tenant);
-    const kept = Object.entries(names).filter(([keyId]) => rename.there.has(keyId));
-    const after = { rotations, ...named({ ...Object.fromEntries(kept), [rename.keyId]: rename.name }) };
+    const kept = Object.entries(names).filter(([keyId]) => !rename.gone.has(keyId));
+    const renamed = { ...Object.fromEntries(kept), [rename.keyId]: rename.name };
+    if (Buffer.byteLength(JSON.stringify(renamed)) > MAX_NAMES)
+      throw new PosternError('conflict', 'Too many keys of this tenant have other names already: rotate or make one with the name wanted');
+    const after = { rotations, ...named(renamed) };
     return async () =>
       void (await access.call(`rename a key of ${tenant}`, ({ documents, as }) =>
         documents.write(rotationsPath(tenant), after, version, as),

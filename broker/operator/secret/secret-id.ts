@@ -4,32 +4,12 @@ import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
+import type { SecretIdView, StoredSecretId } from './stored.ts';
+
+export type { SecretIdView, StoredSecretId } from './stored.ts';
 
 /** Look-ups at once: enough to hide the round trips, far below what the mount's quota lets through. */
 export const WIDTH = 8;
-
-/** One secret_id as its accessor shows it: everything but the secret. */
-export interface SecretIdView {
-  tenant: string;
-  accessor: string;
-  name: string | null;
-  /** Display name of the operator's token that issued it. */
-  issued_by: string | null;
-  /** ISO 8601. */
-  created_at: string | null;
-  /** ISO 8601; null: until revoked. */
-  expires_at: string | null;
-  /** Logins left; null: no limit. */
-  uses_left: number | null;
-  /** Where it may be used from; empty: anywhere. */
-  cidrs: string[];
-}
-
-/** A secret_id with its metadata as Vault has it. */
-export interface StoredSecretId {
-  view: SecretIdView;
-  metadata: Readonly<Record<string, unknown>>;
-}
 
 /** Called with how many are done, of how many. */
 export type Progress = (done: number, all: number) => void;
@@ -90,7 +70,10 @@ export async function readSecretIds(
   let done = 0;
   const found = await inParallel(accessors, WIDTH, async (accessor) => {
     options.signal?.throwIfAborted();
-    const one = await readSecretId(access, tenant, accessor);
+    const name = `${tenant} ${accessor}`;
+    const one = access.secretIds?.get(name) ?? (await readSecretId(access, tenant, accessor));
+    // One that counts its logins is another after each.
+    if (one !== undefined && one.view.uses_left === null) access.secretIds?.set(name, one);
     done += 1;
     options.onProgress?.(done, accessors.length);
     return one;

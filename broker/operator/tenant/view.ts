@@ -22,6 +22,8 @@ export interface TenantView {
   /** APIs that it serves: it may introspect every tenant's tokens for them. */
   introspects: string[];
   organization: string | null;
+  /** Within what its people make keys of their own, seconds and numbers of keys; null: they don't. Terraform sets it. */
+  self_service: { max_ttl: number; keys_per_user: number; keys: number } | null;
   claims: Record<string, unknown>;
   /** Seconds. */
   token_ttl: number;
@@ -108,6 +110,7 @@ export async function viewOf(
     default_api: document.default_api ?? null,
     introspects: document.introspects,
     organization: document.organization ?? null,
+    self_service: document.self_service ?? null,
     claims: document.claims,
     token_ttl: numberOf(role?.['token_ttl']),
     secret_id_ttl: numberOf(role?.['secret_id_ttl']),

@@ -11,6 +11,7 @@ interface Options {
   ttl?: number;
   cidr?: string[];
   scope?: string[];
+  owner?: string;
   environment: string;
 }
 
@@ -21,6 +22,7 @@ export function issueCommand(context: Context): Command {
     .command('issue', 'one more API key; those before it go on', [
       ['(umask 077; postern key issue acme --name "web shop" --ttl 90d > key)', 'straight into a file'],
       ['postern key issue acme --scope read:orders --cidr 203.0.113.0/24', 'narrower than acme, and from there only'],
+      ["postern key issue acme --owner 'auth0|0123abcd' --scope read:orders --ttl 30d", 'for a person of the organization of acme'],
       ['postern key issue acme --environment test --json | jq -r .key', 'for a script'],
     ])
     .argument('<tenant>')
@@ -28,17 +30,20 @@ export function issueCommand(context: Context): Command {
     .option('--ttl <duration>', "its life, e.g. 90d; 0: until revoked (default: the tenant's)", seconds)
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--scope <scope>', 'narrow it to these scopes of the tenant (repeatable; default: all that it has)', collect)
+    .option('--owner <user>', "Auth0 id of the person whose key it is, such as 'auth0|0123abcd' (default: the tenant's own)")
     .option('--environment <word>', 'a-z and 0-9, readable in the key', DEFAULT_ENVIRONMENT)
     .addHelpText(
       'after',
       `
 The key is made here out of Vault's answer, so it can't be response-wrapped as a secret_id can: it is shown once, on
 stdout. Hand it over by a channel that you trust, or use \`postern secret issue\`. A key whose showing was interrupted
-is in \`postern key list\`: revoke it.`,
+is in \`postern key list\`: revoke it.
+A key with an owner names its scopes and ends as the tenant's self_service says (90 days at most by default). What its owner
+may do at Auth0 is not looked up here: \`postern owners sync\` ends keys that have more.`,
     )
     .action(
       context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
-        const { name, ttl, cidr, scope, environment } = options;
+        const { name, ttl, cidr, scope, owner, environment } = options;
         const issued = await issueKey(access, {
           tenant,
           environment,
@@ -46,6 +51,7 @@ is in \`postern key list\`: revoke it.`,
           ...(ttl === undefined ? {} : { ttl }),
           ...(cidr === undefined ? {} : { cidrs: cidr }),
           ...(scope === undefined ? {} : { scopes: scope }),
+          ...(owner === undefined ? {} : { owner }),
         });
         await show(output, issued);
         const state = await showTenant(access, tenant).then(

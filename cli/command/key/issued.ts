@@ -19,6 +19,7 @@ export async function show(
         ['key id', issued.key_id],
         ['accessor', issued.accessor ?? 'not told by this Vault'],
         ...(issued.name === null ? [] : [['name', issued.name] as const]),
+        ...(issued.owner === null ? [] : [['owner', issued.owner] as const]),
         ['expires', moment(issued.expires_at, 'when revoked')],
         ['scopes', issued.scopes?.join(' ') ?? `all that ${issued.tenant} has`],
         ['usable from', issued.cidrs.join(', ') || 'anywhere'],

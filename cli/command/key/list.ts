@@ -1,17 +1,39 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { settleRotations } from '#broker/operator/key/settle.ts';
+import { checkOwnerId } from '#broker/operator/key/owned-by.ts';
 import { listKeys } from '#broker/operator/key/list.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
+
+interface Options {
+  owner?: string;
+}
+
+const HEADINGS = [
+  'KEY ID',
+  'ACCESSOR',
+  'NAME',
+  'OWNER',
+  'ENVIRONMENT',
+  'STATE',
+  'SCOPES',
+  'ISSUED BY',
+  'ISSUED',
+  'EXPIRES',
+  'LAST USED',
+  'USABLE FROM',
+];
 
 export function listCommand(context: Context): Command {
   return context
     .command('list', "a tenant's API keys, oldest first; never the keys", [
       ['postern key list acme', 'who issued which, its scopes, its end, when it was last used'],
       ["postern key list acme --json | jq -r '.keys[] | select(.last_used_at == null).key_id'", 'those that nobody uses'],
+      ["postern key list acme --owner 'auth0|0123abcd'", 'those of one person'],
     ])
     .argument('<tenant>')
+    .option('--owner <user>', 'only the keys of this person, by their Auth0 id')
     .addHelpText(
       'after',
       `
@@ -20,7 +42,9 @@ whatever POSTERN_USAGE_INTERVAL says there. After 400 days without use it is for
 A replaced key whose end has come is destroyed by the way, where your token may.`,
     )
     .action(
-      context.vaultAction<object, [string]>(async ({ access, output, terminal }, tenant) => {
+      context.vaultAction<Options, [string]>(async ({ access, options, output, terminal }, tenant) => {
+        const { owner } = options;
+        if (owner !== undefined) checkOwnerId(owner);
         // Whoever only looks may not destroy, and sees such a key as ended.
         const destroyed = await settleRotations(access, tenant).catch((error: unknown) => {
           if (error instanceof PosternError && error.code === 'access_denied') return [];
@@ -28,12 +52,14 @@ A replaced key whose end has come is destroyed by the way, where your token may.
         });
         if (destroyed.length > 0)
           output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
-        const keys = await listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal });
+        const all = await listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal });
+        const keys = owner === undefined ? all : all.filter((key) => key.owner === owner);
         const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
         const rows = keys.map((one) => [
           one.key_id,
           one.accessor,
           one.name ?? '-',
+          one.owner ?? '-',
           one.environment ?? '-',
           one.state,
           one.scopes?.join(' ') ?? 'all',
@@ -43,14 +69,9 @@ A replaced key whose end has come is destroyed by the way, where your token may.
           time(one.last_used_at, 'never seen'),
           one.cidrs.join(',') || 'anywhere',
         ]);
-        output.result(
-          { tenant, keys },
-          output.table(
-            ['KEY ID', 'ACCESSOR', 'NAME', 'ENVIRONMENT', 'STATE', 'SCOPES', 'ISSUED BY', 'ISSUED', 'EXPIRES', 'LAST USED', 'USABLE FROM'],
-            rows,
-          ),
-        );
-        if (keys.length === 0) output.note(`${tenant} has no API key: postern key issue ${tenant}`);
+        output.result({ tenant, keys }, output.table(HEADINGS, rows));
+        if (keys.length === 0)
+          output.note(owner === undefined ? `${tenant} has no API key: postern key issue ${tenant}` : `${owner} has no key of ${tenant}`);
         for (const { state, key_id: keyId, replaces } of keys) {
           if (state === 'unconfirmed')
             output.warn(

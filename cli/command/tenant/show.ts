@@ -44,6 +44,9 @@ export function tenantText(output: Output, tenant: TenantView, trusts?: readonly
     ['default API', tenant.default_api ?? 'none'],
     ...(tenant.introspects.length === 0 ? [] : list('introspects', [tenant.introspects.join(' ')])),
     ['organization', tenant.organization ?? 'none'],
+    ...(tenant.self_service === null
+      ? []
+      : [['its people', `make keys of up to ${inWords(tenant.self_service.max_ttl)}: ${tenant.self_service.keys_per_user} each`] as const]),
     ...list('claim', claims),
     ...(trusts ?? []).map((one, at): [string, string] => [
       at === 0 ? 'trust' : '',
