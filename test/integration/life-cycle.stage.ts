@@ -3,6 +3,7 @@ import { Agent, fetch } from 'undici';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
+import type { Announcer } from '#broker/operator/access.ts';
 import { issueKey } from '#broker/operator/key/issue.ts';
 import { addTrust } from '#broker/operator/trust/add.ts';
 import { issueSecretId } from '#broker/operator/secret/issue.ts';
@@ -54,6 +55,7 @@ export class Stage {
   readonly replicas: readonly LocalReplica[];
   readonly operator: VaultAccess;
   readonly #client: VaultClient;
+  readonly #operatorToken: VaultToken;
   readonly #service: Credential;
   readonly #admin: { jwt: string };
   readonly #pairs: ReadonlyMap<string, ReturnType<typeof ecPair>>;
@@ -61,10 +63,16 @@ export class Stage {
 
   private constructor(
     parts: Pick<Stage, 'house' | 'replicas' | 'operator'>,
-    rest: { client: VaultClient; service: Credential; admin: { jwt: string }; pairs: ReadonlyMap<string, ReturnType<typeof ecPair>> },
+    rest: {
+      client: VaultClient;
+      operatorToken: VaultToken;
+      service: Credential;
+      admin: { jwt: string };
+      pairs: ReadonlyMap<string, ReturnType<typeof ecPair>>;
+    },
   ) {
     ({ house: this.house, replicas: this.replicas, operator: this.operator } = parts);
-    ({ client: this.#client, service: this.#service, admin: this.#admin, pairs: this.#pairs } = rest);
+    ({ client: this.#client, operatorToken: this.#operatorToken, service: this.#service, admin: this.#admin, pairs: this.#pairs } = rest);
   }
 
   static async start(tenants: readonly string[], count = 3): Promise<Stage> {
@@ -83,6 +91,7 @@ export class Stage {
             {
               grants: grants(Object.keys(APIS) as ApiName[]),
               token_ttl: 300,
+              organization: organizationOf(tenant),
               issuers: { [GITHUB]: { keys: [issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString()] } },
               assertion_keys: [{ pem: publicKey.export({ type: 'spki', format: 'pem' }).toString() }],
             },
@@ -91,7 +100,8 @@ export class Stage {
       },
     });
     const client = new VaultClient({ address: house.vault.address, timeoutMs: 20_000 });
-    const operator = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
+    const operatorToken = new VaultToken(await vaultToken(house, 'postern-operator'));
+    const operator = new VaultAccess({ client, token: operatorToken });
     await Promise.all(tenants.map((tenant) => addTrust(operator, { tenant, name: 'ci', ...trustOf(tenant) })));
     await house.root.write('auth0/config', { issuer: house.auth0.issuer, ...house.m2m });
     for (const api of ['orders', 'goneslow'] as const)
@@ -101,7 +111,7 @@ export class Stage {
     const env = { POSTERN_ISSUER: ISSUER, POSTERN_THROTTLE_ADDRESS: '1000000', POSTERN_THROTTLE_CLIENT: '1000000' };
     const replicas = await Promise.all(Array.from({ length: count }, () => house.startReplica({ env })));
     const admin = { jwt: await backEndToken(house, ['read:tenants', 'read:keys']) };
-    return new Stage({ house, replicas, operator }, { client, service: await house.issueSecret('service'), admin, pairs });
+    return new Stage({ house, replicas, operator }, { client, operatorToken, service: await house.issueSecret('service'), admin, pairs });
   }
 
   async stop(): Promise<void> {
@@ -111,15 +121,25 @@ export class Stage {
   }
 
   /** A tenant that has used every door once, on every replica. */
-  async subject(tenant: string, options: { byKey?: boolean; ends?: number; quick?: ApiName; slow?: ApiName } = {}): Promise<Subject> {
+  async subject(
+    tenant: string,
+    options: { byKey?: boolean; ends?: number; owner?: string; quick?: ApiName; slow?: ApiName } = {},
+  ): Promise<Subject> {
     const { quick = 'reports', slow = 'orders' } = options;
-    const issued = await this.#issueKey(tenant, options.ends);
+    const issued = await this.#issueKey(tenant, options.ends, options.owner);
     const halves = ApiKey.parse(issued.key)!.credential;
     const secret = await issueSecretId(this.operator, { tenant, wrap: false });
     registerSecret('secret_id', secret.secret_id ?? '');
     const credential = options.byKey
       ? { client_id: halves.clientId, client_secret: halves.reveal(), accessor: issued.accessor }
       : { client_id: secret.role_id, client_secret: secret.secret_id ?? '', accessor: secret.accessor ?? '' };
+    // A person's token lies elsewhere than the tenant's own, which their Vault login reads, too.
+    if (options.owner !== undefined)
+      await exchange(
+        this.replicas[0]!,
+        { client_id: secret.role_id, client_secret: secret.secret_id ?? '' },
+        { audience: APIS[quick].audience },
+      );
     const signer = { clientId: credential.client_id, ...this.#pairs.get(tenant)! };
     const tokens = await Promise.all(
       this.replicas.map(async (replica) => (await exchange(replica, credential, { audience: APIS[quick].audience })).body['access_token']),
@@ -130,9 +150,13 @@ export class Stage {
   }
 
   /** @param ends seconds from now; shorter than the CLI issues them */
-  async #issueKey(tenant: string, ends: number | undefined): Promise<{ key: string; keyId: string; accessor: string }> {
+  async #issueKey(
+    tenant: string,
+    ends: number | undefined,
+    owner: string | undefined,
+  ): Promise<{ key: string; keyId: string; accessor: string }> {
     if (ends === undefined) {
-      const issued = await issueKey(this.operator, { tenant });
+      const issued = await issueKey(this.operator, { tenant, ...(owner === undefined ? {} : { owner, scopes: ['read'], ttl: 3_600 }) });
       registerSecret('API key', issued.key);
       return { key: issued.key, keyId: issued.key_id, accessor: issued.accessor ?? '' };
     }
@@ -172,6 +196,16 @@ export class Stage {
         return (await exchange(replica, shown, parameters)).body['access_token'] as string | undefined;
       }),
     );
+  }
+
+  /** What a broker does on a person's behalf, or on Auth0's: with the policy of brokers. */
+  async asBroker<T>(work: (access: VaultAccess) => Promise<T>): Promise<T> {
+    return work(new VaultAccess({ client: this.#client, token: new VaultToken(await vaultToken(this.house, 'postern-broker')) }));
+  }
+
+  /** The operator, for whom somebody else tells what ended. */
+  withAnnouncer(announcer: Announcer): VaultAccess {
+    return new VaultAccess({ client: this.#client, token: this.#operatorToken, announcer });
   }
 
   #assertion(signer: ClientSigner): Record<string, string> {
@@ -284,6 +318,11 @@ export const DOORS = [
   'admin API',
 ] as const;
 export type Door = (typeof DOORS)[number];
+
+/** An organization of its own for each tenant. */
+export function organizationOf(tenant: string): string {
+  return `org_${tenant.replaceAll('-', '')}`;
+}
 
 /** The workload that a tenant trusts until something happens. */
 export const trustOf = (tenant: string) => ({

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { issuerId } from '#broker/credential/trust.ts';
+import { announceDepartures, ownAnnouncer } from '#broker/operator/departure.ts';
 import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { createTenant } from '#broker/operator/tenant/create.ts';
@@ -88,6 +89,30 @@ const EVENTS: Readonly<Record<string, Event>> = {
     subject: { byKey: true },
     cells: { ...OF_A_CREDENTIAL, '/verify': 'shut', 'admin API': 'shut' },
     happen: ({ operator }, { tenant, keyId }) => revokeKeys(operator, { tenant, keys: [keyId] }),
+  },
+  "person's key revoked by its owner": {
+    tenant: 'e-person-key',
+    subject: { byKey: true, owner: 'auth0|e-person-key' },
+    cells: { ...OF_A_CREDENTIAL, '/verify': 'shut', 'introspection by a service': 'shut', 'admin API': 'shut' },
+    async happen(stage, { tenant, keyId }) {
+      // As the self-service API: the person's Vault token destroys it, and the broker tells the others.
+      const announcer = ownAnnouncer((work) => stage.asBroker(work), Date.now);
+      await revokeKeys(stage.withAnnouncer(announcer), { tenant, keys: [keyId] });
+    },
+  },
+  "a key's owner left (log stream)": {
+    tenant: 'e-person-left',
+    subject: { byKey: true, owner: 'auth0|e-person-left' },
+    cells: {
+      ...OF_A_CREDENTIAL,
+      '/verify': 'shut',
+      'introspection by a service': 'shut',
+      'plugin, login from after': 'exception: until `postern owners sync` destroys the key at Vault',
+    },
+    happen: (stage) =>
+      stage.asBroker((access) =>
+        announceDepartures(access, { knownAt: () => undefined }, [{ owner: 'auth0|e-person-left', at: Math.ceil(Date.now() / 1000) }]),
+      ),
   },
   'API key ended': {
     tenant: 'e-ended',

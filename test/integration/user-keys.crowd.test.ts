@@ -12,14 +12,12 @@ import { vaultToken } from '#test/fixture/vault-token.ts';
 import { postern } from './cli-run.ts';
 
 /*
- * Fifty people, each in twenty organizations, who do all there is to do at once: nobody sees or touches a key that isn't theirs.
- * Each person does some of the verbs in each organization, so that each organization sees all of them; with POSTERN_TEST_CROWD=all
- * everybody does everything, which takes minutes.
+ * People, each in twenty organizations, who do all there is to do at once: nobody sees or touches a key that isn't theirs. Each person
+ * does some of the verbs in each organization, so that each organization sees all of them. Ten people; fifty, which take minutes, with
+ * POSTERN_TEST_CROWD=50.
  */
 
-const ALL = process.env['POSTERN_TEST_CROWD'] === 'all';
-
-const USERS = 50;
+const USERS = Number(process.env['POSTERN_TEST_CROWD'] ?? 10);
 const TENANTS = Array.from({ length: 20 }, (_, n) => `crowd-${n}`);
 const REPORTS = APIS['reports']!.audience;
 
@@ -72,7 +70,7 @@ async function inTurns<T>(items: readonly T[], width: number, work: (item: T, in
   );
 }
 
-test('50 users × 20 tenants × all verbs at once: no key of another owner or tenant is seen or touched', async () => {
+test('users × 20 tenants × all verbs at once: no key of another owner or tenant is seen or touched', async () => {
   const members: Member[] = [];
   for (let user = 0; user < USERS; user++)
     for (const at of TENANTS.keys()) {
@@ -117,11 +115,11 @@ test('50 users × 20 tenants × all verbs at once: no key of another owner or te
       ['DELETE', ''],
     ] as const;
     for (const [n, { keyId }] of strangers.entries())
-      for (const [method, path, body] of ALL ? foreign : [foreign[(index + user + n) % foreign.length]!]) {
+      for (const [method, path, body] of [foreign[(index + user + n) % foreign.length]!]) {
         const { status } = await call(member, method, `/${keyId}${path}`, body);
         if (status !== 404) breaches.push(`${member.user} at ${member.at}: ${method} /${keyId}${path} ${status}`);
       }
-    const doing = (verb: number): boolean => ALL || (index + user) % 3 === verb;
+    const doing = (verb: number): boolean => (index + user) % 3 === verb;
     let own = { keyId: member.keyId, key: member.key, name: `of ${member.user} at ${member.at}` };
     if (doing(0)) {
       own.name = String(index);
@@ -136,11 +134,9 @@ test('50 users × 20 tenants × all verbs at once: no key of another owner or te
     if (doing(2)) {
       const shown = await call(member, 'GET', `/${own.keyId}`);
       expect(shown.body).toMatchObject({ key_id: own.keyId, owner: member.user, name: own.name });
-      if (!ALL || index % 2 === 0) {
-        // 404 where an answer was lost and it was sent again.
-        expect((await call(member, 'DELETE', `/${own.keyId}`)).status).toBeOneOf([204, 404]);
-        return;
-      }
+      // 404 where an answer was lost and it was sent again.
+      expect((await call(member, 'DELETE', `/${own.keyId}`)).status).toBeOneOf([204, 404]);
+      return;
     }
     kept.push({ member, ...own });
   });
@@ -180,7 +176,7 @@ test('50 users × 20 tenants × all verbs at once: no key of another owner or te
   expect(breaches).toEqual([]);
   // oxlint-disable-next-line no-console -- the number that docs/numbers.md names
   console.log(`${members.length} people, ${requests} requests in ${Math.round(performance.now() - begun)} ms: ${breaches.length} breaches`);
-}, 600_000);
+}, 1_200_000);
 
 test('as many keys as allowed, asked for at three replicas at once: never more', async () => {
   const jwt = await personToken(house, 'auth0|greedy', { organization: organizationOf(0), permissions: ['read:reports'] });
