@@ -17,7 +17,8 @@ export interface Owner {
   /** In which organization the key was made; the tenant's, then. */
   readonly organization: string;
   /**
-   * When the access token by which they made it was issued, or else the key, seconds since 1970: whoever went after that had no right to it.
+   * When the access token by which they made it was issued, or else the key, seconds since 1970: whoever went after that had no right
+   * to it.
    */
   readonly since: number;
 }

@@ -45,7 +45,7 @@ export interface Stage {
   /** Ports of a node: of its API. */
   node(node: NodeName): { address: string };
   /** `postern serve` with /etc/postern/postern.env and what is added. @returns its log */
-  startBroker(name: string, more?: Record<string, string>): Promise<{ url: string; log(): string; stop(): Promise<void> }>;
+  startBroker(name: string, more?: Record<string, string>): Promise<{ url: string; log: () => string; stop: () => Promise<void> }>;
   startNginx(brokers: readonly string[]): Promise<void>;
   startAuth0(): Promise<void>;
   /** What the state server holds now. */

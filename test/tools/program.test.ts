@@ -46,7 +46,7 @@ describe('the order in which Vault is looked for', () => {
   });
 
   it('asks it in a clean environment, and says why it passes over one that does not run', async () => {
-    const strict = `case "\$VAULT_CACERT\$TF_CLI_ARGS\$GOFLAGS\$NODE_OPTIONS" in ?*) echo 'foreign settings' >&2; exit 1;; esac`;
+    const strict = `case "$VAULT_CACERT$TF_CLI_ARGS$GOFLAGS$NODE_OPTIONS" in ?*) echo 'foreign settings' >&2; exit 1;; esac`;
     machine.script('vault', `${strict}\n${tells('1.19.0')}`);
     Object.assign(machine.env, { VAULT_CACERT: '/nonexistent', TF_CLI_ARGS: '-input=false', GOFLAGS: 'x', NODE_OPTIONS: '--nonsense' });
     expect(await find()).toMatchObject({ version: '1.19.0', origin: 'PATH' });
