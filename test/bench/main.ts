@@ -8,6 +8,7 @@ import { tryDoors } from '#test/integration/doors.ts';
 import { startServer } from './child.ts';
 import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange } from './first-exchange.ts';
+import { measureKeyless } from './keyless.ts';
 import { compared } from './line.ts';
 import type { Line } from './line.ts';
 import { measureOutage } from './outage.ts';
@@ -17,7 +18,7 @@ import { VaultDirect } from './vault-direct.ts';
 import { measureVerify } from './verify.ts';
 import { findWrk, postForm } from './wrk.ts';
 
-const PARTS = ['exchange', 'verify', 'plugin', 'doors', 'outage', 'schemathesis'] as const;
+const PARTS = ['exchange', 'verify', 'plugin', 'keyless', 'doors', 'outage', 'schemathesis'] as const;
 
 const HELP = `Usage: make bench [ARGS='--only PART[,PART] --rounds N --seconds N --soak N --json']
 
@@ -27,6 +28,7 @@ Measures, all in one run, turn by turn, servers on core 0 and the load on core 1
   verify        /verify beside a bare handler, and nginx with /verify beside nginx alone
   plugin        creds of the secrets plugin in a real Vault beside HashiCorp's own kv engine run as an
                 external plugin, and the kv v2 that is built in; its start, and its memory after a soak
+  keyless       token exchange with a workload's own JWT beside the same with a Vault token
   outage        Vault stopped (SIGSTOP) under a steady load of hits, with a cold exchange each second
   doors         100 tenants and 100 APIs, every door at random: answers for the wrong tenant
   schemathesis  the OpenAPI documents of the admin API and the OAuth endpoints held against the servers
@@ -81,6 +83,7 @@ if (only.has('outage')) {
   await using stack = await startStack({ report, signal: abort.signal });
   lines.push(...(await measureOutage(stack, Number(values.outage), report)));
 }
+if (only.has('keyless')) lines.push(...(await measureKeyless(rounds, seconds, report)));
 if (only.has('doors')) lines.push(await measureDoors());
 if (only.has('schemathesis')) lines.push(await measureSchemathesis(report));
 

@@ -25,6 +25,7 @@ const SHARED = 'https://shared.example.com';
 
 const pemOf = (key: typeof issuerKey): string => key.publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const clusterKey = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const strangerKey = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const issuers = { [GITHUB]: { keys: [pemOf(issuerKey)] }, [CLUSTER]: { keys: [pemOf(clusterKey)] } };
 
 const REPORTS = { audience: APIS.reports.audience };
@@ -52,10 +53,12 @@ const acme = {
 } satisfies TenantVariables;
 const globex = {
   ...TENANTS.globex,
-  issuers,
+  // It has other keys written down for the issuer that acme trusts too.
+  issuers: { ...issuers, [CLUSTER]: { keys: [pemOf(strangerKey)] } },
   trusts: {
     ci: { ...ci, subject_pattern: 'repo:globex/*:ref:refs/heads/main', claims: { repository_owner: 'globex' } },
     shared: { issuer: GITHUB, audience: SHARED, subject_pattern: 'repo:acme/*:ref:refs/heads/**' },
+    pods: { issuer: CLUSTER, audience: 'postern', subject: 'system:serviceaccount:jobs:theirs' },
   },
 } satisfies TenantVariables;
 
@@ -82,7 +85,7 @@ const bear = (assertion: string, more: Record<string, string> = {}, at = 0): Pro
   post({ grant_type: JWT_BEARER, assertion, audience: APIS.orders.audience, ...more }, at);
 const trade = (token: string, more: Record<string, string> = {}, at = 0): Promise<Reply> =>
   post({ grant_type: EXCHANGE, subject_token_type: JWT, subject_token: token, audience: APIS.orders.audience, ...more }, at);
-const podToken = (more: Record<string, unknown> = {}): string => {
+const podToken = (more: Record<string, unknown> = {}, key = clusterKey): string => {
   const now = Math.floor(Date.now() / 1000);
   return forge(
     { alg: 'RS256', kid: 'cluster' },
@@ -96,7 +99,7 @@ const podToken = (more: Record<string, unknown> = {}): string => {
       'kubernetes.io': { namespace: 'jobs', serviceaccount: { name: 'nightly', uid: '7a' } },
       ...more,
     },
-    clusterKey.privateKey,
+    key.privateKey,
   );
 };
 const tenantOf = ({ body }: Reply): unknown => decodeJwt(String(body['access_token']))['https://postern.dev/tenant'];
@@ -146,6 +149,23 @@ describe('a workload with the token that it has', () => {
       error: 'invalid_request',
       error_description: 'The token is not trusted',
     });
+  });
+
+  test("what one tenant takes for the issuer's keys counts for no other, and uses up no jti of theirs", async () => {
+    const [mine, theirs] = [house.roleIds['acme'] ?? '', house.roleIds['globex'] ?? ''];
+    const forged = (): string => podToken({ jti: 'forged' }, strangerKey);
+    for (const more of [{}, { client_id: mine }, { client_id: theirs }]) {
+      expect((await bear(forged(), more)).body).toMatchObject({ error: 'invalid_grant' });
+      expect((await trade(forged(), { ...more, ...REPORTS })).body).toMatchObject({ error: 'invalid_request' });
+    }
+    const login = (tenant: string, role: string, jwt: string): Promise<unknown> =>
+      house.root.write(`auth/postern-trust/${tenant}/${issuerId(CLUSTER)}/login`, { role, jwt });
+    await expect(login('acme', 'pods', forged())).rejects.toThrow();
+    await expect(login('globex', 'pods', podToken())).rejects.toThrow();
+    const used = await bear(podToken({ sub: 'system:serviceaccount:jobs:theirs', jti: 'the same' }, strangerKey), REPORTS);
+    expect([used.status, tenantOf(used)]).toEqual([200, 'globex']);
+    expect((await bear(podToken({ jti: 'the same' }))).status).toBe(200);
+    expect((await bear(podToken({ jti: 'the same' }))).status).toBe(400);
   });
 
   test("that two tenants trust is nobody's until client_id says whose", async () => {
@@ -292,7 +312,7 @@ describe('what ends a trust reaches every replica within 2 s', () => {
     };
     const good = await doctor();
     expect(good.checks.filter(({ status }) => status !== 'ok')).toEqual([]);
-    expect(good.checks.map(({ name }) => name)).toEqual(['trusts', `issuer: ${GITHUB}`, `issuer: ${CLUSTER}`]);
+    expect(good.checks.map(({ name }) => name)).toEqual(['trusts', `issuer: ${GITHUB}`, `issuer: ${CLUSTER}`, `issuer: ${CLUSTER}`]);
 
     const { root, roleIds } = house;
     const kept: [string, Record<string, unknown>][] = [];
