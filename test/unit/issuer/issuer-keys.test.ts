@@ -3,7 +3,7 @@ import { SignJWT } from 'jose';
 import { expect, test } from 'vitest';
 import type { KeySource } from '#broker/credential/trust.ts';
 import { TrustedToken } from '#broker/credential/trusted-token.ts';
-import { FetchFault } from '#broker/issuer/fetch.ts';
+import { FetchFault, fetchJson } from '#broker/issuer/fetch.ts';
 import { FetchedKeys } from '#broker/issuer/issuer-keys.ts';
 
 const ISSUER = 'https://issuer.example.com/id';
@@ -91,6 +91,21 @@ test('what doctor counts: keys that could verify a token', async () => {
   delete documents[DISCOVERY];
   await expect(keys.count(source)).rejects.toMatchObject({ code: 'temporarily_unavailable', message: expect.stringContaining('away') });
   expect(await keys.count({ ...source, keys: ['no key'] })).toBe(0);
+});
+
+test.each([
+  'http://169.254.169.254/latest/meta-data/',
+  'https://169.254.169.254/keys',
+  'https://127.0.0.1:9/keys',
+  'https://[::ffff:7f00:1]:9/keys',
+  'https://2130706433:9/keys',
+  'https://localhost:9/keys',
+  'file:///etc/passwd',
+  'https://a:b@issuer.example.com/keys',
+])('keys that the discovery document says lie at %s are not fetched', async (jwksUri) => {
+  const document = { issuer: ISSUER, jwks_uri: jwksUri };
+  const keys = new FetchedKeys({ fetchJson: async (address, options) => (address === DISCOVERY ? document : fetchJson(address, options)) });
+  await expect(keys.count(source)).rejects.toThrow(/not https|not public|has a user name/);
 });
 
 test('without a kid every key of the set is tried', async () => {
