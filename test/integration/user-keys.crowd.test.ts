@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { APIS } from '#dev/scenario.ts';
-import { callAdmin } from '#test/fixture/admin.ts';
+import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminReply } from '#test/fixture/admin.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
@@ -36,7 +36,7 @@ beforeAll(async () => {
       },
     ]),
   );
-  house = await startHouse({ tenants, self: true });
+  house = await startHouse({ tenants, self: true, admin: true });
   const env = { POSTERN_SELF_RATE: '100000', POSTERN_THROTTLE_ADDRESS: '100000' };
   replicas = await Promise.all([1, 2, 3].map(() => house.startReplica({ env })));
 }, 240_000);
@@ -229,6 +229,27 @@ test('an operator issues a key to a person, and lists by owner', async () => {
   // The person finds it among their own.
   const jwt = await personToken(house, owner, { organization: organizationOf(1), permissions: ['read:reports'] });
   expect((await callAdmin(replicas[0]!.issuer, { jwt }, 'GET', '/self/v1/keys')).body['keys']).toMatchObject([{ name: 'hers' }]);
+  // A back end does the same.
+  const backEnd = { jwt: await backEndToken(house, ['read:keys', 'manage:keys', 'read:tenants']) };
+  const at = '/v1/tenants/crowd-1';
+  const admin = (method: string, path: string, body?: unknown): Promise<AdminReply> =>
+    callAdmin(replicas[0]!.admin, backEnd, method, `${at}${path}`, body);
+  const second = await admin('POST', '/keys', { owner, scopes: ['read:reports'], name: 'second' });
+  expect([second.status, second.body['owner']]).toEqual([201, owner]);
+  // As long as the tenant's people may have one.
+  const life = Date.parse(second.body['expires_at']) - Date.now();
+  expect(life).toBeGreaterThan(7_700_000_000);
+  expect(life).toBeLessThan(7_780_000_000);
+  const first = await admin('GET', `/keys?owner=${encodeURIComponent(owner)}&limit=1`);
+  const [, next = ''] = /^<([^>]+)>/.exec(first.headers['link'] ?? '') ?? [];
+  const rest = await callAdmin(replicas[0]!.admin, backEnd, 'GET', next);
+  expect([...first.body['keys'], ...rest.body['keys']].map((key) => [key.owner, key.name])).toEqual([
+    [owner, 'hers'],
+    [owner, 'second'],
+  ]);
+  expect((await admin('POST', '/keys', { owner })).status).toBe(422);
+  expect((await admin('POST', '/keys', { owner: 'backend@clients', scopes: ['read:reports'] })).status).toBe(400);
+  expect((await admin('GET', '')).body['self_service']).toEqual({ max_ttl: 7_776_000, keys_per_user: 3, keys: 1_000 });
   for (const [args, says] of [
     [['--owner', owner], 'names its scopes'],
     [['--owner', 'backend@clients', '--scope', 'read:reports'], 'Auth0 user id'],
