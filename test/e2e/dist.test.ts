@@ -27,6 +27,7 @@ import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
 import { commandsOf } from '#test/fixture/documentation.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { startSystemd } from '#test/fixture/systemd.ts';
 import { findVault } from '#tools/part/vault.ts';
 
 /** The oldest Node that the package is for; that of the checkout is the other one tried. */
@@ -63,14 +64,9 @@ function emptyDirectory(): string {
   return folder;
 }
 
-/** Runs `program serve` with nothing around it, until it is ready. */
-async function serve(
-  program: string,
-  args: string[],
-  path = '',
-): Promise<{ child: ChildProcess; issuer: string; env: Record<string, string>; cwd: string }> {
+/** What a broker on this port is told, and a directory with its secret_id. */
+async function settings(port: number): Promise<{ cwd: string; issuer: string; env: Record<string, string> }> {
   const cwd = emptyDirectory();
-  const port = await freePort();
   const issuer = `http://127.0.0.1:${port}/`;
   const roleId = String((await house.root.read('auth/approle-broker/role/broker/role-id'))?.data?.['role_id']);
   const { data } = await house.root.write('auth/approle-broker/role/broker/secret-id', {});
@@ -79,7 +75,6 @@ async function serve(
   const secretFile = join(cwd, 'secret-id');
   writeFileSync(secretFile, secretId, { mode: 0o644 });
   const env = {
-    PATH: path,
     VAULT_ADDR: house.vault.address,
     POSTERN_ISSUER: issuer,
     POSTERN_LISTEN: `127.0.0.1:${port}`,
@@ -88,6 +83,18 @@ async function serve(
     POSTERN_AUTH0_ISSUER: house.auth0.issuer,
     POSTERN_AUTH0_BINDING: 'action',
   };
+  return { cwd, issuer, env };
+}
+
+/** Runs `program serve` with nothing around it, until it is ready. */
+async function serve(
+  program: string,
+  args: string[],
+  path = '',
+): Promise<{ child: ChildProcess; issuer: string; env: Record<string, string>; cwd: string }> {
+  const port = await freePort();
+  const { cwd, issuer, env: own } = await settings(port);
+  const env = { ...own, PATH: path };
   const child = spawn(program, args, { cwd, env, ...nobody, stdio: ['ignore', 'ignore', 'pipe'] });
   children.push(child);
   let log = '';
@@ -248,6 +255,62 @@ describe('the executable', () => {
       process.kill(Number(readFileSync(join(cwd, 'pid'), 'utf8')), 'SIGTERM');
       await broker;
     }
+  });
+
+  test('runs under deploy/systemd/postern.service, by a systemd of its own', { timeout: 120_000 }, async ({ skip }) => {
+    const port = await freePort();
+    const issuer = `http://127.0.0.1:${port}/`;
+    const { env } = await settings(port);
+    const { POSTERN_SECRET_ID_FILE: secretFile = '', PATH: _none, ...unit } = env;
+    const service = readFileSync(join(checkout, 'deploy/systemd/postern.service'), 'utf8');
+    const systemd = await startSystemd({
+      folder: emptyDirectory(),
+      programs: { postern: artifact('executable').file },
+      etc: {
+        // Without what a whole machine would have to start first.
+        'systemd/system/postern.service': service
+          .replaceAll(/^(Wants|After)=.*$/gm, '')
+          .replace('[Unit]', '[Unit]\nDefaultDependencies=no'),
+        'postern/postern.env': Object.entries({ ...unit, POSTERN_LAME_DUCK: '0' })
+          .map(([name, value]) => `${name}=${value}\n`)
+          .join(''),
+        'postern/secret_id': readFileSync(secretFile, 'utf8'),
+      },
+    });
+    if (typeof systemd === 'string') return skip(systemd);
+    await using _ends = systemd;
+    const stateOf = async (...names: string[]) => (await systemd.systemctl('show', 'postern', ...names.map((name) => `-p${name}`))).stdout;
+    const { stderr } = await systemd.systemctl('start', 'postern');
+    expect(stderr).toBe('');
+    const ready = () =>
+      fetch(`${issuer}readyz`).then(
+        async (response) => (await response.text(), response.status),
+        () => 0,
+      );
+    await expect.poll(ready, { timeout: 20_000 }).toBe(200);
+    const credential = await house.issueSecret('acme');
+    expect((await exchange({ issuer }, credential, { audience: ORDERS })).status).toBe(200);
+
+    // As logrotate does: the new file is there, and the exchange before lies in the old one.
+    await systemd.shell('mv /var/log/postern/audit.jsonl /var/log/postern/audit.jsonl.1');
+    expect((await systemd.systemctl('reload', 'postern')).exitCode).toBe(0);
+    await expect.poll(() => systemd.shell('ls /var/log/postern'), { timeout: 10_000 }).toContain('audit.jsonl\n');
+    await expect.poll(() => systemd.shell('cat /var/log/postern/audit.jsonl.1')).toContain('token.exchange');
+    expect(await stateOf('ActiveState', 'NRestarts')).toBe('NRestarts=0\nActiveState=active');
+
+    // Killed, it is started again; stopped, it ended well.
+    await systemd.systemctl('kill', '--signal=KILL', 'postern');
+    await expect.poll(() => stateOf('NRestarts'), { timeout: 20_000 }).toBe('NRestarts=1');
+    await expect.poll(ready, { timeout: 20_000 }).toBe(200);
+    await systemd.systemctl('stop', 'postern');
+    expect(await stateOf('Result', 'ExecMainStatus', 'ActiveState')).toBe('Result=success\nExecMainStatus=0\nActiveState=inactive');
+
+    // Wrong settings end it for good.
+    await systemd.shell('echo POSTERN_ISSUER=nonsense > /etc/postern/postern.env');
+    await systemd.systemctl('start', 'postern');
+    await expect
+      .poll(() => stateOf('Result', 'NRestarts', 'ExecMainStatus', 'ActiveState'))
+      .toBe('Result=exit-code\nNRestarts=0\nExecMainStatus=6\nActiveState=failed');
   });
 
   test('what the environment tells Node has no say in it', async () => {
