@@ -45,3 +45,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range .Values.networkPolicy.egressPorts }}{{ $ports = append $ports (toJson .) }}{{ end -}}
 {{- join " " (uniq $ports) -}}
 {{- end }}
+
+{{- /* Not empty where brokers tell metrics on a listener of their own. */ -}}
+{{- define "postern.metrics" -}}
+{{- if or .Values.metrics.enabled .Values.metrics.serviceMonitor.enabled }}on{{ end -}}
+{{- end }}
