@@ -101,14 +101,14 @@ describe.each(SETS)('with the values %s', (set) => {
 
 test('what the ServiceMonitor names is there: a service of each pod, and a port at which the broker tells metrics', async () => {
   const all = await objects('everything');
-  const [endpoint] = only(all, 'ServiceMonitor').spec.endpoints;
+  const [endpoint] = only(all, 'ServiceMonitor').spec!.endpoints;
   const services = all.filter(
-    ({ kind, spec }) => kind === 'Service' && spec.ports.some(({ name }: { name: string }) => name === endpoint.port),
+    ({ kind, spec }) => kind === 'Service' && spec!.ports.some(({ name }: { name: string }) => name === endpoint.port),
   );
-  expect(services.map(({ spec }) => spec.clusterIP)).toEqual(['None']);
-  const port = podOf(all).containers[0].ports.find(({ name }: { name: string }) => name === services[0]?.spec.ports[0].targetPort);
+  expect(services.map(({ spec }) => spec!.clusterIP)).toEqual(['None']);
+  const port = podOf(all).containers[0].ports.find(({ name }: { name: string }) => name === services[0]!.spec!.ports[0].targetPort);
   expect(envOf(all)['POSTERN_METRICS_LISTEN']).toBe(`0.0.0.0:${port.containerPort}`);
-  expect(only(all, 'NetworkPolicy').spec.ingress).toContainEqual(
+  expect(only(all, 'NetworkPolicy').spec!.ingress).toContainEqual(
     expect.objectContaining({ ports: [{ port: endpoint.port, protocol: 'TCP' }], from: [{ namespaceSelector: {} }] }),
   );
   expect(Object.keys(envOf(await objects('defaults')))).not.toContain('POSTERN_METRICS_LISTEN');
