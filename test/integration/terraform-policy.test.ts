@@ -1,3 +1,4 @@
+import { productOf } from '#tools/part/server.ts';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { terraformToken } from '#dev/terraform-token.ts';
@@ -54,7 +55,9 @@ describe('allows', () => {
   test.each(allowed.map((row) => [title(row), row] as const))('%s', async (_, row) => {
     if (row.note === 'a first one') await vault.root('DELETE', row.path.replace('/data/', '/metadata/'));
     const answer = await vault.call(token, METHOD[row.capability], filled(row.path), body(row));
-    expect(answer.status, answer.body).toBeOneOf([...(row.status ?? [200, 204])]);
+    // The policy lets it through, and OpenBao itself takes audit devices from its configuration only.
+    const refuses = productOf() === 'openbao' && row.path.startsWith('sys/audit/');
+    expect(answer.status, answer.body).toBeOneOf(refuses ? [400] : [...(row.status ?? [200, 204])]);
     expect(answer.body).not.toContain('permission denied');
   });
 });
