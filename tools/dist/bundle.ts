@@ -64,7 +64,7 @@ export async function bundle({ entry, version, head = '' }: BundleOptions): Prom
   return {
     text: outputFiles[0]?.text ?? '',
     packages: await bundledPackages(packageFolders(inputs)),
-    sources: inputs.filter((path) => !/node_modules\/|^<|^text:/.test(path)).sort(),
+    sources: inputs.filter((path) => !/node_modules\/|^<|^(?:text|none):/.test(path)).sort(),
   };
 }
 
