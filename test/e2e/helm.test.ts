@@ -99,18 +99,23 @@ describe.each(SETS)('with the values %s', (set) => {
   });
 });
 
-test('what the ServiceMonitor names is there: a service of each pod, and a port at which the broker tells metrics', async () => {
+test('Prometheus asks a service of each pod, at the port at which the broker tells metrics, and the cluster alone may', async () => {
   const all = await objects('everything');
-  const [endpoint] = only(all, 'ServiceMonitor').spec!.endpoints;
-  const services = all.filter(
-    ({ kind, spec }) => kind === 'Service' && spec!.ports.some(({ name }: { name: string }) => name === endpoint.port),
+  const { selector, endpoints } = only(all, 'ServiceMonitor').spec!;
+  const fitting = all.filter(
+    ({ kind, metadata }) =>
+      kind === 'Service' && Object.entries(selector.matchLabels).every(([name, value]) => metadata.labels?.[name] === value),
   );
-  expect(services.map(({ spec }) => spec!.clusterIP)).toEqual(['None']);
-  const port = podOf(all).containers[0].ports.find(({ name }: { name: string }) => name === services[0]!.spec!.ports[0].targetPort);
+  expect(fitting.map(({ metadata, spec }) => [metadata.name, spec!['clusterIP']])).toEqual([['postern-metrics', 'None']]);
+  expect(endpoints).toMatchObject([{ port: 'metrics', path: '/metrics', scheme: 'http' }]);
+  const [{ name, targetPort }] = fitting[0]!.spec!['ports'];
+  expect(name).toBe('metrics');
+  const port = podOf(all).containers[0].ports.find((one: { name: string }) => one.name === targetPort);
   expect(envOf(all)['POSTERN_METRICS_LISTEN']).toMatch(new RegExp(`:${port.containerPort}$`));
-  expect(only(all, 'NetworkPolicy').spec!.ingress).toContainEqual(
-    expect.objectContaining({ ports: [{ port: endpoint.port, protocol: 'TCP' }], from: [{ namespaceSelector: {} }] }),
-  );
+  expect(only(all, 'NetworkPolicy').spec!['ingress']).toContainEqual({
+    ports: [{ port: 'metrics', protocol: 'TCP' }],
+    from: [{ namespaceSelector: {} }],
+  });
   expect(Object.keys(envOf(await objects('defaults')))).not.toContain('POSTERN_METRICS_LISTEN');
 });
 
@@ -190,24 +195,6 @@ test('an AppRole at another mount, and settings from a Secret', async () => {
   expect(envOf(all)).toMatchObject({ POSTERN_VAULT_AUTH: 'approle', POSTERN_BROKER_APPROLE_MOUNT: 'approle-eu' });
   expect(podOf(all).containers[0].envFrom).toEqual([{ secretRef: { name: 'postern-proxy' } }]);
   expect(portsOf(all)).toEqual([53, 53, 443, 8443, 8200]);
-});
-
-test('Prometheus asks the admin listener as it listens: its port, its scheme, its certificate', async () => {
-  const all = await objects('everything');
-  const services = all.filter(({ kind }) => kind === 'Service');
-  const { selector, endpoints } = only(all, 'ServiceMonitor').spec!;
-  const fitting = services.filter(({ metadata }) =>
-    Object.entries(selector.matchLabels).every(([name, value]) => metadata.labels?.[name] === value),
-  );
-  expect(fitting.map(({ metadata }) => metadata.name)).toEqual(['postern-admin']);
-  expect(fitting[0]!.spec!['ports'].map(({ name }: { name: string }) => name)).toEqual([endpoints[0].port]);
-  expect(endpoints[0]).toMatchObject({
-    scheme: 'https',
-    tlsConfig: { serverName: 'postern-admin.tokens.svc', ca: { secret: { name: 'postern-admin-tls', key: 'ca.crt' } } },
-  });
-  const mesh = await objects('everything', ['--set=admin.tlsSecret=', '--set=admin.behindTlsProxy=true']);
-  expect(only(mesh, 'ServiceMonitor').spec!['endpoints'][0]).toMatchObject({ scheme: 'http' });
-  expect(envOf(mesh)).toMatchObject({ POSTERN_ADMIN_BEHIND_TLS_PROXY: 'true' });
 });
 
 test('every name that the chart gives a container is refused among the settings', async () => {
@@ -300,12 +287,7 @@ test.each<[string, string[], RegExp]>([
   ['an autoscaler without a measure', ['--set=autoscaling.enabled=true', '--set=resources.requests.cpu=null'], /autoscaling\.targetCPU: /],
   ['one replica that must stay', ['--set=replicas=1'], /podDisruptionBudget\.minAvailable: 1 of 1 /],
   ['all replicas that must stay', ['--set=podDisruptionBudget.minAvailable=100%'], /podDisruptionBudget\.minAvailable: 100% of 2 /],
-  ['metrics of nowhere', ['--set=metrics.serviceMonitor.enabled=true'], /metrics\.serviceMonitor: it needs admin\.enabled/],
-  [
-    'metrics that nobody may fetch',
-    ['--set=metrics.serviceMonitor.enabled=true', '--set=admin.enabled=true', '--set=admin.tlsSecret=a'],
-    /metrics\.serviceMonitor: networkPolicy\.adminFrom/,
-  ],
+  ['metrics peers without metrics', ['--set=networkPolicy.metricsFrom[0].podSelector.a=b'], /networkPolicy\.metricsFrom: /],
   ['a host that is none', ['--set=ingress.enabled=true', '--set=ingress.hosts={https://a.example.com}'], /ingress\/hosts/],
   ['a proxy that is no address', ['--set=trustedProxies={proxy.example.com}'], /trustedProxies/],
   ['a digest that is none', ['--set=image.digest=latest'], /image\/digest/],

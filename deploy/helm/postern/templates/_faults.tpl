@@ -26,6 +26,7 @@ POSTERN_ADMIN_TLS_KEY_FILE: set admin.tlsSecret
 POSTERN_ADMIN_BEHIND_TLS_PROXY: set admin.behindTlsProxy
 POSTERN_ADMIN_AUDIENCE: set admin.audience
 POSTERN_CONSOLE_CLIENT_ID: set admin.consoleClientId
+POSTERN_METRICS_LISTEN: set metrics.enabled
 POSTERN_LAME_DUCK: set lameDuck
 POSTERN_SHUTDOWN_GRACE: set shutdownGrace
 {{- end }}
@@ -103,11 +104,8 @@ autoscaling.targetCPU: it is a percentage of resources.requests.cpu, which is no
 podDisruptionBudget.minAvailable: {{ toString $kept }} of {{ $least }} would let no node be drained; have more replicas, or set podDisruptionBudget.enabled to false
 {{- end }}
 {{- end }}
-{{- if and $v.metrics.serviceMonitor.enabled (not $v.admin.enabled) }}
-metrics.serviceMonitor: it needs admin.enabled, for metrics are on that listener
-{{- end }}
-{{- if and $v.metrics.serviceMonitor.enabled $v.networkPolicy.enabled (not $v.networkPolicy.adminFrom) }}
-metrics.serviceMonitor: networkPolicy.adminFrom must let Prometheus in
+{{- if and $v.networkPolicy.metricsFrom (not (include "postern.metrics" .)) }}
+networkPolicy.metricsFrom: set metrics.enabled, or nobody tells them anything
 {{- end }}
 {{- end }}
 
