@@ -25,6 +25,7 @@ export class Breaker {
   readonly #options: BreakerOptions;
   readonly #breaker: CircuitBreaker<[() => Promise<unknown>]>;
   #inARow = 0;
+  #told = false;
 
   constructor(options: BreakerOptions) {
     this.#options = options;
@@ -39,8 +40,8 @@ export class Breaker {
       errorThresholdPercentage: 50,
       errorFilter: (error: unknown) => options.weightOf(error) === 0,
     });
-    this.#breaker.on('open', () => options.onChange?.(true));
-    this.#breaker.on('close', () => options.onChange?.(false));
+    this.#breaker.on('open', () => this.#tell(true));
+    this.#breaker.on('close', () => this.#tell(false));
   }
 
   /** Whether nobody is asked now, but by a probe. */
@@ -67,6 +68,13 @@ export class Breaker {
       if (this.#inARow >= IN_A_ROW && !this.open) this.#breaker.open();
       throw error;
     }
+  }
+
+  /** A probe that fails opens it once more, which is no news. */
+  #tell(open: boolean): void {
+    if (open === this.#told) return;
+    this.#told = open;
+    this.#options.onChange?.(open);
   }
 
   /** Ends its timers. */
