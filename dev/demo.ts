@@ -5,6 +5,7 @@ import { Customer, sha256, statusOfReading } from './customer.ts';
 import { verify } from './gateway.ts';
 import { Interrupted, watchInterrupt } from '#cli/interrupt.ts';
 import { abortable } from './abortable.ts';
+import { leave } from './leaver.ts';
 import { Operator } from './operator.ts';
 import { APIS } from './scenario.ts';
 import { startStack } from './stack.ts';
@@ -255,6 +256,7 @@ export async function runDemo(options: { json?: boolean } = {}): Promise<number>
       await keepApart(play);
       await sendKey(play);
       await revoke(play);
+      await leave(play);
     });
   } catch (error) {
     failure = error;

@@ -17,6 +17,7 @@ import type { Stack } from './stack.ts';
 const BROKER_PORT = 8080;
 const ADMIN_PORT = 8081;
 const SERVICE_PORT = 3000;
+const SELF_SERVICE_PORT = 3001;
 const GATEWAY_PORT = 8000;
 
 export interface DevOptions {
@@ -44,7 +45,12 @@ export async function runDev(options: DevOptions = {}): Promise<number> {
       onStep: (step, seconds) => story.told(step, '', seconds * 1_000),
       signal,
       logFolder: process.env['POSTERN_TEST_LOGS'],
-      ports: { broker: await freePort(BROKER_PORT), admin: await freePort(ADMIN_PORT), service: await freePort(SERVICE_PORT) },
+      ports: {
+        broker: await freePort(BROKER_PORT),
+        admin: await freePort(ADMIN_PORT),
+        service: await freePort(SERVICE_PORT),
+        selfService: await freePort(SELF_SERVICE_PORT),
+      },
       plugins: true,
     });
     const settled = await settle(stack);
@@ -140,6 +146,7 @@ function elsewhere({ stack, gateway }: Settled): string[] {
     ['the broker', BROKER_PORT, stack.broker.issuer],
     ['the admin API', ADMIN_PORT, stack.admin],
     ['the sample API', SERVICE_PORT, stack.service.address],
+    ["the customer's page", SELF_SERVICE_PORT, stack.selfService],
     ['a gateway', GATEWAY_PORT, gateway],
   ];
   return usual.flatMap(([name, port, address]) => {
@@ -161,6 +168,7 @@ function addresses({ stack, tenants, envFile, gateways, gateway }: Settled): obj
     broker: stack.broker.issuer,
     admin: stack.admin,
     console: `${stack.admin}/console/`,
+    self_service: stack.selfService,
     service: stack.service.address,
     vault: stack.vault.address,
     auth0: stack.auth0.issuer,
@@ -193,6 +201,7 @@ Postern is up. Ctrl-C stops it and removes what it made.
   broker      ${stack.broker.issuer}
   admin API   ${stack.admin}/openapi.json
   console     ${stack.admin}/console/ (in a browser, as Olivia, who may do everything; the stand-in asks for no password)
+  my keys     ${stack.selfService} (in a browser, as Ursula of acme, who makes keys of her own: examples/self-service)
   sample API  ${stack.service.address}/${Object.keys(APIS).join(', /')}
   Vault       ${stack.vault.address}
   Auth0       ${stack.auth0.issuer} (stand-in)

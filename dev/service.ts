@@ -33,7 +33,7 @@ export async function startService(routes: readonly ServiceRoute[], port = 0): P
     const verify = auth({ issuerBaseURL: issuer, audience, tokenSigningAlg: 'RS256' });
     app.get(`/${name}`, verify, requiredScopes(scope), (request, response) => {
       const { sub, iss, aud, scope: granted, ...more } = request.auth?.payload ?? {};
-      const named = Object.entries(more).filter(([claim]) => claim.startsWith('https://') || claim === 'azp' || claim === 'org_id');
+      const named = Object.entries(more).filter(([claim]) => claim.startsWith('https://') || ['azp', 'org_id', 'act'].includes(claim));
       response.json({ api: name, verified: { iss, sub, aud, scope: granted, ...Object.fromEntries(named) } });
     });
   }

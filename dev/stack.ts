@@ -1,19 +1,18 @@
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
-import { alone } from '#tools/part/cache.ts';
 import { findParts } from '#tools/part/parts.ts';
 import { PRODUCT_NAME, productOf } from '#tools/part/server.ts';
 import { abortable } from './abortable.ts';
+import { takeFolder } from './folder.ts';
 import { directLoopback } from './loopback.ts';
+import { addSaas, logStreamSettings, setUpOrganization } from './organization.ts';
+import type { Application } from './organization.ts';
 import { startAuth0 } from './auth0.ts';
 import { startBrokerProcess } from './broker.ts';
 import { startReaper } from '#tools/process/reaper.ts';
-import { isRunning } from '#tools/process/running.ts';
-import { checkPlace, checkTemporary } from '#tools/process/storage.ts';
-import type { Place } from '#tools/process/storage.ts';
+import { checkTemporary } from '#tools/process/storage.ts';
 import {
   ADMIN_AUDIENCE,
   APIS,
@@ -21,11 +20,15 @@ import {
   M2M_CLIENT,
   OIDC_CALLBACK,
   OPERATORS_CLIENT,
+  ORGANIZATIONS,
+  SELF_AUDIENCE,
   TENANTS,
+  TENANTS_WITH_PEOPLE,
   auth0Account,
   consoleOf,
 } from './scenario.ts';
 import { noteSecret } from './secret.ts';
+import { startSelfService } from './self-service.ts';
 import { startService } from './service.ts';
 import { applyTerraform } from './terraform.ts';
 import { terraformToken } from './terraform-token.ts';
@@ -50,7 +53,7 @@ export interface StackOptions {
   /** Where children's logs go besides going away with the stack; the tests' POSTERN_TEST_LOGS. */
   logFolder?: string | undefined;
   /** Ports on 127.0.0.1 for what people type; default any free ones. */
-  ports?: { broker?: number; service?: number; admin?: number };
+  ports?: { broker?: number; service?: number; admin?: number; selfService?: number };
   /** A plugin directory for Vault, in the stack's folder. Default: none. */
   plugins?: boolean;
 }
@@ -65,6 +68,8 @@ export interface Stack {
   service: SampleService;
   /** `http://127.0.0.1:PORT` of the admin API, where a port was named for it. */
   admin: string | undefined;
+  /** `http://127.0.0.1:PORT` of a customer's page (examples/self-service), where a port was named for it. */
+  selfService: string | undefined;
   roleIds: Record<TenantName, string>;
   /** `folder` holds what goes away with the stack. */
   files: {
@@ -75,7 +80,11 @@ export interface Stack {
     plugins: string | undefined;
   };
   /** The shared Auth0 application, for whoever sets up the plugin by hand. */
-  m2m: { clientId: string; clientSecret: string };
+  m2m: Application;
+  /** The web application in which acme's people make keys. */
+  saas: Application & { callback: string };
+  /** An application with all of the Management API. */
+  management: Application;
   /** The programs that were found. */
   programs: { vault: string };
   /** Ends all, in order, and removes its folder. Twice is harmless. */
@@ -173,9 +182,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           ...(signal ? { signal } : {}),
           variables: {
             apis: APIS,
-            tenants: TENANTS,
+            tenants: TENANTS_WITH_PEOPLE,
             audit: product === 'openbao' ? null : { options: { file_path: vaultAudit } },
             admin_api: { issuer: auth0.issuer, audience: ADMIN_AUDIENCE },
+            self_service: { issuer: auth0.issuer, audience: SELF_AUDIENCE },
             oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
           },
         }),
@@ -186,6 +196,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     Object.entries(outputs['tenants'] as Record<string, { role_id: string }>).map(([tenant, { role_id }]) => [tenant, role_id]),
   ) as Record<TenantName, string>;
 
+  const stream = await logStreamSettings(folder);
   const broker = await timed('storing the two Auth0 secrets in Vault, starting the broker', async () => {
     await client.write('postern/data/upstream/auth0', { data: { client_id: M2M_CLIENT, client_secret: m2mSecret } }, root);
     // Written past Terraform, which would keep the client secret in its state.
@@ -207,12 +218,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLevel: testing ? 'trace' : 'info',
       reaper,
       ...(options.ports?.broker === undefined ? {} : { port: options.ports.broker }),
-      ...(options.ports?.admin === undefined
-        ? {}
-        : {
-            adminPort: options.ports.admin,
-            env: { POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE, POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT },
-          }),
+      adminPort: options.ports?.admin,
+      env: {
+        ...stream.env,
+        ...(options.ports?.admin === undefined
+          ? {}
+          : { POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE, POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT }),
+      },
       ...(signal ? { signal } : {}),
     });
     undo.defer(() => started.child.stop(10_000));
@@ -232,6 +244,23 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     options.ports?.service,
   );
   undo.defer(() => service.stop());
+  const management = setUpOrganization(auth0, broker.issuer, stream);
+  let saas = addSaas(auth0, 'http://127.0.0.1');
+  const page =
+    options.ports?.selfService === undefined
+      ? undefined
+      : await startSelfService({
+          port: options.ports.selfService,
+          application: (address) => (saas = addSaas(auth0, address)),
+          auth0Issuer: auth0.issuer,
+          organization: ORGANIZATIONS.acme,
+          brokerIssuer: broker.issuer,
+          audience: SELF_AUDIENCE,
+          logFile: logFile('self-service'),
+          reaper,
+          signal,
+        });
+  undo.defer(() => page?.child.stop());
   signal?.throwIfAborted();
 
   const owned = undo.move();
@@ -243,57 +272,16 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     broker,
     service,
     admin: broker.admin,
+    selfService: page?.address,
     roleIds,
     files: { folder, brokerLog: logFile('broker'), vaultAudit, plugins },
     m2m: { clientId: M2M_CLIENT, clientSecret: m2mSecret },
+    saas,
+    management,
     programs: { vault: vaultPart.path },
     stop,
     [Symbol.asyncDispose]: stop,
   };
-}
-
-const STACKS = join(CHECKOUT, '.postern');
-const STACKS_PLACE: Place = {
-  what: 'The folder for what runs',
-  remedy: 'Make the checkout writable for you, or use a copy of it elsewhere.',
-  bytes: 100e6,
-};
-
-/**
- * Makes the folder of that name ours. One whose owner is gone (killed together with its reaper, or a power cut) is taken over empty.
- * @throws PosternError `conflict` when its owner is alive; Unwritable
- */
-async function takeFolder(name: string): Promise<string> {
-  await checkPlace(STACKS, STACKS_PLACE);
-  const folder = join(STACKS, name);
-  // One at a time: of two that start in one moment, the second must see that the first is there.
-  await alone(
-    STACKS,
-    name,
-    () => {},
-    async () => {
-      for (const entry of await readdir(STACKS)) {
-        const owner = await ownerOf(join(STACKS, entry));
-        if (entry === name && owner !== undefined && owner !== process.pid && isRunning(owner))
-          throw new PosternError('conflict', `It is running already, as process ${owner}. Stop that one first.`);
-        const left = entry === name || (/^stack-\d+$/.test(entry) && owner !== undefined && !isRunning(owner));
-        if (left) await rm(join(STACKS, entry), { recursive: true, force: true, maxRetries: 3 });
-      }
-      // Never there without its owner's name.
-      const made = join(STACKS, `.${process.pid}`);
-      await rm(made, { recursive: true, force: true });
-      await mkdir(made, { mode: 0o700 });
-      await writeFile(join(made, 'pid'), String(process.pid));
-      await rename(made, folder);
-    },
-    STACKS_PLACE,
-  );
-  return folder;
-}
-
-async function ownerOf(folder: string): Promise<number | undefined> {
-  const owner = Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => ''));
-  return owner > 0 ? owner : undefined;
 }
 
 /** Both results; if one fails, only after the other has ended too, so that nothing starts behind our back. */

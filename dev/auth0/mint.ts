@@ -73,8 +73,8 @@ export class Mint {
     }
     const { login } = outcome;
     const { iat, nonce } = token.payload as { iat: number; nonce?: unknown };
-    // The mock builds two tokens for a login; only the ID token has got an audience, and the nonce.
-    const kind = token.payload['aud'] === login.client.id ? 'id' : 'access';
+    // The mock builds two tokens for a login; only the ID token has the nonce, and its audience where the body names the client.
+    const kind = nonce !== undefined || token.payload['aud'] === login.client.id ? 'id' : 'access';
     if (kind === 'access' && login.api?.dialect?.startsWith('rfc9068')) token.header['typ'] = 'at+jwt';
     const claims = personClaims(url, login, kind, iat);
     token.payload = { ...claims, ...(nonce === undefined ? {} : { nonce }) } as unknown as MutableToken['payload'];

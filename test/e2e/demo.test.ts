@@ -36,6 +36,9 @@ const STORY = [
   ['With an API key', 'opens no orders', '/verify 403 insufficient_scope'],
   ['Revoked', 'revoked, and refused by the broker', '(promised: 2 s)'],
   ['Revoked', 'gets a new secret_id and is back', ''],
+  ['Ursula, of acme', 'makes an API key of her own', 'key_'],
+  ['Ursula, of acme', 'the token names her', 'sub auth0|ursula'],
+  ['Ursula, of acme', 'leaves the company', '(promised: 10 s)'],
 ];
 
 describe('the demo', () => {
