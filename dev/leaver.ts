@@ -16,7 +16,7 @@ export async function leave({ stack, story }: { stack: Stack; story: Story }): P
   const ursula = await story.step('logs in with Auth0 and makes an API key of her own, shown once', async () => {
     const person = await Person.login(stack, ID, 'ursula@acme.example.com');
     const { status, body } = await person.ask('POST', 'keys', { name: "Ursula's script", scopes: ['read:reports'] });
-    check(status === 201 && typeof body['key'] === 'string', `the self-service API answered ${status} ${String(body['detail'] ?? '')}`);
+    check(status === 201 && typeof body['key'] === 'string', `the self-service API answered ${status} ${JSON.stringify(body['detail'])}`);
     return { seen: String(body['key_id']), value: { person, key: body['key'], keyId: String(body['key_id']) } };
   });
   const use = () => verify(stack.broker.issuer, { audience: APIS.reports.audience, scope: 'read:reports', key: ursula.key });

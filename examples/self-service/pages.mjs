@@ -16,6 +16,10 @@ class Markup {
   constructor(markup) {
     this.markup = markup;
   }
+
+  toString() {
+    return this.markup;
+  }
 }
 
 const date = (iso, none) => (iso ? html`<time datetime="${iso}">${iso.slice(0, 16).replace('T', ' ')} UTC</time>` : none);

@@ -130,7 +130,7 @@ test('a key is made, shown once, used, rotated and revoked', async () => {
   await back(window);
   await page.getByRole('row', { name: /nightly export/ }).waitFor();
   expect(await page.content()).not.toContain(key);
-  expect(JSON.stringify(await page.evaluate(() => [{ ...localStorage }, { ...sessionStorage }]))).toBe('[{},{}]');
+  expect(JSON.stringify(await page.evaluate(() => [Object.entries(localStorage), Object.entries(sessionStorage)]))).toBe('[[],[]]');
   await page.getByRole('button', { name: 'Rotate nightly export' }).click();
   const rotated = await shown(page);
   expect(rotated).not.toBe(key);

@@ -149,12 +149,16 @@ func byGoOIDC(ctx context.Context, one tokenCase) (any, error) {
 	return claims, token.Claims(&claims)
 }
 
-// scopes are what Auth0's guide for Go services checks.
-type scopes struct {
-	Scope string `json:"scope"`
+// custom are what Auth0's guide for Go services checks (scope), and whose token it is.
+type custom struct {
+	Scope string         `json:"scope"`
+	OrgID string         `json:"org_id,omitempty"`
+	Act   map[string]any `json:"act,omitempty"`
+	Owner string         `json:"https://postern.dev/tenant_owner,omitempty"`
+	Key   string         `json:"https://postern.dev/tenant_key,omitempty"`
 }
 
-func (s *scopes) Validate(context.Context) error { return nil }
+func (s *custom) Validate(context.Context) error { return nil }
 
 func byGoJWTMiddleware(ctx context.Context, client *http.Client, one tokenCase) (any, error) {
 	issuer, err := url.Parse(one.Issuer)
@@ -163,7 +167,7 @@ func byGoJWTMiddleware(ctx context.Context, client *http.Client, one tokenCase) 
 	}
 	keys := jwks.NewCachingProvider(issuer, time.Minute, jwks.WithCustomClient(client))
 	service, err := validator.New(keys.KeyFunc, validator.RS256, issuer.String(), []string{one.Audience},
-		validator.WithCustomClaims(func() validator.CustomClaims { return &scopes{} }))
+		validator.WithCustomClaims(func() validator.CustomClaims { return &custom{} }))
 	if err != nil {
 		return nil, err
 	}
@@ -172,12 +176,12 @@ func byGoJWTMiddleware(ctx context.Context, client *http.Client, one tokenCase) 
 		return nil, err
 	}
 	claims := valid.(*validator.ValidatedClaims)
-	return map[string]any{
-		"iss":   claims.RegisteredClaims.Issuer,
-		"sub":   claims.RegisteredClaims.Subject,
-		"aud":   claims.RegisteredClaims.Audience,
-		"scope": claims.CustomClaims.(*scopes).Scope,
-	}, nil
+	return struct {
+		Issuer   string   `json:"iss"`
+		Subject  string   `json:"sub"`
+		Audience []string `json:"aud"`
+		*custom
+	}{claims.RegisteredClaims.Issuer, claims.RegisteredClaims.Subject, claims.RegisteredClaims.Audience, claims.CustomClaims.(*custom)}, nil
 }
 
 func judged(claims any, err error) verdict {
