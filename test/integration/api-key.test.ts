@@ -165,6 +165,8 @@ describe('a key', () => {
     for (const token of [operator, auditor]) {
       expect(await one(issued.key_id, token)).toEqual({
         tenant: 'acme',
+        owner: null,
+        organization: null,
         key_id: issued.key_id,
         accessor: issued.accessor,
         name: 'nightly',
