@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 /**
  * Requests that Vault has answered so far, by its own audit device, which writes before Vault
- * answers. Left out: the broker's look at the four documents of `state/`, which comes each second whether anybody asks for a
+ * answers. Left out: the broker's look at the five documents of `state/`, which comes each second whether anybody asks for a
  * token or not, and the renewal of its own token.
  */
 export async function vaultRequests(auditFile: string): Promise<number> {
@@ -12,7 +12,7 @@ export async function vaultRequests(auditFile: string): Promise<number> {
     .filter(
       ({ type, request }) =>
         type === 'request' &&
-        !/^(postern\/data\/state\/(epoch|revocations|ended|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
+        !/^(postern\/data\/state\/(epoch|revocations|ended|departures|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
     ).length;
 }
 

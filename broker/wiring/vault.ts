@@ -33,7 +33,7 @@ export function connectVault(
 ): ConnectedVault {
   const client = vaultClient(config, {
     onCall,
-    onBreak: (open) => log.warn(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
+    onBreak: (open) => log.info(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
   });
   const probing = client.probing();
   const troubles = new Troubles(log);

@@ -201,7 +201,7 @@ beforeAll(async () => {
     await writeFile(join(folder, name), `#!/bin/bash\nprintf '%s\\n' "${name} $*" >> "$STARTED"\n${last}\n`);
     await chmod(join(folder, name), 0o755);
   }
-  house = await startHouse({ tenants: { acme: { ...TENANTS.acme, trusts, issuers: sources } } });
+  house = await startHouse({ tenants: { acme: { ...TENANTS.acme, trusts, issuers: sources } }, vault: { reachHost: true } });
   replica = await house.startReplica({ env: { POSTERN_TRUST_PRIVATE_HOSTS: 'localhost' } });
 }, 180_000);
 afterAll(async () => {

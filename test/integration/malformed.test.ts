@@ -99,7 +99,7 @@ async function vaultRequests(): Promise<string[]> {
       );
     if (paths.includes(marker))
       return paths.filter(
-        (path) => !/^postern\/data\/(marker-|state\/(epoch|revocations|ended|catalog)$)|^auth\/token\/renew-self$/.test(path),
+        (path) => !/^postern\/data\/(marker-|state\/(epoch|revocations|ended|departures|catalog)$)|^auth\/token\/renew-self$/.test(path),
       );
     if (tries > 200) throw new Error("Vault's audit log does not come");
     await sleep(25);
