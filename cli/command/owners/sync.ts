@@ -5,6 +5,7 @@ import type { Gone } from '#broker/operator/owner/sync.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { tenantNames } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
+import { loadPeople } from '#cli/command/management.ts';
 
 /** Requests that Auth0 turned away are sent again so often, each time after as long as it says. */
 const RETRIES = 8;
@@ -52,12 +53,8 @@ Interrupted, run it again. A log stream (docs/user-keys.md) does the same within
           });
         if (tenant !== undefined) checkTenantId(tenant);
         if (options.after !== undefined) checkTenantId(options.after);
-        // Loaded only where it is used: Auth0's package is large.
-        const [{ managementOf }, { Auth0People }] = await Promise.all([
-          import('#broker/auth0/management.ts'),
-          import('#broker/auth0/people.ts'),
-        ]);
-        const directory = new Auth0People({
+        const { managementOf, People } = await loadPeople();
+        const directory = new People({
           management: managementOf(terminal.env, { retries: RETRIES }),
           audience,
           signal: terminal.signal,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { setUpstream } from '#broker/operator/upstream.ts';
 import type { Context } from '#cli/command/context.ts';
+import { loadApplication } from '#cli/command/management.ts';
 import { upstreamText } from './set.ts';
 
 export function importCommand(context: Context): Command {
@@ -20,11 +21,7 @@ export function importCommand(context: Context): Command {
     )
     .action(
       context.vaultAction<{ clientId?: string }>(async ({ access, options, output, terminal }) => {
-        // Loaded only where it is used: Auth0's package is large.
-        const [{ managementOf }, { findSharedApplication, readClientSecret }] = await Promise.all([
-          import('#broker/auth0/management.ts'),
-          import('#broker/auth0/application.ts'),
-        ]);
+        const { managementOf, findSharedApplication, readClientSecret } = await loadApplication();
         const management = managementOf(terminal.env);
         const { clientId } = await findSharedApplication(management, options.clientId);
         const clientSecret = await readClientSecret(management, clientId);
