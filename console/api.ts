@@ -26,10 +26,24 @@ export interface Key {
   scopes: string[] | null;
   cidrs: string[];
   issued_by: string | null;
+  /** The Auth0 user whose key it is; null: the tenant's own. */
+  owner: string | null;
   issued_at: string | null;
   expires_at: string | null;
   last_used_at: string | null;
   state: 'active' | 'ending' | 'ended' | 'unconfirmed';
+}
+
+/** A workload of another issuer that is the tenant. */
+export interface Trust {
+  name: string;
+  issuer: string;
+  audience: string;
+  subject: string | null;
+  subject_pattern: string | null;
+  scopes: string[] | null;
+  managed_by: string | null;
+  problem: string | null;
 }
 
 /** Told once, in the answer to the request that made it. */
@@ -106,6 +120,10 @@ export class AdminApi {
 
   keys(tenant: string, cursor?: string): Promise<Page<Key>> {
     return this.#page(`/v1/tenants/${encodeURIComponent(tenant)}/keys`, 'keys', cursor === undefined ? {} : { cursor });
+  }
+
+  trusts(tenant: string, cursor?: string): Promise<Page<Trust>> {
+    return this.#page(`/v1/tenants/${encodeURIComponent(tenant)}/trusts`, 'trusts', cursor === undefined ? {} : { cursor });
   }
 
   /** @param attempt the Idempotency-Key: the same one again gives the same key again, when the answer was lost */

@@ -73,6 +73,7 @@ export function Keys({ api, tenant, mayManage, announce, onChange }: Props) {
                   <th scope="row" data-label="Name">
                     {key.name ?? <span class="faint">no name</span>}
                     <small>{key.key_id}</small>
+                    {key.owner !== null && <small>of {key.owner}</small>}
                   </th>
                   <td data-label="State">
                     <span class={`state ${key.state}`}>{key.state}</span>

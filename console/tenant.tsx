@@ -3,6 +3,7 @@ import type { AdminApi, Tenant } from './api.ts';
 import { Changes } from './changes.tsx';
 import { ActionDialog } from './dialog.tsx';
 import { Keys, livesOn } from './keys.tsx';
+import { Trusts } from './trusts.tsx';
 import { Trouble, Waiting, useLoaded } from './loading.tsx';
 import { Time } from './time.tsx';
 
@@ -51,6 +52,7 @@ export function TenantPage({ api, name, permissions, announce }: Props) {
           {permissions.has('read:keys') && (
             <Keys api={api} tenant={tenant} mayManage={permissions.has('manage:keys')} announce={announce} onChange={onChange} />
           )}
+          <Trusts api={api} tenant={tenant} />
           <Changes key={changes} api={api} tenant={name} />
         </>
       )}

@@ -213,6 +213,20 @@ test('an auditor sees all and is offered nothing; the server would refuse it', a
   await refused.body?.cancel();
 });
 
+test('which workloads are trusted stands on the tenant', async () => {
+  const clientId = house.roleIds['acme']!;
+  const trust = { tenant: 'acme', client_id: clientId, issuer: 'https://ci.example.com', audience: 'https://postern.example.com' };
+  await house.root.write(`postern/data/trusts/${clientId}/ci`, { data: { ...trust, subject: 'repo:acme/app' } });
+  await using window = await logIn(['read:tenants', 'read:keys']);
+  const { page } = window;
+  await visit(window, 'acme');
+  const row = page.getByRole('row').filter({ hasText: 'https://ci.example.com' });
+  await row.waitFor();
+  expect(await row.innerText()).toContain('repo:acme/app');
+  expect(window.misdeeds.errors).toEqual([]);
+  await house.root.delete(`postern/metadata/trusts/${clientId}/ci`);
+});
+
 test('who may do nothing is told so, and who was refused at Auth0 as well', async () => {
   await using window = await arrive([]);
   await window.page.getByRole('button', { name: 'Log in with Auth0' }).click();
