@@ -53,7 +53,7 @@ export async function startBrokerProcess(options: BrokerOptions): Promise<Broker
 /** @returns undefined when somebody else has one of its ports */
 async function launch(options: BrokerOptions, port: number, adminPort: number | undefined): Promise<BrokerProcess | undefined> {
   const issuer = `http://127.0.0.1:${port}/`;
-  const said = async (): Promise<string> => readFile(options.logFile, 'utf8').catch(() => '');
+  const said = async (): Promise<string> => readFile(options.env?.['POSTERN_LOG_FILE'] ?? options.logFile, 'utf8').catch(() => '');
   const before = (await said()).length;
   const child = await startChild({
     name: 'broker',

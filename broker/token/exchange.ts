@@ -95,6 +95,8 @@ export class Exchange {
     // Only the token with all of the tenant's scopes can be looked for before the grants are known.
     if (request.audience === undefined || request.scope !== undefined || identity.limit !== undefined) return undefined;
     const api = this.#options.apis.byAudience(request.audience);
+    // Whoever decides on the grant waits for it, and hears of its failure.
+    if (api instanceof Promise) api.catch(() => {});
     if (api === undefined || api instanceof Promise || this.#options.cache.holds(identity.tenant, api.name)) return undefined;
     const begun = this.#early.get(identity);
     if (begun) return begun.api === api.name ? begun.reading : undefined;

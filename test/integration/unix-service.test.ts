@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { createServer } from 'node:net';
@@ -303,8 +304,11 @@ describe('postern serve --check', () => {
     expect(ours).toMatchObject({ exitCode: 0, states: { POSTERN_LISTEN: 'ok' } });
     expect(ours.text).toContain('in use, by a broker that runs');
     await replica.stop();
-    const vault = await check({ ...env, POSTERN_LISTEN: new URL(house.vault.address).host });
-    expect(vault).toMatchObject({ exitCode: 6, states: { POSTERN_LISTEN: 'fault' } });
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const taken = await check({ ...env, POSTERN_LISTEN: `127.0.0.1:${(other.address() as AddressInfo).port}` });
+    other.close();
+    expect(taken).toMatchObject({ exitCode: 6, states: { POSTERN_LISTEN: 'fault' } });
   });
 
   test('Vault away: 5; a wrapping token is looked at, and not opened', async () => {

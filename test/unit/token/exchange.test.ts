@@ -56,6 +56,7 @@ function stage() {
   const cache = new TokenCache({ generations, store, sources: { transit: { issue }, auth0: undefined } });
   const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store, generations });
   return {
+    catalog,
     exchange,
     issue,
     login,
@@ -264,4 +265,19 @@ test('nothing is issued for what the tenant no longer has, where that changed wh
   reading.resolve();
   expect((await running).token.scope).toBe('read:all');
   expect(issue.mock.calls.map(([{ scope }]) => scope)).toEqual(['read:all']);
+});
+
+test('a catalogue that can not be read is no rejection that nobody hears of', async () => {
+  const unheard: unknown[] = [];
+  const hear = (error: unknown): void => void unheard.push(error);
+  process.on('unhandledRejection', hear);
+  try {
+    const s = stage();
+    s.catalog.byAudience = () => Promise.reject(new PosternError('temporarily_unavailable', 'away'));
+    await s.run(acme);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unheard).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', hear);
+  }
 });
