@@ -161,8 +161,8 @@ describe('an access token from before', () => {
     house.auth0.account.logStreams = [{ ...stream(replicas[0]!), httpEndpoint: 'http://127.0.0.1:9/' }];
     await manage(house.auth0, management, 'PATCH', user(id), { blocked: true });
     const told = house.auth0.log.events.at(-1)!;
-    // Two seconds around an event count as before it.
-    await sleep(4_000);
+    // Two seconds around an event count as before it, and both ends are whole seconds.
+    await sleep(6_000);
     const made = await self(jwt, 'POST', '/self/v1/keys', { name: 'quick', scopes: ['read:reports'] });
     expect(made.status).toBe(201);
     await manage(house.auth0, management, 'PATCH', user(id), { blocked: false });
