@@ -136,7 +136,7 @@ test('while Vault is away for 15 s the log has a few lines, and one that says th
   clearInterval(requests);
   await stage.vault.start();
   measured('approle', 'Vault away for 15 s', await stage.backIn(running));
-  await expect.poll(() => running.warnings().filter(({ msg }) => String(msg).startsWith('over: '))).not.toEqual([]);
+  await expect.poll(() => running.warnings().filter(({ msg }) => String(msg).startsWith('over: ')), { timeout: 10_000 }).not.toEqual([]);
   expect(running.warnings().length, JSON.stringify(running.warnings(), undefined, 1)).toBeLessThanOrEqual(6);
   await running.close();
 });

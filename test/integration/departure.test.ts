@@ -43,7 +43,12 @@ beforeAll(async () => {
       globex: { organization: GLOBEX, grants, self_service: {} },
     },
   });
-  const env = { POSTERN_LOG_STREAM_SECRET_FILE: join(folder, 'secret'), POSTERN_SELF_RATE: '100000', POSTERN_THROTTLE_ADDRESS: '100000' };
+  const env = {
+    POSTERN_LOG_STREAM_SECRET_FILE: join(folder, 'secret'),
+    POSTERN_SELF_RATE: '100000',
+    POSTERN_THROTTLE_ADDRESS: '100000',
+    POSTERN_THROTTLE_CLIENT: '100000',
+  };
   replicas = await Promise.all([1, 2, 3].map(() => house.startReplica({ env })));
   operator = await vaultToken(house, 'postern-operator', { display_name: 'olivia' });
   management = await managementToken(house.auth0);
