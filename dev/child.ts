@@ -16,6 +16,8 @@ export interface ChildOptions {
   /** Where both output streams go. Created 0600. */
   logFile: string;
   reaper: Reaper;
+  /** What it has started ends by itself when it is gone: that is what is tried. Default: it is killed with it. */
+  leavesOthers?: boolean;
   /** Sees each line before it is written; what it returns is written instead, `undefined` drops the line. */
   filter?: (line: string) => string | undefined;
 }
@@ -62,7 +64,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     child.once('close', (code, signal) => {
       running = false;
       // What it has started, and left.
-      killGroup(pid, 'SIGKILL');
+      if (!options.leavesOthers) killGroup(pid, 'SIGKILL');
       options.reaper.forget(pid);
       log.end(() => resolve(signal === null ? `code ${code}` : `signal ${signal}`));
     });
