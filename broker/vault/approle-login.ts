@@ -9,7 +9,7 @@ import type { VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { identityOf } from './token-identity.ts';
 import type { CredentialEnds } from './token-identity.ts';
-import { unavailable } from './unavailable.ts';
+import { unanswered, unavailable } from './unavailable.ts';
 
 export interface AppRoleLoginOptions {
   client: VaultClient;
@@ -97,5 +97,5 @@ function loginError(error: unknown, addressForwarded: boolean): unknown {
       retryAfter: 1,
     });
   }
-  return unavailable(error.message, error.retryAfter, error.unasked);
+  return unanswered(error);
 }

@@ -7,10 +7,15 @@ export function unavailable(detail: string, retryAfter = 1, unasked?: Unasked): 
   return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { detail, retryAfter, unasked });
 }
 
+/** A 503 for a fault that says nothing about who asks. */
+export function unanswered({ message, retryAfter, unasked }: VaultFault): PosternError {
+  return unavailable(message, retryAfter, unasked);
+}
+
 /** A domain error for a Vault fault; anything else passes. */
 export function asUnavailable(error: unknown): unknown {
   if (!(error instanceof VaultFault)) return error;
   if (error.isOfNoMount)
     return new PosternError('misconfigured', 'Service temporarily unavailable', { detail: error.message, retryAfter: 10 });
-  return unavailable(error.message, error.retryAfter, error.unasked);
+  return unanswered(error);
 }
