@@ -16,6 +16,8 @@ import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
+import { answerAudited } from './answer.ts';
+import type { Told } from './answer.ts';
 import { readJsonBodies } from './body.ts';
 import type { Caller, Callers } from './caller.ts';
 import { changeOperations } from './changes.ts';
@@ -217,7 +219,7 @@ export class AdminServer {
     const caller = this.#callers.get(request);
     if (caller === undefined) throw new Problem('invalid-token', 'The request was not admitted');
     const begin = performance.now();
-    const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
+    const written = (outcome: 'done' | 'replayed' | 'refused', more: Told): void => {
       if (!operation.need.changes) return;
       const { tenant, key_id, accessor, trust } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
       const event: AdminEvent = {
@@ -237,16 +239,7 @@ export class AdminServer {
       this.#options.audit.write(adminLine(event));
       this.#changes.record(event);
     };
-    try {
-      const { answer, replayed } = await this.#run(caller, request, operation);
-      // First, so that no key goes out of which the audit knows nothing.
-      written(replayed ? 'replayed' : 'done', { answer });
-      if (replayed) void reply.header('Idempotency-Replayed', 'true');
-      return await reply.code(answer.status).headers(answer.headers).send(answer.body);
-    } catch (error) {
-      written('refused', { error });
-      throw error;
-    }
+    return answerAudited(reply, () => this.#run(caller, request, operation), written);
   }
 
   async #run(caller: Caller, request: FastifyRequest, operation: Operation): Promise<{ answer: RepeatableAnswer; replayed: boolean }> {

@@ -55,39 +55,41 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     },
   };
   for (const one of operations) (paths[one.path] ??= {})[one.method.toLowerCase()] = operationOf(one);
+  const description =
+    'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their ' +
+    'API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.';
+  return documentOf({ title: 'Postern admin API', version, description }, operations, paths, {
+    jwt: {
+      type: 'http',
+      scheme: 'bearer',
+      bearerFormat: 'JWT',
+      description: `An Auth0 access token whose \`permissions\` hold what the operation needs. ${Object.entries(PERMISSIONS)
+        .map(([name, what]) => `\`${name}\`: ${what}.`)
+        .join(' ')}`,
+    },
+    vault: {
+      type: 'apiKey',
+      in: 'header',
+      name: 'X-Vault-Token',
+      description: 'A Vault token with the policy postern-operator, or postern-auditor for what only reads; and with the policy default.',
+    },
+  });
+}
+
+/** The document of one of the JSON APIs, this one or people's. */
+export function documentOf(
+  info: { readonly title: string; readonly version: string; readonly description: string },
+  operations: readonly Pick<Operation, 'tag' | 'body' | 'success'>[],
+  paths: Json,
+  securitySchemes: Json,
+): Json {
   return {
     openapi: '3.1.0',
-    info: {
-      title: 'Postern admin API',
-      version,
-      description:
-        'For the back end of a SaaS company: its customers (tenants), what they may have (grants), and their ' +
-        'API keys. Vault decides, with the token of the caller; the broker itself may do none of this. See docs/admin-api.md.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-    },
+    info: { ...info, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
     servers: [{ url: '/' }],
     tags: [...new Set(operations.map(({ tag }) => tag))].map((name) => ({ name })),
     paths,
-    components: {
-      schemas: schemasOf(operations),
-      securitySchemes: {
-        jwt: {
-          type: 'http',
-          scheme: 'bearer',
-          bearerFormat: 'JWT',
-          description: `An Auth0 access token whose \`permissions\` hold what the operation needs. ${Object.entries(PERMISSIONS)
-            .map(([name, what]) => `\`${name}\`: ${what}.`)
-            .join(' ')}`,
-        },
-        vault: {
-          type: 'apiKey',
-          in: 'header',
-          name: 'X-Vault-Token',
-          description:
-            'A Vault token with the policy postern-operator, or postern-auditor for what only reads; and with the policy default.',
-        },
-      },
-    },
+    components: { schemas: schemasOf(operations), securitySchemes },
   };
 }
 
@@ -182,7 +184,7 @@ function responsesOf(slugs: readonly Slug[]): Json {
   );
 }
 
-export function schemasOf(operations: readonly Pick<Operation, 'body' | 'success'>[]): Json {
+function schemasOf(operations: readonly Pick<Operation, 'body' | 'success'>[]): Json {
   const input = z.registry<{ id: string }>();
   const output = z.registry<{ id: string }>();
   output.add(problem, { id: 'Problem' });

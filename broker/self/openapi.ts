@@ -1,4 +1,4 @@
-import { describedAs, schemasOf } from '#broker/admin/openapi.ts';
+import { describedAs, documentOf } from '#broker/admin/openapi.ts';
 import type { SelfOperation } from './operation.ts';
 
 type Json = Record<string, unknown>;
@@ -7,24 +7,10 @@ type Json = Record<string, unknown>;
 export function selfDocument(operations: readonly SelfOperation[], version: string): Json {
   const paths: Record<string, Record<string, Json>> = {};
   for (const one of operations) (paths[one.path] ??= {})[one.method.toLowerCase()] = describedAs(one, one.description, [{ jwt: [] }]);
-  return {
-    openapi: '3.1.0',
-    info: {
-      title: 'Postern self-service API',
-      version,
-      description:
-        "For people who make API keys of their own, with their own Auth0 access token. Vault decides which tenant's keys that reaches; " +
-        'see docs/user-keys.md.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-    },
-    servers: [{ url: '/' }],
-    tags: [...new Set(operations.map(({ tag }) => tag))].map((name) => ({ name })),
-    paths,
-    components: {
-      schemas: schemasOf(operations),
-      securitySchemes: {
-        jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "A person's Auth0 access token, of one organization." },
-      },
-    },
-  };
+  const description =
+    "For people who make API keys of their own, with their own Auth0 access token. Vault decides which tenant's keys that reaches; " +
+    'see docs/user-keys.md.';
+  return documentOf({ title: 'Postern self-service API', version, description }, operations, paths, {
+    jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: "A person's Auth0 access token, of one organization." },
+  });
 }

@@ -3,6 +3,8 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { answerAudited } from '#broker/admin/answer.ts';
+import type { Told } from '#broker/admin/answer.ts';
 import { readJsonBodies } from '#broker/admin/body.ts';
 import { Failures } from '#broker/admin/failures.ts';
 import { Idempotency } from '#broker/admin/idempotency.ts';
@@ -176,7 +178,7 @@ export class SelfServer {
     const person = this.#people.get(request);
     if (person === undefined) throw new Problem('invalid-token', 'The request was not admitted');
     const begin = performance.now();
-    const written = (outcome: 'done' | 'replayed' | 'refused', more: { answer?: RepeatableAnswer; error?: unknown }): void => {
+    const written = (outcome: 'done' | 'replayed' | 'refused', more: Told): void => {
       if (!operation.changes) return;
       const named = { ...(request.params as object), ...(more.answer?.body as object | undefined) } as { key_id?: unknown };
       this.#options.audit.write(
@@ -194,16 +196,7 @@ export class SelfServer {
         }),
       );
     };
-    try {
-      const { answer, replayed } = await this.#run(person, request, operation);
-      // First, so that no key goes out of which the audit knows nothing.
-      written(replayed ? 'replayed' : 'done', { answer });
-      if (replayed) void reply.header('Idempotency-Replayed', 'true');
-      return await reply.code(answer.status).headers(answer.headers).send(answer.body);
-    } catch (error) {
-      written('refused', { error });
-      throw error;
-    }
+    return answerAudited(reply, () => this.#run(person, request, operation), written);
   }
 
   async #run(person: Person, request: FastifyRequest, operation: SelfOperation): Promise<{ answer: RepeatableAnswer; replayed: boolean }> {

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import { BearerVerifier } from '#broker/admin/bearer.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { departuresOf } from '#broker/self/log-events.ts';
 import type { Config } from '#broker/config.ts';
 import type { Endings } from '#broker/credential/endings.ts';
@@ -62,7 +62,7 @@ export function selfDoor(
   };
   const announcer = ownAnnouncer(asBroker, Date.now);
   // Many people of one organization list many keys. That these are there, and that this person may see them, Vault says each time.
-  const secretIds = new LRUCache<string, StoredSecretId>({ max: 50_000 });
+  const secretIds = new BoundedMap<string, StoredSecretId>(50_000);
   const server = new SelfServer({
     people:
       audience === undefined || issuer === undefined
