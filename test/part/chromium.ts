@@ -6,7 +6,7 @@ import { firstOf, toStderr } from '#tools/part/part.ts';
 import type { Origin, Part, Report, Way } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { fromEnvironment, onPath } from '#tools/part/program.ts';
-import { compareVersions, versionIn } from '#tools/part/version.ts';
+import { versionFrom, versionIn } from '#tools/part/version.ts';
 import { installPackages } from './debian.ts';
 
 /** The console needs `light-dark()`, which came with it. */
@@ -29,9 +29,7 @@ export function findChromium(report: Report = toStderr, env: NodeJS.ProcessEnv =
       timeout: 20_000,
     });
     if (failed) throw new Error(`${path} can't be run: ${(shortMessage ?? '').split('\n')[0]}`);
-    const version = versionIn(stdout);
-    if (!version) throw new Error(`${path} does not tell its version`);
-    if (compareVersions(version, MINIMUM) < 0) throw new Error(`${path} is ${version}, at least ${MINIMUM} is needed`);
+    const version = versionFrom(path, versionIn(stdout), MINIMUM);
     return { name: 'chromium', version, path, origin };
   };
   const ways: Way[] = [

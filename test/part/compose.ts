@@ -5,8 +5,8 @@ import { goPlatform } from '#tools/part/download.ts';
 import { buildFromGoModule } from '#tools/part/gobuild.ts';
 import { firstOf, toStderr } from '#tools/part/part.ts';
 import type { Origin, Part, Report } from '#tools/part/part.ts';
-import { executable, fromEnvironment, onPath } from '#tools/part/program.ts';
-import { compareVersions, versionIn, versions } from '#tools/part/version.ts';
+import { executable, fromEnvironment, onPath, onPathWay } from '#tools/part/program.ts';
+import { versionFrom, versionIn, versions } from '#tools/part/version.ts';
 
 export interface Compose extends Part {
   /** How it is called: `docker compose`, or a program of its own. */
@@ -32,9 +32,7 @@ export async function findCompose(report: Report = toStderr, env: NodeJS.Process
       timeout: 20_000,
     });
     if (failed) throw new Error(`${[path, ...args].join(' ')} can't be run`);
-    const version = versionIn(stdout);
-    if (!version) throw new Error(`${path} does not tell its version`);
-    if (compareVersions(version, pin.minimum) < 0) throw new Error(`${path} is ${version}, at least ${pin.minimum} is needed`);
+    const version = versionFrom(path, versionIn(stdout), pin.minimum);
     calls.set(path, [path, ...args]);
     return { name: 'compose', version, path, origin };
   };
@@ -51,14 +49,7 @@ export async function findCompose(report: Report = toStderr, env: NodeJS.Process
           return path === undefined ? undefined : checked(path, 'PATH', ['compose']).catch(() => undefined);
         },
       },
-      {
-        origin: 'PATH',
-        where: '`docker-compose` on PATH',
-        async find() {
-          const path = await onPath('docker-compose', env);
-          return path === undefined ? undefined : checked(path, 'PATH');
-        },
-      },
+      { ...onPathWay('docker-compose', env, checked), where: '`docker-compose` on PATH' },
       { origin: 'cache', where: home, find: fromCache },
       {
         origin: 'go-module',

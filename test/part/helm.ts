@@ -5,8 +5,8 @@ import { goPlatform } from '#tools/part/download.ts';
 import { buildFromGoModule } from '#tools/part/gobuild.ts';
 import { firstOf, toStderr } from '#tools/part/part.ts';
 import type { Origin, Part, Report } from '#tools/part/part.ts';
-import { executable, fromEnvironment, onPath } from '#tools/part/program.ts';
-import { compareVersions, versionIn, versions } from '#tools/part/version.ts';
+import { executable, fromEnvironment, onPathWay } from '#tools/part/program.ts';
+import { versionFrom, versionIn, versions } from '#tools/part/version.ts';
 
 /**
  * Helm: `POSTERN_HELM_BIN`, PATH, the cache, or a build from its Go module (two minutes, once).
@@ -26,9 +26,7 @@ export function findHelm(report: Report = toStderr, env: NodeJS.ProcessEnv = pro
       timeout: 20_000,
     });
     if (failed) throw new Error(`${path} can't be run`);
-    const version = origin === 'cache' || origin === 'go-module' ? pin.version : versionIn(stdout);
-    if (!version) throw new Error(`${path} does not tell its version`);
-    if (compareVersions(version, pin.minimum) < 0) throw new Error(`${path} is ${version}, at least ${pin.minimum} is needed`);
+    const version = versionFrom(path, origin === 'cache' || origin === 'go-module' ? pin.version : versionIn(stdout), pin.minimum);
     return { name: 'helm', version, path, origin };
   };
   const fromCache = async (): Promise<Part | undefined> => ((await executable(home)) ? checked(home, 'cache') : undefined);
@@ -36,14 +34,7 @@ export function findHelm(report: Report = toStderr, env: NodeJS.ProcessEnv = pro
     'helm',
     [
       fromEnvironment('POSTERN_HELM_BIN', env, checked),
-      {
-        origin: 'PATH',
-        where: 'PATH',
-        async find() {
-          const path = await onPath('helm', env);
-          return path === undefined ? undefined : checked(path, 'PATH');
-        },
-      },
+      onPathWay('helm', env, checked),
       { origin: 'cache', where: home, find: fromCache },
       {
         origin: 'go-module',

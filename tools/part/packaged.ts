@@ -6,7 +6,7 @@ import { goPlatform } from './download.ts';
 import { cleanEnvironment } from '#tools/process/environment.ts';
 import type { Origin, Part, Report, Way } from './part.ts';
 import { executable, fromEnvironment, onPath } from './program.ts';
-import { compareVersions, versionIn } from './version.ts';
+import { versionFrom, versionIn } from './version.ts';
 
 /** A program that others have packed: in a Python wheel, or a package of the system. */
 export interface Packaged {
@@ -44,9 +44,7 @@ export function packagedWays(program: Packaged, env: NodeJS.ProcessEnv, report: 
       all: true,
     });
     if (result.failed) throw new Error(`${path} can't be run: ${lastLine(result.all) || (result.shortMessage ?? '').split('\n')[0]}`);
-    const found = versionIn(result.all);
-    if (!found) throw new Error(`${path} does not tell its version`);
-    if (compareVersions(found, program.minimum) < 0) throw new Error(`${path} is ${found}, at least ${program.minimum} is needed`);
+    const found = versionFrom(path, versionIn(result.all), program.minimum);
     if (program.must !== undefined && !result.all.includes(program.must.word)) throw new Error(`${path} ${program.must.otherwise}`);
     return { name, version: found, path, origin };
   };

@@ -6,7 +6,7 @@ import { downloadRelease, goPlatform } from './download.ts';
 import { buildFromGoModule } from './gobuild.ts';
 import type { Origin, Part, Report, Way } from './part.ts';
 import { cleanEnvironment } from '#tools/process/environment.ts';
-import { compareVersions, type ProgramPin, versionIn } from './version.ts';
+import { versionFrom, type ProgramPin, versionIn } from './version.ts';
 
 /** A program of 140 MB is read from a disk first. */
 const VERSION_MS = 60_000;
@@ -34,6 +34,18 @@ export function fromEnvironment(variable: string, env: NodeJS.ProcessEnv, checke
       if (!path) return undefined;
       if (!(await executable(resolve(path)))) throw new Error(`${path} is not an executable file`);
       return checked(resolve(path), 'environment');
+    },
+  };
+}
+
+/** The copy on PATH. @param checked as in {@link fromEnvironment} */
+export function onPathWay(name: string, env: NodeJS.ProcessEnv, checked: (path: string, origin: Origin) => Promise<Part>): Way {
+  return {
+    origin: 'PATH',
+    where: 'PATH',
+    async find() {
+      const path = await onPath(name, env);
+      return path === undefined ? undefined : checked(path, 'PATH');
     },
   };
 }
@@ -80,22 +92,13 @@ export function programWays(program: Program, env: NodeJS.ProcessEnv, report: Re
     // A slow disk says nothing about the program.
     if (result.timedOut) throw new Slow(`${path} did not tell its version within ${VERSION_MS / 1000} s`);
     if (result.failed) throw new Error(`${path} can't be run: ${firstWords(result)}`);
-    const version = versionIn(result.stdout);
-    if (!version) throw new Error(`${path} does not tell its version`);
-    if (compareVersions(version, pin.minimum) < 0) throw new Error(`${path} is ${version}, at least ${pin.minimum} is needed`);
+    const version = versionFrom(path, versionIn(result.stdout), pin.minimum);
     return { name: file, version, path, origin };
   }
 
   return [
     fromEnvironment(program.variable, env, checked),
-    {
-      origin: 'PATH',
-      where: 'PATH',
-      async find() {
-        const path = await onPath(file, env);
-        return path ? checked(path, 'PATH') : undefined;
-      },
-    },
+    onPathWay(file, env, checked),
     { origin: 'cache', where: home(pin.version), find: fromCache },
     {
       origin: 'download',

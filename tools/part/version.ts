@@ -67,6 +67,16 @@ export function versionIn(text: string): string | undefined {
   return /\d+\.\d+\.\d+/.exec(text)?.[0];
 }
 
+/**
+ * The version that a program told.
+ * @param told undefined: none @throws Error where it told none, or one that is too old
+ */
+export function versionFrom(path: string, told: string | undefined, minimum: string): string {
+  if (told === undefined) throw new Error(`${path} does not tell its version`);
+  if (compareVersions(told, minimum) < 0) throw new Error(`${path} is ${told}, at least ${minimum} is needed`);
+  return told;
+}
+
 /** Negative, zero or positive, as `a` is older than, the same as, or newer than `b`. Plain `x.y.z` only. */
 export function compareVersions(a: string, b: string): number {
   const left = a.split('.').map(Number);
