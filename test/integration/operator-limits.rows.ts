@@ -1,3 +1,4 @@
+import { trust } from './policy.rows.ts';
 import type { Body } from './policy.rows.ts';
 
 /*
@@ -21,16 +22,6 @@ const role = 'auth/approle/role/acme';
 const secret = 'auth/approle/role/acme/secret-id';
 /** Of a mount that Terraform made, as `postern trust add` writes it. */
 const trustRole = 'auth/postern-trust/acme/3f2a/role/ci';
-const trust = {
-  role_type: 'jwt',
-  user_claim: 'iss',
-  bound_audiences: ['x'],
-  bound_claims: { sub: 'repo:acme/*' },
-  bound_claims_type: 'glob',
-  token_type: 'batch',
-  token_ttl: '300',
-  token_max_ttl: '300',
-};
 const lasting = '31536000';
 const document = (data: Body): Body => ({ data });
 

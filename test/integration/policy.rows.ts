@@ -46,7 +46,7 @@ function rows(policy: Policy, table: readonly Entry[]): Row[] {
 
 export const document = { data: { value: 'x' } };
 /** A trust as `postern trust add` writes it at Vault. */
-const trust = {
+export const trust = {
   role_type: 'jwt',
   user_claim: 'iss',
   bound_audiences: ['x'],

@@ -6,17 +6,22 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
+/** The environment of one without a Vault. */
+const BROKER = {
+  POSTERN_ISSUER: 'http://127.0.0.1:1/',
+  POSTERN_LISTEN: '127.0.0.1:0',
+  POSTERN_SHUTDOWN_GRACE: '0',
+  POSTERN_LAME_DUCK: '0',
+  VAULT_ADDR: 'http://127.0.0.1:1',
+  POSTERN_ROLE_ID: 'role',
+  POSTERN_SECRET_ID: 'secret',
+};
+
 /** The broker's process, without a Vault, until it listens; its log lines. */
 async function logOf(env: Record<string, string>): Promise<Record<string, unknown>[]> {
   const broker = execa(process.execPath, [fileURLToPath(import.meta.resolve('#broker/main.ts'))], {
     env: {
-      POSTERN_ISSUER: 'http://127.0.0.1:1/',
-      POSTERN_LISTEN: '127.0.0.1:0',
-      POSTERN_SHUTDOWN_GRACE: '0',
-      POSTERN_LAME_DUCK: '0',
-      VAULT_ADDR: 'http://127.0.0.1:1',
-      POSTERN_ROLE_ID: 'role',
-      POSTERN_SECRET_ID: 'secret',
+      ...BROKER,
       ...env,
     },
     extendEnv: false,
@@ -71,13 +76,7 @@ test('SIGHUP while it starts, before there is anything to read again, ends nothi
   const file = join(folder, 'audit.jsonl');
   const broker = execa(process.execPath, [fileURLToPath(import.meta.resolve('#broker/main.ts'))], {
     env: {
-      POSTERN_ISSUER: 'http://127.0.0.1:1/',
-      POSTERN_LISTEN: '127.0.0.1:0',
-      POSTERN_SHUTDOWN_GRACE: '0',
-      POSTERN_LAME_DUCK: '0',
-      VAULT_ADDR: 'http://127.0.0.1:1',
-      POSTERN_ROLE_ID: 'role',
-      POSTERN_SECRET_ID: 'secret',
+      ...BROKER,
       POSTERN_AUDIT_FILE: file,
     },
     extendEnv: false,
