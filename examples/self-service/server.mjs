@@ -3,6 +3,7 @@
 //
 // What a SaaS copies is keys.mjs and pages.mjs. Nothing here has a right of its own: Postern and Vault look at the token.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import express from 'express';
 import oidc from 'express-openid-connect';
 import { SelfService, Problem } from './keys.mjs';
@@ -30,7 +31,7 @@ app.use((_request, response, next) => {
   });
   next();
 });
-app.use(express.static(new URL('public', import.meta.url).pathname));
+app.use(express.static(fileURLToPath(new URL('public', import.meta.url))));
 app.use(
   oidc.auth({
     issuerBaseURL: setting('AUTH0_ISSUER'),
