@@ -26,7 +26,7 @@ import { version } from '#broker/version.ts';
 /** Failed requests a minute that have a line each in the log. */
 const FAILURES = 300;
 /** The same, for those that say no more than that Vault or Auth0 is away, or that the broker is set up wrongly. */
-const OUTAGES = 5;
+const OUTAGES = 3;
 
 export interface HttpDoorOptions {
   readonly verifier: Verifiers;
