@@ -1,3 +1,6 @@
+import type { Directory } from '#broker/credential/directory.ts';
+import { PosternError } from '#broker/error.ts';
+
 /*
  * What commands do by Auth0's Management API. Loaded only where it is used: Auth0's package is large.
  */
@@ -11,11 +14,31 @@ export async function loadApplication() {
   return { managementOf, ...application };
 }
 
-/** People and what they may do. */
-export async function loadPeople() {
-  const [{ managementOf }, { Auth0People: People }] = await Promise.all([
-    import('#broker/auth0/management.ts'),
-    import('#broker/auth0/people.ts'),
-  ]);
-  return { managementOf, People };
+export interface PeopleOptions {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Of the Auth0 API that stands for self-service. Default: POSTERN_SELF_AUDIENCE of the environment. */
+  audience: string | undefined;
+  /** How often a request that Auth0 turned away is sent again, each time after as long as it says. */
+  retries?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * People and what they may do, found to be of the right Auth0 tenant.
+ * @throws {PosternError} invalid_request, misconfigured
+ */
+export async function openPeople({ env, audience = env['POSTERN_SELF_AUDIENCE'], retries, signal }: PeopleOptions): Promise<Directory> {
+  if (!audience)
+    throw new PosternError('invalid_request', 'Which Auth0 API stands for self-service is not known', {
+      detail: 'Give its identifier by --audience, or set POSTERN_SELF_AUDIENCE as for the brokers.',
+    });
+  const [{ managementOf }, { Auth0People }] = await Promise.all([import('#broker/auth0/management.ts'), import('#broker/auth0/people.ts')]);
+  const people = new Auth0People({ management: managementOf(env, retries === undefined ? {} : { retries }), audience, signal });
+  await people.check();
+  return people;
+}
+
+/** Whether the environment says how to ask Auth0 about people. */
+export function knowsPeople(env: Readonly<Record<string, string | undefined>>): boolean {
+  return Boolean(env['AUTH0_DOMAIN'] && (env['AUTH0_MGMT_TOKEN'] || env['AUTH0_API_TOKEN']));
 }

@@ -290,3 +290,49 @@ describe('postern owners sync', () => {
     expect(await verify(key)).toBe(200);
   });
 });
+
+describe('a key that an operator issues to a person', () => {
+  // With the first access token for it, Auth0's stand-in has the API that stands for self-service.
+  beforeAll(async () => void (await personToken(house, 'auth0|asked', { organization: ACME, permissions: [] })));
+  const ask = (id: string, scope: string, change: Record<string, string | undefined> = {}): Promise<Ran> =>
+    postern(['key', 'issue', 'acme', '--owner', id, '--scope', scope, '--json'], {
+      env: {
+        VAULT_ADDR: house.vault.address,
+        VAULT_TOKEN: operator,
+        POSTERN_SELF_AUDIENCE: SELF_AUDIENCE,
+        AUTH0_DOMAIN: house.auth0.issuer,
+        AUTH0_MGMT_TOKEN: management,
+        ...change,
+      },
+    });
+  const keysOf = async (id: string): Promise<unknown[]> =>
+    (await postern(['key', 'list', 'acme', '--owner', id, '--json'], { env: { VAULT_ADDR: house.vault.address, VAULT_TOKEN: operator } }))
+      .json['keys'];
+
+  test.each<[string, Partial<Auth0Person> | undefined, string, number, RegExp]>([
+    ['with the permission', {}, 'read:reports', 0, /^(?!.*not looked up)/s],
+    ['without the permission', { permissions: { [SELF_AUDIENCE]: ['read:orders'] } }, 'read:reports', 3, /no permission read:reports/],
+    ['with the permission at another API', { permissions: { other: ['read:reports'] } }, 'read:reports', 3, /no permission read:reports/],
+    ['of another organization', { organizations: [GLOBEX] }, 'read:reports', 2, /not in the tenant's organization/],
+    ['of none', { organizations: [] }, 'read:reports', 2, /not in the tenant's organization/],
+    ['who is blocked', { blocked: true }, 'read:reports', 2, /blocked/],
+    ['whom Auth0 does not know', undefined, 'read:reports', 2, /no such person/],
+  ])('%s', async (what, person, scope, code, text) => {
+    const id = `auth0|asked-${what.replaceAll(' ', '-')}`;
+    if (person !== undefined) join_(id, person);
+    const ran = await ask(id, scope);
+    expect([ran.code, ran.stderr]).toEqual([code, expect.stringMatching(text)]);
+    if (code === 0) {
+      registerSecret('api key', String(ran.json['key']));
+      expect(await verify(String(ran.json['key']))).toBe(200);
+    } else expect(await keysOf(id)).toEqual([]);
+  });
+
+  test('is issued, and that nobody was asked is told, where Auth0 is not in the environment', async () => {
+    const ran = await ask('auth0|unasked', 'read:reports', { AUTH0_DOMAIN: undefined });
+    registerSecret('api key', String(ran.json['key']));
+    expect([ran.code, ran.stderr]).toEqual([0, expect.stringContaining('was not looked up')]);
+    const strange = await ask('auth0|unasked', 'read:reports', { POSTERN_SELF_AUDIENCE: 'https://other.example.com' });
+    expect([strange.code, strange.stderr]).toEqual([6, expect.stringContaining('no such API')]);
+  });
+});

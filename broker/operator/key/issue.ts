@@ -1,5 +1,6 @@
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
+import type { Directory } from '#broker/credential/directory.ts';
 import type { Owner } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
@@ -8,6 +9,7 @@ import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
 import { ownedBy } from './owned-by.ts';
 import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
+import { checkOwner } from '#broker/operator/owner/standing.ts';
 import { checkGranted } from '#broker/operator/tenant/granted.ts';
 
 export interface IssueKeyOptions {
@@ -24,12 +26,14 @@ export interface IssueKeyOptions {
   environment?: string;
   /** Auth0 user id of the person whose key it is; such a key has scopes and an end. Default: the tenant's own. */
   owner?: string;
+  /** Asked whether the owner may have such a key. Default: nobody is. */
+  directory?: Directory;
   /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
   keyId?: string;
 }
 
 /** Issues it whatever the tenant has: whoever calls has looked. */
-export interface IssueAsOptions extends Omit<IssueKeyOptions, 'owner' | 'keyId'> {
+export interface IssueAsOptions extends Omit<IssueKeyOptions, 'owner' | 'keyId' | 'directory'> {
   /** The person whose key it is, and the organization in which they ask for it. */
   owner?: KeyOwner;
   /** Who issues it, where that isn't who the Vault token says. */
@@ -67,9 +71,10 @@ export const DEFAULT_ENVIRONMENT = 'live';
  * @throws {PosternError} not_found, invalid_request; access_denied; temporarily_unavailable
  */
 export async function issueKey(access: VaultAccess, options: IssueKeyOptions): Promise<IssuedKey> {
-  const { tenant, scopes, owner, keyId = newKeyId(), ...rest } = options;
+  const { tenant, scopes, owner, directory, keyId = newKeyId(), ...rest } = options;
   checkTenantId(tenant);
-  const owned = owner === undefined ? {} : await ownedBy(access, { ...options, owner });
+  const owned = owner === undefined ? undefined : await ownedBy(access, { ...options, owner });
+  if (owned !== undefined && directory !== undefined) await checkOwner(directory, owned.owner, scopes ?? []);
   if (scopes !== undefined) await checkScopes(access, tenant, scopes);
   // Keys whose end has come go by the way; what fails here is left to the next run.
   await settleRotations(access, tenant).catch(() => {});

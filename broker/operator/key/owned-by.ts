@@ -10,8 +10,7 @@ import type { Role } from '#broker/operator/tenant/view.ts';
 const DEFAULT_MAX_TTL = 7_776_000;
 
 /**
- * Whose key it will be, and until when, where an operator issues one to a person. What that person may do at Auth0 isn't known here:
- * `postern owners sync` compares it.
+ * Whose key it will be, and until when, where an operator issues one to a person. What that person may do at Auth0 isn't known here.
  * @throws {PosternError} invalid_request, not_found
  */
 export async function ownedBy(

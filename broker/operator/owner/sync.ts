@@ -7,6 +7,7 @@ import type { KeyView } from '#broker/operator/key/list.ts';
 import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
+import { unfitOwner } from './standing.ts';
 
 export interface SyncOptions {
   directory: Directory;
@@ -96,16 +97,23 @@ function isOwned(key: KeyView): key is OwnedKey {
 class Look {
   readonly unknown = new Set<string>();
   readonly #options: SyncOptions;
-  readonly #standings = new Map<string, Promise<Standing>>();
-  readonly #members = new Map<string, ReturnType<Directory['membersOf']>>();
+  readonly #directory: Directory;
 
   constructor(options: SyncOptions) {
     this.#options = options;
+    const { directory } = options;
+    const standings = new Map<string, Promise<Standing>>();
+    const members = new Map<string, ReturnType<Directory['membersOf']>>();
+    this.#directory = {
+      standingOf: (person) => once(standings, person, () => directory.standingOf(person)),
+      membersOf: (organization) => once(members, organization, () => directory.membersOf(organization)),
+      lost: (...who) => directory.lost(...who),
+    };
   }
 
   /** @param keys all of one person in one organization */
   async at(tenant: string, keys: readonly OwnedKey[]): Promise<Gone | undefined> {
-    const { directory, missingOrganizationsLeft = false, signal } = this.#options;
+    const { missingOrganizationsLeft = false, signal } = this.#options;
     signal?.throwIfAborted();
     const { owner, organization } = keys[0]!;
     const gone = (why: Gone['why'], of = keys, lost: string[] = []): Gone => ({
@@ -116,33 +124,20 @@ class Look {
       lost,
       keys: of.map(({ key_id: keyId }) => keyId),
     });
-    const standing = await this.#standingOf(owner);
-    if (standing !== 'active') return gone(standing);
-    const members = await this.#membersOf(organization);
-    if (members === undefined) {
+    const scopes = [...new Set(keys.flatMap((key) => key.scopes ?? []))].sort();
+    const unfit = await unfitOwner(this.#directory, { id: owner, organization }, scopes);
+    if (unfit === undefined) return undefined;
+    const { why, lost } = unfit;
+    if (why === 'unknown_organization') {
       this.unknown.add(organization);
       return missingOrganizationsLeft ? gone('left') : undefined;
     }
-    const roles = members.get(owner);
-    if (roles === undefined) return gone('left');
-    const scopes = [...new Set(keys.flatMap((key) => key.scopes ?? []))].sort();
-    const lost = await directory.lost(owner, organization, roles, scopes);
-    if (lost.length === 0) return undefined;
+    if (why !== 'permissions') return gone(why);
     return gone(
-      'permissions',
+      why,
       keys.filter((key) => key.scopes?.some((scope) => lost.includes(scope)) ?? true),
       lost,
     );
-  }
-
-  #standingOf(owner: string): Promise<Standing> {
-    const { directory } = this.#options;
-    return once(this.#standings, owner, () => directory.standingOf(owner));
-  }
-
-  #membersOf(organization: string): ReturnType<Directory['membersOf']> {
-    const { directory } = this.#options;
-    return once(this.#members, organization, () => directory.membersOf(organization));
   }
 }
 

@@ -5,6 +5,7 @@ import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
 import { seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';
+import { knowsPeople, openPeople } from '#cli/command/management.ts';
 
 interface Options {
   name?: string;
@@ -12,6 +13,7 @@ interface Options {
   cidr?: string[];
   scope?: string[];
   owner?: string;
+  audience?: string;
   environment: string;
 }
 
@@ -31,6 +33,7 @@ export function issueCommand(context: Context): Command {
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--scope <scope>', 'narrow it to these scopes of the tenant (repeatable; default: all that it has)', collect)
     .option('--owner <user>', "Auth0 id of the person whose key it is, such as 'auth0|0123abcd' (default: the tenant's own)")
+    .option('--audience <identifier>', 'of the Auth0 API whose permissions an owner must have (default: POSTERN_SELF_AUDIENCE)')
     .option('--environment <word>', 'a-z and 0-9, readable in the key', DEFAULT_ENVIRONMENT)
     .addHelpText(
       'after',
@@ -38,12 +41,14 @@ export function issueCommand(context: Context): Command {
 The key is made here out of Vault's answer, so it can't be response-wrapped as a secret_id can: it is shown once, on
 stdout. Hand it over by a channel that you trust, or use \`postern secret issue\`. A key whose showing was interrupted
 is in \`postern key list\`: revoke it.
-A key with an owner names its scopes and ends as the tenant's self_service says (90 days at most by default). What its owner
-may do at Auth0 is not looked up here: \`postern owners sync\` ends keys that have more.`,
+A key with an owner names its scopes and ends as the tenant's self_service says (90 days at most by default). Where
+AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are set, Auth0 is asked whether its owner has the permissions, as \`postern owners sync\` does.`,
     )
     .action(
-      context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
-        const { name, ttl, cidr, scope, owner, environment } = options;
+      context.vaultAction<Options, [string]>(async ({ access, options, output, terminal }, tenant) => {
+        const { name, ttl, cidr, scope, owner, audience, environment } = options;
+        const asked = owner !== undefined && knowsPeople(terminal.env);
+        const directory = asked ? await openPeople({ env: terminal.env, audience, signal: terminal.signal }) : undefined;
         const issued = await issueKey(access, {
           tenant,
           environment,
@@ -52,8 +57,14 @@ may do at Auth0 is not looked up here: \`postern owners sync\` ends keys that ha
           ...(cidr === undefined ? {} : { cidrs: cidr }),
           ...(scope === undefined ? {} : { scopes: scope }),
           ...(owner === undefined ? {} : { owner }),
+          ...(directory === undefined ? {} : { directory }),
         });
         await show(output, issued);
+        if (owner !== undefined && !asked)
+          output.warn(
+            'What its owner may do at Auth0 was not looked up, since AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are not set: ' +
+              '`postern owners sync` ends it if that is less.',
+          );
         const state = await showTenant(access, tenant).then(
           ({ state: now }) => now,
           (error: unknown) => {

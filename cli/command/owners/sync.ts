@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
-import { PosternError } from '#broker/error.ts';
 import { syncOwners } from '#broker/operator/owner/sync.ts';
 import type { Gone } from '#broker/operator/owner/sync.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { tenantNames } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
-import { loadPeople } from '#cli/command/management.ts';
+import { openPeople } from '#cli/command/management.ts';
 
 /** Requests that Auth0 turned away are sent again so often, each time after as long as it says. */
 const RETRIES = 8;
@@ -46,20 +45,14 @@ Interrupted, run it again. A log stream (docs/user-keys.md) does the same within
     )
     .action(
       context.vaultAction<Options, [string | undefined]>(async ({ access, options, output, terminal, end }, tenant) => {
-        const audience = options.audience ?? terminal.env['POSTERN_SELF_AUDIENCE'];
-        if (!audience)
-          throw new PosternError('invalid_request', 'Which Auth0 API stands for self-service is not known', {
-            detail: 'Give its identifier by --audience, or set POSTERN_SELF_AUDIENCE as for the brokers.',
-          });
         if (tenant !== undefined) checkTenantId(tenant);
         if (options.after !== undefined) checkTenantId(options.after);
-        const { managementOf, People } = await loadPeople();
-        const directory = new People({
-          management: managementOf(terminal.env, { retries: RETRIES }),
-          audience,
+        const directory = await openPeople({
+          env: terminal.env,
+          audience: options.audience,
+          retries: RETRIES,
           signal: terminal.signal,
         });
-        await directory.check();
         const all = tenant === undefined ? await tenantNames(access) : [tenant];
         const tenants = all.filter((name) => options.after === undefined || name > options.after);
         const count = output.counter('tenants');
