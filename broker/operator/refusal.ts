@@ -17,9 +17,7 @@ export function explain(error: unknown, doing: string, address: string): unknown
       });
     case 'denied':
       return new PosternError('access_denied', `Vault refuses to ${doing} (permission denied)`, {
-        detail:
-          'Has your token ended (vault token lookup)? Else it lacks the policy postern-operator: log in with ' +
-          '`vault login -method=oidc role=operator`.',
+        detail: 'Has your token ended, or does it lack the policy (postern whoami)? Log in with `postern login`.',
       });
     case 'unavailable':
       return new PosternError('temporarily_unavailable', `Vault cannot ${doing} now`, {

@@ -5,6 +5,7 @@ import type { VaultOperation } from './operation.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 import { Transport } from './transport.ts';
+import type { VaultTls } from './transport.ts';
 
 export interface VaultClientOptions {
   /** e.g. `https://vault.example.com:8200` */
@@ -12,6 +13,8 @@ export interface VaultClientOptions {
   /** Vault Enterprise or HCP namespace. */
   namespace?: string | undefined;
   caFile?: string | undefined;
+  /** More about TLS, for people's commands. */
+  tls?: VaultTls | undefined;
   /** URL of a proxy in front of Vault; never for loopback. */
   proxy?: string | undefined;
   /** Deadline of one attempt, ms. Default 2000. */
@@ -33,6 +36,8 @@ export interface CallOptions {
   forwardedFor?: string | undefined;
   /** Attempts in all, for calls that may be repeated. Default 3 for reads and lists, 1 for the rest. */
   attempts?: number;
+  /** Where Vault takes a read's parameters, as the way back of an OIDC login. */
+  query?: Readonly<Record<string, string>>;
   /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
   version?: number | string;
   signal?: AbortSignal;
@@ -93,6 +98,7 @@ export class VaultClient {
       new Transport({
         address: options.address,
         caFile: options.caFile,
+        tls: options.tls,
         proxy: options.proxy,
         timeoutMs: options.timeoutMs ?? 2000,
         connections: options.connections ?? 64,
@@ -198,7 +204,7 @@ export class VaultClient {
       const begun = performance.now();
       try {
         const answer = await this.#client.request({
-          path: options.version === undefined ? `/${path}` : `/${path}?version=${encodeURIComponent(options.version)}`,
+          path: `/${path}${queryOf(options)}`,
           uri: '',
           method,
           headers: { ...headers },
@@ -248,7 +254,7 @@ export class VaultClient {
     const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
     const messages = textsOf(errors);
     const heard = status === 404 && !Array.isArray(errors) ? [explanationOf(body)] : messages;
-    const said = scrub(heard.join('; '), [options.token, ...strings(json)]);
+    const said = scrub(heard.join('; '), [options.token, ...strings(json), ...strings(options.query)]);
     const reason = reasonOfStatus(status, messages);
     const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
     const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
@@ -258,6 +264,11 @@ export class VaultClient {
       ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}),
     });
   }
+}
+
+function queryOf({ query, version }: CallOptions): string {
+  const all = new URLSearchParams({ ...query, ...(version === undefined ? {} : { version: String(version) }) }).toString();
+  return all === '' ? '' : `?${all}`;
 }
 
 /** Worth another attempt at once. A time-out has already used up the caller's patience. */

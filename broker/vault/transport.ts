@@ -7,11 +7,25 @@ import { certificatesOf } from '#broker/pem.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 
+/** What Vault's own CLI lets its environment say about TLS. */
+export interface VaultTls {
+  /** PEM of the CAs to trust in place of the system's, where they aren't one file. */
+  readonly authorities?: string | undefined;
+  /** The name that Vault's certificate is for, where that isn't the address's host. */
+  readonly serverName?: string | undefined;
+  /** Whoever answers is believed. */
+  readonly unverified?: boolean | undefined;
+  /** PEM of what this client shows to Vault: certificates and private key. */
+  readonly client?: { readonly cert: string; readonly key: string } | undefined;
+}
+
 export interface TransportOptions {
   /** Origin of Vault, e.g. `https://vault.example.com:8200`. */
   address: string;
   /** PEM file with the CA to trust, in place of the system's. */
   caFile?: string | undefined;
+  /** More about the connection's TLS, for people; a broker has no such setting. */
+  tls?: VaultTls | undefined;
   /** http or https URL of a proxy, reached by CONNECT. An address on loopback is reached without. */
   proxy?: string | undefined;
   /** Deadline of one attempt, ms. */
@@ -48,10 +62,16 @@ export class Transport {
     this.#timeoutMs = options.timeoutMs;
     const { origin } = new URL(options.address);
     this.#origin = origin;
-    const { timeoutMs } = options;
+    const { timeoutMs, tls = {} } = options;
     const uri = options.proxy === undefined || isLoopback(new URL(options.address)) ? undefined : options.proxy;
     const dispatcher = (limits: Pool.Options, ca: string | undefined): Dispatcher => {
-      const connect = { timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) };
+      const connect = {
+        timeout: timeoutMs,
+        ...(ca === undefined ? {} : { ca }),
+        ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+        ...(tls.unverified === true ? { rejectUnauthorized: false } : {}),
+        ...tls.client,
+      };
       const settings = { ...limits, pipelining: 1, keepAliveTimeout: 30_000 };
       // By CONNECT for http too, since not every proxy forwards Vault's method LIST.
       return uri === undefined
@@ -66,7 +86,7 @@ export class Transport {
       ),
       lists: dispatcher({ connections: LISTS, maxResponseSize: MAX_LIST, headersTimeout: long, bodyTimeout: long }, ca),
     });
-    this.#authorities = options.caFile ? readCa(options.caFile) : undefined;
+    this.#authorities = options.caFile ? readCa(options.caFile) : tls.authorities;
     this.#dispatchers = this.#make(this.#authorities);
   }
 

@@ -5,6 +5,7 @@ import { examine } from '#broker/doctor/examination.ts';
 import { hostNames } from '#broker/setting.ts';
 import type { Output } from '#cli/output.ts';
 import type { Context, VaultCall } from './context.ts';
+import { trustForBroker } from './settings.ts';
 import { brokerUrl } from './token.ts';
 
 interface Options {
@@ -40,6 +41,7 @@ export function doctorCommand(context: Context): Command {
 async function run({ access, options, output, terminal, end }: VaultCall<Options>): Promise<void> {
   const { env, signal } = terminal;
   const url = options.url ?? env['POSTERN_URL'];
+  await trustForBroker(options, terminal);
   // Loaded only here: each source brings its issuer's packages.
   const { SOURCES } = await import('#broker/sources.ts');
   const { FetchedKeys } = await import('#broker/issuer/issuer-keys.ts');

@@ -1,8 +1,10 @@
 import { get } from 'node:http';
 import { get as getOverTls } from 'node:https';
+import { getCACertificates } from 'node:tls';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import type { Context } from './context.ts';
+import { trustForBroker } from './settings.ts';
 
 interface HealthOptions {
   url?: string;
@@ -29,7 +31,11 @@ export function healthCommand(context: Context): Command {
         const seconds = Number(options.timeout);
         if (!(seconds > 0 && seconds <= 600)) throw new PosternError('invalid_request', '--timeout is a number of seconds up to 600');
         const url = new URL(options.live === true ? 'livez' : 'readyz', addressOf(options.url, terminal.env));
-        const { status, body } = await ask(url, options.url === undefined, seconds * 1000).catch(() => {
+        const { status, body } = await ask(url, {
+          timeoutMs: seconds * 1000,
+          loopback: options.url === undefined,
+          ca: options.url === undefined ? undefined : await trustForBroker(options, terminal),
+        }).catch(() => {
           throw new PosternError('temporarily_unavailable', `${url.href} does not answer`);
         });
         const fields = fieldsOf(body);
@@ -54,11 +60,19 @@ function addressOf(given: string | undefined, env: Readonly<Record<string, strin
   return url;
 }
 
-/** @param loopback on this machine, where a certificate for another name is no sign of another server */
-function ask(url: URL, loopback: boolean, timeoutMs: number): Promise<{ status: number; body: string }> {
+interface Asking {
+  timeoutMs: number;
+  /** On this machine, where a certificate for another name is no sign of another server. */
+  loopback: boolean;
+  /** PEM of a CA that is believed beside the system's. */
+  ca: string | undefined;
+}
+
+function ask(url: URL, { timeoutMs, loopback, ca }: Asking): Promise<{ status: number; body: string }> {
   const signal = AbortSignal.timeout(timeoutMs);
+  const tls = { rejectUnauthorized: !loopback, ...(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }) };
   return new Promise((resolve, reject) => {
-    const request = url.protocol === 'https:' ? getOverTls(url, { signal, rejectUnauthorized: !loopback }) : get(url, { signal });
+    const request = url.protocol === 'https:' ? getOverTls(url, { signal, ...tls }) : get(url, { signal });
     request.on('error', reject).on('response', (response) => {
       let body = '';
       response

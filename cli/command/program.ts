@@ -10,6 +10,8 @@ import { healthCommand } from './health.ts';
 import { ownersCommand } from './owners.ts';
 import { pluginCommand } from './plugin.ts';
 import { keyCommand } from './key.ts';
+import { loginCommand } from './login.ts';
+import { logoutCommand } from './logout.ts';
 import { secretCommand } from './secret.ts';
 import { serveCommand } from './serve.ts';
 import { addGlobalOptions } from './settings.ts';
@@ -17,15 +19,16 @@ import { tenantCommand } from './tenant.ts';
 import { tokenCommand } from './token.ts';
 import { trustCommand } from './trust.ts';
 import { upstreamCommand } from './upstream.ts';
+import { whoamiCommand } from './whoami.ts';
 
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
 These commands are for operators; all but token, serve, health and dev act on Vault with your own Vault token
-(VAULT_TOKEN, or what \`vault login\` left in ~/.vault-token), which needs the policy postern-operator;
+(VAULT_TOKEN, or what \`postern login\` or \`vault login\` left in ~/.vault-token), which needs the policy postern-operator;
 plugin needs more: see docs/plugin.md. On OpenBao, where a text says \`vault\`, the command is \`bao\`.`;
 
 const AFTER = `
 A first customer:
-  vault login -method=oidc role=operator
+  postern login
   postern doctor
   postern tenant create acme --grant orders=read:orders,write:orders
   postern secret issue acme --name "nightly job" --ttl 90d
@@ -52,6 +55,9 @@ export function buildProgram(context: Context, version: string): Command {
   addGlobalOptions(program, terminal.env);
   program.addHelpText('after', AFTER);
   for (const command of [
+    loginCommand,
+    logoutCommand,
+    whoamiCommand,
     tenantCommand,
     secretCommand,
     keyCommand,

@@ -1,14 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { VaultToken } from '#broker/credential/identity.ts';
+import type { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { MOUNT_PATH, MOUNTS, mountsFrom } from '#broker/mounts.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import type { Terminal } from '#cli/output.ts';
+import { checkedToken, readTokenFile } from './token-file.ts';
+import { vaultTls } from './vault-tls.ts';
 
 /** Deadline of one call to Vault, ms: a person waits, not a request. */
 const TIMEOUT_MS = 10_000;
@@ -41,14 +41,14 @@ export function addGlobalOptions(program: Command, env: Terminal['env']): void {
   program.option('--json', 'one JSON document on stdout, and nothing else there');
   option('--vault-addr <url>', 'VAULT_ADDR', 'address of Vault', 'http://127.0.0.1:8200');
   option('--namespace <name>', 'VAULT_NAMESPACE', 'namespace of Vault Enterprise or HCP');
-  option('--cacert <file>', 'VAULT_CACERT', "PEM file of the CA that signed Vault's certificate");
+  option('--cacert <file>', 'VAULT_CACERT', "PEM file of the CA that signed Vault's certificate; believed for the broker's too");
   option('--vault-proxy <url>', 'POSTERN_VAULT_PROXY', 'proxy in front of Vault; one with a password only by the variable');
   for (const { variable, fallback, holds } of Object.values(MOUNTS))
     if (variable !== undefined) option(`${flagOf(variable)} <${holds.startsWith('mount') ? 'path' : 'name'}>`, variable, holds, fallback);
 }
 
 /** Without a token: for unwrapping, which needs none, and for the look at Vault's health. @throws {PosternError} invalid_request */
-export function vaultClient(options: GlobalOptions): VaultClient {
+export function vaultClient(options: GlobalOptions, env: Terminal['env']): VaultClient {
   const url = URL.parse(options.vaultAddr);
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
     throw new PosternError('invalid_request', 'The address of Vault must be an http or https URL', {
@@ -60,19 +60,25 @@ export function vaultClient(options: GlobalOptions): VaultClient {
     throw new PosternError('invalid_request', 'The proxy in front of Vault must be an http or https URL', {
       detail: 'Set POSTERN_VAULT_PROXY or --vault-proxy, e.g. http://proxy.example.com:3128',
     });
-  try {
-    return new VaultClient({
-      address: options.vaultAddr.replace(/\/+$/, ''),
-      namespace: options.namespace,
-      caFile: options.cacert,
-      proxy: proxy?.href,
-      timeoutMs: TIMEOUT_MS,
-    });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof PosternError || typeof code !== 'string') throw error;
-    throw new PosternError('invalid_request', `The CA file cannot be read (${code})`, { detail: 'See VAULT_CACERT or --cacert.' });
-  }
+  return new VaultClient({
+    address: options.vaultAddr.replace(/\/+$/, ''),
+    namespace: options.namespace,
+    tls: vaultTls(env, options.cacert),
+    proxy: proxy?.href,
+    timeoutMs: TIMEOUT_MS,
+  });
+}
+
+/**
+ * The broker stands behind the company's own CA as often as Vault does: from here on this process believes that CA for the broker, too.
+ * Not called by `serve`, for which VAULT_CACERT is about Vault alone.
+ * @returns PEM of that CA; undefined: none is named
+ * @throws {PosternError} invalid_request
+ */
+export async function trustForBroker(options: GlobalOptions, { env }: Pick<Terminal, 'env'>): Promise<string | undefined> {
+  const { authorities } = vaultTls(env, options.cacert);
+  if (authorities !== undefined) (await import('#broker/proxy.ts')).useProxies(env, authorities);
+  return authorities;
 }
 
 /** Each name in Vault as its option says. @throws {PosternError} invalid_request */
@@ -90,31 +96,17 @@ export function mountsOf(options: GlobalOptions): Mounts {
 /** The operator's way into Vault, until the returned client is closed. @throws {PosternError} access_denied without a token */
 export function vaultAccess(options: GlobalOptions, terminal: Terminal): { access: VaultAccess; client: VaultClient } {
   const mounts = mountsOf(options);
-  const client = vaultClient(options);
+  const client = vaultClient(options, terminal.env);
   return { client, access: new VaultAccess({ client, token: vaultToken(terminal.env), mounts }) };
 }
 
-/** As vault's own CLI does: VAULT_TOKEN, else the file that `vault login` wrote. Never an option: everybody sees a command line. */
+/** As vault's own CLI does: VAULT_TOKEN, else the file that a login wrote. Never an option: everybody sees a command line. */
 function vaultToken(env: Terminal['env']): VaultToken {
-  const given = (env['VAULT_TOKEN'] ?? '').trim() || fromFile(env['HOME']);
+  const given = (env['VAULT_TOKEN'] ?? '').trim() || readTokenFile(env);
   if (given === undefined || given === '') {
     throw new PosternError('access_denied', 'There is no Vault token', {
-      detail: 'Log in with `vault login -method=oidc role=operator`, or set VAULT_TOKEN.',
+      detail: 'Log in with `postern login`, or set VAULT_TOKEN.',
     });
   }
-  // Anything else would not fit into a header.
-  if (!/^[\x21-\x7e]+$/.test(given))
-    throw new PosternError('invalid_request', 'VAULT_TOKEN or ~/.vault-token holds something other than a token', {
-      detail: 'Log in again: vault login -method=oidc role=operator',
-    });
-  return new VaultToken(given);
-}
-
-function fromFile(home: string | undefined): string | undefined {
-  if (!home) return undefined;
-  try {
-    return readFileSync(join(home, '.vault-token'), 'utf8').trim();
-  } catch {
-    return undefined;
-  }
+  return checkedToken(given);
 }

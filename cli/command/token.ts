@@ -3,11 +3,11 @@ import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { explain } from '#broker/operator/refusal.ts';
-import type { Output } from '#cli/output.ts';
+import type { Output, Terminal } from '#cli/output.ts';
 import type { Call, Context } from './context.ts';
 import { inWords } from './duration.ts';
 import { readSecret } from './secret-input.ts';
-import { mountsOf, vaultClient } from './settings.ts';
+import { mountsOf, trustForBroker, vaultClient } from './settings.ts';
 import type { GlobalOptions } from './settings.ts';
 import { exchange } from './token/exchange.ts';
 import { revokeTokensCommand } from './token/revoke.ts';
@@ -52,6 +52,7 @@ export function tokenCommand(context: Context): Command {
 async function play({ options, output, terminal, end }: Call<Options>): Promise<void> {
   const { env, signal } = terminal;
   const url = brokerUrl(options.url ?? env['POSTERN_URL']);
+  await trustForBroker(options, terminal);
   const exchanged = await exchange({
     url,
     credential: await credentialOf(options, output, terminal),
@@ -89,7 +90,7 @@ async function credentialOf(options: Options & GlobalOptions, output: Output, te
     });
   if (keyFile !== undefined) return { clientId, privateKey: await readSecret(terminal, output, 'private key', keyFile), kid };
   const given = await credential(options, output, terminal);
-  return { clientId, clientSecret: wrapped === true ? await unwrap(options, output, given) : given };
+  return { clientId, clientSecret: wrapped === true ? await unwrap(options, output, terminal, given) : given };
 }
 
 async function credential(options: Options, output: Output, terminal: Call['terminal']): Promise<string> {
@@ -100,9 +101,9 @@ async function credential(options: Options, output: Output, terminal: Call['term
 }
 
 /** @throws {PosternError} access_denied where it was opened before, or holds no tenant's secret_id */
-async function unwrap(options: Options & GlobalOptions, output: Output, wrapping: string): Promise<string> {
+async function unwrap(options: Options & GlobalOptions, output: Output, terminal: Terminal, wrapping: string): Promise<string> {
   const { approle } = mountsOf(options);
-  const client = vaultClient(options);
+  const client = vaultClient(options, terminal.env);
   try {
     await checkOrigin(client, wrapping, approle);
     const answer = await client.write('sys/wrapping/unwrap', {}, { token: wrapping });

@@ -1,5 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,9 +8,12 @@ import { OIDC_CALLBACK, OPERATORS_CLIENT, auth0Account } from '#dev/scenario.ts'
 import { applyTerraform } from '#dev/terraform.ts';
 import { terraformToken } from '#dev/terraform-token.ts';
 import type { Auth0StandIn } from '#dev/auth0.ts';
+import { openWindow, startBrowser } from '#test/fixture/browser.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { until } from '#test/fixture/until.ts';
 import { startVault } from '#test/fixture/vault.ts';
 import type { VaultFixture } from '#test/fixture/vault.ts';
+import { postern } from '#test/integration/cli-run.ts';
 
 /** People log in to Vault through Auth0, as `vault login -method=oidc` does, but without a browser. */
 let vault: VaultFixture;
@@ -120,5 +123,115 @@ describe('refused', () => {
     const { status, auth } = await call('GET', 'auth/oidc/oidc/callback?code=x&state=y');
     expect(status).toBe(400);
     expect(auth).toBeUndefined();
+  });
+});
+
+describe('postern login', () => {
+  const home = join(folder, 'home with a space');
+  const token = join(home, '.vault-token');
+  const env = (): Record<string, string> => ({ VAULT_ADDR: vault.address, HOME: home, BROWSER: join(folder, 'browser') });
+
+  beforeAll(async () => {
+    await mkdir(home);
+    // Stands for the person's browser: what it is told to open is opened below, in a real one.
+    await writeFile(join(folder, 'browser'), `#!/bin/sh\nprintf %s "$1" > '${join(folder, 'opened')}'\n`, { mode: 0o700 });
+  });
+
+  /** Follows the address that the command opened, in Chromium. @returns what the page says in the end, and the way back */
+  async function browse(email: string): Promise<{ title: string; text: string; misdeeds: object; back: URL }> {
+    const opened = join(folder, 'opened');
+    await until(async () => (await readFile(opened, 'utf8').catch(() => '')) !== '', 20_000);
+    const url = new URL(await readFile(opened, 'utf8'));
+    rmSync(opened);
+    url.searchParams.set('login_hint', email);
+    const browser = await startBrowser();
+    try {
+      await using window = await openWindow(browser, [new URL(auth0.issuer).origin, new URL(OIDC_CALLBACK).origin]);
+      await window.page.goto(url.href);
+      return {
+        title: await window.page.title(),
+        text: await window.page.innerText('body'),
+        misdeeds: window.misdeeds,
+        back: new URL(window.page.url()),
+      };
+    } finally {
+      await browser.close();
+    }
+  }
+
+  test('through a real browser, then whoami, then logout', async () => {
+    // Whoever could read the file before must not be able to read the new token.
+    await writeFile(token, 'an old one', { mode: 0o644 });
+    const logging = postern(['login', '--json'], { env: env() });
+    const [seen, login] = await Promise.all([browse('olivia@example.com'), logging]);
+    expect(login.code, login.stderr).toBe(0);
+    const kept = await readFile(token, 'utf8');
+    registerSecret('person vault token', kept);
+    expect(seen).toMatchObject({ title: 'You are logged in', misdeeds: { errors: [], foreign: [] } });
+    expect(login.json).toMatchObject({ logged_in: true, name: 'olivia@example.com', method: 'oidc', ttl: 3600 });
+    expect(login.json['policies']).toContain('postern-operator');
+    expect(login.stdout + login.stderr).not.toContain(kept);
+    expect(statSync(token).mode & 0o777).toBe(0o600);
+
+    const who = await postern(['whoami', '--json'], { env: env() });
+    expect(who.code, who.stderr).toBe(0);
+    expect(who.json).toMatchObject({
+      person: 'olivia@example.com',
+      role: 'operator',
+      root: false,
+      policies: ['default', 'postern-operator'],
+    });
+    expect(who.json['allowed']).toEqual([
+      'see_tenants',
+      'look_at_vault',
+      'manage_tenants',
+      'issue_credentials',
+      'revoke_credentials',
+      'manage_trusts',
+      'set_upstream',
+      'rotate_signing_key',
+      'drop_cached_tokens',
+    ]);
+    expect(who.json['refused']).toEqual([]);
+    expect(who.json['ttl']).toBeGreaterThan(3000);
+
+    // What the address bar kept is worth nothing to whoever finds it.
+    const again = await call('GET', `auth/oidc/oidc/callback?${seen.back.searchParams}`);
+    expect(again.auth).toBeUndefined();
+
+    const out = await postern(['logout', '--json'], { env: env() });
+    expect(out.json).toMatchObject({ logged_out: true, revoked: true });
+    expect(() => statSync(token)).toThrow(/ENOENT/);
+    expect((await call('GET', 'auth/token/lookup-self', kept)).status).toBe(403);
+    expect(await postern(['logout'], { env: env() })).toMatchObject({ code: 4 });
+    expect(await postern(['whoami'], { env: env() })).toMatchObject({ code: 3, stdout: '' });
+  }, 60_000);
+
+  test('an auditor may look, and is told what else they may not', async () => {
+    const { auth } = await login('auditor', 'adam@example.com');
+    const who = await postern(['whoami', '--json'], { env: { ...env(), VAULT_TOKEN: auth?.client_token } });
+    expect(who.json).toMatchObject({ allowed: ['see_tenants', 'look_at_vault'], role: 'auditor', person: 'adam@example.com' });
+    expect(who.json['refused']).toContain('revoke_credentials');
+  });
+
+  test('whom Auth0 gives no role is told so, in the browser and in the terminal, and is not logged in', async () => {
+    const logging = postern(['login'], { env: env() });
+    const [seen, login] = await Promise.all([browse('ned@example.com'), logging]);
+    expect(seen.title).toBe('You are not logged in');
+    expect(login).toMatchObject({ code: 3, stdout: '' });
+    expect(login.stderr).toMatch(/lacks the role operator/);
+    expect(() => statSync(token)).toThrow(/ENOENT/);
+  }, 60_000);
+
+  test('a role or a mount that Vault does not know', async () => {
+    for (const more of [
+      ['--role', 'nobody'],
+      ['--oidc-mount', 'elsewhere'],
+    ]) {
+      const { code, stdout, stderr } = await postern(['login', ...more], { env: env() });
+      expect([2, 6], stderr).toContain(code);
+      expect(stdout).toBe('');
+      expect(stderr).toMatch(/Terraform/);
+    }
   });
 });

@@ -136,8 +136,8 @@ describe('wrong input is refused before Vault is asked', () => {
   });
 
   test.each<[string, Record<string, string>, number, RegExp]>([
-    ['no token', { VAULT_TOKEN: '' }, 3, /vault login/],
-    ['a malformed token', { VAULT_TOKEN: 'two words' }, 2, /vault login/],
+    ['no token', { VAULT_TOKEN: '' }, 3, /postern login/],
+    ['a malformed token', { VAULT_TOKEN: 'two words' }, 2, /postern login/],
     ['a malformed address', { VAULT_ADDR: 'vault.example.com' }, 2, /https:/],
     ['an address with a password', { VAULT_ADDR: 'http://user:pw@127.0.0.1' }, 2, /VAULT_ADDR/],
     ['a malformed mount', { POSTERN_KV_MOUNT: '../x' }, 2, /mount/],
