@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { issuerId } from '#broker/credential/trust.ts';
 import { announceDepartures, ownAnnouncer } from '#broker/operator/departure.ts';
+import type { Directory } from '#broker/credential/directory.ts';
+import { syncOwners } from '#broker/operator/owner/sync.ts';
 import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import { createTenant } from '#broker/operator/tenant/create.ts';
@@ -113,6 +115,16 @@ const EVENTS: Readonly<Record<string, Event>> = {
       stage.asBroker((access) =>
         announceDepartures(access, { knownAt: () => undefined }, [{ owner: 'auth0|e-person-left', at: Math.ceil(Date.now() / 1000) }]),
       ),
+  },
+  "a key's owner left (`postern owners sync`)": {
+    tenant: 'e-person-gone',
+    subject: { byKey: true, owner: 'auth0|e-person-gone' },
+    cells: { ...OF_A_CREDENTIAL, '/verify': 'shut', 'introspection by a service': 'shut' },
+    async happen({ operator }, { tenant }) {
+      const directory: Directory = { standingOf: async () => 'deleted', membersOf: async () => new Map(), lost: async () => [] };
+      const { gone } = await syncOwners(operator, { directory, tenants: [tenant] });
+      expect(gone).toMatchObject([{ owner: 'auth0|e-person-gone', why: 'deleted' }]);
+    },
   },
   'API key ended': {
     tenant: 'e-ended',
