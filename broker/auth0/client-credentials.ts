@@ -1,4 +1,5 @@
 import * as oauth from 'openid-client';
+import type { ClockDifference } from '#broker/clock-difference.ts';
 
 export interface ClientCredentialsRequest {
   /** Of Auth0, with its trailing slash. http only for a stand-in on loopback. */
@@ -9,6 +10,8 @@ export interface ClientCredentialsRequest {
   timeoutMs: number;
   /** Of the body beside the credential: audience, scope, and what binds the token to a tenant. */
   parameters: Record<string, string>;
+  /** Learns from the Date of the answer. */
+  clock?: ClockDifference;
 }
 
 /**
@@ -17,7 +20,14 @@ export interface ClientCredentialsRequest {
  * @returns the access token
  * @throws the library's errors: they hold the whole answer, so only {@link answerOf} may look at them
  */
-export async function requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters }: ClientCredentialsRequest): Promise<string> {
+export async function requestToken({
+  issuer,
+  clientId,
+  clientSecret,
+  timeoutMs,
+  parameters,
+  clock,
+}: ClientCredentialsRequest): Promise<string> {
   const configuration = new oauth.Configuration(
     { issuer, token_endpoint: new URL('oauth/token', issuer).href },
     clientId,
@@ -25,6 +35,12 @@ export async function requestToken({ issuer, clientId, clientSecret, timeoutMs, 
     oauth.ClientSecretPost(clientSecret),
   );
   configuration.timeout = timeoutMs / 1000;
+  configuration[oauth.customFetch] = async (url, init) => {
+    const begun = performance.now();
+    const response = await fetch(url, init as RequestInit);
+    clock?.observe(response.headers.get('date'), performance.now() - begun);
+    return response;
+  };
   if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
   return (await oauth.clientCredentialsGrant(configuration, parameters)).access_token;
 }

@@ -31,7 +31,7 @@ export const auth0 = {
     const timeoutMs = timeout * 1000;
     const source = new Auth0Source({ issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs });
     const judge = new Auth0Judge({ issuer, clientId: () => source.clientId(), timeoutMs });
-    return { name, issuer, source, judge, calls: () => source.calls };
+    return { name, issuer, source, judge, calls: () => source.calls, clock: source.clock };
   },
 
   /** Loaded only where it is used: Auth0's Management client is large. */

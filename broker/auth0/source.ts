@@ -1,4 +1,5 @@
 import { Breaker } from '#broker/breaker.ts';
+import { ClockDifference } from '#broker/clock-difference.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
@@ -31,6 +32,8 @@ const UPSTREAM_AGE = 60_000;
 export class Auth0Source implements TokenSource {
   /** Calls to Auth0's token endpoint since the start. */
   calls = 0;
+  /** Auth0's clock beside ours. */
+  readonly clock: ClockDifference;
   readonly #options: Auth0SourceOptions;
   readonly #now: () => number;
   readonly #monotonic: () => number;
@@ -52,6 +55,8 @@ export class Auth0Source implements TokenSource {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
+    // It is asked seldom.
+    this.clock = new ClockDifference({ ...options, agree: 2 });
     this.#verifier = new Auth0Verifier({
       issuer: options.issuer,
       timeoutMs: options.timeoutMs ?? TIMEOUT,
@@ -122,7 +127,7 @@ export class Auth0Source implements TokenSource {
     const { issuer, timeoutMs = TIMEOUT } = this.#options;
     const ask = (): Promise<string> => {
       this.calls++;
-      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters });
+      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters, clock: this.clock });
     };
     try {
       return await this.#breaker.run(ask, true);

@@ -1,3 +1,4 @@
+import type { ClockDifference } from '#broker/clock-difference.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { TokenJudge } from './issued-tokens.ts';
 import type { KeySet } from './keyset.ts';
@@ -22,4 +23,6 @@ export interface ConfiguredSource {
   readonly keys?: KeySet;
   /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
   readonly calls?: () => number;
+  /** Its issuer's clock beside ours; undefined where Vault is the one that is asked. */
+  readonly clock?: ClockDifference;
 }

@@ -1,4 +1,5 @@
 import { Breaker } from '#broker/breaker.ts';
+import type { ClockDifference } from '#broker/clock-difference.ts';
 import { VaultFault, reasonOfStatus, unaskedOf } from '#broker/vault-fault.ts';
 import { operationOf } from './operation.ts';
 import type { VaultOperation } from './operation.ts';
@@ -111,6 +112,11 @@ export class VaultClient {
   /** Requests sent since the start, for metrics and for tests that want none. */
   get calls(): number {
     return this.#transport.requests;
+  }
+
+  /** Vault's clock beside ours. */
+  get clock(): ClockDifference {
+    return this.#transport.clock;
   }
 
   /** Whether Vault has not answered lately, so that it isn't asked but by {@link probing}. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Pool, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
+import { ClockDifference } from '#broker/clock-difference.ts';
 import { PosternError } from '#broker/error.ts';
 import { isLoopback } from '#broker/loopback.ts';
 import { certificatesOf } from '#broker/pem.ts';
@@ -50,6 +51,8 @@ const LISTS = 4;
 export class Transport {
   /** Requests sent since the start. */
   requests = 0;
+  /** Vault's clock beside ours. */
+  readonly clock = new ClockDifference();
   readonly #origin: string;
   readonly #timeoutMs: number;
   readonly #make: (authorities: string | undefined) => Dispatchers;
@@ -109,6 +112,7 @@ export class Transport {
     const isList = options.method === 'LIST';
     const deadline = AbortSignal.timeout(isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs);
     const body = options.json === undefined ? null : JSON.stringify(options.json);
+    const begun = performance.now();
     try {
       const reply = await (isList ? this.#dispatchers.lists : this.#dispatchers.pool).request({
         origin: this.#origin,
@@ -118,6 +122,8 @@ export class Transport {
         body,
         signal: options.signal ? AbortSignal.any([deadline, options.signal]) : deadline,
       });
+      const { date } = reply.headers;
+      this.clock.observe(typeof date === 'string' ? date : undefined, performance.now() - begun);
       const text = await reply.body.text();
       const retryAfter = reply.headers['retry-after'];
       return {

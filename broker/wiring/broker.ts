@@ -9,6 +9,7 @@ import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { Progress } from './progress.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
@@ -65,22 +66,37 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     (source, ms, error) => counts.sources.observe(source, ms, error),
   );
 
+  const clocks = new ClockWatch(
+    [
+      { name: 'Vault', label: 'vault', difference: client.clock },
+      ...issued.sources.flatMap(({ name, issuer, clock }) =>
+        clock === undefined ? [] : [{ name: issuer, label: name, difference: clock }],
+      ),
+    ],
+    log,
+  );
   const lacking = () => [
     ...(session.ready ? [] : [session.problem === undefined ? 'login to Vault' : `login to Vault: ${session.problem}`]),
     ...(announcements.known ? [] : ['what is announced, ended and revoked']),
     ...(apis.known ? [] : ['the APIs']),
+    ...clocks.tooFar(),
   ];
   const progress = new Progress({
     lacking,
     shutOut: () => [
       ...(session.shutOutMs >= SHUT_OUT ? [`a token of the broker's own: ${session.problem}`] : []),
       ...(announcements.serves ? [] : ['what was announced, ended or revoked lately: it could not be read for too long']),
+      ...clocks.tooFar(),
     ],
     degraded: () => {
       const seconds = Math.round(announcements.age / 1000);
       return client.away ? [`Vault has not answered for ${seconds} s: only who was verified before and has a token here is served`] : [];
     },
-    warnings: () => [...announcements.warnings, ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`])],
+    warnings: () => [
+      ...announcements.warnings,
+      ...clocks.warnings(),
+      ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
+    ],
   });
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const { given, inFile } = config.trustedProxies;
@@ -108,7 +124,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     more: self === undefined ? [] : [self.route],
   });
   const { verified } = who;
-  const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, progress, server, audit }));
+  const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, clocks, progress, server, audit }));
   const metrics = metricsDoor(config, log, exposed);
   const admin =
     config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, audit, trustedProxies, exposed);
@@ -155,6 +171,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     progress.drain();
     for (const one of renewals) one.stop();
     announcements.stop();
+    clocks.stop();
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     await self?.close();
     replay.stop();

@@ -11,6 +11,7 @@ import { MetricsServer } from '#broker/metrics/metrics-server.ts';
 import type { AnnouncementWatch } from '#broker/credential/announcements.ts';
 import type { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
 import { version } from '#broker/version.ts';
+import type { ClockWatch } from './clock-watch.ts';
 import type { Issuance } from './issuance.ts';
 import type { Progress } from './progress.ts';
 import type { ConnectedVault } from './vault.ts';
@@ -36,6 +37,7 @@ export interface Watched {
   readonly verified: VerifiedCredentials;
   readonly announcements: AnnouncementWatch;
   readonly issued: Issuance;
+  readonly clocks: ClockWatch;
   readonly progress: Progress;
   readonly server: HttpServer;
   readonly audit: AuditLog;
@@ -52,7 +54,11 @@ export function metricsDoor(config: Config, log: Logger, exposed: Exposition | u
   return new MetricsServer(exposed, (err) => log.error({ err }, 'the metrics could not be told'));
 }
 
-function read(config: Config, counts: Counts, { vault, verified, announcements, issued, progress, server, audit }: Watched): Metric[] {
+function read(
+  config: Config,
+  counts: Counts,
+  { vault, verified, announcements, issued, clocks, progress, server, audit }: Watched,
+): Metric[] {
   const { cache } = issued;
   const { age } = announcements;
   return [
@@ -68,6 +74,7 @@ function read(config: Config, counts: Counts, { vault, verified, announcements, 
       'Since what is announced, ended and revoked was last read.',
       Number.isFinite(age) ? age / 1000 : undefined,
     ),
+    clocks.metric(),
     gauge('postern_cached_tokens', 'Tokens in memory.', cache.size),
     gauge('postern_cached_tokens_limit', 'Most of them (POSTERN_CACHE_TOKENS).', config.POSTERN_CACHE_TOKENS),
     counter('postern_cached_tokens_evicted_total', 'Tokens pushed out of memory for want of room.', cache.evicted),

@@ -10,6 +10,8 @@ export type Fault =
   | { kind: 'reset' }
   /** The answer comes, but late. */
   | { kind: 'delay'; milliseconds: number }
+  /** A good answer of a clock that is so far ahead, ms. */
+  | { kind: 'clock'; milliseconds: number }
   /** A good answer with a wrong token: these claims overwrite the true ones, `undefined` takes one away. */
   | { kind: 'claims'; claims: Record<string, unknown> };
 

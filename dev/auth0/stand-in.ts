@@ -186,6 +186,9 @@ async function strike(fault: Fault, request: IncomingMessage, response: ServerRe
     case 'reset':
       request.socket.resetAndDestroy();
       return 'answered';
+    case 'clock':
+      response.setHeader('Date', new Date(Date.now() + fault.milliseconds).toUTCString());
+      return 'go on';
     case 'delay':
       await sleep(fault.milliseconds);
       return 'go on';

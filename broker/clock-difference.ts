@@ -1,0 +1,60 @@
+import { monotonicOf } from './clock.ts';
+import type { Clocks } from './clock.ts';
+
+/** Which way theirs is off, and how far at least, ms: positive when theirs is ahead of ours. */
+interface Observation {
+  /** What theirs would show at 0 of our monotonic clock: no earlier, no later than this; ms since 1970. */
+  readonly from: number;
+  readonly to: number;
+  readonly at: number;
+}
+
+/** Answers that must agree before a difference counts: one that a proxy held back says nothing. */
+const AGREE = 3;
+/** What was observed longer ago says nothing any more, ms. */
+const FORGET = 600_000;
+
+/**
+ * How far this machine's clock is from somebody else's, by the Date of their answers (RFC 9110 §6.6.1). What is observed is kept against
+ * the monotonic clock, so that a step of our own wall clock shows at once, both ways.
+ */
+export class ClockDifference {
+  readonly #now: () => number;
+  readonly #monotonic: () => number;
+  readonly #agree: number;
+  #last: Observation[] = [];
+
+  /** @param options.agree answers that must agree. Default 3 */
+  constructor(options: Clocks & { agree?: number } = {}) {
+    this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
+    this.#agree = options.agree ?? AGREE;
+  }
+
+  /**
+   * @param date of the answer's header; what is no date is ignored
+   * @param tookMs from sending the request to this moment: the answer was dated some time within
+   */
+  observe(date: string | null | undefined, tookMs: number): void {
+    const theirs = Date.parse(date ?? '');
+    if (Number.isNaN(theirs)) return;
+    const at = this.#monotonic();
+    // To the second: it was up to 999 ms later there than the header says.
+    const one = { from: theirs - at, to: theirs + 999 - (at - tookMs), at };
+    this.#last = [...this.#last.slice(1 - this.#agree), one].slice(-this.#agree);
+  }
+
+  /** ms by which theirs is ahead (negative: behind) at least, by all of the last answers; 0: none can be told. */
+  get ms(): number {
+    const now = this.#monotonic();
+    const ours = this.#now() - now;
+    const last = this.#last.filter(({ at }) => now - at < FORGET);
+    if (last.length < this.#agree) return 0;
+    let least = Infinity;
+    for (const { from, to } of last) {
+      const difference = from > ours ? from - ours : to < ours ? to - ours : 0;
+      if (Math.abs(difference) < Math.abs(least)) least = difference;
+    }
+    return least;
+  }
+}

@@ -1,0 +1,86 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { House, ProcessReplica } from '#test/fixture/broker.ts';
+
+/*
+ * A broker whose wall clock is set while it runs: `Date.now` of the real process is shifted by what stands in a file.
+ */
+
+let house: House;
+let folder: string;
+let replica: ProcessReplica;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'postern-clock-'));
+  await set(0);
+  const shift = `import{readFileSync}from'node:fs';const real=Date.now;let by=0;
+    setInterval(()=>{try{by=Number(readFileSync(${JSON.stringify(join(folder, 'shift'))},'utf8'))}catch{}},20).unref();
+    Date.now=()=>real()+by`;
+  const code = join(folder, 'shift.mjs');
+  await writeFile(code, shift);
+  house = await startHouse();
+  replica = await house.startReplicaProcess({ env: { NODE_OPTIONS: `--import=${code}`, POSTERN_METRICS_LISTEN: '127.0.0.1:0' } });
+});
+afterAll(async () => {
+  await house?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** @param ms ahead of the real time */
+const set = (ms: number): Promise<void> => writeFile(join(folder, 'shift'), String(ms));
+const readiness = async (): Promise<{ http: number; warnings?: string[]; missing?: string[] }> => {
+  const reply = await fetch(`${replica.issuer}readyz`);
+  return { http: reply.status, ...((await reply.json()) as object) };
+};
+/** Until it says so. */
+const says = (what: Record<string, unknown>): Promise<void> =>
+  expect.poll(async () => (await readiness()) as Record<string, unknown>, { timeout: 10_000 }).toMatchObject(what);
+const REPORTS = 'https://reports.example.com';
+
+test(
+  'that the clock is off is told from 30 s on; from 5 min on it is not ready; set right it serves again',
+  { timeout: 90_000 },
+  async () => {
+    const credential = await house.issueSecret('acme');
+    expect((await exchange(replica, credential, { audience: REPORTS })).status).toBe(200);
+    // As many answers as must agree.
+    await sleep(3_000);
+    expect(await readiness()).not.toHaveProperty('warnings');
+
+    await set(25_000);
+    await sleep(500);
+    expect(await readiness()).not.toHaveProperty('warnings');
+
+    for (const [ms, text] of [
+      [-60_000, /clock of this machine is (59|60|61) s behind that of Vault/],
+      [60_000, /clock of this machine is (59|60|61) s ahead of that of Vault/],
+    ] as const) {
+      await set(ms);
+      await says({ http: 200, warnings: expect.arrayContaining([expect.stringMatching(text)]) });
+      expect((await exchange(replica, credential, { audience: REPORTS })).status).toBe(200);
+    }
+    // The log looks every five seconds.
+    await expect.poll(() => replica.log(), { timeout: 10_000 }).toMatch(/clock of this machine is \d+ s ahead of that of Vault/);
+
+    await set(-360_000);
+    await says({ http: 503, missing: [expect.stringMatching(/36\d s behind that of Vault|35\d s behind that of Vault|360 s behind/)] });
+    await set(0);
+    await says({ http: 200 });
+    await expect
+      .poll(() => replica.log(), { timeout: 10_000 })
+      .toContain('over: the clock of this machine agrees with that of Vault again');
+    expect((await exchange(replica, credential, { audience: REPORTS })).status).toBe(200);
+  },
+);
+
+test("Auth0's clock is compared, too", { timeout: 60_000 }, async () => {
+  house.auth0.faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'token', times: 2 });
+  const before = house.auth0.calls.token;
+  for (const tenant of ['acme', 'globex'])
+    expect((await exchange(replica, await house.issueSecret(tenant), { audience: 'https://orders.example.com' })).status).toBe(200);
+  expect(house.auth0.calls.token - before).toBe(2);
+  await says({ http: 503, missing: [expect.stringContaining(house.auth0.issuer)] });
+});

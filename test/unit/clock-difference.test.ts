@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { ClockDifference } from '#broker/clock-difference.ts';
+
+function stage(agree = 3) {
+  const at = { now: Date.parse('2026-01-01T00:00:00.400Z'), monotonic: 5_000 };
+  const difference = new ClockDifference({ now: () => at.now, monotonic: () => at.monotonic, agree });
+  const pass = (ms: number): void => {
+    at.now += ms;
+    at.monotonic += ms;
+  };
+  /** An answer of a clock that is so far ahead of ours. */
+  const answer = (ahead: number, tookMs = 10): void => difference.observe(new Date(at.now + ahead).toUTCString(), tookMs);
+  return { at, difference, pass, answer };
+}
+
+test('as many answers as agree are needed, and the least difference counts', () => {
+  const { difference, answer } = stage();
+  answer(60_000);
+  answer(60_000);
+  expect(difference.ms).toBe(0);
+  answer(60_000);
+  expect(difference.ms).toBeGreaterThan(59_000);
+  expect(difference.ms).toBeLessThanOrEqual(60_000);
+  answer(0);
+  expect(difference.ms).toBe(0);
+});
+
+test.each([0, 400, -400, 999, -200])('a second, or the time that the answer took, is no difference: %i ms', (ahead) => {
+  const { difference, answer } = stage(1);
+  answer(ahead);
+  expect(Math.abs(difference.ms)).toBeLessThan(1_000);
+  answer(-20_000, 21_000);
+  expect(difference.ms).toBe(0);
+});
+
+test('both directions are told', () => {
+  const { difference, answer } = stage(1);
+  answer(-400_000);
+  expect(difference.ms).toBeLessThan(-399_000 + 1);
+  expect(difference.ms).toBeGreaterThanOrEqual(-400_000);
+});
+
+test('a step of our own clock shows at once, and so does its end', () => {
+  const { at, difference, answer } = stage();
+  for (let i = 0; i < 3; i++) answer(0);
+  at.now += 360_000;
+  expect(Math.round(difference.ms / 1_000)).toBeCloseTo(-360, -1);
+  at.now -= 360_000;
+  expect(difference.ms).toBe(0);
+});
+
+test('a laptop that slept in between, which stops the monotonic clock, is corrected by the next answers', () => {
+  const { at, difference, answer } = stage();
+  for (let i = 0; i < 3; i++) answer(0);
+  at.now += 3_600_000;
+  for (let i = 0; i < 3; i++) answer(0);
+  expect(difference.ms).toBe(0);
+});
+
+test('what is old or no date says nothing', () => {
+  const { difference, pass, answer } = stage(1);
+  difference.observe('yesterday', 1);
+  difference.observe(undefined, 1);
+  difference.observe(null, 1);
+  expect(difference.ms).toBe(0);
+  answer(90_000);
+  pass(599_000);
+  expect(difference.ms).not.toBe(0);
+  pass(2_000);
+  expect(difference.ms).toBe(0);
+});
