@@ -37,13 +37,20 @@ export class VaultFault extends OwnError {
 
   /** A 404 that says nothing: nothing is stored there. Any other 404 gives a reason, e.g. that the mount doesn't exist. */
   readonly isEmpty: boolean;
+  /** Of one that was not reached: Node's or undici's code, such as `ECONNREFUSED`. */
+  readonly causeCode: string | undefined;
 
-  constructor(reason: VaultFaultReason, message: string, more: { status?: number; retryAfter?: number; isEmpty?: boolean } = {}) {
+  constructor(
+    reason: VaultFaultReason,
+    message: string,
+    more: { status?: number; retryAfter?: number; isEmpty?: boolean; code?: string | undefined } = {},
+  ) {
     super(message);
     this.reason = reason;
     this.status = more.status;
     this.retryAfter = more.retryAfter;
     this.isEmpty = more.isEmpty ?? false;
+    this.causeCode = more.code;
   }
 
   override describe(): Record<string, unknown> {

@@ -1,5 +1,6 @@
 import type { Ending } from '#broker/credential/endings.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
+import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import type { StoredSecretId } from './secret/stored.ts';
@@ -16,6 +17,11 @@ export interface AccessOptions {
   announcer?: Announcer | undefined;
   /** What is known of secret_ids, so that a list looks up new ones alone. */
   secretIds?: SecretIdMemory | undefined;
+  /**
+   * Opens a way to the active node, where a standby sends the caller there instead of asking it itself: behind a balancer, say. Without
+   * it a redirect is a fault. Whoever gives it closes what it opened.
+   */
+  activeNode?: ((address: string) => VaultClient) | undefined;
 }
 
 /** By tenant and accessor: whatever a secret_id's accessor shows stays as it is until it goes. */
@@ -34,19 +40,17 @@ export class VaultAccess {
   readonly mounts: Mounts;
   readonly announcer: Announcer | undefined;
   readonly secretIds: SecretIdMemory | undefined;
-  readonly #client: VaultClient;
+  readonly #activeNode: AccessOptions['activeNode'];
   readonly #token: VaultToken;
-  readonly #documents: Kv;
-  readonly #tokens: Kv;
+  #way: Way;
 
   constructor(options: AccessOptions) {
     this.mounts = { ...DEFAULT_MOUNTS, ...options.mounts };
     this.announcer = options.announcer;
     this.secretIds = options.secretIds;
-    this.#client = options.client;
+    this.#activeNode = options.activeNode;
     this.#token = options.token;
-    this.#documents = new Kv(options.client, this.mounts.kv);
-    this.#tokens = new Kv(options.client, this.mounts.tokens);
+    this.#way = this.#wayBy(options.client);
   }
 
   /**
@@ -55,13 +59,40 @@ export class VaultAccess {
    * @throws {PosternError} with the remedy in its detail
    */
   async call<T>(doing: string, work: (vault: VaultCall) => Promise<T>): Promise<T> {
+    const way = this.#way;
     try {
-      return await work({ client: this.#client, documents: this.#documents, tokens: this.#tokens, as: { token: this.#token.reveal() } });
+      return await this.#by(way, work);
     } catch (error) {
-      throw explain(error, doing, this.#client.address);
+      const active = error instanceof VaultFault && error.reason === 'redirected' ? await this.#toActiveNode(way) : undefined;
+      if (active === undefined) throw explain(error, doing, way.client.address);
+      // A redirected request was not carried out.
+      return await this.#by(active, work).catch((again: unknown) => {
+        throw explain(again, doing, active.client.address);
+      });
     }
   }
+
+  #by<T>({ client, documents, tokens }: Way, work: (vault: VaultCall) => Promise<T>): Promise<T> {
+    return work({ client, documents, tokens, as: { token: this.#token.reveal() } });
+  }
+
+  #wayBy(client: VaultClient): Way {
+    return { client, documents: new Kv(client, this.mounts.kv), tokens: new Kv(client, this.mounts.tokens) };
+  }
+
+  /** @returns undefined where there is none, or this is it already */
+  async #toActiveNode(from: Way): Promise<Way | undefined> {
+    if (this.#activeNode === undefined) return undefined;
+    // Another call has gone there meanwhile.
+    if (this.#way !== from) return this.#way;
+    const address = await from.client.activeNode().catch(() => undefined);
+    if (address === undefined || address === from.client.address) return undefined;
+    if (this.#way === from) this.#way = this.#wayBy(this.#activeNode(address));
+    return this.#way;
+  }
 }
+
+type Way = Omit<VaultCall, 'as'>;
 
 export interface VaultCall {
   readonly client: VaultClient;

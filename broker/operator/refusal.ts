@@ -1,4 +1,5 @@
 import { PosternError } from '#broker/error.ts';
+import { silenceOfCode } from '#broker/silence.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 
 /** A Vault fault in an operator's words, with the remedy in `detail`; anything else passes. */
@@ -13,7 +14,7 @@ export function explain(error: unknown, doing: string, address: string): unknown
     case 'not_asked':
     case 'timeout':
       return new PosternError('temporarily_unavailable', `${error.message} at ${address}`, {
-        detail: 'Is VAULT_ADDR right (http or https?), and can this machine reach it? Try: curl "$VAULT_ADDR/v1/sys/health"',
+        detail: silenceText(error.causeCode),
       });
     case 'denied':
       return new PosternError('access_denied', `Vault refuses to ${doing} (permission denied)`, {
@@ -43,4 +44,10 @@ export function explain(error: unknown, doing: string, address: string): unknown
     case 'redirected':
       return new PosternError('misconfigured', `Vault answers at another address`, { detail: error.message });
   }
+}
+
+function silenceText(code: string | undefined): string {
+  const known = silenceOfCode(code);
+  if (known?.remedy !== undefined) return `Vault: ${known.why}. ${known.remedy}`;
+  return 'Is VAULT_ADDR right (http or https?), and can this machine reach it? Try: curl "$VAULT_ADDR/v1/sys/health"';
 }

@@ -173,6 +173,19 @@ export class VaultClient {
     };
   }
 
+  /**
+   * Where the active node says that it is (`api_addr`); undefined where it doesn't, or by http though this one was asked by https.
+   * Never needs a token.
+   * @throws {VaultFault}
+   */
+  async activeNode(): Promise<string | undefined> {
+    const { body } = await this.#transport.request({ uri: `${this.address}/v1/sys/leader`, method: 'GET' });
+    const said = (body as { leader_address?: unknown } | undefined)?.leader_address;
+    const url = typeof said === 'string' ? URL.parse(said) : null;
+    if (url === null || url.username !== '' || !['http:', 'https:'].includes(url.protocol)) return undefined;
+    return url.protocol === 'https:' || this.address.startsWith('http:') ? url.href.replace(/\/+$/, '') : undefined;
+  }
+
   /** PEM of the CA that is trusted in place of the system's. */
   get authorities(): string | undefined {
     return this.#transport.authorities;

@@ -180,5 +180,5 @@ function faultOf(error: unknown): VaultFault {
     return new VaultFault('timeout', 'Vault did not answer in time');
   }
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return new VaultFault('too_large', 'The answer of Vault is longer than can be taken');
-  return new VaultFault('unreachable', `Vault cannot be reached (${typeof code === 'string' ? code : 'connection failed'})`);
+  return new VaultFault('unreachable', `Vault cannot be reached (${typeof code === 'string' ? code : 'connection failed'})`, { code });
 }

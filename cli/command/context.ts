@@ -59,11 +59,11 @@ export class Context {
     work: (call: VaultCall<Options>, ...args: Arguments) => Promise<void>,
   ): Action<Arguments> {
     return this.action<Options, Arguments>(async (call, ...args) => {
-      const { access, client } = vaultAccess(call.options, call.terminal);
+      const { access, close } = vaultAccess(call.options, call.terminal);
       try {
         await work({ ...call, access }, ...args);
       } finally {
-        await client.close();
+        await close();
       }
     });
   }

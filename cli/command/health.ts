@@ -3,6 +3,7 @@ import { get as getOverTls } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
+import { silenceOf } from '#broker/silence.ts';
 import type { Context } from './context.ts';
 import { trustForBroker } from './settings.ts';
 
@@ -35,8 +36,13 @@ export function healthCommand(context: Context): Command {
           timeoutMs: seconds * 1000,
           loopback: options.url === undefined,
           ca: options.url === undefined ? undefined : await trustForBroker(options, terminal),
-        }).catch(() => {
-          throw new PosternError('temporarily_unavailable', `${url.href} does not answer`);
+        }).catch((error: unknown) => {
+          const { why, remedy } = silenceOf(error);
+          throw new PosternError(
+            'temporarily_unavailable',
+            `${url.href} does not answer: ${why}`,
+            remedy === undefined ? {} : { detail: remedy },
+          );
         });
         const fields = fieldsOf(body);
         if (status !== 200) {

@@ -93,11 +93,18 @@ export function mountsOf(options: GlobalOptions): Mounts {
   return mounts;
 }
 
-/** The operator's way into Vault, until the returned client is closed. @throws {PosternError} access_denied without a token */
-export function vaultAccess(options: GlobalOptions, terminal: Terminal): { access: VaultAccess; client: VaultClient } {
+/** The operator's way into Vault, until it is closed. @throws {PosternError} access_denied without a token */
+export function vaultAccess(options: GlobalOptions, terminal: Terminal): { access: VaultAccess; close: () => Promise<void> } {
   const mounts = mountsOf(options);
-  const client = vaultClient(options, terminal.env);
-  return { client, access: new VaultAccess({ client, token: vaultToken(terminal.env), mounts }) };
+  const clients = [vaultClient(options, terminal.env)];
+  // A standby that doesn't forward sends a request to the active node; so does vault's own CLI follow it, with the token.
+  const activeNode = (vaultAddr: string): VaultClient => {
+    const client = vaultClient({ ...options, vaultAddr }, terminal.env);
+    clients.push(client);
+    return client;
+  };
+  const access = new VaultAccess({ client: clients[0]!, token: vaultToken(terminal.env), mounts, activeNode });
+  return { access, close: async () => void (await Promise.all(clients.map((client) => client.close()))) };
 }
 
 /** As vault's own CLI does: VAULT_TOKEN, else the file that a login wrote. Never an option: everybody sees a command line. */

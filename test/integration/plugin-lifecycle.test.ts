@@ -236,7 +236,7 @@ test('a node that comes up without the file serves all but the mount; restarted 
     ['POST', 'auth0/roles/acme', { disabled: true }],
     ['POST', 'auth0/roles/another', { grants: { orders: ['read:orders'] } }],
     ['POST', 'auth0/config', { timeout: 7 }],
-    ['POST', 'auth0/config/rotate', undefined],
+    ['POST', 'auth0/config/rotate', { exclusive: true }],
     ['POST', 'auth0/apis/orders', { scopes: [] }],
     ['DELETE', 'auth0/roles/globex', undefined],
     ['DELETE', 'auth0/creds/globex', undefined],

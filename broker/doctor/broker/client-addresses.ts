@@ -1,6 +1,7 @@
 import { LISTED, ok, warning } from '#broker/doctor/check.ts';
 import type { Check } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
+import { bodyOf } from './broker-view.ts';
 import type { BrokerView } from './broker-view.ts';
 
 const title = 'broker: client addresses';
@@ -12,7 +13,7 @@ const title = 'broker: client addresses';
 export const clientAddresses: Inspection<BrokerView> = {
   title,
   async inspect({ ready, vault }) {
-    const { forwarded_to_vault: forwards, x_forwarded_for: told } = ((await ready())?.body['client_address'] ?? {}) as Record<
+    const { forwarded_to_vault: forwards, x_forwarded_for: told } = (bodyOf(await ready())['client_address'] ?? {}) as Record<
       string,
       unknown
     >;

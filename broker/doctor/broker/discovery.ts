@@ -8,8 +8,15 @@ const title = 'broker: discovery';
 export const discovery: Inspection<BrokerView> = {
   title,
   async inspect({ url, ready, discovery: read }) {
-    if ((await ready()) === undefined) return [];
-    const { issuer, jwks_uri: keys } = (await read())?.body ?? {};
+    if ('silence' in (await ready())) return [];
+    const answer = await read();
+    if ('silence' in answer)
+      return [failed(title, `${answer.url} cannot be reached: ${answer.silence.why}`, answer.silence.remedy ?? 'Ask again.')];
+    const { issuer, jwks_uri: keys } = answer.body;
+    if (answer.status === 429 || answer.status >= 500)
+      return [
+        failed(title, `the discovery document is answered with ${answer.status}`, 'Its log, or that of what stands before it, says why.'),
+      ];
     if (typeof issuer !== 'string' || typeof keys !== 'string')
       return [failed(title, 'there is no discovery document', 'Is --url the broker itself, without a path?')];
     if (issuer === url) return [ok(title, issuer)];

@@ -1,6 +1,7 @@
 import { failed, ok } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
 import { sourceView } from '#broker/doctor/source-view.ts';
+import { bodyOf } from './broker-view.ts';
 import type { BrokerView } from './broker-view.ts';
 
 const title = 'broker: JWKS';
@@ -10,8 +11,19 @@ export const keys: Inspection<BrokerView> = {
   title,
   async inspect({ discovery, keys: read, sources, vault }) {
     // Nothing answers, or there is no discovery document: said already.
-    if (typeof (await discovery())?.body['jwks_uri'] !== 'string') return [];
-    const listed = (await read())?.body['keys'];
+    const { jwks_uri: address } = bodyOf(await discovery());
+    const answer = await read();
+    if (typeof address !== 'string' || answer === undefined) return [];
+    const ISSUER = 'The address is made of POSTERN_ISSUER: services read the keys there.';
+    if ('silence' in answer) {
+      const { why, remedy } = answer.silence;
+      return [
+        failed(title, `jwks_uri ${address} cannot be reached from here: ${why}`, remedy === undefined ? ISSUER : `${remedy} ${ISSUER}`),
+      ];
+    }
+    if (answer.status !== 200)
+      return [failed(title, `jwks_uri ${address} answers ${answer.status}`, `${ISSUER} Does what answers there lead to the broker?`)];
+    const listed = answer.body['keys'];
     const found = Array.isArray(listed) ? (listed as Record<string, unknown>[]) : [];
     if (found.length === 0)
       return [failed(title, 'there are no keys, so no token can be verified', 'Can the broker read its signing key? See its log.')];

@@ -8,7 +8,10 @@ export const ready: Inspection<BrokerView> = {
   title,
   async inspect(broker) {
     const answer = await broker.ready();
-    if (answer === undefined) return [failed(title, `nothing answers at ${broker.url}`, 'Is it started, and is --url right?')];
+    if ('silence' in answer) {
+      const { why, remedy } = answer.silence;
+      return [failed(title, `${broker.url} cannot be reached: ${why}`, remedy ?? 'Is it started, and is --url right?')];
+    }
     const warnings = Array.isArray(answer.body['warnings']) ? answer.body['warnings'].map(String) : [];
     if (answer.status === 200)
       return [

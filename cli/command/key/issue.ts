@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/operator/key/issue.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
+import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';
@@ -59,7 +60,7 @@ AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are set, Auth0 is asked whether its owner has 
           ...(owner === undefined ? {} : { owner }),
           ...(directory === undefined ? {} : { directory }),
         });
-        await show(output, issued);
+        await show(output, issued, await boundCidrsIfKnown(access, tenant));
         if (owner !== undefined && !asked)
           output.warn(
             'What its owner may do at Auth0 was not looked up, since AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are not set: ' +

@@ -1,13 +1,16 @@
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import { moment } from '#cli/command/duration.ts';
+import { usableFrom } from '#cli/command/usable-from.ts';
 import type { Output } from '#cli/output.ts';
 
 /**
  * Shows a key for the one time that it can be shown: alone on stdout, so that it can go straight into a file; what belongs to it on stderr.
+ * @param bound where its tenant's credentials may be used from
  */
 export async function show(
   output: Output,
   issued: IssuedKey,
+  bound: readonly string[] | undefined,
   more: readonly (readonly [name: string, value: string])[] = [],
 ): Promise<void> {
   output.result(issued, issued.key);
@@ -22,7 +25,7 @@ export async function show(
         ...(issued.owner === null ? [] : [['owner', issued.owner] as const]),
         ['expires', moment(issued.expires_at, 'when revoked')],
         ['scopes', issued.scopes?.join(' ') ?? `all that ${issued.tenant} has`],
-        ['usable from', issued.cidrs.join(', ') || 'anywhere'],
+        ['usable from', usableFrom(issued.cidrs, bound)],
         ...more,
       ])}`,
     );

@@ -3,8 +3,10 @@ import { PosternError } from '#broker/error.ts';
 import { settleRotations } from '#broker/operator/key/settle.ts';
 import { checkOwnerId } from '#broker/operator/key/owned-by.ts';
 import { listKeys } from '#broker/operator/key/list.ts';
+import { readBoundCidrs } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
+import { usableFrom } from '#cli/command/usable-from.ts';
 
 interface Options {
   owner?: string;
@@ -52,7 +54,10 @@ A replaced key whose end has come is destroyed by the way, where your token may.
         });
         if (destroyed.length > 0)
           output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
-        const all = await listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal });
+        const [all, bound] = await Promise.all([
+          listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal }),
+          readBoundCidrs(access, tenant),
+        ]);
         const keys = owner === undefined ? all : all.filter((key) => key.owner === owner);
         const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
         const rows = keys.map((one) => [
@@ -67,9 +72,9 @@ A replaced key whose end has come is destroyed by the way, where your token may.
           time(one.issued_at, '-'),
           time(one.expires_at, 'when revoked'),
           time(one.last_used_at, 'never seen'),
-          one.cidrs.join(',') || 'anywhere',
+          usableFrom(one.cidrs, bound, ','),
         ]);
-        output.result({ tenant, keys }, output.table(HEADINGS, rows));
+        output.result({ tenant, tenant_cidrs: bound, keys }, output.table(HEADINGS, rows));
         if (keys.length === 0)
           output.note(owner === undefined ? `${tenant} has no API key: postern key issue ${tenant}` : `${owner} has no key of ${tenant}`);
         for (const { state, key_id: keyId, replaces } of keys) {

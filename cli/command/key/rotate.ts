@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { rotateKey } from '#broker/operator/key/rotate.ts';
+import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment, seconds } from '#cli/command/duration.ts';
 import { show } from './issued.ts';
@@ -41,7 +42,7 @@ At its end brokers refuse the old key; it is destroyed at Vault by the next \`ke
           overlap: options.overlap,
           signal: terminal.signal,
           async deliver(rotated) {
-            await show(output, rotated, [
+            await show(output, rotated, await boundCidrsIfKnown(access, tenant), [
               ['replaces', rotated.replaces],
               ['which ends', moment(rotated.replaces_until, '')],
             ]);

@@ -4,8 +4,10 @@ import { PosternError } from '#broker/error.ts';
 import { DEFAULT_WRAP_TTL, issueSecretId } from '#broker/operator/secret/issue.ts';
 import type { IssuedSecretId } from '#broker/operator/secret/issue.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
+import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, inWords, moment, seconds } from '#cli/command/duration.ts';
+import { usableFrom } from '#cli/command/usable-from.ts';
 import type { Output } from '#cli/output.ts';
 
 interface Options {
@@ -56,12 +58,13 @@ A wrapping token can be opened once, so the customer notices if somebody was fas
           ...(cidr === undefined ? {} : { cidrs: cidr }),
           ...(name === undefined ? {} : { name }),
         });
+        const bound = await boundCidrsIfKnown(access, tenant);
         if (issued.secret_id !== undefined && !output.json) {
           // Alone on stdout, so that it can go straight into a file or a secret store.
           output.result(undefined, issued.secret_id);
-          output.note(`\n${issuedText(output, issued)}`);
+          output.note(`\n${issuedText(output, issued, bound)}`);
         } else {
-          output.result(issued, issuedText(output, issued));
+          output.result(issued, issuedText(output, issued, bound));
         }
         if (issued.secret_id !== undefined)
           output.warn('the secret_id stands on stdout, unwrapped: keep it out of logs, shell history and chats.');
@@ -79,7 +82,7 @@ A wrapping token can be opened once, so the customer notices if somebody was fas
     );
 }
 
-function issuedText(output: Output, issued: IssuedSecretId): string {
+export function issuedText(output: Output, issued: IssuedSecretId, bound: readonly string[] | undefined): string {
   return output.fields([
     ['tenant', issued.tenant],
     ['client_id', issued.role_id],
@@ -87,7 +90,7 @@ function issuedText(output: Output, issued: IssuedSecretId): string {
     ...(issued.name === null ? [] : [['name', issued.name] as const]),
     ['expires', moment(issued.expires_at, 'when revoked')],
     ['logins', issued.num_uses === 0 ? 'no limit' : String(issued.num_uses)],
-    ['usable from', issued.cidrs.join(', ') || 'anywhere'],
+    ['usable from', usableFrom(issued.cidrs, bound)],
     ...(issued.wrapping_token === undefined
       ? []
       : ([

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { listSecretIds } from '#broker/operator/secret/secret-id.ts';
+import { readBoundCidrs } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
+import { usableFrom } from '#cli/command/usable-from.ts';
 
 export function listCommand(context: Context): Command {
   return context
@@ -12,7 +14,10 @@ export function listCommand(context: Context): Command {
     .argument('<tenant>')
     .action(
       context.vaultAction<object, [string]>(async ({ access, output, terminal }, tenant) => {
-        const found = await listSecretIds(access, tenant, { onProgress: output.counter('secret_ids'), signal: terminal.signal });
+        const [found, bound] = await Promise.all([
+          listSecretIds(access, tenant, { onProgress: output.counter('secret_ids'), signal: terminal.signal }),
+          readBoundCidrs(access, tenant),
+        ]);
         const time = (iso: string | null, never: string): string => (output.forPeople ? moment(iso, never) : (iso ?? never));
         const rows = found.map((one) => [
           one.accessor,
@@ -21,10 +26,10 @@ export function listCommand(context: Context): Command {
           time(one.created_at, '-'),
           time(one.expires_at, 'when revoked'),
           one.uses_left === null ? 'no limit' : String(one.uses_left),
-          one.cidrs.join(',') || 'anywhere',
+          usableFrom(one.cidrs, bound, ','),
         ]);
         output.result(
-          { tenant, secret_ids: found },
+          { tenant, tenant_cidrs: bound, secret_ids: found },
           output.table(['ACCESSOR', 'NAME', 'ISSUED BY', 'CREATED', 'EXPIRES', 'LOGINS LEFT', 'USABLE FROM'], rows),
         );
         if (found.length === 0) output.note(`${tenant} has no secret_id: postern secret issue ${tenant}`);

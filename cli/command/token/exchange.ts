@@ -1,5 +1,6 @@
 import { PosternError } from '#broker/error.ts';
 import type { ErrorCode } from '#broker/error.ts';
+import { silenceOf } from '#broker/silence.ts';
 import { ASSERTION_TYPE } from '#broker/credential/assertion.ts';
 import { VAULT_TOKEN_TYPE } from '#broker/credential/subject-token.ts';
 import { signAssertion } from './assertion.ts';
@@ -51,13 +52,7 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
     body = ((await response.json().catch(() => undefined)) ?? {}) as Record<string, unknown>;
   } catch (error) {
     options.signal.throwIfAborted();
-    const why =
-      (error as Error).name === 'TimeoutError'
-        ? `It did not answer within ${TIMEOUT_MS / 1000} s.`
-        : 'Nothing answers there, or it redirects.';
-    throw new PosternError('temporarily_unavailable', `The broker cannot be reached at ${options.url}`, {
-      detail: `${why} Set --url or POSTERN_URL.`,
-    });
+    throw unreachable(error, options.url);
   }
   const milliseconds = performance.now() - start;
   if (!response.ok) throw refused(response, body, options.credential);
@@ -90,11 +85,19 @@ async function issuerAt(url: string, signal: AbortSignal): Promise<string> {
     });
     const { issuer } = (await response.json()) as { issuer?: unknown };
     if (typeof issuer === 'string') return issuer;
-  } catch {
+  } catch (error) {
     signal.throwIfAborted();
+    if (!(error instanceof SyntaxError)) throw unreachable(error, url);
   }
   throw new PosternError('temporarily_unavailable', `The broker's metadata cannot be read at ${url}`, {
     detail: 'An assertion names the issuer, which stands there. Set --url or POSTERN_URL.',
+  });
+}
+
+function unreachable(error: unknown, url: string): PosternError {
+  const { why, remedy } = silenceOf(error);
+  return new PosternError('temporarily_unavailable', `The broker cannot be reached at ${url}: ${why}`, {
+    detail: remedy ?? 'Is it started? Else set --url or POSTERN_URL.',
   });
 }
 
@@ -105,7 +108,29 @@ const REMEDIES: Readonly<Record<number, string>> = {
   503: 'See postern doctor, and the log of the broker, which says why.',
 };
 
-function remedyOf(status: number, credential: CustomerCredential): string {
+/** By the words of our own brokers, where the status alone says too little. */
+const WORDS: readonly (readonly [words: RegExp, remedy: string])[] = [
+  [/^Client is disabled/, 'The tenant is disabled: postern tenant enable <tenant> lets it in again.'],
+  [/^Client has no grants/, 'The tenant has no document, so it was deleted or only half made: postern tenant show <tenant>.'],
+  [
+    /^Client is not set up/,
+    'Its role, its document or its key do not fit each other: postern tenant show <tenant>, postern key list <tenant>.',
+  ],
+  [/^Service not enabled within domain/, 'There is no API with this audience, letter by letter: postern doctor lists those there are.'],
+  [
+    /^No audience parameter/,
+    'Name the API by --audience, or give the tenant a default: postern tenant create <tenant> --update --default-api.',
+  ],
+  [
+    /^Client is not allowed from this address/,
+    'It is used from outside its cidrs: postern tenant show <tenant>, postern key list <tenant>.',
+  ],
+  [/organization/, 'Its organization is another one, or it has none: postern tenant show <tenant>.'],
+];
+
+function remedyOf(status: number, credential: CustomerCredential, description: unknown): string {
+  const known = typeof description === 'string' ? WORDS.find(([words]) => words.test(description)) : undefined;
+  if (known !== undefined) return known[1];
   if (status === 401 && 'privateKey' in credential)
     return (
       'The client_id is wrong, or this key (with this --kid) is not among the assertion_keys of the tenant: ' + 'docs/workload-identity.md.'
@@ -122,7 +147,7 @@ function refused(response: Response, body: Record<string, unknown>, credential: 
     typeof error === 'string' ? `${error}${typeof description === 'string' ? `: ${description}` : ''}` : `HTTP ${response.status}`;
   const retryAfter = Number(response.headers.get('retry-after'));
   return new PosternError(codeOf(response.status, error), `The broker refuses (${response.status} ${said.slice(0, 500)})`, {
-    detail: remedyOf(response.status, credential),
+    detail: remedyOf(response.status, credential, description),
     ...(Number.isFinite(retryAfter) && retryAfter > 0 ? { retryAfter } : {}),
   });
 }

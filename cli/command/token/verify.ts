@@ -2,6 +2,7 @@ import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify
 import type { JWTPayload, ProtectedHeaderParameters } from 'jose';
 import { PosternError } from '#broker/error.ts';
 import { httpsOrLoopback } from '#broker/loopback.ts';
+import { silenceOf } from '#broker/silence.ts';
 
 export interface DecodedToken {
   header: ProtectedHeaderParameters;
@@ -31,14 +32,20 @@ export async function decodeAndVerify(token: string, audience: string | undefine
   }
   const { iss } = claims;
   if (typeof iss !== 'string') return { header, claims, jwksUri: undefined, fault: 'it names no issuer' };
-  const jwksUri = await discover(iss).catch(() => undefined);
+  let jwksUri: string | undefined;
+  try {
+    jwksUri = await discover(iss);
+  } catch (error) {
+    const why = error instanceof SyntaxError ? 'it is no JSON' : silenceOf(error).why;
+    return { header, claims, jwksUri, fault: `the discovery document of ${iss} cannot be read: ${why}` };
+  }
   if (jwksUri === undefined) return { header, claims, jwksUri, fault: `the discovery document of ${iss} cannot be read` };
   try {
     const keys = createRemoteJWKSet(new URL(jwksUri), { timeoutDuration: TIMEOUT_MS });
     await jwtVerify(token, keys, { issuer: iss, algorithms: ['RS256'], ...(audience === undefined ? {} : { audience }) });
     return { header, claims, jwksUri, fault: undefined };
   } catch (error) {
-    const why = error instanceof errors.JOSEError ? error.message : `the keys at ${jwksUri} cannot be read`;
+    const why = error instanceof errors.JOSEError ? error.message : `the keys at ${jwksUri} cannot be read: ${silenceOf(error).why}`;
     return { header, claims, jwksUri, fault: why };
   }
 }

@@ -2,7 +2,7 @@ import { PosternError } from '#broker/error.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import { withSecret } from '#broker/plugin/engine/config.ts';
 import type { Config, Configuration } from '#broker/plugin/engine/config.ts';
-import { text } from '#broker/plugin/engine/field.ts';
+import { flag, text } from '#broker/plugin/engine/field.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
 
@@ -27,6 +27,9 @@ const fields = {
     max: 255,
     pattern: [/^[a-z0-9.-]+$/i, 'must be a bare domain'],
   }).optional(),
+  exclusive: flag(
+    'true says that nobody but this engine uses the application. Whoever else does, brokers too, is refused by Auth0 from then on.',
+  ).optional(),
 };
 
 export function rotatePath(configuration: Configuration, rotate: RotateSecret, now: () => number): Path {
@@ -39,7 +42,8 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
       'application of its own (management_client_id and management_client_secret in config), which needs a client grant for the ' +
       'Management API (audience https://<domain>/api/v2/) with the scope update:client_keys and nothing else; without it nothing ' +
       'changes and the answer names what is missing. The shared application needs no such grant and should have none: whoever can ' +
-      'add an API to this engine could have its tokens. Storage is tried before Auth0 is asked; should it fail between the two, ' +
+      'add an API to this engine could have its tokens. The old secret ends at once, and nobody can read the new one: brokers that share ' +
+      'the application would be refused by Auth0, so it takes exclusive=true, which says that none does. Storage is tried before Auth0 is asked; should it fail between the two, ' +
       'the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old ' +
       'secret is tried too for 30 s.',
     parameters: {},
@@ -49,7 +53,7 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
         fields,
         handle: async ({ values }) => {
           if (rotating !== undefined) throw new BackendError(409, 'a rotation is under way already');
-          rotating = rotateOnce(configuration, rotate, values.domain ?? undefined, now);
+          rotating = rotateOnce(configuration, rotate, { domain: values.domain ?? undefined, exclusive: values.exclusive === true }, now);
           try {
             const config = await rotating;
             return {
@@ -79,7 +83,7 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
 async function rotateOnce(
   configuration: Configuration,
   rotate: RotateSecret,
-  domain: string | undefined,
+  { domain, exclusive }: { domain: string | undefined; exclusive: boolean },
   now: () => number,
 ): Promise<Config> {
   await configuration.save();
@@ -88,6 +92,7 @@ async function rotateOnce(
     if (stored === undefined)
       throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
     if (stored.management === undefined) throw withoutManagement(stored.issuer);
+    if (!exclusive) throw perhapsShared(stored.client_id);
     // A node that may not write, or a storage that can't, shows itself while nothing is lost.
     await configuration.write(stored);
     return { before: stored, management: stored.management };
@@ -129,6 +134,16 @@ function withoutManagement(issuer: string): BackendError {
     400,
     `a rotation needs an application of its own at Auth0, with a client grant for ${issuer}api/v2/ (of the canonical domain) and ` +
       'the scope update:client_keys alone: write its management_client_id and management_client_secret to config',
+  );
+}
+
+/** The engine can't see who else has the secret. */
+function perhapsShared(clientId: string): BackendError {
+  return new BackendError(
+    400,
+    `a rotation ends the present secret of ${clientId}, and only this engine has the new one: brokers that use the same application get no ` +
+      'token any more. Where nobody else uses it, say exclusive=true. Else give this engine an application of its own (client_id and ' +
+      'client_secret in config), or rotate at Auth0 and tell everybody: postern upstream set, and client_secret in config',
   );
 }
 

@@ -176,7 +176,7 @@ describe('config/rotate', () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
     await s.setUp();
-    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+    expect(await refusal(() => s.call('update', 'config/rotate', { exclusive: true }))).toEqual({
       status: 400,
       message: expect.stringMatching(/api\/v2\/.*update:client_keys.*management_client_id and management_client_secret to config/),
     });
@@ -192,7 +192,7 @@ describe('config/rotate', () => {
       },
     });
     await setUp(s);
-    const answer = await s.call('update', 'config/rotate', { domain: 'acme.eu.auth0.com' });
+    const answer = await s.call('update', 'config/rotate', { domain: 'acme.eu.auth0.com', exclusive: true });
     expect(asked).toEqual([
       {
         issuer: s.auth0.issuer,
@@ -219,7 +219,7 @@ describe('config/rotate', () => {
     });
     await setUp(s);
     const before = s.storage.json('config');
-    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+    expect(await refusal(() => s.call('update', 'config/rotate', { exclusive: true }))).toEqual({
       status: 400,
       message:
         'the secret was not rotated, and nothing has changed: Auth0 refuses to rotate the secret. It needs the scope update:client_keys',
@@ -232,10 +232,10 @@ describe('config/rotate', () => {
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
     await setUp(s);
     s.storage.failing = /^put/;
-    expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(503);
+    expect((await refusal(() => s.call('update', 'config/rotate', { exclusive: true }))).status).toBe(503);
     s.storage.failing = undefined;
     s.storage.readOnly = true;
-    await expect(s.call('update', 'config/rotate')).rejects.toThrow('cannot write to readonly storage');
+    await expect(s.call('update', 'config/rotate', { exclusive: true })).rejects.toThrow('cannot write to readonly storage');
     expect(asked).toBe(0);
   });
 
@@ -250,7 +250,7 @@ describe('config/rotate', () => {
         },
       });
       await setUp(s);
-      const answer = await s.call('update', 'config/rotate');
+      const answer = await s.call('update', 'config/rotate', { exclusive: true });
       expect(answer?.data).toMatchObject({ stored: false });
       expect(answer?.warnings?.[0]).toContain('Do not restart Vault');
       await s.read('creds/acme');
@@ -283,7 +283,7 @@ describe('config/rotate', () => {
       });
       await setUp(s);
       s.storage.delayMs = 5;
-      await s.call('update', 'config/rotate');
+      await s.call('update', 'config/rotate', { exclusive: true });
       await writing;
       expect(s.storage.json('config')).toMatchObject({ client_secret: NEW, timeout: 7 });
     },
@@ -297,7 +297,7 @@ describe('config/rotate', () => {
       },
     });
     await setUp(s);
-    expect(await refusal(() => s.call('update', 'config/rotate'))).toEqual({
+    expect(await refusal(() => s.call('update', 'config/rotate', { exclusive: true }))).toEqual({
       status: 409,
       message: expect.stringContaining('config names another application by now'),
     });
@@ -308,14 +308,33 @@ describe('config/rotate', () => {
     let asked = 0;
     await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
     await setUp(s);
-    const [first, second] = await Promise.allSettled([s.call('update', 'config/rotate'), s.call('update', 'config/rotate')]);
+    const [first, second] = await Promise.allSettled([
+      s.call('update', 'config/rotate', { exclusive: true }),
+      s.call('update', 'config/rotate', { exclusive: true }),
+    ]);
     expect([first?.status, second?.status].sort()).toEqual(['fulfilled', 'rejected']);
     expect(asked).toBe(1);
   });
 
+  test.each([{}, { exclusive: false }, { exclusive: 'false' }])(
+    'brokers may share the application, and would be refused: %o is not enough, and Auth0 is not asked',
+    async (said) => {
+      let asked = 0;
+      await using s = await stage(key, { rotate: async () => `${NEW}${asked++}` });
+      await setUp(s);
+      const before = s.storage.json('config');
+      expect(await refusal(() => s.call('update', 'config/rotate', said))).toEqual({
+        status: 400,
+        message: expect.stringMatching(/brokers that use the same application .*exclusive=true.*postern upstream set/),
+      });
+      expect(asked).toBe(0);
+      expect(s.storage.json('config')).toEqual(before);
+    },
+  );
+
   test('before it is configured: 400', async () => {
     await using s = await stage(key);
-    expect((await refusal(() => s.call('update', 'config/rotate'))).status).toBe(400);
+    expect((await refusal(() => s.call('update', 'config/rotate', { exclusive: true }))).status).toBe(400);
   });
 });
 
