@@ -216,6 +216,11 @@ describe('tenants', () => {
       .toBe(403);
     expect(performance.now() - disabledAt).toBeLessThan(2_000);
     expect((await epoch()).disabled).toEqual(['globex']);
+    const told = await cli(['token', '--client-id', credential.client_id, '--url', replica.issuer, '--audience', REPORTS], {
+      input: credential.client_secret,
+    });
+    expect(told.stderr).toContain('postern tenant enable');
+    expect(told.stderr).not.toContain('no grant');
     // Issuing goes on, with a word about it.
     expect((await cli('secret issue globex --json')).stderr).toContain('is disabled');
 
@@ -347,6 +352,14 @@ describe('secret_ids', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('10.0.0.0/8');
     expect((await cli('secret issue fenced --cidr 10.1.0.0/16 --json')).json['cidrs']).toEqual(['10.1.0.0/16']);
+    // One that names none is not usable from anywhere: its tenant's count.
+    expect((await cli('secret issue fenced')).stdout).toMatch(/usable from +10\.0\.0\.0\/8\n/);
+    expect((await cli('key issue fenced')).stderr).toMatch(/usable from +10\.0\.0\.0\/8\n/);
+    const [secrets, keys] = [await cli('secret list fenced'), await cli('key list fenced')];
+    expect(secrets.stdout).toMatch(/\t10\.1\.0\.0\/16\n[^]*\t10\.0\.0\.0\/8\n/);
+    expect(keys.stdout).toMatch(/\t10\.0\.0\.0\/8\n$/);
+    expect(`${secrets.stdout}${keys.stdout}`).not.toContain('anywhere');
+    expect((await cli('key list fenced --json')).json['tenant_cidrs']).toEqual(['10.0.0.0/8']);
     await cli('tenant delete fenced --yes');
   });
 
