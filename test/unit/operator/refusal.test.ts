@@ -7,7 +7,7 @@ import type { VaultFaultReason } from '#broker/vault-fault.ts';
 test.each<[VaultFaultReason, string, RegExp]>([
   ['unreachable', 'temporarily_unavailable', /VAULT_ADDR/],
   ['timeout', 'temporarily_unavailable', /VAULT_ADDR/],
-  ['denied', 'access_denied', /postern-operator/],
+  ['denied', 'access_denied', /postern login/],
   ['unavailable', 'temporarily_unavailable', /sealed/],
   ['throttled', 'too_many_requests', /quota/],
   ['not_found', 'not_found', /terraform apply/],
