@@ -32,7 +32,10 @@ export async function openPeople({ env, audience = env['POSTERN_SELF_AUDIENCE'],
     throw new PosternError('invalid_request', 'Which Auth0 API stands for self-service is not known', {
       detail: 'Give its identifier by --audience, or set POSTERN_SELF_AUDIENCE as for the brokers.',
     });
-  const [{ managementOf }, { Auth0People: People }] = await Promise.all([import('#broker/auth0/management.ts'), import('#broker/auth0/people.ts')]);
+  const [{ managementOf }, { Auth0People: People }] = await Promise.all([
+    import('#broker/auth0/management.ts'),
+    import('#broker/auth0/people.ts'),
+  ]);
   const people = new People({ management: managementOf(env, retries === undefined ? {} : { retries }), audience, signal });
   await people.check();
   return people;

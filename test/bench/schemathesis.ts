@@ -19,7 +19,10 @@ export async function measureSchemathesis(report: (line: string) => void): Promi
   return {
     what: 'schemathesis failures, admin API, self-service API and OAuth endpoints',
     goal: '0',
-    measured: found.length === 3 ? `${sum(2)} in ${sum(0)} cases (${found.map(([cases]) => cases).join(', ')}) of ${sum(1)} operations` : 'it did not come to its end',
+    measured:
+      found.length === 3
+        ? `${sum(2)} in ${sum(0)} cases (${found.map(([cases]) => cases).join(', ')}) of ${sum(1)} operations`
+        : 'it did not come to its end',
     reached: !failed && found.length === 3 && sum(2) === 0,
   };
 }
