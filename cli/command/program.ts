@@ -3,6 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { Output, exitCodeOf } from '#cli/output.ts';
 import type { Terminal } from '#cli/output.ts';
 import { Context } from './context.ts';
+import { agentCommand } from './agent.ts';
 import { announceCommand } from './announce.ts';
 import { devCommand } from './dev.ts';
 import { doctorCommand } from './doctor.ts';
@@ -65,6 +66,7 @@ export function buildProgram(context: Context, version: string): Command {
     trustCommand,
     upstreamCommand,
     tokenCommand,
+    agentCommand,
     announceCommand,
     pluginCommand,
     doctorCommand,

@@ -94,6 +94,12 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     test: 'test/integration/admin.test.ts',
     says: "call(backEnd, 'PUT', path, TRUST)",
   },
+  ...(
+    [
+      ['docs/sidecar.md', 'postern agent config'],
+      ['docs/sidecar.md', '(umask 077; postern secret issue acme --json'],
+    ] as const
+  ).map((block) => ({ block, test: 'test/integration/sidecar.stage.ts', says: "'agent', 'config', 'acme', '--out'" })),
   { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {
