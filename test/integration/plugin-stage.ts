@@ -15,6 +15,8 @@ const ROTATOR = 'postern-rotation';
 const SCOPES = ['read:orders', 'write:orders'];
 
 export const ORDERS = 'https://orders.example.com';
+/** A second API, of the stages that name its lifetime; its one scope is `read:reports`. */
+export const REPORTS = 'https://reports.example.com';
 export const TENANT_CLAIM = 'https://postern.dev/tenant';
 export const TENANTS = ['acme', 'globex', 'initech', 'umbrella'] as const;
 
@@ -32,9 +34,11 @@ export interface PluginStage {
 export interface PluginStageOptions extends PluginVaultOptions {
   /** Seconds that Auth0's tokens live. Default: a day. */
   lifetime?: number;
+  /** Seconds that those for {@link REPORTS} live; without it there is no such API. */
+  reportsLifetime?: number;
 }
 
-export async function startPluginStage({ lifetime, ...options }: PluginStageOptions = {}): Promise<PluginStage> {
+export async function startPluginStage({ lifetime, reportsLifetime, ...options }: PluginStageOptions = {}): Promise<PluginStage> {
   const secret = randomBytes(32).toString('base64url');
   registerSecret('auth0 client_secret', secret);
   const rotatorSecret = randomBytes(32).toString('base64url');
@@ -45,8 +49,14 @@ export async function startPluginStage({ lifetime, ...options }: PluginStageOpti
         { id: CLIENT, metadata: { postern: 'broker' }, secrets: [secret], grantTypes: ['client_credentials'] },
         { id: ROTATOR, metadata: {}, secrets: [rotatorSecret], grantTypes: ['client_credentials'] },
       ],
-      apis: [{ audience: ORDERS, scopes: SCOPES, ...(lifetime === undefined ? {} : { lifetime }) }],
-      grants: [{ clientId: CLIENT, audience: ORDERS, scopes: SCOPES }],
+      apis: [
+        { audience: ORDERS, scopes: SCOPES, ...(lifetime === undefined ? {} : { lifetime }) },
+        ...(reportsLifetime === undefined ? [] : [{ audience: REPORTS, scopes: ['read:reports'], lifetime: reportsLifetime }]),
+      ],
+      grants: [
+        { clientId: CLIENT, audience: ORDERS, scopes: SCOPES },
+        ...(reportsLifetime === undefined ? [] : [{ clientId: CLIENT, audience: REPORTS, scopes: ['read:reports'] }]),
+      ],
       organizations: [],
       people: [],
       action: await readFile(join(checkout, 'terraform/modules/auth0/action.js'), 'utf8'),
@@ -68,7 +78,10 @@ export async function startPluginStage({ lifetime, ...options }: PluginStageOpti
         management_client_secret: rotatorSecret,
       });
       await vault.root('POST', 'auth0/apis/orders', { audience: ORDERS, scopes: SCOPES });
-      for (const tenant of TENANTS) await vault.root('POST', `auth0/roles/${tenant}`, { grants: { orders: ['read:orders'] } });
+      const reports = reportsLifetime === undefined ? {} : { reports: ['read:reports'] };
+      if (reportsLifetime !== undefined) await vault.root('POST', 'auth0/apis/reports', { audience: REPORTS, scopes: ['read:reports'] });
+      for (const tenant of TENANTS)
+        await vault.root('POST', `auth0/roles/${tenant}`, { grants: { orders: ['read:orders'], ...reports }, default_api: 'orders' });
     },
     async token(tenant) {
       const { status, json } = await vault.call('GET', `auth0/creds/${tenant}`);

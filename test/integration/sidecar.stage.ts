@@ -29,6 +29,8 @@ export interface Sidecar {
   readonly tokenFile: string;
   readonly secretIdFile: string;
   readonly logFile: string;
+  /** The Agent starts the workload. */
+  readonly supervised: boolean;
   /** Issues a secret_id and puts it where the Agent looks. @returns its accessor; undefined where it is wrapped */
   deliver(): Promise<string | undefined>;
   start(): Promise<void>;
@@ -52,6 +54,7 @@ export async function sidecar({ vault, reaper, operator, name, args = [], change
     tokenFile: join(folder, 'token'),
     secretIdFile,
     logFile,
+    supervised: args.includes('--'),
     async deliver() {
       const wrapped = args.includes('--wrapped');
       const { json } = await postern(['secret', 'issue', 'acme', '--json', ...(wrapped ? [] : ['--no-wrap'])], { env });
@@ -95,6 +98,15 @@ export async function tokenOf({ tokenFile }: Sidecar): Promise<string | undefine
   return text;
 }
 
+/** A workload that has written nothing for so long isn't running, ms. */
+const ALIVE = 1_000;
+
+const writtenAt = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+
 /** What a workload saw that looks all the time. */
 export class Watch {
   readonly sidecar: Sidecar;
@@ -104,6 +116,8 @@ export class Watch {
   ended = 0;
   /** The file was there and is gone, or is empty. */
   missing = 0;
+  /** Looks at a supervised workload that wasn't running. */
+  absent = 0;
   /** Of the token at hand, ms left at its worst. */
   closest = Number.POSITIVE_INFINITY;
   #stopped = false;
@@ -123,6 +137,12 @@ export class Watch {
     while (!this.#stopped) {
       const token = await tokenOf(this.sidecar);
       const now = Date.now();
+      // What a supervised workload wrote down is what it has, as long as it runs.
+      if (this.sidecar.supervised && now - (await writtenAt(this.sidecar.tokenFile)) > ALIVE) {
+        this.absent++;
+        await sleep(25);
+        continue;
+      }
       if (token === undefined) {
         if (this.seen.size > 0) this.missing++;
       } else {
