@@ -71,7 +71,7 @@ export class ClientAddresses {
 }
 
 /** Who the connection is from: a proxy, perhaps. '' of one that is gone. */
-function directAddress({ socket }: IncomingMessage): string {
+export function directAddress({ socket }: IncomingMessage): string {
   return ofSocket(socket.remoteAddress ?? '');
 }
 

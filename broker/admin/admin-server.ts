@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { adminLine } from '#broker/audit/admin-event.ts';
+import { admissionLine, lineOf } from '#broker/audit/admin-event.ts';
 import type { AdminEvent } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RecentChanges } from '#broker/audit/recent-changes.ts';
@@ -14,6 +14,7 @@ import type { Broken, Unparsable } from '#broker/listener/refusal.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { KEY_ID } from '#broker/operator/key/list.ts';
 import { ACCESSOR } from '#broker/operator/name.ts';
+import { requestIdOf } from '#broker/request-id.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { answerAudited } from './answer.ts';
@@ -32,7 +33,7 @@ import { openApiDocument } from './openapi.ts';
 import type { AdminCall, Operation } from './operation.ts';
 import { missing, pathOf, pathsOf } from './path.ts';
 import type { Path } from './path.ts';
-import { Problem, problemOf } from './problem.ts';
+import { Problem, instanceOf, problemOf } from './problem.ts';
 import type { Slug } from './problem.ts';
 import { Failures } from './failures.ts';
 import { Rate } from './rate.ts';
@@ -120,7 +121,7 @@ export class AdminServer {
     let listener: Listener | undefined;
     const app = fastify({
       bodyLimit: MAX_BODY,
-      genReqId: () => `urn:uuid:${randomUUID()}`,
+      genReqId: (request) => requestIdOf(request, trustedProxies, randomUUID),
       // Requests under way are answered while the door closes.
       return503OnClosing: false,
       // The listener does it.
@@ -143,7 +144,7 @@ export class AdminServer {
     this.#listener = listener!;
     readJsonBodies(app);
     app.addHook('onRequest', async (request, reply) => {
-      void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
+      void reply.headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff', 'X-Request-Id': request.id });
       // Whatever its body is: what has no route is parsed by nobody.
       if (request.is404) throw missing(pathOf(request), this.#paths);
     });
@@ -205,14 +206,25 @@ export class AdminServer {
     const { headers } = request;
     const ip = this.#addresses.of(request.raw);
     const banned = this.#failures.wait(ip);
-    if (banned > 0) throw new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
+    if (banned > 0)
+      throw this.#stranger(
+        request,
+        ip,
+        new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned }),
+      );
     const caller = await this.#options.callers.identify(headers, operation.need).catch((error: unknown) => {
-      if (error instanceof Problem && error.slug === 'invalid-token') this.#failures.take(ip);
-      throw error;
+      if (!(error instanceof Problem) || error.slug !== 'invalid-token') throw error;
+      this.#failures.take(ip);
+      throw this.#stranger(request, ip, error);
     });
     const wait = this.#rate.take(caller.id);
     if (wait > 0) throw new Problem('too-many-requests', 'This caller asks too often', { retryAfter: wait });
     this.#callers.set(request, caller);
+  }
+
+  #stranger({ id }: FastifyRequest, address: string, problem: Problem): Problem {
+    this.#options.audit.write(...admissionLine('admin.admission', id, address, problem.slug));
+    return problem;
   }
 
   async #serve(request: FastifyRequest, reply: FastifyReply, operation: Operation): Promise<FastifyReply> {
@@ -229,6 +241,7 @@ export class AdminServer {
         caller: caller.name.slice(0, 256),
         by: caller.by,
         address: this.#addresses.of(request.raw),
+        request_id: request.id,
         ms: Math.round(performance.now() - begin),
         tenant,
         key_id,
@@ -236,7 +249,7 @@ export class AdminServer {
         trust,
         error: more.error === undefined ? undefined : problemOf(more.error).slug,
       };
-      this.#options.audit.write(adminLine(event));
+      this.#options.audit.write(lineOf(event));
       this.#changes.record(event);
     };
     return answerAudited(reply, () => this.#run(caller, request, operation), written);
@@ -290,16 +303,16 @@ export class AdminServer {
       // Any other path is the client's own text, and may hold a secret.
       path: request.routeOptions?.url ?? 'unknown',
       address: this.#addresses.of(request.raw),
-      instance: request.id,
+      instance: instanceOf(request.id),
       problem: problem.slug,
       status: problem.status,
       caller: this.#callers.get(request)?.name,
     });
     return reply
-      .headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff', ...problem.headers() })
+      .headers({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff', 'X-Request-Id': request.id, ...problem.headers() })
       .code(problem.status)
       .type('application/problem+json')
-      .send(JSON.stringify(problem.body(request.id)));
+      .send(JSON.stringify(problem.body(instanceOf(request.id))));
   }
 }
 
@@ -313,7 +326,7 @@ function namesIn(value: unknown): { tenant?: string; key_id?: string; accessor?:
 }
 
 function rawAnswer(problem: Problem): { status: number; type: string; body: string } {
-  return { status: problem.status, type: 'application/problem+json', body: JSON.stringify(problem.body(`urn:uuid:${randomUUID()}`)) };
+  return { status: problem.status, type: 'application/problem+json', body: JSON.stringify(problem.body(instanceOf(randomUUID()))) };
 }
 
 function refuseBroken(why: Broken, _request: IncomingMessage, response: ServerResponse): void {

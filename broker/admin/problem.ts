@@ -159,3 +159,10 @@ export function problemOf(error: unknown): Problem {
   if (statusCode === 400) return new Problem('malformed-request', 'The body is not valid JSON', { cause: error });
   return new Problem('temporarily-unavailable', 'The service cannot answer now; try again later', { retryAfter: 1, cause: error });
 }
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** RFC 9457 §3.1.5: a URI that names this occurrence by its request. */
+export function instanceOf(requestId: string): string {
+  return UUID.test(requestId) ? `urn:uuid:${requestId}` : `urn:request:${encodeURIComponent(requestId)}`;
+}

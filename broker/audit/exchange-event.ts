@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import type { Trace } from '#broker/token/exchange.ts';
 import type { Served } from '#broker/token/cache.ts';
 import { PosternError } from '#broker/error.ts';
+import * as field from './field.ts';
 
 /** Where audit events go, one JSON object a line. */
 export interface AuditLog {
@@ -16,41 +18,42 @@ export function strangerOf(door: string, { identity }: { readonly identity?: unk
   return identity === undefined ? `${door} ${error instanceof PosternError ? error.code : 'internal'}` : undefined;
 }
 
-export type Door = 'token' | 'exchange' | 'jwt-bearer' | 'verify';
+const DOORS = ['token', 'exchange', 'jwt-bearer', 'verify'] as const;
+export type Door = (typeof DOORS)[number];
 
-/** One exchange, granted or refused. A token only as its SHA-256, a credential only as its client_id. */
-export interface ExchangeEvent {
-  /** ISO 8601, UTC. */
-  readonly time: string;
-  readonly event: 'token.exchange';
-  readonly outcome: 'granted' | 'refused';
-  /** Which endpoint was asked: `/oauth/token`, the same with a subject token (RFC 8693) or an assertion (RFC 7523 §2.1), or `/verify` by a gateway. */
-  readonly door: Door;
-  readonly address: string;
-  readonly ms: number;
-  /** Only of a client that Vault verified: what an unknown one sends here may be a secret in the wrong field. */
-  readonly client_id?: string | undefined;
-  /** SHA-256 of an unverified client_id, hexadecimal, so that repeated attempts can be told apart. */
-  readonly client_id_sha256?: string | undefined;
-  /** Names the API key, where it was one. */
-  readonly key_id?: string | undefined;
-  /** Names the trust, where a workload showed a token of its own issuer. */
-  readonly trust?: string | undefined;
-  /** Vault could not be asked, so that the client is known by what Vault said before. */
-  readonly vault?: 'away' | undefined;
-  readonly tenant?: string | undefined;
-  readonly api?: string | undefined;
-  readonly audience?: string | undefined;
-  readonly scope?: string | undefined;
-  readonly organization?: string | undefined;
-  /** memory: this process; store: Vault KV; else the token source. */
-  readonly source?: string | undefined;
-  readonly token_sha256?: string | undefined;
-  /** Seconds. */
-  readonly expires_in?: number | undefined;
-  /** Code of a refusal. */
-  readonly error?: string | undefined;
-}
+export const exchangeEvent = z
+  .strictObject({
+    ...field.always,
+    event: z.literal('token.exchange'),
+    outcome: z.enum(['granted', 'refused']),
+    door: z.enum(DOORS).meta({
+      description:
+        'Which endpoint was asked: `/oauth/token`, the same with a subject token (RFC 8693) or an assertion (RFC 7523 §2.1), or `/verify` by a gateway.',
+    }),
+    address: field.address,
+    ms: field.ms,
+    client_id: field
+      .text('Only of a client that Vault verified: what an unknown one sends here may be a secret in the wrong field.')
+      .optional(),
+    client_id_sha256: field.sha256('an unverified client_id, so that repeated attempts can be told apart').optional(),
+    key_id: field.keyId.optional(),
+    trust: field.trust.optional(),
+    vault: z
+      .literal('away')
+      .optional()
+      .meta({ description: 'Vault could not be asked, so that the client is known by what Vault said before.' }),
+    tenant: field.tenant.optional(),
+    api: field.api.optional(),
+    audience: field.text('Of the API; of a refusal, at most 256 characters of what a verified client named.').optional(),
+    scope: field.text('Separated by spaces.', 65_536).optional(),
+    organization: field.text('At Auth0.').optional(),
+    source: field.text('`memory`: this process; `store`: Vault KV; else the token source.', 32).optional(),
+    token_sha256: field.sha256('the token').optional(),
+    expires_in: field.expiresIn.optional(),
+    error: field.error.optional(),
+  })
+  .meta({ description: 'One exchange. A token only as its SHA-256, a credential only as its client_id.' });
+export type ExchangeEvent = Readonly<z.infer<typeof exchangeEvent>>;
 
 /** Longest piece of a client's own text in an event. */
 const MAX_TEXT = 256;
@@ -63,6 +66,8 @@ export interface Attempt {
   readonly trace: Trace;
   /** An IP address, which needs no escaping. */
   readonly address: string;
+  /** Needs no escaping either. */
+  readonly requestId: string;
   /** ms, of performance.now() */
   readonly startedAt: number;
 }
@@ -77,7 +82,7 @@ export function granted(attempt: Attempt, served: Served, expiresIn: number): st
     rest = restOf(served);
     unchanging.set(served, rest);
   }
-  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
+  return `{"time":"${isoTime()}","event":"token.exchange","outcome":"granted","door":"${attempt.door ?? 'token'}","address":"${attempt.address}","request_id":"${attempt.requestId}","ms":${elapsed(attempt)},"expires_in":${expiresIn},${credentialField(attempt.trace)}${rest}\n`;
 }
 
 /** Two keys may share one token, so this is not part of what never changes. A key id and a trust's name need no escaping. */
@@ -125,6 +130,7 @@ export function refused(attempt: Attempt, error: unknown): string {
     outcome: 'refused',
     door: attempt.door ?? 'token',
     address: attempt.address,
+    request_id: attempt.requestId,
     ms: elapsed(attempt),
     client_id: identity?.clientId,
     client_id_sha256:

@@ -1,16 +1,20 @@
+import { z } from 'zod';
+import { newRequestId } from '#broker/request-id.ts';
 import type { AuditLog } from './exchange-event.ts';
+import * as field from './field.ts';
 import { Ration } from './ration.ts';
 
-/** Refusals of strangers beyond those that have lines of their own. */
-export interface SummaryEvent {
-  /** ISO 8601, UTC: the end of the interval. */
-  readonly time: string;
-  readonly event: 'refusals.summary';
-  readonly outcome: 'refused';
-  readonly seconds: number;
-  /** How many by door and code, e.g. `token invalid_client`. */
-  readonly refusals: Readonly<Record<string, number>>;
-}
+export const summaryEvent = z
+  .strictObject({
+    ...field.always,
+    event: z.literal('refusals.summary'),
+    outcome: z.literal('refused'),
+    seconds: z.int().nonnegative().meta({ description: 'Until `time`.' }),
+    refusals: z
+      .record(z.string().max(128), z.int().positive())
+      .meta({ description: 'How many by door, or what failed, and code: `token invalid_client`, say.' }),
+  })
+  .meta({ description: 'Refusals of strangers, or failures of refreshes, beyond those that have lines of their own.' });
 
 /** The audit with a ration for those whom nobody has verified; whoever was verified has each line. */
 export class RationedAudit implements AuditLog {
@@ -23,8 +27,9 @@ export class RationedAudit implements AuditLog {
     this.#ration = new Ration({
       lines,
       tell: (refusals, seconds) => {
-        const event: SummaryEvent = {
+        const event: z.infer<typeof summaryEvent> = {
           time: new Date().toISOString(),
+          request_id: newRequestId(),
           event: 'refusals.summary',
           outcome: 'refused',
           seconds,

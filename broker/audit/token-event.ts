@@ -1,36 +1,44 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import type { Inactive, TokenTrace } from '#broker/token/introspection.ts';
 import type { Withdrawn } from '#broker/token/withdrawal.ts';
 import { PosternError } from '#broker/error.ts';
+import * as field from './field.ts';
 
-/** One token that was asked about or taken back. The token only as its SHA-256, a credential only as its client_id. */
-export interface TokenEvent {
-  /** ISO 8601, UTC. */
-  readonly time: string;
-  readonly event: 'token.introspection' | 'token.revocation';
-  /** More than the caller is told: to them, all that is not active is the same, and so is all that can be revoked or not. */
-  readonly outcome: 'active' | Inactive | Withdrawn | 'refused';
-  readonly address: string;
-  readonly ms: number;
-  /** Only of a client that was verified: what an unknown one sends here may be a secret in the wrong field. */
-  readonly client_id?: string | undefined;
-  /** SHA-256 of an unverified client_id, hexadecimal. */
-  readonly client_id_sha256?: string | undefined;
-  /** Who asked. */
-  readonly tenant?: string | undefined;
-  /** Whose token it is, where it is one of ours. */
-  readonly token_tenant?: string | undefined;
-  readonly api?: string | undefined;
-  readonly audience?: string | undefined;
-  /** Of whatever was presented. */
-  readonly token_sha256?: string | undefined;
-  /** Code of a refusal. */
-  readonly error?: string | undefined;
-}
+/** More than the caller is told: to them, all that is not active is the same, and so is all that can be revoked or not. */
+const ENDS = ['active', 'unknown', 'foreign', 'revoked', 'disabled', 'again'] as const satisfies readonly (
+  | 'active'
+  | Inactive
+  | Withdrawn
+)[];
+
+export const tokenEventSchema = z
+  .strictObject({
+    ...field.always,
+    event: z.enum(['token.introspection', 'token.revocation']),
+    outcome: z.enum([...ENDS, 'refused']),
+    address: field.address,
+    ms: field.ms,
+    client_id: field
+      .text('Only of a client that was verified: what an unknown one sends here may be a secret in the wrong field.')
+      .optional(),
+    client_id_sha256: field.sha256('an unverified client_id').optional(),
+    tenant: field.tenant.optional().meta({ description: 'Who asked.' }),
+    token_tenant: field.tenant.optional().meta({ description: 'Whose token it is, where it is one of ours.' }),
+    api: field.api.optional(),
+    audience: field.text('Of the token.').optional(),
+    token_sha256: field.sha256('whatever was presented').optional(),
+    error: field.error.optional(),
+  })
+  .meta({
+    description: 'One token that was asked about or taken back. The token only as its SHA-256, a credential only as its client_id.',
+  });
+export type TokenEvent = Readonly<z.infer<typeof tokenEventSchema>>;
 
 export interface PresentedAttempt {
   readonly event: TokenEvent['event'];
   readonly address: string;
+  readonly requestId: string;
   /** ms, of performance.now() */
   readonly startedAt: number;
   readonly clientId: string | undefined;
@@ -49,6 +57,7 @@ export function tokenEvent(
     event: attempt.event,
     outcome: 'outcome' in end ? end.outcome : 'refused',
     address: attempt.address,
+    request_id: attempt.requestId,
     ms: Math.round((performance.now() - attempt.startedAt) * 1000) / 1000,
     client_id: identity?.clientId,
     client_id_sha256: identity === undefined ? sha256(attempt.clientId) : undefined,

@@ -30,12 +30,13 @@ const NOBODY: ClientAddressSettings = { forwards: false, believes: () => false }
  */
 export function healthRoutes(readiness: Readiness, { forwards, believes }: ClientAddressSettings = NOBODY): Route[] {
   return [
-    { path: '/livez', method: 'GET', early: true, handle: ({ response }) => replyJson(response, 200, '{"status":"alive"}') },
+    { path: '/livez', method: 'GET', early: true, handle: (call) => replyJson(call, 200, '{"status":"alive"}') },
     {
       path: '/readyz',
       method: 'GET',
       early: true,
-      handle: ({ request, response }) => {
+      handle: (call) => {
+        const { request } = call;
         const missing = readiness.missing();
         const warnings = readiness.warnings?.() ?? [];
         const why = readiness.degraded?.() ?? [];
@@ -47,8 +48,8 @@ export function healthRoutes(readiness: Readiness, { forwards, believes }: Clien
           client_address: { forwarded_to_vault: forwards, ...heard },
           ...(warnings.length > 0 ? { warnings } : {}),
         };
-        if (missing.length === 0) replyJson(response, 200, JSON.stringify(body));
-        else replyJson(response, 503, JSON.stringify({ status: 'not ready', missing }));
+        if (missing.length === 0) replyJson(call, 200, JSON.stringify(body));
+        else replyJson(call, 503, JSON.stringify({ status: 'not ready', missing }));
       },
     },
   ];

@@ -6,6 +6,7 @@ import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
+import { requestIdOf } from '#broker/request-id.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
@@ -35,7 +36,7 @@ export interface HttpServerOptions {
   /** Requests wait for it, but for those of routes that answer early. It never rejects. */
   starting?: Promise<void>;
   /** Told of every error that a request ended with, to be logged. */
-  onError?: (error: unknown, request: { method: string; path: string; address: string }) => void;
+  onError?: (error: unknown, request: { method: string; path: string; address: string; request_id: string }) => void;
 }
 
 const MAX_HEADERS = 8 * 1024;
@@ -48,6 +49,7 @@ export class HttpServer {
   readonly #routes = new Map<string, Route[]>();
   readonly #prefixes: Route[] = [];
   readonly #addresses: ClientAddresses;
+  readonly #trustedProxies: TrustedProxies;
   #starting: Promise<void> | undefined;
 
   constructor(options: HttpServerOptions) {
@@ -59,6 +61,7 @@ export class HttpServer {
       else this.#routes.set(route.path, [...(this.#routes.get(route.path) ?? []), route]);
     }
     const { trustedProxies = new TrustedProxies() } = options;
+    this.#trustedProxies = trustedProxies;
     this.#addresses = new ClientAddresses({
       trustedProxies,
       onUntrusted: options.onUntrustedProxy,
@@ -69,7 +72,7 @@ export class HttpServer {
       handle: (request, response) => this.#serve(request, response),
       refuse: (why, request, response) =>
         this.#answer(
-          { request, response, address: this.#addresses.of(request) },
+          { request, response, address: this.#addresses.of(request), id: requestIdOf(request, trustedProxies) },
           new PosternError('invalid_request', why === 'rules' ? 'The request is not valid HTTP/1.1' : 'This expectation cannot be met'),
           undefined,
         ),
@@ -115,7 +118,7 @@ export class HttpServer {
     const { basePath } = this.#options;
     // Only here: routes, and what a gateway appends, are read from what is left.
     if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
-    const call: Call = { request, response, address: this.#addresses.of(request) };
+    const call: Call = { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies) };
     let route: Route | undefined;
     try {
       route = this.#route(request);
@@ -143,7 +146,7 @@ export class HttpServer {
   }
 
   #answer(call: Call, error: unknown, route: Route | undefined): void {
-    const { request, response, address } = call;
+    const { request, response, address, id } = call;
     // Whatever is not ours is our own fault; it is answered as such, and what it says stays in the log.
     const known =
       error instanceof PosternError
@@ -151,11 +154,11 @@ export class HttpServer {
         : new PosternError('temporarily_unavailable', 'Service temporarily unavailable', { retryAfter: 1 });
     // Only a path of ours is told: any other is the client's own text, and may hold a secret.
     const path = this.#at(pathOf(request.url ?? ''))[0]?.path ?? 'unknown';
-    this.#options.onError?.(error, { method: request.method ?? '', path, address });
+    this.#options.onError?.(error, { method: request.method ?? '', path, address, request_id: id });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
     if (bodyIsLeft(request)) linger(request);
     if (route?.refuse && !response.headersSent) route.refuse(call, known);
-    else replyError(request, response, known, this.#options.errors);
+    else replyError(call, known, this.#options.errors);
   }
 }
 

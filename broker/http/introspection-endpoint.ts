@@ -18,7 +18,7 @@ const INACTIVE = '{"active":false}';
 export function introspectionEndpoint({ introspection, tenantClaim, ...options }: IntrospectionEndpointOptions): Route {
   return presentedTokenRoute('/oauth/introspect', 'token.introspection', options, async (identity, accessToken, trace) => {
     const found = await introspection.run(identity, accessToken, trace);
-    if (typeof found === 'string') return { outcome: found, reply: ({ response }) => replyJson(response, 200, INACTIVE) };
-    return { outcome: 'active', reply: ({ response }) => replyJson(response, 200, JSON.stringify(activeAnswer(found, tenantClaim))) };
+    if (typeof found === 'string') return { outcome: found, reply: (call) => replyJson(call, 200, INACTIVE) };
+    return { outcome: 'active', reply: (call) => replyJson(call, 200, JSON.stringify(activeAnswer(found, tenantClaim))) };
   });
 }

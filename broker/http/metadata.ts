@@ -55,7 +55,7 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
   const basePath = basePathOf(issuer);
   const document = JSON.stringify(metadataOf(issuer));
   const cached = ['Cache-Control', `public, max-age=${jwksMaxAge}`, 'Content-Type', 'application/json'];
-  const metadata = (path: string): Route => ({ path, method: 'GET', handle: ({ response }) => replyJson(response, 200, document, cached) });
+  const metadata = (path: string): Route => ({ path, method: 'GET', handle: (call) => replyJson(call, 200, document, cached) });
   return [
     metadata('/.well-known/openid-configuration'),
     metadata('/.well-known/oauth-authorization-server'),
@@ -66,7 +66,7 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
     {
       path: '/.well-known/jwks.json',
       method: 'GET',
-      handle: async ({ response }) => replyJson(response, 200, JSON.stringify(await keys.jwks()), cached),
+      handle: async (call) => replyJson(call, 200, JSON.stringify(await keys.jwks()), cached),
     },
   ];
 }

@@ -21,7 +21,7 @@ export function openApiRoute(options: OpenApiOptions): Route {
   // As bytes, which all connections share that don't read it: text would be copied for each.
   const document = Buffer.from(JSON.stringify(openApiDocument(options)));
   const headers = ['Cache-Control', `public, max-age=${options.maxAge}`, 'Content-Type', 'application/json'];
-  return { path: '/openapi.json', method: 'GET', handle: ({ response }) => replyJson(response, 200, document, headers) };
+  return { path: '/openapi.json', method: 'GET', handle: (call) => replyJson(call, 200, document, headers) };
 }
 
 export function openApiDocument({ version, maxAge }: OpenApiOptions): Json {

@@ -113,5 +113,13 @@ function refuse(request: PresentedToken, error: unknown): never {
 }
 
 function attemptOf({ call, event, sent, startedAt, trace }: PresentedToken) {
-  return { event, address: call.address, startedAt, clientId: sent?.get('client_id'), presented: sent?.get('token'), trace };
+  return {
+    event,
+    address: call.address,
+    requestId: call.id,
+    startedAt,
+    clientId: sent?.get('client_id'),
+    presented: sent?.get('token'),
+    trace,
+  };
 }

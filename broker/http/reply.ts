@@ -1,33 +1,40 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorDialect, PosternError } from '#broker/error.ts';
+import type { Call } from './route.ts';
 import { UnsupportedCoding } from './body.ts';
 import { bodyIsLeft } from './unread.ts';
 
 /** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
 const NO_STORE = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json'];
 
-export function replyJson(response: ServerResponse, status: number, body: string | Buffer, headers: readonly string[] = NO_STORE): void {
-  response.writeHead(status, [...headers, 'Content-Length', String(Buffer.byteLength(body))]);
+/** Where an answer goes. */
+export type Asker = Pick<Call, 'response' | 'id'>;
+
+export function replyJson({ response, id }: Asker, status: number, body: string | Buffer, headers: readonly string[] = NO_STORE): void {
+  response.writeHead(status, [...headers, 'X-Request-Id', id, 'Content-Length', String(Buffer.byteLength(body))]);
   response.end(body);
 }
 
 /** Replies of this turn of the event loop, written together at its end. */
-let turn: { response: ServerResponse; headers: readonly string[]; body: string }[] = [];
+let turn: { asker: Asker; headers: readonly string[]; body: string }[] = [];
 
 /**
  * A 200 whose headers tell its length. Replies to requests that arrived together are written together: a
  * write that wakes a sleeping client costs many times one that finds it awake.
  */
-export function replyInTurn(response: ServerResponse, headers: readonly string[], body: string): void {
+export function replyInTurn(asker: Asker, headers: readonly string[], body: string): void {
   if (turn.length === 0) setImmediate(writeTurn);
-  turn.push({ response, headers, body });
+  turn.push({ asker, headers, body });
 }
 
 function writeTurn(): void {
   const replies = turn;
   turn = [];
-  for (const { response, headers, body } of replies) {
-    response.writeHead(200, headers as string[]);
+  for (const {
+    asker: { response, id },
+    headers,
+    body,
+  } of replies) {
+    response.writeHead(200, [...headers, 'X-Request-Id', id]);
     response.end(body);
   }
 }
@@ -36,16 +43,17 @@ function writeTurn(): void {
  * A token reply is ASCII: its length is its bytes.
  * @param more further JSON members, each with a comma before it
  */
-export function replyToken(response: ServerResponse, head: string, expiresIn: number, more = ''): void {
+export function replyToken(asker: Asker, head: string, expiresIn: number, more = ''): void {
   const body = `${head}${expiresIn}${more}}`;
   replyInTurn(
-    response,
+    asker,
     ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)],
     body,
   );
 }
 
-export function replyError(request: IncomingMessage, response: ServerResponse, error: PosternError, dialect: ErrorDialect): void {
+export function replyError(call: Call, error: PosternError, dialect: ErrorDialect): void {
+  const { request, response } = call;
   if (response.headersSent) {
     response.destroy();
     return;
@@ -60,7 +68,7 @@ export function replyError(request: IncomingMessage, response: ServerResponse, e
   if (error instanceof UnsupportedCoding) headers.push('Accept-Encoding', error.accepted);
   // What is left of the body is not read, so the connection can't be used again.
   if (bodyIsLeft(request)) headers.push('Connection', 'close');
-  replyJson(response, status, errorBody(error, dialect), headers);
+  replyJson(call, status, errorBody(error, dialect), headers);
 }
 
 export function errorBody(error: PosternError, dialect: ErrorDialect): string {

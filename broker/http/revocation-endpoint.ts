@@ -15,6 +15,6 @@ export interface RevocationEndpointOptions extends PresentedTokenOptions {
 export function revocationEndpoint({ withdrawal, ...options }: RevocationEndpointOptions): Route {
   return presentedTokenRoute('/oauth/revoke', 'token.revocation', options, async (identity, accessToken, trace) => {
     const outcome = await withdrawal.run(identity, accessToken, trace);
-    return { outcome, reply: ({ response }) => replyJson(response, 200, '', ['Cache-Control', 'no-store', 'Pragma', 'no-cache']) };
+    return { outcome, reply: (call) => replyJson(call, 200, '', ['Cache-Control', 'no-store', 'Pragma', 'no-cache']) };
   });
 }

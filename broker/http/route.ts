@@ -7,6 +7,8 @@ export interface Call {
   readonly response: ServerResponse;
   /** The client's address; behind trusted proxies, what they say it is. */
   readonly address: string;
+  /** Names the request in the audit, in logs and, as X-Request-Id, in its answer. */
+  readonly id: string;
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

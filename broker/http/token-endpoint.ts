@@ -100,7 +100,7 @@ function writeAudit(request: Answered): void {
 }
 
 function reply({ call, expiresIn, grant, sent, served }: Answered): void {
-  replyToken(call.response, served.token.replyHead, expiresIn, grant.members(sent));
+  replyToken(call, served.token.replyHead, expiresIn, grant.members(sent));
 }
 
 function refuse(request: TokenRequest, error: unknown): never {
@@ -126,6 +126,7 @@ function attemptOf({ asked, call, grant, sent, startedAt, trace, waited }: Token
     audience: asked?.request.audience ?? optional(sent, 'audience'),
     trace,
     address: call.address,
+    requestId: call.id,
     startedAt,
     waited,
   };

@@ -38,23 +38,23 @@ const RETRY_AFTER = 5;
  * The answer to a gateway whose client is refused, which it hands on: the challenge of RFC 6750 §3 with 400, 401 and 403;
  * `Retry-After` with 429, and with 503 where nobody can know now.
  */
-export function refuseKey({ request, response }: Call, error: PosternError, demand: Demand | undefined): void {
+export function refuseKey(call: Call, error: PosternError, demand: Demand | undefined): void {
   const refusal =
     REFUSALS[error.code] ??
     (error.status === 400 ? ({ status: 400, error: 'invalid_request', description: error.message } as const) : undefined);
   const headers = ['Cache-Control', 'no-store', 'Content-Type', 'application/json'];
   // What is left of the body is not read, so the connection can't be used again.
-  if (bodyIsLeft(request)) headers.push('Connection', 'close');
+  if (bodyIsLeft(call.request)) headers.push('Connection', 'close');
   if (refusal === undefined) {
     headers.push('Retry-After', String(error.retryAfter ?? RETRY_AFTER));
-    return replyJson(response, error.status, JSON.stringify({ error: error.oauthError, error_description: error.message }), headers);
+    return replyJson(call, error.status, JSON.stringify({ error: error.oauthError, error_description: error.message }), headers);
   }
   const nothingSent = error instanceof NoCredential;
   headers.push('WWW-Authenticate', challenge(nothingSent ? undefined : refusal, demand));
   const body = nothingSent
     ? { error: 'unauthorized', error_description: error.message }
     : { error: refusal.error, error_description: refusal.description };
-  replyJson(response, refusal.status, JSON.stringify(body), headers);
+  replyJson(call, refusal.status, JSON.stringify(body), headers);
 }
 
 /** RFC 6750 §3. Descriptions are our own words, and scopes have neither `"` nor `\` (RFC 6749 §3.3): nothing needs escaping. */

@@ -104,11 +104,12 @@ function writeAudit(request: Answered): void {
   options.watch?.granted(attempt, served);
 }
 
-function reply({ call: { request, response }, served }: Answered): void {
+function reply({ call, served }: Answered): void {
+  const { request } = call;
   const { headers } = allowedBy(served);
-  if (!bodyIsLeft(request)) return replyInTurn(response, headers, '');
+  if (!bodyIsLeft(request)) return replyInTurn(call, headers, '');
   linger(request);
-  replyInTurn(response, [...headers, 'Connection', 'close'], '');
+  replyInTurn(call, [...headers, 'Connection', 'close'], '');
 }
 
 function refuse(request: Verification, error: unknown): never {
@@ -127,6 +128,7 @@ function attemptOf({ call, credential, demand, startedAt, trace, waited }: Verif
     audience: demand?.audience,
     trace,
     address: call.address,
+    requestId: call.id,
     startedAt,
     waited,
   };

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
@@ -11,10 +10,11 @@ import { Idempotency } from '#broker/admin/idempotency.ts';
 import type { RepeatableAnswer } from '#broker/admin/idempotency.ts';
 import { inputOf } from '#broker/admin/input.ts';
 import { missing, pathOf, pathsOf } from '#broker/admin/path.ts';
-import { Problem, problemOf } from '#broker/admin/problem.ts';
+import { Problem, instanceOf, problemOf } from '#broker/admin/problem.ts';
 import { Rate } from '#broker/admin/rate.ts';
-import { adminLine } from '#broker/audit/admin-event.ts';
+import { admissionLine, lineOf } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
+import { newRequestId } from '#broker/request-id.ts';
 import type { Person } from '#broker/operator/key/owned.ts';
 import { KEY_ID } from '#broker/credential/owner.ts';
 import type { People } from './caller.ts';
@@ -59,7 +59,7 @@ export class SelfServer {
   readonly #tenantRate: Rate;
   readonly #failures: Failures;
   readonly #people = new WeakMap<FastifyRequest, Person>();
-  readonly #addresses = new WeakMap<IncomingMessage, string>();
+  readonly #calls = new WeakMap<IncomingMessage, { readonly address: string; readonly id: string }>();
   /** The last change of a tenant's keys under way, so that of two at once the second counts the first. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -80,7 +80,7 @@ export class SelfServer {
     };
     const app = fastify({
       bodyLimit: MAX_BODY,
-      genReqId: () => `urn:uuid:${randomUUID()}`,
+      genReqId: (request) => this.#calls.get(request)?.id ?? newRequestId(),
       return503OnClosing: false,
       clientErrorHandler: () => {},
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#refuse(error, request, reply),
@@ -92,7 +92,7 @@ export class SelfServer {
     });
     readJsonBodies(app);
     app.addHook('onRequest', async (request, reply) => {
-      void reply.headers(HEADERS);
+      void reply.headers({ ...HEADERS, 'X-Request-Id': request.id });
       if (request.is404) throw none(request);
     });
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
@@ -114,8 +114,8 @@ export class SelfServer {
     return this.#app.close();
   }
 
-  handle({ request, response, address }: { request: IncomingMessage; response: ServerResponse; address: string }): void {
-    this.#addresses.set(request, address);
+  handle({ request, response, address, id }: { request: IncomingMessage; response: ServerResponse; address: string; id: string }): void {
+    this.#calls.set(request, { address, id });
     this.#handle(request, response);
   }
 
@@ -126,8 +126,8 @@ export class SelfServer {
       // Before the body is read: nobody unknown makes us parse anything.
       onRequest: async (request) => {
         const address = this.#addressOf(request);
-        this.#requireAllowance(address);
-        const person = await people.identify(request.headers).catch((error: unknown) => this.#rethrow(error, address));
+        this.#requireAllowance(address, request);
+        const person = await people.identify(request.headers).catch((error: unknown) => this.#rethrow(error, address, request));
         const wait = Math.max(this.#rate.take(`${person.tenant} ${person.id}`), this.#tenantRate.take(person.tenant));
         if (wait > 0) throw new Problem('too-many-requests', 'You ask too often', { retryAfter: wait });
         this.#people.set(request, person);
@@ -147,11 +147,11 @@ export class SelfServer {
         bodyLimit: MAX_DELIVERY,
         onRequest: async (request) => {
           const address = this.#addressOf(request);
-          this.#requireAllowance(address);
+          this.#requireAllowance(address, request);
           try {
             logStream.admit(request.headers.authorization);
           } catch (error) {
-            this.#rethrow(error, address);
+            this.#rethrow(error, address, request);
           }
         },
         handler: async (request, reply) => {
@@ -159,14 +159,15 @@ export class SelfServer {
           const taken = await logStream.take(eventsIn(typeof request.body === 'string' ? request.body : ''));
           if (taken.departures > 0)
             this.#options.audit.write(
-              `${JSON.stringify({
+              lineOf({
                 time: new Date().toISOString(),
+                request_id: request.id,
                 event: 'self.departures',
                 outcome: 'done',
                 departures: taken.departures,
                 address: this.#addressOf(request),
                 ms: Math.round(performance.now() - begin),
-              })}\n`,
+              }),
             );
           return reply.code(204).send();
         },
@@ -182,13 +183,14 @@ export class SelfServer {
       if (!operation.changes) return;
       const named = { ...(request.params as object), ...(more.answer?.body as object | undefined) } as { key_id?: unknown };
       this.#options.audit.write(
-        adminLine({
+        lineOf({
           time: new Date().toISOString(),
           event: `self.${operation.id}`,
           outcome,
           caller: person.id,
           by: 'jwt',
           address: this.#addressOf(request),
+          request_id: request.id,
           ms: Math.round(performance.now() - begin),
           tenant: person.tenant,
           key_id: typeof named.key_id === 'string' && KEY_ID.test(named.key_id) ? named.key_id : undefined,
@@ -244,16 +246,22 @@ export class SelfServer {
   }
 
   #addressOf(request: FastifyRequest): string {
-    return this.#addresses.get(request.raw) ?? '';
+    return this.#calls.get(request.raw)?.address ?? '';
   }
 
-  #requireAllowance(address: string): void {
+  #requireAllowance(address: string, request: FastifyRequest): void {
     const banned = this.#failures.wait(address);
-    if (banned > 0) throw new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
+    if (banned === 0) return;
+    const problem = new Problem('too-many-requests', 'Too many wrong credentials came from this address', { retryAfter: banned });
+    this.#options.audit.write(...admissionLine('self.admission', request.id, address, problem.slug));
+    throw problem;
   }
 
-  #rethrow(error: unknown, address: string): never {
-    if (error instanceof Problem && error.slug === 'invalid-token') this.#failures.take(address);
+  #rethrow(error: unknown, address: string, request: FastifyRequest): never {
+    if (error instanceof Problem && error.slug === 'invalid-token') {
+      this.#failures.take(address);
+      this.#options.audit.write(...admissionLine('self.admission', request.id, address, error.slug));
+    }
     throw error;
   }
 
@@ -263,15 +271,15 @@ export class SelfServer {
       // Any other path is the client's own text, and may hold a secret.
       path: request.routeOptions?.url ?? 'unknown',
       address: this.#addressOf(request),
-      instance: request.id,
+      instance: instanceOf(request.id),
       problem: problem.slug,
       status: problem.status,
     });
     return reply
-      .headers({ ...HEADERS, ...problem.headers() })
+      .headers({ ...HEADERS, 'X-Request-Id': request.id, ...problem.headers() })
       .code(problem.status)
       .type('application/problem+json')
-      .send(JSON.stringify(problem.body(request.id)));
+      .send(JSON.stringify(problem.body(instanceOf(request.id))));
   }
 }
 

@@ -14,19 +14,13 @@ import type { HeldToken } from './held-tokens.ts';
 import { ScopeSets } from './scope-sets.ts';
 import { Servable } from './servable.ts';
 import type { ServableOptions } from './servable.ts';
+import type { Served } from './served.ts';
 import type { TokenSource } from './source.ts';
 import type { EarlyReading, StoredToken, TokenStore } from './store.ts';
 import type { Token } from './token.ts';
+import type { Handover, TokenWork } from './work.ts';
 
-/** Where a token came from: this process's memory, the replicas' shared store, or its source just now. */
-export type ServedFrom = 'memory' | 'store' | 'source';
-
-export interface Served {
-  readonly token: Token;
-  readonly from: ServedFrom;
-  /** What it was issued under. */
-  readonly grant: AuthorizedGrant;
-}
+export type { Served, ServedFrom } from './served.ts';
 
 export interface TokenCacheOptions extends Clocks, ServableOptions {
   store: TokenStore;
@@ -43,6 +37,8 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
   leaseMs?: number;
   onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
+  /** Told of what is done in the background. */
+  onWork?: (work: TokenWork) => void;
 }
 
 /** Pause after a failed refresh, ms, unless the source names a longer one. */
@@ -208,9 +204,22 @@ export class TokenCache {
       return flying.served;
     }
     const flight = { grant, asked, forgotten: false };
+    const begun = this.#monotonic();
+    const told = (outcome: 'refreshed' | 'failed' | 'dropped', fresh?: Served, error?: unknown): void =>
+      this.#options.onWork?.({
+        kind: 'refresh',
+        grant,
+        outcome,
+        ahead: !flight.asked,
+        ms: this.#monotonic() - begun,
+        ...(fresh === undefined ? { error } : { served: fresh }),
+      });
     const served = this.#fly(flight, identity, old, early)
       .then((fresh) => {
-        if (old !== undefined) this.refreshes.done++;
+        if (old !== undefined) {
+          this.refreshes.done++;
+          told('refreshed', fresh);
+        }
         return fresh;
       })
       .catch((error: unknown) => {
@@ -219,6 +228,7 @@ export class TokenCache {
           this.refreshes.failed++;
           this.#pause(grant, error);
         }
+        if (old !== undefined) told(error instanceof Changed ? 'dropped' : 'failed', undefined, error);
         throw error;
       })
       .finally(() => this.#flights.delete(grant.key));
@@ -271,6 +281,14 @@ export class TokenCache {
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
         const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
         if (version !== undefined) {
+          if (stored.lease !== undefined)
+            this.#options.onWork?.({
+              kind: 'lease',
+              grant,
+              from: stored.lease.holder,
+              to: this.#holder,
+              why: whyFree(stored.lease, ours, now),
+            });
           const token = await this.#issue(grant, stored.token, version, begun);
           // Revoked while it was being stored: another replica served it already.
           if (!this.#servable.isRevoked(token, grant.tenant)) return { token, from: 'source', grant };
@@ -305,4 +323,10 @@ export class TokenCache {
       throw error;
     }
   }
+}
+
+function whyFree({ paused, until }: { paused: boolean; until: number }, ours: boolean, now: number): Handover['why'] {
+  if (ours && !paused) return 'left_over';
+  if (until > now) return 'unchanged';
+  return paused ? 'pause_over' : 'ended';
 }

@@ -1,5 +1,6 @@
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RationedAudit } from '#broker/audit/rationed-audit.ts';
+import { failureOf, workLine } from '#broker/audit/work-event.ts';
 import type { Config } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
@@ -54,6 +55,9 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const { verifier, usage, replay } = who;
   const life = lifeCycle(config, log, vault, who, (tenant) => issued.forgetTokens(tenant));
   const { announcements } = life;
+  const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
+  // A ration apart, so that strangers take no line from what the broker itself couldn't do.
+  const background = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const issued = issuance(
     config,
     log,
@@ -63,7 +67,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       verifier,
       isDisabled: (tenant) => announcements.isDisabled(tenant),
     },
-    (source, ms, error) => counts.sources.observe(source, ms, error),
+    {
+      onIssue: (source, ms, error) => counts.sources.observe(source, ms, error),
+      onWork: (work) => background.write(workLine(work), failureOf(work)),
+    },
   );
 
   const clocks = new ClockWatch(
@@ -98,7 +105,6 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
     ],
   });
-  const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const { given, inFile } = config.trustedProxies;
   const trustedProxies = new TrustedProxies([...given, ...inFile]);
   // These doors are loaded only where they are on: with what they need they would be a quarter of the start.
@@ -106,7 +112,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const self = !withSelf
     ? undefined
     : (await import('./self-door.ts')).selfDoor(config, log, vault, {
-        audit,
+        audit: rationed,
         departures: life.departures,
         isDisabled: (tenant) => announcements.isDisabled(tenant),
       });
@@ -127,7 +133,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, clocks, progress, server, audit }));
   const metrics = metricsDoor(config, log, exposed);
   const admin =
-    config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, audit, trustedProxies, exposed);
+    config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, rationed, trustedProxies, exposed);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
   const renewals = [
     ...(config.tls === undefined ? [] : [certificateRenewal(config.tls, log, (pair) => server.useTls(pair))]),
@@ -179,6 +185,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await session.stop();
     await client.close();
     rationed.end();
+    background.end();
     // Last: the end of a broker can be watched, too.
     await metrics?.close(0);
     log.info('postern has stopped');

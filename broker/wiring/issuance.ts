@@ -8,6 +8,7 @@ import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCES } from '#broker/sources.ts';
 import { TokenCache } from '#broker/token/cache.ts';
+import type { TokenCacheOptions } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
@@ -47,7 +48,7 @@ export function issuance(
   log: Logger,
   vault: ConnectedVault,
   { verifier, revocations, endings, departures, generations, isDisabled }: Gates,
-  onIssue?: OnIssue,
+  { onIssue, onWork }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork'] } = {},
 ): Issuance {
   const { client, session, documents, apis } = vault;
   const sources = configuredSources(config, vault);
@@ -72,6 +73,7 @@ export function issuance(
     scopeSets: config.POSTERN_SCOPE_SETS,
     minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
+    ...(onWork === undefined ? {} : { onWork }),
     onRefreshError: (grant, err) => {
       const message = 'a token could not be refreshed or stored; the one at hand is served while it lives';
       // That Vault or Auth0 is away is the same for all of them.

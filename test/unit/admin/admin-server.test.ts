@@ -4,6 +4,7 @@ import type { RequestOptions } from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { Problem } from '#broker/admin/problem.ts';
 import { AdminServer, OPERATIONS } from '#broker/admin/admin-server.ts';
 import type { AdminServerOptions } from '#broker/admin/admin-server.ts';
@@ -143,7 +144,31 @@ test('nobody unknown makes it read a body', async () => {
   });
   const reply = await fetch(`${base}/v1/tenants`, { method: 'POST', body: 'not JSON', headers: { 'Content-Type': 'application/json' } });
   expect(reply.status).toBe(401);
-  expect(audit).toEqual([]);
+  expect(audit).toEqual([
+    {
+      time: expect.any(String),
+      request_id: reply.headers.get('x-request-id'),
+      event: 'admin.admission',
+      outcome: 'refused',
+      address: '127.0.0.1',
+      error: 'invalid-token',
+    },
+  ]);
+});
+
+test('a request id of a trusted proxy is in the answer and names the occurrence; nobody else names one', async () => {
+  const id = '7b0a1c9e-95d3-4c54-bb0a-0f1fd0f0c7f2';
+  for (const [trusted, given, instance] of [
+    [true, id, `urn:uuid:${id}`],
+    [true, 'gateway#1', 'urn:request:gateway%231'],
+    [false, id, expect.not.stringContaining(id)],
+  ] as const) {
+    const { base } = await start(() => undefined, trusted ? { trustedProxies: new TrustedProxies(['127.0.0.1']) } : {});
+    const reply = await fetch(`${base}/nowhere`, { headers: { 'X-Request-Id': given } });
+    expect(((await reply.json()) as { instance: string }).instance).toEqual(instance);
+    if (trusted) expect(reply.headers.get('x-request-id')).toBe(given);
+    else expect(reply.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  }
 });
 
 test('a fault of our own is a plain 503; the log is told of the error, and of no value of the request', async () => {

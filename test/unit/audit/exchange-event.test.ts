@@ -20,6 +20,7 @@ async function attemptOf(over: Partial<Attempt> = {}): Promise<Attempt> {
     audience: grant.audience,
     trace: { identity: identityOf(), grant },
     address: '192.0.2.1',
+    requestId: 'request-1',
     startedAt: performance.now(),
     ...over,
   };

@@ -23,6 +23,7 @@ describe('refusals of strangers', () => {
     expect(summaries()).toEqual([
       {
         time: expect.stringMatching(/Z$/) as string,
+        request_id: expect.any(String) as string,
         event: 'refusals.summary',
         outcome: 'refused',
         seconds: 60,

@@ -4,6 +4,7 @@ import { RecentChanges } from '#broker/audit/recent-changes.ts';
 
 const change = (tenant: string, keyId: string): AdminEvent => ({
   time: '2026-11-28T20:00:00.000Z',
+  request_id: 'request-1',
   event: 'admin.issueKey',
   outcome: 'done',
   caller: 'olivia',

@@ -30,7 +30,7 @@ afterEach(() => Promise.all(open.splice(0).map((server) => server.close(0))));
 async function stage(options: Partial<HttpServerOptions> = {}): Promise<Stage> {
   const seen: Stage['seen'] = [];
   const told: Stage['told'] = [];
-  const behave: Stage['behave'] = { post: ({ response }) => replyJson(response, 200, '{"ok":true}') };
+  const behave: Stage['behave'] = { post: (call) => replyJson(call, 200, '{"ok":true}') };
   const routes: Route[] = [
     {
       path: '/oauth/token',
@@ -47,9 +47,9 @@ async function stage(options: Partial<HttpServerOptions> = {}): Promise<Stage> {
     {
       path: '/livez',
       method: 'GET',
-      handle({ response, address }) {
-        seen.push({ path: '/livez', address, body: '' });
-        replyJson(response, 200, '{"status":"alive"}');
+      handle(call) {
+        seen.push({ path: '/livez', address: call.address, body: '' });
+        replyJson(call, 200, '{"status":"alive"}');
       },
     },
   ];
@@ -466,9 +466,9 @@ describe('what one party reads otherwise than another (smuggling)', () => {
 
   test('requests sent without waiting are answered in their order', async () => {
     const s = await stage();
-    s.behave.post = async ({ response }) => {
+    s.behave.post = async (call) => {
       await sleep(30);
-      replyJson(response, 200, `{"n":${s.seen.filter((r) => r.body !== '').length}}`);
+      replyJson(call, 200, `{"n":${s.seen.filter((r) => r.body !== '').length}}`);
     };
     const post = 'POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=1';
     const get = 'GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
@@ -478,9 +478,9 @@ describe('what one party reads otherwise than another (smuggling)', () => {
 
   test("after garbage behind a good request, the good one's answer is not mixed up with the refusal", async () => {
     const s = await stage();
-    s.behave.post = async ({ response }) => {
+    s.behave.post = async (call) => {
       await sleep(50);
-      replyJson(response, 200, '{"access_token":"canary"}');
+      replyJson(call, 200, '{"access_token":"canary"}');
     };
     const post = 'POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=1';
     const { replies } = await raw(s.port, `${post}GARBAGE\r\n\r\n`);
@@ -674,9 +674,9 @@ describe('closing', () => {
   test('finishes what is in flight, tells the client that the connection ends, and then is gone at once', async () => {
     const s = await stage();
     const gate = Promise.withResolvers<void>();
-    s.behave.post = async ({ response }) => {
+    s.behave.post = async (call) => {
       await gate.promise;
-      replyJson(response, 200, '{"ok":true}');
+      replyJson(call, 200, '{"ok":true}');
     };
     // On a connection that both sides would keep open.
     const reply = raw(
@@ -698,9 +698,9 @@ describe('closing', () => {
   test('a client that keeps its connection does not hold it up', async () => {
     const s = await stage();
     const gate = Promise.withResolvers<void>();
-    s.behave.post = async ({ response }) => {
+    s.behave.post = async (call) => {
       await gate.promise;
-      replyJson(response, 200, '{"ok":true}');
+      replyJson(call, 200, '{"ok":true}');
     };
     const socket = connect(s.port, '127.0.0.1');
     socket.on('error', () => {});
@@ -747,8 +747,8 @@ describe('closing', () => {
 test('while the broker starts, requests wait for it, and health does not', async () => {
   const starting = Promise.withResolvers<void>();
   const routes: Route[] = [
-    { path: '/livez', method: 'GET', early: true, handle: ({ response }) => replyJson(response, 200, '{}') },
-    { path: '/late', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') },
+    { path: '/livez', method: 'GET', early: true, handle: (call) => replyJson(call, 200, '{}') },
+    { path: '/late', method: 'GET', handle: (call) => replyJson(call, 200, '{}') },
     {
       path: '/fails',
       method: 'GET',
@@ -769,4 +769,24 @@ test('while the broker starts, requests wait for it, and health does not', async
   starting.resolve();
   expect(await Promise.all(late)).toEqual([200, 503]);
   expect(await Promise.all([status('/late'), status('/fails')])).toEqual([200, 503]);
+});
+
+describe('X-Request-Id', () => {
+  test('stands in each answer, also in a refusal, and the log is told of it', async () => {
+    const s = await stage();
+    const ids = new Set<string>();
+    for (const path of ['/livez', '/nowhere', '/oauth/token']) {
+      const { headers } = await send(s.port, { path, headers: { 'X-Request-Id': 'mine' } });
+      expect(headers['x-request-id']).toMatch(/^[0-9a-f]{18}-[0-9a-z]+$/);
+      ids.add(String(headers['x-request-id']));
+    }
+    expect(ids.size).toBe(3);
+    expect(s.told).toMatchObject([{ request_id: [...ids][1] }, { request_id: [...ids][2] }]);
+  });
+
+  test('of a trusted proxy is taken', async () => {
+    const s = await stage({ trustedProxies: new TrustedProxies(['127.0.0.1']) });
+    const { headers } = await send(s.port, { path: '/livez', headers: { 'X-Request-Id': 'from-the-proxy' } });
+    expect(headers['x-request-id']).toBe('from-the-proxy');
+  });
 });

@@ -134,6 +134,8 @@ describe('an authenticated client', () => {
       const s = await stage({ revoke: async () => why });
       const { status, headers, body } = await s.send('/oauth/revoke', form(good));
       delete headers['date'];
+      expect(headers['x-request-id']).toBe(s.events()[0]?.['request_id']);
+      delete headers['x-request-id'];
       revoked.add(JSON.stringify([status, headers, body]));
       expect(s.events()).toMatchObject([{ outcome: why }]);
     }
@@ -218,6 +220,7 @@ describe('the audit', () => {
     await s.send('/oauth/revoke', form(good));
     const common = {
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      request_id: expect.any(String),
       address: '127.0.0.1',
       ms: expect.any(Number),
       client_id: 'acme-role-id',

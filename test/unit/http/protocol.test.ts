@@ -11,8 +11,10 @@ const server = new HttpServer({
     {
       path: '/echo',
       method: 'GET',
-      handle: ({ request, response }) =>
-        replyJson(response, 200, JSON.stringify({ authorization: request.headers.authorization, type: request.headers['content-type'] })),
+      handle: (call) => {
+        const { authorization, 'content-type': type } = call.request.headers;
+        replyJson(call, 200, JSON.stringify({ authorization, type }));
+      },
     },
   ],
 });
@@ -97,7 +99,7 @@ it('tells once of a proxy that nobody named', async () => {
   const told: string[] = [];
   const own = new HttpServer({
     errors: 'auth0',
-    routes: [{ path: '/', method: 'GET', handle: ({ response, address }) => replyJson(response, 200, JSON.stringify(address)) }],
+    routes: [{ path: '/', method: 'GET', handle: (call) => replyJson(call, 200, JSON.stringify(call.address)) }],
     onUntrustedProxy: (address) => told.push(address),
   });
   const at = await own.listen('127.0.0.1', 0);

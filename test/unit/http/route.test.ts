@@ -22,10 +22,7 @@ async function stage(routes: readonly Route[]) {
   return { port, told, ask };
 }
 
-const says =
-  (name: string) =>
-  ({ response, request }: Call) =>
-    replyJson(response, 200, JSON.stringify([name, request.method, request.url]));
+const says = (name: string) => (call: Call) => replyJson(call, 200, JSON.stringify([name, call.request.method, call.request.url]));
 const named = (name: string, more: Partial<Route> = {}): Route => ({ path: `/${name}`, method: 'any', handle: says(name), ...more });
 
 describe('a route of any method', () => {
@@ -108,7 +105,7 @@ describe('a route that words its own refusals', () => {
     path: '/own',
     method: 'any',
     handle,
-    refuse: ({ response }, error) => replyJson(response, error.status, JSON.stringify({ own: error.code })),
+    refuse: (call, error) => replyJson(call, error.status, JSON.stringify({ own: error.code })),
   });
 
   test.each<[string, Route['handle'], number, string]>([

@@ -224,6 +224,7 @@ describe('the audit', () => {
         event: 'token.exchange',
         outcome: 'granted',
         door: 'token',
+        request_id: expect.any(String),
         address: '127.0.0.1',
         ms: expect.any(Number),
         expires_in: 3600,

@@ -6,6 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
 import type { Served, TokenCacheOptions } from '#broker/token/cache.ts';
 import { Token } from '#broker/token/token.ts';
+import type { TokenWork } from '#broker/token/work.ts';
 import { apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { Clock, deferred } from '#test/unit/credential/clock.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
@@ -131,6 +132,54 @@ describe('from memory', () => {
     expect(cache.holds('globex', 'orders')).toBe(false);
     clock.advance(3600_000);
     expect(cache.holds('acme', 'orders')).toBe(false);
+  });
+});
+
+describe('work in the background is told', () => {
+  test('a refresh that went well, and whether a client asked just then', async () => {
+    const work: TokenWork[] = [];
+    const { cache, clock } = stage({ onWork: (one) => work.push(one) });
+    const grant = await grantOf();
+    const first = await get(cache, grant);
+    expect(work).toEqual([]);
+    clock.advance(3000_000);
+    await get(cache, grant);
+    await settle();
+    expect(work).toMatchObject([
+      { kind: 'refresh', outcome: 'refreshed', ahead: false, served: { from: 'source', grant: { tenant: 'acme' } } },
+    ]);
+    clock.advance(3000_000);
+    const [held] = cache.recent();
+    expect(cache.refreshAhead(held!, ACME)).toBe(true);
+    await settle();
+    expect(work[1]).toMatchObject({ kind: 'refresh', outcome: 'refreshed', ahead: true });
+    expect((work[1] as { served: Served }).served.token).not.toBe(first.token);
+  });
+
+  test('one that failed, with its error', async () => {
+    const work: TokenWork[] = [];
+    const { cache, clock, source } = stage({ onWork: (one) => work.push(one) });
+    const grant = await grantOf();
+    await get(cache, grant);
+    clock.advance(3000_000);
+    source.issue = () => Promise.reject(away());
+    await get(cache, grant);
+    await settle();
+    expect(work).toMatchObject([{ kind: 'refresh', outcome: 'failed', ahead: false, error: { code: 'temporarily_unavailable' } }]);
+  });
+
+  test.each([
+    ['ended', { holder: 'dead', until: -1, paused: false }],
+    ['pause_over', { holder: 'dead', until: -1, paused: true }],
+    ['unchanged', { holder: 'dead', until: 300_000, paused: false }],
+  ])('a lease that is taken over: %s', async (why, lease) => {
+    const work: TokenWork[] = [];
+    const { cache, store } = stage({ now: Date.now, leaseMs: 200, onWork: (one) => work.push(one) });
+    const grant = await grantOf();
+    const none = await store.read(grant, ACME.token);
+    await store.write(grant, undefined, { ...lease, until: Date.now() + lease.until }, none.version);
+    await get(cache, grant);
+    expect(work).toEqual([{ kind: 'lease', grant, from: 'dead', to: expect.any(String), why }]);
   });
 });
 

@@ -178,7 +178,7 @@ describe.skipIf(!openssl)('TLS', () => {
     const door = new HttpServer({
       errors: 'auth0',
       tls: certOf('right'),
-      routes: [{ path: '/livez', method: 'GET', handle: ({ response }) => replyJson(response, 200, '{}') }],
+      routes: [{ path: '/livez', method: 'GET', handle: (call) => replyJson(call, 200, '{}') }],
     });
     const port = await door.listen('127.0.0.1', 0);
     const status = (maxVersion: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3') =>

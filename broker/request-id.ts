@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { directAddress } from './client-address.ts';
+import type { TrustedProxies } from './trusted-proxies.ts';
+
+/** As proxies write them: a UUID, 32 hexadecimal digits, `<uuid>#<counter>`, base64. Nothing that JSON or a header must escape. */
+const TAKEN = /^[\w.~+/=#:|@-]{1,128}$/;
+/** Begins like a key of ours, a Vault token or a JWT: somebody's secret in the wrong field. */
+const SECRET = /postern_|hv[sbr]\.|^[sbr]\.|eyJ/;
+
+/** Of this process, so that ids of replicas differ. */
+const PREFIX = `${randomBytes(9).toString('hex')}-`;
+let count = 0;
+
+/** Names one request, or one piece of work in the background: unique, not secret, and cheap, since each cached exchange has one. */
+export function newRequestId(): string {
+  return PREFIX + (++count).toString(36);
+}
+
+/** @returns what a trusted proxy wrote in X-Request-Id, where it has the form of such an id, else a new one */
+export function requestIdOf(request: IncomingMessage, trustedProxies: TrustedProxies, make = newRequestId): string {
+  const told = request.headers['x-request-id'];
+  if (told === undefined || !trustedProxies.trusts(directAddress(request))) return make();
+  const id = String(told);
+  return TAKEN.test(id) && !SECRET.test(id) ? id : make();
+}
