@@ -34,6 +34,7 @@ export const MOUNTS = {
   },
   brokerJwt: { variable: 'POSTERN_BROKER_JWT_MOUNT', fallback: 'jwt-broker', holds: "mount of the broker's JWT auth" },
   oidc: { variable: 'POSTERN_OIDC_MOUNT', fallback: 'oidc', holds: "mount of people's login" },
+  userpass: { variable: 'POSTERN_USERPASS_MOUNT', fallback: 'userpass', holds: "mount of people's break-glass login" },
   admin: { variable: 'POSTERN_ADMIN_MOUNT', fallback: 'postern-admin', holds: "mount of the admin API's login" },
   self: { variable: 'POSTERN_SELF_MOUNT', fallback: 'postern-self', holds: "mount of the self-service API's login" },
   assertion: { variable: 'POSTERN_ASSERTION_MOUNT', fallback: 'postern-assertion', holds: "mount of client assertions' login" },

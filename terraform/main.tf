@@ -38,6 +38,7 @@ module "vault" {
   plugin                 = var.plugin
   oidc                   = local.oidc
   oidc_client_secret     = var.oidc_client_secret
+  break_glass            = var.break_glass
   admin_api              = var.admin_api
   self_service           = var.self_service
 }

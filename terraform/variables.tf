@@ -94,6 +94,7 @@ variable "mounts" {
     broker_kubernetes = optional(string)
     broker_jwt        = optional(string)
     oidc              = optional(string)
+    userpass          = optional(string)
     admin             = optional(string)
     self              = optional(string)
     assertion         = optional(string)
@@ -223,6 +224,18 @@ variable "oidc" {
     user_claim       = optional(string)
     ttl              = optional(number)
     max_ttl          = optional(number)
+  })
+  default = null
+}
+
+variable "break_glass" {
+  description = <<-EOT
+    A userpass mount for operators while Auth0 is away; null: none, which is the default. ttl and max_ttl of its logins in seconds, {} for
+    15 minutes renewed up to an hour. Users and passwords are written by hand, so that none lies in the state.
+  EOT
+  type = object({
+    ttl     = optional(number)
+    max_ttl = optional(number)
   })
   default = null
 }

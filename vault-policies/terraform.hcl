@@ -208,6 +208,19 @@ path "sys/mounts/auth/oidc/tune" {
   capabilities = ["read", "update"]
 }
 
+# Break-glass: var.break_glass. Its users are not Terraform's.
+path "sys/auth/userpass" {
+  capabilities = ["read", "update", "delete", "sudo"]
+  allowed_parameters = {
+    "type" = ["userpass"]
+    "*"    = []
+  }
+}
+
+path "sys/mounts/auth/userpass/tune" {
+  capabilities = ["read", "update"]
+}
+
 # Back ends that call the admin API: var.admin_api.
 path "sys/auth/postern-admin" {
   capabilities = ["read", "update", "delete", "sudo"]

@@ -19,7 +19,6 @@ interface Options {
   browser: boolean;
   username?: string;
   passwordFile?: string;
-  userpassMount: string;
 }
 
 export function loginCommand(context: Context): Command {
@@ -36,7 +35,6 @@ export function loginCommand(context: Context): Command {
     .option('--no-browser', 'print the address to open in place of opening it')
     .option('--username <name>', 'with userpass: who')
     .option('--password-file <file>', 'with userpass: the password; else from stdin, else it is asked for')
-    .option('--userpass-mount <path>', 'mount of the break-glass login', 'userpass')
     .addHelpText('after', '\nThe token goes to ~/.vault-token, which only you can read. VAULT_TOKEN, where it is set, counts before it.')
     .action(context.action<Options>(login));
 }
@@ -83,9 +81,14 @@ function byOidc({ options, output, terminal }: Call<Options>, client: VaultClien
 
 async function byUserpass({ options, output, terminal }: Call<Options>, client: VaultClient): Promise<LoginAnswer> {
   refuseOf('oidc', { '--role': options.role });
-  const { username, userpassMount: mount, passwordFile } = options;
+  const { username, passwordFile } = options;
   if (!username) throw new PosternError('invalid_request', 'Who?', { detail: 'Name yourself with --username.' });
-  return userpassLogin({ client, mount, username, password: await readSecret(terminal, output, 'password', passwordFile) });
+  return userpassLogin({
+    client,
+    mount: mountsOf(options).userpass,
+    username,
+    password: await readSecret(terminal, output, 'password', passwordFile),
+  });
 }
 
 /** @throws {PosternError} invalid_request */

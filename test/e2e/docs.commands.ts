@@ -137,6 +137,7 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     test: 'test/integration/terraform-variables.test.ts',
     says: 'terraform/examples/',
   },
+  { block: ['terraform/README.md', 'openssl rand'], test: 'test/e2e/oidc.test.ts', says: 'auth/userpass/users/olivia' },
 ];
 
 /** Not run, and why. */

@@ -29,7 +29,10 @@ beforeAll(async () => {
     vaultAddress: vault.address,
     vaultToken: await terraformToken(vault),
     stateDirectory: join(folder, 'terraform'),
-    variables: { oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] } },
+    variables: {
+      oidc: { discovery_url: auth0.issuer, client_id: OPERATORS_CLIENT, redirect_uris: [OIDC_CALLBACK] },
+      break_glass: { ttl: 600, max_ttl: 1200 },
+    },
   });
   const { status } = await call('POST', 'auth/oidc/config', vault.rootToken, {
     oidc_discovery_url: auth0.issuer,
@@ -220,6 +223,33 @@ describe('postern login', () => {
     expect(seen.title).toBe('You are not logged in');
     expect(login).toMatchObject({ code: 3, stdout: '' });
     expect(login.stderr).toMatch(/lacks the role operator/);
+    expect(() => statSync(token)).toThrow(/ENOENT/);
+  }, 60_000);
+
+  test('break-glass: by a password from stdin or a file, no longer than Terraform says', async () => {
+    const password = 'correct horse battery staple';
+    registerSecret('break-glass password', password);
+    const user = { password, token_policies: 'postern-operator', token_ttl: '24h', token_max_ttl: '24h' };
+    expect((await call('POST', 'auth/userpass/users/olivia', vault.rootToken, user)).status).toBe(204);
+    const args = ['login', '--method', 'userpass', '--username', 'olivia'];
+    const { code, stderr, json } = await postern([...args, '--json'], { env: env(), input: `${password}\n` });
+    expect(code, stderr).toBe(0);
+    registerSecret('person vault token', await readFile(token, 'utf8'));
+    expect(json).toMatchObject({ name: 'olivia', method: 'userpass', ttl: 1200 });
+    expect(json['policies']).toContain('postern-operator');
+    expect((await postern(['whoami', '--json'], { env: env() })).json['allowed']).toContain('revoke_credentials');
+    expect(await postern(['logout'], { env: env() })).toMatchObject({ code: 0 });
+
+    for (const [more, input] of [
+      [['--username', 'olivia'], 'incorrect horse'],
+      [['--username', 'nobody'], password],
+      [['--username', 'olivia', '--userpass-mount', 'elsewhere'], password],
+    ] as const) {
+      const refused = await postern(['login', '--method', 'userpass', ...more], { env: env(), input });
+      expect(refused).toMatchObject({ code: 3, stdout: '' });
+      expect(refused.stderr).toMatch(/does not let you in/);
+      expect(refused.stderr).not.toContain(input);
+    }
     expect(() => statSync(token)).toThrow(/ENOENT/);
   }, 60_000);
 

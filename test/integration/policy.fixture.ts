@@ -47,6 +47,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
         globex: { grants: [orders] },
       },
       oidc: {},
+      break_glass: {},
     },
   });
 

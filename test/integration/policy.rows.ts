@@ -380,6 +380,8 @@ const forbiddenToAll: readonly Entry[] = [
     ['create', `auth/${mount}/role/broker`, { token_policies: ['root'] }] as const,
     ['delete', `auth/${mount}/role/broker`] as const,
   ]),
+  ['create', 'auth/userpass/users/own', { password: 'x', token_policies: ['postern-operator'] }],
+  ['list', 'auth/userpass/users'],
   ['create', 'auth/oidc/config', { oidc_discovery_url: 'http://127.0.0.1:1' }],
   ['create', 'auth/oidc/role/own', { user_claim: 'sub', allowed_redirect_uris: ['http://localhost'] }],
   // The signing key.

@@ -165,7 +165,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
     },
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
-      'The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, self, assertion, trust) each need a mount',
+      'The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, userpass, admin, self, assertion, trust) each need a mount',
       'The secrets engines (kv, tokens, replay, transit, plugin) each need a mount path of their own',
       'login_rate is a positive number of requests a second',
       `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,
@@ -191,8 +191,8 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ],
   [
     'the OIDC issuer',
-    { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 } },
-    [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl'],
+    { oidc: { discovery_url: 'example.eu.auth0.com', ttl: 9, max_ttl: 3 }, break_glass: { max_ttl: 90_000 } },
+    [`oidc.discovery_url is the issuer's URL`, 'oidc.ttl is more than 0 and at most oidc.max_ttl', 'at most 28800 (8 hours)'],
   ],
   [
     'the admin API',

@@ -157,6 +157,9 @@ test('apply provisions Vault, and what it makes works', async () => {
     },
   });
 
+  // A password's way in is made only where it is asked for.
+  expect(Object.keys(await root('GET', 'sys/auth'))).not.toContain('userpass/');
+
   // The shapes that the broker reads.
   expect((await root('GET', 'postern/data/apis/orders'))['data'].data).toEqual({
     audience: 'https://orders.example.com',

@@ -1,5 +1,4 @@
 import { PosternError } from '#broker/error.ts';
-import { MOUNT_PATH } from '#broker/mounts.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import { loginAnswer } from './answer.ts';
@@ -14,7 +13,6 @@ export interface UserpassOptions {
 
 /** Vault's "Userpass auth method", HTTP API. @throws {PosternError} access_denied. @throws {VaultFault} */
 export async function userpassLogin({ client, mount, username, password }: UserpassOptions): Promise<LoginAnswer> {
-  if (!MOUNT_PATH.test(mount)) throw new PosternError('invalid_request', '--userpass-mount is not a mount path');
   if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(username))
     throw new PosternError('invalid_request', 'A username of break-glass holds letters, digits and . _ - only');
   try {

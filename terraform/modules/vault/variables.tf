@@ -70,6 +70,7 @@ variable "mounts" {
     broker_kubernetes = optional(string, "kubernetes-broker")
     broker_jwt        = optional(string, "jwt-broker")
     oidc              = optional(string, "oidc")
+    userpass          = optional(string, "userpass")
     admin             = optional(string, "postern-admin")
     self              = optional(string, "postern-self")
     assertion         = optional(string, "postern-assertion")
@@ -89,8 +90,8 @@ variable "mounts" {
 
   # One AppRole mount for both would let an operator, who manages tenants' roles, issue the broker's credential.
   validation {
-    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.admin, var.mounts.self, var.mounts.assertion, var.mounts.trust])) == 9
-    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, admin, self, assertion, trust) each need a mount path of their own."
+    condition     = length(distinct([var.mounts.approle, var.mounts.broker_approle, var.mounts.broker_kubernetes, var.mounts.broker_jwt, var.mounts.oidc, var.mounts.userpass, var.mounts.admin, var.mounts.self, var.mounts.assertion, var.mounts.trust])) == 10
+    error_message = "The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, userpass, admin, self, assertion, trust) each need a mount path of their own."
   }
 
   validation {
@@ -288,6 +289,20 @@ variable "oidc" {
   validation {
     condition     = var.oidc == null ? true : var.oidc.ttl > 0 && var.oidc.ttl <= var.oidc.max_ttl
     error_message = "oidc.ttl is more than 0 and at most oidc.max_ttl."
+  }
+}
+
+variable "break_glass" {
+  description = "A userpass mount for operators while Auth0 is away, and how long its logins live, in seconds; null: none."
+  type = object({
+    ttl     = optional(number, 900)
+    max_ttl = optional(number, 3600)
+  })
+  default = null
+
+  validation {
+    condition     = var.break_glass == null ? true : var.break_glass.ttl > 0 && var.break_glass.ttl <= var.break_glass.max_ttl && var.break_glass.max_ttl <= 28800
+    error_message = "break_glass.ttl is more than 0 and at most break_glass.max_ttl, which is at most 28800 (8 hours)."
   }
 }
 
