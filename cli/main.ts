@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
-import { useProxies } from '#broker/proxy.ts';
 import { version } from '#broker/version.ts';
 import { Output, exitCodeOf } from './output.ts';
 import type { Terminal } from './output.ts';
@@ -25,7 +24,9 @@ async function main(): Promise<void> {
   const interrupt = watchInterrupt();
   const { stdin, stdout, stderr, env } = process;
   try {
-    useProxies(env);
+    // Loaded only here: it brings an HTTP client.
+    if (['HTTPS_PROXY', 'HTTP_PROXY'].some((name) => env[name] || env[name.toLowerCase()]))
+      (await import('#broker/proxy.ts')).useProxies(env);
   } catch (error) {
     if (!(error instanceof PosternError)) throw error;
     stderr.write(`error: ${error.message}\n`);

@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { Output } from '#cli/output.ts';
 import type { Terminal } from '#cli/output.ts';
-import { vaultAccess } from './settings.ts';
 import type { GlobalOptions } from './settings.ts';
 
 /** One invocation of a command. */
@@ -59,6 +58,8 @@ export class Context {
     work: (call: VaultCall<Options>, ...args: Arguments) => Promise<void>,
   ): Action<Arguments> {
     return this.action<Options, Arguments>(async (call, ...args) => {
+      // Loaded only here: help needs none of it.
+      const { vaultAccess } = await import('./vault-access.ts');
       const { access, close } = vaultAccess(call.options, call.terminal);
       try {
         await work({ ...call, access }, ...args);

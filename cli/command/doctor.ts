@@ -5,7 +5,7 @@ import { examine } from '#broker/doctor/examination.ts';
 import { hostNames } from '#broker/setting.ts';
 import type { Output } from '#cli/output.ts';
 import type { Context, VaultCall } from './context.ts';
-import { trustForBroker } from './settings.ts';
+import { trustForBroker } from './vault-access.ts';
 import { brokerUrl } from './token.ts';
 
 interface Options {

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { silenceOf } from '#broker/silence.ts';
 import type { Context } from './context.ts';
-import { trustForBroker } from './settings.ts';
+import { trustForBroker } from './vault-access.ts';
 
 interface HealthOptions {
   url?: string;

@@ -9,7 +9,8 @@ import { oidcLogin } from './login/oidc.ts';
 import { userpassLogin } from './login/userpass.ts';
 import type { LoginAnswer } from './login/answer.ts';
 import { readSecret } from './secret-input.ts';
-import { mountsOf, vaultClient } from './settings.ts';
+import { mountsOf } from './settings.ts';
+import { vaultClient } from './vault-access.ts';
 import { writeTokenFile } from './token-file.ts';
 
 interface Options {

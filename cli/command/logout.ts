@@ -5,7 +5,7 @@ import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import type { Call, Context } from './context.ts';
 import { confirm } from './secret-input.ts';
-import { vaultClient } from './settings.ts';
+import { vaultClient } from './vault-access.ts';
 import { checkedToken, readTokenFile, removeTokenFile } from './token-file.ts';
 
 export function logoutCommand(context: Context): Command {

@@ -2,25 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { Output, exitCodeOf } from '#cli/output.ts';
 import type { Terminal } from '#cli/output.ts';
+import { commandsFor } from './catalogue.ts';
 import { Context } from './context.ts';
-import { agentCommand } from './agent.ts';
-import { announceCommand } from './announce.ts';
-import { devCommand } from './dev.ts';
-import { doctorCommand } from './doctor.ts';
-import { healthCommand } from './health.ts';
-import { ownersCommand } from './owners.ts';
-import { pluginCommand } from './plugin.ts';
-import { keyCommand } from './key.ts';
-import { loginCommand } from './login.ts';
-import { logoutCommand } from './logout.ts';
-import { secretCommand } from './secret.ts';
-import { serveCommand } from './serve.ts';
 import { addGlobalOptions } from './settings.ts';
-import { tenantCommand } from './tenant.ts';
-import { tokenCommand } from './token.ts';
-import { trustCommand } from './trust.ts';
-import { upstreamCommand } from './upstream.ts';
-import { whoamiCommand } from './whoami.ts';
 
 const INTRODUCTION = `Machine customers get Auth0-compatible access tokens with a Vault AppRole credential.
 These commands are for operators; all but token, serve, health and dev act on Vault with your own Vault token
@@ -50,31 +34,14 @@ Exit codes:
 Secrets are read from files, pipes or the keyboard, never from options. With --json an error is one JSON
 object on stderr: {"error", "message", "remedy"}. NO_COLOR turns colours off.`;
 
-export function buildProgram(context: Context, version: string): Command {
+export function buildProgram(context: Context, version: string, commands: readonly Command[]): Command {
   const { terminal } = context;
   const program = new Command('postern').description(INTRODUCTION).version(version, '--version', 'the version of postern');
   addGlobalOptions(program, terminal.env);
+  // What isn't loaded has no options to tell of.
+  program.configureHelp({ subcommandTerm: (command) => command.name() });
   program.addHelpText('after', AFTER);
-  for (const command of [
-    loginCommand,
-    logoutCommand,
-    whoamiCommand,
-    tenantCommand,
-    secretCommand,
-    keyCommand,
-    ownersCommand,
-    trustCommand,
-    upstreamCommand,
-    tokenCommand,
-    agentCommand,
-    announceCommand,
-    pluginCommand,
-    doctorCommand,
-    serveCommand,
-    healthCommand,
-    devCommand,
-  ])
-    program.addCommand(command(context));
+  for (const command of commands) program.addCommand(command);
   settle(program, terminal);
   return program;
 }
@@ -101,7 +68,7 @@ function settle(command: Command, terminal: Terminal): void {
 export async function run(args: readonly string[], terminal: Terminal, version: string): Promise<number> {
   const context = new Context(terminal);
   try {
-    await buildProgram(context, version).parseAsync([...args], { from: 'user' });
+    await buildProgram(context, version, await commandsFor(args, context)).parseAsync([...args], { from: 'user' });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;

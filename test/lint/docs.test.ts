@@ -6,6 +6,7 @@ import { schema } from '#broker/config-schema.ts';
 import { openApiRoute } from '#broker/http/openapi.ts';
 import type { Call } from '#broker/http/route.ts';
 import { Context } from '#cli/command/context.ts';
+import { allCommands } from '#cli/command/catalogue.ts';
 import { buildProgram } from '#cli/command/program.ts';
 import { fakeTerminal } from '#test/unit/cli/terminal.ts';
 import { picture, withPicture } from '#tools/law/picture.ts';
@@ -136,8 +137,9 @@ describe('docs/reference.md', () => {
     expect(new Set(named)).toEqual(new Set(Object.keys(paths).map((path) => plain(path))));
   });
 
-  it('tells of every command', () => {
-    const program = buildProgram(new Context(fakeTerminal()), '0.0.0');
+  it('tells of every command', async () => {
+    const context = new Context(fakeTerminal());
+    const program = buildProgram(context, '0.0.0', await allCommands(context));
     const missing: string[] = [];
     const see = (command: Command, path: string[]): void => {
       const [first, second] = path;

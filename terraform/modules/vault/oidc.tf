@@ -47,10 +47,11 @@ resource "vault_jwt_auth_backend_role" "people" {
   user_claim   = var.oidc.user_claim
   bound_claims = { (var.oidc.roles_claim) = each.key }
   oidc_scopes  = ["profile", "email"]
-  # For people: `postern whoami` and `issued_by` show them beside the subject. No policy reads them.
-  claim_mappings        = { email = "email", name = "name" }
   allowed_redirect_uris = var.oidc.redirect_uris
   token_policies        = [vault_policy.policy[each.key].name]
   token_ttl             = var.oidc.ttl
   token_max_ttl         = var.oidc.max_ttl
+
+  # For people: `postern whoami` and `issued_by` show them beside the subject. No policy reads them.
+  claim_mappings = { email = "email", name = "name" }
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
+import { DESCRIPTIONS, allCommands } from '#cli/command/catalogue.ts';
 import { Context } from '#cli/command/context.ts';
 import { buildProgram, run } from '#cli/command/program.ts';
 import { specification } from '#cli/command/tenant/create.ts';
@@ -13,7 +14,8 @@ function commandsOf(command: Command, path: readonly string[] = []): [string, Co
   });
 }
 
-const program = buildProgram(new Context(fakeTerminal()), '1.2.3');
+const context = new Context(fakeTerminal());
+const program = buildProgram(context, '1.2.3', await allCommands(context));
 const commands = commandsOf(program);
 
 async function told(
@@ -55,6 +57,10 @@ describe('help', () => {
         for (const option of words.match(/(?<=\s)--[a-z-]+/g) ?? []) expect(known, `${path}: ${option}`).toContain(option);
       }
     }
+  });
+
+  test("has a line of each command of the first level without loading it, and the line is the command's own", () => {
+    expect([...DESCRIPTIONS]).toEqual(program.commands.map((command) => [command.name(), command.description()]));
   });
 
   test('of all tells the exit codes', async () => {
