@@ -63,6 +63,11 @@ export type MountName = keyof typeof MOUNTS;
 /** Names in Vault. */
 export type Mounts = Readonly<Record<MountName, string>>;
 
+/** The key that signs tokens, in Vault's transit engine. */
+export function signingKeyPath({ transit, transitKey }: Mounts): string {
+  return `${transit}/keys/${transitKey}`;
+}
+
 /** A mount's path, or a key's name: no slash at either end. */
 export const MOUNT_PATH = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
 

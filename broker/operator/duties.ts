@@ -1,4 +1,6 @@
+import { signingKeyPath } from '#broker/mounts.ts';
 import type { Mounts } from '#broker/mounts.ts';
+import { UPSTREAM_PATH } from './upstream.ts';
 
 type Capability = 'create' | 'read' | 'update' | 'delete' | 'list';
 
@@ -16,7 +18,9 @@ export interface Duty {
 const TENANT = 'some-tenant';
 
 /** From looking to what nobody should be able to. Which policy allows what: `vault-policies/`. */
-export function dutiesOf({ approle, kv, tokens, transit, transitKey, trust, policyPrefix }: Mounts): readonly Duty[] {
+export function dutiesOf(mounts: Mounts): readonly Duty[] {
+  const { approle, kv, tokens, trust, policyPrefix } = mounts;
+  const upstream = `${kv}/data/${UPSTREAM_PATH}`;
   const role = `auth/${approle}/role/${TENANT}`;
   return [
     {
@@ -67,13 +71,13 @@ export function dutiesOf({ approle, kv, tokens, transit, transitKey, trust, poli
         [`${kv}/data/trusts/${TENANT}/ci`, 'create'],
       ],
     },
-    { name: 'set_upstream', words: "set the shared Auth0 application's secret", needs: [[`${kv}/data/upstream/auth0`, 'update']] },
-    { name: 'rotate_signing_key', words: 'rotate the signing key', needs: [[`${transit}/keys/${transitKey}/rotate`, 'update']] },
+    { name: 'set_upstream', words: "set the shared Auth0 application's secret", needs: [[upstream, 'update']] },
+    { name: 'rotate_signing_key', words: 'rotate the signing key', needs: [[`${signingKeyPath(mounts)}/rotate`, 'update']] },
     { name: 'drop_cached_tokens', words: 'throw cached tokens away', needs: [[`${tokens}/metadata/${TENANT}/some-api`, 'delete']] },
     {
       name: 'read_upstream',
       words: "read the shared Auth0 application's secret",
-      needs: [[`${kv}/data/upstream/auth0`, 'read']],
+      needs: [[upstream, 'read']],
       excessive: true,
     },
     {

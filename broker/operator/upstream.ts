@@ -2,7 +2,8 @@ import { PosternError } from '#broker/error.ts';
 import { upstreamPath } from '#broker/vault/upstream-credential.ts';
 import type { VaultAccess } from './access.ts';
 
-const UPSTREAM_PATH = upstreamPath('auth0');
+/** Of the shared application's credential, below the documents' mount. */
+export const UPSTREAM_PATH = upstreamPath('auth0');
 
 export interface UpstreamOptions {
   /** Of the one Auth0 application that all tenants share. */

@@ -165,7 +165,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
     },
     [
       `A mount's path is lower-case letters, digits, hyphens and underscores`,
-      'The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, userpass, admin, self, assertion, trust) each need a mount',
+      'The auth methods (approle, broker_approle, broker_kubernetes, broker_jwt, oidc, userpass, admin, self, assertion, trust) each need',
       'The secrets engines (kv, tokens, replay, transit, plugin) each need a mount path of their own',
       'login_rate is a positive number of requests a second',
       `The broker's token_ttl is at least 60 seconds and at most its token_max_ttl`,

@@ -41,12 +41,12 @@ resource "vault_generic_endpoint" "oidc_config" {
 resource "vault_jwt_auth_backend_role" "people" {
   for_each = var.oidc == null ? toset([]) : toset(["operator", "auditor"])
 
-  backend      = vault_auth_backend.oidc[0].path
-  role_name    = each.key
-  role_type    = "oidc"
-  user_claim   = var.oidc.user_claim
-  bound_claims = { (var.oidc.roles_claim) = each.key }
-  oidc_scopes  = ["profile", "email"]
+  backend               = vault_auth_backend.oidc[0].path
+  role_name             = each.key
+  role_type             = "oidc"
+  user_claim            = var.oidc.user_claim
+  bound_claims          = { (var.oidc.roles_claim) = each.key }
+  oidc_scopes           = ["profile", "email"]
   allowed_redirect_uris = var.oidc.redirect_uris
   token_policies        = [vault_policy.policy[each.key].name]
   token_ttl             = var.oidc.ttl
