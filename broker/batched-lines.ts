@@ -1,4 +1,14 @@
-import type { Destination } from './destination.ts';
+/** Where lines go in the end. */
+export interface LineSink {
+  /** Bytes that wait to be written, and lines that were lost since the start. */
+  readonly backlog: { readonly bytes: number; readonly lost: number };
+  /** @param text one or more whole lines */
+  write(text: string): void;
+  /** @throws what opening does; the old one stays in use then */
+  reopen(): void;
+  drained(ms: number): Promise<void>;
+  flushSync(): void;
+}
 
 /** Lines written together, at most. */
 const BATCH = 128;
@@ -10,16 +20,15 @@ const BATCH_AGE = 100;
  * a cached exchange.
  */
 export class BatchedLines {
-  readonly #destination: Destination;
+  readonly #destination: LineSink;
   #lines: string[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(destination: Destination) {
+  constructor(destination: LineSink) {
     this.#destination = destination;
   }
 
-  /** See {@link Destination.backlog}. */
-  get backlog(): Destination['backlog'] {
+  get backlog(): LineSink['backlog'] {
     return this.#destination.backlog;
   }
 

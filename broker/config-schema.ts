@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
 import { address, count, flag, hostAndPort, hostNames, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
+import { syslogTarget } from './syslog-target.ts';
 import { areProxies } from './trusted-proxies.ts';
 import { VAULT_AUTHS } from './vault-auth.ts';
 
@@ -117,6 +118,14 @@ export const schema = z.object({
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   POSTERN_LOG_FILE: z.string().optional(),
   POSTERN_AUDIT_FILE: z.string().optional(),
+  POSTERN_AUDIT_SYSLOG: z
+    .string()
+    .transform((text, context) => {
+      const target = syslogTarget(text);
+      if (target === undefined) context.addIssue('must be unix:///path, tcp://host:port or tls://host:port');
+      return target ?? z.NEVER;
+    })
+    .optional(),
   POSTERN_AUDIT_REFUSALS: count(300, 0, 10_000_000),
 });
 

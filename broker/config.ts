@@ -67,6 +67,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const inFile = proxiesFile === undefined ? [] : attempt(faults, () => readProxies('POSTERN_TRUSTED_PROXIES_FILE', proxiesFile));
   if (set['POSTERN_LOG_FILE'] !== undefined && set['POSTERN_LOG_FILE'] === set['POSTERN_AUDIT_FILE'])
     faults.push('POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files');
+  if (set['POSTERN_AUDIT_FILE'] !== undefined && set['POSTERN_AUDIT_SYSLOG'] !== undefined)
+    faults.push('POSTERN_AUDIT_FILE and POSTERN_AUDIT_SYSLOG: the audit goes to one of them');
   const vaultAuth = vaultAuthOf(set, parsed.data, faults);
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {

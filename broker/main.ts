@@ -31,7 +31,8 @@ It is configured by its environment; docs/reference.md lists the settings. At le
   POSTERN_SECRET_ID, POSTERN_SECRET_ID_FILE, POSTERN_WRAPPED_SECRET_ID, POSTERN_WRAPPED_SECRET_ID_FILE
   or POSTERN_VAULT_AUTH=kubernetes, jwt or token-file, which docs/broker-identity.md explains
 
-The log goes to stderr (or POSTERN_LOG_FILE), one audit event an exchange to stdout (or POSTERN_AUDIT_FILE).
+The log goes to stderr (or POSTERN_LOG_FILE), one audit event an exchange to stdout (or POSTERN_AUDIT_FILE,
+or a syslog receiver: POSTERN_AUDIT_SYSLOG).
 SIGTERM and SIGINT: not ready any more, served on for POSTERN_LAME_DUCK seconds, then what is in flight is finished.
 A second one ends it at once, with exit code 143 or 130.
 SIGHUP opens both files anew, and reads certificates, CA files and trusted proxies again.

@@ -6,9 +6,11 @@ import { get as getOverTls } from 'node:https';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { Config } from '#broker/config.ts';
-import type { Destination } from '#broker/destination.ts';
+import type { LineSink } from '#broker/batched-lines.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Finding } from '#broker/finding.ts';
+import { SyslogDestination } from '#broker/syslog.ts';
+import type { SyslogTarget } from '#broker/syslog-target.ts';
 import { outOfTime } from '#broker/tls-pair.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
@@ -34,7 +36,9 @@ export async function checkStart(config: Config, options: CheckOptions = {}): Pr
   return [
     { what: 'configuration', state: 'ok', detail: `${config.POSTERN_ISSUER}, Vault at ${config.VAULT_ADDR}` },
     ...config.unknown.map((name): Finding => ({ what: name, state: 'fault', detail: 'is no setting of the broker: is it misspelt?' })),
-    outputFile('audit', 'stdout', config.POSTERN_AUDIT_FILE, () => openAudit(config)),
+    ...(config.POSTERN_AUDIT_SYSLOG === undefined
+      ? [outputFile('audit', 'stdout', config.POSTERN_AUDIT_FILE, () => openAudit(config))]
+      : [await receiver(config.POSTERN_AUDIT_SYSLOG)]),
     outputFile('log', 'stderr', config.POSTERN_LOG_FILE, () => openLog(config)),
     await port('POSTERN_LISTEN', config),
     ...(config.admin === undefined ? [] : [await port('POSTERN_ADMIN_LISTEN', config.admin)]),
@@ -44,7 +48,21 @@ export async function checkStart(config: Config, options: CheckOptions = {}): Pr
   ];
 }
 
-function outputFile(what: string, otherwise: string, file: string | undefined, open: () => Destination): Finding {
+/** Whether a syslog receiver takes connections; without one a broker starts all the same. */
+async function receiver(target: SyslogTarget): Promise<Finding> {
+  const ended = Promise.withResolvers<unknown>();
+  const syslog = new SyslogDestination(target, { onError: ended.resolve, onConnect: () => ended.resolve(undefined) });
+  const patience = setTimeout(() => ended.resolve(new Error('nobody answers')), ASK_MS);
+  const error = await ended.promise;
+  clearTimeout(patience);
+  syslog.flushSync();
+  const what = 'audit';
+  if (error === undefined) return { what, state: 'ok', detail: `${target.name} takes connections` };
+  const { code = (error as Error).message } = error as NodeJS.ErrnoException;
+  return { what, state: 'unknown', detail: `${target.name} can't be reached now (${code}); lines would be held back` };
+}
+
+function outputFile(what: string, otherwise: string, file: string | undefined, open: () => LineSink): Finding {
   if (file === undefined) return { what, state: 'ok', detail: `goes to ${otherwise}` };
   try {
     // The account that looks may be another than the broker's: a file of root's would keep that from starting.

@@ -1,13 +1,16 @@
+import type { LineSink } from '#broker/batched-lines.ts';
 import type { Config } from '#broker/config.ts';
 import { Destination } from '#broker/destination.ts';
 import type { DestinationOptions } from '#broker/destination.ts';
 import { PosternError } from '#broker/error.ts';
+import { SyslogDestination } from '#broker/syslog.ts';
 
 /**
- * Where the audit goes: its file, or stdout.
+ * Where the audit goes: a syslog receiver, its file, or stdout.
  * @throws {PosternError} misconfigured where the file can't be opened
  */
-export function openAudit({ POSTERN_AUDIT_FILE: file }: Config, options: DestinationOptions = {}): Destination {
+export function openAudit({ POSTERN_AUDIT_FILE: file, POSTERN_AUDIT_SYSLOG: syslog }: Config, options: DestinationOptions = {}): LineSink {
+  if (syslog !== undefined) return new SyslogDestination(syslog, options);
   return openDestination('POSTERN_AUDIT_FILE', file ?? 1, options);
 }
 
