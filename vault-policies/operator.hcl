@@ -57,6 +57,14 @@ path "auth/${approle}/role/+/secret-id-accessor/lookup" {
   capabilities = ["update"]
 }
 
+# Whose a credential is that somebody found (`postern key identify`). It answers whoever has the secret, and never tells one.
+path "auth/${approle}/role/+/secret-id/lookup" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "secret_id" = []
+  }
+}
+
 # Revokes a secret_id by its accessor.
 path "auth/${approle}/role/+/secret-id-accessor/destroy" {
   capabilities = ["update"]

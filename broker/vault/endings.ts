@@ -11,7 +11,7 @@ export const ENDINGS_PATH = 'state/ended';
 /** What brokers themselves may announce: people who left, and keys that their owners revoked. Nothing there makes anything good again. */
 export const DEPARTURES_PATH = 'state/departures';
 /** By the first digit of the SHA-256 of the id. */
-const SHARDS = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
+export const ENDING_SHARDS = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
 
 const ending = z.object({
   kind: z.enum(['credential', 'unnamed', 'tokens', 'issued', 'owner']),
@@ -48,7 +48,7 @@ export class VaultEndings implements EndingReader {
   }
 
   async readArchive(): Promise<Ending[]> {
-    const shards = SHARDS.map(async (shard) => {
+    const shards = ENDING_SHARDS.map(async (shard) => {
       const path = `${this.#path}/${shard}`;
       const data = await this.#read(path);
       return data === undefined ? [] : (endingShardDocument.safeParse(data).data?.ended ?? invalid(path));

@@ -73,6 +73,16 @@ const COMMANDS: readonly Entry[] = [
     load: async (context) => (await import('./announce.ts')).announceCommand(context),
   },
   {
+    name: 'who',
+    description: 'whose an id is that stands in a log',
+    load: async (context) => (await import('./who.ts')).whoCommand(context),
+  },
+  {
+    name: 'audit',
+    description: "brokers' audits: who had which token when, and who was refused",
+    load: async (context) => (await import('./audit.ts')).auditCommand(context),
+  },
+  {
     name: 'plugin',
     description: "Vault's secrets plugin, auth0/: for platform engineers, see docs/plugin.md",
     load: async (context) => (await import('./plugin.ts')).pluginCommand(context),

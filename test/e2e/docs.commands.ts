@@ -100,6 +100,11 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
       ['docs/sidecar.md', '(umask 077; postern secret issue acme --json'],
     ] as const
   ).map((block) => ({ block, test: 'test/integration/sidecar.stage.ts', says: "'agent', 'config', 'acme', '--out'" })),
+  ...['postern key identify', 'postern key revoke', 'postern audit query'].map((begins) => ({
+    block: ['docs/incidents.md', begins] as const,
+    test: 'test/integration/incident.test.ts',
+    says: "await runbook('A key leaked')",
+  })),
   { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {

@@ -169,6 +169,7 @@ export const allowed: Row[] = [
       { metadata: '{"by":"test"}', ttl: 600, num_uses: 3, cidr_list: ['127.0.0.0/8'], token_bound_cidrs: [] },
     ],
     ['list', 'auth/approle/role/acme/secret-id'],
+    ['update', 'auth/approle/role/acme/secret-id/lookup', { secret_id: '{neighbour secret_id}' }],
     ['update', 'auth/approle/role/acme/secret-id-accessor/lookup', { secret_id_accessor: '{accessor}' }],
     ['update', 'auth/approle/role/acme/secret-id-accessor/destroy', { secret_id_accessor: '{spare accessor}' }],
     ['create', 'postern/data/tenants/initech', { options: { cas: 0 }, ...document }],
@@ -810,9 +811,11 @@ export const denied: Row[] = [
     ['update', 'auth/approle/tidy/secret-id'],
     ['update', 'auth/approle/role/acme/secret-id', { secret_id: 'chosen-by-a-stranger' }, 'a chosen secret_id'],
     ...Object.entries(subPaths).flatMap(([subPath, body]) => [
-      ['update', `auth/approle/role/acme/${subPath}`, body] as const,
+      // Whose a found credential is, operators may ask of any tenant, and of no broker.
+      ['update', `auth/${subPath === 'secret-id/lookup' ? 'approle-broker/role/broker' : 'approle/role/acme'}/${subPath}`, body] as const,
       ['delete', `auth/approle/role/acme/${subPath}`] as const,
     ]),
+    ['update', 'auth/approle/role/acme/secret-id/lookup', { secret_id: 'x', other: 'x' }, 'another parameter'],
     ...escalations.flatMap(([body, note]) => [
       ['create', `auth/approle/role/evil`, body, note] as const,
       ['update', `auth/approle/role/acme`, body, note] as const,

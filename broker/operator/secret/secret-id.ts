@@ -47,8 +47,30 @@ export async function readSecretId(access: VaultAccess, tenant: string, accessor
     }
   });
   // Another tenant's accessor is answered with nothing at all.
-  if (answer?.data === undefined || answer.data === null || answer.data['secret_id_accessor'] !== accessor) return undefined;
-  return { view: viewOf(tenant, accessor, answer.data), metadata: (answer.data['metadata'] ?? {}) as Record<string, unknown> };
+  if (answer?.data?.['secret_id_accessor'] !== accessor) return undefined;
+  return storedOf(tenant, accessor, answer.data);
+}
+
+/**
+ * The one that a secret itself names, without a login: it costs none of its uses, and is found from wherever it may be used.
+ * @returns undefined where Vault has no such secret_id of this tenant (any more)
+ */
+export async function readPresented(access: VaultAccess, tenant: string, secretId: string): Promise<StoredSecretId | undefined> {
+  const path = `auth/${access.mounts.approle}/role/${tenant}/secret-id/lookup`;
+  const answer = await access
+    .call(`look up a credential of ${tenant}`, ({ client, as }) => client.write(path, { secret_id: secretId }, { ...as, attempts: 3 }))
+    .catch((error: unknown) => {
+      if (!(error instanceof PosternError && error.code === 'access_denied')) throw error;
+      throw new PosternError('access_denied', error.message, {
+        detail: 'It needs the policy postern-operator as of this version (terraform apply writes it). Whose id it is: postern who.',
+      });
+    });
+  const accessor = answer?.data?.['secret_id_accessor'];
+  return typeof accessor === 'string' ? storedOf(tenant, accessor, answer?.data ?? {}) : undefined;
+}
+
+function storedOf(tenant: string, accessor: string, data: Record<string, unknown>): StoredSecretId {
+  return { view: viewOf(tenant, accessor, data), metadata: (data['metadata'] ?? {}) as Record<string, unknown> };
 }
 
 /** Every secret_id of a tenant, oldest first. @throws {PosternError} */

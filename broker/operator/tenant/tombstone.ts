@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
+import { inParallel } from '#broker/operator/parallel.ts';
+import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 
 /** `state/tombstones/<tenant>`: a name that was used, and until when something of its former tenant may be alive. */
 const document = z.object({
@@ -41,4 +43,13 @@ export async function requireFreeName(access: VaultAccess, tenant: string): Prom
         'a token of the former tenant for one of the new tenant.',
     },
   );
+}
+
+/** Every name that was deleted, with the client_ids that it had. */
+export async function listTombstones(access: VaultAccess): Promise<{ tenant: string; client_ids: string[] }[]> {
+  const names = await access.call('list deleted tenants', ({ documents, as }) => documents.list('state/tombstones', as));
+  return inParallel(names, WIDTH, async (tenant) => {
+    const { data } = await access.call('read a deleted tenant', ({ documents, as }) => documents.read(pathOf(tenant), as));
+    return { tenant, client_ids: document.safeParse(data).data?.client_ids ?? [] };
+  });
 }
