@@ -66,7 +66,7 @@ resource "vault_generic_secret" "catalog" {
 
   data_json = jsonencode({
     digest   = sha256(jsonencode({ apis = module.vault.apis, tenants = { for id, tenant in module.tenant : id => tenant.digest } }))
-    disabled = sort([for id, tenant in var.tenants : id if coalesce(tenant.disabled, false)])
+    disabled = sort([for id, tenant in module.tenant : id if tenant.settings.disabled])
   })
 
   depends_on = [module.vault, module.tenant]

@@ -1,4 +1,5 @@
-# Types and meaning only: each module checks its own input, where the defaults are too, so that a module used alone is checked as well.
+# Meaning only: each module checks its own input, where types and defaults are too (modules/*/variables.tf), so that a module used alone is
+# checked as well. Objects are taken as they are written, so that attributes.tf sees what no module knows.
 
 variable "apis" {
   description = <<-EOT
@@ -6,15 +7,9 @@ variable "apis" {
     (Postern signs with Vault's transit key). `lifetime` is in seconds; unset, it is 86400 for auth0 and 3600 for transit.
     `dialect` is Auth0's token dialect; unset, it is "access_token".
   EOT
-  type = map(object({
-    audience = string
-    source   = string
-    scopes   = optional(list(string))
-    lifetime = optional(number)
-    dialect  = optional(string)
-  }))
-  default  = {}
-  nullable = false
+  type        = any
+  default     = {}
+  nullable    = false
 }
 
 variable "tenants" {
@@ -38,43 +33,19 @@ variable "tenants" {
     `issuers` says of an issuer, by its address, where its keys come from if not from its discovery document: `jwks_url` or `keys` (PEM),
     and `ca_pem`. One without a trust is for operators, who may then write trusts of it by the CLI.
   EOT
-  type = map(object({
-    grants             = optional(list(object({ api = string, scopes = optional(list(string)) })))
-    default_api        = optional(string)
-    introspects        = optional(list(string))
-    organization       = optional(string)
-    claims             = optional(map(string))
-    disabled           = optional(bool)
-    cidrs              = optional(list(string))
-    vault_cidrs        = optional(list(string))
-    token_ttl          = optional(number)
-    secret_id_ttl      = optional(number)
-    secret_id_num_uses = optional(number)
-    workloads          = optional(map(object({ accessor = string, alias = string })))
-    assertion_keys     = optional(list(object({ pem = string, kid = optional(string) })))
-    trusts = optional(map(object({
-      issuer          = string
-      audience        = string
-      subject         = optional(string)
-      subject_pattern = optional(string)
-      claims          = optional(map(string))
-      scopes          = optional(list(string))
-      cidrs           = optional(list(string))
-    })))
-    issuers = optional(map(object({
-      jwks_url = optional(string)
-      ca_pem   = optional(string)
-      keys     = optional(list(string))
-    })))
-    self_service = optional(object({ max_ttl = optional(number), keys_per_user = optional(number), keys = optional(number) }))
-  }))
-  default  = {}
-  nullable = false
+  type        = any
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = can(keys(var.tenants))
+    error_message = "tenants is a map of customers by tenant id, such as { acme = { grants = [...] } }."
+  }
 
   # Vault knows people by their organization alone.
   validation {
-    condition = length(distinct([for tenant in values(var.tenants) : tenant.organization if tenant.self_service != null])) == length([
-      for tenant in values(var.tenants) : tenant if tenant.self_service != null
+    condition = length(distinct([for tenant in values(var.tenants) : try(tenant.organization, null) if try(tenant.self_service, null) != null])) == length([
+      for tenant in values(var.tenants) : tenant if try(tenant.self_service, null) != null
     ])
     error_message = "Two tenants with self_service have one organization: Vault could not tell whose keys its people make."
   }
@@ -88,25 +59,9 @@ variable "issuer" {
 
 variable "mounts" {
   description = "Where things are mounted in Vault. The broker and the CLI must be told of a change."
-  type = object({
-    approle           = optional(string)
-    broker_approle    = optional(string)
-    broker_kubernetes = optional(string)
-    broker_jwt        = optional(string)
-    oidc              = optional(string)
-    userpass          = optional(string)
-    admin             = optional(string)
-    self              = optional(string)
-    assertion         = optional(string)
-    trust             = optional(string)
-    kv                = optional(string)
-    tokens            = optional(string)
-    replay            = optional(string)
-    transit           = optional(string)
-    plugin            = optional(string)
-  })
-  default  = {}
-  nullable = false
+  type        = any
+  default     = {}
+  nullable    = false
 }
 
 variable "transit_key" {
@@ -135,15 +90,9 @@ variable "broker" {
     The broker's own AppRole. Its token is renewed until token_max_ttl (seconds) and then logs in anew; `cidrs` limits where its
     credential may be used from.
   EOT
-  type = object({
-    token_ttl          = optional(number)
-    token_max_ttl      = optional(number)
-    cidrs              = optional(list(string))
-    secret_id_ttl      = optional(number)
-    secret_id_num_uses = optional(number)
-  })
-  default  = {}
-  nullable = false
+  type        = any
+  default     = {}
+  nullable    = false
 }
 
 variable "broker_kubernetes" {
@@ -153,15 +102,8 @@ variable "broker_kubernetes" {
     set, must be one of the token's. `host` is the Kubernetes API as Vault reaches it, `ca_pem` its certificate. A Vault outside of the
     cluster (`vault_in_cluster = false`) reviews a token with that very token: its service account needs system:auth-delegator.
   EOT
-  type = object({
-    service_accounts = optional(list(string))
-    namespaces       = list(string)
-    audience         = optional(string)
-    host             = optional(string)
-    ca_pem           = optional(string)
-    vault_in_cluster = optional(bool)
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "broker_jwt" {
@@ -170,17 +112,8 @@ variable "broker_jwt" {
     no such mount. `issuer` is the token's `iss`; Vault finds the keys by its discovery document, at `jwks_url`, or is given them
     (`public_keys`, PEM). `audiences` (one of them) and `subject` say who is the broker, and `claims` what else a token must say.
   EOT
-  type = object({
-    issuer      = string
-    jwks_url    = optional(string)
-    public_keys = optional(list(string))
-    ca_pem      = optional(string)
-    algorithms  = optional(list(string))
-    audiences   = list(string)
-    subject     = string
-    claims      = optional(map(string))
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "plugin" {
@@ -192,22 +125,14 @@ variable "plugin" {
     neither `version` nor `sha256` ({}) they are all that is written: the plugin is mounted there by other means. Its `config` holds
     secrets and is written apart (docs/plugin.md).
   EOT
-  type = object({
-    version = optional(string)
-    sha256  = optional(string)
-    command = optional(string)
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "audit" {
   description = "Vault's audit device: its type and options, by default a file device that writes to the server's standard output. null: none is made, for a Vault that has one."
-  type = object({
-    type    = optional(string)
-    path    = optional(string)
-    options = optional(map(string))
-  })
-  default = {}
+  type        = any
+  default     = {}
 }
 
 variable "oidc" {
@@ -215,17 +140,8 @@ variable "oidc" {
     People's login by OIDC; null: no OIDC mount, unless var.auth0 is set, which fills in what is left out here. `discovery_url` is
     Auth0's issuer, with its trailing slash. `roles_claim` holds the words "operator" and "auditor". ttl and max_ttl in seconds.
   EOT
-  type = object({
-    discovery_url    = optional(string)
-    discovery_ca_pem = optional(string)
-    client_id        = optional(string)
-    redirect_uris    = optional(list(string))
-    roles_claim      = optional(string)
-    user_claim       = optional(string)
-    ttl              = optional(number)
-    max_ttl          = optional(number)
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "break_glass" {
@@ -233,11 +149,8 @@ variable "break_glass" {
     A userpass mount for operators while Auth0 is away; null: none, which is the default. ttl and max_ttl of its logins in seconds, {} for
     15 minutes renewed up to an hour. Users and passwords are written by hand, so that none lies in the state.
   EOT
-  type = object({
-    ttl     = optional(number)
-    max_ttl = optional(number)
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "self_service" {
@@ -247,14 +160,8 @@ variable "self_service" {
     stands for the self-service API (POSTERN_SELF_AUDIENCE), which adds permissions to its tokens. `broker_cidrs`: from where alone Vault
     takes such tokens; name the brokers' addresses. A tenant takes part by its own `self_service` and its `organization`.
   EOT
-  type = object({
-    issuer       = string
-    audience     = string
-    jwks_url     = optional(string)
-    ca_pem       = optional(string)
-    broker_cidrs = optional(list(string))
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "admin_api" {
@@ -264,15 +171,8 @@ variable "admin_api" {
     the admin API (POSTERN_ADMIN_AUDIENCE), which adds permissions to its tokens. A token with one of `write_permissions` becomes an
     operator's at Vault, one with `read_permissions` an auditor's.
   EOT
-  type = object({
-    issuer            = string
-    audience          = string
-    jwks_url          = optional(string)
-    ca_pem            = optional(string)
-    write_permissions = optional(list(string))
-    read_permissions  = optional(list(string))
-  })
-  default = null
+  type        = any
+  default     = null
 }
 
 variable "oidc_client_secret" {
@@ -293,13 +193,6 @@ variable "auth0" {
     `manage_trigger` binds the Action to the credentials-exchange trigger and thereby owns the trigger's whole list: turn it off
     where other Actions are bound there, and add this one by hand. `vault_addresses` are origins of Vault's UI, for its login.
   EOT
-  type = object({
-    domain           = string
-    binding          = optional(string)
-    manage_trigger   = optional(bool)
-    application_name = optional(string)
-    vault_addresses  = optional(list(string))
-    action_runtime   = optional(string)
-  })
-  default = null
+  type        = any
+  default     = null
 }

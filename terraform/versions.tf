@@ -20,6 +20,6 @@ provider "vault" {}
 # all the same, so it gets words that no Auth0 would accept. With var.auth0 it reads AUTH0_CLIENT_ID and
 # AUTH0_CLIENT_SECRET, or AUTH0_API_TOKEN, from the environment.
 provider "auth0" {
-  domain    = var.auth0 == null ? "auth0-is-not-managed.invalid" : var.auth0.domain
+  domain    = try(var.auth0.domain, "auth0-is-not-managed.invalid")
   api_token = var.auth0 == null ? "not-used" : null
 }

@@ -265,3 +265,40 @@ test('the examples are good', async () => {
     expect(changes, file).toBe(true);
   }
 });
+
+test('an attribute that there is not is refused, with the nearest name, wherever it stands', async () => {
+  const text = await refusal({
+    apis: { ...apis, reports: { audience: 'https://reports.example.com', source: 'auth0', scope: ['read'] } },
+    tenants: {
+      acme: { cidr: ['203.0.113.0/24'], grants: [grant, { api: 'reports', scope: ['read'] }], Disabled: true, id: 'other' },
+      globex: {
+        organization: 'org_1',
+        self_service: { max_tll: 60 },
+        trusts: { ci: { issuer: 'https://ci.example.com', audience: 'a', subject: 's', cidr: ['10.0.0.0/8'] } },
+        issuers: { 'https://ci.example.com': { jwks_uri: 'https://ci.example.com/jwks' } },
+        workloads: { job: { accessor: 'auth_jwt_1', alias: 'x', nonsense: true } },
+        assertion_keys: [{ pem: '-----BEGIN PUBLIC KEY-----\nx', key_id: 'k' }],
+      },
+    },
+    broker: { cidr: ['10.0.0.0/8'] },
+    mounts: { aprole: 'approle' },
+    self_service: { issuer: 'https://x.example.com/', audience: 'https://self.example.com', broker_cidr: ['10.0.0.0/8'] },
+    issuer: 'https://tokens.example.com/',
+  });
+  for (const part of [
+    'API reports has no attribute scope; is scopes meant?',
+    'Tenant acme has no attribute cidr; is cidrs meant?',
+    'Tenant acme has no attribute Disabled; is disabled meant?',
+    'Tenant acme has no attribute id',
+    'Tenant acme, grants[1], has no attribute scope; is scopes meant?',
+    'Tenant globex, self_service, has no attribute max_tll; is max_ttl meant?',
+    'Tenant globex, trusts.ci, has no attribute cidr; is cidrs meant?',
+    'Tenant globex, issuers.https://ci.example.com, has no attribute jwks_uri; is jwks_url meant?',
+    'Tenant globex, workloads.job, has no attribute nonsense. There are accessor, alias.',
+    'Tenant globex, assertion_keys[0], has no attribute key_id; is kid meant?',
+    'Variable broker has no attribute cidr; is cidrs meant?',
+    'Variable mounts has no attribute aprole; is approle meant?',
+    'Variable self_service has no attribute broker_cidr; is broker_cidrs meant?',
+  ])
+    expect(text).toContain(part);
+});

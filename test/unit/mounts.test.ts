@@ -26,11 +26,6 @@ describe("Terraform's names in Vault", () => {
     expect(defaults).toEqual(Object.fromEntries(Object.entries(mounts).map(([name, path]) => [snakeCase(name), path])));
   });
 
-  test('are the same variables in the root module', () => {
-    const names = (text: string) => [...variable(text, 'mounts').matchAll(/^ +(\w+) += optional\(string/gm)].map(([, name]) => name);
-    expect(names(root).sort()).toEqual(names(module).sort());
-  });
-
   test('of the signing key and the policies are the same', () => {
     expect(variable(root, 'transit_key')).toContain(`"${DEFAULT_MOUNTS.transitKey}"`);
     expect(terraform('modules/vault/main.tf')).toContain(`policy_prefix = "${DEFAULT_MOUNTS.policyPrefix}"`);

@@ -12,3 +12,8 @@ output "operators_redirect_uris" {
   description = "Where that application may send people back to."
   value       = local.redirect_uris
 }
+
+output "settings" {
+  description = "var.settings with its defaults filled in."
+  value       = var.settings
+}

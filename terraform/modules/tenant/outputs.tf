@@ -18,3 +18,8 @@ output "digest" {
     vault_identity_entity_alias.workload,
   ]
 }
+
+output "settings" {
+  description = "The tenant with its defaults filled in."
+  value       = var.tenant
+}

@@ -41,3 +41,20 @@ output "self_accessor" {
   description = "Accessor of the mount at which people log in; null where they don't."
   value       = var.self_service == null ? null : vault_auth_backend.self[0].accessor
 }
+
+output "settings" {
+  description = "The objects among the variables, by name, with their defaults filled in."
+  value = {
+    admin_api         = var.admin_api
+    apis              = var.apis
+    audit             = var.audit
+    break_glass       = var.break_glass
+    broker            = var.broker
+    broker_jwt        = var.broker_jwt
+    broker_kubernetes = var.broker_kubernetes
+    mounts            = var.mounts
+    oidc              = var.oidc
+    plugin            = var.plugin
+    self_service      = var.self_service
+  }
+}
