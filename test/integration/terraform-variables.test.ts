@@ -295,7 +295,7 @@ test('an attribute that there is not is refused, with the nearest name, wherever
     'Tenant globex, trusts.ci, has no attribute cidr; is cidrs meant?',
     'Tenant globex, issuers.https://ci.example.com, has no attribute jwks_uri; is jwks_url meant?',
     'Tenant globex, workloads.job, has no attribute nonsense. There are accessor, alias.',
-    'Tenant globex, assertion_keys[0], has no attribute key_id; is kid meant?',
+    'Tenant globex, assertion_keys[0], has no attribute key_id. There are kid, pem.',
     'Variable broker has no attribute cidr; is cidrs meant?',
     'Variable mounts has no attribute aprole; is approle meant?',
     'Variable self_service has no attribute broker_cidr; is broker_cidrs meant?',
