@@ -43,9 +43,9 @@ export function rotatePath(configuration: Configuration, rotate: RotateSecret, n
       'Management API (audience https://<domain>/api/v2/) with the scope update:client_keys and nothing else; without it nothing ' +
       'changes and the answer names what is missing. The shared application needs no such grant and should have none: whoever can ' +
       'add an API to this engine could have its tokens. The old secret ends at once, and nobody can read the new one: brokers that share ' +
-      'the application would be refused by Auth0, so it takes exclusive=true, which says that none does. Storage is tried before Auth0 is ' +
-      'asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back (config/rotate and info then say so). The old ' +
-      'secret is tried too for 30 s.',
+      'the application would be refused by Auth0, so it takes exclusive=true, which says that none does. Storage is tried before ' +
+      'Auth0 is asked; should it fail between the two, the new secret is used from memory and written as soon as storage is back ' +
+      '(config/rotate and info then say so). The old secret is tried too for 30 s.',
     parameters: {},
     operations: {
       write: operation({

@@ -1,0 +1,45 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkout } from '#tools/part/version.ts';
+
+const MODULES = join(checkout, 'terraform/modules');
+
+interface Row {
+  readonly name: string;
+  readonly what: string;
+  readonly default?: string;
+}
+
+/** `variable` or `output` blocks of a module, in their order. */
+function declared(module: string, kind: 'variable' | 'output'): Row[] {
+  const text = readFileSync(join(MODULES, module, `${kind}s.tf`), 'utf8');
+  return [...text.matchAll(new RegExp(`^${kind} "(\\w+)" \\{\\n(.*?)^\\}`, 'gms'))].map(([, name = '', block = '']) => {
+    const [, quoted, long] = /description = (?:"((?:[^"\\]|\\.)*)"\n|<<-EOT\n(.*?)EOT)/s.exec(block) ?? [];
+    const value = /^ {2}default\s+= (.*)$/m.exec(block)?.[1];
+    const what = (quoted?.replaceAll('\\"', '"') ?? long ?? '').replaceAll(/\s+/g, ' ').trim();
+    return { name, what, ...(kind === 'variable' ? { default: value === undefined ? 'needed' : `\`${value}\`` } : {}) };
+  });
+}
+
+function told(module: string, heading: string): Row[] {
+  const text = readFileSync(join(MODULES, module, 'README.md'), 'utf8');
+  const [, part = ''] = new RegExp(`^## ${heading}\\n(.*?)(?=^## |(?![\\s\\S]))`, 'ms').exec(text) ?? [];
+  return [...part.matchAll(/^\| `(\w+)` \| (.*?) \|(?: (.*?) \|)?$/gm)].map(([, name = '', what = '', value]) => ({
+    name,
+    what,
+    ...(value === undefined ? {} : { default: value }),
+  }));
+}
+
+describe.each(readdirSync(MODULES))('module %s', (module) => {
+  test.each([
+    ['variable', 'Variables'],
+    ['output', 'Outputs'],
+  ] as const)('its README has every %s as the files describe it', (kind, heading) => {
+    const rows = declared(module, kind);
+    expect(rows.length).toBeGreaterThan(0);
+    for (const { name, what } of rows) expect([name, what.length > 10]).toEqual([name, true]);
+    expect(told(module, heading)).toEqual(rows);
+  });
+});
