@@ -1,5 +1,6 @@
 import type { VaultAccess } from './access.ts';
 import type { Duty } from './duties.ts';
+import { personOf } from './whoami.ts';
 
 /** Whose token this is, and what it is good for. */
 export interface OwnToken {
@@ -52,12 +53,6 @@ export async function ownToken(access: VaultAccess, duties: readonly Duty[]): Pr
     allowed: duties.filter(may).map(({ name }) => name),
     refused: duties.filter((duty) => !may(duty)).map(({ name }) => name),
   };
-}
-
-/** Whom a login's metadata names: Terraform has Auth0's `email` and `name` carried over. */
-export function personOf(metadata: unknown): string | null {
-  const { email, name } = (metadata ?? {}) as Record<string, unknown>;
-  return text(email) ?? text(name);
 }
 
 function has(capabilities: readonly string[], wanted: string): boolean {

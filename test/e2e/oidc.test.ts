@@ -198,6 +198,11 @@ describe('postern login', () => {
     expect(who.json['refused']).toEqual([]);
     expect(who.json['ttl']).toBeGreaterThan(3000);
 
+    // Beside the subject stands a person, so that a reader of the list knows whom to ask.
+    expect(await postern(['tenant', 'create', 'initech'], { env: env() })).toMatchObject({ code: 0 });
+    const issued = await postern(['secret', 'issue', 'initech', '--json'], { env: env() });
+    expect(issued.json['issued_by']).toBe('olivia@example.com (oidc-auth0|olivia)');
+
     // What the address bar kept is worth nothing to whoever finds it.
     const again = await call('GET', `auth/oidc/oidc/callback?${seen.back.searchParams}`);
     expect(again.auth).toBeUndefined();
