@@ -3,4 +3,6 @@ import type { JSONWebKeySet } from 'jose';
 /** The port to the public keys that our own tokens verify with: what `/.well-known/jwks.json` serves (RFC 7517). */
 export interface KeySet {
   jwks(): JSONWebKeySet | Promise<JSONWebKeySet>;
+  /** How many there were when they were last read; undefined before that, and where nobody reads them. */
+  readonly known?: number | undefined;
 }

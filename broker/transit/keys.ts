@@ -62,6 +62,10 @@ export class TransitKeys implements KeySet {
     this.#monotonic = monotonicOf(options);
   }
 
+  get known(): number | undefined {
+    return this.#versions?.all.length;
+  }
+
   /** @throws {PosternError} temporarily_unavailable, misconfigured */
   async jwks(): Promise<JSONWebKeySet> {
     const { all } = await this.#current();

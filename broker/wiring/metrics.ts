@@ -82,6 +82,11 @@ function read(
       { labels: { outcome: 'done' }, value: cache.refreshes.done },
       { labels: { outcome: 'failed' }, value: cache.refreshes.failed },
     ]),
+    gauge(
+      'postern_signing_key_versions',
+      'Versions of the key that signs, all of them published, as last read.',
+      issued.sources.find(({ keys }) => keys !== undefined)?.keys?.known,
+    ),
     gauge('postern_verified_credentials', 'Verified credentials in memory.', verified.size),
     gauge('postern_audit_held_bytes', 'Audit that waits to be written.', audit.backlog?.bytes),
     ...(audit.backlog === undefined

@@ -69,7 +69,9 @@ describe('the key set', () => {
   test('is read again as often though the clock was set back', async () => {
     const key = new TransitKey();
     const keys = key.replica();
+    expect(keys.known).toBeUndefined();
     await keys.jwks();
+    expect(keys.known).toBe(1);
     key.clock.setBack(3_600_000);
     key.clock.advance(60_001);
     await keys.jwks();
