@@ -42,6 +42,10 @@ export const exchangeEvent = z
       .literal('away')
       .optional()
       .meta({ description: 'Vault could not be asked, so that the client is known by what Vault said before.' }),
+    known: z.literal('before').optional().meta({
+      description:
+        'The refused credential was right once: tenant and key_id are whose it was. It proved nothing now, and its client was not told.',
+    }),
     tenant: field.tenant.optional(),
     api: field.api.optional(),
     audience: field.text('Of the API; of a refusal, at most 256 characters of what a verified client named.').optional(),
@@ -123,7 +127,8 @@ function restOf({ grant, token, from }: Served): string {
 
 /** The line of an exchange that ended with an error. */
 export function refused(attempt: Attempt, error: unknown): string {
-  const { identity, grant } = attempt.trace;
+  const { identity, grant, before } = attempt.trace;
+  const past = identity === undefined ? before : undefined;
   const event: ExchangeEvent = {
     time: isoTime(),
     event: 'token.exchange',
@@ -132,13 +137,14 @@ export function refused(attempt: Attempt, error: unknown): string {
     address: attempt.address,
     request_id: attempt.requestId,
     ms: elapsed(attempt),
+    known: past === undefined ? undefined : 'before',
     client_id: identity?.clientId,
     client_id_sha256:
       identity === undefined && attempt.clientId !== undefined ? createHash('sha256').update(attempt.clientId).digest('hex') : undefined,
-    key_id: identity?.keyId,
+    key_id: (identity ?? past)?.keyId,
     trust: identity?.trust,
     vault: identity?.unasked ? 'away' : undefined,
-    tenant: identity?.tenant,
+    tenant: (identity ?? past)?.tenant,
     api: grant?.api,
     audience: identity === undefined ? undefined : (grant?.audience ?? attempt.audience)?.slice(0, MAX_TEXT),
     scope: grant?.scope,

@@ -6,6 +6,8 @@ import { unaskedOf } from '#broker/vault-fault.ts';
 import { FingerprintKey } from './approle.ts';
 import type { AppRoleCredential } from './approle.ts';
 import type { Identity } from './identity.ts';
+import { EndedCredential, knownBeforeOf } from './known-before.ts';
+import type { KnownBefore } from './known-before.ts';
 import { Throttle } from './throttle.ts';
 
 /**
@@ -73,6 +75,8 @@ export class VerifiedCredentials {
    * customer down.
    */
   readonly #onceRight: BoundedMap<string, true>;
+  /** Whose each was that was right here once, wherever it came from. Nothing is decided by it: the audit names a refused one. */
+  readonly #knownBefore: BoundedMap<string, KnownBefore>;
   readonly #flights = new Map<string, Promise<Identity>>();
   /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */
   #generation = 0;
@@ -89,6 +93,7 @@ export class VerifiedCredentials {
     this.#monotonic = monotonicOf(options);
     this.#verified = new BoundedMap(options.max ?? 100_000);
     this.#onceRight = new BoundedMap(options.max ?? 100_000);
+    this.#knownBefore = new BoundedMap(options.max ?? 100_000);
   }
 
   /**
@@ -109,6 +114,11 @@ export class VerifiedCredentials {
   #bridges({ identity, askedAt }: Verified): boolean {
     const { graceMs = 0 } = this.#bridging ?? {};
     return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && this.#now() < identity.endsAt;
+  }
+
+  /** Whose it was when it was right, as far as this process knows; looked up for every refused one, known or not, at the same cost. */
+  knownBefore(credential: AppRoleCredential): KnownBefore | undefined {
+    return this.#knownBefore.get(credential.fingerprint(this.#key, ''));
   }
 
   /** Verifications in memory. */
@@ -162,12 +172,14 @@ export class VerifiedCredentials {
         : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
       this.#onVerified?.(identity);
       this.#onceRight.set(fingerprint, true);
+      this.#noteKnown(credential, identity);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {
         this.#verified.set(fingerprint, { identity, askedAt });
       }
       return identity;
     } catch (error) {
+      if (error instanceof EndedCredential) this.#noteKnown(credential, error.known);
       if (isWrong(error)) {
         this.#onceRight.delete(fingerprint);
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
@@ -178,6 +190,10 @@ export class VerifiedCredentials {
       if (hears && known !== undefined && this.#bridges(known)) return bridged(known);
       throw error;
     }
+  }
+
+  #noteKnown(credential: AppRoleCredential, known: KnownBefore): void {
+    this.#knownBefore.set(credential.fingerprint(this.#key, ''), knownBeforeOf(known));
   }
 }
 

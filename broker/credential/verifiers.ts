@@ -1,6 +1,7 @@
 import { AppRoleCredential } from './approle.ts';
 import { ClientAssertion } from './assertion.ts';
 import type { Identity } from './identity.ts';
+import type { KnownBefore } from './known-before.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
 import type { SubjectToken } from './subject-token.ts';
 import { TrustedToken } from './trusted-token.ts';
@@ -20,12 +21,14 @@ export interface CredentialVerifier {
    *   too_many_requests, temporarily_unavailable
    */
   verify(credential: Credential, address: string, again?: boolean): Identity | Promise<Identity>;
+  /** Whose a refused credential was when it was right, as far as is known; for the audit alone. */
+  knownBefore?(credential: Credential): KnownBefore | undefined;
 }
 
 export interface VerifiersOptions {
   /** Told of each verification, whatever the credential; not of those that were remembered. */
   onVerified?: (identity: Identity) => void;
-  secrets: Pick<VerifiedCredentials, 'verify'>;
+  secrets: Pick<VerifiedCredentials, 'verify' | 'knownBefore'>;
   assertions: { verify(assertion: ClientAssertion, address: string, again?: boolean): Promise<Identity> };
   subjects: { verify(token: SubjectToken, address: string): Promise<Identity> };
   trusts: { verify(token: TrustedToken, address: string, again?: boolean): Promise<Identity> };
@@ -47,6 +50,10 @@ export class Verifiers implements CredentialVerifier {
       onVerified(verified);
       return verified;
     });
+  }
+
+  knownBefore(credential: Credential): KnownBefore | undefined {
+    return credential instanceof AppRoleCredential ? this.#options.secrets.knownBefore(credential) : undefined;
   }
 
   #verify(credential: Credential, address: string, again: boolean): Identity | Promise<Identity> {

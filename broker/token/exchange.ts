@@ -3,6 +3,7 @@ import type { Authorization, AuthorizedGrant } from '#broker/authorization/autho
 import { Changed, decide } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import type { KnownBefore } from '#broker/credential/known-before.ts';
 import type { Credential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Served, TokenCache } from './cache.ts';
@@ -28,6 +29,8 @@ export interface ExchangeRequest extends GrantRequest {
 export interface Trace {
   identity?: Identity;
   grant?: AuthorizedGrant;
+  /** Whose the refused credential was when it was right; it proves nothing. */
+  before?: KnownBefore | undefined;
 }
 
 /** The main job, whatever the door: credential -> identity -> grant -> token. */
@@ -57,7 +60,7 @@ export class Exchange {
   #attempt(credential: Credential, request: ExchangeRequest, address: string, trace: Trace, again: boolean): Served | Promise<Served> {
     const begun = this.#options.generations.now;
     const identity = this.#options.verified.verify(credential, address, again);
-    if (identity instanceof Promise) return this.#runAnew(identity, request, trace, begun);
+    if (identity instanceof Promise) return this.#runAnew(identity, credential, request, trace, begun);
     trace.identity = identity;
     requireClient(identity, request);
     const grant = this.#options.authorization.authorize(identity, request);
@@ -67,8 +70,17 @@ export class Exchange {
   }
 
   /** The credential was unseen, so its grants are too: the token is looked for while they are read. */
-  async #runAnew(verifying: Promise<Identity>, request: ExchangeRequest, trace: Trace, begun: number): Promise<Served> {
-    const identity = await verifying;
+  async #runAnew(
+    verifying: Promise<Identity>,
+    credential: Credential,
+    request: ExchangeRequest,
+    trace: Trace,
+    begun: number,
+  ): Promise<Served> {
+    const identity = await verifying.catch((error: unknown) => {
+      trace.before = this.#options.verified.knownBefore?.(credential);
+      throw error;
+    });
     trace.identity = identity;
     requireClient(identity, request);
     const early = this.#readEarly(identity, request);

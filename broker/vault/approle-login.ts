@@ -2,11 +2,13 @@ import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { MAX_TOKEN_TTL, NAME } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { RefusedAddress } from '#broker/credential/refused-addresses.ts';
+import { EndedCredential } from '#broker/credential/known-before.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import type { Login } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import { KEY_ID, KEY_METADATA } from './key-metadata.ts';
 import { identityOf } from './token-identity.ts';
 import type { CredentialEnds } from './token-identity.ts';
 import { unanswered, unavailable } from './unavailable.ts';
@@ -69,10 +71,14 @@ export class AppRoleLogin implements Login {
         detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -',
       });
     return identityOf({ tenant, clientId: credential.clientId, token, forwardedFor, metadata, ttl, askedAt: now }, this.#options.ends, {
-      ended: wrongCredential,
+      ended: () => new EndedCredential({ tenant, keyId: keyIdIn(metadata) }, wrongCredential().message),
       tooLong: () => livesTooLong(`AppRole role "${tenant}"`, ttl, `auth/${mount}/role/${tenant}`),
     });
   }
+}
+
+function keyIdIn({ [KEY_METADATA.keyId]: id }: Record<string, unknown>): string | undefined {
+  return typeof id === 'string' && KEY_ID.test(id) ? id : undefined;
 }
 
 /** @param role where to set another life */

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ApiKey } from '#broker/credential/api-key.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { untilAll } from '#test/fixture/until.ts';
@@ -66,6 +67,11 @@ async function issueKey(tenant: string, ...options: string[]): Promise<Key> {
   return json as unknown as Key;
 }
 
+/** A key of the right form that nobody has. */
+function unknownKey(): { key: string } {
+  return { key: ApiKey.format('live', randomUUID(), randomUUID()) };
+}
+
 /** Status of `/verify` with this key, at one replica. */
 async function shown({ issuer }: LocalReplica, key: string): Promise<number> {
   const response = await fetch(`${issuer}verify?audience=${encodeURIComponent(REPORTS)}`, { headers: { authorization: `Bearer ${key}` } });
@@ -104,6 +110,20 @@ describe('a key that somebody found', () => {
     expect(after.json).toMatchObject({ tenant: 'acme', key_id: null, state: 'gone' });
     expect(after.json['ended']).toContainEqual({ key_id: keyId, at: expect.any(String) });
     const audit = await auditFile();
+    // Refused, it is told by name in the audit, whichever replica it is shown to; its client is told nothing of that.
+    for (const replica of replicas) {
+      const stranger = { headers: { authorization: `Bearer ${unknownKey().key}` } };
+      const answers = await Promise.all(
+        [{ headers: { authorization: `Bearer ${key}` } }, stranger].map(async (one) => {
+          const response = await fetch(`${replica.issuer}verify`, one);
+          return { status: response.status, body: await response.text(), names: [...response.headers.keys()].toSorted() };
+        }),
+      );
+      expect(answers[0]).toEqual(answers[1]);
+      expect((await replica.events()).filter((event) => event['known'] === 'before')).toContainEqual(
+        expect.objectContaining({ outcome: 'refused', error: 'invalid_client', tenant: 'acme', key_id: keyId }),
+      );
+    }
     const used = await paste(look.join(''), { TENANT: 'acme', KEY_ID: keyId, POSTERN_AUDIT_FILE: audit });
     expect(used.split('\n').filter((line) => line.includes(`\tgranted\tacme\t${keyId}\tverify`)).length).toBeGreaterThanOrEqual(3);
     const who = await cli(['who', keyId, '--json']);

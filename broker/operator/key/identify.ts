@@ -78,11 +78,9 @@ export async function identify(
   const client = await findClient(access, credential.clientId, options);
   if (client === undefined) return undefined;
   const { tenant, client_id: clientId, deleted } = client;
-  const [view, endings, stored] = await Promise.all([
-    deleted ? undefined : showTenant(access, tenant),
-    readEndings(access),
-    deleted ? undefined : readPresented(access, tenant, credential.reveal()),
-  ]);
+  // First, since whoever may not ask this is told so by it.
+  const stored = deleted ? undefined : await readPresented(access, tenant, credential.reveal());
+  const [view, endings] = await Promise.all([deleted ? undefined : showTenant(access, tenant), readEndings(access)]);
   const base = { tenant, tenant_state: view?.state ?? ('deleted' as const), client_id: clientId };
   if (stored === undefined) return { ...base, ...gone(kind, tenant, endings) };
   const { rotations, names } = await readRotations(access, tenant);

@@ -8,7 +8,13 @@ test('each verification is told once; one that is remembered, or fails, is not',
   const verify = vi.fn<() => Identity | Promise<Identity>>();
   const onVerified = vi.fn();
   const never = { verify: () => Promise.reject(new Error('not asked')) };
-  const verifiers = new Verifiers({ onVerified, secrets: { verify }, assertions: never, subjects: never, trusts: never });
+  const verifiers = new Verifiers({
+    onVerified,
+    secrets: { verify, knownBefore: () => undefined },
+    assertions: never,
+    subjects: never,
+    trusts: never,
+  });
   const credential = Object.create(AppRoleCredential.prototype) as AppRoleCredential;
 
   verify.mockReturnValueOnce(Promise.resolve(identity));
