@@ -20,6 +20,8 @@ const commands = leaves(program);
 
 /** Not run with --json here, and why. */
 const WITHOUT: Readonly<Record<string, string>> = {
+  'audit query': 'gives the lines of an audit as they are, one JSON object a line, and none where none matches',
+  'audit tail': 'the same',
   dev: 'starts Vault; test/e2e/dev.test.ts reads its JSON',
   login: 'waits for a browser; test/e2e/oidc.test.ts reads its JSON',
 };
@@ -54,7 +56,6 @@ const UNASKED: Readonly<Record<string, string>> = {
   'tenant disable': 'in an incident every second counts; `tenant enable` undoes it',
   'token revoke': 'the same; a customer with a good credential gets a new token at once',
   'key prune': 'destroys what brokers refuse already, by a nightly job',
-  'cache drop': 'what was dropped is fetched anew',
   'trust remove': 'names what goes; `trust add` brings it back',
 };
 
