@@ -4,12 +4,23 @@ import { createCommand } from './tenant/create.ts';
 import { deleteCommand } from './tenant/delete.ts';
 import { disableCommand } from './tenant/disable.ts';
 import { enableCommand } from './tenant/enable.ts';
+import { exportCommand } from './tenant/export.ts';
+import { importCommand } from './tenant/import.ts';
 import { listCommand } from './tenant/list.ts';
 import { showCommand } from './tenant/show.ts';
 
 export function tenantCommand(context: Context): Command {
   const group = context.command('tenant', 'customers: one AppRole role and one document of grants each');
-  for (const command of [createCommand, listCommand, showCommand, disableCommand, enableCommand, deleteCommand])
+  for (const command of [
+    createCommand,
+    listCommand,
+    showCommand,
+    disableCommand,
+    enableCommand,
+    deleteCommand,
+    importCommand,
+    exportCommand,
+  ])
     group.addCommand(command(context));
   return group;
 }

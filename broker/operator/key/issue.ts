@@ -6,6 +6,7 @@ import { PosternError } from '#broker/error.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
+import type { Known } from '#broker/operator/secret/issue.ts';
 import { ownedBy } from './owned-by.ts';
 import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
@@ -82,27 +83,31 @@ export async function issueKey(access: VaultAccess, options: IssueKeyOptions): P
 }
 
 /** Issues it under a key id that was noted before, in place of another. The scopes are not compared with the tenant's grants. */
-export async function issueAs(access: VaultAccess, keyId: string, options: IssueAsOptions): Promise<IssuedKey> {
+export async function issueAs(access: VaultAccess, keyId: string, options: IssueAsOptions, known?: Known): Promise<IssuedKey> {
   const { tenant, environment = DEFAULT_ENVIRONMENT, replaces } = options;
   if (!ENVIRONMENT.test(environment)) throw new PosternError('invalid_request', 'An environment is 1 to 16 characters of a-z and 0-9');
   const scopes = options.scopes === undefined ? undefined : [...new Set(options.scopes)].sort();
   // Before anything is issued: what does not fit into a key is told, and leaves nothing behind.
-  ApiKey.format(environment, await readRoleId(access, tenant), NOBODY);
-  const issued = await issueSecretId(access, {
-    tenant,
-    wrap: false,
-    ...(options.name === undefined ? {} : { name: options.name }),
-    ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
-    ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
-    ...(options.cidrs === undefined ? {} : { cidrs: options.cidrs }),
-    metadata: {
-      [KEY_METADATA.keyId]: keyId,
-      [KEY_METADATA.environment]: environment,
-      ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
-      ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
-      ...(options.owner === undefined ? {} : ownerMetadata(options.owner)),
+  ApiKey.format(environment, known?.roleId ?? (await readRoleId(access, tenant)), NOBODY);
+  const issued = await issueSecretId(
+    access,
+    {
+      tenant,
+      wrap: false,
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
+      ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+      ...(options.cidrs === undefined ? {} : { cidrs: options.cidrs }),
+      metadata: {
+        [KEY_METADATA.keyId]: keyId,
+        [KEY_METADATA.environment]: environment,
+        ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
+        ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
+        ...(options.owner === undefined ? {} : ownerMetadata(options.owner)),
+      },
     },
-  });
+    known,
+  );
   return {
     tenant,
     key: ApiKey.format(environment, issued.role_id, issued.secret_id ?? ''),

@@ -3,6 +3,7 @@ import { CREDENTIAL_ID_METADATA, EXPIRY_METADATA, endingIdOf, newCredentialId } 
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { canonicalCidrs, checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
+import type { Operator } from '#broker/operator/whoami.ts';
 import { lookUpSecretId, requireRole } from './secret-id.ts';
 
 export interface IssueOptions {
@@ -44,6 +45,15 @@ export interface IssuedSecretId {
   warnings: string[];
 }
 
+/** What whoever issues many has read already. */
+export interface Known {
+  readonly role: Readonly<Record<string, unknown>>;
+  readonly roleId: string;
+  readonly operator: Operator;
+  /** Seconds; undefined where the caller may not look. */
+  readonly limit: number | undefined;
+}
+
 export const DEFAULT_WRAP_TTL = 600;
 const MAX_TTL = 31_536_000;
 
@@ -51,16 +61,11 @@ const MAX_TTL = 31_536_000;
  * Issues one more secret_id of a tenant; the older ones go on.
  * @throws {PosternError} not_found, invalid_request; access_denied; temporarily_unavailable
  */
-export async function issueSecretId(access: VaultAccess, options: IssueOptions): Promise<IssuedSecretId> {
+export async function issueSecretId(access: VaultAccess, options: IssueOptions, known?: Known): Promise<IssuedSecretId> {
   check(options);
   const { tenant, wrap = DEFAULT_WRAP_TTL } = options;
   const { approle } = access.mounts;
-  const [role, operator, limit, roleId] = await Promise.all([
-    requireRole(access, tenant),
-    whoIs(access),
-    longestLife(access),
-    readRoleId(access, tenant),
-  ]);
+  const { role, operator, limit, roleId } = known ?? (await knownOf(access, tenant));
   checkBlocks(options.cidrs ?? [], role['secret_id_bound_cidrs'], tenant);
   const asked = options.ttl ?? numberOf(role['secret_id_ttl']);
   const ttl = limit !== undefined && asked > limit ? limit : asked;
@@ -90,7 +95,7 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
   const secret = wrap === false ? unwrapped(answer.data) : wrapped(answer.wrap_info);
   const { accessor } = secret;
   // A wrapped answer tells nothing of what was granted, and no answer tells it for a life that the mount cut short.
-  const seen = accessor === null ? undefined : await lookUpSecretId(access, tenant, accessor);
+  const seen = accessor === null || known !== undefined ? undefined : await lookUpSecretId(access, tenant, accessor);
   const warnings: string[] = [];
   if (ttl < asked)
     warnings.push(
@@ -118,6 +123,16 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions):
     ...secret,
     warnings,
   };
+}
+
+async function knownOf(access: VaultAccess, tenant: string): Promise<Known> {
+  const [role, operator, limit, roleId] = await Promise.all([
+    requireRole(access, tenant),
+    whoIs(access),
+    longestLife(access),
+    readRoleId(access, tenant),
+  ]);
+  return { role, operator, limit, roleId };
 }
 
 /** @throws {PosternError} not_found */
@@ -165,7 +180,7 @@ function numberOf(value: unknown): number {
 }
 
 /** Longest life on the mount, in seconds; undefined where this token may not look. */
-async function longestLife(access: VaultAccess): Promise<number | undefined> {
+export async function longestLife(access: VaultAccess): Promise<number | undefined> {
   const path = `sys/auth/${access.mounts.approle}/tune`;
   const answer = await access
     .call('read the tuning of the AppRole mount', ({ client, as }) => client.read(path, as))

@@ -1,5 +1,5 @@
 import { tenantDocument } from '#broker/authorization/documents.ts';
-import type { TenantGrants } from '#broker/authorization/documents.ts';
+import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
@@ -44,7 +44,37 @@ export async function createTenant(
   options: CreateOptions = {},
 ): Promise<TenantView> {
   checkTenantId(tenant);
-  const [found, apis] = await Promise.all([findTenant(access, tenant), readApis(access)]);
+  const [apis, withPlugin] = await Promise.all([readApis(access), hasPlugin(access)]);
+  const problem = await writeTenant(access, tenant, spec, { ...options, apis, withPlugin });
+  const [made, used, announcements] = await Promise.all([
+    findTenant(access, tenant),
+    readLastUse(access, 'tenant', [tenant]),
+    readAnnouncements(access),
+  ]);
+  const view = await viewOf(access, tenant, made, announcements, apis, used);
+  return problem === undefined ? view : { ...view, problems: [...view.problems, problem] };
+}
+
+/** What is the same for every tenant: whoever makes many reads it once. */
+export interface Surroundings {
+  readonly apis: ReadonlyMap<string, Api | undefined>;
+  readonly withPlugin: boolean;
+}
+
+/**
+ * The same without a look at it afterwards.
+ * @returns why the secrets plugin takes it not, in words; undefined where it did
+ * @throws {PosternError} as `createTenant`
+ */
+export async function writeTenant(
+  access: VaultAccess,
+  tenant: string,
+  spec: TenantSpecification,
+  options: CreateOptions & Surroundings,
+): Promise<string | undefined> {
+  checkTenantId(tenant);
+  const { apis, withPlugin } = options;
+  const found = await findTenant(access, tenant);
   const there = found.role !== undefined && found.data !== undefined;
   if (there && !options.update)
     throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
@@ -73,15 +103,17 @@ export async function createTenant(
   if (narrower)
     await announceEndings(access, (await whoIs(access)).now, [{ kind: 'issued', id: tenant, tenant, lives: await longestLife(access) }]);
   // Brokers remember the grants of a verified credential for a while.
-  const announcements = await (there ? announce(access, tenant) : readAnnouncements(access));
-  const withPlugin = await hasPlugin(access);
+  const announcements = there ? await announce(access, tenant) : withPlugin ? await readAnnouncements(access) : undefined;
   const problem = withPlugin
-    ? await writePluginRole(access, tenant, { ...document, disabled: document.disabled || announcements.disabled.includes(tenant) }, roleId)
+    ? await writePluginRole(
+        access,
+        tenant,
+        { ...document, disabled: document.disabled || announcements?.disabled.includes(tenant) === true },
+        roleId,
+      )
     : undefined;
   if (narrower) await clearCachedTokensTwice(access, tenant, withPlugin);
-  const [made, used] = await Promise.all([findTenant(access, tenant), readLastUse(access, 'tenant', [tenant])]);
-  const view = await viewOf(access, tenant, made, announcements, apis, used);
-  return problem === undefined ? view : { ...view, problems: [...view.problems, problem] };
+  return problem;
 }
 
 /** Check-and-set: of two who make the same tenant at once, one is told so, and has not touched the role. @returns the version written */
@@ -154,7 +186,15 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
     organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
     claims: spec.claims === undefined ? before.claims : { ...spec.claims },
     disabled: before.disabled,
-    // Terraform's to set; what it is stays.
-    ...(before.self_service ? { self_service: before.self_service } : {}),
+    // Terraform's or an import's to set; what it is stays.
+    ...(spec.selfService === undefined
+      ? before.self_service
+        ? { self_service: before.self_service }
+        : {}
+      : selfServiceOf(spec.selfService)),
   };
+}
+
+function selfServiceOf(limits: NonNullable<TenantGrants['self_service']> | null): Pick<TenantGrants, 'self_service'> {
+  return limits === null ? {} : { self_service: limits };
 }

@@ -1,5 +1,5 @@
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
-import type { Api } from '#broker/authorization/documents.ts';
+import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { isCidr } from '#broker/operator/name.ts';
 
@@ -21,6 +21,8 @@ export interface TenantSpecification {
   secretIdNumUses?: number;
   /** Where its secret_ids may be used from; empty: anywhere. */
   cidrs?: readonly string[];
+  /** Within what its people make keys of their own; null: they don't. */
+  selfService?: NonNullable<TenantGrants['self_service']> | null;
 }
 
 /**
