@@ -58,6 +58,11 @@ const COMMANDS: readonly Entry[] = [
     load: async (context) => (await import('./upstream.ts')).upstreamCommand(context),
   },
   {
+    name: 'migrate',
+    description: 'away from one Auth0 M2M application a customer',
+    load: async (context) => (await import('./migrate.ts')).migrateCommand(context),
+  },
+  {
     name: 'token',
     description: 'play the customer: exchange a credential at the broker, and show and verify what comes back',
     load: async (context) => (await import('./token.ts')).tokenCommand(context),

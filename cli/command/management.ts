@@ -1,3 +1,4 @@
+import type { Application } from '#broker/auth0/applications.ts';
 import type { Directory } from '#broker/credential/directory.ts';
 import { PosternError } from '#broker/error.ts';
 
@@ -39,6 +40,21 @@ export async function openPeople({ env, audience = env['POSTERN_SELF_AUDIENCE'],
   const people = new People({ management: managementOf(env, retries === undefined ? {} : { retries }), audience, signal });
   await people.check();
   return people;
+}
+
+/**
+ * The M2M applications of the Auth0 tenant that the environment names.
+ * @throws {PosternError} invalid_request, access_denied, too_many_requests, temporarily_unavailable
+ */
+export async function openApplications(
+  env: PeopleOptions['env'],
+  { retries, signal }: { retries: number; signal: AbortSignal },
+): Promise<Application[]> {
+  const [{ managementOf }, { readApplications }] = await Promise.all([
+    import('#broker/auth0/management.ts'),
+    import('#broker/auth0/applications.ts'),
+  ]);
+  return readApplications(managementOf(env, { retries }), signal);
 }
 
 /** Whether the environment says how to ask Auth0 about people. */

@@ -26,6 +26,8 @@ export interface Auth0Client {
    * PKCE.
    */
   secrets: string[];
+  /** `token_endpoint_auth_method`. Default `client_secret_post`. */
+  authentication?: string;
   grantTypes: ('client_credentials' | 'authorization_code')[];
   /** Allowed Callback URLs, compared exactly. */
   callbacks?: string[];

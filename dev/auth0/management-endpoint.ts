@@ -16,6 +16,8 @@ export const MANAGEMENT_SCOPES = [
   'read:user_effective_permissions',
   'read:organization_member_effective_roles',
   'read:resource_servers',
+  'read:clients',
+  'read:client_grants',
   'read:log_streams',
   'create:log_streams',
   'delete:log_streams',

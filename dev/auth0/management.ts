@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { createLocalJWKSet, jwtVerify } from 'jose';
+import { applicationEndpoints } from './management-application.ts';
 import { organizationEndpoints, userEndpoints } from './management-people.ts';
 import { tenantEndpoints } from './management-tenant.ts';
 import { Refusal } from './refusal.ts';
@@ -9,8 +10,8 @@ import type { Answer, Endpoint } from './management-endpoint.ts';
 import type { RotatingIssuer } from './rotating-issuer.ts';
 
 /**
- * As much of Auth0's Management API v2 as tells of people: who they are, where they belong, what they may do, and where the tenant's log
- * goes. Each change is an entry of that log, as at Auth0. https://auth0.com/docs/api/management/v2
+ * As much of Auth0's Management API v2 as tells of applications and of people: who they are, where they belong, what they may do, and where
+ * the tenant's log goes. Each change is an entry of that log, as at Auth0. https://auth0.com/docs/api/management/v2
  */
 export class ManagementApi {
   readonly #issuer: RotatingIssuer;
@@ -20,7 +21,12 @@ export class ManagementApi {
   constructor(account: Auth0Account, issuer: RotatingIssuer, log: LogDelivery) {
     this.#issuer = issuer;
     this.#log = log;
-    this.#endpoints = [...userEndpoints(account), ...organizationEndpoints(account), ...tenantEndpoints(account)];
+    this.#endpoints = [
+      ...userEndpoints(account),
+      ...organizationEndpoints(account),
+      ...tenantEndpoints(account),
+      ...applicationEndpoints(account),
+    ];
   }
 
   /** @throws Refusal with Auth0's status */
