@@ -49,6 +49,33 @@ const codeOf = async (run: () => Identity | Promise<Identity>) => {
   }
 };
 
+describe('a refused credential', () => {
+  test('is known for whose it was, from any address, after all was forgotten; a wrong one never is', async () => {
+    let right = true;
+    const answer = (credential: AppRoleCredential): Promise<Identity> =>
+      right
+        ? Promise.resolve(identityOf({ clientId: credential.clientId, tenant: 'acme', keyId: 'key_1' }))
+        : Promise.reject(wrongCredential());
+    const { verified } = stage({ byAddress: true, answer });
+    expect(verified.knownBefore(GOOD)).toBeUndefined();
+    await verified.verify(GOOD, ADDRESS);
+    right = false;
+    verified.forgetAll();
+    expect(await codeOf(() => verified.verify(GOOD, '192.0.2.9'))).toBe('invalid_client');
+    expect(verified.knownBefore(GOOD)).toEqual({ tenant: 'acme', keyId: 'key_1' });
+    const wrong = credentialOf('acme-role-id', 'wrong-secret');
+    expect(await codeOf(() => verified.verify(wrong, ADDRESS))).toBe('invalid_client');
+    expect(verified.knownBefore(wrong)).toBeUndefined();
+  });
+
+  test('is remembered within bounds', async () => {
+    const { verified } = stage({ max: 2 });
+    const credentials = ['a', 'b', 'c'].map((name) => credentialOf(`${name}-role-id`, 'right-secret'));
+    for (const one of credentials) await verified.verify(one, ADDRESS);
+    expect(credentials.map((one) => verified.knownBefore(one)?.tenant)).toEqual([undefined, 'b', 'c']);
+  });
+});
+
 describe('a verification is remembered', () => {
   test('a hit asks nobody and answers at once', async () => {
     const { login, verified } = stage();
