@@ -43,3 +43,14 @@ describe.each(readdirSync(MODULES))('module %s', (module) => {
     expect(told(module, heading)).toEqual(rows);
   });
 });
+
+test('a validation looks at its own variable alone, and at no local: more needs Terraform 1.9, and 1.5.7 is what can be built', () => {
+  for (const module of ['', ...readdirSync(MODULES).map((name) => `modules/${name}/`)]) {
+    const text = readFileSync(join(checkout, 'terraform', module, 'variables.tf'), 'utf8');
+    for (const [, name = '', block = ''] of text.matchAll(/^variable "(\w+)" \{\n(.*?)^\}/gms))
+      for (const [condition] of block.matchAll(/^ {4}condition +=(.*?)^ {2}\}/gms)) {
+        const others = [...condition.matchAll(/\b(?:var\.(\w+)|(local|module|data)\.\w+)/g)].filter(([, variable]) => variable !== name);
+        expect([module, name, others.map(([reference]) => reference)]).toEqual([module, name, []]);
+      }
+  }
+});

@@ -9,6 +9,15 @@ resource "vault_auth_backend" "self" {
   description = "Postern: people who make keys of their own"
 
   depends_on = [vault_audit.postern]
+
+  # One audience for both would make an operator's token a person's, and a person's an operator's. Not a validation of the variable,
+  # which can't look at another one before Terraform 1.9.
+  lifecycle {
+    precondition {
+      condition     = var.admin_api == null ? true : var.self_service.audience != var.admin_api.audience
+      error_message = "self_service.audience and admin_api.audience are two APIs at Auth0."
+    }
+  }
 }
 
 # Not the provider's own resource for it, whose state has a place for a client secret, though this has none.

@@ -361,10 +361,4 @@ variable "self_service" {
     condition     = var.self_service == null ? true : can(regex("^[^\\s]+$", var.self_service.audience))
     error_message = "self_service.audience is the identifier of the Auth0 API that stands for the self-service API."
   }
-
-  # One audience for both would make an operator's token a person's, and a person's an operator's.
-  validation {
-    condition     = var.self_service == null || var.admin_api == null ? true : var.self_service.audience != var.admin_api.audience
-    error_message = "self_service.audience and admin_api.audience are two APIs at Auth0."
-  }
 }
