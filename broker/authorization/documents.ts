@@ -56,6 +56,8 @@ export const tenantDocument = z.object({
   organization: z.string().min(1).max(128).nullish(),
   claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),
   disabled: flag(z.boolean().default(false)),
+  /** `terraform`: its next apply writes this document anew. */
+  managed_by: z.string().max(64).nullish(),
   /** Whether its people make keys of their own, and within what; without it they don't. */
   self_service: structure(
     z.object({

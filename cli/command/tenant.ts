@@ -6,6 +6,7 @@ import { disableCommand } from './tenant/disable.ts';
 import { enableCommand } from './tenant/enable.ts';
 import { exportCommand } from './tenant/export.ts';
 import { importCommand } from './tenant/import.ts';
+import { grantCommand } from './tenant/grant.ts';
 import { listCommand } from './tenant/list.ts';
 import { showCommand } from './tenant/show.ts';
 
@@ -13,6 +14,7 @@ export function tenantCommand(context: Context): Command {
   const group = context.command('tenant', 'customers: one AppRole role and one document of grants each');
   for (const command of [
     createCommand,
+    grantCommand,
     listCommand,
     showCommand,
     disableCommand,

@@ -12,6 +12,7 @@ import { readLastUse } from '#broker/operator/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
+import type { Grant } from './grants.ts';
 import { writePluginRole } from './plugin-role.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { checkSpecification } from './specification.ts';
@@ -27,6 +28,19 @@ export interface CreateOptions {
   replace?: boolean;
   /** Use the name of a deleted tenant though tokens of that one may be alive. */
   force?: boolean;
+  /** Of an update: the grants as they are made out of those that are there in the same check-and-set. Of the specification's the APIs and scopes are checked. */
+  edit?: (before: readonly Grant[], defaultApi: string | null | undefined) => readonly Grant[];
+}
+
+/** An update leaves out grants that are there. */
+export class GrantsLeftOut extends PosternError {
+  constructor(tenant: string, dropped: readonly string[]) {
+    super('conflict', `${tenant} has grants that are not named: ${dropped.join(', ')}`, {
+      detail:
+        'Nothing was changed. Name them too, or say --replace: then it has only what is named. `postern tenant grant add` leaves ' +
+        'those that are there.',
+    });
+  }
 }
 
 /**
@@ -87,7 +101,10 @@ export async function writeTenant(
   }
   checkSpecification(tenant, spec, apis);
   const before = documentBefore(found);
-  const document = documentOf(before, spec);
+  const document = documentOf(
+    before,
+    options.edit === undefined ? spec : { ...spec, grants: options.edit(before.grants, before.default_api) },
+  );
   if (there && !options.replace) requireNoneDropped(tenant, before, document);
   if (document.default_api && !document.grants.some(({ api }) => api === document.default_api)) {
     throw new PosternError('invalid_request', `The default API "${document.default_api}" of ${tenant} is not among its grants`, {
@@ -133,9 +150,7 @@ function writeDocument(access: VaultAccess, tenant: string, document: TenantGran
 function requireNoneDropped(tenant: string, before: TenantGrants, after: TenantGrants): void {
   const dropped = before.grants.map(({ api }) => api).filter((api) => !after.grants.some((grant) => grant.api === api));
   if (dropped.length === 0) return;
-  throw new PosternError('conflict', `${tenant} has grants that are not named: ${dropped.join(', ')}`, {
-    detail: 'Nothing was changed. Name them too, or say --replace: then it has only what is named.',
-  });
+  throw new GrantsLeftOut(tenant, dropped);
 }
 
 /** Whether access tokens made before may hold a scope, or be for an API, that it no longer has. */
@@ -192,6 +207,7 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
         ? { self_service: before.self_service }
         : {}
       : selfServiceOf(spec.selfService)),
+    ...(before.managed_by ? { managed_by: before.managed_by } : {}),
   };
 }
 

@@ -2,10 +2,12 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import type { TenantSpecification } from '#broker/operator/tenant/specification.ts';
-import { createTenant } from '#broker/operator/tenant/create.ts';
+import { GrantsLeftOut, createTenant } from '#broker/operator/tenant/create.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, seconds } from '#cli/command/duration.ts';
+import { confirm } from '#cli/command/secret-input.ts';
 import { tenantText } from './show.ts';
+import { warnOfTerraform } from './terraform.ts';
 
 interface Options {
   grant?: string[] | false;
@@ -64,14 +66,23 @@ export function createCommand(context: Context): Command {
       '\nA tenant in the Terraform variable `tenants` is changed there: the next apply would undo what is changed here.',
     )
     .action(
-      context.vaultAction<Options, [string]>(async ({ access, options, output }, tenant) => {
-        const made = await createTenant(access, tenant, specification(options), {
-          update: options.update === true,
-          replace: options.replace === true || options.grant === false,
-          force: options.force === true,
+      context.vaultAction<Options, [string]>(async (call, tenant) => {
+        const { access, options, output, terminal } = call;
+        const make = (replace: boolean): ReturnType<typeof createTenant> =>
+          createTenant(access, tenant, specification(options), {
+            update: options.update === true,
+            replace: replace || options.grant === false,
+            force: options.force === true,
+          });
+        const made = await make(options.replace === true).catch(async (error: unknown) => {
+          // Who types can be asked; a script says what it means.
+          if (!(error instanceof GrantsLeftOut && terminal.stdin.isTTY)) throw error;
+          if (!(await confirm(terminal, `${error.message}. Take them away?`))) throw error;
+          return make(true);
         });
         output.result(made, tenantText(output, made));
         for (const problem of made.problems) output.warn(problem);
+        if (options.update === true) await warnOfTerraform(call, tenant);
         if (options.update !== true) output.note(`\nNext, a credential for it: postern secret issue ${tenant}`);
       }),
     );
@@ -94,7 +105,7 @@ export function specification(options: Options): TenantSpecification {
   };
 }
 
-function parseGrant(text: string): { api: string; scopes: string[] } {
+export function parseGrant(text: string): { api: string; scopes: string[] } {
   const at = text.indexOf('=');
   if (at < 1) {
     throw new PosternError('invalid_request', `"${text}" is not a grant`, {

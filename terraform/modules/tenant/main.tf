@@ -28,6 +28,8 @@ locals {
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = var.tenant.disabled
+    # The CLI warns whoever changes it by hand: the next apply writes it anew.
+    managed_by = "terraform"
   })
 }
 
