@@ -40,6 +40,12 @@ export class Output {
     this.#terminal.stdout.write(out.endsWith('\n') || out === '' ? out : `${out}\n`);
   }
 
+  /** A part of a result that comes piece by piece, each as it is there. */
+  line(text: string): void {
+    this.#clearProgress();
+    this.#terminal.stdout.write(`${text}\n`);
+  }
+
   /** Resolves when all of the result has left this process. */
   taken(): Promise<void> {
     return new Promise((resolve, reject) => {

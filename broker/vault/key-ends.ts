@@ -24,8 +24,21 @@ export const rotationsDocument = z.object({
     .default([]),
   /** Key id -> the name that its owner gave it later; Vault can't change what lies with a secret_id. */
   names: z.record(z.string().regex(KEY_ID), z.string()).default({}),
+  /** The secret_ids that are being replaced and aren't keys. Brokers look at the keys' alone. */
+  secrets: z
+    .array(
+      z.object({
+        accessor: z.string(),
+        /** `credential_id` of the one in its place; while `until` is null, the one that the latest run issues. */
+        new_id: z.string(),
+        /** Seconds since 1970 from which on an operator's next command revokes the old one; null until the new one was shown. */
+        until: z.number().positive().nullable(),
+      }),
+    )
+    .default([]),
 });
 
+export type SecretReplacement = z.infer<typeof rotationsDocument>['secrets'][number];
 export type Rotations = z.infer<typeof rotationsDocument>['rotations'];
 
 export function rotationsPath(tenant: string): string {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import type { Owner } from '#broker/credential/owner.ts';
-import { newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
+import { KEY_METADATA, newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
 import { checkKeyName, keyViewOf, pickKey } from './list.ts';
@@ -131,7 +131,22 @@ async function replaceable(access: VaultAccess, tenant: string, which: string): 
   }
   if (old.state === 'ended')
     throw new PosternError('conflict', `${old.key_id} has ended`, { detail: `Issue another: postern key issue ${tenant}` });
+  if (!stored.some(({ metadata: { [KEY_METADATA.keyId]: id } }) => id === old.replaced_by)) throw successorGone(old);
   throw replacedAlready(old.key_id, old.replaced_by, old.expires_at);
+}
+
+/** A rotation begins with a key that is good until it is replaced; this one's end is set, and what stood in its place is gone. */
+function successorGone(old: KeyView): PosternError {
+  const options = [
+    ...(old.name === null ? [] : [`--name ${JSON.stringify(old.name)}`]),
+    ...(old.scopes ?? []).map((scope) => `--scope ${scope}`),
+    ...old.cidrs.map((cidr) => `--cidr ${cidr}`),
+    ...(old.owner === null ? [] : [`--owner '${old.owner}'`]),
+    ...(old.environment === null ? [] : [`--environment ${old.environment}`]),
+  ];
+  return new PosternError('conflict', `${old.key_id} was replaced by ${old.replaced_by}, which is revoked; it ends at ${old.expires_at}`, {
+    detail: `Issue another before that: postern key issue ${[old.tenant, ...options].join(' ')}`,
+  });
 }
 
 function replacedAlready(keyId: string, by: string | null, endsAt: string | null): PosternError {

@@ -1,6 +1,6 @@
 import { PosternError } from '#broker/error.ts';
 import { rotationsDocument, rotationsPath } from '#broker/vault/key-ends.ts';
-import type { Rotations } from '#broker/vault/key-ends.ts';
+import type { Rotations, SecretReplacement } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { checkAndSet } from '#broker/operator/check-and-set.ts';
 
@@ -12,6 +12,7 @@ export interface TenantKeys {
   readonly rotations: Rotations;
   /** Key id -> its later name. */
   readonly names: Readonly<Record<string, string>>;
+  readonly secrets: readonly SecretReplacement[];
 }
 
 /** The keys of a tenant that are being replaced. @throws {PosternError} misconfigured where the document is not valid */
@@ -32,18 +33,26 @@ export async function readRotations(access: VaultAccess, tenant: string): Promis
  * @param edit returns undefined where nothing is to be changed; what it throws passes
  * @throws {PosternError} conflict after 50 lost races
  */
-export async function changeRotations(
+export function changeRotations(access: VaultAccess, tenant: string, edit: (rotations: Rotations) => Rotations | undefined): Promise<void> {
+  return changeTenantKeys(access, tenant, (before) => {
+    const rotations = edit(before.rotations);
+    return rotations === undefined ? undefined : { ...before, rotations };
+  });
+}
+
+/** The same for all of the document. */
+export async function changeTenantKeys(
   access: VaultAccess,
   tenant: string,
-  edit: (rotations: Rotations) => Rotations | undefined,
+  edit: (before: TenantKeys) => TenantKeys | undefined,
 ): Promise<void> {
   await checkAndSet(async () => {
-    const { rotations, names, version } = await readRotations(access, tenant);
-    const edited = edit(rotations);
+    const { version, ...before } = await readRotations(access, tenant);
+    const edited = edit(before);
     if (edited === undefined) return () => Promise.resolve();
     return async () =>
       void (await access.call(`note a rotation of ${tenant}`, ({ documents, as }) =>
-        documents.write(rotationsPath(tenant), { rotations: edited, ...named(names) }, version, as),
+        documents.write(rotationsPath(tenant), written(edited), version, as),
       ));
   });
 }
@@ -59,12 +68,12 @@ export async function renameKey(
   rename: { readonly keyId: string; readonly name: string; readonly gone: ReadonlySet<string> },
 ): Promise<void> {
   await checkAndSet(async () => {
-    const { rotations, names, version } = await readRotations(access, tenant);
+    const { names, version, ...others } = await readRotations(access, tenant);
     const kept = Object.entries(names).filter(([keyId]) => !rename.gone.has(keyId));
     const renamed = { ...Object.fromEntries(kept), [rename.keyId]: rename.name };
     if (Buffer.byteLength(JSON.stringify(renamed)) > MAX_NAMES)
       throw new PosternError('conflict', 'Too many keys of this tenant have other names already: rotate or make one with the name wanted');
-    const after = { rotations, ...named(renamed) };
+    const after = written({ ...others, names: renamed });
     return async () =>
       void (await access.call(`rename a key of ${tenant}`, ({ documents, as }) =>
         documents.write(rotationsPath(tenant), after, version, as),
@@ -72,7 +81,11 @@ export async function renameKey(
   });
 }
 
-/** A document without names is as brokers of before wrote it. */
-function named(names: Readonly<Record<string, string>>): { names?: Readonly<Record<string, string>> } {
-  return Object.keys(names).length === 0 ? {} : { names };
+/** What is empty is left out, as brokers of before wrote it. */
+function written({ rotations, names, secrets }: TenantKeys): Record<string, unknown> {
+  return {
+    rotations,
+    ...(Object.keys(names).length === 0 ? {} : { names }),
+    ...(secrets.length === 0 ? {} : { secrets }),
+  };
 }

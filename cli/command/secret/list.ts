@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { listSecretIds } from '#broker/operator/secret/secret-id.ts';
 import { readBoundCidrs } from '#broker/operator/tenant/bound-cidrs.ts';
+import { settleReplacements } from '#broker/operator/secret/replacements.ts';
+import { PosternError } from '#broker/error.ts';
 import type { Context } from '#cli/command/context.ts';
 import { moment } from '#cli/command/duration.ts';
 import { usableFrom } from '#cli/command/usable-from.ts';
@@ -14,6 +16,13 @@ export function listCommand(context: Context): Command {
     .argument('<tenant>')
     .action(
       context.vaultAction<object, [string]>(async ({ access, output, terminal }, tenant) => {
+        // Whoever only looks may not revoke.
+        const revoked = await settleReplacements(access, tenant).catch((error: unknown) => {
+          if (error instanceof PosternError && error.code === 'access_denied') return [];
+          throw error;
+        });
+        if (revoked.length > 0)
+          output.note(`revoked, since a rotation ended ${revoked.length === 1 ? 'it' : 'them'}: ${revoked.join(', ')}`);
         const [found, bound] = await Promise.all([
           listSecretIds(access, tenant, { onProgress: output.counter('secret_ids'), signal: terminal.signal }),
           readBoundCidrs(access, tenant),
