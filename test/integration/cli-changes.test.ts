@@ -53,7 +53,7 @@ describe('grants', () => {
   });
 
   test.each([
-    ['add initech payroll=read', 2, 'there is no API "payroll"'],
+    ['add initech billing=read', 2, 'there is no API "billing"'],
     ['add initech orders=steal', 2, 'it has read:orders, write:orders'],
     ['add initech orders', 2, 'api=scope1,scope2'],
     ['add nobody orders=read:orders', 4, 'no tenant "nobody"'],
@@ -100,7 +100,7 @@ test('APIs are listed and shown, to operators and auditors', async () => {
   const auditor = await vaultToken(house, 'postern-auditor', {});
   const shown = await postern(['api', 'show', 'orders', '--json'], { env: { ...env, VAULT_TOKEN: auditor } });
   expect(shown.json).toMatchObject({ name: 'orders', audience: ORDERS, scopes: ['read:orders', 'write:orders'] });
-  const missing = await cli('api show payroll');
+  const missing = await cli('api show billing');
   expect({ code: missing.code, said: missing.stderr }).toEqual({ code: 4, said: expect.stringContaining('There is orders') });
   expect((await cli(`api show ${ORDERS}`)).code).toBe(2);
 });

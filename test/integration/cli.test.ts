@@ -590,8 +590,8 @@ describe('token plays the customer', () => {
 describe('what goes wrong says what to do', () => {
   test.each([
     ['a Vault that is not there', { VAULT_ADDR: 'http://127.0.0.1:9' }, 5, 'VAULT_ADDR'],
-    ['a wrong token', { VAULT_TOKEN: 'hvs.wrong' }, 3, 'postern-operator'],
-    ['a mount that is not there', { POSTERN_APPROLE_MOUNT: 'elsewhere' }, 3, 'postern-operator'],
+    ['a wrong token', { VAULT_TOKEN: 'hvs.wrong' }, 3, 'postern login'],
+    ['a mount that is not there', { POSTERN_APPROLE_MOUNT: 'elsewhere' }, 3, 'postern login'],
   ])('%s', async (_, more, expected, word) => {
     const { code, stdout, stderr } = await cli('tenant list', { env: more as Record<string, string> });
     expect(code, stderr).toBe(expected);
@@ -607,7 +607,7 @@ describe('what goes wrong says what to do', () => {
     for (const line of ['tenant disable acme', 'secret issue acme', 'secret revoke acme --all --yes', 'tenant delete acme --yes']) {
       const { code, stderr } = await cli(line, { env: auditor });
       expect(code, line).toBe(3);
-      expect(stderr).toContain('postern-operator');
+      expect(stderr).toContain('postern login');
     }
     expect((await epoch()).disabled).toEqual([]);
   });
