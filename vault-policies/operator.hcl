@@ -260,6 +260,14 @@ path "${transit}/keys/${transit_key}/rotate" {
   capabilities = ["update"]
 }
 
+# Retires older versions (min_decryption_version): services refuse what they signed. Nothing else of the key can be set.
+path "${transit}/keys/${transit_key}/config" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "min_decryption_version" = []
+  }
+}
+
 # --- the secrets plugin, where it is mounted
 
 # Which tenants it hands tokens to, and what each may have.

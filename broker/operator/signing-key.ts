@@ -66,25 +66,33 @@ export async function rotateSigningKey(access: VaultAccess): Promise<SigningKey>
   return readSigningKey(access);
 }
 
-/** Verifiers may keep a key set for so long before they ask again, at most by default (POSTERN_JWKS_MAX_AGE); twice that, and a little. Seconds. */
-const SIGNS_AFTER = 1_500;
+/** POSTERN_JWKS_MAX_AGE where nobody sets it, seconds. */
+export const DEFAULT_JWKS_MAX_AGE = 300;
+/** Clocks differ, and brokers read the key every 30 s; seconds. */
+const MARGIN = 120;
 
 /**
  * Takes versions before one out of the key set, so that services refuse whatever they signed.
  * @param before the oldest version that stays
- * @param force though tokens that they signed may be alive
+ * @param options `now`: ms since 1970; `jwksMaxAge`: the brokers', seconds; `force`: though tokens that they signed may be alive
  * @throws {PosternError} invalid_request; conflict where tokens may be alive
  */
-export async function retireSigningKeys(access: VaultAccess, before: number, options: { force: boolean; now: number }): Promise<SigningKey> {
+export async function retireSigningKeys(
+  access: VaultAccess,
+  before: number,
+  options: { force: boolean; now: number; jwksMaxAge: number },
+): Promise<SigningKey> {
   const { transit, transitKey: name } = access.mounts;
   const key = await readSigningKey(access);
   const newest = key.versions.at(-1)?.version ?? 0;
   if (!(Number.isInteger(before) && before >= 1 && before <= newest))
-    throw new PosternError('invalid_request', `The oldest version that stays is 1 to ${newest}`, { detail: 'See postern signing-key list.' });
+    throw new PosternError('invalid_request', `The oldest version that stays is 1 to ${newest}`, {
+      detail: 'See postern signing-key list.',
+    });
   if (before <= key.retired) throw new PosternError('conflict', `Versions before ${key.retired + 1} are retired already, for good`);
   const next = key.versions.find(({ version }) => version === before);
   // The version before it signed until this one had been published for long enough, and its last token lives on from there.
-  const over = Date.parse(next?.created_at ?? '') + (SIGNS_AFTER + key.longest_life) * 1000;
+  const over = Date.parse(next?.created_at ?? '') + (2 * options.jwksMaxAge + MARGIN + key.longest_life) * 1000;
   if (!options.force && before > key.retired + 1 && !(options.now >= over))
     throw new PosternError('conflict', `Tokens signed by a version before ${before} may be alive until ${new Date(over).toISOString()}`, {
       detail: 'Nothing was changed. Repeat it then; or with --force where the key is known to others, and those tokens are to be refused.',

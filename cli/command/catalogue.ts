@@ -33,6 +33,11 @@ const COMMANDS: readonly Entry[] = [
     load: async (context) => (await import('./tenant.ts')).tenantCommand(context),
   },
   {
+    name: 'api',
+    description: 'what tenants can be granted; Terraform makes them',
+    load: async (context) => (await import('./api.ts')).apiCommand(context),
+  },
+  {
     name: 'secret',
     description: "tenants' secret_ids (their client_secret): several can live side by side",
     load: async (context) => (await import('./secret.ts')).secretCommand(context),
@@ -71,6 +76,16 @@ const COMMANDS: readonly Entry[] = [
     name: 'agent',
     description: "a Vault Agent beside a customer's workload",
     load: async (context) => (await import('./agent.ts')).agentCommand(context),
+  },
+  {
+    name: 'signing-key',
+    description: "the key by which brokers sign tokens (source transit); it never leaves Vault's transit engine",
+    load: async (context) => (await import('./signing-key.ts')).signingKeyCommand(context),
+  },
+  {
+    name: 'cache',
+    description: 'the tokens that brokers share in Vault: which there are, never what they say',
+    load: async (context) => (await import('./cache.ts')).cacheCommand(context),
   },
   {
     name: 'announce',

@@ -246,6 +246,13 @@ export const LIMITS: readonly Limit[] = [
     why: 'brokers sign with the new version only when verifiers know it',
   },
   { path: 'transit/keys/postern/config', worst: '`exportable`', body: { exportable: true }, by: 'policy', why: 'not named' },
+  {
+    path: 'transit/keys/postern/config',
+    worst: 'only the newest version stays',
+    body: { min_decryption_version: 1 },
+    by: 'nobody',
+    why: 'services refuse tokens signed before: an outage of minutes, which disabling every tenant is too; no token is made by it',
+  },
 ];
 
 export const GAINS: Readonly<Record<Limit['by'], string>> = {

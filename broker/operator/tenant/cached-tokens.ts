@@ -42,7 +42,7 @@ export async function clearCachedTokensTwice(access: VaultAccess, tenant: string
 }
 
 /** `<tenant>/<api>` and `<tenant>/<api>/<digest>`. */
-async function kvPaths(access: VaultAccess, tenant: string): Promise<string[]> {
+export async function kvPaths(access: VaultAccess, tenant: string): Promise<string[]> {
   const list = (path: string): Promise<string[]> =>
     access.call(`list cached tokens of ${tenant}`, ({ tokens, as }) => tokens.list(path, as));
   const entries = await list(tenant);

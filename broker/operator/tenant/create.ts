@@ -28,7 +28,9 @@ export interface CreateOptions {
   replace?: boolean;
   /** Use the name of a deleted tenant though tokens of that one may be alive. */
   force?: boolean;
-  /** Of an update: the grants as they are made out of those that are there in the same check-and-set. Of the specification's the APIs and scopes are checked. */
+  /**
+   * Of an update: makes the grants out of those that are there, in one check-and-set. Those of the specification are only checked.
+   */
   edit?: (before: readonly Grant[], defaultApi: string | null | undefined) => readonly Grant[];
 }
 
