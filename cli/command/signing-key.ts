@@ -32,8 +32,8 @@ function rotateCommand(context: Context): Command {
     .option('-y, --yes', 'do not ask')
     .addHelpText(
       'after',
-      '\nIt is published at once, and signs when twice POSTERN_JWKS_MAX_AGE has passed (10 minutes by default), so that every service has it\n' +
-        'by then. Nothing else is to be done; `signing-key retire` takes old versions away later.',
+      '\nIt is published at once, and signs when twice POSTERN_JWKS_MAX_AGE has passed (10 minutes by default), so that services have\n' +
+        'it by then. Nothing else is to be done; `signing-key retire` takes old versions away later.',
     )
     .action(
       context.vaultAction<{ yes?: boolean }>(async ({ access, options, output, terminal }) => {

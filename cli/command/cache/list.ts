@@ -11,8 +11,8 @@ export function listCommand(context: Context): Command {
     .argument('[tenant]')
     .addHelpText(
       'after',
-      '\nSCOPES is all, or names a narrower set. An operator may see that there is one, and never read it. One that has ended stays\n' +
-        'until Vault cleans it up, or the next one takes its place. With POSTERN_TOKEN_STORE=plugin they lie in the secrets plugin instead.',
+      '\nSCOPES is all, or names a narrower set. An operator sees that there is one, and never reads it. One that has ended stays\n' +
+        'until Vault cleans it up, or the next one takes its place. POSTERN_TOKEN_STORE=plugin has them in the secrets plugin instead.',
     )
     .action(
       context.vaultAction<object, [string | undefined]>(async ({ access, output }, tenant) => {

@@ -51,7 +51,10 @@ describe('help', () => {
       // Every example's command and options are real.
       for (const [, words = ''] of out.matchAll(/^ {2}[^#\n]*\bpostern ((?:[a-z-]+ ?)+[^|)\n]*)/gm)) {
         const parts = words.split(' ');
-        const found = commands.find(([name]) => name === parts.slice(0, 2).join(' ')) ?? commands.find(([name]) => name === parts[0]);
+        const found =
+          commands.find(([name]) => name === parts.slice(0, 3).join(' ')) ??
+          commands.find(([name]) => name === parts.slice(0, 2).join(' ')) ??
+          commands.find(([name]) => name === parts[0]);
         expect(found, `${path}: ${words}`).toBeDefined();
         const known = [...(found?.[1].options ?? []), ...program.options].map(({ long }) => long);
         for (const option of words.match(/(?<=\s)--[a-z-]+/g) ?? []) expect(known, `${path}: ${option}`).toContain(option);
