@@ -214,14 +214,11 @@ describe('key rotate --all', () => {
 
     expect((await cli(`key revoke keyed ${lines[0]?.[1]}`)).code).toBe(0);
     const stuck = await cli(`key rotate keyed ${issued[0]}`);
-    expect({ code: stuck.code, said: stuck.stderr }).toEqual(
-      {
-        code: 4,
-        said: expect.stringMatching(/is revoked; it ends at [^]*postern key issue keyed --name "a" --scope read:reports/),
-      },
-      180_000,
-    );
-  });
+    expect({ code: stuck.code, said: stuck.stderr }).toEqual({
+      code: 4,
+      said: expect.stringMatching(/is revoked; it ends at [^]*postern key issue keyed --name "a" --scope read:reports/),
+    });
+  }, 180_000);
 
   test.each(['key rotate keyed', 'key rotate keyed key_0f1e2d3c4b5a69788796a5b4 --all'])('%s is wrong input', async (line) => {
     expect((await cli(line)).code).toBe(2);
