@@ -1,13 +1,8 @@
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { createTenant } from './create.ts';
+import type { Grant } from './specification.ts';
 import type { TenantView } from './view.ts';
-
-/** An API, with scopes of it. */
-export interface Grant {
-  readonly api: string;
-  readonly scopes: readonly string[];
-}
 
 /** Each API once, with all that is said of it. */
 export function merged(grants: readonly Grant[]): { api: string; scopes: string[] }[] {

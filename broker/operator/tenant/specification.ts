@@ -3,6 +3,12 @@ import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { isCidr } from '#broker/operator/name.ts';
 
+/** An API, with scopes of it. */
+export interface Grant {
+  readonly api: string;
+  readonly scopes: readonly string[];
+}
+
 /** What a tenant is to be. What is left out gets its default, or stays as it is in an update. */
 export interface TenantSpecification {
   grants?: readonly { readonly api: string; readonly scopes: readonly string[] }[];
