@@ -57,7 +57,7 @@ const idsAtVault = async (tenant: string): Promise<string[]> => {
     ),
   );
   return found.map(({ data }) => {
-    const { key_id: key, credential_id: other } = data?.['metadata'] as Record<string, string>;
+    const { key_id: key, credential_id: other } = (data?.['metadata'] ?? {}) as Record<string, string>;
     return key ?? other ?? '';
   });
 };

@@ -5,7 +5,7 @@ import { TrustedProxies } from '#broker/trusted-proxies.ts';
 
 const PROXY = '10.0.0.1';
 const from = (remoteAddress: string, id?: string | string[]) =>
-  ({ socket: { remoteAddress }, headers: { ...(id === undefined ? {} : { 'x-request-id': id }) } }) as unknown as IncomingMessage;
+  ({ socket: { remoteAddress }, headers: id === undefined ? {} : { 'x-request-id': id } }) as unknown as IncomingMessage;
 const trusting = new TrustedProxies(['10.0.0.0/8']);
 const of = (request: IncomingMessage, proxies = trusting) => requestIdOf(request, proxies, () => 'own');
 
