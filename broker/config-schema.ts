@@ -113,6 +113,7 @@ export const schema = z.object({
   POSTERN_SELF_RATE: count(60, 1, 1_000_000),
   /** Holds what Auth0's log stream sends as Authorization. */
   POSTERN_LOG_STREAM_SECRET_FILE: z.string().optional(),
+  POSTERN_PUBLISH_LEAD: seconds(600, 1, 86_400),
   POSTERN_SCOPE_SETS: count(32, 1, 10_000),
   POSTERN_REVOCATIONS_PER_MINUTE: count(10, 1, 100_000),
   POSTERN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),

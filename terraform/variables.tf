@@ -23,6 +23,7 @@ variable "tenants" {
     `cidrs` and `vault_cidrs` may be spelled in any way, single addresses included; Vault gets them in canonical form.
     `disabled` is for a tenant that is to stay off, at every door within 2 s of an apply; the CLI's `tenant disable` is kept in a
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
+    `publish` names APIs whose token brokers keep fresh in KV, for a Vault Agent where the plugin can't run (docs/sidecar.md).
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
     `self_service` lets the people of its organization make keys of their own: at most `keys_per_user` (10) each and `keys` (1000)

@@ -47,6 +47,31 @@ path "${kv}/data/state/catalog" {
   capabilities = ["read"]
 }
 
+# Which tenants' tokens it keeps fresh in KV though nobody asks, and with which of their grants: operators and Terraform wrote that down
+# for it. It can't read the documents of those that aren't marked.
+path "${kv}/data/publications/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/metadata/publications" {
+  capabilities = ["list"]
+}
+
+# Which replica does it: a lease by check-and-set.
+path "${kv}/data/state/publisher" {
+  capabilities = ["create", "read", "update"]
+}
+
+# What it has published until when: SHA-256 and times, no token.
+path "${kv}/data/state/published/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# The version of a cached token, which check-and-set needs where no tenant's token reads it. The token itself isn't in the metadata.
+path "${tokens}/metadata/+/+" {
+  capabilities = ["read"]
+}
+
 # Which credentials ended, and from when on all that a tenant held is void. Operators write it; the broker only reads.
 path "${kv}/data/state/ended" {
   capabilities = ["read"]

@@ -87,6 +87,15 @@ path "${kv}/metadata/tenants/+" {
   capabilities = ["read", "delete"]
 }
 
+# What brokers keep fresh in KV of a tenant that is marked.
+path "${kv}/data/publications/+" {
+  capabilities = ["create", "update"]
+}
+
+path "${kv}/metadata/publications/+" {
+  capabilities = ["delete"]
+}
+
 # Checks a grant against what the API offers. APIs themselves are Terraform's.
 path "${kv}/data/apis/+" {
   capabilities = ["read"]

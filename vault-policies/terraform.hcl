@@ -486,6 +486,15 @@ path "postern/metadata/tenants/+" {
   capabilities = ["delete"]
 }
 
+# What brokers keep fresh in KV of it.
+path "postern/data/publications/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "postern/metadata/publications/+" {
+  capabilities = ["delete"]
+}
+
 # Registered public keys: Terraform's alone.
 path "postern/data/assertions/+" {
   capabilities = ["create", "read", "update"]

@@ -53,7 +53,12 @@ export const grantOperations: readonly Operation[] = [
           await createTenant(
             caller.access,
             params.tenant,
-            { grants: body.grants, defaultApi: body.default_api, introspects: body.introspects },
+            {
+              grants: body.grants,
+              defaultApi: body.default_api,
+              introspects: body.introspects,
+              ...(body.publish === undefined ? {} : { publish: body.publish }),
+            },
             { update: true, replace: true },
           ),
         ),
@@ -87,8 +92,8 @@ export const grantOperations: readonly Operation[] = [
   }),
 ];
 
-function viewOf({ tenant, grants, default_api, introspects }: TenantView): z.output<typeof grantsView> {
-  return { tenant, grants, default_api, introspects };
+function viewOf({ tenant, grants, default_api, introspects, publish }: TenantView): z.output<typeof grantsView> {
+  return { tenant, grants, default_api, introspects, publish };
 }
 
 /** Those that are valid: no broker serves another. */

@@ -103,6 +103,7 @@ export const tenantView = z.strictObject({
   grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
   default_api: z.string().nullable(),
   introspects: z.array(z.string()),
+  publish: z.array(z.string()),
   organization: z.string().nullable(),
   self_service: z
     .strictObject({ max_ttl: z.int(), keys_per_user: z.int(), keys: z.int() })
@@ -135,12 +136,18 @@ export const grants = z.strictObject({
     .max(200)
     .default([])
     .meta({ description: 'APIs that it serves, of whose tokens it may ask (RFC 7662), whosever they are.' }),
+  publish: z
+    .array(apiName)
+    .max(200)
+    .optional()
+    .meta({ description: 'APIs whose token is kept fresh in KV for a Vault Agent, of its grants. Left out: it stays as it is.' }),
 });
 export const grantsView = z.strictObject({
   tenant: z.string(),
   grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()) })),
   default_api: z.string().nullable(),
   introspects: z.array(z.string()),
+  publish: z.array(z.string()),
 });
 
 export const keyId = z

@@ -52,6 +52,8 @@ export const tenantDocument = z.object({
   default_api: orNothing(apiName.nullish()),
   /** APIs that this tenant serves: it may introspect every tenant's tokens for them. */
   introspects: names(z.array(apiName).max(200).default([])),
+  /** APIs whose token brokers keep fresh in KV, for a Vault Agent: what is in `publications/<tenant>` is what they go by. */
+  publish: names(z.array(apiName).max(200).default([])),
   /** Auth0 organization id. */
   organization: z.string().min(1).max(128).nullish(),
   claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),

@@ -11,6 +11,7 @@ import { PosternError } from '#broker/error.ts';
 import { FreshTokens } from './fresh-tokens.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
+import { isFree } from './lease.ts';
 import { ScopeSets } from './scope-sets.ts';
 import { Servable } from './servable.ts';
 import type { ServableOptions } from './servable.ts';
@@ -271,10 +272,7 @@ export class TokenCache {
           retryAfter: Math.ceil((stored.lease.until - now) / 1000),
         });
       }
-      // A lease that has not changed for its whole time by this clock is over, whatever its holder's clock says.
-      // One of our own is left over, since a key has one flight here: Vault carried its write out though the reply was lost.
-      const ours = stored.lease?.holder === this.#holder;
-      const free = stored.lease === undefined || ours || stored.lease.until <= now || (!patient && stored.version === first);
+      const free = isFree(stored.lease, this.#holder, now, !patient && stored.version === first);
       this.#requireUnchanged(grant, begun);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
@@ -287,7 +285,7 @@ export class TokenCache {
               grant,
               from: stored.lease.holder,
               to: this.#holder,
-              why: whyFree(stored.lease, ours, now),
+              why: whyFree(stored.lease, stored.lease.holder === this.#holder, now),
             });
           const token = await this.#issue(grant, stored.token, version, begun);
           // Revoked while it was being stored: another replica served it already.

@@ -18,7 +18,7 @@ export const tokenDocument = z.object({
 
 export type TokenDocument = z.infer<typeof tokenDocument>;
 
-export function documentOf(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined): TokenDocument {
+export function documentOf(grant: Pick<AuthorizedGrant, 'digest'>, token: Token | undefined, lease: Lease | undefined): TokenDocument {
   return {
     grant: grant.digest,
     ...(token === undefined

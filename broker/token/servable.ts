@@ -28,7 +28,7 @@ export class Servable {
     return token.expiresAt * 1000 - now >= floor * 1000 && !this.isRevoked(token, tenant);
   }
 
-  isRevoked({ sha256, issuedAt }: Token, tenant: string): boolean {
+  isRevoked({ sha256, issuedAt }: Pick<Token, 'sha256' | 'issuedAt'>, tenant: string): boolean {
     const { revocations, endings } = this.#options;
     return revocations?.has(sha256) === true || (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant));
   }

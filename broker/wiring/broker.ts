@@ -170,7 +170,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   usage.tenants.start();
   void replay.run();
   // Where Vault is there, the catalogue is read before the first request; where it isn't, the broker is alive and not ready.
-  void announcements.start().then(() => keepLoading(apis, () => progress.draining));
+  void announcements
+    .start()
+    .then(() => keepLoading(apis, () => progress.draining))
+    .then(() => progress.draining || issued.publisher?.start());
   log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
 
   const close = async (): Promise<void> => {
@@ -181,6 +184,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     await self?.close();
     replay.stop();
+    await issued.publisher?.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     await session.stop();
     await client.close();

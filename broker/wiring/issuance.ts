@@ -12,6 +12,7 @@ import type { TokenCacheOptions } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
+import type { Publisher } from '#broker/token/publisher.ts';
 import type { Revocations } from '#broker/token/revocations.ts';
 import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';
 import { Withdrawal } from '#broker/token/withdrawal.ts';
@@ -20,6 +21,7 @@ import { Kv } from '#broker/vault/kv.ts';
 import { EngineTokenPlaces } from '#broker/vault/plugin-tokens.ts';
 import { VaultTokens } from '#broker/vault/tokens.ts';
 import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
+import { publishing } from './publishing.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What stands between a credential and a token. */
@@ -38,6 +40,8 @@ export interface Issuance {
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;
+  /** Undefined where tokens lie in the plugin. */
+  readonly publisher: Publisher | undefined;
   /** Those of one tenant leave this replica's memory. */
   forgetTokens(tenant: string): void;
 }
@@ -52,26 +56,26 @@ export function issuance(
 ): Issuance {
   const { client, session, documents, apis } = vault;
   const sources = configuredSources(config, vault);
-  const authorization = new Authorization({
-    grants: new VaultGrants(documents),
+  const may = {
     apis,
     issuers: Object.fromEntries(sources.map(({ name, issuer }) => [name, issuer])),
     layout: claimsLayout({ binding: config.POSTERN_AUTH0_BINDING, tenantClaim: config.POSTERN_TENANT_CLAIM }),
     isDisabled,
-  });
+  };
+  const authorization = new Authorization({ ...may, grants: new VaultGrants(documents) });
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
     session,
   );
+  const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
+  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING };
   const cache = new TokenCache({
+    ...servable,
     store,
-    sources: Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)])),
-    revocations,
-    endings,
+    sources: asked,
     generations,
     scopeSets: config.POSTERN_SCOPE_SETS,
-    minRemaining: config.POSTERN_MIN_REMAINING,
     max: config.POSTERN_CACHE_TOKENS,
     ...(onWork === undefined ? {} : { onWork }),
     onRefreshError: (grant, err) => {
@@ -88,6 +92,7 @@ export function issuance(
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
+    publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
 }

@@ -135,6 +135,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     'postern/data/state/ended/0',
     'postern/data/state/tombstones/gone',
     'postern/data/keys/acme',
+    'postern/data/publications/acme',
     'postern/data/state/usage/0a',
     'postern/data/upstream/auth0',
     'secret/data/other',

@@ -11,7 +11,7 @@ import { findServer } from '#tools/part/server.ts';
 import { postern } from './cli-run.ts';
 
 export interface SidecarOptions {
-  readonly vault: PluginVault;
+  readonly vault: Pick<PluginVault, 'address' | 'folder'>;
   readonly reaper: Reaper;
   /** A token with the operators' policy. */
   readonly operator: string;

@@ -70,6 +70,7 @@ const METHODS: Readonly<Record<string, string>> = {
 const DOCUMENTS = [
   'apis/initech',
   'tenants/initech',
+  'publications/initech',
   'assertions/some-id',
   'trusts/some-id/ci',
   'trust-index/0a1b/some-id.ci',

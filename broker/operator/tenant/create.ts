@@ -13,6 +13,7 @@ import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
 import { writePluginRole } from './plugin-role.ts';
+import { writePublication } from './publication.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { checkSpecification } from './specification.ts';
 import type { Grant, TenantSpecification } from './specification.ts';
@@ -112,16 +113,24 @@ export async function writeTenant(
       detail: 'Grant it, or name another default API.',
     });
   }
+  const unpublishable = document.publish.filter((api) => !document.grants.some((grant) => grant.api === api));
+  if (spec.publish !== undefined && unpublishable.length > 0) {
+    throw new PosternError('invalid_request', `${tenant} has no grant for what is to be published: ${unpublishable.join(', ')}`, {
+      detail: 'Grant it, or leave it out.',
+    });
+  }
   const roleIdBefore = found.role === undefined ? undefined : await readRoleId(access, tenant);
   const version = await writeDocument(access, tenant, { ...document, client_id: roleIdBefore ?? null }, found.version);
   await writeRole(access, tenant, spec, found.role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
   if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
+  if (before.publish.length > 0 || document.publish.length > 0) await writePublication(access, tenant, { ...document, client_id: roleId });
   const narrower = there && isNarrower(before, document);
   if (narrower)
     await announceEndings(access, (await whoIs(access)).now, [{ kind: 'issued', id: tenant, tenant, lives: await longestLife(access) }]);
   // Brokers remember the grants of a verified credential for a while.
-  const announcements = there ? await announce(access, tenant) : withPlugin ? await readAnnouncements(access) : undefined;
+  const told = there || document.publish.length > 0;
+  const announcements = told ? await announce(access, tenant) : withPlugin ? await readAnnouncements(access) : undefined;
   const problem = withPlugin
     ? await writePluginRole(
         access,
@@ -199,6 +208,7 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
     grants: spec.grants?.map(({ api, scopes }) => ({ api, scopes: [...new Set(scopes)].sort() })) ?? before.grants,
     default_api: spec.defaultApi === undefined ? (before.default_api ?? null) : spec.defaultApi,
     introspects: spec.introspects === undefined ? before.introspects : [...new Set(spec.introspects)].sort(),
+    publish: spec.publish === undefined ? before.publish : [...new Set(spec.publish)].sort(),
     organization: spec.organization === undefined ? (before.organization ?? null) : spec.organization,
     claims: spec.claims === undefined ? before.claims : { ...spec.claims },
     disabled: before.disabled,

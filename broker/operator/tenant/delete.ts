@@ -14,6 +14,7 @@ import { rotationsPath } from '#broker/vault/key-ends.ts';
 import { hasCachedTokens } from './cached-tokens.ts';
 import { stopTenant } from './disable.ts';
 import { deletePluginRole } from './plugin-role.ts';
+import { removePublication } from './publication.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { writeTombstone } from './tombstone.ts';
 import { eraseTrusts } from '#broker/operator/trust/remove.ts';
@@ -68,6 +69,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   ]);
   await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
+  await removePublication(access, tenant);
   await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));
   for (const id of new Set(clientIds)) await eraseTrusts(access, tenant, id);
   const { removed, unsearched } = await removeRegisteredKeys(access, tenant, clientIds);

@@ -15,6 +15,8 @@ export interface TenantSpecification {
   defaultApi?: string | null;
   /** APIs that it serves: it may introspect every tenant's tokens for them. */
   introspects?: readonly string[];
+  /** APIs whose token brokers keep fresh in KV, for a Vault Agent; each among its grants. */
+  publish?: readonly string[];
   /** Auth0 organization id. */
   organization?: string | null;
   /** Further claims of this tenant's tokens; names are URIs. */

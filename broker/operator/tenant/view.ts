@@ -21,6 +21,8 @@ export interface TenantView {
   default_api: string | null;
   /** APIs that it serves: it may introspect every tenant's tokens for them. */
   introspects: string[];
+  /** APIs whose token brokers keep fresh in KV. */
+  publish: string[];
   organization: string | null;
   /** Within what its people make keys of their own, seconds and numbers of keys; null: they don't. Terraform sets it. */
   self_service: { max_ttl: number; keys_per_user: number; keys: number } | null;
@@ -88,7 +90,7 @@ export async function viewOf(
     });
   }
   const parsed = tenantDocument.safeParse(data ?? {});
-  const document: TenantGrants = parsed.success ? parsed.data : { grants: [], introspects: [], claims: {}, disabled: false };
+  const document: TenantGrants = parsed.success ? parsed.data : { grants: [], introspects: [], publish: [], claims: {}, disabled: false };
   const problems: string[] = [];
   if (role === undefined) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
   if (data === undefined)
@@ -109,6 +111,7 @@ export async function viewOf(
     grants: document.grants,
     default_api: document.default_api ?? null,
     introspects: document.introspects,
+    publish: document.publish,
     organization: document.organization ?? null,
     self_service: document.self_service ?? null,
     claims: document.claims,

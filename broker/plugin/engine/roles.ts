@@ -123,7 +123,15 @@ export class Roles implements GrantReader {
     const identity = identityOf(name, role.client_id ?? name);
     const { grants, organization, claims, disabled } = role;
     // Introspection is not offered by this door.
-    this.#grants.set(identity, { grants, organization, claims, disabled, default_api: role.default_api ?? onlyApi(role), introspects: [] });
+    this.#grants.set(identity, {
+      grants,
+      organization,
+      claims,
+      disabled,
+      default_api: role.default_api ?? onlyApi(role),
+      introspects: [],
+      publish: [],
+    });
     return { identity, role };
   }
 }

@@ -13,6 +13,7 @@ interface Options {
   grant?: string[] | false;
   defaultApi?: string | false;
   introspect?: string[] | false;
+  publish?: string[] | false;
   organization?: string | false;
   claim?: string[] | false;
   cidr?: string[] | false;
@@ -49,6 +50,13 @@ export function createCommand(context: Context): Command {
       ),
     )
     .addOption(new Option('--no-introspect', 'with --update: none'))
+    .addOption(
+      new Option(
+        '--publish <api>',
+        'an API whose token brokers keep fresh in KV, for a Vault Agent without the plugin (repeatable)',
+      ).argParser(collect),
+    )
+    .addOption(new Option('--no-publish', 'with --update: none'))
     .option('--organization <org_…>', 'its Auth0 organization id')
     .addOption(new Option('--no-organization', 'with --update: none'))
     .addOption(new Option('--claim <uri=value>', 'a claim of its tokens (repeatable); the name is a URI').argParser(collect))
@@ -90,12 +98,13 @@ export function createCommand(context: Context): Command {
 
 /** @throws {PosternError} invalid_request */
 export function specification(options: Options): TenantSpecification {
-  const { grant, claim, cidr, defaultApi, introspect, organization, tokenTtl, secretTtl, secretNumUses } = options;
+  const { grant, claim, cidr, defaultApi, introspect, publish, organization, tokenTtl, secretTtl, secretNumUses } = options;
   // Commander gives `true` where only the `--no-` form is defined by default.
   return {
     ...(Array.isArray(grant) ? { grants: grant.map(parseGrant) } : grant === false ? { grants: [] } : {}),
     ...(typeof defaultApi === 'string' ? { defaultApi } : defaultApi === false ? { defaultApi: null } : {}),
     ...(Array.isArray(introspect) ? { introspects: introspect } : introspect === false ? { introspects: [] } : {}),
+    ...(Array.isArray(publish) ? { publish } : publish === false ? { publish: [] } : {}),
     ...(typeof organization === 'string' ? { organization } : organization === false ? { organization: null } : {}),
     ...(Array.isArray(claim) ? { claims: Object.fromEntries(claim.map(parseClaim)) } : claim === false ? { claims: {} } : {}),
     ...(Array.isArray(cidr) ? { cidrs: cidr } : cidr === false ? { cidrs: [] } : {}),

@@ -42,6 +42,7 @@ export function tenantText(output: Output, tenant: TenantView, trusts?: readonly
       tenant.grants.map(({ api, scopes }) => `${api}: ${scopes.join(' ') || '(no scopes)'}`),
     ),
     ['default API', tenant.default_api ?? 'none'],
+    ...(tenant.publish.length === 0 ? [] : list('published in KV', [tenant.publish.join(' ')])),
     ...(tenant.introspects.length === 0 ? [] : list('introspects', [tenant.introspects.join(' ')])),
     ['organization', tenant.organization ?? 'none'],
     ...(tenant.self_service === null

@@ -25,6 +25,7 @@ locals {
     grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]
     default_api  = var.tenant.default_api
     introspects  = sort(distinct(var.tenant.introspects))
+    publish      = sort(distinct(var.tenant.publish))
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = var.tenant.disabled
@@ -88,4 +89,20 @@ resource "vault_generic_secret" "tenant" {
       error_message = "Tenant ${var.tenant.id} is granted scopes that the API doesn't have: ${join("; ", local.granted_scopes_unknown)}."
     }
   }
+}
+
+# What brokers keep fresh in KV: all that they may know of a tenant on their own account, so only the grants that are published.
+resource "vault_generic_secret" "publication" {
+  for_each = length(var.tenant.publish) > 0 ? toset([var.tenant.id]) : toset([])
+
+  path                = "${var.mounts.kv}/publications/${each.key}"
+  delete_all_versions = true
+
+  data_json = jsonencode({
+    client_id    = local.document.client_id
+    grants       = [for grant in local.document.grants : grant if contains(var.tenant.publish, grant.api)]
+    organization = var.tenant.organization
+    claims       = var.tenant.claims
+    disabled     = var.tenant.disabled
+  })
 }

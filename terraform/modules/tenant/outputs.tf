@@ -10,6 +10,7 @@ output "digest" {
   # Whoever tells brokers of it tells them when all of it is there.
   depends_on = [
     vault_generic_secret.tenant,
+    vault_generic_secret.publication,
     vault_generic_secret.assertion,
     vault_generic_secret.trust,
     vault_generic_secret.trust_index,

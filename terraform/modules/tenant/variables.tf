@@ -5,6 +5,7 @@ variable "tenant" {
     grants             = optional(list(object({ api = string, scopes = optional(list(string), []) })), [])
     default_api        = optional(string)
     introspects        = optional(list(string), [])
+    publish            = optional(list(string), [])
     organization       = optional(string)
     claims             = optional(map(string), {})
     disabled           = optional(bool, false)
@@ -58,6 +59,11 @@ variable "tenant" {
   validation {
     condition     = var.tenant.organization == null ? true : can(regex("^org_[A-Za-z0-9]+$", var.tenant.organization))
     error_message = "Tenant ${var.tenant.id}: organization is an Auth0 organization id, such as org_abc123."
+  }
+
+  validation {
+    condition     = length(setsubtract(var.tenant.publish, var.tenant.grants[*].api)) == 0
+    error_message = "Tenant ${var.tenant.id} publishes an API that it has no grant for."
   }
 
   validation {

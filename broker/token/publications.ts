@@ -1,0 +1,56 @@
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { Lease } from './store.ts';
+import type { Token } from './token.ts';
+
+/** Whose token is published where, as its publisher remembers it: no token, so that another replica goes on where it stopped. */
+export interface Published {
+  /** The digest of the grant that it was issued under. */
+  readonly grant: string;
+  /** Of the document in Vault: another means that somebody wrote or removed it since. */
+  readonly version: number;
+  /** SHA-256 of the token, hexadecimal. */
+  readonly sha256: string;
+  /** Seconds since 1970. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/** A tenant that operators marked. */
+export interface Publication {
+  readonly tenant: string;
+  readonly clientId: string;
+  /** Names of APIs. */
+  readonly apis: readonly string[];
+}
+
+/** The port to where publications lie, all with the broker's own token. */
+export interface PublicationStore {
+  /** Tenants that have something published. @throws {PosternError} temporarily_unavailable */
+  tenants(): Promise<readonly string[]>;
+  /** Undefined where it was taken back meanwhile. @throws {PosternError} temporarily_unavailable; misconfigured where it isn't valid */
+  publication(tenant: string): Promise<Publication | undefined>;
+  /** By API. @throws {PosternError} temporarily_unavailable */
+  published(tenant: string): Promise<ReadonlyMap<string, Published>>;
+  /** @throws {PosternError} temporarily_unavailable */
+  remember(tenant: string, published: ReadonlyMap<string, Published>): Promise<void>;
+  /** The version of the document at a place, never the token in it; 0: there is none. @throws {PosternError} temporarily_unavailable */
+  version(tenant: string, api: string): Promise<number>;
+  /**
+   * @param token undefined: what is there goes
+   * @returns the version written; undefined where somebody was faster
+   * @throws {PosternError} temporarily_unavailable
+   */
+  publish(
+    place: Pick<AuthorizedGrant, 'tenant' | 'api' | 'digest'>,
+    token: Token | undefined,
+    version: number,
+  ): Promise<number | undefined>;
+}
+
+/** The one lease that all replicas share. */
+export interface LeaseStore {
+  /** @throws {PosternError} temporarily_unavailable */
+  read(): Promise<{ readonly lease: Lease | undefined; readonly version: number }>;
+  /** @returns the version written; undefined where somebody was faster. @throws {PosternError} temporarily_unavailable */
+  write(lease: Lease, version: number): Promise<number | undefined>;
+}

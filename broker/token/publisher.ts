@@ -1,0 +1,191 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { Generations } from '#broker/credential/generations.ts';
+import { PosternError } from '#broker/error.ts';
+import type { Leadership } from './leadership.ts';
+import type { Publication, PublicationStore, Published } from './publications.ts';
+import type { Token } from './token.ts';
+
+export interface PublisherOptions extends Clocks {
+  store: PublicationStore;
+  leadership: Pick<Leadership, 'seek' | 'held' | 'giveUp'>;
+  /** @throws {PosternError} where the tenant is disabled, or may not have this API */
+  authorize: (publication: Publication, api: string) => Promise<AuthorizedGrant>;
+  /** @throws {PosternError} what the source says */
+  issue: (grant: AuthorizedGrant) => Promise<Token>;
+  generations: Pick<Generations, 'now' | 'since'>;
+  isRevoked: (published: Published, tenant: string) => boolean;
+  /** So long before a token ends the next one is there, or half its life where that is less. Seconds. */
+  lead: number;
+  onError: (tenant: string | undefined, error: unknown) => void;
+}
+
+/** Between two rounds, ms. */
+const ROUND = 1_000;
+/** Between two looks at all publications and whether their documents are as they were left, ms: who marks a tenant announces it. */
+const LOOK = 300_000;
+/** After an announcement operators clear what is cached, twice: for so long it is looked whether a document is still there, ms. */
+const WATCHED = 10_000;
+/** After a failure, ms, unless the source names a longer pause. */
+const PAUSE = 5_000;
+/** Tenants that are worked on at once. */
+const WIDTH = 8;
+
+interface Entry {
+  /** Granted now, by API. */
+  grants: ReadonlyMap<string, AuthorizedGrant>;
+  readonly published: Map<string, Published>;
+  /** Generation at which the grants were read. */
+  begun: number;
+  /** By the monotonic clock, ms. */
+  watchedUntil: number;
+  lookedAt: number;
+  notBefore: number;
+}
+
+/**
+ * Keeps a fresh token of each marked tenant where its Vault Agent reads it, though nobody asks. Of all replicas the one that has the lease
+ * does; what it can't finish another does. It never reads a token.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #now: () => number;
+  readonly #monotonic: () => number;
+  readonly #entries = new Map<string, Entry>();
+  #listed: { readonly at: number; readonly generation: number } | undefined;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Another replica goes on at once. Never throws. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    await this.#options.leadership.giveUp();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.round().catch((error: unknown) => this.#options.onError(undefined, error));
+      await sleep(ROUND, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  /** One look at everything that is due. @throws {PosternError} temporarily_unavailable */
+  async round(): Promise<void> {
+    const { leadership, generations } = this.#options;
+    if (!(await leadership.seek())) {
+      this.#entries.clear();
+      this.#listed = undefined;
+      return;
+    }
+    const generation = generations.now;
+    const listed = this.#listed;
+    if (listed === undefined || listed.generation !== generation || this.#monotonic() - listed.at > LOOK) await this.#list(generation);
+    const names = this.#entries.keys();
+    const work = async (): Promise<void> => {
+      for (const name of names) {
+        if (this.#stopping.signal.aborted || !leadership.held) return;
+        await this.#tend(name);
+      }
+    };
+    await Promise.all(Array.from({ length: WIDTH }, work));
+  }
+
+  async #list(generation: number): Promise<void> {
+    const at = this.#monotonic();
+    const tenants = await this.#options.store.tenants();
+    for (const tenant of tenants) if (!this.#entries.has(tenant)) this.#entries.set(tenant, await this.#found(tenant));
+    this.#listed = { at, generation };
+  }
+
+  async #found(tenant: string): Promise<Entry> {
+    const published = new Map(await this.#options.store.published(tenant));
+    return { grants: new Map(), published, begun: -1, watchedUntil: 0, lookedAt: -Infinity, notBefore: 0 };
+  }
+
+  /** Never throws: a tenant that fails is tried again later. */
+  async #tend(tenant: string): Promise<void> {
+    const entry = this.#entries.get(tenant);
+    const now = this.#monotonic();
+    if (entry === undefined || now < entry.notBefore) return;
+    try {
+      const changed = entry.begun === -1 || this.#options.generations.since(tenant, entry.begun);
+      if (changed || now - entry.lookedAt > LOOK) await this.#readAnew(tenant, entry, changed);
+      for (const [api, grant] of entry.grants) await this.#keep(grant, api, entry);
+      if (entry.grants.size === 0 && entry.published.size === 0) this.#entries.delete(tenant);
+    } catch (error) {
+      const after = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1_000 : 0;
+      entry.notBefore = this.#monotonic() + Math.max(PAUSE, after);
+      this.#options.onError(tenant, error);
+    }
+  }
+
+  /** What may be published now, and what not any more. */
+  async #readAnew(tenant: string, entry: Entry, changed: boolean): Promise<void> {
+    const { store, generations, authorize } = this.#options;
+    const begun = generations.now;
+    const publication = await store.publication(tenant);
+    const grants = new Map<string, AuthorizedGrant>();
+    for (const api of publication?.apis ?? []) {
+      try {
+        grants.set(api, await authorize(publication as Publication, api));
+      } catch (error) {
+        if (!(error instanceof PosternError) || error.code === 'temporarily_unavailable') throw error;
+        if (error.code !== 'unauthorized_client') this.#options.onError(tenant, error);
+      }
+    }
+    entry.grants = grants;
+    for (const api of entry.published.keys()) if (!grants.has(api)) await this.#withdraw(tenant, api, entry);
+    entry.begun = begun;
+    entry.lookedAt = this.#monotonic();
+    if (changed) entry.watchedUntil = entry.lookedAt + WATCHED;
+  }
+
+  async #withdraw(tenant: string, api: string, { published }: Entry): Promise<void> {
+    const { store } = this.#options;
+    const version = await store.version(tenant, api);
+    // Somebody who was faster has written or removed it: looked at again in the next round.
+    if (version !== 0 && (await store.publish({ tenant, api, digest: published.get(api)?.grant ?? '' }, undefined, version)) === undefined)
+      throw new PosternError('temporarily_unavailable', 'Somebody else writes there', { retryAfter: 1 });
+    published.delete(api);
+    await store.remember(tenant, published);
+  }
+
+  async #keep(grant: AuthorizedGrant, api: string, entry: Entry): Promise<void> {
+    const { store, leadership, generations, issue } = this.#options;
+    const { tenant } = grant;
+    const known = entry.published.get(api);
+    const good = known !== undefined && known.grant === grant.digest && !this.#isDue(known, tenant);
+    const watched = this.#monotonic() < entry.watchedUntil;
+    if (good && !watched) return;
+    const version = await store.version(tenant, api);
+    if (good && version === known.version) return;
+    const token = await issue(grant);
+    // After the last wait: nothing may lie there that was ended meanwhile, and another replica may have taken over.
+    if (generations.since(tenant, entry.begun) || !leadership.held) return;
+    const written = await store.publish(grant, token, version);
+    if (written === undefined) return;
+    const { sha256, issuedAt, expiresAt } = token;
+    entry.published.set(api, { grant: grant.digest, version: written, sha256, issuedAt, expiresAt });
+    await store.remember(tenant, entry.published);
+  }
+
+  #isDue(published: Published, tenant: string): boolean {
+    const { issuedAt, expiresAt } = published;
+    const lead = Math.min(this.#options.lead, (expiresAt - issuedAt) / 2);
+    return this.#now() >= (expiresAt - lead) * 1_000 || this.#options.isRevoked(published, tenant);
+  }
+}

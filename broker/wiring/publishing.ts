@@ -1,0 +1,73 @@
+import { Authorization } from '#broker/authorization/authorization.ts';
+import type { AuthorizationOptions, AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { Config } from '#broker/config.ts';
+import { VaultToken } from '#broker/credential/identity.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import type { Logger } from '#broker/log.ts';
+import { Leadership } from '#broker/token/leadership.ts';
+import type { Publication } from '#broker/token/publications.ts';
+import { FreshTokens } from '#broker/token/fresh-tokens.ts';
+import { Publisher } from '#broker/token/publisher.ts';
+import { Servable } from '#broker/token/servable.ts';
+import type { ServableOptions } from '#broker/token/servable.ts';
+import type { TokenSource } from '#broker/token/source.ts';
+import { Kv } from '#broker/vault/kv.ts';
+import { VaultPublications } from '#broker/vault/publications.ts';
+import type { Generations } from '#broker/credential/generations.ts';
+import type { ConnectedVault } from './vault.ts';
+
+/** How long a replica that died keeps the others from publishing, ms: far less than any lead. */
+const LEASE = 10_000;
+
+export interface Issuing {
+  readonly authorization: Omit<AuthorizationOptions, 'grants'>;
+  readonly sources: Readonly<Record<string, TokenSource | undefined>>;
+  readonly servable: ServableOptions;
+  readonly generations: Generations;
+}
+
+/** What keeps marked tenants' tokens in KV; undefined where tokens lie in the plugin, which needs nobody for it. */
+export function publishing(
+  config: Config,
+  log: Logger,
+  { client, session, documents, troubles }: ConnectedVault,
+  { authorization: options, sources, servable: servableOptions, generations }: Issuing,
+): Publisher | undefined {
+  if (config.POSTERN_TOKEN_STORE === 'plugin') return undefined;
+  const store = new VaultPublications({ client, documents, tokens: new Kv(client, config.POSTERN_TOKENS_MOUNT), session });
+  const authorization = new Authorization({ ...options, grants: store });
+  const servable = new Servable(servableOptions);
+  const fresh = new FreshTokens(sources, servable, Date.now);
+  return new Publisher({
+    store,
+    leadership: new Leadership({ store, leaseMs: LEASE }),
+    authorize: (publication, api) => authorize(authorization, options, publication, api),
+    issue: (grant) => fresh.issue(grant),
+    generations,
+    isRevoked: (published, tenant) => servable.isRevoked(published, tenant),
+    lead: config.POSTERN_PUBLISH_LEAD,
+    onError: (tenant, err) =>
+      tenant === undefined
+        ? troubles.fails('nothing can be published now', err)
+        : log.warn({ err, tenant }, 'a token could not be published; the one that lies there stays'),
+  });
+}
+
+/** Nobody logged in: the operators' mark stands for it, and the token is the tenant's own, with all that is published of its grants. */
+async function authorize(
+  authorization: Authorization,
+  { apis }: Pick<AuthorizationOptions, 'apis'>,
+  { tenant, clientId }: Publication,
+  api: string,
+): Promise<AuthorizedGrant> {
+  const identity: Identity = {
+    tenant,
+    clientId,
+    token: new VaultToken(''),
+    forwardedFor: undefined,
+    expiresAt: Infinity,
+    endsAt: Infinity,
+  };
+  const audience = (await apis.byName(api))?.audience ?? `the API ${api}, which there is not`;
+  return authorization.authorize(identity, { audience, scope: undefined, organization: undefined });
+}
