@@ -2,7 +2,7 @@ import type { Api } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 
-/** An M2M application, as Auth0 tells of it (broker/auth0/applications.ts). */
+/** An M2M application, as Auth0 tells of it. */
 export interface Source {
   clientId: string;
   name: string;

@@ -110,7 +110,7 @@ async function replaceable(access: VaultAccess, tenant: string, which: string | 
     if (found === undefined) {
       const key = stored.find(({ view }) => view.accessor === which)?.metadata[KEY_METADATA.keyId];
       throw new PosternError('not_found', `${tenant} has no secret_id ${which.slice(0, 8)}…`, {
-        detail: key === undefined ? `See: postern secret list ${tenant}` : `It is an API key: postern key rotate ${tenant} ${String(key)}`,
+        detail: typeof key !== 'string' ? `See: postern secret list ${tenant}` : `It is an API key: postern key rotate ${tenant} ${key}`,
       });
     }
     const until = ending.get(which);

@@ -43,7 +43,7 @@ the grants as the plan shows them.`,
         if (unknown.length > 0)
           throw new PosternError('not_found', `Auth0 has no M2M application ${unknown.join(', ')}`, { detail: 'See --except.' });
         const plan = planMigration(applications, { apis, tenants, except: options.except });
-        const document = { version: 1, auth0: terminal.env['AUTH0_DOMAIN'], applications: plan };
+        const document = { version: 1, domain: terminal.env['AUTH0_DOMAIN'], applications: plan };
         if (options.out !== undefined) await writePlan(options.out, document);
         output.result(
           document,
