@@ -63,6 +63,9 @@ export type MountName = keyof typeof MOUNTS;
 /** Names in Vault. */
 export type Mounts = Readonly<Record<MountName, string>>;
 
+/** The source, as the documents of APIs name it, whose tokens that key signs. */
+export const SIGNING_SOURCE = 'transit';
+
 /** The key that signs tokens, in Vault's transit engine. */
 export function signingKeyPath({ transit, transitKey }: Mounts): string {
   return `${transit}/keys/${transitKey}`;

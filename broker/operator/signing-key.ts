@@ -1,3 +1,4 @@
+import { SIGNING_SOURCE, signingKeyPath } from '#broker/mounts.ts';
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from './access.ts';
@@ -35,17 +36,17 @@ export interface SigningKey {
 
 /** @throws {PosternError} not_found, misconfigured */
 export async function readSigningKey(access: VaultAccess): Promise<SigningKey> {
-  const { transit, transitKey: name } = access.mounts;
+  const path = signingKeyPath(access.mounts);
   const [found, apis] = await Promise.all([
-    access.call('read the signing key', ({ client, as }) => client.read(`${transit}/keys/${name}`, as)),
+    access.call('read the signing key', ({ client, as }) => client.read(path, as)),
     readApis(access),
   ]);
   if (!found?.data)
-    throw new PosternError('not_found', `There is no signing key ${transit}/keys/${name}`, {
+    throw new PosternError('not_found', `There is no signing key ${path}`, {
       detail: 'Terraform makes it, where an API is signed by Vault (source transit): terraform apply.',
     });
   const parsed = answer.safeParse(found.data);
-  if (!parsed.success) throw new PosternError('misconfigured', `${transit}/keys/${name} in Vault is not a signing key`);
+  if (!parsed.success) throw new PosternError('misconfigured', `${path} in Vault is not a signing key`);
   const { type, latest_version: newest, keys, min_decryption_version: oldest } = parsed.data;
   const versions = Object.entries(keys)
     .map(([version, { creation_time: created }]): SigningKeyVersion => ({
@@ -54,15 +55,21 @@ export async function readSigningKey(access: VaultAccess): Promise<SigningKey> {
       state: Number(version) === newest ? 'newest' : 'published',
     }))
     .sort((a, b) => a.version - b.version);
-  const lives = [...apis.values()].flatMap((api) => (api?.source === 'transit' ? [api.lifetime] : []));
-  return { name, type, versions, retired: Math.max(0, oldest - 1), longest_life: Math.max(0, ...lives) };
+  const lives = [...apis.values()].flatMap((api) => (api?.source === SIGNING_SOURCE ? [api.lifetime] : []));
+  return {
+    name: path.slice(path.lastIndexOf('/') + 1),
+    type,
+    versions,
+    retired: Math.max(0, oldest - 1),
+    longest_life: Math.max(0, ...lives),
+  };
 }
 
 /** Makes a new version; those that are there go on verifying. @throws {PosternError} */
 export async function rotateSigningKey(access: VaultAccess): Promise<SigningKey> {
-  const { transit, transitKey: name } = access.mounts;
+  const path = signingKeyPath(access.mounts);
   await readSigningKey(access);
-  await access.call('rotate the signing key', ({ client, as }) => client.write(`${transit}/keys/${name}/rotate`, {}, as));
+  await access.call('rotate the signing key', ({ client, as }) => client.write(`${path}/rotate`, {}, as));
   return readSigningKey(access);
 }
 
@@ -82,7 +89,7 @@ export async function retireSigningKeys(
   before: number,
   options: { force: boolean; now: number; jwksMaxAge: number },
 ): Promise<SigningKey> {
-  const { transit, transitKey: name } = access.mounts;
+  const path = signingKeyPath(access.mounts);
   const key = await readSigningKey(access);
   const newest = key.versions.at(-1)?.version ?? 0;
   if (!(Number.isInteger(before) && before >= 1 && before <= newest))
@@ -98,7 +105,7 @@ export async function retireSigningKeys(
       detail: 'Nothing was changed. Repeat it then; or with --force where the key is known to others, and those tokens are to be refused.',
     });
   await access.call('retire versions of the signing key', ({ client, as }) =>
-    client.write(`${transit}/keys/${name}/config`, { min_decryption_version: before }, as),
+    client.write(`${path}/config`, { min_decryption_version: before }, as),
   );
   return readSigningKey(access);
 }
