@@ -224,3 +224,50 @@ describe('key rotate --all', () => {
     expect((await cli(line)).code).toBe(2);
   });
 });
+
+describe('signing-key', () => {
+  const published = async (): Promise<number> =>
+    ((await (await fetch(new URL('.well-known/jwks.json', replica.issuer))).json()) as { keys: unknown[] }).keys.length;
+
+  test('is rotated, and old versions are retired when no token of theirs is alive, or by force', async () => {
+    const before = (await cli('signing-key list --json')).json['versions'] as { version: number }[];
+    const asked = await cli('signing-key rotate');
+    expect({ code: asked.code, said: asked.stderr }).toEqual({ code: 2, said: expect.stringContaining('--yes') });
+    const { versions } = (await cli('signing-key rotate --yes --json')).json as { versions: { version: number; state: string }[] };
+    const newest = before.length + 1;
+    expect(versions.map(({ version, state }) => [version, state]).slice(-2)).toEqual([
+      [newest - 1, 'published'],
+      [newest, 'newest'],
+    ]);
+    const early = await cli(`signing-key retire --before ${newest} --yes`);
+    expect({ code: early.code, said: early.stderr }).toEqual({ code: 4, said: expect.stringContaining('may be alive until') });
+    expect((await cli(`signing-key retire --before ${newest + 1} --yes --force`)).code).toBe(2);
+    const auditor = await vaultToken(house, 'postern-auditor', {});
+    const denied = await postern(['signing-key', 'retire', '--before', String(newest), '--force', '--yes'], {
+      env: { ...env, VAULT_TOKEN: auditor },
+    });
+    expect(denied.code).toBe(3);
+
+    const left = (await cli(`signing-key retire --before ${newest} --force --yes --json`)).json;
+    expect(left).toMatchObject({ versions: [{ version: newest, state: 'newest' }], retired: newest - 1 });
+    await expect.poll(published, { timeout: 40_000 }).toBe(1);
+    const { json: credential } = await cli('secret issue initech --no-wrap --json');
+    const as = { client_id: credential['role_id'], client_secret: credential['secret_id'] };
+    expect((await exchange(replica, as, {})).status).toBe(200);
+  }, 120_000);
+});
+
+test('what is cached is listed by tenant and API and thrown away, and never read', async () => {
+  const { json: credential } = await cli('secret issue initech --no-wrap --json');
+  const as = { client_id: credential['role_id'], client_secret: credential['secret_id'] };
+  expect((await exchange(replica, as, {})).status).toBe(200);
+  const mine = { tenant: 'initech', api: 'reports', digest: null };
+  expect((await cli('cache list --json')).json['entries']).toContainEqual(mine);
+  expect((await cli('cache list initech --json')).json['entries']).toContainEqual(mine);
+  expect((await cli('cache drop initech')).code).toBe(2);
+  expect((await cli('cache drop initech --api orders --yes --json')).json['dropped']).toBe(0);
+  expect((await cli('cache drop initech --api reports --yes --json')).json['dropped']).toBeGreaterThan(0);
+  expect((await cli('cache list initech')).stdout).toBe('');
+  expect((await exchange(replica, as, {})).status).toBe(200);
+  expect((await cli('cache drop ../x --yes')).code).toBe(2);
+});
