@@ -392,6 +392,7 @@ describe('tenants and grants', () => {
       grants: [{ api: 'orders', scopes: ['read:orders'] }],
       default_api: 'orders',
       introspects: [],
+      publish: [],
     });
     expect((await call(backEnd, 'GET', `/v1/tenants/${tenant}/grants`)).body).toEqual(set.body);
     await expect.poll(ask, { timeout: 5000 }).toBe(403);
