@@ -178,6 +178,8 @@ test('apply provisions Vault, and what it makes works', async () => {
     grants: [orders, { api: 'billing', scopes: [] }],
     default_api: 'orders',
     introspects: [],
+    publish: [],
+    managed_by: 'terraform',
     organization: null,
     claims: { 'https://postern.dev/plan': 'gold' },
     disabled: false,
