@@ -22,6 +22,13 @@ export interface PublisherOptions extends Clocks {
   onError: (tenant: string | undefined, error: unknown) => void;
 }
 
+/** Who is marked, and when that was looked up. */
+interface Listed {
+  readonly at: number;
+  readonly generation: number;
+  readonly tenants: readonly string[];
+}
+
 /** Between two rounds, ms. */
 const ROUND = 1_000;
 /** Between two looks at all publications and whether their documents are as they were left, ms: who marks a tenant announces it. */
@@ -54,7 +61,9 @@ export class Publisher {
   readonly #now: () => number;
   readonly #monotonic: () => number;
   readonly #entries = new Map<string, Entry>();
-  #listed: { readonly at: number; readonly generation: number } | undefined;
+  #listed: Listed | undefined;
+  /** Whether what is listed has its entries, which only the replica that publishes has. */
+  #adopted = false;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
 
@@ -86,14 +95,22 @@ export class Publisher {
   /** One look at everything that is due. @throws {PosternError} temporarily_unavailable */
   async round(): Promise<void> {
     const { leadership, generations } = this.#options;
-    if (!(await leadership.seek())) {
-      this.#entries.clear();
-      this.#listed = undefined;
-      return;
-    }
     const generation = generations.now;
     const listed = this.#listed;
-    if (listed === undefined || listed.generation !== generation || this.#monotonic() - listed.at > LOOK) await this.#list(generation);
+    const isOld = listed === undefined || listed.generation !== generation || this.#monotonic() - listed.at > LOOK;
+    const { tenants } = isOld ? await this.#list(generation) : listed;
+    if (isOld) this.#adopted = false;
+    // Where nobody is marked no replica asks Vault each second who publishes.
+    if (tenants.length === 0 && this.#entries.size === 0) return;
+    if (!(await leadership.seek())) {
+      this.#entries.clear();
+      this.#adopted = false;
+      return;
+    }
+    if (!this.#adopted) {
+      for (const tenant of tenants) if (!this.#entries.has(tenant)) this.#entries.set(tenant, await this.#found(tenant));
+      this.#adopted = true;
+    }
     const names = this.#entries.keys();
     const work = async (): Promise<void> => {
       for (const name of names) {
@@ -104,11 +121,10 @@ export class Publisher {
     await Promise.all(Array.from({ length: WIDTH }, work));
   }
 
-  async #list(generation: number): Promise<void> {
+  async #list(generation: number): Promise<Listed> {
     const at = this.#monotonic();
-    const tenants = await this.#options.store.tenants();
-    for (const tenant of tenants) if (!this.#entries.has(tenant)) this.#entries.set(tenant, await this.#found(tenant));
-    this.#listed = { at, generation };
+    this.#listed = { at, generation, tenants: await this.#options.store.tenants() };
+    return this.#listed;
   }
 
   async #found(tenant: string): Promise<Entry> {

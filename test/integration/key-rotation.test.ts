@@ -444,7 +444,7 @@ test('prune destroys what has ended, of one tenant or of all', async () => {
       { tenant: 'limited', key_id: b.key_id },
     ]),
   );
-  expect((await cli(['prune', 'acme', '--json'])).json).toEqual({ destroyed: [] });
+  expect((await cli(['prune', 'acme', '--json'])).json).toEqual({ destroyed: [], secret_ids: [] });
   for (const tenant of ['acme', 'limited'])
     expect((await rotations(tenant)).filter(({ key_id: id }) => [a.key_id, b.key_id].includes(id))).toEqual([]);
 });

@@ -30,6 +30,7 @@ const granted: Record<'tenant' | 'broker', Record<string, string[]>> = {
     'postern/data/state/catalog': ['read'],
     'postern/data/state/ended': ['read'],
     'postern/data/state/epoch': ['read'],
+    'postern-tokens/metadata/acme/orders': ['read'],
     'postern/data/upstream/auth0': ['read'],
     'transit/keys/postern': ['read'],
     'transit/sign/postern': ['update'],
@@ -59,6 +60,8 @@ function expected(identity: 'tenant' | 'broker', path: string): string[] {
   if (identity === 'tenant' && path.startsWith('postern-tokens/data/acme/')) return ['read'];
   // The broker fills every tenant's cache; it reads none of it.
   if (identity === 'broker' && path.startsWith('postern-tokens/data/')) return ['create', 'update'];
+  // Their versions, for check-and-set: no token is in the metadata, and no name is listed.
+  if (identity === 'broker' && /^postern-tokens\/metadata\/[^/]*\/[^/]*$/.test(path)) return ['read'];
   return ['deny'];
 }
 
