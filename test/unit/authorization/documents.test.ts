@@ -51,6 +51,6 @@ describe('a tenant document is refused', () => {
   });
 
   test('and grants nothing when it is empty', () => {
-    expect(tenantDocument.parse({})).toEqual({ grants: [], introspects: [], claims: {}, disabled: false });
+    expect(tenantDocument.parse({})).toEqual({ grants: [], introspects: [], publish: [], claims: {}, disabled: false });
   });
 });
