@@ -56,5 +56,7 @@ export async function postern(args: readonly string[], options: RunOptions = {})
 
 /** Of the arguments only the command: some tests give a secret where none belongs. */
 export function log(args: readonly string[], code: number | undefined, stderr: string): void {
-  if (logs) appendFileSync(join(logs, `cli-${process.pid}.log`), `$ postern ${args.slice(0, 2).join(' ')} …\n${stderr}exit ${code}\n`);
+  // `who` is a command of one word.
+  const command = args.slice(0, 2).filter((word) => /^[a-z-]{1,20}$/.test(word));
+  if (logs) appendFileSync(join(logs, `cli-${process.pid}.log`), `$ postern ${command.join(' ')} …\n${stderr}exit ${code}\n`);
 }
