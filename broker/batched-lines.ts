@@ -10,6 +10,16 @@ export interface LineSink {
   flushSync(): void;
 }
 
+/** Until a sink calls those who wait for it to have nothing left, or after `ms`. */
+export async function idleWithin(waiting: (() => void)[], ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await new Promise<void>((resolve) => {
+    waiting.push(resolve);
+    timer = setTimeout(resolve, ms);
+  });
+  clearTimeout(timer);
+}
+
 /** Lines written together, at most. */
 const BATCH = 128;
 /** ms after which a line is written, alone or not. */

@@ -1,5 +1,6 @@
 import { close, constants, fstatSync, mkdirSync, openSync, write, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { idleWithin } from './batched-lines.ts';
 
 export interface DestinationOptions {
   /** Told at most each 10 s while lines cannot be written. */
@@ -96,12 +97,7 @@ export class Destination {
   /** Resolves when everything is written, or can't be, or after `ms`. */
   async drained(ms: number): Promise<void> {
     if (this.#held === 0 || this.#failing) return;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#idle.push(resolve);
-      timer = setTimeout(resolve, ms);
-    });
-    clearTimeout(timer);
+    await idleWithin(this.#idle, ms);
   }
 
   /** Writes what is left, before the process ends. Never throws. */

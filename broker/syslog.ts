@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { connect as connectTls } from 'node:tls';
 import type { DestinationOptions } from './destination.ts';
 import type { SyslogTarget } from './syslog-target.ts';
+import { idleWithin } from './batched-lines.ts';
 
 export interface SyslogOptions extends DestinationOptions {
   /** Most bytes held back while they can't be sent; what comes then is lost. Default 64 MiB. */
@@ -99,12 +100,7 @@ export class SyslogDestination {
   /** Resolves when everything is sent, or nobody takes it, or after `ms`. */
   async drained(ms: number): Promise<void> {
     if (this.#held === 0 || (this.#failures > 0 && !this.#connected)) return;
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
-      this.#idle.push(resolve);
-      timer = setTimeout(resolve, ms);
-    });
-    clearTimeout(timer);
+    await idleWithin(this.#idle, ms);
   }
 
   /** A socket can't be written to without waiting: what {@link drained} hasn't seen off is lost with the process. */

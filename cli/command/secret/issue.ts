@@ -21,6 +21,13 @@ interface Options {
 
 const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
+/** Of the commands that hand a secret_id out, beside their `--no-wrap`. */
+export function wrapOption(): Option {
+  return new Option('--wrap <duration>', 'how long the wrapping token can be opened')
+    .argParser(seconds)
+    .default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL));
+}
+
 export function issueCommand(context: Context): Command {
   return context
     .command('issue', 'one more secret_id; those before it go on', [
@@ -34,11 +41,7 @@ export function issueCommand(context: Context): Command {
     .option('--num-uses <number>', "logins that it is good for; 0: no limit (default: the tenant's)", count)
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--name <text>', 'what it is for: shown by `secret list`')
-    .addOption(
-      new Option('--wrap <duration>', 'how long the wrapping token can be opened')
-        .argParser(seconds)
-        .default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL)),
-    )
+    .addOption(wrapOption())
     .option('--no-wrap', 'print the secret_id itself on stdout')
     .addHelpText(
       'after',

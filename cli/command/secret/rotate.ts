@@ -4,8 +4,8 @@ import { rotateSecretId } from '#broker/operator/secret/rotate.ts';
 import { DEFAULT_WRAP_TTL } from '#broker/operator/secret/issue.ts';
 import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
-import { inWords, moment, seconds } from '#cli/command/duration.ts';
-import { issuedText } from './issue.ts';
+import { moment, seconds } from '#cli/command/duration.ts';
+import { issuedText, wrapOption } from './issue.ts';
 
 interface Options {
   overlap: number;
@@ -28,11 +28,7 @@ export function rotateCommand(context: Context): Command {
         .argParser(seconds)
         .default(seconds(DEFAULT_OVERLAP), DEFAULT_OVERLAP),
     )
-    .addOption(
-      new Option('--wrap <duration>', 'how long the wrapping token can be opened')
-        .argParser(seconds)
-        .default(DEFAULT_WRAP_TTL, inWords(DEFAULT_WRAP_TTL)),
-    )
+    .addOption(wrapOption())
     .option('--no-wrap', 'print the secret_id itself on stdout')
     .addHelpText(
       'after',
