@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { failed, intoFolder } from '#tools/dist/folder.ts';
 import { toStderr } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -16,11 +17,13 @@ const { values } = parseArgs({
   },
 });
 try {
-  const { folder, version, args } = await withProgress('postern: building', toStderr, () => imageContext(resolve(values.folder), toStderr));
+  const into = resolve(values.folder);
+  const { folder, version, args } = await intoFolder(into, 600e6, () =>
+    withProgress('postern: building', toStderr, () => imageContext(into, toStderr)),
+  );
   const tag = values.tag ?? `postern:${version}`;
   if (!values['context-only']) await withProgress(`image ${tag}: building`, toStderr, () => buildImage(folder, tag, args));
   console.log(values['context-only'] ? folder : tag);
 } catch (error) {
-  console.error(`error: ${(error as Error).message}`);
-  process.exitCode = 1;
+  failed(error);
 }

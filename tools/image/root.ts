@@ -1,4 +1,4 @@
-import { chmod, copyFile, lutimes, mkdir, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lutimes, mkdir, readdir, realpath, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { Artifact } from '#tools/dist/build.ts';
@@ -19,14 +19,13 @@ const USER = 65_532;
  * Fills a folder with the image's Dockerfile and the files of its root: the executable, the libraries of this machine that it loads, CA
  * certificates, and licences. Nobody but root can write to any of them.
  * @param executable as `make dist` built it
- * @param folder is emptied first
+ * @param folder is empty, or not there
  * @returns the packages of this machine's distribution that the libraries come from
  * @throws Error where this is not Linux, or a library can't be found
  */
 export async function prepareImage(executable: Artifact, folder: string): Promise<SystemPackage[]> {
   if (process.platform !== 'linux') throw new Error('the image is built on Linux, whose libraries it gets; a Linux container will do');
   const root = join(folder, 'rootfs');
-  await rm(folder, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
   const put = async (from: string, to: string, mode: number): Promise<void> => {
     await mkdir(dirname(join(root, to)), { recursive: true });

@@ -1,5 +1,6 @@
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { failed, intoFolder } from '#tools/dist/folder.ts';
 import { toStderr } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -17,13 +18,15 @@ const { values } = parseArgs({
 
 const folder = resolve(values.folder);
 try {
-  const made = await withProgress('postern-auth0: building', toStderr, () =>
-    buildPlugin({
-      folder,
-      report: toStderr,
-      ...(values.version ? { version: values.version } : {}),
-      ...(values.node ? { node: values.node } : {}),
-    }),
+  const made = await intoFolder(folder, 400e6, () =>
+    withProgress('postern-auth0: building', toStderr, () =>
+      buildPlugin({
+        folder,
+        report: toStderr,
+        ...(values.version ? { version: values.version } : {}),
+        ...(values.node ? { node: values.node } : {}),
+      }),
+    ),
   );
   const rows = [
     ['file', 'for', 'version', 'MB', 'sha256'],
@@ -46,6 +49,5 @@ try {
         .trimEnd(),
     );
 } catch (error) {
-  console.error(`error: ${(error as Error).message}`);
-  process.exitCode = 1;
+  failed(error);
 }

@@ -1,5 +1,6 @@
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { failed, intoFolder } from '#tools/dist/folder.ts';
 import { toStderr } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -15,10 +16,11 @@ const { values } = parseArgs({
 const { snapshot } = values;
 const folder = resolve(values.folder);
 try {
-  const files = await withProgress('release: building', toStderr, () => makeRelease({ folder, snapshot, report: toStderr }));
+  const files = await intoFolder(folder, 1_000e6, () =>
+    withProgress('release: building', toStderr, () => makeRelease({ folder, snapshot, report: toStderr })),
+  );
   for (const { file, bytes, sha256 } of files) console.log(`${sha256}  ${(bytes / 1e6).toFixed(1).padStart(6)} MB  ${basename(file)}`);
   console.log(`${folder}: sign SHA256SUMS there, as docs/release.md says`);
 } catch (error) {
-  console.error(`error: ${(error as Error).message}`);
-  process.exitCode = 1;
+  failed(error);
 }

@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { checksums, fileFacts } from '#tools/dist/file.ts';
 import type { FileFacts } from '#tools/dist/file.ts';
 import { buildDist } from '#tools/dist/build.ts';
+import { emptyFolder } from '#tools/dist/folder.ts';
 import { imageContext } from '#tools/image/image.ts';
 import type { Report } from '#tools/part/part.ts';
 import { checkout, packageVersion } from '#tools/part/version.ts';
@@ -12,8 +13,11 @@ import { releaseFaults } from './check.ts';
 import { deployArchive } from './deploy.ts';
 import { saveImage } from './image.ts';
 
+/** What is in a release's folder: its files, what signing adds, and what a build that broke off has left. */
+const RELEASED = /^(postern[-.].*|postern|SHA256SUMS(\..*)?|image|\.(postern|executable|package)[-.].*)$/;
+
 export interface ReleaseOptions {
-  /** Receives the files; is emptied first. */
+  /** Receives the files; an older release in it is removed first. */
   folder: string;
   /** A build to try: neither the changelog nor git must be ready. */
   snapshot: boolean;
@@ -29,7 +33,7 @@ export async function makeRelease({ folder, snapshot, report }: ReleaseOptions):
   const changelog = await readFile(join(checkout, 'CHANGELOG.md'), 'utf8');
   const faults = releaseFaults({ version, changelog, ...(await gitState()) }, snapshot);
   if (faults.length > 0) throw new Error(`not to be released:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
-  await rm(folder, { recursive: true, force: true });
+  await emptyFolder(folder, RELEASED);
   await mkdir(folder, { recursive: true });
   const platform = `${process.platform}-${process.arch}`;
 
