@@ -65,6 +65,19 @@ export class VaultFault extends OwnError {
     return this.status === 500 && this.message.includes('failed to look up namespace from the token');
   }
 
+  /**
+   * A 500 about the version of a transit key that was asked for: it was retired, or a snapshot took it back. Vault's judgement of the
+   * version, told from its real ones by its words alone as well.
+   */
+  get isOfNoKeyVersion(): boolean {
+    return this.status === 500 && /no such key version|requested version for signing is/.test(this.message);
+  }
+
+  /** A 500 by which Vault has judged what was asked: the same call gets the same answer. */
+  get isVerdict(): boolean {
+    return this.isOfNoNamespace || this.isOfNoKeyVersion;
+  }
+
   /** A 404 that speaks of no mount or no such path, or is not Vault's at all: a mount's name or VAULT_ADDR is wrong. */
   get isOfNoMount(): boolean {
     return (
@@ -74,7 +87,7 @@ export class VaultFault extends OwnError {
 
   /** undefined: Vault has judged, or it is a fault of ours. */
   get unasked(): Unasked | undefined {
-    if (this.isOfNoNamespace) return undefined;
+    if (this.isVerdict) return undefined;
     if (this.reason === 'throttled') return 'throttled';
     return NO_ANSWER.has(this.reason) ? 'unanswered' : undefined;
   }

@@ -34,29 +34,25 @@ export class TransitSource implements TokenSource {
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
-    const { client, session, keys, mount, key, tenantClaim } = this.#options;
-    const { version, kid } = await keys.signing();
-    const claims = accessTokenClaims(grant, kid, tenantClaim, (this.#options.now ?? Date.now)());
-    const input = signingInput(claims);
+    const { keys, mount, key, tenantClaim } = this.#options;
+    const claimsOf = async () => {
+      const { version, kid } = await keys.signing();
+      return { version, claims: accessTokenClaims(grant, kid, tenantClaim, (this.#options.now ?? Date.now)()) };
+    };
+    let { version, claims } = await claimsOf();
+    let input = signingInput(claims);
     let signature: string;
     try {
-      const answer = await session.use((token) =>
-        client.write(
-          `${mount}/sign/${key}/sha2-256`,
-          // Transit's default for RSA is PSS; RS256 is PKCS #1 v1.5 (RFC 7518 §3.3). The kid is already signed, so the version is pinned.
-          {
-            input: Buffer.from(input).toString('base64'),
-            key_version: version,
-            signature_algorithm: 'pkcs1v15',
-            marshaling_algorithm: 'jws',
-          },
-          { token, attempts: 2 },
-        ),
-      );
-      signature = signatureOf(answer.data, version);
+      signature = await this.#sign(input, version);
     } catch (error) {
-      if (error instanceof VaultFault && error.reason === 'invalid') keys.expire();
-      throw asUnavailable(error);
+      if (!(error instanceof VaultFault && error.isOfNoKeyVersion)) throw asUnavailable(error);
+      // An operator has retired it since the key was read: who asks next must not wait until it is read by its age.
+      keys.expire();
+      ({ version, claims } = await claimsOf());
+      input = signingInput(claims);
+      signature = await this.#sign(input, version).catch((again: unknown) => {
+        throw asUnavailable(again);
+      });
     }
     const jwt = `${input}.${signature}`;
     try {
@@ -68,5 +64,24 @@ export class TransitSource implements TokenSource {
       });
     }
     return new Token(jwt, grant.scope, claims.payload.iat, claims.payload.exp);
+  }
+
+  /** base64url. @throws {VaultFault} */
+  async #sign(input: string, version: number): Promise<string> {
+    const { client, session, mount, key } = this.#options;
+    const answer = await session.use((token) =>
+      client.write(
+        `${mount}/sign/${key}/sha2-256`,
+        // Transit's default for RSA is PSS; RS256 is PKCS #1 v1.5 (RFC 7518 §3.3). The kid is already signed, so the version is pinned.
+        {
+          input: Buffer.from(input).toString('base64'),
+          key_version: version,
+          signature_algorithm: 'pkcs1v15',
+          marshaling_algorithm: 'jws',
+        },
+        { token, attempts: 2 },
+      ),
+    );
+    return signatureOf(answer.data, version);
   }
 }

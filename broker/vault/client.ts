@@ -243,7 +243,7 @@ export class VaultClient {
       try {
         return await (this.#breaker === undefined ? ask() : this.#breaker.run(ask, this.#probes));
       } catch (error) {
-        const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isOfNoNamespace;
+        const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
         if (!again || options.signal?.aborted) throw error;
         await new Promise((resolve) => setTimeout(resolve, 50 * attempt * (0.5 + Math.random())));
       }

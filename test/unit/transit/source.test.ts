@@ -19,26 +19,30 @@ const pairOf = (i: number) => pairs[i] as (typeof pairs)[number];
 class FakeTransit {
   versions = 1;
   minEncryption = 0;
+  /** min_decryption_version: older ones are neither listed nor signed with. */
+  oldest = 1;
   created = new Date(Date.now() - 86_400_000).toISOString();
   /** Answers a signature in place of Vault's. */
   forge: ((body: Record<string, unknown>) => unknown) | undefined;
   status = 200;
   /** Signs with another pair than the one that is published. */
   shift = 0;
+  /** Lists even versions that it won't sign with. */
+  listsAll = false;
 
   readonly answer = ({ url, body }: Received): [number, unknown] => {
     if (url === '/v1/auth/approle-broker/login') return [200, { auth: { client_token: 'own', lease_duration: 3600, renewable: true } }];
     if (url === '/v1/transit/keys/postern') {
       const keys = Object.fromEntries(
-        Array.from({ length: this.versions }, (_, i) => [
+        Array.from({ length: this.versions }, (_, i): [number, object] => [
           i + 1,
           {
             creation_time: i === 0 ? this.created : new Date().toISOString(),
             public_key: pairOf(i).publicKey.export({ type: 'spki', format: 'pem' }),
           },
-        ]),
+        ]).filter(([version]) => this.listsAll || version >= this.oldest),
       );
-      return [200, { data: { type: 'rsa-2048', min_decryption_version: 1, min_encryption_version: this.minEncryption, keys } }];
+      return [200, { data: { type: 'rsa-2048', min_decryption_version: this.oldest, min_encryption_version: this.minEncryption, keys } }];
     }
     if (url !== '/v1/transit/sign/postern/sha2-256') return [404, { errors: [] }];
     if (this.status !== 200) return [this.status, { errors: ['no'] }];
@@ -46,7 +50,11 @@ class FakeTransit {
     if (this.forge) return [200, { data: { signature: this.forge(wanted) } }];
     const version = wanted.key_version ?? this.versions;
     if (version < this.minEncryption)
-      return [400, { errors: ['requested version for signing is less than the minimum encryption key version'] }];
+      return [
+        500,
+        { errors: ['1 error occurred:\n\t* requested version for signing is less than the minimum encryption key version\n\n'] },
+      ];
+    if (version < this.oldest) return [500, { errors: ['1 error occurred:\n\t* no such key version\n\n'] }];
     const key = pairOf(version - 1 + this.shift).privateKey;
     const input = Buffer.from(wanted.input, 'base64');
     const signature =
@@ -185,13 +193,25 @@ describe('a signature that does not verify is served to nobody', () => {
 });
 
 describe("Vault's refusals", () => {
-  test('the version may sign no longer: the keys are read again, and the next succeeds', async () => {
+  test.each<[string, (transit: FakeTransit) => void]>([
+    ['may sign no longer', (transit) => (transit.minEncryption = 2)],
+    ['is retired', (transit) => (transit.oldest = 2)],
+  ])('the version %s: the keys are read again, and who asked is served', async (_what, change) => {
     await using s = await stage();
     await s.source.issue(await grantOf());
     s.transit.versions = 2;
-    s.transit.minEncryption = 2;
-    await expect(s.source.issue(await grantOf())).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+    change(s.transit);
     await s.verify((await s.source.issue(await grantOf())).reveal());
+    const signed = s.server.received.filter(({ url }) => url.includes('/sign/'));
+    expect(signed.map(({ body }) => (JSON.parse(body) as { key_version: number }).key_version)).toEqual([1, 1, 2]);
+  });
+
+  test('no version may sign: each request asks for two at most, and none is an outage of Vault', async () => {
+    await using s = await stage();
+    s.transit.oldest = 2;
+    s.transit.listsAll = true;
+    await expect(s.source.issue(await grantOf())).rejects.toMatchObject({ code: 'temporarily_unavailable', unasked: undefined });
+    expect(s.server.received.filter(({ url }) => url.includes('/sign/'))).toHaveLength(2);
   });
 
   test.each([403, 429, 500, 503])('%i is an outage, with a time to come again', async (status) => {
