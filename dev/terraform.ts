@@ -22,6 +22,8 @@ export interface TerraformOptions {
   variables: Readonly<Record<string, unknown>>;
   /** Files of variables (`.tfvars`), absolute; `variables` has the last word. */
   variableFiles?: readonly string[];
+  /** Further files of configuration, by name, such as a user lays beside ours: `import` blocks. */
+  files?: Readonly<Record<string, string>>;
   /** Holds the state and a copy of the configuration, so that the checkout stays clean. Made with mode 0700. */
   stateDirectory: string;
   /** More environment for the providers, such as AUTH0_API_TOKEN. */
@@ -99,6 +101,8 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
 
   const state = { terraform: { backend: { local: { path: join(home, 'terraform.tfstate') } } } };
   await writeFile(join(configuration, 'terraform', 'backend_override.tf.json'), JSON.stringify(state));
+
+  for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(configuration, 'terraform', name), text);
 
   // OpenBao takes audit devices from its own configuration only.
   const given = productOf() === 'openbao' ? { audit: null, ...options.variables } : options.variables;

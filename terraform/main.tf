@@ -14,6 +14,11 @@ locals {
   }
 }
 
+locals {
+  # What brokers read of them.
+  api_documents = { for name, api in module.vault.apis : name => { for key, value in api : key => value if key != "manage" } }
+}
+
 module "auth0" {
   source = "./modules/auth0"
   count  = local.manages_auth0 ? 1 : 0
@@ -65,7 +70,7 @@ resource "vault_generic_secret" "catalog" {
   delete_all_versions = true
 
   data_json = jsonencode({
-    digest   = sha256(jsonencode({ apis = module.vault.apis, tenants = { for id, tenant in module.tenant : id => tenant.digest } }))
+    digest   = sha256(jsonencode({ apis = local.api_documents, tenants = { for id, tenant in module.tenant : id => tenant.digest } }))
     disabled = sort([for id, tenant in module.tenant : id if tenant.settings.disabled])
   })
 

@@ -5,7 +5,8 @@ variable "apis" {
   description = <<-EOT
     APIs that tokens are issued for, by name. `source` says who issues: "auth0" (the shared Auth0 application) or "transit"
     (Postern signs with Vault's transit key). `lifetime` is in seconds; unset, it is 86400 for auth0 and 3600 for transit.
-    `dialect` is Auth0's token dialect; unset, it is "access_token".
+    `dialect` is Auth0's token dialect; unset, it is "access_token". `manage = false` is for an API that is in Auth0 already and is to
+    stay as it is: Terraform looks at it, refuses where it differs from what is said here, and never changes or removes it.
   EOT
   type        = any
   default     = {}
@@ -193,6 +194,9 @@ variable "auth0" {
     `binding` says how a token is bound to its tenant: "action" (any plan) or "organization" (B2B plans).
     `manage_trigger` binds the Action to the credentials-exchange trigger and thereby owns the trigger's whole list: turn it off
     where other Actions are bound there, and add this one by hand. `vault_addresses` are origins of Vault's UI, for its login.
+    `client_id` is an application that is there already and shall be the shared one, `operators_client_id` one that people log in to Vault
+    with: Terraform never looks at, changes or removes them (README.md says what they need). `manage_grants = false` where the shared
+    application has its grants (of the APIs) already.
   EOT
   type        = any
   default     = null

@@ -114,11 +114,16 @@ export async function startManagement(): Promise<ManagementStandIn> {
       const found = [...collection.map.values()].filter((item) => asked.every(([field, value]) => item[field] === value));
       return [200, { [name.replaceAll('-', '_')]: found, start: 0, limit: 50, length: found.length, total: found.length }];
     }
-    // An API is found by its id and by its audience.
-    const item = collection.map.get(key) ?? [...collection.map.values()].find(({ identifier }) => identifier === key);
+    // An API is found by its id and by its audience; also by one that was escaped twice, as the provider's data source does.
+    const twice = /%2F/i.test(key) ? decodeURIComponent(key) : key;
+    const item = collection.map.get(key) ?? [...collection.map.values()].find(({ identifier }) => identifier === twice);
     if (!item) return notFound();
     if (method === 'GET') return [200, item];
-    if (method === 'PATCH') return [200, Object.assign(item, body)];
+    if (method === 'PATCH') {
+      // Metadata is merged, and null takes one out.
+      const metadata = Object.entries({ ...item['client_metadata'], ...body['client_metadata'] }).filter(([, value]) => value !== null);
+      return [200, Object.assign(item, body, metadata.length > 0 ? { client_metadata: Object.fromEntries(metadata) } : {})];
+    }
     if (name === 'actions/actions' && standIn.bound.includes(key))
       return [409, { statusCode: 409, error: 'Conflict', message: 'The action is bound to a trigger' }];
     collection.map.delete(item['id'] ?? item['client_id']);

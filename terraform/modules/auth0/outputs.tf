@@ -1,11 +1,11 @@
 output "client_id" {
   description = "Client id of the shared application."
-  value       = auth0_client.shared.id
+  value       = local.client_id
 }
 
 output "operators_client_id" {
   description = "Client id of the application that people log in to Vault with."
-  value       = auth0_client.operators.id
+  value       = local.operators_client_id
 }
 
 output "operators_redirect_uris" {

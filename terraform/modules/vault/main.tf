@@ -142,8 +142,10 @@ resource "vault_generic_secret" "api" {
   for_each = local.apis
 
   path                = "${vault_mount.kv.path}/apis/${each.key}"
-  data_json           = jsonencode(each.value)
   delete_all_versions = true
+
+  # Who manages the API in Auth0 is no affair of brokers.
+  data_json = jsonencode({ for name, value in each.value : name => value if name != "manage" })
 
   depends_on = [vault_transit_secret_backend_key.signing]
 }

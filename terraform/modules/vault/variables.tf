@@ -6,6 +6,7 @@ variable "apis" {
     scopes   = optional(list(string), [])
     lifetime = optional(number)
     dialect  = optional(string, "access_token")
+    manage   = optional(bool, true)
   }))
   nullable = false
 
@@ -43,6 +44,11 @@ variable "apis" {
   validation {
     condition     = alltrue([for api in values(var.apis) : contains(["auth0", "transit"], api.source)])
     error_message = "An API's source is auth0 or transit. Given: ${join(", ", distinct(values(var.apis)[*].source))}."
+  }
+
+  validation {
+    condition     = alltrue([for api in values(var.apis) : api.manage || api.source == "auth0"])
+    error_message = "manage = false is for an API that is in Auth0 already: its source is auth0."
   }
 
   # RFC 6749, section 3.3.
