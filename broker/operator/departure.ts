@@ -4,6 +4,7 @@ import type { Departure } from '#broker/credential/owner.ts';
 import { DEPARTURES_PATH } from '#broker/vault/endings.ts';
 import type { Announcer, VaultAccess } from './access.ts';
 import { announceEndings } from './ending.ts';
+import type { NewEnding } from './ending.ts';
 
 /** What stands for "no tenant" where an ending must name one: a person's departure is about all. */
 const ANY = 'any';
@@ -24,29 +25,41 @@ export async function announceDepartures(
     const id = departureId(owner, organization, only);
     if (at > (known.knownAt('owner', id) ?? -Infinity)) latest.set(id, Math.max(at, latest.get(id) ?? 0));
   }
-  for (const [at, those] of Map.groupBy(latest, ([, one]) => one)) {
+  if (latest.size > 0)
     await announceEndings(
       access,
-      at * 1000,
-      those.map(([id]) => ({ kind: 'owner', id, tenant: ANY })),
+      Date.now(),
+      [...latest].map(([id, at]) => ({ kind: 'owner', id, tenant: ANY, at })),
       DEPARTURES_PATH,
     );
-  }
   return latest.size;
 }
 
-/** For people who may end their own keys and tell nobody: a broker announces it with its own token. */
+/**
+ * For people who may end their own keys and tell nobody: a broker announces it with its own token. All brokers write one document, so
+ * what comes while it is being written goes into the next write together: however many revoke at once, each broker writes one at a time.
+ */
 export function ownAnnouncer(asBroker: <T>(work: (access: VaultAccess) => Promise<T>) => Promise<T>, now: () => number): Announcer {
+  let waiting: NewEnding[] = [];
+  let next: Promise<void> | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  const write = (): Promise<void> => {
+    const those = waiting;
+    waiting = [];
+    next = undefined;
+    const written = asBroker((access) => announceEndings(access, now(), those, DEPARTURES_PATH));
+    // The next ones don't fail with these.
+    writing = written.catch(() => {});
+    return written;
+  };
   return {
-    ended: (endings) =>
-      asBroker((access) =>
-        announceEndings(
-          access,
-          now(),
-          // Nothing else can come from somebody who reaches API keys alone.
-          endings.filter(({ kind }) => kind === 'credential'),
-          DEPARTURES_PATH,
-        ),
-      ),
+    ended(endings) {
+      // Nothing else can come from somebody who reaches API keys alone.
+      const those = endings.filter(({ kind }) => kind === 'credential');
+      if (those.length === 0) return Promise.resolve();
+      waiting.push(...those);
+      next ??= writing.then(write);
+      return next;
+    },
   };
 }

@@ -20,8 +20,8 @@ const SKEW = 2;
 /** By how much an ending outlives the last token that it is about, seconds. */
 const MARGIN = 300;
 
-/** One that is still to be written; `lives`: seconds that what it ends may live on. */
-export type NewEnding = Pick<Ending, 'kind' | 'id' | 'tenant'> & { readonly lives?: number };
+/** One that is still to be written; `lives`: seconds that what it ends may live on; `at`: seconds since 1970, where it isn't now. */
+export type NewEnding = Pick<Ending, 'kind' | 'id' | 'tenant'> & { readonly lives?: number; readonly at?: number };
 
 /**
  * Tells every broker that something has ended, for good: each refuses it within 2 s. Written before it is destroyed, so that whoever is
@@ -36,14 +36,10 @@ export async function announceEndings(
   path: string = ENDINGS_PATH,
 ): Promise<void> {
   if (access.announcer !== undefined) return access.announcer.ended(endings);
-  const at = Math.ceil(now / 1000) + SKEW;
-  const made = endings.map(({ kind, id, tenant, lives = MAX_TOKEN_TTL }): Ending => ({
-    kind,
-    id,
-    tenant,
-    at,
-    until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : kind === 'owner' ? KEPT_OWNER : 0),
-  }));
+  const made = endings.map(({ kind, id, tenant, lives = MAX_TOKEN_TTL, at: from = now / 1000 }): Ending => {
+    const at = Math.ceil(from) + SKEW;
+    return { kind, id, tenant, at, until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : kind === 'owner' ? KEPT_OWNER : 0) };
+  });
   // Many at once, of a tenant with a thousand credentials, come piece by piece: each fits beside the others.
   for (let from = 0; from < made.length; from += MAX_RECENT / 2)
     await append(access, path, made.slice(from, from + MAX_RECENT / 2), now / 1000);
