@@ -2,6 +2,7 @@ import type { ZodType } from 'zod';
 import { auth0 } from './auth0/definition.ts';
 import type { SourceChecks } from './doctor/source-checks.ts';
 import type { ConfiguredSource } from './token/source.ts';
+import type { Meter } from './token/quota/meter.ts';
 import type { UpstreamReader } from './token/upstream.ts';
 import { transit } from './transit/definition.ts';
 import type { VaultClient } from './vault/client.ts';
@@ -20,6 +21,8 @@ export interface SourceSurroundings {
   readonly jwksMaxAgeMs: number;
   /** The one credential at the issuer of the source of this name. */
   readonly upstream: (source: string) => UpstreamReader;
+  /** Counts tokens that their issuer counts. */
+  readonly meter?: Meter | undefined;
   readonly warn: (error: unknown, message: string) => void;
 }
 

@@ -1,5 +1,5 @@
 /** The stand-in for Auth0's cloud: what others use of it. */
-export { startAuth0 } from './auth0/stand-in.ts';
+export { issuedKey, startAuth0 } from './auth0/stand-in.ts';
 export { MANAGEMENT_SCOPES } from './auth0/management-endpoint.ts';
 export type { Auth0Options, Auth0StandIn } from './auth0/stand-in.ts';
 export type {

@@ -114,6 +114,11 @@ path "${kv}/data/state/usage/+" {
   capabilities = ["read"]
 }
 
+# How many of Auth0's tokens each tenant has had, by month. Brokers write it.
+path "${kv}/data/state/quota/+/+" {
+  capabilities = ["read"]
+}
+
 # Names, versions and times of every document, the upstream credential's too; never a value.
 path "${kv}/metadata/*" {
   capabilities = ["read", "list"]

@@ -98,6 +98,16 @@ path "${kv}/data/state/usage/+" {
   capabilities = ["create", "read", "update"]
 }
 
+# How many of Auth0's tokens each tenant has had, by month: what every replica counts before it asks for one, with check-and-set.
+path "${kv}/data/state/quota/+/+" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Which of these there are.
+path "${kv}/metadata/state/quota/+" {
+  capabilities = ["list"]
+}
+
 # Which tokens were revoked before their end: only their SHA-256. Every replica reads the latest each second, and writes with
 # check-and-set what its clients revoke. Not the epoch's document, which only operators write: a broker can't enable a tenant.
 path "${kv}/data/state/revocations" {

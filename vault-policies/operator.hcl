@@ -231,6 +231,15 @@ path "${kv}/metadata/keys/+" {
   capabilities = ["delete"]
 }
 
+# How many of Auth0's tokens each tenant has had, by month. Brokers write it.
+path "${kv}/data/state/quota/+/+" {
+  capabilities = ["read"]
+}
+
+path "${kv}/metadata/state/quota/+" {
+  capabilities = ["list"]
+}
+
 # When API keys were last used. Brokers write it.
 path "${kv}/data/state/usage/+" {
   capabilities = ["read"]

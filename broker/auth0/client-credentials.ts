@@ -51,13 +51,32 @@ export interface Answer {
   /** OAuth's `error`, as Auth0 said it. */
   readonly code: string | undefined;
   readonly response: Response | undefined;
+  /** The request surely didn't arrive: there was no connection. */
+  readonly unsent: boolean;
 }
+
+/** Of errors before a connection was there. */
+const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
 /** What Auth0 answered, from an error of {@link requestToken}. */
 export function answerOf(error: unknown): Answer {
   const { response, cause } = error as { response?: unknown; cause?: unknown };
   const found = [response, cause].find((one): one is Response => one instanceof Response);
   return error instanceof oauth.ResponseBodyError
-    ? { status: error.status, code: error.error, response: found }
-    : { status: found?.status, code: undefined, response: found };
+    ? { status: error.status, code: error.error, response: found, unsent: false }
+    : { status: found?.status, code: undefined, response: found, unsent: found === undefined && causes(error).some(isUnsent) };
+}
+
+/** An error and what it was made from, not deeper than libraries go. */
+function causes(error: unknown): unknown[] {
+  const found: unknown[] = [];
+  for (let one = error; one !== undefined && found.length < 6; one = (one as { cause?: unknown } | null)?.cause) found.push(one);
+  return found;
+}
+
+function isUnsent(error: unknown): boolean {
+  const { code, errors } = (error ?? {}) as { code?: unknown; errors?: unknown };
+  // Of several addresses none could be reached.
+  if (Array.isArray(errors) && errors.length > 0) return errors.every(isUnsent);
+  return typeof code === 'string' && UNSENT.has(code);
 }

@@ -1,4 +1,5 @@
 import type { ConfiguredSource } from '#broker/token/source.ts';
+import type { Meter } from '#broker/token/quota/meter.ts';
 import type { UpstreamReader } from '#broker/token/upstream.ts';
 import type { BindingMode } from './binding.ts';
 import { Auth0Judge } from './judge.ts';
@@ -16,6 +17,7 @@ interface Settings {
 interface Surroundings {
   readonly tenantClaim: string;
   readonly upstream: (source: string) => UpstreamReader;
+  readonly meter?: Meter | undefined;
 }
 
 /** The token source Auth0: one shared M2M application serves all tenants. */
@@ -25,13 +27,13 @@ export const auth0 = {
 
   configure(
     { POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_BINDING: binding, POSTERN_AUTH0_TIMEOUT: timeout }: Settings,
-    { tenantClaim, upstream }: Surroundings,
+    { tenantClaim, upstream, meter }: Surroundings,
   ): ConfiguredSource | undefined {
     if (issuer === undefined) return undefined;
     const timeoutMs = timeout * 1000;
-    const source = new Auth0Source({ issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs });
+    const source = new Auth0Source({ issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs, meter });
     const judge = new Auth0Judge({ issuer, clientId: () => source.clientId(), timeoutMs });
-    return { name, issuer, source, judge, calls: () => source.calls, clock: source.clock };
+    return { name, issuer, source, judge, metered: true, calls: () => source.calls, clock: source.clock };
   },
 
   /** Loaded only where it is used: Auth0's Management client is large. */

@@ -4,6 +4,7 @@ import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Meter } from '#broker/token/quota/meter.ts';
 import type { TokenSource } from '#broker/token/source.ts';
 import { Token } from '#broker/token/token.ts';
 import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
@@ -21,6 +22,8 @@ export interface Auth0SourceOptions extends Clocks {
   tenantClaim: string;
   /** Deadline of a call to Auth0, ms. Default 5000. */
   timeoutMs?: number;
+  /** Counts each token before it is asked for. */
+  meter?: Meter | undefined;
 }
 
 /** Deadline of a call to Auth0, ms. */
@@ -65,6 +68,10 @@ export class Auth0Source implements TokenSource {
     });
   }
 
+  admit(grant: AuthorizedGrant): void {
+    this.#options.meter?.admit(grant);
+  }
+
   /** With its trailing slash. */
   get issuer(): string {
     return this.#options.issuer;
@@ -83,11 +90,15 @@ export class Auth0Source implements TokenSource {
     if (pause > 0) throw away('Auth0 has asked for a pause', pause / 1000);
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
+    const counted = await this.#options.meter?.count(grant);
     const { accessToken, clientId } = await this.#request({
       ...parameters,
       ...ownerParameters(grant),
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
+    }).catch((error: unknown) => {
+      if (!(error instanceof Unknown)) counted?.takeBack();
+      throw error instanceof Unknown ? error.told : error;
     });
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
     bind.check(claims, grant, this.#options.tenantClaim);
@@ -138,7 +149,7 @@ export class Auth0Source implements TokenSource {
 
   /** Made from the status and Auth0's error code alone: the library's errors hold secrets. */
   #errorOf(error: unknown): Error {
-    const { status, code, response } = answerOf(error);
+    const { status, code, response, unsent } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
       const seconds = waitOf(response, this.#now());
@@ -146,18 +157,31 @@ export class Auth0Source implements TokenSource {
       return away('Auth0 answered 429', seconds);
     }
     if (status !== undefined && status < 500) {
-      return new PosternError('misconfigured', 'Service temporarily unavailable', {
+      const told = new PosternError('misconfigured', 'Service temporarily unavailable', {
         detail:
           `Auth0 answered ${status} ${safeCode(code)}: does the shared application have a client grant for this API with ` +
           'these scopes (and this organization)? `postern doctor` checks it',
         retryAfter: 10,
       });
+      return status < 300 ? new Unknown(told) : told;
     }
-    return away(status === undefined ? 'Auth0 cannot be reached or did not answer in time' : `Auth0 answered ${status}`, 2);
+    if (status !== undefined) return away(`Auth0 answered ${status}`, 2);
+    const told = away('Auth0 cannot be reached or did not answer in time', 2);
+    return unsent ? told : new Unknown(told);
   }
 }
 
 class WrongUpstreamSecret extends Error {}
+
+/** Auth0 may have made a token that didn't arrive here. */
+class Unknown extends Error {
+  readonly told: PosternError;
+
+  constructor(told: PosternError) {
+    super(told.message);
+    this.told = told;
+  }
+}
 
 function away(detail: string, seconds: number): PosternError {
   return new PosternError('temporarily_unavailable', 'The token issuer is not available', {

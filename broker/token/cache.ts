@@ -44,6 +44,8 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
 
 /** Pause after a failed refresh, ms, unless the source names a longer one. */
 const REFRESH_PAUSE = 5_000;
+/** Longer than a source may name, ms; a spent quota lasts to the month's end, or until an operator gives more. */
+const LONGEST_PAUSE = 3_600_000;
 /** Between two looks at the store while another replica asks the source, ms. */
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
@@ -190,7 +192,7 @@ export class TokenCache {
   }
 
   #pause(grant: AuthorizedGrant, error: unknown): void {
-    const pause = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1000 : 0;
+    const pause = error instanceof PosternError && error.retryAfter !== undefined ? Math.min(error.retryAfter * 1000, LONGEST_PAUSE) : 0;
     this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
   }
 
@@ -274,6 +276,8 @@ export class TokenCache {
       }
       const free = isFree(stored.lease, this.#holder, now, !patient && stored.version === first);
       this.#requireUnchanged(grant, begun);
+      // Before anything is written: who may have no more may well go on asking.
+      if (free) this.#fresh.admit(grant);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
@@ -314,8 +318,9 @@ export class TokenCache {
         .catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
       return token;
     } catch (error) {
-      // A source that names a pause is left alone by all replicas until then; else the next may try at once.
-      const wait = error instanceof PosternError ? error.retryAfter : undefined;
+      // A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause:
+      // an operator may give more at any time.
+      const wait = error instanceof PosternError && error.code !== 'too_many_requests' ? error.retryAfter : undefined;
       const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#now() + wait * 1000, paused: true };
       await this.#options.store.write(grant, error instanceof Changed ? undefined : stored, lease, version).catch(() => {});
       throw error;

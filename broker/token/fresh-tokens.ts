@@ -26,6 +26,12 @@ export class FreshTokens {
     this.#now = now;
   }
 
+  /** @throws {PosternError} where its source would surely refuse */
+  admit(grant: AuthorizedGrant): void {
+    const source = Object.hasOwn(this.#sources, grant.source) ? this.#sources[grant.source] : undefined;
+    source?.admit?.(grant);
+  }
+
   /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served */
   async issue(grant: AuthorizedGrant): Promise<Token> {
     const source = Object.hasOwn(this.#sources, grant.source) ? this.#sources[grant.source] : undefined;

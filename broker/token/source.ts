@@ -8,6 +8,8 @@ import type { Token } from './token.ts';
 export interface TokenSource {
   /** @throws {PosternError} temporarily_unavailable or too_many_requests (with retryAfter), access_denied, misconfigured */
   issue(grant: AuthorizedGrant): Promise<Token>;
+  /** Says beforehand, and asks nobody, where it would surely refuse. @throws {PosternError} too_many_requests */
+  admit?(grant: AuthorizedGrant): void;
 }
 
 /** A source that this broker's settings name, ready for use. */
@@ -23,6 +25,8 @@ export interface ConfiguredSource {
   readonly keys?: KeySet;
   /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
   readonly calls?: () => number;
+  /** Its issuer counts its tokens against a quota. */
+  readonly metered?: true;
   /** Its issuer's clock beside ours; undefined where Vault is the one that is asked. */
   readonly clock?: ClockDifference;
 }

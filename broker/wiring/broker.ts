@@ -12,6 +12,7 @@ import { lifeCycle } from './life-cycle.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { Progress } from './progress.ts';
+import { quotaLedger, withLedger } from './quota.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
 import { verification } from './verification.ts';
@@ -58,6 +59,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   // A ration apart, so that strangers take no line from what the broker itself couldn't do.
   const background = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
+  const ledger = quotaLedger(config, log, vault);
   const issued = issuance(
     config,
     log,
@@ -70,8 +72,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     {
       onIssue: (source, ms, error) => counts.sources.observe(source, ms, error),
       onWork: (work) => background.write(workLine(work), failureOf(work)),
+      meter: ledger,
     },
   );
+  const metered = new Set(issued.sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
 
   const clocks = new ClockWatch(
     [
@@ -123,7 +127,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     issuance: issued,
     readiness: progress,
     audit: rationed,
-    watch: counts.exchanges,
+    watch: metered.size === 0 ? counts.exchanges : withLedger(counts.exchanges, ledger, metered),
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
     starting: untilStarted(() => lacking().length === 0 || session.failed),
@@ -173,7 +177,11 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   void announcements
     .start()
     .then(() => keepLoading(apis, () => progress.draining))
-    .then(() => progress.draining || issued.publisher?.start());
+    .then(() => {
+      if (progress.draining) return;
+      issued.publisher?.start();
+      if (metered.size > 0) ledger.start();
+    });
   log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
 
   const close = async (): Promise<void> => {
@@ -185,6 +193,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await self?.close();
     replay.stop();
     await issued.publisher?.stop();
+    await ledger.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     await session.stop();
     await client.close();

@@ -12,6 +12,7 @@ import type { TokenCacheOptions } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
+import type { Meter } from '#broker/token/quota/meter.ts';
 import type { Publisher } from '#broker/token/publisher.ts';
 import type { Revocations } from '#broker/token/revocations.ts';
 import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';
@@ -52,10 +53,10 @@ export function issuance(
   log: Logger,
   vault: ConnectedVault,
   { verifier, revocations, endings, departures, generations, isDisabled }: Gates,
-  { onIssue, onWork }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork'] } = {},
+  { onIssue, onWork, meter }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork']; readonly meter?: Meter } = {},
 ): Issuance {
   const { client, session, documents, apis } = vault;
-  const sources = configuredSources(config, vault);
+  const sources = configuredSources(config, vault, meter);
   const may = {
     apis,
     issuers: Object.fromEntries(sources.map(({ name, issuer }) => [name, issuer])),
@@ -103,6 +104,7 @@ export type OnIssue = (source: string, ms: number, error: unknown) => void;
 function timed(name: string, source: TokenSource, onIssue: OnIssue | undefined): TokenSource {
   if (onIssue === undefined) return source;
   return {
+    admit: (grant) => source.admit?.(grant),
     async issue(grant) {
       const begun = performance.now();
       try {
@@ -118,7 +120,11 @@ function timed(name: string, source: TokenSource, onIssue: OnIssue | undefined):
 }
 
 /** Those of the registry that the settings name. */
-function configuredSources(config: Config, { client, session, documents, troubles }: ConnectedVault): readonly ConfiguredSource[] {
+function configuredSources(
+  config: Config,
+  { client, session, documents, troubles }: ConnectedVault,
+  meter: Meter | undefined,
+): readonly ConfiguredSource[] {
   const surroundings = {
     client,
     session,
@@ -126,6 +132,7 @@ function configuredSources(config: Config, { client, session, documents, trouble
     tenantClaim: config.POSTERN_TENANT_CLAIM,
     jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
     upstream: (source: string) => new VaultUpstream(documents, session, source),
+    meter,
     warn: (err: unknown, message: string) => troubles.fails(message, err),
   };
   return SOURCES.flatMap((source) => source.configure(config, surroundings) ?? []);

@@ -16,6 +16,14 @@ export interface Auth0Account {
   action?: string | undefined;
 }
 
+/** Tokens by client_credentials: Auth0's `token_quota.client_credentials` (Early Access). */
+export interface TokenQuota {
+  per_hour?: number;
+  per_day?: number;
+  /** Without it the headers tell, and nothing is refused. Default true. */
+  enforce?: boolean;
+}
+
 export interface Auth0Client {
   id: string;
   name?: string;
@@ -29,6 +37,7 @@ export interface Auth0Client {
   /** `token_endpoint_auth_method`. Default `client_secret_post`. */
   authentication?: string;
   grantTypes: ('client_credentials' | 'authorization_code')[];
+  tokenQuota?: TokenQuota;
   /** Allowed Callback URLs, compared exactly. */
   callbacks?: string[];
   /** Allowed Web Origins: whose pages may call /oauth/token. */
@@ -66,6 +75,7 @@ export interface Auth0Organization {
   name: string;
   /** Clients whose grants are associated with it. */
   clients?: string[];
+  tokenQuota?: TokenQuota;
 }
 
 /** Somebody who can log in; there is no password, since the stand-in never asks. */

@@ -10,6 +10,7 @@ import { FaultSwitch } from './fault-switch.ts';
 import { authenticate, authorizeExchange } from './grant.ts';
 import { RotatingIssuer } from './rotating-issuer.ts';
 import { RateWindow, limitHeaders } from './limit.ts';
+import { TokenQuotas } from './token-quota.ts';
 import { Logins } from './login.ts';
 import { LogDelivery } from './log-delivery.ts';
 import { MANAGEMENT_SCOPES } from './management-endpoint.ts';
@@ -39,6 +40,8 @@ export interface Auth0StandIn {
   faults: FaultSwitch;
   /** Requests that have arrived, by endpoint, refused ones included. */
   calls: Record<Endpoint, number>;
+  /** Tokens made for applications, by {@link issuedKey}. */
+  issued: ReadonlyMap<string, number>;
   rotateKeys(): Promise<void>;
   /** What the tenant's log says goes to its log streams. */
   log: LogDelivery;
@@ -54,6 +57,9 @@ const ENDPOINTS: Record<string, Endpoint> = {
   'GET /authorize': 'authorize',
 };
 
+/** @param tenant what the request names as its tenant: `postern_tenant`, or else its organization */
+export const issuedKey = (tenant: string, audience: string): string => `${tenant} ${audience}`;
+
 const BODY_LIMIT = 1_048_576;
 
 /**
@@ -67,6 +73,8 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
   await issuer.start();
   const faults = new FaultSwitch();
   const calls: Record<Endpoint, number> = { token: 0, jwks: 0, discovery: 0, authorize: 0, management: 0 };
+  const issued = new Map<string, number>();
+  const quotas = new TokenQuotas();
   const window = new RateWindow(options.rate ?? { requests: 10_000, seconds: 1 });
   const logins = new Logins();
   const mint = new Mint(issuer, logins);
@@ -88,9 +96,15 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
       // Every Auth0 tenant has it.
       const managementApi = { audience: `${issuer.url}api/v2/`, scopes: [...MANAGEMENT_SCOPES] };
       const exchange = authorizeExchange({ ...account, apis: [...account.apis, managementApi] }, client, asked);
+      const { allowed, headers } = quotas.take(exchange, Date.now());
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      if (!allowed) throw tooManyRequests();
       const custom = account.action === undefined ? {} : await runAction(account.action, asked, exchange);
       const tampering = fault?.kind === 'claims' ? fault.claims : {};
       mint.allow(replay, { kind: 'exchange', exchange, custom, tampering });
+      const { postern_tenant: tenant, organization = '', audience = '' } = asked.parameters;
+      const key = issuedKey(tenant ?? organization, audience);
+      issued.set(key, (issued.get(key) ?? 0) + 1);
     }
     mint.handle(replay, response as Parameters<RequestListener>[1]);
   };
@@ -157,6 +171,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     account,
     faults,
     calls,
+    issued,
     rotateKeys: () => issuer.rotate(),
     log,
     stop,

@@ -137,6 +137,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     'postern/data/keys/acme',
     'postern/data/publications/acme',
     'postern/data/state/usage/0a',
+    'postern/data/state/quota/2026-11/0a',
     'postern/data/upstream/auth0',
     'secret/data/other',
   ])

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Auth0Source } from '#broker/auth0/source.ts';
 import type { Auth0SourceOptions } from '#broker/auth0/source.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Meter } from '#broker/token/quota/meter.ts';
 import { ORDERS, apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { closedPort } from '#test/unit/vault/loopback.ts';
@@ -484,5 +485,69 @@ describe('the key set', () => {
     s.auth0.forge = (payload) => s.auth0.sign(payload, { ...foreign, jwk: { ...foreign.jwk, kid: `random-${kid++}` } });
     for (let i = 0; i < 50; i++) await errorOf(s.issue);
     expect(s.auth0.fetches).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('each token is counted before it is asked for', () => {
+  const metered = async (options: Partial<Auth0SourceOptions> = {}) => {
+    const tally = { counted: 0, takenBack: 0 };
+    const meter: Meter = {
+      admit: () => {},
+      count: async () => {
+        tally.counted++;
+        return { takeBack: () => void tally.takenBack++ };
+      },
+    };
+    return Object.assign(await stage({ meter, ...options }), { tally });
+  };
+
+  test('and stays counted, though what came is refused here', async () => {
+    await using s = await metered();
+    await s.issue();
+    s.auth0.override = () => [200, { access_token: 'no token', token_type: 'Bearer', expires_in: 60 }];
+    await errorOf(s.issue);
+    expect(s.tally).toEqual({ counted: 2, takenBack: 0 });
+  });
+
+  test.each([
+    ['429', [429, { error: 'too_many_requests' }]],
+    ['403', [403, { error: 'access_denied' }]],
+    ['500', [500, '<html>']],
+    ['a redirect', [302, '']],
+  ] as const)('%s: Auth0 has made none, so it is taken back', async (_what, [status, body]) => {
+    await using s = await metered();
+    s.auth0.override = () => [status, body];
+    await errorOf(s.issue);
+    expect(s.tally).toEqual({ counted: 1, takenBack: 1 });
+  });
+
+  test('nobody listens there: taken back', async () => {
+    await using s = await metered({ issuer: `http://127.0.0.1:${await closedPort()}/` });
+    await errorOf(s.issue);
+    expect(s.tally).toEqual({ counted: 1, takenBack: 1 });
+  });
+
+  test('no answer, or a 200 that nobody can read: nobody knows, so it stays', async () => {
+    await using s = await metered({ timeoutMs: 200 });
+    s.auth0.override = () => {};
+    await errorOf(s.issue);
+    s.auth0.override = () => [200, '{'];
+    await errorOf(s.issue);
+    expect(s.tally).toEqual({ counted: 2, takenBack: 0 });
+  });
+
+  test('what may not be fetched is not asked for', async () => {
+    const spent = new PosternError('too_many_requests', 'no more');
+    await using s = await stage({
+      meter: {
+        admit: () => {
+          throw spent;
+        },
+        count: () => Promise.reject(spent),
+      },
+    });
+    await expect(s.issue()).rejects.toBe(spent);
+    expect(() => s.source.admit(s.grant)).toThrow(spent);
+    expect(s.auth0.exchanges).toEqual([]);
   });
 });

@@ -1,0 +1,216 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clocks } from '#broker/clock.ts';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { PosternError } from '#broker/error.ts';
+import { LedgerPage } from './ledger-page.ts';
+import type { Counted, Meter } from './meter.ts';
+import { monthOf, secondsToNext } from './month.ts';
+import { pageOf } from './page.ts';
+import type { QuotaPage, QuotaStore } from './page.ts';
+
+export interface LedgerOptions extends Clocks {
+  store: QuotaStore;
+  /** Tokens that the grant's tenant may have in a month; Infinity: as many as it likes. Default: that. */
+  capOf?: (grant: AuthorizedGrant) => number;
+  /** Between two writings of what nobody waits for, ms. Default 5,000. */
+  flushMs?: number;
+  /** Between two looks at what the other replicas counted, ms. Default 60,000. */
+  refreshMs?: number;
+  /** Between two writings of what clients exchanged, ms. Default 300,000. */
+  exchangedMs?: number;
+  /** How long a token waits at most until it is written that it is counted, ms. Default 1,000. */
+  patienceMs?: number;
+  onError?: (error: unknown) => void;
+  /** After each look at what the others counted. */
+  onLook?: () => void;
+}
+
+/** After a failed write nobody waits for the next ones for so long, ms. */
+const AWAY = 5_000;
+/** Pages that are written or read at once. */
+const WIDTH = 8;
+/** Tenants and APIs whose exchanges are counted between two writings. */
+const MAX_EXCHANGED = 200_000;
+
+/**
+ * Counts every token that is asked of an issuer, before it is asked for, by tenant, API and month, over all replicas and restarts. What is
+ * in Vault is never less than what the issuer made; it is more by those that were on their way when a process was killed.
+ */
+export class QuotaLedger implements Meter {
+  readonly #options: LedgerOptions;
+  readonly #now: () => number;
+  /** By month and name. */
+  readonly #pages = new Map<string, LedgerPage>();
+  /** Not yet handed to a page. */
+  #exchanged = new Map<string, Map<string, number>>();
+  #exchangedKinds = 0;
+  #awayUntil = -Infinity;
+  readonly #stopping = new AbortController();
+  #loops: Promise<unknown> = Promise.resolve();
+  /** When the others' counts were last read, ms since 1970. */
+  lookedAt: number | undefined;
+  /** Tokens refused since a tenant had all that it may have. */
+  refused = 0;
+
+  constructor(options: LedgerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  get month(): string {
+    return monthOf(this.#now());
+  }
+
+  admit(grant: AuthorizedGrant): void {
+    const cap = this.#capOf(grant);
+    if (cap === Infinity) return;
+    if (this.#pageOf(grant.tenant).fetchedBy(grant.tenant) >= cap) throw this.#spent(grant, cap);
+  }
+
+  async count(grant: AuthorizedGrant): Promise<Counted> {
+    const { tenant, api } = grant;
+    const cap = this.#capOf(grant);
+    const page = this.#pageOf(tenant);
+    const patience = performance.now() < this.#awayUntil ? 0 : (this.#options.patienceMs ?? 1_000);
+    if (!(await page.reserve(tenant, api, cap, patience))) throw this.#spent(grant, cap);
+    let isTakenBack = false;
+    return {
+      takeBack(): void {
+        if (!isTakenBack) page.add('fetched', tenant, api, -1);
+        isTakenBack = true;
+      },
+    };
+  }
+
+  /** A client got one of these tokens where it would otherwise have asked the issuer itself. */
+  exchanged({ tenant, api }: Pick<AuthorizedGrant, 'tenant' | 'api'>): void {
+    const apis = this.#exchanged.get(tenant);
+    const count = apis?.get(api);
+    if (count === undefined && this.#exchangedKinds++ >= MAX_EXCHANGED) return;
+    if (apis === undefined) this.#exchanged.set(tenant, new Map([[api, 1]]));
+    else apis.set(api, (count ?? 0) + 1);
+  }
+
+  /** What this month has by now: as last read, with what was counted here since. */
+  pages(): readonly QuotaPage[] {
+    const { month } = this;
+    return [...this.#pages].filter(([key]) => key.startsWith(month)).map(([, page]) => page.content);
+  }
+
+  /** Tokens that are counted in this memory only. */
+  get unwritten(): number {
+    return [...this.#pages.values()].reduce((sum, page) => sum + page.unwrittenTokens, 0);
+  }
+
+  start(): void {
+    const { flushMs = 5_000, refreshMs = 60_000, exchangedMs = 300_000 } = this.#options;
+    this.#loops = Promise.all([
+      this.#repeat(flushMs, () => this.flush()),
+      this.#repeat(exchangedMs, () => this.#handOver()),
+      this.look().then(() => this.#repeat(refreshMs, () => this.look())),
+    ]);
+  }
+
+  /** Writes what is left, as far as `patienceMs` allows. Never throws. */
+  async stop(patienceMs = 3_000): Promise<void> {
+    this.#stopping.abort();
+    await this.#loops;
+    this.#handOver();
+    await Promise.race([this.flush(), sleep(patienceMs, undefined, { ref: false })]);
+  }
+
+  /** Never throws: what could not be written is tried again next time. */
+  async flush(): Promise<void> {
+    const due = [...this.#pages].filter(([, page]) => page.hasUnwritten);
+    await this.#each(due, ([, page]) => page.flush());
+    for (const [key, page] of this.#pages) if (!key.startsWith(this.month) && !page.hasUnwritten) this.#pages.delete(key);
+  }
+
+  /** Reads what all replicas have counted this month. Never throws. */
+  async look(): Promise<void> {
+    const { month } = this;
+    try {
+      const names = await this.#options.store.pages(month);
+      const whole = await this.#each(names, (name) => this.#page(month, name).refresh());
+      if (whole) this.lookedAt = this.#now();
+      this.#options.onLook?.();
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
+  }
+
+  #handOver(): void {
+    const exchanged = this.#exchanged;
+    this.#exchanged = new Map();
+    this.#exchangedKinds = 0;
+    for (const [tenant, apis] of exchanged) for (const [api, count] of apis) this.#pageOf(tenant).add('exchanged', tenant, api, count);
+  }
+
+  #capOf(grant: AuthorizedGrant): number {
+    return this.#options.capOf?.(grant) ?? Infinity;
+  }
+
+  #spent({ tenant }: AuthorizedGrant, cap: number): PosternError {
+    this.refused++;
+    return new PosternError(
+      'too_many_requests',
+      `Client has used up its tokens of this month (${cap}); tokens that it was issued stay valid`,
+      {
+        detail: `${tenant} may have ${cap} new tokens of the issuer a month: see \`postern quota\``,
+        retryAfter: secondsToNext(this.#now()),
+      },
+    );
+  }
+
+  #pageOf(tenant: string): LedgerPage {
+    return this.#page(this.month, pageOf(tenant));
+  }
+
+  #page(month: string, name: string): LedgerPage {
+    const key = `${month}/${name}`;
+    let page = this.#pages.get(key);
+    if (page === undefined) this.#pages.set(key, (page = new LedgerPage(this.#storeTold, month, name)));
+    return page;
+  }
+
+  /** Tells of what fails, and has nobody wait for what doesn't answer. */
+  get #storeTold(): QuotaStore {
+    const { store, onError } = this.#options;
+    const told = async <T>(work: Promise<T>): Promise<T> => {
+      try {
+        const result = await work;
+        this.#awayUntil = -Infinity;
+        return result;
+      } catch (error) {
+        this.#awayUntil = performance.now() + AWAY;
+        onError?.(error);
+        throw error;
+      }
+    };
+    return {
+      read: (month, page) => told(store.read(month, page)),
+      write: (month, page, content, version) => told(store.write(month, page, content, version)),
+      pages: (month) => store.pages(month),
+    };
+  }
+
+  /** @returns whether none failed; it was told */
+  async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<boolean> {
+    const left = all.values();
+    let whole = true;
+    const worker = async (): Promise<void> => {
+      for (const one of left) await work(one).catch(() => (whole = false));
+    };
+    await Promise.all(Array.from({ length: WIDTH }, worker));
+    return whole;
+  }
+
+  async #repeat(everyMs: number, work: () => void | Promise<void>): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      // Apart from each other, so that replicas don't write all at once.
+      await sleep(everyMs * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
+      if (!signal.aborted) await work();
+    }
+  }
+}
