@@ -15,16 +15,17 @@ const below = {
 };
 
 const domain = {
-  credential: room('^broker/credential/', 'ground error'),
-  authorization: room('^broker/authorization/', 'credential ground error'),
-  token: room('^broker/token/', 'authorization credential ground error'),
+  rateLimit: room('^broker/rate-limit/', 'ground error'),
+  credential: room('^broker/credential/', 'rateLimit ground error'),
+  authorization: room('^broker/authorization/', 'credential rateLimit ground error'),
+  token: room('^broker/token/', 'authorization credential rateLimit ground error'),
   audit: room('^broker/audit/', 'token authorization credential ground error'),
 };
 
 // They implement ports of the domain. A token source may use Vault; Vault knows none, and Auth0 is spoken to without Vault,
 // since the plugin does so inside it.
 const adapters = {
-  vault: room('^broker/vault/', 'token authorization credential ground error'),
+  vault: room('^broker/vault/', 'token authorization credential rateLimit ground error'),
   // Other companies' issuers of JWTs, whose keys are fetched.
   issuer: room('^broker/issuer/', 'credential ground error'),
   auth0: room('^broker/auth0/', 'check token authorization credential ground error'),
@@ -33,7 +34,7 @@ const adapters = {
 
 // What operators do stands beside the way of a request. `check` is what the token sources fill in for the doctor.
 const operators = {
-  operator: room('^broker/operator/', 'vault authorization credential ground error'),
+  operator: room('^broker/operator/', 'vault authorization credential rateLimit ground error'),
   check: room('^broker/doctor/(check|source-checks)\\.ts$', 'authorization ground error'),
   doctor: room('^broker/doctor/', 'check operator vault authorization credential ground error'),
 };
@@ -43,9 +44,9 @@ const doors = {
   listener: room('^broker/listener/', 'ground error'),
   metrics: room('^broker/metrics/', 'listener audit token authorization credential ground error'),
   http: room('^broker/http/', 'listener audit token authorization credential ground error'),
-  admin: room('^broker/admin/', 'listener operator audit token authorization credential ground error'),
+  admin: room('^broker/admin/', 'listener operator audit token authorization credential rateLimit ground error'),
   // People's own keys, on the customers' port. It speaks as the admin API does: problems, forms, repeatable requests.
-  self: room('^broker/self/', 'admin listener operator vault audit token authorization credential ground error'),
+  self: room('^broker/self/', 'admin listener operator vault audit token authorization credential rateLimit ground error'),
   plugin: room('^broker/plugin/', 'log token authorization credential ground error'),
 };
 
@@ -54,7 +55,8 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin metrics self operator sources auth0 transit issuer vault audit token authorization credential config log ground error',
+    'http admin metrics self operator sources auth0 transit issuer vault audit token authorization credential rateLimit config ' +
+      'log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.
@@ -64,7 +66,10 @@ const wiring = {
 };
 
 const beside = {
-  cli: room('^cli/', 'doctor check operator sources auth0 transit issuer vault audit token authorization credential ground error'),
+  cli: room(
+    '^cli/',
+    'doctor check operator sources auth0 transit issuer vault audit token authorization credential rateLimit ground error',
+  ),
   // The one command that needs dev/ loads it when it is called.
   devCommand: room('^cli/command/dev\\.ts$', 'cli dev error'),
   // It hands the broker itself to the one command that runs it.

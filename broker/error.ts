@@ -34,6 +34,8 @@ const CODES = {
   unsupported_media_type: ['unsupported_media_type', 415, 2],
   header_fields_too_large: ['header_fields_too_large', 431, 2],
   too_many_requests: ['too_many_requests', 429, 5],
+  /** The limit of a verified tenant, or of its API key, is used up. */
+  limit_exceeded: ['too_many_requests', 429, 5],
   /** Vault or Auth0 can't answer now; trying again later is right. */
   temporarily_unavailable: ['temporarily_unavailable', 503, 5],
   /** Set up wrongly: only an operator can mend it, and `detail` says how. Clients see a 503. */

@@ -52,6 +52,11 @@ locals {
           ], [])
         ]),
         try([{
+          of    = "Tenant ${id}, limits,"
+          given = keys(tenant.limits)
+          known = keys(local.known.tenants[id].limits)
+        }], []),
+        try([{
           of    = "Tenant ${id}, self_service,"
           given = keys(tenant.self_service)
           known = keys(local.known.tenants[id].self_service)

@@ -27,6 +27,8 @@ variable "tenants" {
     `publish` names APIs whose token brokers keep fresh in KV, for a Vault Agent where the plugin can't run (docs/sidecar.md).
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
+    `limits` says how often it may ask for a token, all its credentials together: `per_second`, `per_minute`, `per_day`, and `burst`, so many
+    more than `per_second` in each minute (docs/rate-limits.md).
     `self_service` lets the people of its organization make keys of their own: at most `keys_per_user` (10) each and `keys` (1000)
     together, of `max_ttl` (7776000 s, 90 days) at most.
     `assertion_keys` are public keys, PEM, by which the tenant may authenticate with private_key_jwt; `issuer` must be set then.

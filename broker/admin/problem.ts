@@ -122,6 +122,7 @@ const SLUGS: Record<ErrorCode, Slug> = {
   unsupported_media_type: 'unsupported-media-type',
   header_fields_too_large: 'header-fields-too-large',
   too_many_requests: 'too-many-requests',
+  limit_exceeded: 'too-many-requests',
   temporarily_unavailable: 'temporarily-unavailable',
   misconfigured: 'temporarily-unavailable',
 };

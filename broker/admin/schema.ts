@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import { ENVIRONMENT } from '#broker/credential/api-key.ts';
+import { MOST_REQUESTS } from '#broker/rate-limit/limits.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { OWNER } from '#broker/credential/owner.ts';
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
@@ -69,6 +70,15 @@ const organization = z.string().regex(/^org_[A-Za-z0-9]{1,120}$/, 'is not an Aut
 const secondsOrZero = (min: number, max: number) => z.union([z.literal(0), z.int().min(min).max(max)]);
 const keyLife = secondsOrZero(60, 31_536_000);
 
+const quota = (description: string) => z.int().min(1).max(MOST_REQUESTS).nullish().meta({ description });
+export const limits = z.strictObject({
+  per_second: quota('Most requests in a second.'),
+  per_minute: quota('Most requests in a minute.'),
+  per_day: quota('Most requests in a day.'),
+  burst: quota('So many more than `per_second` in each minute; not without it.'),
+});
+const limitsView = limits.nullable().meta({ description: 'How often it may ask for a token; null: as often as it likes.' });
+
 export const newTenant = z.strictObject({
   tenant: tenantId,
   grants: z
@@ -88,6 +98,7 @@ export const newTenant = z.strictObject({
   secret_id_ttl: keyLife.default(0).meta({ description: 'Longest life of its credentials in seconds; 0: until revoked.' }),
   secret_id_num_uses: z.int().min(0).max(1_000_000_000).default(0).meta({ description: 'Most logins of each credential; 0: no limit.' }),
   cidrs: cidrs.default([]).meta({ description: 'Where its credentials may be used from; empty: anywhere.' }),
+  limits: limits.nullable().default(null).meta({ description: 'How often it may ask for a token, with all of its credentials together.' }),
   force: z
     .boolean()
     .default(false)
@@ -109,6 +120,7 @@ export const tenantView = z.strictObject({
     .strictObject({ max_ttl: z.int(), keys_per_user: z.int(), keys: z.int() })
     .nullable()
     .meta({ description: "Within what its people make keys of their own; null: they don't. Set in Terraform." }),
+  limits: limitsView,
   claims: z.record(z.string(), z.unknown()),
   token_ttl: z.number(),
   secret_id_ttl: z.number(),

@@ -7,7 +7,7 @@ import { requirePermission } from './caller.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
-import { newTenant, tenantId, tenantPage, tenantView } from './schema.ts';
+import { limits, newTenant, tenantId, tenantPage, tenantView } from './schema.ts';
 
 const tag = 'Tenants';
 const none = z.strictObject({});
@@ -70,20 +70,20 @@ export const tenantOperations: readonly Operation[] = [
     success: { status: 201, description: 'It is made.', body: view, headers: LOCATION },
     refusals: ['conflict', 'unprocessable'],
     async handle({ caller, body }) {
-      const { tenant, grants, default_api, introspects, organization, claims, token_ttl, secret_id_ttl, secret_id_num_uses, cidrs, force } =
-        body;
+      const { tenant, grants, introspects, force } = body;
       // Else who may only make tenants could make one that may have everything.
       if (grants.length > 0 || introspects.length > 0) requirePermission(caller, 'manage:grants');
       const specification = {
         grants,
-        defaultApi: default_api,
+        defaultApi: body.default_api,
         introspects,
-        organization,
-        claims,
-        tokenTtl: token_ttl,
-        secretIdTtl: secret_id_ttl,
-        secretIdNumUses: secret_id_num_uses,
-        cidrs,
+        organization: body.organization,
+        claims: body.claims,
+        tokenTtl: body.token_ttl,
+        secretIdTtl: body.secret_id_ttl,
+        secretIdNumUses: body.secret_id_num_uses,
+        cidrs: body.cidrs,
+        limits: body.limits,
       };
       const made = await createTenant(caller.access, tenant, specification, { force });
       return { status: 201, headers: { Location: `/v1/tenants/${tenant}` }, body: made };
@@ -101,6 +101,26 @@ export const tenantOperations: readonly Operation[] = [
     success: { status: 200, description: 'As Vault has it.', body: view },
     refusals: ['not-found', 'unprocessable'],
     handle: async ({ caller, params }) => ({ status: 200, headers: {}, body: await showTenant(caller.access, params.tenant) }),
+  }),
+  operation({
+    id: 'setLimits',
+    method: 'PUT',
+    path: '/v1/tenants/{tenant}/limits',
+    tag,
+    summary: 'Sets how often a tenant may ask for a token',
+    description:
+      'What is not named is not limited, so that `{}` ends all limits. It holds on every broker within 2 s, for all credentials of the ' +
+      'tenant together; what was used of a window stays used.',
+    need: { permission: 'manage:tenants', changes: true },
+    params: ofTenant,
+    query: none,
+    body: { name: 'Limits', schema: limits },
+    success: { status: 200, description: 'They hold.', body: view },
+    refusals: ['not-found', 'conflict', 'unprocessable'],
+    async handle({ caller, params, body }) {
+      await showTenant(caller.access, params.tenant);
+      return { status: 200, headers: {}, body: await createTenant(caller.access, params.tenant, { limits: body }, { update: true }) };
+    },
   }),
   operation({
     id: 'disableTenant',

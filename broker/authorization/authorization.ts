@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Identity } from '#broker/credential/identity.ts';
+import { allowanceOf } from '#broker/rate-limit/allowance.ts';
+import type { Allowance } from '#broker/rate-limit/allowance.ts';
 import { PosternError } from '#broker/error.ts';
 import { SCOPE_TOKEN } from './documents.ts';
 import type { Api, ApiCatalog, Dialect, GrantRequest, TenantGrants } from './documents.ts';
@@ -86,6 +88,8 @@ export interface AuthorizationOptions {
 interface Memo {
   readonly grants: Promise<TenantGrants | undefined>;
   readonly authorized: Map<string, AuthorizedGrant>;
+  /** Known once the grants are read. */
+  allowances?: readonly Allowance[];
 }
 
 /** Most different requests remembered for one verified credential. */
@@ -128,6 +132,16 @@ export class Authorization {
     // Asked again: it may have been announced while the grants were read.
     if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();
     return tenant;
+  }
+
+  /**
+   * How often this identity may ask: its tenant, and its API key, where they are limited.
+   * @returns at once where its grants were read before
+   * @throws {PosternError} as {@link tenantOf}
+   */
+  allowancesOf(identity: Identity): readonly Allowance[] | Promise<readonly Allowance[]> {
+    const memo = this.#memoOf(identity);
+    return memo.allowances ?? memo.grants.then((tenant) => (memo.allowances ??= allowancesOf(identity, tenant)));
   }
 
   async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
@@ -198,6 +212,13 @@ export class Authorization {
     if (api === undefined) throw new PosternError('access_denied', `Service not enabled within domain: ${printable(audience)}`);
     return api;
   }
+}
+
+/** A former tenant of this name had another client_id, and what it used is not this one's. */
+function allowancesOf({ tenant, clientId, keyId, limits }: Identity, grants: TenantGrants | undefined): readonly Allowance[] {
+  const of = JSON.stringify([tenant, clientId]);
+  const ofKey = keyId === undefined ? undefined : allowanceOf('key', keyId, limits);
+  return [allowanceOf('tenant', of, grants?.limits), ofKey].filter((one) => one !== undefined);
 }
 
 /** A document that an operator wrote wrongly doesn't count as a refusal of the client. @throws {PosternError} misconfigured */

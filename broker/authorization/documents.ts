@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
+import { limitsDocument } from '#broker/rate-limit/limits.ts';
 import { isManagementAudience } from './management-audience.ts';
 import { flag, names, orNothing, structure, wholeNumber, words } from './text-value.ts';
 
@@ -58,6 +59,8 @@ export const tenantDocument = z.object({
   organization: z.string().min(1).max(128).nullish(),
   claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),
   disabled: flag(z.boolean().default(false)),
+  /** How often it may ask for a token, with all of its credentials together. */
+  limits: structure(limitsDocument).nullish(),
   /** `terraform`: its next apply writes this document anew. */
   managed_by: z.string().max(64).nullish(),
   /** Whether its people make keys of their own, and within what; without it they don't. */

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 import type { Owner } from './owner.ts';
 
 /** A Vault token that prints as nothing. */
@@ -51,6 +52,8 @@ export interface Identity {
   readonly limit?: { readonly scopes: readonly string[] } | undefined;
   /** Names the API key that it logged in with: kept with its last use, and where a rotation ends it. No secret. */
   readonly keyId?: string | undefined;
+  /** How often the API key may be used, beside what its tenant may. */
+  readonly limits?: Limits | undefined;
   /** The person whose API key it is; undefined: the tenant's own. */
   readonly owner?: Owner | undefined;
   /** Names any other secret_id that `secret issue` made, by which its end is announced. No secret. */

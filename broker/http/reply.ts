@@ -42,14 +42,19 @@ function writeTurn(): void {
 /**
  * A token reply is ASCII: its length is its bytes.
  * @param more further JSON members, each with a comma before it
+ * @param fields further headers, names and values in turn
  */
-export function replyToken(asker: Asker, head: string, expiresIn: number, more = ''): void {
+export function replyToken(asker: Asker, head: string, expiresIn: number, more = '', fields: readonly string[] = NONE): void {
   const body = `${head}${expiresIn}${more}}`;
-  replyInTurn(
-    asker,
-    ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json', 'Content-Length', String(body.length)],
-    body,
-  );
+  const headers = [...NO_STORE, 'Content-Length', String(body.length)];
+  replyInTurn(asker, fields === NONE ? headers : [...headers, ...fields], body);
+}
+
+const NONE: readonly string[] = [];
+
+/** Headers of an answer that is written later, whatever it is. */
+export function addFields({ response }: Asker, fields: readonly string[] = NONE): void {
+  for (let at = 0; at + 1 < fields.length; at += 2) response.setHeader(fields[at]!, fields[at + 1]!);
 }
 
 export function replyError(call: Call, error: PosternError, dialect: ErrorDialect): void {

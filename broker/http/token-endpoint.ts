@@ -11,7 +11,7 @@ import { jwtBearerGrant } from './jwt-bearer-grant.ts';
 import type { Asked, TokenGrant } from './grant.ts';
 import { optional, refuseQuery, required } from './parameter.ts';
 import type { Sent } from './parameter.ts';
-import { replyToken } from './reply.ts';
+import { addFields, replyToken } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
@@ -99,12 +99,13 @@ function writeAudit(request: Answered): void {
   options.watch?.granted(attempt, served);
 }
 
-function reply({ call, expiresIn, grant, sent, served }: Answered): void {
-  replyToken(call, served.token.replyHead, expiresIn, grant.members(sent));
+function reply({ call, expiresIn, grant, sent, served, trace }: Answered): void {
+  replyToken(call, served.token.replyHead, expiresIn, grant.members(sent), trace.admission?.fields);
 }
 
 function refuse(request: TokenRequest, error: unknown): never {
-  const { asked, grant, options, sent, trace } = request;
+  const { asked, call, grant, options, sent, trace } = request;
+  addFields(call, trace.admission?.fields);
   let answered = error;
   if (asked !== undefined && sent !== undefined && grant?.refuse !== undefined) {
     try {

@@ -6,7 +6,7 @@ import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
-import { replyInTurn } from './reply.ts';
+import { addFields, replyInTurn } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
@@ -104,9 +104,10 @@ function writeAudit(request: Answered): void {
   options.watch?.granted(attempt, served);
 }
 
-function reply({ call, served }: Answered): void {
+function reply({ call, served, trace }: Answered): void {
   const { request } = call;
-  const { headers } = allowedBy(served);
+  const { fields } = trace.admission ?? {};
+  const headers = fields === undefined ? allowedBy(served).headers : [...allowedBy(served).headers, ...fields];
   if (!bodyIsLeft(request)) return replyInTurn(call, headers, '');
   linger(request);
   replyInTurn(call, [...headers, 'Connection', 'close'], '');
@@ -114,7 +115,8 @@ function reply({ call, served }: Answered): void {
 
 function refuse(request: Verification, error: unknown): never {
   if (request.demand !== undefined) refusedDemands.set(request.call, request.demand);
-  const { options, trace } = request;
+  const { call, options, trace } = request;
+  addFields(call, trace.admission?.fields);
   const attempt = attemptOf(request);
   options.audit.write(refused(attempt, error), strangerOf('verify', trace, error));
   options.watch?.refused(attempt, error);

@@ -6,6 +6,9 @@ import type { Identity } from '#broker/credential/identity.ts';
 import type { KnownBefore } from '#broker/credential/known-before.ts';
 import type { Credential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
+import { limitExceeded } from '#broker/rate-limit/admission.ts';
+import type { Admission, Limiter } from '#broker/rate-limit/admission.ts';
+import type { Allowance } from '#broker/rate-limit/allowance.ts';
 import type { Served, TokenCache } from './cache.ts';
 import type { EarlyReading, TokenStore } from './store.ts';
 
@@ -17,6 +20,8 @@ export interface ExchangeOptions {
   store: TokenStore;
   /** Whether something changed while an exchange waited: then it is decided again. */
   generations: Pick<Generations, 'now' | 'since'>;
+  /** Counts the requests of tenants and keys that are limited. Default: nothing is. */
+  limiter?: Limiter | undefined;
 }
 
 /** What is asked for, and who the caller says it is. */
@@ -25,12 +30,14 @@ export interface ExchangeRequest extends GrantRequest {
   readonly clientId?: string | undefined;
 }
 
-/** What an exchange learnt before it ended, well or badly: for the audit, which alone reads it. */
+/** What an exchange learnt before it ended, well or badly: for the audit, and for what the answer says of limits. */
 export interface Trace {
   identity?: Identity;
   grant?: AuthorizedGrant;
   /** Whose the refused credential was when it was right; it proves nothing. */
   before?: KnownBefore | undefined;
+  /** Where its client is limited: it counts once, however often it is decided. */
+  admission?: Admission;
 }
 
 /** The main job, whatever the door: credential -> identity -> grant -> token. */
@@ -65,8 +72,27 @@ export class Exchange {
     requireClient(identity, request);
     const grant = this.#options.authorization.authorize(identity, request);
     if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace, begun);
+    const counting = this.#count(identity, trace);
+    if (counting !== undefined) return this.#runAuthorizing(identity, grant, trace, begun, undefined, counting);
     trace.grant = grant;
     return this.#options.cache.get(grant, identity);
+  }
+
+  /**
+   * Counts the request of a client that is verified, so that nobody else spends its allowance, whatever becomes of the request.
+   * @returns nothing where nobody has to be asked
+   * @throws {PosternError} limit_exceeded
+   */
+  #count(identity: Identity, trace: Trace): void | Promise<void> {
+    const { authorization, limiter } = this.#options;
+    if (limiter === undefined || trace.admission !== undefined) return;
+    const admit = (allowances: readonly Allowance[]): void | Promise<void> => {
+      if (allowances.length === 0) return;
+      const admission = limiter.admit(allowances);
+      return admission instanceof Promise ? admission.then((late) => admitted(late, trace)) : admitted(admission, trace);
+    };
+    const allowances = authorization.allowancesOf(identity);
+    return allowances instanceof Promise ? allowances.then(admit) : admit(allowances);
   }
 
   /** The credential was unseen, so its grants are too: the token is looked for while they are read. */
@@ -93,7 +119,11 @@ export class Exchange {
     trace: Trace,
     begun: number,
     early?: EarlyReading,
+    counting?: Promise<void>,
   ): Promise<Served> {
+    // That it comes too often is said first, and what the grants say not at all.
+    if (authorizing instanceof Promise) authorizing.catch(() => {});
+    await (counting ?? this.#count(identity, trace));
     const grant = await authorizing;
     // The cache looks only at what changes from now on.
     if (this.#options.generations.since(identity.tenant, begun)) throw new Changed();
@@ -118,6 +148,11 @@ export class Exchange {
     reading.catch(() => {});
     return reading;
   }
+}
+
+function admitted(admission: Admission, trace: Trace): void {
+  trace.admission = admission;
+  if (admission.exhausted !== undefined) throw limitExceeded(admission.exhausted);
 }
 
 /** Before anything is issued, and metered. A client_id beside a credential that names none decides nothing; a wrong one is a mistake. */

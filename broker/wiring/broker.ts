@@ -4,6 +4,7 @@ import { failureOf, workLine } from '#broker/audit/work-event.ts';
 import type { Config } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
+import { LocalLimiter } from '#broker/rate-limit/local-limiter.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { httpDoor } from './http-door.ts';
@@ -68,6 +69,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       ...life,
       verifier,
       isDisabled: (tenant) => announcements.isDisabled(tenant),
+      limiter: new LocalLimiter(),
     },
     {
       onIssue: (source, ms, error) => counts.sources.observe(source, ms, error),

@@ -5,6 +5,7 @@ import type { Endings } from '#broker/credential/endings.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Limiter } from '#broker/rate-limit/admission.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCES } from '#broker/sources.ts';
 import { TokenCache } from '#broker/token/cache.ts';
@@ -33,6 +34,8 @@ export interface Gates {
   readonly departures: Endings;
   readonly generations: Generations;
   readonly isDisabled: (tenant: string) => boolean;
+  /** Default: nothing is limited. */
+  readonly limiter?: Limiter | undefined;
 }
 
 export interface Issuance {
@@ -52,7 +55,7 @@ export function issuance(
   config: Config,
   log: Logger,
   vault: ConnectedVault,
-  { verifier, revocations, endings, departures, generations, isDisabled }: Gates,
+  { verifier, revocations, endings, departures, generations, isDisabled, limiter }: Gates,
   { onIssue, onWork, meter }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork']; readonly meter?: Meter } = {},
 ): Issuance {
   const { client, session, documents, apis } = vault;
@@ -91,7 +94,7 @@ export function issuance(
     sources,
     cache,
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
-    exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations }),
+    exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
     publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),

@@ -106,6 +106,11 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     says: "await runbook('A key leaked')",
   })),
   { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
+  {
+    block: ['docs/rate-limits.md', 'postern tenant create'],
+    test: 'test/integration/rate-limits.test.ts',
+    says: "'--limit', '100/s', '--limit', '20/burst', '--limit', '10000/day'",
+  },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {
     block: ['docs/plugin.md', 'postern plugin install'],

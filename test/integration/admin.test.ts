@@ -102,6 +102,8 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
       return { method: 'POST', path: `${at}/disable`, status: 200 };
     case 'enableTenant':
       return { method: 'POST', path: `${at}/enable`, status: 200 };
+    case 'setLimits':
+      return { method: 'PUT', path: `${at}/limits`, body: { per_second: 100, burst: 20 }, status: 200 };
     case 'readGrants':
       return { method: 'GET', path: `${at}/grants`, status: 200 };
     case 'setGrants':

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { formatLimits, limitsDocument, parseLimits } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 
 /** A tenant as files of tenants have it: names and units as in `postern tenant show --json`. */
 export const tenantRecord = z.strictObject({
@@ -21,6 +23,8 @@ export const tenantRecord = z.strictObject({
       keys: z.number().int().min(1).max(10_000).default(1_000),
     })
     .nullish(),
+  /** How often it may ask for a token. */
+  limits: limitsDocument.nullish(),
   disabled: z.boolean().optional(),
   trusts: z
     .array(
@@ -63,7 +67,8 @@ export function fromCell(column: string, text: string): unknown {
     if (value === undefined) throw new Error(`${shown(cell)} is neither true nor false`);
     return value;
   }
-  if (column === 'claims' || column === 'self_service' || column === 'trusts' || cell.startsWith('[')) {
+  if (column === 'limits' && !cell.startsWith('{')) return parseLimits(cell);
+  if (column === 'limits' || column === 'claims' || column === 'self_service' || column === 'trusts' || cell.startsWith('[')) {
     try {
       return JSON.parse(cell);
     } catch {
@@ -94,6 +99,7 @@ export function toCell(column: Column, value: TenantRecord[Column]): string {
     if (grants.some(({ scopes }) => scopes.some((scope) => /[;,]/.test(scope)))) return JSON.stringify(grants);
     return grants.map(({ api, scopes }) => `${api}=${scopes.join(' ')}`).join(';');
   }
+  if (column === 'limits') return formatLimits(value as Limits);
   if (LISTS.includes(column)) return (value as string[]).join(' ');
   if (typeof value === 'object') return Object.keys(value).length === 0 ? '' : JSON.stringify(value);
   return String(value);

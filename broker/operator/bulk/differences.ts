@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import { canonicalCidrs } from '#broker/operator/name.ts';
+import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import type { Found } from '#broker/operator/tenant/view.ts';
 import type { TenantRecord } from './columns.ts';
 import type { Row } from './row.ts';
@@ -22,6 +23,7 @@ export function differences({ spec }: Row, { role, data }: Found): string[] {
     ['token_ttl', spec.tokenTtl, number('token_ttl')],
     ['secret_id_ttl', spec.secretIdTtl, number('secret_id_ttl')],
     ['secret_id_num_uses', spec.secretIdNumUses, number('secret_id_num_uses')],
+    ['limits', spec.limits === undefined ? undefined : canonicalLimits(spec.limits), canonicalLimits(now.limits)],
     ['self_service', spec.selfService, now.self_service ?? null],
   ];
   return pairs.filter(([, wanted, is]) => wanted !== undefined && !isDeepStrictEqual(wanted, is)).map(([name]) => name);

@@ -11,6 +11,7 @@ import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
+import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
 import { writePluginRole } from './plugin-role.ts';
 import { writePublication } from './publication.ts';
@@ -218,8 +219,14 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
         ? { self_service: before.self_service }
         : {}
       : selfServiceOf(spec.selfService)),
+    ...limitsOf(spec.limits === undefined ? before.limits : spec.limits),
     ...(before.managed_by ? { managed_by: before.managed_by } : {}),
   };
+}
+
+function limitsOf(given: TenantGrants['limits']): Pick<TenantGrants, 'limits'> {
+  const limits = canonicalLimits(given);
+  return limits === null ? {} : { limits };
 }
 
 function selfServiceOf(limits: NonNullable<TenantGrants['self_service']> | null): Pick<TenantGrants, 'self_service'> {

@@ -2,6 +2,8 @@ import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { isCidr } from '#broker/operator/name.ts';
+import { limitsDocument } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 
 /** An API, with scopes of it. */
 export interface Grant {
@@ -31,6 +33,8 @@ export interface TenantSpecification {
   cidrs?: readonly string[];
   /** Within what its people make keys of their own; null: they don't. */
   selfService?: NonNullable<TenantGrants['self_service']> | null;
+  /** How often it may ask for a token; null: as often as it likes. */
+  limits?: Limits | null;
 }
 
 /**
@@ -72,6 +76,8 @@ export function checkSpecification(tenant: string, spec: TenantSpecification, ap
     faults.push('the secret_id TTL is 0 (until revoked) or 60 s to 1 year');
   if (secretIdNumUses !== undefined && !whole(secretIdNumUses, 0, 1_000_000_000))
     faults.push('the number of uses is 0 (no limit) or a whole number of logins');
+  const limits = limitsDocument.nullish().safeParse(spec.limits);
+  for (const { path, message } of limits.error?.issues ?? []) faults.push(`its limits: ${[...path.map(String), message].join(' ')}`);
   if (faults.length > 0)
     throw new PosternError('invalid_request', `The tenant "${tenant}" can't be like this:\n${faults.map((f) => `  ${f}`).join('\n')}`);
 }

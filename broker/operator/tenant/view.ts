@@ -9,6 +9,8 @@ import { readApis } from '#broker/operator/apis.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
+import { canonicalLimits } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 
 /** A tenant as Vault has it. Fields as in Vault's own documents. */
 export interface TenantView {
@@ -26,6 +28,8 @@ export interface TenantView {
   organization: string | null;
   /** Within what its people make keys of their own, seconds and numbers of keys; null: they don't. Terraform sets it. */
   self_service: { max_ttl: number; keys_per_user: number; keys: number } | null;
+  /** How often it may ask for a token; null: as often as it likes. */
+  limits: Limits | null;
   claims: Record<string, unknown>;
   /** Seconds. */
   token_ttl: number;
@@ -114,6 +118,7 @@ export async function viewOf(
     publish: document.publish,
     organization: document.organization ?? null,
     self_service: document.self_service ?? null,
+    limits: canonicalLimits(document.limits),
     claims: document.claims,
     token_ttl: numberOf(role?.['token_ttl']),
     secret_id_ttl: numberOf(role?.['secret_id_ttl']),

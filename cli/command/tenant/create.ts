@@ -5,6 +5,7 @@ import type { TenantSpecification } from '#broker/operator/tenant/specification.
 import { GrantsLeftOut, createTenant } from '#broker/operator/tenant/create.ts';
 import type { Context } from '#cli/command/context.ts';
 import { count, seconds } from '#cli/command/duration.ts';
+import { limits } from '#cli/command/limit.ts';
 import { confirm } from '#cli/command/secret-input.ts';
 import { tenantText } from './show.ts';
 import { warnOfTerraform } from './terraform.ts';
@@ -17,6 +18,7 @@ interface Options {
   organization?: string | false;
   claim?: string[] | false;
   cidr?: string[] | false;
+  limit?: string[] | false;
   tokenTtl?: number;
   secretTtl?: number;
   secretNumUses?: number;
@@ -63,6 +65,12 @@ export function createCommand(context: Context): Command {
     .addOption(new Option('--no-claim', 'with --update: none'))
     .addOption(new Option('--cidr <block>', 'where its credentials may be used from (repeatable)').argParser(collect))
     .addOption(new Option('--no-cidr', 'with --update: from anywhere'))
+    .addOption(
+      new Option('--limit <number/unit>', 'most requests for tokens, such as 100/s, 600/min, 10000/day or 50/burst (repeatable)').argParser(
+        collect,
+      ),
+    )
+    .addOption(new Option('--no-limit', 'with --update: none'))
     .option('--token-ttl <duration>', 'life of the Vault token behind one login: 30s, 1m, 2m, 5m (default), 10m, 15m, 30m or 1h', seconds)
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
@@ -98,7 +106,7 @@ export function createCommand(context: Context): Command {
 
 /** @throws {PosternError} invalid_request */
 export function specification(options: Options): TenantSpecification {
-  const { grant, claim, cidr, defaultApi, introspect, publish, organization, tokenTtl, secretTtl, secretNumUses } = options;
+  const { grant, claim, cidr, limit, defaultApi, introspect, publish, organization, tokenTtl, secretTtl, secretNumUses } = options;
   // Commander gives `true` where only the `--no-` form is defined by default.
   return {
     ...(Array.isArray(grant) ? { grants: grant.map(parseGrant) } : grant === false ? { grants: [] } : {}),
@@ -108,6 +116,7 @@ export function specification(options: Options): TenantSpecification {
     ...(typeof organization === 'string' ? { organization } : organization === false ? { organization: null } : {}),
     ...(Array.isArray(claim) ? { claims: Object.fromEntries(claim.map(parseClaim)) } : claim === false ? { claims: {} } : {}),
     ...(Array.isArray(cidr) ? { cidrs: cidr } : cidr === false ? { cidrs: [] } : {}),
+    ...(Array.isArray(limit) ? { limits: limits(limit) } : limit === false ? { limits: null } : {}),
     ...(tokenTtl === undefined ? {} : { tokenTtl }),
     ...(secretTtl === undefined ? {} : { secretIdTtl: secretTtl }),
     ...(secretNumUses === undefined ? {} : { secretIdNumUses: secretNumUses }),

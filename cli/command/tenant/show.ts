@@ -5,6 +5,7 @@ import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { Context } from '#cli/command/context.ts';
 import { inWords } from '#cli/command/duration.ts';
+import { formatLimits } from '#broker/rate-limit/limits.ts';
 import type { Output } from '#cli/output.ts';
 
 export function showCommand(context: Context): Command {
@@ -48,6 +49,7 @@ export function tenantText(output: Output, tenant: TenantView, trusts?: readonly
     ...(tenant.self_service === null
       ? []
       : [['its people', `make keys of up to ${inWords(tenant.self_service.max_ttl)}: ${tenant.self_service.keys_per_user} each`] as const]),
+    ...(tenant.limits === null ? [] : [['requests', `at most ${formatLimits(tenant.limits).replaceAll(',', ', ')}`] as const]),
     ...list('claim', claims),
     ...(trusts ?? []).map((one, at): [string, string] => [
       at === 0 ? 'trust' : '',

@@ -19,7 +19,12 @@ locals {
 }
 
 locals {
-  document = merge(var.tenant.self_service == null ? {} : { self_service = var.tenant.self_service }, {
+  limits = try({ for name, quota in var.tenant.limits : name => quota if quota != null }, {})
+  optional = merge(
+    var.tenant.self_service == null ? {} : { self_service = var.tenant.self_service },
+    length(local.limits) == 0 ? {} : { limits = local.limits },
+  )
+  document = merge(local.optional, {
     # Whose document this is: a credential with another role_id is that of a former tenant of this name.
     client_id    = vault_approle_auth_backend_role.tenant.role_id
     grants       = [for grant in var.tenant.grants : { api = grant.api, scopes = sort(distinct(grant.scopes)) }]

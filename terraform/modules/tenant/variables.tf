@@ -30,6 +30,7 @@ variable "tenant" {
       ca_pem   = optional(string)
       keys     = optional(list(string))
     })), {})
+    limits       = optional(object({ per_second = optional(number), per_minute = optional(number), per_day = optional(number), burst = optional(number) }))
     self_service = optional(object({ max_ttl = optional(number, 7776000), keys_per_user = optional(number, 10), keys = optional(number, 1000) }))
   })
   nullable = false
@@ -74,6 +75,16 @@ variable "tenant" {
   validation {
     condition     = var.tenant.self_service == null ? true : (var.tenant.self_service.max_ttl >= 60 && var.tenant.self_service.max_ttl <= 31536000 && var.tenant.self_service.keys_per_user >= 1 && var.tenant.self_service.keys_per_user <= 1000 && var.tenant.self_service.keys >= 1 && var.tenant.self_service.keys <= 10000)
     error_message = "Tenant ${var.tenant.id}: self_service has a max_ttl of 60 to 31536000 seconds, 1 to 1000 keys_per_user and 1 to 10000 keys."
+  }
+
+  validation {
+    condition     = var.tenant.limits == null ? true : alltrue([for quota in values(var.tenant.limits) : quota == null ? true : (quota >= 1 && quota <= 1000000000 && floor(quota) == quota)])
+    error_message = "Tenant ${var.tenant.id}: limits are whole numbers of requests, 1 at least: per_second, per_minute, per_day and burst."
+  }
+
+  validation {
+    condition     = var.tenant.limits == null ? true : (var.tenant.limits.burst == null || var.tenant.limits.per_second != null)
+    error_message = "Tenant ${var.tenant.id}: limits.burst is what may go beyond limits.per_second, which is not there."
   }
 
   # Auth0 drops claims whose names collide with its own, silently; a URI never collides.

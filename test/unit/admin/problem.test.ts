@@ -157,6 +157,7 @@ describe('forms', () => {
   test('what is left out has the defaults of the CLI', () => {
     expect(newTenant.parse({ tenant: 'acme' })).toEqual({
       tenant: 'acme',
+      limits: null,
       grants: [],
       default_api: null,
       introspects: [],

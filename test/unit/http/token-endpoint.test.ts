@@ -356,3 +356,33 @@ describe('a token exchange (RFC 8693)', () => {
     },
   );
 });
+
+describe('of a limited client', () => {
+  const fields = ['RateLimit-Policy', '"tenant-second";q=5;w=1', 'RateLimit', '"tenant-second";r=4;t=1'];
+
+  test('a token says what is left, and so does each refusal', async () => {
+    const good_ = await stage((_credential, _request, _address, trace) => {
+      trace.admission = { exhausted: undefined, fields };
+      return served;
+    });
+    const reply = await good_.post(form(good));
+    expect([reply.status, reply.headers.get('ratelimit-policy'), reply.headers.get('ratelimit')]).toEqual([200, fields[1], fields[3]]);
+    const refused_ = await stage((_credential, _request, _address, trace) => {
+      trace.admission = { exhausted: undefined, fields };
+      throw new PosternError('limit_exceeded', 'Too many requests: this client may send 5 a second', { retryAfter: 1 });
+    });
+    const refusal = await refused_.post(form(good));
+    expect([refusal.status, refusal.headers.get('retry-after'), refusal.headers.get('ratelimit')]).toEqual([429, '1', fields[3]]);
+    expect(JSON.parse(refusal.body)).toEqual({
+      error: 'too_many_requests',
+      error_description: 'Too many requests: this client may send 5 a second',
+    });
+    expect(refused_.events()).toMatchObject([{ outcome: 'refused', error: 'limit_exceeded' }]);
+  });
+
+  test('one that is not limited hears of no limit', async () => {
+    const s = await stage();
+    const { headers } = await s.post(form(good));
+    expect([headers.has('ratelimit'), headers.has('ratelimit-policy')]).toEqual([false, false]);
+  });
+});

@@ -282,3 +282,24 @@ describe('RFC 6750 §3', () => {
     expect(s.run).not.toHaveBeenCalled();
   });
 });
+
+describe('the key of a limited client', () => {
+  const fields = ['RateLimit-Policy', '"key-minute";q=5;w=60', 'RateLimit', '"key-minute";r=0;t=60'];
+
+  test('is told what is left, and 429 when nothing is', async () => {
+    const grant = await grantOf();
+    let left = 1;
+    const s = await stage({
+      outcome: (_credential, _request, _address, trace) => {
+        trace.admission = { exhausted: undefined, fields };
+        if (left-- > 0) return { token: new Token(JWT, 'read:all', NOW / 1000, NOW / 1000 + 3600), from: 'memory', grant };
+        throw new PosternError('limit_exceeded', 'Too many requests: this API key may send 5 a minute', { retryAfter: 60 });
+      },
+    });
+    const good = await s.ask();
+    expect([good.status, good.headers['ratelimit'], good.headers['ratelimit-policy']]).toEqual([200, fields[3], fields[1]]);
+    const refused = await s.ask();
+    expect([refused.status, refused.headers['retry-after'], refused.headers['ratelimit']]).toEqual([429, '60', fields[3]]);
+    expect(JSON.parse(refused.body)).toMatchObject({ error: 'too_many_requests' });
+  });
+});

@@ -4,6 +4,8 @@ import { Generations } from '#broker/credential/generations.ts';
 import { VerifiedCredentials, wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
+import { LocalLimiter } from '#broker/rate-limit/local-limiter.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import type { Trace } from '#broker/token/exchange.ts';
 import { Token } from '#broker/token/token.ts';
@@ -16,7 +18,7 @@ const ADDRESS = '192.0.2.1';
 const acme = credentialOf('acme-id', 'right-secret');
 const globex = credentialOf('globex-id', 'right-secret');
 
-function stage() {
+function stage(limits?: Limits) {
   let revoked = false;
   let disabled = false;
   let narrow = false;
@@ -46,7 +48,7 @@ function stage() {
     readGrants: async ({ tenant }) => {
       const narrowed = narrow;
       await grantsAreRead;
-      const mine = narrowed ? tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] }) : tenantOf({ default_api: 'orders' });
+      const mine = narrowed ? tenantOf({ grants: [{ api: 'orders', scopes: ['read:all'] }] }) : tenantOf({ default_api: 'orders', limits });
       return tenant === 'acme' ? mine : tenantOf({ grants: [] });
     },
     isDisabled: () => disabled,
@@ -54,7 +56,8 @@ function stage() {
   const store = new MemoryStore();
   const generations = new Generations();
   const cache = new TokenCache({ generations, store, sources: { transit: { issue }, auth0: undefined } });
-  const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store, generations });
+  const limiter = new LocalLimiter({ now: () => 0 });
+  const exchange = new Exchange({ verified, authorization, cache, apis: catalog, store, generations, limiter });
   return {
     catalog,
     exchange,
@@ -280,4 +283,58 @@ test('a catalogue that can not be read is no rejection that nobody hears of', as
   } finally {
     process.off('unhandledRejection', hear);
   }
+});
+
+describe('a limited tenant', () => {
+  const exceeded = expect.objectContaining({ code: 'limit_exceeded', status: 429, oauthError: 'too_many_requests', retryAfter: 1 });
+
+  test('is let through so often, hits and cold exchanges alike, and its answers say what is left', async () => {
+    const s = stage({ per_second: 3 });
+    const left: unknown[] = [];
+    for (let at = 0; at < 3; at++) {
+      const trace: Trace = {};
+      await s.run(acme, {}, trace);
+      left.push(trace.admission?.fields.at(-1));
+    }
+    expect(left).toEqual(['"tenant-second";r=2;t=1', '"tenant-second";r=1;t=1', '"tenant-second";r=0;t=1']);
+    const trace: Trace = {};
+    await expect(s.run(acme, {}, trace)).rejects.toEqual(exceeded);
+    expect(trace.identity?.tenant).toBe('acme');
+    expect(trace.admission?.fields).toContain('"tenant-second";q=3;w=1');
+    expect(s.issue).toHaveBeenCalledTimes(1);
+  });
+
+  test('spends it with requests that are refused for what they ask, too', async () => {
+    const s = stage({ per_minute: 2 });
+    for (let at = 0; at < 2; at++) await expect(s.run(acme, { scope: 'no:such' })).rejects.toMatchObject({ code: 'invalid_scope' });
+    await expect(s.run(acme)).rejects.toMatchObject({ code: 'limit_exceeded', retryAfter: 60 });
+  });
+
+  test('loses nothing by strangers who know its client_id', async () => {
+    const s = stage({ per_minute: 1 });
+    for (let at = 0; at < 5; at++)
+      await expect(s.run(credentialOf('acme-id', `guess-${at}`))).rejects.toMatchObject({ code: 'invalid_client' });
+    await s.run(acme);
+    await expect(s.run(acme)).rejects.toMatchObject({ code: 'limit_exceeded' });
+    await expect(s.run(credentialOf('acme-id', 'guess'))).rejects.toMatchObject({ code: 'invalid_client' });
+  });
+
+  test('counts a request once that is decided again', async () => {
+    const s = stage({ per_minute: 2 });
+    const read = Promise.withResolvers<void>();
+    s.holdGrants(read.promise);
+    const running = s.run(acme);
+    await new Promise(setImmediate);
+    s.narrow();
+    read.resolve();
+    await running;
+    await s.run(acme);
+  });
+
+  test('takes nothing from others', async () => {
+    const s = stage({ per_minute: 1 });
+    await s.run(acme);
+    await expect(s.run(acme)).rejects.toMatchObject({ code: 'limit_exceeded' });
+    await expect(s.run(globex)).rejects.toMatchObject({ code: 'access_denied' });
+  });
 });

@@ -1,0 +1,146 @@
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ApiKey } from '#broker/credential/api-key.ts';
+import { VAULT_TOKEN_TYPE } from '#broker/credential/subject-token.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { until } from '#test/fixture/until.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
+import { postern } from './cli-run.ts';
+
+const AUDIENCE = 'https://orders.example.com';
+const grants = [{ api: 'orders', scopes: ['read:orders'] }];
+
+let house: House;
+let replicas: LocalReplica[];
+let operator: string;
+beforeAll(async () => {
+  house = await startHouse({
+    apis: { orders: { audience: AUDIENCE, source: 'transit', scopes: ['read:orders'] } },
+    tenants: {
+      acme: { grants, limits: { per_day: 6 } },
+      globex: { grants },
+      initech: { grants, limits: { per_second: 1_000, per_minute: 4 } },
+    },
+  });
+  replicas = await Promise.all([house.startReplica(), house.startReplica()]);
+  operator = await vaultToken(house, 'postern-operator', { display_name: 'olivia' });
+});
+afterAll(() => house?.stop());
+
+const cli = (...args: string[]) => postern(args, { env: { VAULT_ADDR: house.vault.address, VAULT_TOKEN: operator } });
+
+interface Told {
+  readonly status: number;
+  readonly error: unknown;
+  readonly limit: string | undefined;
+  readonly policy: string | undefined;
+  readonly retryAfter: string | undefined;
+}
+
+async function token(replica: LocalReplica, parameters: Record<string, string>): Promise<Told> {
+  const { status, headers, body } = await exchange(replica, {}, { audience: AUDIENCE, ...parameters });
+  const { ratelimit: limit, 'ratelimit-policy': policy, 'retry-after': retryAfter } = headers;
+  return { status, error: body['error'], limit, policy, retryAfter };
+}
+
+const bySecret = (replica: LocalReplica, { client_id, client_secret }: Credential): Promise<Told> =>
+  token(replica, { client_id, client_secret });
+
+async function verify(replica: LocalReplica, key: string): Promise<Told> {
+  const { statusCode, headers, body } = await request(`${replica.issuer}verify?audience=${AUDIENCE}&scope=read:orders`, {
+    headers: { 'x-api-key': key },
+  });
+  const text = await body.text();
+  const { ratelimit: limit, 'ratelimit-policy': policy, 'retry-after': retryAfter } = headers as Record<string, string>;
+  return { status: statusCode, error: text === '' ? undefined : JSON.parse(text).error, limit, policy, retryAfter };
+}
+
+const keyOf = ({ client_id, client_secret }: Credential): string => {
+  const key = ApiKey.format('test', client_id, client_secret);
+  registerSecret('API key', key);
+  return key;
+};
+
+describe('a limit of a tenant', () => {
+  test('counts what is verified, at every door and by every credential together, and nothing of strangers', async () => {
+    const [replica] = replicas as [LocalReplica];
+    const [one, two] = [await house.issueSecret('acme'), await house.issueSecret('acme')];
+    const login = await house.root.write('auth/approle/login', { role_id: one.client_id, secret_id: one.client_secret });
+    const subject = String(login.auth?.['client_token']);
+    registerSecret('Vault token', subject);
+    for (let guess = 0; guess < 5; guess++)
+      expect((await bySecret(replica, { ...one, client_secret: `wrong-${guess}` })).error).toBe('access_denied');
+
+    const left = (told: Told): unknown => [told.status, told.policy, told.limit?.replace(/;t=\d+/, '')];
+    const policy = '"tenant-day";q=6;w=86400';
+    expect(left(await bySecret(replica, one))).toEqual([200, policy, '"tenant-day";r=5']);
+    expect(left(await bySecret(replica, two))).toEqual([200, policy, '"tenant-day";r=4']);
+    expect(left(await verify(replica, keyOf(two)))).toEqual([200, policy, '"tenant-day";r=3']);
+    const exchanged = await token(replica, {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: subject,
+      subject_token_type: VAULT_TOKEN_TYPE,
+    });
+    expect(exchanged.error === undefined ? left(exchanged) : exchanged).toEqual([200, policy, '"tenant-day";r=2']);
+    const refused = await token(replica, { client_id: one.client_id, client_secret: one.client_secret, scope: 'no:such' });
+    expect([refused.error, ...(left(refused) as unknown[])]).toEqual(['invalid_scope', 400, policy, '"tenant-day";r=1']);
+    expect(left(await verify(replica, keyOf(one)))).toEqual([200, policy, '"tenant-day";r=0']);
+
+    for (const told of [await bySecret(replica, one), await verify(replica, keyOf(two)), await bySecret(replica, two)]) {
+      expect(told).toMatchObject({ status: 429, error: 'too_many_requests', policy });
+      expect(Number(told.retryAfter)).toBeGreaterThan(86_000);
+    }
+    // Who guesses hears nothing of it.
+    const guess = await bySecret(replica, { ...one, client_secret: 'wrong' });
+    expect([guess.status, guess.error, guess.limit]).toEqual([401, 'access_denied', undefined]);
+    expect((await bySecret(replica, await house.issueSecret('globex'))).limit).toBeUndefined();
+    expect(await replica.events()).toContainEqual(
+      expect.objectContaining({ outcome: 'refused', error: 'limit_exceeded', tenant: 'acme', door: 'verify' }),
+    );
+    // Each replica counts for itself.
+    expect((await bySecret(replicas[1]!, one)).status).toBe(200);
+  });
+
+  test('of several the one that is used up decides', async () => {
+    const initech = await house.issueSecret('initech');
+    for (let at = 3; at >= 0; at--)
+      expect((await bySecret(replicas[0]!, initech)).limit).toMatch(new RegExp(`"tenant-second";r=\\d+;t=1, "tenant-minute";r=${at};t=`));
+    const told = await bySecret(replicas[0]!, initech);
+    expect([told.status, Number(told.retryAfter) <= 60 && Number(told.retryAfter) > 30]).toEqual([429, true]);
+  });
+
+  test('that an operator changes holds on every replica within 2 s', async () => {
+    const globex = await house.issueSecret('globex');
+    const everywhere = (wanted: RegExp | undefined): Promise<void> =>
+      until(async () => {
+        const told = await Promise.all(replicas.map((replica) => bySecret(replica, globex)));
+        return told.every(({ policy }) => (wanted === undefined ? policy === undefined : wanted.test(policy ?? '')));
+      }, 2_000);
+    await everywhere(undefined);
+    const set = await cli('tenant', 'create', 'globex', '--update', '--limit', '100/s', '--limit', '20/burst', '--limit', '10000/day');
+    expect(set.stdout).toContain('at most 100/s, 10000/d, 20/burst');
+    await everywhere(/^"tenant-second";q=100;w=1, "tenant-day";q=10000;w=86400, "tenant-burst";q=20;w=60$/);
+    expect((await cli('tenant', 'show', 'globex', '--json')).json['limits']).toEqual({ per_second: 100, per_day: 10_000, burst: 20 });
+    // All else may change and they stay.
+    await cli('tenant', 'create', 'globex', '--update', '--claim', 'https://example.com/plan=gold');
+    expect((await cli('tenant', 'show', 'globex', '--json')).json['limits']).toMatchObject({ per_second: 100 });
+    await cli('tenant', 'create', 'globex', '--update', '--no-limit');
+    await everywhere(undefined);
+    for (const wrong of ['600', '0/s', '20/burst', '5/fortnight'])
+      expect(await cli('tenant', 'create', 'globex', '--update', '--limit', wrong)).toMatchObject({ code: 2 });
+  });
+
+  test('that can not be read is no limit that is none', async () => {
+    const hooli = { grants, client_id: null, limits: { per_sec: 5 } };
+    const made = await cli('tenant', 'create', 'hooli', '--grant', 'orders=read:orders');
+    expect(made.code).toBe(0);
+    const roleId = (await cli('tenant', 'show', 'hooli', '--json')).json['role_id'];
+    await house.root.write('postern/data/tenants/hooli', { data: { ...hooli, client_id: roleId } });
+    const { data } = await house.root.write('auth/approle/role/hooli/secret-id', {});
+    registerSecret('secret_id', String(data?.['secret_id']));
+    const told = await bySecret(replicas[0]!, { client_id: roleId, client_secret: String(data?.['secret_id']), accessor: '' });
+    expect([told.status, told.error]).toEqual([503, 'temporarily_unavailable']);
+  });
+});
