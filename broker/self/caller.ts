@@ -54,8 +54,11 @@ export class People {
     this.#monotonic = monotonicOf(options);
   }
 
-  /** @throws {Problem} invalid-token, access-denied; {PosternError} unauthorized_client, temporarily_unavailable */
-  async identify({ authorization }: IncomingHttpHeaders): Promise<Person> {
+  /**
+   * @param admit told who it is before Vault is asked anything for them; what it throws passes
+   * @throws {Problem} invalid-token, access-denied; {PosternError} unauthorized_client, temporarily_unavailable
+   */
+  async identify({ authorization }: IncomingHttpHeaders, admit: (organization: string, id: string) => void): Promise<Person> {
     if (authorization === undefined) throw new Problem('invalid-token', NO_ACCESS_TOKEN);
     const jwt = /^bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(authorization)?.[1];
     if (jwt === undefined) throw new Problem('invalid-token', 'Authorization must be Bearer with a JWT');
@@ -64,6 +67,7 @@ export class People {
     if (!OWNER.test(subject)) throw new Problem('access-denied', "This is an application's token: keys here belong to people");
     if (organization === undefined || !ORGANIZATION.test(organization))
       throw new Problem('access-denied', 'This token names no organization: log in to the one whose key you want');
+    admit(organization, subject);
     const { token, tenant } = await this.#vaultTokenOf(verified);
     const access = this.#options.accessOf(token);
     const { data } = await access.call('read what your organization may have', ({ documents, as }) =>

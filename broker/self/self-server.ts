@@ -127,9 +127,8 @@ export class SelfServer {
       onRequest: async (request) => {
         const address = this.#addressOf(request);
         this.#requireAllowance(address, request);
-        const person = await people.identify(request.headers).catch((error: unknown) => this.#rethrow(error, address, request));
-        const wait = Math.max(this.#rate.take(`${person.tenant} ${person.id}`), this.#tenantRate.take(person.tenant));
-        if (wait > 0) throw new Problem('too-many-requests', 'You ask too often', { retryAfter: wait });
+        const admit = (organization: string, id: string): void => this.#takeTurn(organization, id);
+        const person = await people.identify(request.headers, admit).catch((error: unknown) => this.#rethrow(error, address, request));
         this.#people.set(request, person);
       },
       handler: (request, reply) => this.#serve(request, reply, operation),
@@ -243,6 +242,13 @@ export class SelfServer {
     } finally {
       if (this.#turns.get(tenant) === settled) this.#turns.delete(tenant);
     }
+  }
+
+  /** Of an organization there is one tenant at most. Who has used up their own allowance uses up nothing of their colleagues'. */
+  #takeTurn(organization: string, id: string): void {
+    const wait = this.#rate.take(`${organization} ${id}`) || this.#tenantRate.take(organization);
+    if (wait === 0) return;
+    throw new Problem('too-many-requests', 'You ask too often, or all of your organization do', { retryAfter: wait });
   }
 
   #addressOf(request: FastifyRequest): string {
