@@ -3,7 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { explainManagement } from './management.ts';
 
 /** The mark that `terraform/modules/auth0` sets on the shared application; the Action recognizes it by the same. */
-const MARK = { key: 'postern', value: 'broker' };
+export const MARK = { key: 'postern', value: 'broker' };
 
 export interface SharedApplication {
   clientId: string;

@@ -61,3 +61,24 @@ export async function openApplications(
 export function knowsPeople(env: Readonly<Record<string, string | undefined>>): boolean {
   return Boolean(env['AUTH0_DOMAIN'] && (env['AUTH0_MGMT_TOKEN'] || env['AUTH0_API_TOKEN']));
 }
+
+/**
+ * What is left of M2M applications that were migrated, and who asks: the application whose Management token this is.
+ * @throws {PosternError} invalid_request
+ */
+export async function openRetirement(env: PeopleOptions['env'], { retries, signal }: { retries: number; signal: AbortSignal }) {
+  const [{ managementOf }, { RetirableApplications }, { decodeJwt }] = await Promise.all([
+    import('#broker/auth0/management.ts'),
+    import('#broker/auth0/retirement.ts'),
+    import('jose'),
+  ]);
+  const applications = new RetirableApplications(managementOf(env, { retries }), signal);
+  let caller: unknown;
+  try {
+    const { azp, client_id: id } = decodeJwt(env['AUTH0_MGMT_TOKEN'] || env['AUTH0_API_TOKEN'] || '');
+    caller = azp ?? id;
+  } catch {
+    // Auth0 will say what it thinks of it.
+  }
+  return { applications, caller: typeof caller === 'string' ? caller : undefined };
+}

@@ -34,6 +34,8 @@ export interface Auth0Client {
    * PKCE.
    */
   secrets: string[];
+  /** `app_type`. Default `non_interactive`, that of M2M applications. */
+  type?: string;
   /** `token_endpoint_auth_method`. Default `client_secret_post`. */
   authentication?: string;
   grantTypes: ('client_credentials' | 'authorization_code')[];

@@ -13,11 +13,15 @@ const GATHER_MS = 50;
 const MOST = 100;
 /** "We will retry up to three times". */
 const RETRIES = 3;
+/** Entries that are kept, so that a long run with millions of exchanges doesn't grow. */
+const KEPT = 50_000;
 
 /** Sends the tenant's log to each of its streams: in order, in batches, again when the other side fails. */
 export class LogDelivery {
-  /** All that was logged, oldest first. */
+  /** What was logged last, oldest first. */
   readonly events: LogEvent[] = [];
+  /** How long an entry can be searched for, ms: by the plan 1 to 30 days. */
+  retentionMs = 30 * 86_400_000;
   /** Pause before a delivery is tried again, ms. */
   retryMs = 500;
   readonly #account: Auth0Account;
@@ -28,10 +32,15 @@ export class LogDelivery {
     this.#account = account;
   }
 
+  /** Those that a search still finds, oldest first. */
+  kept(): LogEvent[] {
+    const oldest = new Date(Date.now() - this.retentionMs).toISOString();
+    return this.events.filter(({ data }) => data.date >= oldest);
+  }
+
+  /** To be searched for and delivered. */
   write(type: string, data: Record<string, unknown>): void {
-    const id = `900${Date.now()}${randomUUID().replaceAll('-', '')}`;
-    const event: LogEvent = { log_id: id, data: { ...data, date: new Date().toISOString(), type, log_id: id, tenant_name: 'stand-in' } };
-    this.events.push(event);
+    const event = this.keep(type, data);
     for (const stream of this.#account.logStreams ?? []) {
       const waiting = this.#waiting.get(stream.id);
       if (waiting !== undefined) waiting.push(event);
@@ -40,6 +49,15 @@ export class LogDelivery {
         void this.#flush(stream);
       }
     }
+  }
+
+  /** To be searched for alone: the filter of every stream here leaves it out, as Auth0's "Log Event Filters" can. */
+  keep(type: string, data: Record<string, unknown>): LogEvent {
+    const id = `900${Date.now()}${randomUUID().replaceAll('-', '')}`;
+    const event: LogEvent = { log_id: id, data: { date: new Date().toISOString(), ...data, type, log_id: id, tenant_name: 'stand-in' } };
+    this.events.push(event);
+    if (this.events.length > KEPT) this.events.splice(0, KEPT / 10);
+    return event;
   }
 
   /** Once more, as after a lost answer. @returns the status */

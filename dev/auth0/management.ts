@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { applicationEndpoints } from './management-application.ts';
+import { logEndpoints } from './management-logs.ts';
 import { organizationEndpoints, userEndpoints } from './management-people.ts';
 import { tenantEndpoints } from './management-tenant.ts';
 import { Refusal } from './refusal.ts';
@@ -26,6 +27,7 @@ export class ManagementApi {
       ...organizationEndpoints(account),
       ...tenantEndpoints(account),
       ...applicationEndpoints(account),
+      ...logEndpoints(log),
     ];
   }
 

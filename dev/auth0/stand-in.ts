@@ -18,6 +18,7 @@ import { ManagementApi } from './management.ts';
 import { Mint } from './mint.ts';
 import { Refusal, invalidRequest } from './refusal.ts';
 import { readTokenRequest } from './request.ts';
+import type { TokenRequest } from './request.ts';
 import type { Auth0Account } from './account.ts';
 import type { Endpoint, Fault } from './fault-switch.ts';
 import type { RateLimit } from './limit.ts';
@@ -82,11 +83,27 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
   const management = new ManagementApi(account, issuer, log);
   const managementWindow = new RateWindow(options.managementRate ?? { requests: 10_000, seconds: 1 });
 
-  /** `/oauth/token`: the ordered steps of Auth0, then the mock signs. */
+  /** Every exchange of an application's own credential is an entry of the tenant's log, and so is every refused one. */
   const token = async (request: IncomingMessage, response: ServerResponse, fault: Fault | undefined): Promise<void> => {
     const raw = await readBody(request);
     if (raw.length === 0) throw invalidRequest('Missing required parameter: grant_type');
     const asked = readTokenRequest(request.headers, raw);
+    try {
+      await exchange(request, response, { asked, raw, fault });
+      if (asked.grantType === 'client_credentials') log.keep('seccft', exchanged(account, asked, request));
+    } catch (error) {
+      if (asked.grantType === 'client_credentials' && error instanceof Refusal)
+        log.keep('feccft', { ...exchanged(account, asked, request), description: error.message });
+      throw error;
+    }
+  };
+
+  /** The ordered steps of Auth0, then the mock signs. */
+  const exchange = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    { asked, raw, fault }: { asked: TokenRequest; raw: Buffer; fault: Fault | undefined },
+  ): Promise<void> => {
     const client = authenticate(account, asked);
     const replay = replayable(request, raw);
     if (asked.grantType === 'authorization_code') {
@@ -176,6 +193,22 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
     log,
     stop,
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Of the log's entry; never the secret that was presented. */
+function exchanged(account: Auth0Account, { clientId, parameters }: TokenRequest, { headers }: IncomingMessage): Record<string, unknown> {
+  return {
+    connection_id: '',
+    client_id: clientId,
+    client_name: account.clients.find(({ id }) => id === clientId)?.name ?? clientId,
+    ip: '127.0.0.1',
+    user_agent: headers['user-agent'] ?? '',
+    user_id: '',
+    user_name: '',
+    audience: parameters['audience'] ?? null,
+    scope: parameters['scope'] ?? null,
+    isMobile: false,
   };
 }
 

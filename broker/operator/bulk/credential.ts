@@ -12,11 +12,13 @@ import type { Journal } from './journal.ts';
 import type { Row } from './row.ts';
 
 export interface Issuing {
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, 'done' | 'open' | 'intend' | 'finish'>;
   /** Holds the secrets, or the tokens that they are wrapped in. */
   readonly issued: DurableFile;
   /** Seconds for which a secret_id's wrapping token can be opened; false: it comes unwrapped. */
   readonly wrap: number | false;
+  /** What stands beside a tenant's credential in that file. */
+  readonly about?: ReadonlyMap<string, object>;
 }
 
 /** Issues what the rows ask for, each once. */
@@ -71,15 +73,16 @@ export class Issuer {
   async #make(tenant: string, { kind, name }: NonNullable<Row['issue']>, id: string): Promise<object> {
     const [role, roleId] = await Promise.all([requireRole(this.#access, tenant), readRoleId(this.#access, tenant)]);
     const known = { role, roleId, operator: { ...this.#operator, now: Math.max(this.#operator.now, Date.now()) }, limit: this.#limit };
+    const about = this.#to.about?.get(tenant);
     if (kind === 'key') {
       const { key, expires_at } = await issueAs(this.#access, id, { tenant, name, environment: DEFAULT_ENVIRONMENT }, known);
-      return { tenant, id, kind, name, client_id: roleId, key, expires_at };
+      return { ...about, tenant, id, kind, name, client_id: roleId, key, expires_at };
     }
     const { wrap } = this.#to;
     const options = { tenant, name, wrap, metadata: { [CREDENTIAL_ID_METADATA]: id } };
     const { expires_at, secret_id, wrapping_token, wrap_expires_at } = await issueSecretId(this.#access, options, known);
     if (secret_id === undefined && wrapping_token === undefined)
       throw new PosternError('temporarily_unavailable', 'Vault answered without a secret_id');
-    return { tenant, id, kind, name, client_id: roleId, secret_id, wrapping_token, wrap_expires_at, expires_at };
+    return { ...about, tenant, id, kind, name, client_id: roleId, secret_id, wrapping_token, wrap_expires_at, expires_at };
   }
 }

@@ -78,6 +78,6 @@ function parsed(path: string, line: string, at: number): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    throw new PosternError('invalid_request', `Line ${at} of ${path} is none of an import's`, { detail: 'Name another file.' });
+    throw new PosternError('invalid_request', `Line ${at} of ${path} is no JSON`, { detail: 'Name another file.' });
   }
 }

@@ -28,6 +28,8 @@ export interface ImportOptions {
   readonly dryRun?: boolean | undefined;
   /** Tenants at once. */
   readonly width: number;
+  /** One is as its row says, and what it asked for is issued. */
+  readonly onSettled?: (row: Row) => Promise<void>;
   readonly onProgress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -74,6 +76,7 @@ export async function importTenants(access: VaultAccess, rows: readonly Row[], o
       const isNew = !there.has(row.tenant);
       result[await patiently(() => settle(access, row, isNew, known))] += 1;
       if (await patiently(async () => issuer !== undefined && (await issuer.issue(row, isNew)))) result.issued += 1;
+      await options.onSettled?.(row);
     } catch (error) {
       if (!(error instanceof PosternError)) throw error;
       if (FOR_ALL.includes(error.code)) stopped = true;

@@ -17,9 +17,9 @@ export class Journal {
   /** Those that may have one that nobody has seen: its id, by tenant. */
   readonly open: ReadonlyMap<string, string>;
   readonly #file: DurableFile;
-  readonly #lock: string;
+  readonly #lock: Lock;
 
-  private constructor(file: DurableFile, lock: string, lines: readonly z.infer<typeof line>[]) {
+  private constructor(file: DurableFile, lock: Lock, lines: readonly z.infer<typeof line>[]) {
     this.#file = file;
     this.#lock = lock;
     this.done = new Set(lines.flatMap((one) => ('done' in one ? one.done : [])));
@@ -30,10 +30,10 @@ export class Journal {
 
   /** @param vault its address @throws {PosternError} conflict where it is another Vault's or in use; invalid_request */
   static async open(path: string, vault: string): Promise<Journal> {
-    const lock = `${path}.lock`;
-    await takeLock(lock);
+    const lock = await takeLock(`${path}.lock`);
+    let file: DurableFile | undefined;
     try {
-      const file = await DurableFile.open(path);
+      file = await DurableFile.open(path);
       const lines = file.lines.map((one, at) => {
         const parsed = line.safeParse(one);
         if (!parsed.success)
@@ -50,7 +50,8 @@ export class Journal {
         });
       return new Journal(file, lock, lines);
     } catch (error) {
-      await rm(lock, { force: true });
+      await file?.close();
+      await lock.release();
       throw error;
     }
   }
@@ -65,23 +66,27 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#file.close();
-    await rm(this.#lock, { force: true });
+    await this.#lock.release();
   }
 }
 
-/** One that a killed process left is taken over. */
-async function takeLock(lock: string): Promise<void> {
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/** One that a killed process left is taken over. @throws {PosternError} conflict where another process has it */
+export async function takeLock(lock: string): Promise<Lock> {
   for (let attempt = 0; ; attempt += 1) {
     try {
       await writeFile(lock, String(process.pid), { flag: 'wx', mode: 0o600 });
-      return;
+      return { release: () => rm(lock, { force: true }) };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'EEXIST') throw new PosternError('invalid_request', `${lock} can't be written (${code})`);
     }
     const pid = Number(await readFile(lock, 'utf8').catch(() => ''));
     if (attempt > 0 || (pid > 0 && runs(pid)))
-      throw new PosternError('conflict', `Another import uses this journal (process ${pid})`, {
+      throw new PosternError('conflict', `Another run uses this journal (process ${pid})`, {
         detail: `Wait for it. If there is none, remove ${lock}.`,
       });
     await rm(lock, { force: true });

@@ -6,9 +6,7 @@ import { planMigration } from '#broker/operator/migration/plan.ts';
 import { tenantNames } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 import { openApplications } from '#cli/command/management.ts';
-
-/** Requests that Auth0 turned away are sent again so often, each time after as long as it says. */
-const RETRIES = 8;
+import { RETRIES } from './migration.ts';
 
 interface Options {
   except: string[];
@@ -32,8 +30,8 @@ export function planCommand(context: Context): Command {
       'after',
       `
 AUTH0_MGMT_TOKEN (or AUTH0_API_TOKEN, as for Terraform) is a Management API token with the scopes read:clients and
-read:client_grants. No secret is read. Neither Vault nor Auth0 is changed: make the tenants by \`postern tenant create\`, with
-the grants as the plan shows them.`,
+read:client_grants. No secret is read. Neither Vault nor Auth0 is changed: change the plan where you want other names or grants,
+then make the tenants by \`postern migrate apply\`.`,
     )
     .action(
       context.vaultAction<Options>(async ({ access, options, output, terminal }) => {
