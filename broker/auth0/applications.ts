@@ -1,4 +1,5 @@
 import type { ManagementClient } from 'auth0';
+import { MARK } from './application.ts';
 import { explainManagement } from './management.ts';
 
 /** A machine-to-machine application with the APIs that it may call. Its secret is never asked for. */
@@ -9,6 +10,8 @@ export interface Application {
   authentication: string | undefined;
   /** Other ways in which it gets tokens, e.g. `authorization_code`. */
   otherGrantTypes: readonly string[];
+  /** Whether it carries the mark of the application that all tenants share. */
+  isShared: boolean;
   /** Names of its application metadata, which an Action may read. */
   metadata: readonly string[];
   grants: readonly ClientGrant[];
@@ -60,6 +63,7 @@ export async function readApplications(management: ManagementClient, signal?: Ab
         name: client.name ?? id,
         authentication: client.token_endpoint_auth_method ?? undefined,
         otherGrantTypes: types.filter((type) => type !== 'client_credentials'),
+        isShared: client.client_metadata?.[MARK.key] === MARK.value,
         metadata: Object.keys(client.client_metadata ?? {}),
         grants: grants.get(id) ?? [],
       });

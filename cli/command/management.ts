@@ -82,3 +82,8 @@ export async function openRetirement(env: PeopleOptions['env'], { retries, signa
   }
   return { applications, caller: typeof caller === 'string' ? caller : undefined };
 }
+
+/** How an M2M application exchanges its own credential. */
+export function ownExchange() {
+  return import('#broker/auth0/own-credential.ts');
+}

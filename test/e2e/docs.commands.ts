@@ -105,6 +105,20 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     test: 'test/integration/incident.test.ts',
     says: "await runbook('A key leaked')",
   })),
+  ...[
+    'postern migrate plan',
+    'postern migrate apply',
+    'postern migrate status',
+    'postern migrate verify',
+    'postern migrate retire plan.json --disable',
+    'postern migrate retire plan.json "$CLIENT_ID"',
+    'postern migrate retire plan.json --unused-for',
+  ].map((begins) => ({
+    block: ['docs/migrate.md', begins] as const,
+    test: 'test/integration/migration.test.ts',
+    // Every block of the document, none left out.
+    says: 'expect(blocks).toEqual([])',
+  })),
   { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
   {
     block: ['docs/rate-limits.md', 'postern tenant create'],

@@ -2,11 +2,13 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { usagePath } from '#broker/vault/usage.ts';
 import { APIS } from '#dev/scenario.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
-import { postern, spawnPostern, log } from './cli-run.ts';
+import { MAIN, log, postern, spawnPostern } from './cli-run.ts';
 import type { Ran } from './cli-run.ts';
 import { stageMigration } from './migration.stage.ts';
 import type { Stage } from './migration.stage.ts';
@@ -50,73 +52,101 @@ async function planOf(name: string, secrets: Record<string, string>, change: (on
 
 const clientAtAuth0 = (id: string) => house.auth0.account.clients.find((one) => one.id === id);
 
-describe('one application after the other', () => {
-  test('from the plan to its end, each step dry first', async () => {
-    const secrets = stage.applications(['Initech']);
-    const [id = ''] = Object.keys(secrets);
-    const { file, tenants } = await planOf('one.json', secrets);
-    expect(tenants).toEqual(['initech']);
+/** Auth0's log as it would be weeks later: these were last used so many days ago. */
+function weeksLater(ids: readonly string[], days: number): void {
+  house.auth0.log.events.length = 0;
+  house.auth0.log.retentionMs = (days + 10) * 86_400_000;
+  stage.entry('seccft', 'another', days + 5);
+  for (const id of ids) stage.entry('seccft', id, days);
+}
 
-    const dry = await migrate(['apply', file, '--json']);
-    expect(dry.json).toMatchObject({ dry_run: true, made: 1, issued: 0, failed: [] });
-    expect(await house.root.read('auth/approle/role/initech')).toBeUndefined();
-    await expect(stat(`${file}.journal`)).rejects.toThrow('ENOENT');
-
-    const applied = await migrate(['apply', file, '--yes', '--json']);
-    expect({ ...applied.json, code: applied.code }).toMatchObject({ made: 1, issued: 1, failed: [], code: 0 });
-    const [one] = await stage.issued(file);
-    expect(one).toMatchObject({ application: id, application_name: 'Initech', tenant: 'initech' });
-    for (const beside of ['journal', 'issued']) expect((await stat(`${file}.${beside}`)).mode & 0o777).toBe(0o600);
-    expect((await migrate(['apply', file, '--yes', '--json'])).json).toMatchObject({ made: 0, unchanged: 1, issued: 0 });
-
-    const before = house.auth0.calls.token;
-    const verified = await migrate(['verify', file, id, '--json', '--secret-file', '-'], {}, secrets[id]);
-    expect(verified.code, verified.stdout + verified.stderr).toBe(0);
-    expect(house.auth0.calls.token).toBe(before + 2);
-    const [comparison] = verified.json['comparisons'];
-    expect(comparison).toMatchObject({ outcome: 'same', api: 'orders', tenant: 'initech' });
-    const weights = Object.fromEntries(
-      (comparison.differences as { claim: string; weight: string }[]).map(({ claim, weight }) => [claim, weight]),
-    );
-    expect(weights).toMatchObject({ iss: 'same', aud: 'same', scope: 'same', azp: 'changes', sub: 'changes' });
-    // What it was tried with is gone; the customer's is still wrapped.
-    expect(await stage.credentials('initech')).toEqual([one?.id]);
-
-    const used = await migrate(['retire', file, '--json']);
-    expect(used.json['applications'][0]).toMatchObject({
-      action: 'wait',
-      reasons: [expect.stringMatching(/no broker/), expect.stringMatching(/got a token/)],
-    });
-    house.auth0.log.events.length = 0;
-    stage.entry('seccft', id, 40);
-    stage.entry('seccft', 'another', 41);
-    house.auth0.log.retentionMs = 45 * 86_400_000;
-    const could = await migrate(['retire', file, '--unverified', '--json']);
-    expect(could.json).toMatchObject({ dry_run: true, applications: [{ action: 'wait' }] });
-
-    // The journal knows better than a log that forgot: the comparison of before was a use.
-    expect(could.json['applications'][0].reasons[0]).toMatch(/got a token/);
-    const disabled = await migrate(['retire', file, id, '--disable', '--unused-for', '0', '--unverified', '--yes', '--json']);
-    expect(disabled.json['applications'][0], disabled.stderr).toMatchObject({ action: 'disable', reasons: [] });
-    expect(clientAtAuth0(id)?.grantTypes).toEqual([]);
-    const refused = await migrate(['verify', file, id, '--json'], {}, secrets[id]);
-    expect(refused.json['comparisons'][0]).toMatchObject({
-      outcome: 'failed',
-      fault: expect.stringMatching(/Auth0 gives the application no token/),
-    });
-    expect(refused.code).toBe(6);
-    expect((await migrate(['retire', file, '--restore', '--json'])).json).toEqual({ dry_run: true, restored: [id] });
-    expect((await migrate(['retire', file, '--restore', '--yes', '--json'])).json).toEqual({ dry_run: false, restored: [id] });
-    expect(clientAtAuth0(id)?.grantTypes).toEqual(['client_credentials']);
-
-    const deleted = await migrate(['retire', file, '--unused-for', '0', '--unverified', '--yes', '--json']);
-    expect(deleted.json['applications'][0]).toMatchObject({ action: 'delete' });
-    expect(clientAtAuth0(id)).toBeUndefined();
-    const status = await migrate(['status', file, '--json']);
-    expect(status.json['applications']).toMatchObject([{ client_id: id, tenant: 'initech', state: 'deleted', noticed: [] }]);
-    const journal = await readFile(`${file}.journal`, 'utf8');
-    for (const secret of [secrets[id] ?? '', one?.wrapping_token ?? '']) expect(journal).not.toContain(secret);
+/** A broker has seen them, in the next minute. */
+async function seenAtBroker(tenant: string): Promise<void> {
+  await house.root.write(`postern/data/${usagePath('tenant', tenant)}`, {
+    data: { used: { [tenant]: Math.ceil(Date.now() / 60_000) + 1 } },
   });
+}
+
+test('docs/migrate.md, day by day: its commands as they stand there', async () => {
+  const text = await readFile(new URL('../../docs/migrate.md', import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block = '']) => block);
+  const secrets = stage.applications(['Initech']);
+  const own = Object.keys(stage.applications(['Own service']))[0] ?? '';
+  const [id = ''] = Object.keys(secrets);
+  const desk = await mkdtemp(join(folder, 'desk-'));
+  await writeFile(join(desk, 'postern'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
+  const env = { ...stage.env, PATH: `${desk}:${process.env['PATH']}`, HOME: desk, OWN_SERVICE: own, CLIENT_ID: id };
+  const paste = async (begins: string): Promise<string> => {
+    const block = blocks.shift() ?? '';
+    expect(block).toMatch(new RegExp(`^postern migrate ${begins}`));
+    const { stdout, stderr, exitCode } = await execa('bash', ['-euc', block], { cwd: desk, extendEnv: false, env, reject: false });
+    log(['migrate', begins.split(' ')[0] ?? ''], exitCode, stderr);
+    expect(exitCode, stdout + stderr).toBe(0);
+    return stdout + stderr;
+  };
+  const plan = join(desk, 'plan.json');
+
+  await paste('plan');
+  const made = JSON.parse(await readFile(plan, 'utf8')) as Plan;
+  const planned = made.applications.map(({ client_id: one }) => one);
+  expect(planned).toContain(id);
+  // One that was named, and one that is marked.
+  expect(planned).not.toContain(own);
+  expect(planned).not.toContain(house.m2m.client_id);
+  await writeFile(plan, JSON.stringify({ ...made, applications: made.applications.filter((one) => one.client_id === id) }));
+
+  expect(await paste('apply')).toMatch(/tenants would be made +1[^]*tenants made +1/);
+  const [issued] = await stage.issued(plan);
+  expect(issued).toMatchObject({ application: id, application_name: 'Initech', tenant: 'initech' });
+  for (const beside of ['journal', 'issued']) expect((await stat(`${plan}.${beside}`)).mode & 0o777).toBe(0o600);
+  // Nothing is done by the look that comes first, and nothing twice.
+  expect((await migrate(['apply', plan, '--yes', '--json'])).json).toMatchObject({ made: 0, unchanged: 1, issued: 0 });
+
+  expect(await paste('status')).toMatch(new RegExp(`${id}\tInitech\tinitech\tapplied`));
+  await writeFile(join(desk, 'old-secrets.jsonl'), await readFile(await stage.secretsFile(secrets)), { mode: 0o600 });
+  const before = house.auth0.calls.token;
+  expect(await paste('verify')).toMatch(/azp \(changes\)[^]*1 of 1 comparisons: services would not notice/);
+  // One by the old application, one by the shared one.
+  expect(house.auth0.calls.token).toBe(before + 2);
+  // What the tenant was tried with is gone; the customer's is still wrapped.
+  expect(await stage.credentials('initech')).toEqual([issued?.id]);
+
+  const early = await migrate(['retire', plan, '--disable', '--json']);
+  expect(early.json['applications'][0]).toMatchObject({
+    action: 'wait',
+    reasons: [expect.stringMatching(/no broker has seen the tenant initech since/), expect.stringMatching(/got a token/)],
+  });
+  await rm(`${plan}.journal`);
+  await migrate(['apply', plan, '--yes']);
+  expect((await migrate(['verify', plan, id], {}, secrets[id])).code).toBe(0);
+  weeksLater([id], 35);
+  await seenAtBroker('initech');
+  expect(await paste('retire plan.json --disable')).toMatch(/1 would be disabled[^]*1 disabled/);
+  expect(clientAtAuth0(id)?.grantTypes).toEqual([]);
+  expect(await paste('retire plan.json "\\$CLIENT_ID" --restore')).toMatch(/1 let in again/);
+  expect(clientAtAuth0(id)?.grantTypes).toEqual(['client_credentials']);
+  expect(await paste('retire plan.json --unused-for')).toMatch(/1 would be deleted[^]*1 deleted/);
+  expect(clientAtAuth0(id)).toBeUndefined();
+  expect(blocks).toEqual([]);
+  const journal = await readFile(`${plan}.journal`, 'utf8');
+  for (const secret of [secrets[id] ?? '', issued?.wrapping_token ?? '']) expect(journal).not.toContain(secret);
+}, 240_000);
+
+test.each([
+  ['a plan of another Auth0 tenant', ['retire'], { AUTH0_DOMAIN: 'other.eu.auth0.com' }, /AUTH0_DOMAIN is other/],
+  ['an application that the plan has not', ['retire', 'nobody'], {}, /has no application nobody/],
+  ['force for all', ['retire', '--force'], {}, /--force goes with/],
+  ['both ways at once', ['retire', '--disable', '--restore'], {}, /Either/],
+  ['secrets that others may read', ['verify', '--secret-file', 'open'], {}, /others on this machine may read it/],
+] as const)('%s is refused', async (_, [command, ...args], env, message) => {
+  const file = join(folder, 'refused.json');
+  await writeFile(file, JSON.stringify({ version: 1, domain: stage.env['AUTH0_DOMAIN'], applications: [] }));
+  const open = join(folder, 'open');
+  await writeFile(open, '{"client_id":"a","client_secret":"not-a-real-one"}\n', { mode: 0o644 });
+  const ran = await migrate([command, file, ...args.map((one) => (one === 'open' ? open : one))], env);
+  expect(ran.stderr).toMatch(message);
+  expect(ran.stdout + ran.stderr).not.toContain('not-a-real-one');
+  expect(ran.code).toBeGreaterThan(0);
 });
 
 /** Whole: POSTERN_MIGRATION=200 POSTERN_MIGRATION_KILLS=20. */
@@ -131,9 +161,7 @@ test(
     const ids = Object.keys(secrets);
     const { file, tenants } = await planOf('many.json', secrets);
     const old = await stage.secretsFile(secrets);
-    house.auth0.log.events.length = 0;
-    house.auth0.log.retentionMs = 45 * 86_400_000;
-    for (const id of ids) stage.entry('seccft', id, 35);
+    weeksLater(ids, 35);
     const steps = [
       ['apply', file, '--yes'],
       ['verify', file, '--secret-file', old],

@@ -17,11 +17,11 @@ export function planCommand(context: Context): Command {
   return context
     .command('plan', 'read M2M applications and client grants from Auth0 and show what tenant each becomes; changes nothing', [
       ['AUTH0_DOMAIN=acme.eu.auth0.com postern migrate plan --out plan.json', 'AUTH0_MGMT_TOKEN is in the environment'],
-      ['postern migrate plan --except 4yvGxZ2pXkQ7', 'without the application that all tenants share'],
+      ['postern migrate plan --except 4yvGxZ2pXkQ7', 'without one of your own services'],
     ])
     .option(
       '--except <client_id>',
-      'stays as it is: the shared application, those of your own services; repeatable',
+      'stays as it is, e.g. one of your own services; the shared application does by its mark; repeatable',
       (one: string, all: string[]) => [...all, one],
       [],
     )
@@ -35,11 +35,12 @@ then make the tenants by \`postern migrate apply\`.`,
     )
     .action(
       context.vaultAction<Options>(async ({ access, options, output, terminal }) => {
-        const applications = await openApplications(terminal.env, { retries: RETRIES, signal: terminal.signal });
+        const all = await openApplications(terminal.env, { retries: RETRIES, signal: terminal.signal });
         const [apis, tenants] = await Promise.all([readApis(access), tenantNames(access)]);
-        const unknown = options.except.filter((id) => !applications.some(({ clientId }) => clientId === id));
+        const unknown = options.except.filter((id) => !all.some(({ clientId }) => clientId === id));
         if (unknown.length > 0)
           throw new PosternError('not_found', `Auth0 has no M2M application ${unknown.join(', ')}`, { detail: 'See --except.' });
+        const applications = all.filter(({ isShared }) => !isShared);
         const plan = planMigration(applications, { apis, tenants, except: options.except });
         const document = { version: 1, domain: terminal.env['AUTH0_DOMAIN'], applications: plan };
         if (options.out !== undefined) await writePlan(options.out, document);

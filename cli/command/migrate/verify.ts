@@ -9,6 +9,7 @@ import type { Mapped } from '#broker/operator/migration/mapping.ts';
 import { withProbe } from '#broker/operator/migration/probe.ts';
 import { httpsOrLoopback } from '#broker/loopback.ts';
 import type { Context } from '#cli/command/context.ts';
+import { ownExchange } from '#cli/command/management.ts';
 import { brokerUrl } from '#cli/command/token.ts';
 import { exchange } from '#cli/command/token/exchange.ts';
 import { decodeAndVerify } from '#cli/command/token/verify.ts';
@@ -21,7 +22,7 @@ interface Options extends MigrationOptions {
   secretFile?: string;
   accept: string[];
   url?: string;
-  auth0Url?: string;
+  issuer?: string;
 }
 
 /** What one API's two tokens are to services. */
@@ -52,7 +53,7 @@ export function verifyCommand(context: Context): Command {
       [] as string[],
     )
     .option('--url <url>', 'the broker [$POSTERN_URL] (default: http://127.0.0.1:8080)')
-    .option('--auth0-url <url>', "where the applications get their tokens, e.g. your custom domain (default: the plan's domain)")
+    .option('--issuer <url>', "where the applications get their tokens, e.g. your custom domain (default: the plan's domain)")
     .option(...JOURNAL)
     .addHelpText(
       'after',
@@ -69,10 +70,10 @@ revoked afterwards: the one for the customer stays wrapped. The answer is writte
         const secrets = await oldSecrets(terminal, output, { file: options.secretFile, clientId: only });
         const unknown = [...secrets.keys()].filter((id) => !mapping.applications.some((one) => one.client_id === id));
         if (unknown.length > 0) output.warn(`the plan has no application ${unknown.map(printable).join(', ')}: left out`);
-        const issuer = issuerOf(options.auth0Url ?? mapping.domain);
+        const issuer = issuerOf(options.issuer ?? mapping.domain);
         const url = brokerUrl(options.url ?? env['POSTERN_URL']);
         await trustForBroker(options, terminal);
-        const [apis, { exchangeOwn }] = await Promise.all([readApis(access), import('#broker/auth0/own-credential.ts')]);
+        const [apis, { exchangeOwn }] = await Promise.all([readApis(access), ownExchange()]);
         const journal = await openJournal(options, file, mapping);
         const results: Compared[] = [];
         try {
@@ -184,5 +185,5 @@ function issuerOf(domain: string): string {
   const url = URL.parse(domain.includes('://') ? domain : `https://${domain}`);
   if (url !== null && httpsOrLoopback(url) && url.username === '' && url.pathname === '/' && url.search === '' && url.hash === '')
     return url.href;
-  throw new PosternError('invalid_request', 'The old secrets are sent to no address but https://DOMAIN/', { detail: 'Set --auth0-url.' });
+  throw new PosternError('invalid_request', 'The old secrets are sent to no address but https://DOMAIN/', { detail: 'Set --issuer.' });
 }

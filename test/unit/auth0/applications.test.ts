@@ -56,6 +56,7 @@ test('every page is read, 429s are waited out, and no secret is in what comes ba
     name: 'App m2m000',
     authentication: 'client_secret_post',
     otherGrantTypes: [],
+    isShared: false,
     metadata: [],
     grants: [{ audience: ORDERS, scopes: ['read:orders'], organization: 'deny' }],
   });
