@@ -159,33 +159,6 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
           }),
         ]),
   ];
-  const port = await server.listen(config.host, config.port).catch((error: unknown) => {
-    throw cannotListen('POSTERN_LISTEN', config, error);
-  });
-  const adminPort = await admin?.listen().catch((error: unknown) => {
-    throw cannotListen('POSTERN_ADMIN_LISTEN', config.admin ?? config, error);
-  });
-  const { metrics: metricsAt } = config;
-  const metricsPort = await metrics?.listen(metricsAt?.host ?? '', metricsAt?.port ?? 0).catch((error: unknown) => {
-    throw cannotListen('POSTERN_METRICS_LISTEN', metricsAt ?? config, error);
-  });
-  if (metricsPort !== undefined) log.info({ host: metricsAt?.host, port: metricsPort }, 'metrics are told at /metrics');
-
-  void session.run();
-  usage.keys.start();
-  usage.tenants.start();
-  void replay.run();
-  // Where Vault is there, the catalogue is read before the first request; where it isn't, the broker is alive and not ready.
-  void announcements
-    .start()
-    .then(() => keepLoading(apis, () => progress.draining))
-    .then(() => {
-      if (progress.draining) return;
-      issued.publisher?.start();
-      if (metered.size > 0) ledger.start();
-    });
-  log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
-
   const close = async (): Promise<void> => {
     progress.drain();
     for (const one of renewals) one.stop();
@@ -205,11 +178,40 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await metrics?.close(0);
     log.info('postern has stopped');
   };
+  const { metrics: metricsAt } = config;
+  const listens = async (): Promise<Pick<Broker, 'port' | 'adminPort' | 'metricsPort'>> => ({
+    port: await server.listen(config.host, config.port).catch(cannotListen('POSTERN_LISTEN', config)),
+    adminPort: await admin?.listen().catch(cannotListen('POSTERN_ADMIN_LISTEN', config.admin ?? config)),
+    metricsPort: await metrics
+      ?.listen(metricsAt?.host ?? '', metricsAt?.port ?? 0)
+      .catch(cannotListen('POSTERN_METRICS_LISTEN', metricsAt ?? config)),
+  });
+  const ports = await listens().catch(async (error: unknown) => {
+    // Of several ports some may be ours by now, and whoever started us may live on.
+    await close();
+    throw error;
+  });
+  const { port, metricsPort } = ports;
+  if (metricsPort !== undefined) log.info({ host: metricsAt?.host, port: metricsPort }, 'metrics are told at /metrics');
+
+  void session.run();
+  usage.keys.start();
+  usage.tenants.start();
+  void replay.run();
+  // Where Vault is there, the catalogue is read before the first request; where it isn't, the broker is alive and not ready.
+  void announcements
+    .start()
+    .then(() => keepLoading(apis, () => progress.draining))
+    .then(() => {
+      if (progress.draining) return;
+      issued.publisher?.start();
+      if (metered.size > 0) ledger.start();
+    });
+  log.info({ host: config.host, port, issuer: config.POSTERN_ISSUER, vault: config.VAULT_ADDR }, 'postern listens');
+
   let closing: Promise<void> | undefined;
   return {
-    port,
-    adminPort,
-    metricsPort,
+    ...ports,
     ended: ended.promise,
     calls: () => ({
       ...Object.fromEntries(issued.sources.flatMap(({ name, calls }) => (calls === undefined ? [] : [[name, calls()]]))),
@@ -226,13 +228,15 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   };
 }
 
-function cannotListen(setting: string, { host, port }: { readonly host: string; readonly port: number }, error: unknown): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (syscall !== 'listen' && syscall !== 'getaddrinfo') return error;
-  const why = code === 'EADDRINUSE' ? 'another process has this port' : (code ?? 'unknown');
-  return new PosternError('misconfigured', `${setting}: nobody can listen at ${host}:${port} (${why})`, {
-    detail: 'Name another address or port, or stop what has it.',
-  });
+function cannotListen(setting: string, { host, port }: { readonly host: string; readonly port: number }): (error: unknown) => never {
+  return (error) => {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall !== 'listen' && syscall !== 'getaddrinfo') throw error;
+    const why = code === 'EADDRINUSE' ? 'another process has this port' : (code ?? 'unknown');
+    throw new PosternError('misconfigured', `${setting}: nobody can listen at ${host}:${port} (${why})`, {
+      detail: 'Name another address or port, or stop what has it.',
+    });
+  };
 }
 
 /** Until it can serve, or knows that it can't. */

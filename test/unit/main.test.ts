@@ -1,10 +1,15 @@
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { startBroker } from '#broker/index.ts';
+import { checkout } from '#tools/part/version.ts';
 
 /** The environment of one without a Vault. */
 const BROKER = {
@@ -93,3 +98,41 @@ test('SIGHUP while it starts, before there is anything to read again, ends nothi
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test.each(['POSTERN_LISTEN', 'POSTERN_ADMIN_LISTEN', 'POSTERN_METRICS_LISTEN'])(
+  '`postern serve` ends with exit code 6 where the port of %s is taken, and keeps none of the others',
+  async (setting) => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const main = `127.0.0.1:${(free.address() as AddressInfo).port}`;
+    await new Promise((resolve) => free.close(resolve));
+    const env = { ...BROKER, POSTERN_LISTEN: main, [setting]: address };
+    try {
+      const { exitCode, stderr } = await execa(process.execPath, ['cli/main.ts', 'serve'], {
+        cwd: checkout,
+        env,
+        extendEnv: false,
+        reject: false,
+        timeout: 20_000,
+      });
+      expect({ exitCode, said: stderr.split('\n').filter((line) => !line.startsWith('{')) }).toEqual({
+        exitCode: 6,
+        said: [
+          `error: ${setting}: nobody can listen at ${address} (another process has this port)`,
+          '  Name another address or port, or stop what has it.',
+        ],
+      });
+      // The same for a program that has the broker inside it: it goes on living.
+      await expect(startBroker(env)).rejects.toMatchObject({ code: 'misconfigured' });
+      const again = createServer();
+      again.listen(Number(main.split(':')[1]), '127.0.0.1');
+      await once(again, 'listening');
+      await new Promise((resolve) => again.close(resolve));
+    } finally {
+      taken.close();
+    }
+  },
+);
