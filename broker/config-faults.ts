@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Settings } from './config-schema.ts';
 import { httpsOrLoopback } from './loopback.ts';
 
@@ -5,6 +7,32 @@ import { httpsOrLoopback } from './loopback.ts';
 function onLoopback(listen: string): boolean {
   const url = URL.parse(`http://${listen}`);
   return url !== null && httpsOrLoopback(url);
+}
+
+const LISTENERS = ['POSTERN_LISTEN', 'POSTERN_ADMIN_LISTEN', 'POSTERN_METRICS_LISTEN'] as const;
+
+/** Two listeners that the system would not give the same port, which only shows when the second one begins. */
+export function portFaults(settings: Pick<Settings, (typeof LISTENERS)[number]>): string[] {
+  const given = LISTENERS.flatMap((name) => {
+    const listen = settings[name];
+    const colon = listen?.lastIndexOf(':') ?? -1;
+    return listen === undefined ? [] : [{ name, host: listen.slice(0, colon).toLowerCase(), port: Number(listen.slice(colon + 1)) }];
+  });
+  return given.flatMap((one, at) =>
+    given
+      .slice(at + 1)
+      .filter(({ host, port }) => port !== 0 && port === one.port && (host === one.host || [host, one.host].some(isEverywhere)))
+      .map(({ name }) => `${one.name} and ${name} must be two addresses`),
+  );
+}
+
+const isEverywhere = (host: string): boolean => host === '0.0.0.0' || host === '[::]';
+
+/** Whether two paths lead to one file, which log and audit would write into across each other. */
+export function isSameFile(one: string, other: string): boolean {
+  if (resolve(one) === resolve(other)) return true;
+  const [a, b] = [one, other].map((path) => statSync(path, { throwIfNoEntry: false, bigint: true }));
+  return a !== undefined && b !== undefined && a.isFile() && a.dev === b.dev && a.ino === b.ino;
 }
 
 /** Customers' secrets and tokens go over no network in the clear, and verifiers fetch their keys over TLS. */

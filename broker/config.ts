@@ -1,4 +1,4 @@
-import { adminFaults, clearTextFaults, selfFaults } from './config-faults.ts';
+import { adminFaults, clearTextFaults, isSameFile, portFaults, selfFaults } from './config-faults.ts';
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
@@ -65,7 +65,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = set;
   if (caFile !== undefined) attempt(faults, () => readCertificates('VAULT_CACERT', caFile));
   const inFile = proxiesFile === undefined ? [] : attempt(faults, () => readProxies('POSTERN_TRUSTED_PROXIES_FILE', proxiesFile));
-  if (set['POSTERN_LOG_FILE'] !== undefined && set['POSTERN_LOG_FILE'] === set['POSTERN_AUDIT_FILE'])
+  const { POSTERN_LOG_FILE: logFile, POSTERN_AUDIT_FILE: auditFile } = set;
+  if (logFile !== undefined && auditFile !== undefined && isSameFile(logFile, auditFile))
     faults.push('POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files');
   if (set['POSTERN_AUDIT_FILE'] !== undefined && set['POSTERN_AUDIT_SYSLOG'] !== undefined)
     faults.push('POSTERN_AUDIT_FILE and POSTERN_AUDIT_SYSLOG: the audit goes to one of them');
@@ -82,7 +83,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
   const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
   const logStreamSecret = logStreamSecretOf(set['POSTERN_LOG_STREAM_SECRET_FILE'], faults);
-  if (parsed.success) faults.push(...selfFaults(parsed.data));
+  if (parsed.success) faults.push(...portFaults(parsed.data), ...selfFaults(parsed.data));
   if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls ?? given('POSTERN_TLS_CERT_FILE')));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
   if (parsed.success && adminListen !== undefined)
@@ -107,8 +108,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     trustedProxies: Object.freeze({ given: proxies, inFile: inFile ?? [] }),
     tls,
     renamed: Object.freeze(renamed),
-    unknown: Object.freeze(Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape))),
+    unknown: Object.freeze(
+      Object.keys(env).filter((name) => name.startsWith('POSTERN_') && !(name in schema.shape) && !isOthers(name, env)),
+    ),
   });
+}
+
+/** What Postern's other programs read, which may share a shell or a container with this one. */
+const OF_OTHER_PROGRAMS = /^POSTERN_(URL|CLIENT_ID|CLIENT_SECRET|AUDIENCE|SCOPE|DEBUG|(OIDC|USERPASS)_MOUNT)$/;
+/** What Kubernetes tells each pod of a Service whose name begins with `postern` ("Environment variables" of its page on Services). */
+const OF_A_SERVICE = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+/** Whether a variable that isn't the broker's is somebody's all the same, and so not misspelt. */
+function isOthers(name: string, env: Readonly<Record<string, string | undefined>>): boolean {
+  return OF_OTHER_PROGRAMS.test(name) || (env['KUBERNETES_SERVICE_HOST'] !== undefined && OF_A_SERVICE.test(name));
 }
 
 /** @returns undefined where there is none, or a fault was added */

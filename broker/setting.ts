@@ -8,7 +8,7 @@ import type { MountName } from './mounts.ts';
 /** In digits only: Number() would take white space for 0. */
 const digits = z
   .string()
-  .regex(/^\d+(\.\d+)?$/, 'must be a number')
+  .regex(/^\d+(\.\d+)?$/, 'must be a number in digits, without a sign')
   .transform(Number);
 
 /** @param fallback, min, max seconds */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import { MOUNTS } from '#broker/mounts.ts';
+import { checkout } from '#tools/part/version.ts';
 
 const CANARY = 'canary-value-1f9a';
 /** Blocks as a PEM file has them; nobody looks inside. */
@@ -103,6 +104,34 @@ describe('the least that works', () => {
       'POSTERN_VERIFY_TLL',
       'POSTERN_',
     ]);
+  });
+
+  test("what Postern's other programs read, or Kubernetes tells the pods of a Service, is not misspelt", () => {
+    const read = new Set(
+      globSync('cli/**/*.ts', { cwd: checkout }).flatMap(
+        (file) => readFileSync(join(checkout, file), 'utf8').match(/(?<=env\[')POSTERN_\w+(?='\])|(?<=Env\(')POSTERN_\w+/g) ?? [],
+      ),
+    );
+    expect(read).toContain('POSTERN_DEBUG');
+    for (const name of [
+      ...read,
+      'POSTERN_URL',
+      'POSTERN_CLIENT_ID',
+      'POSTERN_CLIENT_SECRET',
+      'POSTERN_OIDC_MOUNT',
+      'POSTERN_USERPASS_MOUNT',
+    ])
+      expect([name, readConfig({ [name]: undefined, ...good, ...(name in good ? {} : { [name]: '' }) }).unknown]).toEqual([name, []]);
+    const links = {
+      POSTERN_SERVICE_HOST: '10.0.0.1',
+      POSTERN_SERVICE_PORT: '443',
+      POSTERN_SERVICE_PORT_HTTPS: '443',
+      POSTERN_PORT: 'tcp://10.0.0.1:443',
+      POSTERN_PORT_443_TCP: 'tcp://10.0.0.1:443',
+      POSTERN_ADMIN_PORT_8081_TCP_ADDR: '10.0.0.2',
+    };
+    expect(readConfig({ ...good, ...links }).unknown).toEqual(Object.keys(links));
+    expect(readConfig({ ...good, ...links, POSTERN_LISTN: 'x', KUBERNETES_SERVICE_HOST: '10.0.0.3' }).unknown).toEqual(['POSTERN_LISTN']);
   });
 
   test('an old name still works, and is told', () => {
@@ -296,9 +325,34 @@ describe('trusted proxies from a file', () => {
 });
 
 test('log and audit do not go to one file, where their lines would tear each other', () => {
-  expect(faultsOf({ ...good, POSTERN_LOG_FILE: '/tmp/x', POSTERN_AUDIT_FILE: '/tmp/x' })).toEqual([
-    'POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files',
-  ]);
+  const file = fileOf('one.jsonl', '');
+  symlinkSync(file, join(folder, 'link.jsonl'));
+  linkSync(file, join(folder, 'hard.jsonl'));
+  for (const [log, audit] of [
+    ['/tmp/x', '/tmp/x'],
+    ['x', './x'],
+    ['/tmp/x', '/tmp/../tmp//x'],
+    [file, join(folder, 'link.jsonl')],
+    [join(folder, 'hard.jsonl'), file],
+  ])
+    expect(faultsOf({ ...good, POSTERN_LOG_FILE: log, POSTERN_AUDIT_FILE: audit })).toEqual([
+      'POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files',
+    ]);
+  expect(faultsOf({ ...good, POSTERN_LOG_FILE: join(folder, 'not-there-1'), POSTERN_AUDIT_FILE: join(folder, 'not-there-2') })).toEqual([]);
+});
+
+test.each<[Record<string, string>, string[]]>([
+  [{ POSTERN_ADMIN_LISTEN: '127.0.0.1:8080' }, ['POSTERN_LISTEN and POSTERN_ADMIN_LISTEN']],
+  [{ POSTERN_METRICS_LISTEN: '127.0.0.1:8080' }, ['POSTERN_LISTEN and POSTERN_METRICS_LISTEN']],
+  [
+    { POSTERN_LISTEN: '0.0.0.0:9000', POSTERN_BEHIND_TLS_PROXY: 'true', POSTERN_METRICS_LISTEN: '127.0.0.1:9000' },
+    ['POSTERN_LISTEN and POSTERN_METRICS_LISTEN'],
+  ],
+  [{ POSTERN_ADMIN_LISTEN: '[::1]:9000', POSTERN_METRICS_LISTEN: '[::]:9000' }, ['POSTERN_ADMIN_LISTEN and POSTERN_METRICS_LISTEN']],
+  [{ POSTERN_LISTEN: '127.0.0.1:0', POSTERN_ADMIN_LISTEN: '127.0.0.1:0', POSTERN_METRICS_LISTEN: '127.0.0.1:0' }, []],
+  [{ POSTERN_LISTEN: '127.0.0.1:9000', POSTERN_METRICS_LISTEN: '127.0.0.2:9000' }, []],
+])('two listeners have two addresses: %j', (listeners, pairs) => {
+  expect(faultsOf({ ...good, ...listeners })).toEqual(pairs.map((pair) => `${pair} must be two addresses`));
 });
 
 describe("the broker's secret_id", () => {
