@@ -1,5 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import type { AdminApi, IssuedKey, Tenant } from './api.ts';
+import { useAttempt } from './attempt.ts';
 import { ActionDialog } from './dialog.tsx';
 
 const DAY = 86_400;
@@ -17,9 +18,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** One attempt has one Idempotency-Key, so that pressing again after a lost answer makes no second key. */
 export function IssueKey({ api, tenant, onIssued, onClose }: Props) {
-  const [attempt] = useState(() => crypto.randomUUID());
   const [name, setName] = useState('');
   const [ttl, setTtl] = useState(90 * DAY);
   const [narrowed, setNarrowed] = useState<string[]>([]);
@@ -28,16 +27,10 @@ export function IssueKey({ api, tenant, onIssued, onClose }: Props) {
   const scopes = [...new Set(tenant.grants.flatMap((grant) => grant.scopes))].sort();
   const toggle = (scope: string): void =>
     setNarrowed((before) => (before.includes(scope) ? before.filter((one) => one !== scope) : [...before, scope]));
-  const act = async (): Promise<void> => {
-    const trimmed = name.trim();
-    onIssued(
-      await api.issue(
-        tenant.tenant,
-        { ttl, ...(trimmed === '' ? {} : { name: trimmed }), ...(narrowed.length === 0 ? {} : { scopes: narrowed }) },
-        attempt,
-      ),
-    );
-  };
+  const trimmed = name.trim();
+  const wanted = { ttl, ...(trimmed === '' ? {} : { name: trimmed }), ...(narrowed.length === 0 ? {} : { scopes: narrowed.toSorted() }) };
+  const attempt = useAttempt(wanted);
+  const act = async (): Promise<void> => onIssued(await api.issue(tenant.tenant, wanted, attempt));
   return (
     <ActionDialog title={`A new key for ${tenant.tenant}`} verb="Issue it" act={act} onClose={onClose}>
       <p>

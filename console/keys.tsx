@@ -1,5 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import type { AdminApi, IssuedKey, Key, Tenant } from './api.ts';
+import { useAttempt } from './attempt.ts';
 import { ActionDialog } from './dialog.tsx';
 import { IssueKey } from './issue-key.tsx';
 import { Listing, usePages } from './loading.tsx';
@@ -133,8 +134,8 @@ interface RotateProps {
 }
 
 function RotateKey({ api, tenant, old, onIssued, onClose }: RotateProps) {
-  const [attempt] = useState(() => crypto.randomUUID());
   const [overlap, setOverlap] = useState(86_400);
+  const attempt = useAttempt(overlap);
   const field = useId();
   return (
     <ActionDialog

@@ -72,10 +72,10 @@ interface ListingProps<T> {
 
 /** A list as far as it is there: its trouble, the wait for it, that it is empty, or its items with the way to further ones. */
 export function Listing<T>({ pages, what, empty, children }: ListingProps<T>) {
-  const { items, error, busy, more } = pages;
+  const { items, error, busy, more, reload } = pages;
   return (
     <>
-      {error !== undefined && <Trouble error={error} />}
+      {error !== undefined && <Trouble error={error} again={items === undefined ? reload : undefined} />}
       {busy && items === undefined && <Waiting what={what} />}
       {items?.length === 0 && empty}
       {items !== undefined && items.length > 0 && children(items)}
@@ -84,18 +84,26 @@ export function Listing<T>({ pages, what, empty, children }: ListingProps<T>) {
   );
 }
 
-/** An error in its own words, with what helps to find it in the log. */
-export function Trouble({ error, children }: { error: unknown; children?: ComponentChildren }) {
+/** An error in its own words, with what helps to find it in the log. `again`: what failed can simply be tried once more. */
+export function Trouble({ error, again }: { error: unknown; again?: (() => void) | undefined }) {
   if (error instanceof LoginEnded)
     return (
       <p class="trouble" role="alert">
-        Your login has ended. <button onClick={() => location.reload()}>Log in again</button>
+        Your login has ended.{' '}
+        <button type="button" onClick={() => location.reload()}>
+          Log in again
+        </button>
       </p>
     );
   const { message, instance } = error as Problem;
   return (
     <p class="trouble" role="alert">
-      {message} {instance !== undefined && <small>In the log: {instance}</small>} {children}
+      {message} {instance !== undefined && <small>In the log: {instance}</small>}{' '}
+      {again !== undefined && (
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      )}
     </p>
   );
 }

@@ -41,7 +41,7 @@ export function TenantPage({ api, name, permissions, announce }: Props) {
           </button>
         )}
       </div>
-      {loaded.error !== undefined && <Trouble error={loaded.error} />}
+      {loaded.error !== undefined && <Trouble error={loaded.error} again={loaded.reload} />}
       {loaded.busy && tenant === undefined && <Waiting what={name} />}
       {tenant !== undefined && (
         <>

@@ -157,6 +157,73 @@ test('who presses again after an answer that was lost gets the same key, not a s
   expect(await page.getByRole('row').filter({ hasText: 'lost and found' }).count()).toBe(1);
 });
 
+test('what is changed after a refusal is another request, not a used-up one', async () => {
+  await using window = await logIn(ALL);
+  const { page } = window;
+  await visit(window, 'globex');
+  let lost = 0;
+  await page.route('**/v1/tenants/globex/keys', async (route) => {
+    if (route.request().method() !== 'POST' || lost++ > 0) return route.continue();
+    await route.fetch();
+    return route.abort();
+  });
+  await page.getByRole('button', { name: 'Issue a key' }).click();
+  await page.getByLabel('Name: what it is for').fill('mistyped');
+  await page.getByRole('button', { name: 'Issue it' }).click();
+  await page.getByText('trying again is safe').waitFor();
+  await page.getByLabel('Name: what it is for').fill('as meant');
+  await page.getByRole('button', { name: 'Issue it' }).click();
+  const key = await page.locator('[data-secret]').innerText();
+  registerSecret('api key', key);
+  await page.getByRole('button', { name: 'I have stored it' }).click();
+  await page.getByRole('row').filter({ hasText: 'as meant' }).waitFor();
+});
+
+test('offline, and asked too often: said as it is, and tried again when it may be', async () => {
+  await using window = await logIn(ALL);
+  const { page, context } = window;
+  await page.getByRole('link', { name: 'acme' }).waitFor();
+  await context.setOffline(true);
+  await page.getByRole('link', { name: 'acme' }).click();
+  await page.getByText('The broker did not answer').waitFor();
+  await context.setOffline(false);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('heading', { name: 'API keys' }).waitFor();
+  await page.route('**/v1/tenants?*', (route) =>
+    route.fulfill({
+      status: 429,
+      contentType: 'application/problem+json',
+      headers: { 'Retry-After': '1' },
+      body: JSON.stringify({ type: 'https://postern.dev/problems/too-many-requests', status: 429, detail: 'You ask too often' }),
+    }),
+  );
+  await page.getByRole('link', { name: 'Tenants' }).click();
+  await page.getByText('You ask too often').waitFor();
+  expect(await window.axe()).toEqual([]);
+  await page.unroute('**/v1/tenants?*');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('link', { name: 'acme' }).waitFor();
+});
+
+test('a login that ends while a key is asked for: said in the dialog, and logging in again asks for nothing else', async () => {
+  await using window = await logIn(ALL);
+  const { page } = window;
+  await visit(window, 'acme');
+  let sent = 0;
+  await page.route('**/v1/tenants/acme/keys', (route) =>
+    route.request().method() === 'POST'
+      ? ((sent += 1), route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{"status":401}' }))
+      : route.continue(),
+  );
+  await page.getByRole('button', { name: 'Issue a key' }).click();
+  await page.getByRole('button', { name: 'Issue it' }).click();
+  await page.getByText('Your login has ended').waitFor();
+  await page.getByRole('button', { name: 'Log in again' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.getByRole('heading', { level: 1, name: 'acme' }).waitFor();
+  expect(sent).toBe(1);
+});
+
 test('disabling asks for the name, and stops the tenant; enabling lets it go on', async () => {
   await using window = await logIn(ALL);
   const { page } = window;
@@ -306,7 +373,7 @@ test('no other page can put it into a frame', async () => {
 describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
   test.each([
     ['a desk', { width: 1200, height: 850 }],
-    ['a phone', { width: 390, height: 800 }],
+    ['a small phone', { width: 320, height: 640 }],
   ])('on %s: axe-core finds nothing, and nothing sticks out', async (where, viewport) => {
     await using window = await arrive(ALL, { colorScheme, viewport });
     const { page } = window;

@@ -223,7 +223,7 @@ test('whoever leaves the company finds the page shut and the key dead', async ()
 describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
   test.each([
     ['a desk', { width: 1280, height: 900 }],
-    ['a phone', { width: 360, height: 740 }],
+    ['a small phone', { width: 320, height: 640 }],
   ])('on %s: axe-core finds nothing, and nothing sticks out', async (where, viewport) => {
     await using window = await arrive('ursula', { colorScheme, viewport });
     const { page } = window;

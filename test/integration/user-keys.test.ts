@@ -35,6 +35,11 @@ const tenants = {
   },
   globex: { organization: GLOBEX, grants: [{ api: 'reports', scopes: ['read:reports'] }], self_service: {} },
   initech: { organization: 'org_initech1', grants: [{ api: 'reports', scopes: ['read:reports'] }] },
+  umbrella: {
+    organization: 'org_umbrella1',
+    grants: [{ api: 'reports', scopes: ['read:reports'] }],
+    self_service: { keys_per_user: 5, keys: 2, max_ttl: 3_600 },
+  },
 };
 
 beforeAll(async () => {
@@ -87,6 +92,17 @@ describe('a person makes keys of their own', () => {
       expect(waited).toBeLessThan(5000);
       await sleep(50);
     }
+    // Each change is in the audit with the person who made it.
+    const changes = (await replicas[0]!.events()).filter(({ caller }) => caller === 'auth0|alice');
+    expect(changes.map(({ event }) => event)).toEqual(['self.issueOwnKey', 'self.renameOwnKey', 'self.rotateOwnKey', 'self.revokeOwnKey']);
+    for (const change of changes)
+      expect(change).toMatchObject({
+        outcome: 'done',
+        by: 'jwt',
+        tenant: 'acme',
+        key_id: expect.stringMatching(/^key_/),
+        address: '127.0.0.1',
+      });
   });
 
   test('at an API of Auth0, the owner is a claim of the Action', async () => {
@@ -149,6 +165,36 @@ describe('what only the broker can enforce', () => {
     const fred = await person('auth0|fred', ACME, ['read:reports', 'write:payroll']);
     expect((await self(fred, 'POST', '/self/v1/keys', { name: 'n', ...more })).status).toBe(status);
     expect((await self(fred, 'GET', '/self/v1/keys')).body['keys']).toEqual([]);
+  });
+
+  test('a rotation looks anew at what its owner may do, and at how long a key may live', async () => {
+    const ida = await person('auth0|ida');
+    const { key, key_id } = await issue(ida);
+    const less = await person('auth0|ida', ACME, ['read:orders']);
+    const refused = await self(less, 'POST', `/self/v1/keys/${key_id}/rotate`, { overlap: 0 });
+    expect([refused.status, refused.body['detail']]).toEqual([422, expect.stringContaining('read:reports')]);
+    expect((await verify(key)).status).toBe(200);
+    // An operator may have given it a longer life than people give themselves.
+    const organization = 'org_umbrella1';
+    const jwt = await person('auth0|ida', organization, ['read:reports']);
+    const made = await self(jwt, 'POST', '/self/v1/keys', { name: 'short', ttl: 3_600 });
+    expect((await self(jwt, 'POST', '/self/v1/keys', { name: 'long', ttl: 3_601 })).status).toBe(422);
+    const rotated = await self(jwt, 'POST', `/self/v1/keys/${made.body['key_id']}/rotate`, { overlap: 0 });
+    expect(rotated.status, rotated.text).toBe(201);
+    expect(Date.parse(rotated.body['expires_at']) - Date.now()).toBeLessThanOrEqual(3_602_000);
+    expect((await self(jwt, 'DELETE', `/self/v1/keys/${rotated.body['key_id']}`)).status).toBe(204);
+  });
+
+  test('as many keys as an organization may have, whosever they are and at whichever replica', async () => {
+    const people = await Promise.all([1, 2, 3].map((n) => person(`auth0|umbrella-${n}`, 'org_umbrella1', ['read:reports'])));
+    const made = [];
+    for (const [at, jwt] of people.entries())
+      made.push(await callAdmin(replicas[at]!.issuer, { jwt }, 'POST', '/self/v1/keys', { name: 'n' }));
+    expect(made.map(({ status }) => status)).toEqual([201, 201, 409]);
+    // No number of anybody's is told beside the limit, and what is revoked makes room.
+    expect(made[2]!.body['detail']).toContain('2 keys');
+    expect((await self(people[0]!, 'DELETE', `/self/v1/keys/${made[0]!.body['key_id']}`)).status).toBe(204);
+    expect((await self(people[2]!, 'POST', '/self/v1/keys', { name: 'n' })).status).toBe(201);
   });
 
   test('script in a name is text, in JSON, that no page frames', async () => {
