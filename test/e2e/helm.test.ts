@@ -183,6 +183,7 @@ test.each<[string, string[], number[]]>([
     ['--set-string=settings.HTTPS_PROXY=http://proxy:3128', '--set=settings.POSTERN_VAULT_PROXY=http://p'],
     [53, 53, 443, 8200, 80, 3128],
   ],
+  ['a syslog receiver', ['--set-string=settings.POSTERN_AUDIT_SYSLOG=tls://siem.example.com:6514'], [53, 53, 443, 8200, 6514]],
   ['Auth0’s stand-in', ['--set=auth0.issuer=https://auth0.example.com:9000/'], [53, 53, 443, 8200, 9000]],
 ])('the network policy lets brokers out to the ports of what they ask: %s', async (_what, more, ports) => {
   const all = await objects('defaults', more);
@@ -213,6 +214,8 @@ test('every name that the chart gives a container is refused among the settings'
     'POSTERN_CACHE_TOKENS',
     'POSTERN_MIN_REMAINING',
   ];
+  // Each file that the broker can be told of has its value here, or is refused.
+  for (const name of Object.keys(schema.shape).filter((one) => one.endsWith('_FILE'))) given.add(name);
   const names = [...given].filter((name) => name.startsWith('POSTERN_') && !own.includes(name));
   expect(names.length).toBeGreaterThanOrEqual(20);
   const { failed, stderr } = await run([
@@ -290,6 +293,23 @@ test.each<[string, string[], RegExp]>([
   ['metrics peers without metrics', ['--set=networkPolicy.metricsFrom[0].podSelector.a=b'], /networkPolicy\.metricsFrom: /],
   ['a host that is none', ['--set=ingress.enabled=true', '--set=ingress.hosts={https://a.example.com}'], /ingress\/hosts/],
   ['a proxy that is no address', ['--set=trustedProxies={proxy.example.com}'], /trustedProxies/],
+  ['a range that is none', ['--set=trustedProxies={10.0.0.0/33}'], /trustedProxies/],
+  ['an address that is none', ['--set=trustedProxies={10.0.0.256}'], /trustedProxies/],
+  ['a range of IPv6 that is none', ['--set=trustedProxies={fd00::/129}'], /trustedProxies/],
+  ['a tag that is none', ['--set=image.tag=a b'], /image\/tag/],
+  ['a file for the audit', ['--set=settings.POSTERN_AUDIT_FILE=/var/log/audit'], /settings\.POSTERN_AUDIT_FILE: .*read-only/],
+  ['a file for the log', ['--set=settings.POSTERN_LOG_FILE=/var/log/postern'], /settings\.POSTERN_LOG_FILE: .*read-only/],
+  [
+    'a list of proxies in a file',
+    ['--set=settings.POSTERN_TRUSTED_PROXIES_FILE=/x'],
+    /settings\.POSTERN_TRUSTED_PROXIES_FILE: .*trustedProxies/,
+  ],
+  [
+    'a secret in a file that is not mounted',
+    ['--set=settings.POSTERN_LOG_STREAM_SECRET_FILE=/x'],
+    /settings\.POSTERN_LOG_STREAM_SECRET_FILE: set logStream/,
+  ],
+  ['a socket of the node', ['--set=settings.POSTERN_AUDIT_SYSLOG=unix:///dev/log'], /settings\.POSTERN_AUDIT_SYSLOG: /],
   ['a digest that is none', ['--set=image.digest=latest'], /image\/digest/],
 ])('%s is refused, and the message names it', async (_what, more, says) => {
   await expect(render('defaults', more)).rejects.toThrow(says);

@@ -28,6 +28,10 @@ POSTERN_ADMIN_AUDIENCE: set admin.audience
 POSTERN_CONSOLE_CLIENT_ID: set admin.consoleClientId
 POSTERN_METRICS_LISTEN: set metrics.enabled
 POSTERN_LAME_DUCK: set lameDuck
+POSTERN_LOG_STREAM_SECRET_FILE: set logStream.secret
+POSTERN_AUDIT_FILE: a pod's root is read-only; the audit goes to stdout, or by POSTERN_AUDIT_SYSLOG to a receiver
+POSTERN_LOG_FILE: a pod's root is read-only; the log goes to stderr
+POSTERN_TRUSTED_PROXIES_FILE: nothing mounts it, set trustedProxies
 POSTERN_SHUTDOWN_GRACE: set shutdownGrace
 {{- end }}
 
@@ -42,6 +46,9 @@ settings.{{ $name }}: it is no setting of the broker (docs/reference.md)
 {{- end }}
 {{- with get $owned $name }}
 settings.{{ $name }}: {{ . }}
+{{- end }}
+{{- if and (eq $name "POSTERN_AUDIT_SYSLOG") (not (regexMatch "^(tcp|tls)://[^/?#@]+:[0-9]+$" (toString $value))) }}
+settings.POSTERN_AUDIT_SYSLOG: it must be tcp://host:port or tls://host:port; a pod has no socket of its node
 {{- end }}
 {{- if regexMatch "://[^/?#]*@" (toString $value) }}
 settings.{{ $name }}: it has a user name or a password, which anyone who may read the Deployment would see; put the whole setting into a Secret and name that in settingsSecret

@@ -35,13 +35,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $port }}{{ $port }}{{ else if eq $url.scheme "http" }}80{{ else }}443{{ end }}
 {{- end }}
 
-{{/* Ports that a broker has to reach: those of Vault, of Auth0, of proxies, 443 for the keys of trusted issuers, and what else was told. */}}
+{{/* Ports that a broker has to reach: those of Vault, of Auth0, of proxies, of a syslog receiver, 443 for the keys of trusted issuers, and what else was told. */}}
 {{- define "postern.egressPorts" -}}
 {{- $ports := list "443" (include "postern.port" .Values.vault.address) -}}
 {{- with .Values.auth0.issuer }}{{ $ports = append $ports (include "postern.port" .) }}{{ end -}}
 {{- range $name := list "POSTERN_VAULT_PROXY" "HTTPS_PROXY" "HTTP_PROXY" -}}
 {{- with get $.Values.settings $name }}{{ $ports = append $ports (include "postern.port" .) }}{{ end -}}
 {{- end -}}
+{{- with get .Values.settings "POSTERN_AUDIT_SYSLOG" }}{{ $ports = append $ports (regexFind "[0-9]+$" (toString .)) }}{{ end -}}
 {{- range .Values.networkPolicy.egressPorts }}{{ $ports = append $ports (toJson .) }}{{ end -}}
 {{- join " " (uniq $ports) -}}
 {{- end }}
