@@ -64,7 +64,7 @@ export class People {
     if (jwt === undefined) throw new Problem('invalid-token', 'Authorization must be Bearer with a JWT');
     const verified = await this.#options.bearer.verify(jwt);
     const { subject, organization, permissions } = verified;
-    if (!OWNER.test(subject)) throw new Problem('access-denied', "This is an application's token: keys here belong to people");
+    if (!OWNER.test(subject)) throw new Problem('access-denied', subject.endsWith('@clients') ? NO_PERSON : UNFIT_ID);
     if (organization === undefined || !ORGANIZATION.test(organization))
       throw new Problem('access-denied', 'This token names no organization: log in to the one whose key you want');
     admit(organization, subject);
@@ -131,4 +131,7 @@ export class People {
   }
 }
 
+const NO_PERSON = "This is an application's token: keys here belong to people";
+const UNFIT_ID =
+  'Your user id at Auth0 has characters that the owner of a key can not have: a space, a comma, a backslash or none of ASCII';
 const NO_TENANT = "Your organization's people make no keys of their own here";

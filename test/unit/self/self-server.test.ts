@@ -6,9 +6,12 @@ import { Problem } from '#broker/admin/problem.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { People } from '#broker/self/caller.ts';
+import { departuresOf } from '#broker/self/log-events.ts';
+import { LogStream } from '#broker/self/log-stream.ts';
 import { SelfServer } from '#broker/self/self-server.ts';
 
 const RATE = 6;
+const SECRET = 'canary-of-the-stream';
 /** What the front door says of who sent it. */
 const CALL = { address: '192.0.2.7', id: 'request' };
 
@@ -18,8 +21,15 @@ afterEach(async () => {
 });
 
 /** A broker's door for people over a Vault that knows one organization, `org_acme`, as the tenant `acme`. */
-async function start(): Promise<{ me: (user: string, organization?: string) => Promise<Response>; asked: () => number }> {
+async function start(): Promise<{
+  me: (user: string, organization?: string) => Promise<Response>;
+  asked: () => number;
+  /** A delivery of Auth0's log stream about one person. */
+  deliver: (secret: string) => Promise<Response>;
+  told: string[];
+}> {
   let asked = 0;
+  const told: string[] = [];
   const entity = '00000000-0000-0000-0000-000000000001';
   const answers: Record<string, unknown> = {
     'auth/token/lookup-self': { entity_id: entity },
@@ -50,7 +60,11 @@ async function start(): Promise<{ me: (user: string, organization?: string) => P
   });
   const server = new SelfServer({
     people,
-    logStream: undefined,
+    logStream: new LogStream({
+      secret: SECRET,
+      departuresOf,
+      announce: async (departures) => told.push(...departures.map(({ owner }) => owner)),
+    }),
     audit: { write: () => {} },
     version: '1.2.3',
     lastUse: async () => new Map(),
@@ -64,13 +78,20 @@ async function start(): Promise<{ me: (user: string, organization?: string) => P
     front.close();
     await server.close();
   });
-  const at = `http://127.0.0.1:${(front.address() as AddressInfo).port}/self/v1/me`;
+  const at = `http://127.0.0.1:${(front.address() as AddressInfo).port}/self/v1/`;
   return {
     me(user, organization = 'org_acme') {
       const jwt = `e30.${Buffer.from(JSON.stringify([user, organization])).toString('base64url')}.x`;
-      return fetch(at, { headers: { Authorization: `Bearer ${jwt}` } });
+      return fetch(`${at}me`, { headers: { Authorization: `Bearer ${jwt}` } });
     },
     asked: () => asked,
+    deliver: (secret) =>
+      fetch(`${at}auth0-logs`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${secret}` },
+        body: JSON.stringify([{ data: { date: new Date().toISOString(), type: 'sdu', user_id: 'auth0|gone' } }]),
+      }),
+    told,
   };
 }
 
@@ -106,4 +127,11 @@ test('wrong tokens cost the allowance of their address', async () => {
   for (let n = 0; n < RATE * 10; n += 1) expect((await me('nobody')).status).toBe(401);
   const banned = await me('nobody');
   expect([banned.status, Number(banned.headers.get('retry-after')) > 0]).toEqual([429, true]);
+});
+
+test("nobody who shares Auth0's address, as behind a balancer that isn't trusted, keeps its log stream out", async () => {
+  const { me, deliver, told } = await start();
+  for (let n = 0; n < RATE * 10; n += 1) expect((await deliver('guess')).status).toBe(401);
+  expect([(await deliver('guess')).status, (await me('nobody')).status]).toEqual([429, 429]);
+  expect([(await deliver(SECRET)).status, told]).toEqual([204, ['auth0|gone']]);
 });
