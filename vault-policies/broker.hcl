@@ -67,6 +67,15 @@ path "${kv}/data/state/published/+" {
   capabilities = ["create", "read", "update"]
 }
 
+# And of whom, so that what is not marked any more goes though another replica published it; then it is forgotten.
+path "${kv}/metadata/state/published" {
+  capabilities = ["list"]
+}
+
+path "${kv}/metadata/state/published/+" {
+  capabilities = ["delete"]
+}
+
 # The version of a cached token, which check-and-set needs where no tenant's token reads it. The token itself isn't in the metadata.
 path "${tokens}/metadata/+/+" {
   capabilities = ["read"]

@@ -3,7 +3,7 @@ import { adminEvent, admissionEvent, departuresEvent } from './admin-event.ts';
 import { exchangeEvent } from './exchange-event.ts';
 import { summaryEvent } from './rationed-audit.ts';
 import { tokenEventSchema } from './token-event.ts';
-import { leaseEvent, refreshEvent } from './work-event.ts';
+import { leadershipEvent, leaseEvent, publicationEvent, refreshEvent } from './work-event.ts';
 
 /** Every line of the audit is one of these. */
 export const AUDIT_EVENTS = {
@@ -11,6 +11,8 @@ export const AUDIT_EVENTS = {
   token: tokenEventSchema,
   refresh: refreshEvent,
   lease: leaseEvent,
+  publication: publicationEvent,
+  leadership: leadershipEvent,
   admin: adminEvent,
   departures: departuresEvent,
   admission: admissionEvent,

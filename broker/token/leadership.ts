@@ -1,16 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
-import { isFree } from './lease.ts';
 import type { LeaseStore } from './publications.ts';
+import type { Lease } from './store.ts';
+import type { Leading } from './work.ts';
 
 export interface LeadershipOptions extends Clocks {
   store: LeaseStore;
   /** How long a replica that has died keeps it, ms. */
   leaseMs: number;
+  /** Told of each hand-over that this replica has part in. */
+  onHandover?: (handover: Leading) => void;
 }
 
-/** Whether this replica is the one that publishes: a lease in Vault by check-and-set, as of a token that is being fetched. */
+/** Until when a lease lasts that was given up, ms since 1970. */
+const GIVEN_UP = 0;
+
+/**
+ * Whether this replica is the one that publishes: a lease in Vault by check-and-set. Others take it when it was given up, or hasn't changed
+ * for its whole time by their own monotonic clock, whatever the clocks of two machines say.
+ */
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #holder = randomUUID();
@@ -34,31 +43,49 @@ export class Leadership {
 
   /** Takes it where it is free, and extends it. @throws {PosternError} temporarily_unavailable */
   async seek(): Promise<boolean> {
-    const { store, leaseMs } = this.#options;
+    const { store, leaseMs, onHandover } = this.#options;
     // With two thirds left there is no need yet.
     if (this.#until - this.#monotonic() > (leaseMs * 2) / 3) return true;
     const asked = this.#monotonic();
     const { lease, version } = await store.read();
-    if (this.#seen?.version !== version) this.#seen = { version, since: asked };
-    const unchanged = asked - this.#seen.since >= leaseMs;
-    if (!isFree(lease, this.#holder, this.#now(), unchanged)) {
+    // From after the answer: what was read may have been written while it was asked for, and lasts from there.
+    if (this.#seen?.version !== version) this.#seen = { version, since: this.#monotonic() };
+    const why = this.#whyFree(lease, asked - this.#seen.since >= leaseMs);
+    if (why === undefined) {
       this.#until = -Infinity;
       return false;
     }
+    const { held } = this;
     const begun = this.#monotonic();
     const written = await store.write({ holder: this.#holder, until: this.#now() + leaseMs, paused: false }, version);
     this.#until = written === undefined ? -Infinity : begun + leaseMs;
+    if (written !== undefined && !held) {
+      const from = lease?.holder;
+      const outcome = from === undefined ? 'taken' : 'taken_over';
+      onHandover?.({ kind: 'leadership', outcome, from, to: this.#holder, why });
+    }
     return this.held;
+  }
+
+  /** @returns undefined: another replica has it */
+  #whyFree(lease: Lease | undefined, unchanged: boolean): Exclude<Leading['why'], 'stopping'> | undefined {
+    if (lease === undefined) return 'nobody';
+    // Vault may have carried its write out though the reply was lost.
+    if (lease.holder === this.#holder) return 'left_over';
+    if (lease.until === GIVEN_UP) return 'given_up';
+    return unchanged ? 'unchanged' : undefined;
   }
 
   /** Another replica may take it at once. Never throws. */
   async giveUp(): Promise<void> {
     if (!this.held) return;
     this.#until = -Infinity;
-    const { store } = this.#options;
+    const { store, onHandover } = this.#options;
     try {
       const { lease, version } = await store.read();
-      if (lease?.holder === this.#holder) await store.write({ ...lease, until: 0 }, version);
+      if (lease?.holder !== this.#holder) return;
+      if ((await store.write({ ...lease, until: GIVEN_UP }, version)) === undefined) return;
+      onHandover?.({ kind: 'leadership', outcome: 'given_up', from: this.#holder, to: undefined, why: 'stopping' });
     } catch {
       // It ends by itself.
     }

@@ -25,13 +25,13 @@ export interface Publication {
 
 /** The port to where publications lie, all with the broker's own token. */
 export interface PublicationStore {
-  /** Tenants that have something published. @throws {PosternError} temporarily_unavailable */
+  /** Tenants that are marked, and those of which something lies there still. @throws {PosternError} temporarily_unavailable */
   tenants(): Promise<readonly string[]>;
   /** Undefined where it was taken back meanwhile. @throws {PosternError} temporarily_unavailable; misconfigured where it isn't valid */
   publication(tenant: string): Promise<Publication | undefined>;
   /** By API. @throws {PosternError} temporarily_unavailable */
   published(tenant: string): Promise<ReadonlyMap<string, Published>>;
-  /** @throws {PosternError} temporarily_unavailable */
+  /** @param published empty: it is forgotten. @throws {PosternError} temporarily_unavailable */
   remember(tenant: string, published: ReadonlyMap<string, Published>): Promise<void>;
   /** The version of the document at a place, never the token in it; 0: there is none. @throws {PosternError} temporarily_unavailable */
   version(tenant: string, api: string): Promise<number>;

@@ -7,6 +7,7 @@ import { PosternError } from '#broker/error.ts';
 import type { Leadership } from './leadership.ts';
 import type { Publication, PublicationStore, Published } from './publications.ts';
 import type { Token } from './token.ts';
+import type { Publishing } from './work.ts';
 
 export interface PublisherOptions extends Clocks {
   store: PublicationStore;
@@ -20,6 +21,7 @@ export interface PublisherOptions extends Clocks {
   /** So long before a token ends the next one is there, or half its life where that is less. Seconds. */
   lead: number;
   onError: (tenant: string | undefined, error: unknown) => void;
+  onWork?: (work: Publishing) => void;
 }
 
 /** Who is marked, and when that was looked up. */
@@ -49,7 +51,8 @@ interface Entry {
   /** By the monotonic clock, ms. */
   watchedUntil: number;
   lookedAt: number;
-  notBefore: number;
+  /** By API, and for the tenant as a whole; by the monotonic clock, ms. */
+  readonly notBefore: Map<string | undefined, number>;
 }
 
 /**
@@ -129,24 +132,41 @@ export class Publisher {
 
   async #found(tenant: string): Promise<Entry> {
     const published = new Map(await this.#options.store.published(tenant));
-    return { grants: new Map(), published, begun: -1, watchedUntil: 0, lookedAt: -Infinity, notBefore: 0 };
+    return { grants: new Map(), published, begun: -1, watchedUntil: 0, lookedAt: -Infinity, notBefore: new Map() };
   }
 
-  /** Never throws: a tenant that fails is tried again later. */
+  /** Never throws: what fails is tried again later, and keeps nothing else back. */
   async #tend(tenant: string): Promise<void> {
     const entry = this.#entries.get(tenant);
-    const now = this.#monotonic();
-    if (entry === undefined || now < entry.notBefore) return;
-    try {
+    if (entry === undefined) return;
+    await this.#attempt(entry, tenant, undefined, async () => {
       const changed = entry.begun === -1 || this.#options.generations.since(tenant, entry.begun);
-      if (changed || now - entry.lookedAt > LOOK) await this.#readAnew(tenant, entry, changed);
-      for (const [api, grant] of entry.grants) await this.#keep(grant, api, entry);
-      if (entry.grants.size === 0 && entry.published.size === 0) this.#entries.delete(tenant);
+      if (changed || this.#monotonic() - entry.lookedAt > LOOK) await this.#readAnew(tenant, entry, changed);
+    });
+    if (entry.begun === -1 || this.#options.generations.since(tenant, entry.begun)) return;
+    for (const [api, grant] of entry.grants) await this.#attempt(entry, tenant, grant, () => this.#keep(grant, api, entry));
+    if (entry.grants.size === 0 && entry.published.size === 0) this.#entries.delete(tenant);
+  }
+
+  /** Unless it has failed just now. @param grant undefined: of the tenant as a whole */
+  async #attempt(entry: Entry, tenant: string, grant: AuthorizedGrant | undefined, work: () => Promise<void>): Promise<void> {
+    const begun = this.#monotonic();
+    const api = grant?.api;
+    if (begun < (entry.notBefore.get(api) ?? 0)) return;
+    try {
+      await work();
+      entry.notBefore.delete(api);
     } catch (error) {
       const after = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1_000 : 0;
-      entry.notBefore = this.#monotonic() + Math.max(PAUSE, after);
+      entry.notBefore.set(api, this.#monotonic() + Math.max(PAUSE, after));
+      this.#tell({ tenant, api, grant, outcome: 'failed', error }, begun);
       this.#options.onError(tenant, error);
     }
+  }
+
+  /** @param begun by the monotonic clock, ms */
+  #tell(work: Omit<Publishing, 'kind' | 'ms'>, begun: number): void {
+    this.#options.onWork?.({ kind: 'publication', ms: Math.max(0, this.#monotonic() - begun), ...work });
   }
 
   /** What may be published now, and what not any more. */
@@ -160,7 +180,9 @@ export class Publisher {
         grants.set(api, await authorize(publication as Publication, api));
       } catch (error) {
         if (!(error instanceof PosternError) || error.code === 'temporarily_unavailable') throw error;
-        if (error.code !== 'unauthorized_client') this.#options.onError(tenant, error);
+        if (error.code === 'unauthorized_client') continue;
+        this.#tell({ tenant, api, grant: undefined, outcome: 'failed', error }, this.#monotonic());
+        this.#options.onError(tenant, error);
       }
     }
     entry.grants = grants;
@@ -172,11 +194,14 @@ export class Publisher {
 
   async #withdraw(tenant: string, api: string, { published }: Entry): Promise<void> {
     const { store } = this.#options;
+    const begun = this.#monotonic();
+    const sha256 = published.get(api)?.sha256;
     const version = await store.version(tenant, api);
     // Somebody who was faster has written or removed it: looked at again in the next round.
     if (version !== 0 && (await store.publish({ tenant, api, digest: published.get(api)?.grant ?? '' }, undefined, version)) === undefined)
       throw new PosternError('temporarily_unavailable', 'Somebody else writes there', { retryAfter: 1 });
     published.delete(api);
+    this.#tell({ tenant, api, grant: undefined, outcome: 'withdrawn', ...(sha256 === undefined ? {} : { sha256 }) }, begun);
     await store.remember(tenant, published);
   }
 
@@ -189,6 +214,7 @@ export class Publisher {
     if (good && !watched) return;
     const version = await store.version(tenant, api);
     if (good && version === known.version) return;
+    const begun = this.#monotonic();
     const token = await issue(grant);
     // After the last wait: nothing may lie there that was ended meanwhile, and another replica may have taken over.
     if (generations.since(tenant, entry.begun) || !leadership.held) return;
@@ -196,6 +222,7 @@ export class Publisher {
     if (written === undefined) return;
     const { sha256, issuedAt, expiresAt } = token;
     entry.published.set(api, { grant: grant.digest, version: written, sha256, issuedAt, expiresAt });
+    this.#tell({ tenant, api, grant, outcome: 'published', token }, begun);
     await store.remember(tenant, entry.published);
   }
 

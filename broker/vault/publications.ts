@@ -47,8 +47,10 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
   }
 
   async tenants(): Promise<readonly string[]> {
-    const names = await this.#ask((as) => this.#options.documents.list('publications', as));
-    return names.filter((name) => NAME.test(name));
+    const lists = await Promise.all(
+      ['publications', 'state/published'].map((path) => this.#ask((as) => this.#options.documents.list(path, as))),
+    );
+    return [...new Set(lists.flat())].filter((name) => NAME.test(name));
   }
 
   async readGrants({ tenant, clientId }: Pick<Identity, 'tenant' | 'clientId'>): Promise<TenantGrants | undefined> {
@@ -80,6 +82,7 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
   }
 
   async remember(tenant: string, all: ReadonlyMap<string, Published>): Promise<void> {
+    if (all.size === 0) return this.#ask((as) => this.#options.documents.remove(rememberedPath(tenant), as));
     const apis = Object.fromEntries(
       [...all].map(([api, { issuedAt, expiresAt, ...rest }]) => [api, { ...rest, issued_at: issuedAt, expires_at: expiresAt }]),
     );

@@ -96,7 +96,7 @@ export function issuance(
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
-    publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations }),
+    publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations, onWork }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
 }

@@ -11,6 +11,7 @@ import { Publisher } from '#broker/token/publisher.ts';
 import { Servable } from '#broker/token/servable.ts';
 import type { ServableOptions } from '#broker/token/servable.ts';
 import type { TokenSource } from '#broker/token/source.ts';
+import type { TokenWork } from '#broker/token/work.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultPublications } from '#broker/vault/publications.ts';
 import type { Generations } from '#broker/credential/generations.ts';
@@ -24,6 +25,7 @@ export interface Issuing {
   readonly sources: Readonly<Record<string, TokenSource | undefined>>;
   readonly servable: ServableOptions;
   readonly generations: Generations;
+  readonly onWork?: ((work: TokenWork) => void) | undefined;
 }
 
 /** What keeps marked tenants' tokens in KV; undefined where tokens lie in the plugin, which needs nobody for it. */
@@ -31,7 +33,7 @@ export function publishing(
   config: Config,
   log: Logger,
   { client, session, documents, troubles }: ConnectedVault,
-  { authorization: options, sources, servable: servableOptions, generations }: Issuing,
+  { authorization: options, sources, servable: servableOptions, generations, onWork }: Issuing,
 ): Publisher | undefined {
   if (config.POSTERN_TOKEN_STORE === 'plugin') return undefined;
   const store = new VaultPublications({ client, documents, tokens: new Kv(client, config.POSTERN_TOKENS_MOUNT), session });
@@ -40,12 +42,13 @@ export function publishing(
   const fresh = new FreshTokens(sources, servable, Date.now);
   return new Publisher({
     store,
-    leadership: new Leadership({ store, leaseMs: LEASE }),
+    leadership: new Leadership({ store, leaseMs: LEASE, ...(onWork === undefined ? {} : { onHandover: onWork }) }),
     authorize: (publication, api) => authorize(authorization, options, publication, api),
     issue: (grant) => fresh.issue(grant),
     generations,
     isRevoked: (published, tenant) => servable.isRevoked(published, tenant),
     lead: config.POSTERN_PUBLISH_LEAD,
+    ...(onWork === undefined ? {} : { onWork }),
     onError: (tenant, err) =>
       tenant === undefined
         ? troubles.fails('nothing can be published now', err)

@@ -40,6 +40,7 @@ describe('a line of each kind fits it', () => {
   rationed.write('', 'token invalid_client');
   rationed.end();
   const work = { kind: 'refresh', grant, ahead: true, ms: 1.23456 } as const;
+  const publication = { kind: 'publication', tenant: 'acme', api: undefined, grant: undefined, ms: 1.23456 } as const;
   test.each([
     ['granted', granted(attempt, served, 42)],
     ['granted while Vault is away', granted({ ...attempt, trace: { identity: identityOf({ unasked: true }) } }, served, 42)],
@@ -53,6 +54,11 @@ describe('a line of each kind fits it', () => {
     ['refreshed', workLine({ ...work, outcome: 'refreshed', served })],
     ['refresh failed', workLine({ ...work, outcome: 'failed', error: unavailable })],
     ['refresh dropped', workLine({ ...work, outcome: 'dropped' })],
+    ['published', workLine({ ...publication, api: 'orders', grant, outcome: 'published', token: served.token })],
+    ['withdrawn', workLine({ ...publication, api: 'orders', outcome: 'withdrawn', sha256: served.token.sha256 })],
+    ['could not be published', workLine({ ...publication, outcome: 'failed', error: unavailable })],
+    ['publisher', workLine({ kind: 'leadership', outcome: 'taken', from: undefined, to: 'b', why: 'nobody' })],
+    ['publisher that stops', workLine({ kind: 'leadership', outcome: 'given_up', from: 'b', to: undefined, why: 'stopping' })],
     ['lease', workLine({ kind: 'lease', grant, from: 'a', to: 'b', why: 'unchanged' })],
     [
       'admin',
@@ -81,7 +87,17 @@ describe('a line of each kind fits it', () => {
       failureOf({ ...work, outcome: 'failed', error: unavailable }),
       failureOf({ ...work, outcome: 'refreshed', served }),
       failureOf({ ...work, outcome: 'dropped' }),
-    ]).toEqual(['token.refresh temporarily_unavailable', undefined, undefined]);
+      failureOf({ ...publication, outcome: 'failed', error: unavailable }),
+      failureOf({ ...publication, outcome: 'withdrawn' }),
+      failureOf({ kind: 'leadership', outcome: 'taken', from: undefined, to: 'b', why: 'nobody' }),
+    ]).toEqual([
+      'token.refresh temporarily_unavailable',
+      undefined,
+      undefined,
+      'token.publication temporarily_unavailable',
+      undefined,
+      undefined,
+    ]);
   });
 });
 

@@ -1,0 +1,328 @@
+import { describe, expect, test } from 'vitest';
+import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { Generations } from '#broker/credential/generations.ts';
+import { PosternError } from '#broker/error.ts';
+import type { Publication, PublicationStore, Published } from '#broker/token/publications.ts';
+import { Publisher } from '#broker/token/publisher.ts';
+import { Token } from '#broker/token/token.ts';
+import type { Publishing } from '#broker/token/work.ts';
+import { apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
+import { Clock } from '#test/unit/credential/clock.ts';
+
+/** Of a token, seconds. */
+const LIFETIME = 600;
+const LEAD = 60;
+const away = new PosternError('temporarily_unavailable', 'away');
+
+/** Publications and what lies at each place, with check-and-set. */
+class MemoryPublications implements PublicationStore {
+  readonly marked = new Map<string, readonly string[]>();
+  readonly places = new Map<string, { version: number; token: Token | undefined }>();
+  readonly remembered = new Map<string, ReadonlyMap<string, Published>>();
+  calls = 0;
+  /** Throws for an outage; after a write, for a lost reply. */
+  around: (what: string, moment: 'before' | 'after') => void | Promise<void> = () => {};
+
+  tenants = () => this.#call('tenants', () => [...new Set([...this.marked.keys(), ...this.remembered.keys()])]);
+  publication = (tenant: string) =>
+    this.#call('publication', (): Publication | undefined => {
+      const apis = this.marked.get(tenant);
+      return apis === undefined ? undefined : { tenant, clientId: `${tenant}-id`, apis };
+    });
+  published = (tenant: string) => this.#call('published', () => new Map(this.remembered.get(tenant)));
+  remember = (tenant: string, all: ReadonlyMap<string, Published>) =>
+    this.#call('remember', () => {
+      if (all.size === 0) this.remembered.delete(tenant);
+      else this.remembered.set(tenant, new Map(all));
+    });
+  version = (tenant: string, api: string) => this.#call('version', () => this.places.get(`${tenant}/${api}`)?.version ?? 0);
+  publish = ({ tenant, api }: { tenant: string; api: string }, token: Token | undefined, version: number) =>
+    this.#call('publish', () => {
+      const now = this.places.get(`${tenant}/${api}`)?.version ?? 0;
+      if (now !== version) return undefined;
+      this.places.set(`${tenant}/${api}`, { version: version + 1, token });
+      return version + 1;
+    });
+
+  async #call<T>(what: string, work: () => T): Promise<T> {
+    this.calls++;
+    await this.around(what, 'before');
+    const done = work();
+    await this.around(what, 'after');
+    return done;
+  }
+}
+
+function stage() {
+  const clock = new Clock();
+  const store = new MemoryPublications();
+  const generations = new Generations();
+  const leader = { holder: 0 };
+  const denied = new Set<string>();
+  const failing = new Set<string>();
+  const revoked = new Set<string>();
+  const issued: Token[] = [];
+  const work: Publishing[] = [];
+  const errors: [string | undefined, unknown][] = [];
+  const onIssue = { now: (): void | Promise<void> => {} };
+  const replica = (number: number): Publisher =>
+    new Publisher({
+      store,
+      leadership: {
+        seek: async () => leader.holder === number,
+        get held() {
+          return leader.holder === number;
+        },
+        giveUp: async () => {},
+      },
+      authorize: async ({ tenant }, api): Promise<AuthorizedGrant> => {
+        if (denied.has(tenant)) throw new PosternError('unauthorized_client', 'disabled');
+        return grantOf({
+          apis: [apiOf('orders'), apiOf('reports')],
+          tenant: tenantOf({ grants: ['orders', 'reports'].map((one) => ({ api: one, scopes: ['read:all'] })) }),
+          identity: { tenant, clientId: `${tenant}-id` },
+          request: { audience: `https://${api}.example.com` },
+        });
+      },
+      issue: async ({ api, tenant }) => {
+        await onIssue.now();
+        if (failing.has(api)) throw away;
+        const now = Math.floor(clock.now() / 1000);
+        const token = new Token(`${tenant} ${api} #${issued.length}`, 'read:all', now, now + LIFETIME, 0);
+        issued.push(token);
+        return token;
+      },
+      generations,
+      isRevoked: ({ sha256 }) => revoked.has(sha256),
+      lead: LEAD,
+      onError: (tenant, error) => errors.push([tenant, error]),
+      onWork: (one) => work.push(one),
+      now: clock.now,
+      monotonic: clock.monotonic,
+    });
+  const lies = (tenant: string, api = 'orders'): string | undefined => store.places.get(`${tenant}/${api}`)?.token?.reveal();
+  /** What was announced of a tenant. */
+  const changed = (tenant: string): void => generations.changed(tenant);
+  return { clock, store, generations, leader, denied, failing, revoked, issued, work, errors, onIssue, replica, lies, changed };
+}
+
+describe('a marked tenant', () => {
+  test('has a token at once, the next one the lead before its end, and none in between', async () => {
+    const { clock, store, issued, work, replica, lies } = stage();
+    store.marked.set('acme', ['orders', 'reports']);
+    const publisher = replica(0);
+    await publisher.round();
+    expect([lies('acme'), lies('acme', 'reports')]).toEqual(['acme orders #0', 'acme reports #1']);
+    for (let second = 0; second < LIFETIME - LEAD; second++) {
+      await publisher.round();
+      clock.advance(1_000);
+    }
+    expect(issued.length).toBe(2);
+    await publisher.round();
+    expect([lies('acme'), lies('acme', 'reports')]).toEqual(['acme orders #2', 'acme reports #3']);
+    expect(work.map(({ outcome, api, token }) => [outcome, api, token?.reveal()])).toEqual([
+      ['published', 'orders', 'acme orders #0'],
+      ['published', 'reports', 'acme reports #1'],
+      ['published', 'orders', 'acme orders #2'],
+      ['published', 'reports', 'acme reports #3'],
+    ]);
+  });
+
+  test('costs Vault nothing while nothing is due and nothing was announced', async () => {
+    const { clock, store, replica } = stage();
+    store.marked.set('acme', ['orders']);
+    const publisher = replica(0);
+    await publisher.round();
+    clock.advance(11_000);
+    await publisher.round();
+    const { calls } = store;
+    for (let second = 0; second < 200; second++) {
+      clock.advance(1_000);
+      await publisher.round();
+    }
+    expect(store.calls).toBe(calls);
+  });
+
+  test.each([
+    ['is not marked any more', (of: ReturnType<typeof stage>) => of.store.marked.delete('acme')],
+    ['lost the grant', (of: ReturnType<typeof stage>) => of.store.marked.set('acme', ['reports'])],
+    ['is disabled', (of: ReturnType<typeof stage>) => of.denied.add('acme')],
+  ])('that %s has none in the next round, and it is told', async (_, happens) => {
+    const of = stage();
+    of.store.marked.set('acme', ['orders']);
+    const publisher = of.replica(0);
+    await publisher.round();
+    const [token] = of.issued;
+    happens(of);
+    of.changed('acme');
+    await publisher.round();
+    expect(of.lies('acme')).toBeUndefined();
+    expect(of.work.find(({ outcome }) => outcome === 'withdrawn')).toMatchObject({ tenant: 'acme', api: 'orders', sha256: token?.sha256 });
+    expect(of.store.remembered.get('acme')?.has('orders') ?? false).toBe(false);
+  });
+
+  test('that lost its mark while another published, or nobody, has none when the next one begins', async () => {
+    const { store, leader, replica, lies, changed } = stage();
+    store.marked.set('acme', ['orders']);
+    await replica(0).round();
+    leader.holder = 1;
+    store.marked.delete('acme');
+    changed('acme');
+    await replica(1).round();
+    expect(lies('acme')).toBeUndefined();
+    expect(store.remembered.has('acme')).toBe(false);
+  });
+
+  test('whose token was revoked has another in the next round', async () => {
+    const { store, issued, revoked, replica, lies } = stage();
+    store.marked.set('acme', ['orders']);
+    const publisher = replica(0);
+    await publisher.round();
+    revoked.add(issued[0]!.sha256);
+    await publisher.round();
+    expect(lies('acme')).toBe('acme orders #1');
+  });
+
+  test('whose place somebody cleared after an announcement has it again', async () => {
+    const { clock, store, replica, lies, changed } = stage();
+    store.marked.set('acme', ['orders']);
+    const publisher = replica(0);
+    await publisher.round();
+    changed('acme');
+    await publisher.round();
+    expect(lies('acme')).toBe('acme orders #0');
+    clock.advance(2_000);
+    store.places.delete('acme/orders');
+    await publisher.round();
+    expect(lies('acme')).toBe('acme orders #1');
+  });
+});
+
+describe('what fails', () => {
+  test('at one API keeps neither the other nor another tenant back, and is tried again after a pause', async () => {
+    const { clock, store, failing, work, errors, replica, lies } = stage();
+    store.marked.set('acme', ['orders', 'reports']).set('globex', ['orders', 'reports']);
+    failing.add('orders');
+    const publisher = replica(0);
+    for (let second = 0; second < 5; second++) {
+      await publisher.round();
+      clock.advance(1_000);
+    }
+    expect([lies('acme'), lies('acme', 'reports'), lies('globex', 'reports')]).toEqual([undefined, expect.any(String), expect.any(String)]);
+    expect(work.filter(({ outcome }) => outcome === 'failed').map(({ tenant, api, error }) => [tenant, api, error])).toEqual([
+      ['acme', 'orders', away],
+      ['globex', 'orders', away],
+    ]);
+    expect(errors).toEqual([
+      ['acme', away],
+      ['globex', away],
+    ]);
+    failing.clear();
+    clock.advance(1_000);
+    await publisher.round();
+    expect(lies('acme')).toBeDefined();
+  });
+
+  test('a reply that is lost after the write: one more token, and none that ended', async () => {
+    const { clock, store, issued, replica, lies } = stage();
+    store.marked.set('acme', ['orders']);
+    store.around = (what, moment) => {
+      if (what !== 'publish' || moment !== 'after') return;
+      store.around = () => {};
+      throw away;
+    };
+    const publisher = replica(0);
+    await publisher.round();
+    expect(lies('acme')).toBe('acme orders #0');
+    clock.advance(6_000);
+    await publisher.round();
+    expect([lies('acme'), issued.length]).toEqual(['acme orders #1', 2]);
+    clock.advance(6_000);
+    await publisher.round();
+    expect(issued.length).toBe(2);
+  });
+
+  test('a reply that is lost after what lay there was taken away: it is still taken away, and forgotten', async () => {
+    const { clock, store, replica, lies, changed } = stage();
+    store.marked.set('acme', ['orders']);
+    const publisher = replica(0);
+    await publisher.round();
+    store.marked.delete('acme');
+    changed('acme');
+    store.around = (what, moment) => {
+      if (what !== 'publish' || moment !== 'after') return;
+      store.around = () => {};
+      throw away;
+    };
+    await publisher.round();
+    expect(lies('acme')).toBeUndefined();
+    clock.advance(6_000);
+    await publisher.round();
+    expect([lies('acme'), store.remembered.has('acme')]).toEqual([undefined, false]);
+  });
+
+  test('Vault away: what lies there stays, and rounds go on when it is back', async () => {
+    const { clock, store, replica, lies } = stage();
+    store.marked.set('acme', ['orders']);
+    const publisher = replica(0);
+    await publisher.round();
+    store.around = () => {
+      throw away;
+    };
+    clock.advance((LIFETIME - LEAD) * 1_000);
+    await publisher.round().catch(() => {});
+    expect(lies('acme')).toBe('acme orders #0');
+    store.around = () => {};
+    clock.advance(6_000);
+    await publisher.round();
+    expect(lies('acme')).toBe('acme orders #1');
+  });
+});
+
+describe('two replicas', () => {
+  test('where another took over while a token was issued, nothing is written', async () => {
+    const { store, leader, onIssue, replica, lies } = stage();
+    store.marked.set('acme', ['orders']);
+    onIssue.now = () => void (leader.holder = 1);
+    await replica(0).round();
+    expect(lies('acme')).toBeUndefined();
+  });
+
+  test('where something was announced while a token was issued, nothing is written', async () => {
+    const { store, denied, onIssue, replica, lies, changed } = stage();
+    store.marked.set('acme', ['orders']);
+    onIssue.now = () => {
+      denied.add('acme');
+      changed('acme');
+    };
+    const publisher = replica(0);
+    await publisher.round();
+    await publisher.round();
+    expect(lies('acme')).toBeUndefined();
+  });
+
+  test('the next one goes on with what the one before left, and issues nothing that is not due', async () => {
+    const { clock, store, leader, issued, replica, lies } = stage();
+    store.marked.set('acme', ['orders']);
+    const [a, b] = [replica(0), replica(1)];
+    await a.round();
+    await b.round();
+    leader.holder = 1;
+    await a.round();
+    await b.round();
+    expect(issued.length).toBe(1);
+    clock.advance((LIFETIME - LEAD) * 1_000);
+    await a.round();
+    await b.round();
+    expect([issued.length, lies('acme')]).toEqual([2, 'acme orders #1']);
+  });
+
+  test('where nobody is marked nobody looks who publishes', async () => {
+    const { store, replica } = stage();
+    const publisher = replica(0);
+    await publisher.round();
+    const { calls } = store;
+    for (let round = 0; round < 10; round++) await publisher.round();
+    expect(store.calls).toBe(calls);
+  });
+});
