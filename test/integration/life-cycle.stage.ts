@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
@@ -24,14 +25,17 @@ const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const VAULT_TOKEN = 'urn:postern:params:oauth:token-type:vault-token';
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
-/** One of source transit, which answers at once, and one of auth0, which can be made to hang. */
+/** One of source transit, which answers at once, and one of auth0, which can be made to hang; `kept` is published. */
 const APIS = {
   reports: { audience: 'https://reports.example.com', source: 'transit' as const, scopes: ['read'] },
   orders: { audience: 'https://orders.example.com', source: 'auth0' as const, scopes: ['read'] },
+  kept: { audience: 'https://kept.example.com', source: 'transit' as const, scopes: ['read'] },
   gone: { audience: 'https://gone.example.com', source: 'transit' as const, scopes: ['read'] },
   goneslow: { audience: 'https://goneslow.example.com', source: 'auth0' as const, scopes: ['read'] },
 };
 type ApiName = keyof typeof APIS;
+/** Kept fresh in KV though nobody asks. */
+const PUBLISHED = ['kept', 'gone'] as const;
 
 /** A tenant to which something is about to happen, with all by which it gets tokens. */
 export interface Subject {
@@ -46,6 +50,8 @@ export interface Subject {
   readonly vaultToken: string;
   /** What it holds. */
   readonly token: string;
+  /** What lies in KV though nobody asked; empty where it is not published. */
+  readonly published: string;
   readonly quick: ApiName;
   readonly slow: ApiName;
 }
@@ -90,6 +96,7 @@ export class Stage {
             tenant,
             {
               grants: grants(Object.keys(APIS) as ApiName[]),
+              publish: PUBLISHED,
               token_ttl: 300,
               organization: organizationOf(tenant),
               issuers: { [GITHUB]: { keys: [issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString()] } },
@@ -146,7 +153,25 @@ export class Stage {
     );
     const token = String(tokens[0]);
     const login = await this.login(credential);
-    return { tenant, credential, key: issued.key, keyId: issued.keyId, signer, vaultToken: login ?? '', token, quick, slow };
+    const published = await this.#waitForPublished(tenant, login ?? '', quick);
+    return { tenant, credential, key: issued.key, keyId: issued.keyId, signer, vaultToken: login ?? '', token, published, quick, slow };
+  }
+
+  async #waitForPublished(tenant: string, token: string, quick: ApiName): Promise<string> {
+    const publication = await this.house.root.read(`postern/data/publications/${tenant}`);
+    if (publication?.data?.['data'] === undefined) return '';
+    for (const until = performance.now() + 20_000; performance.now() < until;) {
+      const found = await this.#inKv(tenant, token, publishedApi(quick));
+      if (found !== undefined) return found;
+      await sleep(100);
+    }
+    throw new Error(`nothing is published of ${tenant}`);
+  }
+
+  /** What a Vault Agent would find. */
+  async #inKv(tenant: string, token: string, api: ApiName): Promise<string | undefined> {
+    const found = await this.#client.read(`postern-tokens/data/${tenant}/${api}`, { token }).catch(() => undefined);
+    return (found?.data?.['data'] as { access_token?: string } | undefined)?.access_token;
   }
 
   /** @param ends seconds from now; shorter than the CLI issues them */
@@ -252,10 +277,10 @@ export class Stage {
       const after = await this.login(credential);
       return after === undefined ? [] : [await this.#creds(tenant, after)];
     },
-    'shared cache, login from before': async ({ tenant, quick, vaultToken: before }) => {
-      const found = await this.#client.read(`postern-tokens/data/${tenant}/${quick}`, { token: before }).catch(() => undefined);
-      return [(found?.data?.['data'] as { access_token?: string } | undefined)?.access_token];
-    },
+    'shared cache, login from before': async ({ tenant, quick, vaultToken: before }) => [await this.#inKv(tenant, before, quick)],
+    'published, login from before': async ({ tenant, quick, vaultToken: before }) => [
+      await this.#inKv(tenant, before, publishedApi(quick)),
+    ],
     'admin API': ({ tenant, keyId, quick }) =>
       this.#each(async ({ admin }) => {
         const [shown, keys, apis] = await Promise.all([
@@ -315,9 +340,13 @@ export const DOORS = [
   'plugin, login from before',
   'plugin, login from after',
   'shared cache, login from before',
+  'published, login from before',
   'admin API',
 ] as const;
 export type Door = (typeof DOORS)[number];
+
+/** The one that an event which is about one API is about, or another. */
+const publishedApi = (quick: ApiName): ApiName => (quick === 'gone' ? 'gone' : 'kept');
 
 /** An organization of its own for each tenant. */
 export function organizationOf(tenant: string): string {

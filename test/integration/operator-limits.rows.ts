@@ -123,6 +123,28 @@ export const LIMITS: readonly Limit[] = [
     why: 'granting is the operators’ job; brokers give no scope that the API lacks',
   },
   {
+    path: 'postern/data/publications/acme',
+    worst: 'every API, every scope, the `client_id` of another tenant',
+    body: document({ client_id: 'globex-id', grants: [{ api: 'orders', scopes: ['read:orders', 'admin'] }] }),
+    by: 'nobody',
+    why: 'a token that names `<t>` lies where only `<t>` reads, with scopes that the API has; no more than a secret_id of either gives',
+  },
+  { path: 'postern/data/state/publisher', worst: 'the lease for good', body: document({ holder: 'x' }), by: 'policy', why: 'brokers’' },
+  {
+    path: 'postern/data/state/published/acme',
+    worst: 'an end far away, so that none is fetched',
+    body: document({ apis: {} }),
+    by: 'policy',
+    why: 'brokers’',
+  },
+  {
+    path: 'postern-tokens/data/acme/orders',
+    worst: 'a token of one’s own',
+    body: document({ access_token: 'x' }),
+    by: 'policy',
+    why: 'operators can only throw cached tokens away',
+  },
+  {
     path: 'postern/data/keys/acme',
     worst: 'anything',
     body: document({ rotations: 'none' }),

@@ -66,10 +66,10 @@ test('makes what a file says, once, and the export imports again', async () => {
   const file = join(folder, 'customers.csv');
   await writeFile(
     file,
-    `tenant,grants,cidrs,self_service,disabled,issue,credential
-initech,reports=read:reports,10.1.0.0/16,"{""max_ttl"":3600,""keys_per_user"":2,""keys"":9}",,key,nightly
-umbrella,orders=read:orders write:orders;reports=,,,,secret_id,
-gone,reports=read:reports,,,true,,
+    `tenant,grants,publish,cidrs,self_service,disabled,issue,credential
+initech,reports=read:reports,reports,10.1.0.0/16,"{""max_ttl"":3600,""keys_per_user"":2,""keys"":9}",,key,nightly
+umbrella,orders=read:orders write:orders;reports=,,,,,secret_id,
+gone,reports=read:reports,,,,true,,
 `,
   );
   const dry = await cli(['tenant', 'import', file, '--dry-run', '--json']);
@@ -86,6 +86,9 @@ gone,reports=read:reports,,,true,,
     if (token) expect((await house.root.write('sys/wrapping/unwrap', { token })).data).toHaveProperty('secret_id');
   }
 
+  const published = () => house.root.list('postern/metadata/publications');
+  expect(await published()).toEqual(['initech']);
+
   const second = await cli(['tenant', 'import', file, '--json']);
   expect(second.json).toMatchObject({ made: 0, changed: 0, unchanged: 3, failed: [], issued: 0 });
   await rm(`${file}.journal`);
@@ -101,11 +104,12 @@ gone,reports=read:reports,,,true,,
     const again = await cli(['tenant', 'import', '-', '--json'], { input: before.stdout });
     expect({ ...again.json, stderr: again.stderr }).toMatchObject({ made: 3, unchanged: 2, failed: [], stderr: '' });
     expect((await cli(['tenant', 'export', '--format', format])).stdout).toBe(before.stdout);
+    expect(await published()).toEqual(['initech']);
   }
 });
 
 test('leaves one that differs as it is, says so with its line, and changes it with --update', async () => {
-  const input = 'tenant,grants\ninitech,reports=\nfresh,reports=read:reports\n';
+  const input = 'tenant,grants,publish\ninitech,reports=,\nfresh,reports=read:reports,reports\n';
   const ran = await cli(['tenant', 'import', '-', '--json'], { input });
   expect(ran.code).toBe(4);
   expect(ran.json).toMatchObject({ made: 1, failed: [{ at: 2, tenant: 'initech', message: expect.stringMatching(/differs: grants/) }] });
@@ -115,6 +119,13 @@ test('leaves one that differs as it is, says so with its line, and changes it wi
     failed: [],
   });
   expect((await cli(['tenant', 'show', 'initech', '--json'])).json['grants']).toEqual([{ api: 'reports', scopes: [] }]);
+
+  const wrong = await cli(['tenant', 'import', '-', '--json'], { input: 'tenant,grants,publish\nwrong,reports=,orders\n' });
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toMatch(/no grant for what is to be published: orders/);
+  expect((await cli(['tenant', 'show', 'wrong'])).code).toBe(4);
+  const marked = await cli(['tenant', 'import', '-', '--json'], { input: 'tenant,publish\ninitech,reports\nfresh,\n' });
+  expect(marked.json, 'it is so already').toMatchObject({ unchanged: 2, failed: [] });
 });
 
 test('killed at any moment and run again: nothing twice, nothing lost', async () => {

@@ -8,6 +8,8 @@ export const tenantRecord = z.strictObject({
   grants: z.array(z.strictObject({ api: z.string(), scopes: z.array(z.string()).default([]) })).optional(),
   default_api: z.string().nullish(),
   introspects: z.array(z.string()).optional(),
+  /** APIs whose token is kept fresh in KV. */
+  publish: z.array(z.string()).optional(),
   organization: z.string().nullish(),
   claims: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional(),
   cidrs: z.array(z.string()).optional(),
@@ -51,7 +53,7 @@ export type Column = keyof TenantRecord;
 
 export const COLUMNS = Object.keys(tenantRecord.shape) as readonly Column[];
 
-const LISTS: readonly string[] = ['introspects', 'cidrs'];
+const LISTS: readonly string[] = ['introspects', 'publish', 'cidrs'];
 const NUMBERS: readonly string[] = ['token_ttl', 'secret_id_ttl', 'secret_id_num_uses'];
 
 /** @throws {Error} in words, for one whose text can't be that column's */

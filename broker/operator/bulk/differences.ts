@@ -17,6 +17,7 @@ export function differences({ spec }: Row, { role, data }: Found): string[] {
     ['grants', spec.grants && grantsOf(spec.grants), grantsOf(now.grants)],
     ['default_api', spec.defaultApi, now.default_api ?? null],
     ['introspects', spec.introspects && sorted(spec.introspects), sorted(now.introspects)],
+    ['publish', spec.publish && sorted(spec.publish), sorted(now.publish)],
     ['organization', spec.organization, now.organization ?? null],
     ['claims', spec.claims, now.claims],
     ['cidrs', spec.cidrs && sorted(canonicalCidrs(spec.cidrs)), sorted(Array.isArray(blocks) ? blocks.map(String) : [])],

@@ -23,6 +23,7 @@ export async function exportTenants(
       grants,
       default_api,
       introspects,
+      publish: one.publish,
       organization,
       claims: one.claims as NonNullable<TenantRecord['claims']>,
       cidrs,

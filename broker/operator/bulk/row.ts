@@ -76,6 +76,7 @@ function rowOf(at: number, record: TenantRecord): Row {
       ...(grants === undefined ? {} : { grants }),
       ...(defaultApi === undefined ? {} : { defaultApi }),
       ...(introspects === undefined ? {} : { introspects }),
+      ...(record.publish === undefined ? {} : { publish: record.publish }),
       ...(organization === undefined ? {} : { organization }),
       ...(claims === undefined ? {} : { claims }),
       ...(cidrs === undefined ? {} : { cidrs }),

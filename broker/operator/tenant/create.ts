@@ -108,6 +108,8 @@ export async function writeTenant(
     before,
     options.edit === undefined ? spec : { ...spec, grants: options.edit(before.grants, before.default_api) },
   );
+  // A grant that goes takes its mark along.
+  if (spec.publish === undefined) document.publish = document.publish.filter((api) => document.grants.some((grant) => grant.api === api));
   if (there && !options.replace) requireNoneDropped(tenant, before, document);
   if (document.default_api && !document.grants.some(({ api }) => api === document.default_api)) {
     throw new PosternError('invalid_request', `The default API "${document.default_api}" of ${tenant} is not among its grants`, {

@@ -54,13 +54,16 @@ const whole = (value: number, min: number, max: number): boolean => Number.isInt
  */
 export function checkSpecification(tenant: string, spec: TenantSpecification, apis: ReadonlyMap<string, Api | undefined>): void {
   const faults: string[] = [];
-  const { grants = [], defaultApi, introspects = [], organization, claims = {}, tokenTtl, secretIdTtl, secretIdNumUses, cidrs = [] } = spec;
+  const { grants = [], defaultApi, introspects = [], publish = [], organization, claims = {}, cidrs = [] } = spec;
+  const { tokenTtl, secretIdTtl, secretIdNumUses } = spec;
   for (const grant of grants) faults.push(...grantFaults(grant, apis));
   const granted = grants.map(({ api }) => api);
   for (const api of new Set(granted.filter((name, at) => granted.indexOf(name) !== at)))
     faults.push(`two grants for the API "${api}": put their scopes into one`);
   if (defaultApi && spec.grants !== undefined && !granted.includes(defaultApi))
     faults.push(`the default API "${defaultApi}" is not among its grants`);
+  for (const api of publish)
+    if (spec.grants !== undefined && !granted.includes(api)) faults.push(`it has no grant for what is to be published: ${api}`);
   for (const api of introspects) if (apis.get(api) === undefined) faults.push(`there is no API "${api}" to introspect tokens for`);
   if (organization && !/^org_[A-Za-z0-9]{1,120}$/.test(organization))
     faults.push(`"${organization}" is not an Auth0 organization id such as org_abc123`);

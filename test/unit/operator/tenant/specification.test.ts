@@ -48,6 +48,7 @@ test.each<[TenantSpecification, RegExp]>([
     /two grants/,
   ],
   [{ grants: [], defaultApi: 'orders' }, /not among its grants/],
+  [{ grants: [], publish: ['orders'] }, /no grant for what is to be published: orders/],
   [{ introspects: ['orders', 'nope'] }, /no API "nope" to introspect/],
   [{ introspects: ['broken'] }, /no API "broken" to introspect/],
   [{ organization: 'acme' }, /organization/],
