@@ -1,22 +1,33 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
-import { startHouse } from '#test/fixture/broker.ts';
-import type { House, LocalReplica } from '#test/fixture/broker.ts';
-import { untilAll } from '#test/fixture/until.ts';
+import { TENANTS } from '#dev/scenario.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
+import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { until, untilAll } from '#test/fixture/until.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 import { MAIN, postern } from './cli-run.ts';
 import type { Ran, RunOptions } from './cli-run.ts';
 
-/* What an operator does when something has gone wrong, by the real CLI with the operators' policy, against real brokers. */
+/*
+ * What an operator does when something has gone wrong, by the real CLI with the operators' policy, against real brokers: each section of
+ * docs/incidents.md is made to happen, and all of its commands are run as they stand there.
+ */
 
 const REPORTS = 'https://reports.example.com';
+const ORDERS = 'https://orders.example.com';
 /** Seconds. What is asked for is 5; docs/numbers.md has what was measured. The rest is for a machine that does other work. */
 const LIMIT = 30;
+/** For services, seconds; brokers read the key in half of it. */
+const KEY_SET_AGE = 4;
+/** Of each incident its own, whose tokens nobody has in memory yet. */
+const OTHERS = ['served', 'unseen', 'at-auth0', 'unseen-at-auth0', 'shared', 'unseen-shared', 'went-back', 'signed'];
 
 let house: House;
 let replicas: LocalReplica[];
@@ -25,8 +36,13 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-incident-'));
-  house = await startHouse();
-  replicas = await Promise.all([house.startReplica(), house.startReplica(), house.startReplica()]);
+  // With storage of its own, of which there is a snapshot.
+  house = await startHouse({
+    plugin: true,
+    tenants: { ...TENANTS, ...Object.fromEntries(OTHERS.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) },
+  });
+  const env = { POSTERN_JWKS_MAX_AGE: String(KEY_SET_AGE) };
+  replicas = await Promise.all([house.startReplica({ env }), house.startReplica({ env }), house.startReplica({ env })]);
   operator = await vaultToken(house, 'postern-operator', { display_name: 'olivia' });
 });
 afterAll(async () => {
@@ -44,13 +60,38 @@ async function runbook(section: string): Promise<string[]> {
   return [...part.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block = '']) => block);
 }
 
+/** A credential, and what it has got at each replica. */
+async function served(tenant: string, audience: string): Promise<{ credential: Credential; tokens: string[] }> {
+  const credential = await house.issueSecret(tenant);
+  const replies = await Promise.all(replicas.map((replica) => exchange(replica, credential, { audience })));
+  expect(replies.map(({ status }) => status)).toEqual(replicas.map(() => 200));
+  return { credential, tokens: replies.map(({ body }) => String(body['access_token'])) };
+}
+
+const statuses = (credential: Credential, audience: string): Promise<number[]> =>
+  Promise.all(replicas.map(async (replica) => (await exchange(replica, credential, { audience })).status));
+
+/** Of every replica. */
+async function logFile(): Promise<string> {
+  const file = join(folder, 'broker.log');
+  await writeFile(file, (await Promise.all(replicas.map((replica) => replica.log()))).join(''));
+  return file;
+}
+
 /** Runs them as they stand there. @returns what they print */
 async function paste(block: string, env: Record<string, string> = {}): Promise<string> {
   await writeFile(join(folder, 'postern'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`, { mode: 0o755 });
   const { stdout } = await execa('bash', ['-euc', block], {
     cwd: folder,
     extendEnv: false,
-    env: { PATH: `${folder}:${process.env['PATH']}`, HOME: folder, VAULT_ADDR: house.vault.address, VAULT_TOKEN: operator, ...env },
+    env: {
+      PATH: `${folder}:${process.env['PATH']}`,
+      HOME: folder,
+      VAULT_ADDR: house.vault.address,
+      VAULT_TOKEN: operator,
+      POSTERN_URL: replicas[0]!.issuer.slice(0, -1),
+      ...env,
+    },
   });
   return stdout;
 }
@@ -79,6 +120,13 @@ async function shown({ issuer }: LocalReplica, key: string): Promise<number> {
   return response.status;
 }
 
+/** Whether its tenant is told that this token is good. */
+async function isActive({ issuer }: LocalReplica, { client_id, client_secret }: Credential, token: string): Promise<boolean> {
+  const body = new URLSearchParams({ client_id, client_secret, token });
+  const response = await fetch(`${issuer}oauth/introspect`, { method: 'POST', body });
+  return ((await response.json()) as { active?: boolean }).active === true;
+}
+
 /** Every line that the replicas have written, as one audit. */
 async function auditFile(): Promise<string> {
   const file = join(folder, 'audit.jsonl');
@@ -94,7 +142,7 @@ describe('a key that somebody found', () => {
     const file = join(folder, 'leaked');
     await writeFile(file, `export API_KEY="${key}"\n`, { mode: 0o600 });
 
-    const [identify = '', revoke = '', ...look] = await runbook('A key leaked');
+    const [identify = '', revoke = '', look = '', end = '', secret = ''] = await runbook('A key leaked');
     const began = performance.now();
     const found = await paste(identify);
     expect(found).toMatch(new RegExp(`^tenant\\s+acme\nkey id\\s+${keyId}\n[^]*name\\s+web shop\n[^]*state\\s+active\n`));
@@ -124,10 +172,22 @@ describe('a key that somebody found', () => {
         expect.objectContaining({ outcome: 'refused', error: 'invalid_client', tenant: 'acme', key_id: keyId }),
       );
     }
-    const used = await paste(look.join(''), { TENANT: 'acme', KEY_ID: keyId, POSTERN_AUDIT_FILE: audit });
+    const used = await paste(look, { TENANT: 'acme', KEY_ID: keyId, POSTERN_AUDIT_FILE: audit });
     expect(used.split('\n').filter((line) => line.includes(`\tgranted\tacme\t${keyId}\tverify`)).length).toBeGreaterThanOrEqual(3);
     const who = await cli(['who', keyId, '--json']);
     expect(who.json['holders']).toMatchObject([{ tenant: 'acme', key_id: keyId, state: 'ended' }]);
+
+    // What it had got before ends where services ask, and other credentials go on.
+    const { credential, tokens } = await served('acme', REPORTS);
+    await paste(end, { TENANT: 'acme' });
+    await expect.poll(() => isActive(replicas[1]!, credential, tokens[1]!), { timeout: 5_000 }).toBe(false);
+    expect(await statuses(credential, REPORTS)).toEqual([200, 200, 200]);
+    // A secret_id goes the same way.
+    await writeFile(file, `${credential.client_id}:${credential.client_secret}`, { mode: 0o600 });
+    const whose = await paste(identify);
+    expect(whose).toMatch(new RegExp(`^tenant\\s+acme\n[^]*accessor\\s+${credential.accessor}\n`));
+    await paste(secret, { TENANT: 'acme', ACCESSOR: credential.accessor });
+    await untilAll(401, () => statuses(credential, REPORTS), 30_000);
   });
 
   test.each([
@@ -198,5 +258,126 @@ describe('who', () => {
     const ran = await cli(['who', key]);
     expect(ran.code).toBe(2);
     expect(ran.stderr).not.toContain(key.slice(-20));
+  });
+});
+
+test('the shared secret leaked: with the new one brokers go on, and the old one is worth nothing', async () => {
+  const [set = '', look = ''] = await runbook('The shared secret leaked');
+  const { credential } = await served('shared', ORDERS);
+  const secret = randomBytes(32).toString('base64url');
+  registerSecret('auth0 client_secret', secret);
+  const [application] = house.auth0.account.clients;
+  application!.secrets = [secret];
+  const unseen = await house.issueSecret('unseen-shared');
+  expect(await statuses(unseen, ORDERS)).toEqual([503, 503, 503]);
+  expect(await statuses(credential, ORDERS), 'tokens at hand are served').toEqual([200, 200, 200]);
+  await writeFile(join(folder, 'new-secret'), `${secret}\n`, { mode: 0o600 });
+  await paste(set, { CLIENT_ID: house.m2m.client_id });
+  await untilAll(200, () => statuses(unseen, ORDERS), 30_000);
+  const said = await paste(look, { POSTERN_AUDIT_FILE: await auditFile() });
+  expect(said).toMatch(/ready\n[^]*\tunseen-shared\t/);
+  const { status } = await fetch(`${house.auth0.issuer}oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({ grant_type: 'client_credentials', audience: ORDERS, ...house.m2m }),
+  });
+  expect(status).toBe(401);
+}, 60_000);
+
+test('Auth0 is away: who has a token goes on, who got none is in the audit, and all is well when it is back', async () => {
+  const [look = ''] = await runbook('Auth0 is away');
+  const { credential } = await served('at-auth0', ORDERS);
+  const unseen = await house.issueSecret('unseen-at-auth0');
+  house.auth0.faults.set({ kind: 'status', status: 503 }, { endpoint: 'token' });
+  try {
+    expect(await statuses(unseen, ORDERS)).toEqual([503, 503, 503]);
+    expect(await statuses(credential, ORDERS)).toEqual([200, 200, 200]);
+    expect(await statuses(unseen, REPORTS)).toEqual([200, 200, 200]);
+    const said = await paste(look, { POSTERN_AUDIT_FILE: await auditFile() });
+    expect(said.split('\n').filter((line) => line.includes('\tunseen-at-auth0\t')).length).toBeGreaterThanOrEqual(3);
+  } finally {
+    house.auth0.faults.clear();
+  }
+  await untilAll(200, () => statuses(unseen, ORDERS), 10_000);
+}, 60_000);
+
+test('Vault is away: brokers go on by what they remember, say so, and need nothing when it is back', async () => {
+  const [look = '', after = ''] = await runbook('Vault is away');
+  const { credential } = await served('served', REPORTS);
+  const unseen = await house.issueSecret('unseen');
+  await house.root.write('sys/seal');
+  try {
+    await expect
+      .poll(() => paste(look), { timeout: 30_000, interval: 500 })
+      .toMatch(/"status":"degraded"[^]*Vault has not answered[^]*ready/);
+    expect(await statuses(credential, REPORTS)).toEqual([200, 200, 200]);
+    expect(await statuses(unseen, REPORTS)).toEqual([503, 503, 503]);
+  } finally {
+    await house.root.write('sys/unseal', { key: house.vault.unsealKey });
+  }
+  await untilAll(200, () => statuses(unseen, REPORTS), 30_000);
+  const said = await paste(after, { POSTERN_AUDIT_FILE: await auditFile() });
+  expect(said).toMatch(/"tenant":"served"[^]*"vault":"away"/);
+  expect(said).toMatch(/\trefused\t[^]*temporarily_unavailable/);
+}, 90_000);
+
+test('the signing key: every token of before is refused, and clients get new ones by themselves', async () => {
+  const [rotate = '', retire = ''] = await runbook('The signing key');
+  const { credential, tokens } = await served('signed', REPORTS);
+  const before = String(decodeProtectedHeader(tokens[0]!).kid);
+  const list = await paste(rotate);
+  const version = String(Math.max(...[...list.matchAll(/^(\d+)\t/gm)].map(([, number]) => Number(number))));
+  await paste(retire, { VERSION: version });
+  const kids = async ({ issuer }: LocalReplica): Promise<string[]> => {
+    const { keys } = (await (await fetch(`${issuer}.well-known/jwks.json`)).json()) as { keys: { kid: string }[] };
+    return keys.map(({ kid }) => kid);
+  };
+  await until(async () => !(await Promise.all(replicas.map(kids))).flat().includes(before), 30_000);
+  for (const replica of replicas) {
+    expect(await isActive(replica, credential, tokens[0]!)).toBe(false);
+    const { body } = await exchange(replica, credential, { audience: REPORTS });
+    expect(await kids(replica)).toContain(decodeProtectedHeader(String(body['access_token'])).kid);
+  }
+}, 90_000);
+
+test('Vault was restored: brokers go on refusing, and the log names whom until all is done again', async () => {
+  const [find = '', again = '', last = ''] = await runbook('Vault was restored');
+  const { credential } = await served('went-back', REPORTS);
+  const { key, key_id: keyId } = await issueKey('acme');
+  for (const replica of replicas) expect(await shown(replica, key)).toBe(200);
+  const headers = { 'X-Vault-Token': house.vault.rootToken };
+  const snapshot = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot`, { headers });
+  const taken = Buffer.from(await snapshot.arrayBuffer());
+  expect((await cli(['tenant', 'disable', 'went-back'])).code).toBe(0);
+  expect((await cli(['key', 'revoke', 'acme', keyId])).code).toBe(0);
+  await untilAll(403, () => statuses(credential, REPORTS), 10_000);
+  const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, { method: 'POST', headers, body: taken });
+  expect(restored.status).toBe(204);
+  const found = () => logFile().then((file) => paste(find, { POSTERN_LOG_FILE: file }).catch(() => ''));
+  await expect.poll(found, { timeout: 60_000, interval: 500 }).toMatch(/went back/);
+  expect(JSON.parse(await found())).toMatchObject({ held: ['went-back'], ended: expect.arrayContaining([`credential ${keyId}`]) });
+  const refused = async () => {
+    expect(await statuses(credential, REPORTS)).not.toContain(200);
+    for (const replica of replicas) expect(await shown(replica, key)).not.toBe(200);
+  };
+  await refused();
+  await paste(again, { TENANT: 'went-back', KEY_TENANT: 'acme', KEY_ID: keyId });
+  await refused();
+  expect(await paste(last)).toMatch(/"status"/);
+  await expect.poll(() => paste(last.split('\n')[1] ?? ''), { timeout: 10_000 }).not.toMatch(/restored/);
+  await refused();
+}, 120_000);
+
+test('no command of docs/incidents.md is left out', async () => {
+  const text = await readFile(new URL('../../docs/incidents.md', import.meta.url), 'utf8');
+  const sections = [...text.matchAll(/^## (.*)$/gm)].map(([, name = '']) => name);
+  const counts = await Promise.all(sections.map(async (section) => [section, (await runbook(section)).length]));
+  // As many as the tests above take.
+  expect(Object.fromEntries(counts)).toEqual({
+    'A key leaked': 5,
+    'The shared secret leaked': 2,
+    'Vault is away': 2,
+    'Auth0 is away': 1,
+    'Vault was restored': 3,
+    'The signing key': 2,
   });
 });
