@@ -100,10 +100,26 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
       ['docs/sidecar.md', '(umask 077; postern secret issue acme --json'],
     ] as const
   ).map((block) => ({ block, test: 'test/integration/sidecar.stage.ts', says: "'agent', 'config', 'acme', '--out'" })),
-  ...['postern key identify', 'postern key revoke', 'postern audit query'].map((begins) => ({
+  ...[
+    'postern key identify',
+    'postern key revoke',
+    'postern audit query "$POSTERN_AUDIT_FILE" --key',
+    'postern token revoke --tenant "$TENANT"',
+    'postern secret revoke',
+    'postern upstream set',
+    'postern health --url',
+    'curl -s "$POSTERN_URL/readyz"',
+    `grep '"vault":"away"'`,
+    'postern audit query "$POSTERN_AUDIT_FILE" --error',
+    `grep '"ended":'`,
+    'postern tenant disable "$TENANT"',
+    'postern announce replayed',
+    'postern signing-key rotate',
+    'postern signing-key retire',
+  ].map((begins) => ({
     block: ['docs/incidents.md', begins] as const,
     test: 'test/integration/incident.test.ts',
-    says: "await runbook('A key leaked')",
+    says: 'no command of docs/incidents.md is left out',
   })),
   ...[
     'postern migrate plan',

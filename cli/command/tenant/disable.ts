@@ -13,6 +13,7 @@ export function disableCommand(context: Context): Command {
       context.vaultAction<object, [string]>(async ({ access, output }, tenant) => {
         const now = await disableTenant(access, tenant);
         output.result(now, tenantText(output, now));
+        output.note(`To undo it: postern tenant enable ${tenant}`);
       }),
     );
 }

@@ -51,17 +51,34 @@ test.each(commands.filter(([path]) => WITHOUT[path] === undefined))('%s takes --
   expect(JSON.parse(last), terminal.err()).toMatchObject({ error: expect.any(String), message: expect.any(String) });
 });
 
-/** What takes something away and doesn't ask, and why. */
+/** What takes something away and doesn't ask, and why: it can be undone, and the command tells how, or nothing that works is lost. */
 const UNASKED: Readonly<Record<string, string>> = {
-  'tenant disable': 'in an incident every second counts; `tenant enable` undoes it',
-  'token revoke': 'the same; a customer with a good credential gets a new token at once',
+  'tenant disable': 'in an incident every second counts; it tells of `tenant enable`, which undoes it',
   'key prune': 'destroys what brokers refuse already, by a nightly job',
-  'trust remove': 'names what goes; `trust add` brings it back',
+  'trust remove': 'names what goes, and tells the `trust add` that brings it back',
 };
+/** What asks only where all are meant: one by one they are named, which is answer enough. */
+const WITH_ALL: readonly string[] = ['key revoke', 'secret revoke'];
+
+const ASKS = /(^| )(delete|remove|revoke|prune|disable|retire|drop)$/;
 
 test('what ends many things asks, or takes --yes', () => {
-  const ending = commands.filter(([path]) => /(^| )(delete|remove|revoke|prune|disable|retire|drop)$/.test(path));
+  const ending = commands.filter(([path]) => ASKS.test(path));
   expect(ending.length).toBeGreaterThan(6);
   for (const [path, command] of ending)
     expect(command.options.some(({ long }) => long === '--yes') || UNASKED[path] !== undefined, path).toBe(true);
+  for (const path of [...Object.keys(UNASKED), ...WITH_ALL]) expect(ending.map(([one]) => one)).toContain(path);
+});
+
+const asking = commands.filter(([path, command]) => ASKS.test(path) && command.options.some(({ long }) => long === '--yes'));
+
+test.each(asking)('%s refuses where nobody can be asked, before it goes to Vault', async (path, command) => {
+  const env = { VAULT_ADDR: 'http://127.0.0.1:1', VAULT_TOKEN: 'hvs.any', HOME: '/nonexistent' };
+  const terminal = fakeTerminal({ env, input: '' });
+  const mandatory = command.options.filter((one) => one.mandatory).flatMap(({ long }) => [long ?? '', '1']);
+  const words = [...path.split(' '), ...argumentsOf(command), ...mandatory, ...(WITH_ALL.includes(path) ? ['--all'] : [])];
+  expect(await run(words, terminal, '1.2.3'), terminal.err()).toBe(2);
+  expect(terminal.err()).toMatch(/needs a confirmation[^]*--yes/);
+  const meant = fakeTerminal({ env, input: '' });
+  expect(await run([...words, '--yes'], meant, '1.2.3'), meant.err()).not.toBe(2);
 });
