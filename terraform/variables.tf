@@ -7,6 +7,7 @@ variable "apis" {
     (Postern signs with Vault's transit key). `lifetime` is in seconds; unset, it is 86400 for auth0 and 3600 for transit.
     `dialect` is Auth0's token dialect; unset, it is "access_token". `manage = false` is for an API that is in Auth0 already and is to
     stay as it is: Terraform looks at it, refuses where it differs from what is said here, and never changes or removes it.
+    With `publish` brokers keep its token fresh in KV for each tenant that is granted it (docs/sidecar.md).
   EOT
   type        = any
   default     = {}

@@ -96,6 +96,10 @@ path "${kv}/metadata/publications/+" {
   capabilities = ["delete"]
 }
 
+path "${kv}/metadata/publications" {
+  capabilities = ["list"]
+}
+
 # Checks a grant against what the API offers. APIs themselves are Terraform's.
 path "${kv}/data/apis/+" {
   capabilities = ["read"]

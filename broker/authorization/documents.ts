@@ -33,6 +33,8 @@ export const apiDocument = z.object({
   /** Seconds a token of source transit lives; Auth0 sets its own. Auth0's default is 86,400, its most 2,592,000. */
   lifetime: wholeNumber(z.number().int().min(30).max(2_592_000).default(86_400)),
   dialect: z.enum(DIALECTS).default('access_token'),
+  /** Brokers keep its token fresh in KV, for each tenant that is granted it and of which operators wrote that down. */
+  publish: flag(z.boolean().optional()),
 });
 
 export type Api = z.infer<typeof apiDocument> & { readonly name: string };

@@ -19,8 +19,10 @@ export interface Published {
 export interface Publication {
   readonly tenant: string;
   readonly clientId: string;
-  /** Names of APIs. */
+  /** Names of APIs: marked for this tenant, or for everybody as long as the API is. */
   readonly apis: readonly string[];
+  /** Those that are marked for this tenant. */
+  readonly marked: readonly string[];
 }
 
 /** The port to where publications lie, all with the broker's own token. */

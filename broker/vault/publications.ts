@@ -69,7 +69,8 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
   async publication(tenant: string): Promise<Publication | undefined> {
     const found = await this.#grants(tenant);
     const clientId = found?.client_id;
-    return found === undefined || !clientId ? undefined : { tenant, clientId, apis: found.grants.map(({ api }) => api) };
+    if (found === undefined || !clientId) return undefined;
+    return { tenant, clientId, apis: found.grants.map(({ api }) => api), marked: found.publish };
   }
 
   async published(tenant: string): Promise<ReadonlyMap<string, Published>> {

@@ -1,6 +1,7 @@
 import { Authorization } from '#broker/authorization/authorization.ts';
 import type { AuthorizationOptions, AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Config } from '#broker/config.ts';
+import { PosternError } from '#broker/error.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Logger } from '#broker/log.ts';
@@ -60,7 +61,7 @@ export function publishing(
 async function authorize(
   authorization: Authorization,
   { apis }: Pick<AuthorizationOptions, 'apis'>,
-  { tenant, clientId }: Publication,
+  { tenant, clientId, marked }: Publication,
   api: string,
 ): Promise<AuthorizedGrant> {
   const identity: Identity = {
@@ -71,6 +72,9 @@ async function authorize(
     expiresAt: Infinity,
     endsAt: Infinity,
   };
-  const audience = (await apis.byName(api))?.audience ?? `the API ${api}, which there is not`;
+  const found = await apis.byName(api);
+  // The mark of an API may have been taken back since the tenant was written.
+  if (found?.publish !== true && !marked.includes(api)) throw new PosternError('unauthorized_client', `${api} is not published`);
+  const audience = found?.audience ?? `the API ${api}, which there is not`;
   return authorization.authorize(identity, { audience, scope: undefined, organization: undefined });
 }

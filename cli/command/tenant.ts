@@ -8,6 +8,7 @@ import { exportCommand } from './tenant/export.ts';
 import { importCommand } from './tenant/import.ts';
 import { grantCommand } from './tenant/grant.ts';
 import { listCommand } from './tenant/list.ts';
+import { publishCommand } from './tenant/publish.ts';
 import { showCommand } from './tenant/show.ts';
 
 export function tenantCommand(context: Context): Command {
@@ -22,6 +23,7 @@ export function tenantCommand(context: Context): Command {
     deleteCommand,
     importCommand,
     exportCommand,
+    publishCommand,
   ])
     group.addCommand(command(context));
   return group;

@@ -194,6 +194,7 @@ export const allowed: Row[] = [
     ['create', 'postern/data/publications/initech', document],
     ['update', 'postern/data/publications/acme', document],
     ['delete', 'postern/metadata/publications/initech'],
+    ['list', 'postern/metadata/publications'],
     ['list', 'postern/metadata/tenants'],
     ['read', 'postern/metadata/tenants/initech'],
     ['delete', 'postern/metadata/tenants/initech'],

@@ -106,6 +106,29 @@ test('what the CLI marks is there within seconds; disabled it goes at once, enab
   await expect.poll(() => inKv('globex'), { timeout: 10_000, interval: 100 }).toBeUndefined();
 }, 60_000);
 
+test('an API that is marked is published for whoever is granted it, once brokers are told, and no longer when the mark goes', async () => {
+  expect((await cli('tenant', 'create', 'umbrella', '--grant', 'orders=read:orders')).code).toBe(0);
+  expect((await cli('tenant', 'publish', 'umbrella', '--json')).json).toEqual({ published: [] });
+  const api = (await house.root.read('postern/data/apis/orders'))?.data?.['data'] as Record<string, unknown>;
+  const mark = async (publish: boolean) => {
+    await house.root.write('postern/data/apis/orders', { data: { ...api, publish } });
+    await house.root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [] } });
+  };
+  await mark(true);
+  const told = await cli('tenant', 'publish', '--json');
+  expect(told.json['published'], told.stderr).toContainEqual({ tenant: 'umbrella', apis: ['orders'] });
+  await appears('umbrella');
+  // One that is made from now on needs nothing.
+  expect((await cli('tenant', 'create', 'hooli', '--grant', 'orders=read:orders')).code).toBe(0);
+  await appears('hooli');
+  await mark(false);
+  for (const tenant of ['umbrella', 'hooli']) await expect.poll(() => inKv(tenant), { timeout: 10_000, interval: 100 }).toBeUndefined();
+  expect(await inKv('acme'), 'which is marked itself').toBeDefined();
+  expect((await cli('tenant', 'publish', 'umbrella', 'hooli', '--json')).json).toEqual({ published: [] });
+  expect(await house.root.read('postern/data/publications/hooli')).toBeUndefined();
+  expect((await cli('tenant', 'publish', 'nobody')).code).toBe(4);
+}, 60_000);
+
 test('a deleted tenant leaves nothing that anybody publishes', async () => {
   expect((await cli('tenant', 'create', 'initech', '--grant', 'orders=read:orders', '--publish', 'orders')).code).toBe(0);
   await appears('initech');

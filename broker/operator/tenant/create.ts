@@ -14,7 +14,7 @@ import { whoIs } from '#broker/operator/whoami.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
 import { writePluginRole } from './plugin-role.ts';
-import { writePublication } from './publication.ts';
+import { publishedOf, writePublication } from './publication.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { checkSpecification } from './specification.ts';
 import type { Grant, TenantSpecification } from './specification.ts';
@@ -127,12 +127,13 @@ export async function writeTenant(
   await writeRole(access, tenant, spec, found.role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
   if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
-  if (before.publish.length > 0 || document.publish.length > 0) await writePublication(access, tenant, { ...document, client_id: roleId });
+  const isPublished = publishedOf(document, apis).length > 0;
+  if (isPublished || publishedOf(before, apis).length > 0) await writePublication(access, tenant, { ...document, client_id: roleId }, apis);
   const narrower = there && isNarrower(before, document);
   if (narrower)
     await announceEndings(access, (await whoIs(access)).now, [{ kind: 'issued', id: tenant, tenant, lives: await longestLife(access) }]);
   // Brokers remember the grants of a verified credential for a while.
-  const told = there || document.publish.length > 0;
+  const told = there || isPublished;
   const announcements = told ? await announce(access, tenant) : withPlugin ? await readAnnouncements(access) : undefined;
   const problem = withPlugin
     ? await writePluginRole(

@@ -46,6 +46,7 @@ export function showCommand(context: Context): Command {
             ['a token lives', lifeText(api)],
             ['dialect', api.dialect],
             ['scopes', api.scopes.join(' ') || 'none'],
+            ...(api.publish === true ? [['published in KV', 'of each tenant that is granted it'] as const] : []),
           ]),
         );
       }),

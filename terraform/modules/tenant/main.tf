@@ -9,6 +9,9 @@ locals {
   # Of a token's blocks Vault tells one of a single address without its length.
   vault_cidrs = distinct([for cidr in var.tenant.vault_cidrs : replace(replace(local.cidr[cidr], "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")])
 
+  # Those that the tenant is marked for, and those that are marked for everybody.
+  published = [for grant in var.tenant.grants : grant.api if contains(var.tenant.publish, grant.api) || try(var.apis[grant.api].publish, false)]
+
   granted_apis_unknown = [for grant in var.tenant.grants : grant.api if !contains(keys(var.apis), grant.api)]
 
   granted_scopes_unknown = flatten([
@@ -98,14 +101,15 @@ resource "vault_generic_secret" "tenant" {
 
 # What brokers keep fresh in KV: all that they may know of a tenant on their own account, so only the grants that are published.
 resource "vault_generic_secret" "publication" {
-  for_each = length(var.tenant.publish) > 0 ? toset([var.tenant.id]) : toset([])
+  for_each = length(local.published) > 0 ? toset([var.tenant.id]) : toset([])
 
   path                = "${var.mounts.kv}/publications/${each.key}"
   delete_all_versions = true
 
   data_json = jsonencode({
     client_id    = local.document.client_id
-    grants       = [for grant in local.document.grants : grant if contains(var.tenant.publish, grant.api)]
+    grants       = [for grant in local.document.grants : grant if contains(local.published, grant.api)]
+    publish      = local.document.publish
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = var.tenant.disabled

@@ -240,7 +240,7 @@ variable "self_accessor" {
 
 variable "apis" {
   description = "The APIs that there are, by name, with their scopes: module vault's output `apis`."
-  type        = map(object({ scopes = list(string), source = optional(string) }))
+  type        = map(object({ scopes = list(string), source = optional(string), publish = optional(bool, false) }))
   nullable    = false
 }
 

@@ -145,7 +145,7 @@ resource "vault_generic_secret" "api" {
   delete_all_versions = true
 
   # Who manages the API in Auth0 is no affair of brokers.
-  data_json = jsonencode({ for name, value in each.value : name => value if name != "manage" })
+  data_json = jsonencode({ for name, value in each.value : name => value if name != "manage" && (name != "publish" || value == true) })
 
   depends_on = [vault_transit_secret_backend_key.signing]
 }

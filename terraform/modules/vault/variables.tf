@@ -7,6 +7,7 @@ variable "apis" {
     lifetime = optional(number)
     dialect  = optional(string, "access_token")
     manage   = optional(bool, true)
+    publish  = optional(bool, false)
   }))
   nullable = false
 

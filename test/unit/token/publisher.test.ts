@@ -27,7 +27,7 @@ class MemoryPublications implements PublicationStore {
   publication = (tenant: string) =>
     this.#call('publication', (): Publication | undefined => {
       const apis = this.marked.get(tenant);
-      return apis === undefined ? undefined : { tenant, clientId: `${tenant}-id`, apis };
+      return apis === undefined ? undefined : { tenant, clientId: `${tenant}-id`, apis, marked: apis };
     });
   published = (tenant: string) => this.#call('published', () => new Map(this.remembered.get(tenant)));
   remember = (tenant: string, all: ReadonlyMap<string, Published>) =>

@@ -75,3 +75,35 @@ run "no_id_that_a_path_could_read_differently" {
 
   expect_failures = [var.tenant]
 }
+
+run "what_brokers_keep_fresh_is_marked_at_the_tenant_or_at_the_api" {
+  variables {
+    apis = {
+      orders  = { audience = "https://orders.example.com", source = "auth0", scopes = ["read:orders"], lifetime = 3600, dialect = "access_token", publish = true }
+      reports = { audience = "https://reports.example.com", source = "transit", scopes = [], lifetime = 3600, dialect = "access_token" }
+      payroll = { audience = "https://payroll.example.com", source = "transit", scopes = [], lifetime = 3600, dialect = "access_token" }
+    }
+    tenant = { id = "acme", grants = [{ api = "orders", scopes = ["read:orders"] }, { api = "reports" }, { api = "payroll" }], publish = ["payroll"] }
+  }
+
+  assert {
+    condition     = jsondecode(vault_generic_secret.publication["acme"].data_json).grants[*].api == ["orders", "payroll"]
+    error_message = "Brokers learn of the grants that are published, and of no other."
+  }
+
+  assert {
+    condition     = jsondecode(vault_generic_secret.publication["acme"].data_json).publish == ["payroll"]
+    error_message = "Brokers learn which the tenant itself is marked for."
+  }
+}
+
+run "nothing_is_kept_fresh_unasked" {
+  variables {
+    tenant = { id = "acme", grants = [{ api = "orders", scopes = ["read:orders"] }] }
+  }
+
+  assert {
+    condition     = length(vault_generic_secret.publication) == 0
+    error_message = "Without a mark brokers learn nothing of a tenant."
+  }
+}
