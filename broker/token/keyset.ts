@@ -5,4 +5,9 @@ export interface KeySet {
   jwks(): JSONWebKeySet | Promise<JSONWebKeySet>;
   /** How many there were when they were last read; undefined before that, and where nobody reads them. */
   readonly known?: number | undefined;
+  /**
+   * Whether a token that names this key is good for whoever reads the set now; true where that isn't known. Never waits: what is too old is
+   * read again behind it.
+   */
+  has?(kid: string): boolean;
 }

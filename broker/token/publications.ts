@@ -10,6 +10,8 @@ export interface Published {
   readonly version: number;
   /** SHA-256 of the token, hexadecimal. */
   readonly sha256: string;
+  /** {@link Token.signedBy} */
+  readonly signedBy: string;
   /** Seconds since 1970. */
   readonly issuedAt: number;
   readonly expiresAt: number;

@@ -220,8 +220,8 @@ export class Publisher {
     if (generations.since(tenant, entry.begun) || !leadership.held) return;
     const written = await store.publish(grant, token, version);
     if (written === undefined) return;
-    const { sha256, issuedAt, expiresAt } = token;
-    entry.published.set(api, { grant: grant.digest, version: written, sha256, issuedAt, expiresAt });
+    const { sha256, signedBy, issuedAt, expiresAt } = token;
+    entry.published.set(api, { grant: grant.digest, version: written, sha256, signedBy, issuedAt, expiresAt });
     this.#tell({ tenant, api, grant, outcome: 'published', token }, begun);
     await store.remember(tenant, entry.published);
   }

@@ -7,6 +7,8 @@ export interface ServableOptions {
   revocations?: Pick<Revocations, 'has'>;
   /** What a tenant held when operators ended its tokens is served from nowhere either. */
   endings?: Pick<Endings, 'tokensEndedAt'>;
+  /** By {@link Token.signedBy}: what is signed by a key that was taken out of use is worth nothing to services. */
+  isRetired?: (signedBy: string) => boolean;
   /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
   minRemaining?: number | ((tenant: string) => number);
 }
@@ -28,9 +30,13 @@ export class Servable {
     return token.expiresAt * 1000 - now >= floor * 1000 && !this.isRevoked(token, tenant);
   }
 
-  isRevoked({ sha256, issuedAt }: Pick<Token, 'sha256' | 'issuedAt'>, tenant: string): boolean {
-    const { revocations, endings } = this.#options;
-    return revocations?.has(sha256) === true || (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant));
+  isRevoked({ sha256, issuedAt, signedBy }: Pick<Token, 'sha256' | 'issuedAt' | 'signedBy'>, tenant: string): boolean {
+    const { revocations, endings, isRetired } = this.#options;
+    return (
+      revocations?.has(sha256) === true ||
+      (endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant)) ||
+      (isRetired !== undefined && isRetired(signedBy))
+    );
   }
 
   /** Tokens issued at this second or before are void; -Infinity where operators ended none. Seconds since 1970. */

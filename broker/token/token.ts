@@ -13,6 +13,7 @@ export class Token {
   /** SHA-256 in hexadecimal: the only form in which a token is logged. */
   readonly sha256: string;
   #replyHead: string | undefined;
+  #signedBy: string | undefined;
 
   /** @param jitter 0 to 1: replicas and tokens refresh at different times, between 75 % and 85 % of a token's life. */
   constructor(accessToken: string, scope: string, issuedAt: number, expiresAt: number, jitter: number = Math.random()) {
@@ -33,6 +34,11 @@ export class Token {
     return (this.#replyHead ??= headOf(this.#accessToken, this.scope));
   }
 
+  /** Its issuer and the id of the key that signed it, with a space between; empty where it names none. */
+  get signedBy(): string {
+    return (this.#signedBy ??= signerOf(this.#accessToken));
+  }
+
   /** Seconds of life left, rounded down. */
   remaining(nowMs: number): number {
     return Math.floor(this.expiresAt - nowMs / 1000);
@@ -48,6 +54,17 @@ export class Token {
 
   [inspect.custom](): string {
     return this.toJSON();
+  }
+}
+
+function signerOf(accessToken: string): string {
+  try {
+    const [header, payload] = accessToken.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as unknown);
+    const { kid } = header as { kid?: unknown };
+    const { iss } = payload as { iss?: unknown };
+    return typeof kid === 'string' && typeof iss === 'string' ? `${iss} ${kid}` : '';
+  } catch {
+    return '';
   }
 }
 

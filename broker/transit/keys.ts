@@ -36,8 +36,12 @@ export interface TransitKeysOptions extends Clocks {
   onError?: (error: unknown) => void;
 }
 
+/** Between two reads that nobody waits for, ms: Vault may be away. */
+const UNASKED = 1_000;
+
 interface Versions {
   readonly all: readonly KeyVersion[];
+  readonly kids: ReadonlySet<string>;
   readonly minSigning: number;
   readonly readAt: number;
 }
@@ -54,6 +58,8 @@ export class TransitKeys implements KeySet {
   readonly #monotonic: () => number;
   #versions: Versions | undefined;
   #reading: Promise<Versions> | undefined;
+  /** When it was last read unasked, by the monotonic clock, ms. */
+  #lookedAt = -Infinity;
   readonly #jwks = new Map<string, { kid: string; jwk: JWK }>();
 
   constructor(options: TransitKeysOptions) {
@@ -85,6 +91,21 @@ export class TransitKeys implements KeySet {
     return version;
   }
 
+  has(kid: string): boolean {
+    const versions = this.#versions;
+    const now = this.#monotonic();
+    if ((versions === undefined || now - versions.readAt > this.#fresh) && now - this.#lookedAt > UNASKED) {
+      this.#lookedAt = now;
+      this.#read().catch((error: unknown) => this.#options.onError?.(error));
+    }
+    return versions === undefined || versions.kids.has(kid);
+  }
+
+  /** For how long they are gone by without another look, ms. */
+  get #fresh(): number {
+    return Math.min(30_000, this.#options.jwksMaxAgeMs / 2);
+  }
+
   /** The next reader asks Vault again. */
   expire(): void {
     if (this.#versions) this.#versions = { ...this.#versions, readAt: -Infinity };
@@ -94,7 +115,7 @@ export class TransitKeys implements KeySet {
     const versions = this.#versions;
     if (versions === undefined) return this.#read();
     const age = this.#monotonic() - versions.readAt;
-    const fresh = Math.min(30_000, this.#options.jwksMaxAgeMs / 2);
+    const fresh = this.#fresh;
     if (age <= fresh) return versions;
     if (age <= 2 * fresh) {
       this.#read().catch((error: unknown) => this.#options.onError?.(error));
@@ -129,7 +150,8 @@ export class TransitKeys implements KeySet {
     const all = await Promise.all(
       Object.entries(keys).map(([version, { creation_time: created, public_key: pem }]) => this.#version(Number(version), created, pem)),
     );
-    this.#versions = { all: all.sort((a, b) => a.version - b.version), minSigning, readAt: this.#monotonic() };
+    const kids = new Set(all.map(({ kid }) => kid));
+    this.#versions = { all: all.sort((a, b) => a.version - b.version), kids, minSigning, readAt: this.#monotonic() };
     return this.#versions;
   }
 

@@ -25,6 +25,7 @@ const published = z.object({
   grant: z.string(),
   version: z.number(),
   sha256: z.string(),
+  signed_by: z.string().default(''),
   issued_at: z.number(),
   expires_at: z.number(),
 });
@@ -78,14 +79,20 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
     // What isn't valid is nothing that anybody could use: it is written anew.
     const { apis } = rememberedDocument.safeParse(data).data ?? { apis: {} };
     return new Map(
-      Object.entries(apis).map(([api, { issued_at: issuedAt, expires_at: expiresAt, ...rest }]) => [api, { ...rest, issuedAt, expiresAt }]),
+      Object.entries(apis).map(([api, { signed_by: signedBy, issued_at: issuedAt, expires_at: expiresAt, ...rest }]) => [
+        api,
+        { ...rest, signedBy, issuedAt, expiresAt },
+      ]),
     );
   }
 
   async remember(tenant: string, all: ReadonlyMap<string, Published>): Promise<void> {
     if (all.size === 0) return this.#ask((as) => this.#options.documents.remove(rememberedPath(tenant), as));
     const apis = Object.fromEntries(
-      [...all].map(([api, { issuedAt, expiresAt, ...rest }]) => [api, { ...rest, issued_at: issuedAt, expires_at: expiresAt }]),
+      [...all].map(([api, { signedBy, issuedAt, expiresAt, ...rest }]) => [
+        api,
+        { ...rest, signed_by: signedBy, issued_at: issuedAt, expires_at: expiresAt },
+      ]),
     );
     // Whoever has the lease writes, and what it forgets is only issued once more: no check-and-set.
     await this.#ask((as) => this.#options.documents.write(rememberedPath(tenant), { apis }, undefined, as));

@@ -73,7 +73,7 @@ export function issuance(
     session,
   );
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
-  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING };
+  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources) };
   const cache = new TokenCache({
     ...servable,
     store,
@@ -99,6 +99,12 @@ export function issuance(
     publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations, onWork }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
+}
+
+/** Whether a token of an issuer whose keys we publish names none of them any more. */
+function retired(sources: readonly ConfiguredSource[]): (signedBy: string) => boolean {
+  const own = sources.flatMap(({ issuer, keys }) => (keys?.has === undefined ? [] : [{ prefix: `${issuer} `, keys }]));
+  return (signedBy) => own.some(({ prefix, keys }) => signedBy.startsWith(prefix) && keys.has?.(signedBy.slice(prefix.length)) === false);
 }
 
 /** Told of each token that was asked of a source, how long that took, ms, and how it ended; undefined: well. */

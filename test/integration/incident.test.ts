@@ -2,6 +2,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -41,7 +42,7 @@ beforeAll(async () => {
     plugin: true,
     tenants: { ...TENANTS, ...Object.fromEntries(OTHERS.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) },
   });
-  const env = { POSTERN_JWKS_MAX_AGE: String(KEY_SET_AGE) };
+  const env = { POSTERN_JWKS_MAX_AGE: String(KEY_SET_AGE), POSTERN_VERIFY_TTL: '2' };
   replicas = await Promise.all([house.startReplica({ env }), house.startReplica({ env }), house.startReplica({ env })]);
   operator = await vaultToken(house, 'postern-operator', { display_name: 'olivia' });
 });
@@ -310,6 +311,9 @@ test('Vault is away: brokers go on by what they remember, say so, and need nothi
       .poll(() => paste(look), { timeout: 30_000, interval: 500 })
       .toMatch(/"status":"degraded"[^]*Vault has not answered[^]*ready/);
     expect(await statuses(credential, REPORTS)).toEqual([200, 200, 200]);
+    // Verified before the outage, and for longer than that is gone by.
+    await sleep(2_000);
+    expect(await statuses(credential, REPORTS)).toEqual([200, 200, 200]);
     expect(await statuses(unseen, REPORTS)).toEqual([503, 503, 503]);
   } finally {
     await house.root.write('sys/unseal', { key: house.vault.unsealKey });
@@ -332,6 +336,7 @@ test('the signing key: every token of before is refused, and clients get new one
     return keys.map(({ kid }) => kid);
   };
   await until(async () => !(await Promise.all(replicas.map(kids))).flat().includes(before), 30_000);
+  await until(async () => (await statuses(credential, REPORTS)).every((status) => status === 200), 10_000);
   for (const replica of replicas) {
     expect(await isActive(replica, credential, tokens[0]!)).toBe(false);
     const { body } = await exchange(replica, credential, { audience: REPORTS });
@@ -350,6 +355,7 @@ test('Vault was restored: brokers go on refusing, and the log names whom until a
   expect((await cli(['tenant', 'disable', 'went-back'])).code).toBe(0);
   expect((await cli(['key', 'revoke', 'acme', keyId])).code).toBe(0);
   await untilAll(403, () => statuses(credential, REPORTS), 10_000);
+  await untilAll(401, () => Promise.all(replicas.map((replica) => shown(replica, key))), 10_000);
   const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, { method: 'POST', headers, body: taken });
   expect(restored.status).toBe(204);
   const found = () => logFile().then((file) => paste(find, { POSTERN_LOG_FILE: file }).catch(() => ''));

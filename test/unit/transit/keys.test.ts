@@ -100,6 +100,40 @@ describe('the key set', () => {
   });
 });
 
+describe('a key that was taken out of use', () => {
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  test('is known as gone within half a minute though nobody reads the set, by one read of Vault', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    const old = await kidOf(0);
+    expect(keys.has(old), 'not known yet').toBe(true);
+    await settled();
+    key.rotate();
+    delete key.keys[1];
+    expect(keys.has(old)).toBe(true);
+    key.clock.advance(30_001);
+    const { reads } = key;
+    for (let hit = 0; hit < 1_000; hit++) keys.has(old);
+    await settled();
+    expect([keys.has(old), keys.has(await kidOf(1)), key.reads - reads]).toEqual([false, true, 1]);
+  });
+
+  test('is not taken for gone while Vault is away, which is asked once a second at most', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.jwks();
+    key.fault = new VaultFault('unavailable', 'away');
+    const { reads } = key;
+    for (let ms = 0; ms < 60_000; ms += 100) {
+      key.clock.advance(100);
+      expect(keys.has(await kidOf(0))).toBe(true);
+      await settled();
+    }
+    expect(key.reads - reads).toBeLessThanOrEqual(31);
+  });
+});
+
 describe('rotation', () => {
   test('a new version is published soon, and signs only when every verifier has it', async () => {
     const key = new TransitKey();
