@@ -71,6 +71,23 @@ const settle = () => sleep(20);
 
 const away = (retryAfter?: number) => new PosternError('temporarily_unavailable', 'away', retryAfter === undefined ? {} : { retryAfter });
 
+describe('signed by a key that was taken out of use', () => {
+  test.each(['memory', 'store'])('is not served from %s', async (from) => {
+    const retired = new Set<string>();
+    const { asked, cache, replica, source } = stage({ isRetired: (signedBy) => retired.has(signedBy) });
+    const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    let kid = 'old';
+    source.issue = async ({ scope }) =>
+      new Token(`${part({ kid })}.${part({ iss: 'us' })}.${serial++}`, scope, 1_800_000_000, 1_800_003_600, 0);
+    const grant = await grantOf();
+    expect((await get(cache, grant)).token.signedBy).toBe('us old');
+    retired.add('us old');
+    kid = 'new';
+    expect((await get(from === 'memory' ? cache : replica(), grant)).token.signedBy).toBe('us new');
+    expect(asked.length).toBe(2);
+  });
+});
+
 describe('from memory', () => {
   test('at once, with no call to store or source', async () => {
     const { asked, cache, store } = stage();

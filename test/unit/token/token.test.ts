@@ -31,6 +31,14 @@ describe('what a client reads', () => {
   });
 });
 
+test('names its issuer and the key that signed it, and nothing where it is no such JWT', () => {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signedBy = (token: string) => new Token(token, '', 1000, 2000).signedBy;
+  expect(signedBy(`${part({ kid: 'k1' })}.${part({ iss: 'https://a/' })}.x`)).toBe('https://a/ k1');
+  for (const token of [JWT, '', 'opaque', `${part(null)}.${part(null)}.x`, `${part({ kid: 1 })}.${part({ iss: 'a' })}.`])
+    expect(signedBy(token)).toBe('');
+});
+
 test('refresh begins between 75 % and 85 % of life, not for all at once', () => {
   expect(new Token(JWT, '', 1000, 2000, 0).refreshAt).toBe(1_750_000);
   expect(new Token(JWT, '', 1000, 2000, 1).refreshAt).toBe(1_850_000);
