@@ -24,6 +24,8 @@ export interface RunOptions {
   env?: Record<string, string | undefined>;
   /** What is piped in; nothing by default. */
   input?: string;
+  /** Milliseconds. Default one minute. */
+  timeout?: number;
 }
 
 /** The CLI as a process of its own, with pipes: what it says to the person goes to the logs that are searched for secrets. */
@@ -33,7 +35,7 @@ export function spawnPostern(args: readonly string[], options: RunOptions = {}) 
     extendEnv: false,
     reject: false,
     input: options.input ?? '',
-    timeout: 60_000,
+    timeout: options.timeout ?? 60_000,
     stripFinalNewline: false,
   });
 }

@@ -30,17 +30,19 @@ export interface PlanOptions {
   tenants: readonly string[];
   /** client_ids that stay as they are, e.g. the application that all tenants share. */
   except: readonly string[];
+  /** The tenants that stand in an application's place already, by its client_id. */
+  known?: ReadonlyMap<string, string>;
 }
 
 /** What each application becomes; the same input gives the same plan. */
-export function planMigration(applications: readonly Source[], { apis, tenants, except }: PlanOptions): Planned[] {
+export function planMigration(applications: readonly Source[], { apis, tenants, except, known }: PlanOptions): Planned[] {
   const taken = new Set(tenants);
   const byAudience = new Map<string, Api>();
   for (const api of apis.values()) if (api !== undefined) byAudience.set(api.audience, api);
   return applications
     .filter(({ clientId }) => !except.includes(clientId))
     .map((application) => {
-      const tenant = freeName(application, taken);
+      const tenant = known?.get(application.clientId) ?? freeName(application, taken);
       taken.add(tenant);
       const left: string[] = [];
       const grants = application.grants.flatMap((grant) => carried(grant, byAudience, left));

@@ -36,6 +36,8 @@ export interface Guard {
   readonly own: ReadonlyMap<string, string>;
   /** Audiences that the tenant in its place may ask for, by the name of the API. */
   readonly audiences: ReadonlyMap<string, string>;
+  /** Those that there are. */
+  readonly tenants: ReadonlySet<string>;
   /** When each tenant was last seen at a broker, ISO 8601. */
   readonly lastUse: ReadonlyMap<string, string>;
   /** Seconds without use. */
@@ -92,11 +94,12 @@ export async function judge(one: Mapped, action: Action, guard: Guard, journal: 
 }
 
 /** How far its tenant is. */
-function standing({ tenant, verified, state }: Migrated, one: Mapped, { unverified, lastUse }: Guard): string[] {
+function standing({ tenant, verified }: Migrated, { migrate }: Mapped, { force, unverified, lastUse, tenants }: Guard): string[] {
+  if (!migrate) return force ? [] : ['the plan leaves it as it is (or --force, by its name)'];
+  if (tenant === undefined) return ['no tenant stands in its place: postern migrate apply'];
+  if (!tenants.has(tenant)) return [`its tenant ${tenant} is gone`];
+  if (unverified) return [];
   const reasons: string[] = [];
-  if (tenant === undefined && !(state === 'disabled' || state === 'disabling' || state === 'deleting'))
-    return one.migrate ? ['no tenant stands in its place: postern migrate apply'] : [];
-  if (unverified || tenant === undefined) return reasons;
   if (verified === undefined) reasons.push('not verified: postern migrate verify (or --unverified)');
   else if (verified.noticed.length > 0) reasons.push(`services would notice by ${verified.noticed.join(', ')} (postern migrate verify)`);
   // The comparison itself was seen by a broker.

@@ -1,4 +1,6 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { PosternError } from '#broker/error.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { DurableFile } from '#broker/operator/bulk/durable-file.ts';
 import { applyMigration } from '#broker/operator/migration/apply.ts';
@@ -54,7 +56,10 @@ each application gets one credential, and what was issued and seen by nobody is 
         if (options.yes === true) {
           const journal = await openJournal(options, file, mapping);
           undo.defer(() => journal.close());
-          const issued = await DurableFile.open(beside(options.issued, file, '.issued', '--issued'));
+          const path = beside(options.issued, file, '.issued', '--issued');
+          if (resolve(path) === resolve(journalPath(options, file)))
+            throw new PosternError('invalid_request', '--issued and --journal are one file: the journal holds no secret');
+          const issued = await DurableFile.open(path);
           undo.defer(() => issued.close());
           to = { journal, issued, wrap: options.wrap ? options.wrapTtl : (false as const) };
           of = (id: string) => journal.of(id);

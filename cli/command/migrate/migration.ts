@@ -43,7 +43,7 @@ export function openJournal(
 export function requireSameTenant({ domain }: Mapping, env: Terminal['env']): void {
   const given = env['AUTH0_DOMAIN'];
   if (given === undefined || given === '' || host(given) === host(domain)) return;
-  throw new PosternError('conflict', `The plan is of the Auth0 tenant ${host(domain)}, and AUTH0_DOMAIN is ${host(given)}`, {
+  throw new PosternError('conflict', printable(`The plan is of the Auth0 tenant ${host(domain)}, and AUTH0_DOMAIN is ${host(given)}`), {
     detail: 'Set AUTH0_DOMAIN to that of the plan, or plan again.',
   });
 }

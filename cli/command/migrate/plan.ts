@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { readApis } from '#broker/operator/apis.ts';
+import { MigrationJournal } from '#broker/operator/migration/journal.ts';
 import { planMigration } from '#broker/operator/migration/plan.ts';
 import { tenantNames } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -11,6 +12,7 @@ import { RETRIES } from './migration.ts';
 interface Options {
   except: string[];
   out?: string;
+  journal?: string;
 }
 
 export function planCommand(context: Context): Command {
@@ -26,6 +28,7 @@ export function planCommand(context: Context): Command {
       [],
     )
     .option('--out <file>', 'write the plan here as JSON too (0600; a file that is there stays)')
+    .option('--journal <file>', 'of a migration that has begun: what became a tenant keeps its name')
     .addHelpText(
       'after',
       `
@@ -40,8 +43,10 @@ then make the tenants by \`postern migrate apply\`.`,
         const unknown = options.except.filter((id) => !all.some(({ clientId }) => clientId === id));
         if (unknown.length > 0)
           throw new PosternError('not_found', `Auth0 has no M2M application ${unknown.join(', ')}`, { detail: 'See --except.' });
+        const begun = options.journal === undefined ? new Map() : await MigrationJournal.read(options.journal);
+        const known = new Map([...begun].flatMap(([id, { tenant }]): [string, string][] => (tenant === undefined ? [] : [[id, tenant]])));
         const applications = all.filter(({ isShared }) => !isShared);
-        const plan = planMigration(applications, { apis, tenants, except: options.except });
+        const plan = planMigration(applications, { apis, tenants, except: options.except, known });
         const document = { version: 1, domain: terminal.env['AUTH0_DOMAIN'], applications: plan };
         if (options.out !== undefined) await writePlan(options.out, document);
         output.result(

@@ -7,6 +7,7 @@ import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { carryOut, judge, restore, settle } from '#broker/operator/migration/retire.ts';
 import type { Verdict } from '#broker/operator/migration/retire.ts';
 import { readUpstreamMetadata } from '#broker/operator/upstream.ts';
+import { tenantNames } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 import { inWords, seconds } from '#cli/command/duration.ts';
 import { openRetirement } from '#cli/command/management.ts';
@@ -24,6 +25,9 @@ interface Options extends MigrationOptions {
 }
 
 const DEFAULT_UNUSED = { delete: 30 * 86_400, disable: 86_400 };
+
+/** Seconds. Deleted is deleted: 30 for 30 days is soon typed. */
+const LEAST = 3_600;
 
 const collect = (one: string, all: string[]): string[] => [...all, one];
 
@@ -62,6 +66,12 @@ enough that each look reaches back to the one before. A deleted application can'
           throw new PosternError('invalid_request', '--force goes with the client_ids that it is meant for');
         if (options.restore === true && options.disable === true)
           throw new PosternError('invalid_request', 'Either --disable or --restore');
+        const action = options.disable === true ? 'disable' : 'delete';
+        const unusedFor = options.unusedFor ?? DEFAULT_UNUSED[action];
+        if (action === 'delete' && unusedFor < LEAST && options.force !== true)
+          throw new PosternError('invalid_request', `--unused-for ${inWords(unusedFor)} would delete what may be in use`, {
+            detail: 'Say 1h or more (30d is the default), or --force for those that you name.',
+          });
         const mapping = await mappingOf(terminal, file);
         requireSameTenant(mapping, terminal.env);
         const chosen = named(mapping, ids);
@@ -81,26 +91,26 @@ enough that each look reaches back to the one before. A deleted application can'
             output.note(`${restored.length} ${options.yes === true ? 'let in again' : 'would be let in again: --yes does it'}`);
             return;
           }
-          const action = options.disable === true ? 'disable' : 'delete';
           const own = await ownApplications(access, {
             caller,
             marked: await applications.shared(),
             journal: journal.shared,
             given: options.shared,
           });
-          const [apis, lastUse] = await Promise.all([
+          const [apis, tenants, lastUse] = await Promise.all([
             readApis(access),
+            tenantNames(access),
             readLastUse(
               access,
               'tenant',
               chosen.map(({ client_id: id, tenant }) => journal.of(id).tenant ?? tenant),
             ),
           ]);
-          const unusedFor = options.unusedFor ?? DEFAULT_UNUSED[action];
           const guard = {
             applications,
             own,
             lastUse,
+            tenants: new Set(tenants),
             unusedFor,
             audiences: new Map([...apis].flatMap(([name, api]) => (api === undefined ? [] : [[name, api.audience] as const]))),
             force: options.force === true,
@@ -124,7 +134,7 @@ enough that each look reaches back to the one before. A deleted application can'
               verdicts.map((one) => [
                 one.client_id,
                 printable(one.name),
-                one.tenant,
+                printable(one.tenant),
                 one.action,
                 one.last_use ?? '-',
                 printable(one.reasons.join('; ')),

@@ -49,7 +49,7 @@ export function statusCommand(context: Context): Command {
             rows.map((one) => [
               one.client_id,
               printable(one.name),
-              one.tenant,
+              printable(one.tenant),
               one.state,
               one.verified === null ? '-' : one.noticed.length === 0 ? 'yes' : `no: ${one.noticed.join(', ')}`,
               one.last_use ?? '-',

@@ -83,3 +83,13 @@ test('what a tenant has no place for is told', () => {
 test('what is excepted stays', () => {
   expect(plan([application('Acme'), application('Shared')], [], ['id6abcdefgh']).map(({ name }) => name)).toEqual(['Acme']);
 });
+
+test('planned again, what became a tenant keeps its name', () => {
+  const [acme] = planMigration([application('Acme')], {
+    apis: new Map([['orders', orders]]),
+    tenants: ['acme'],
+    except: [],
+    known: new Map([['id4abcdefgh', 'acme']]),
+  });
+  expect(acme?.tenant).toBe('acme');
+});

@@ -27,6 +27,7 @@ const guard = (more: Partial<Guard> = {}): Guard => ({
   },
   own: new Map(),
   audiences: new Map([['orders', 'https://orders.example.com']]),
+  tenants: new Set(['acme']),
   lastUse: new Map([['acme', ago(0.01)]]),
   unusedFor: 30 * DAY,
   force: false,
@@ -117,6 +118,17 @@ describe('stays', () => {
     expect(await reasons(force)).toEqual(['delete']);
     seen.used = seen.tried = ago(1);
     expect(await reasons(force)).toEqual(['wait', expect.stringMatching(/got a token/)]);
+  });
+
+  test('its tenant was deleted', async () => {
+    expect(await reasons({ tenants: new Set(), unverified: true, force: true })).toEqual(['wait', expect.stringMatching(/acme is gone/)]);
+  });
+
+  test('the plan leaves it as it is', async () => {
+    const left = { ...mapped, client_id: 'own', migrate: false, grants: [] };
+    const of = async (force: boolean) => (await judge(left, 'delete', guard({ force, unverified: true }), journal)).verdict;
+    expect(await of(false)).toMatchObject({ action: 'wait', reasons: [expect.stringMatching(/leaves it as it is/), expect.anything()] });
+    expect(await of(true)).toMatchObject({ action: 'delete' });
   });
 
   test('nothing was made in its place', async () => {
