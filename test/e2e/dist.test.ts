@@ -32,6 +32,8 @@ import { findVault } from '#tools/part/vault.ts';
 
 /** The oldest Node that the package is for; that of the checkout is the other one tried. */
 const NODE_22 = '22.21.1';
+/** As strict as a careful user's. */
+const TSC = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2024', '--types', ''];
 const ORDERS = 'https://orders.example.com';
 
 let scratch: string;
@@ -350,6 +352,24 @@ describe.each([['the checkout’s Node'], [NODE_22]])('the npm package on %s', (
         "startBroker({}).then(() => process.exit(9), (error) => { console.log(error.code, error.message.split('\\n')[1].trim()); });\n",
     );
     expect((await execa(node, [embedding], { env, extendEnv: false })).stdout).toBe('misconfigured POSTERN_ISSUER is missing');
+
+    // Its types stand alone, and know a wrong use.
+    const typed = mkdtempSync(join(scratch, 'typed-'));
+    mkdirSync(join(typed, 'node_modules'));
+    symlinkSync(join(folder, 'postern'), join(typed, 'node_modules/postern'));
+    writeFileSync(join(typed, 'package.json'), '{"type":"module"}');
+    const good =
+      "import { startBroker, type RunningBroker } from 'postern';\nconst broker: RunningBroker = await startBroker({ VAULT_ADDR: undefined }, { log: (line: string) => void line });\n";
+    writeFileSync(join(typed, 'good.ts'), `${good}const port: number = broker.port;\nawait broker.close();\nvoid port;\n`);
+    writeFileSync(join(typed, 'bad.ts'), `${good}const port: string = broker.port;\nvoid port;\n`);
+    const check = (file: string) =>
+      execa(process.execPath, [join(checkout, 'node_modules/typescript/bin/tsc'), '--ignoreConfig', ...TSC, file], {
+        cwd: typed,
+        reject: false,
+        all: true,
+      });
+    expect(await check('good.ts')).toMatchObject({ exitCode: 0, all: '' });
+    expect((await check('bad.ts')).all).toMatch(/^bad\.ts\(3,7\): error TS2322/);
   }, 120_000);
 });
 

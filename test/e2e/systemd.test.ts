@@ -67,6 +67,8 @@ describe.each(UNITS)('%s', (unit) => {
     const names = [...text.matchAll(/^Environment=(\w+)=/gm)].map(([, name = '']) => name);
     expect(names.filter((name) => !(name in schema.shape))).toEqual([]);
     expect(text).toContain('ExecReload=/bin/kill -HUP $MAINPID');
+    // There is no page of the manual.
+    expect(text).not.toContain('man:');
     const stop = /^TimeoutStopSec=(\d+)s/m.exec(text)?.[1];
     if (unit === 'postern.service') expect(Number(stop)).toBeGreaterThan(5 + 10);
   });
