@@ -65,7 +65,7 @@ export const keyOperations: readonly Operation[] = [
     success: { status: 201, description: 'It is issued.', body: { name: 'IssuedKey', schema: issuedKey }, headers: LOCATION },
     refusals: ['not-found', 'conflict', 'unprocessable'],
     async handle({ caller, params, body, marker }) {
-      const { name, ttl, cidrs, scopes, owner, environment } = body;
+      const { name, ttl, cidrs, scopes, limits, owner, environment } = body;
       const issued = await issueKey(caller.access, {
         tenant: params.tenant,
         environment,
@@ -74,6 +74,7 @@ export const keyOperations: readonly Operation[] = [
         ...(ttl === undefined ? {} : { ttl }),
         ...(cidrs === undefined ? {} : { cidrs }),
         ...(scopes === undefined ? {} : { scopes }),
+        ...(limits === undefined ? {} : { limits }),
         ...(owner === undefined ? {} : { owner }),
       });
       return answerOf(issued);
@@ -133,7 +134,7 @@ export const keyOperations: readonly Operation[] = [
     tag,
     summary: 'Issues a key in place of another, which ends after an overlap',
     description:
-      'The new key has the name, scopes, blocks and life of the old one. A conflict where the old key is ' +
+      'The new key has the name, scopes, limits, blocks and life of the old one. A conflict where the old key is ' +
       'replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
     need: { permission: 'manage:keys', changes: true },
     params: ofKey,

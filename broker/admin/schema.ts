@@ -184,6 +184,7 @@ export const newKey = z.strictObject({
     .max(100)
     .optional()
     .meta({ description: 'What it is narrowed to; scopes that the tenant is granted. Without it all that the tenant has, now and later.' }),
+  limits: limits.nullable().optional().meta({ description: 'How often it may be used. Without it as often as its tenant.' }),
   owner: ownerId.optional().meta({
     description:
       "The Auth0 user whose key it is; then `scopes` are needed, and `ttl` is the longest that the tenant's people may have by default. " +
@@ -212,6 +213,7 @@ export const keyFields = {
   name: z.string().nullable(),
   owner: z.string().nullable().meta({ description: "The Auth0 user whose key it is; null: the tenant's own." }),
   scopes: z.array(z.string()).nullable().meta({ description: 'What it is narrowed to; null: all that its tenant has.' }),
+  limits: limits.nullable().meta({ description: 'How often it may be used; null: as often as its tenant.' }),
   cidrs: z.array(z.string()),
   issued_by: z.string().nullable(),
   expires_at: z.iso.datetime().nullable().meta({ description: 'Null: until revoked.' }),

@@ -173,7 +173,7 @@ export const selfOperations: readonly SelfOperation[] = [
     path: `${KEYS}/{key_id}/rotate`,
     tag,
     summary: 'Makes a key in place of another of yours, which ends after an overlap',
-    description: 'The new key has the name, scopes, blocks and life of the old one. Send an Idempotency-Key.',
+    description: 'The new key has the name, scopes, limits, blocks and life of the old one. Send an Idempotency-Key.',
     changes: true,
     params: ofKey,
     query: none,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ENVIRONMENT } from '#broker/credential/api-key.ts';
-import { cidrs, keyFields, nextCursor, oneLine, rotation, scope } from '#broker/admin/schema.ts';
+import { cidrs, keyFields, limits, nextCursor, oneLine, rotation, scope } from '#broker/admin/schema.ts';
 import { pageQuery } from '#broker/admin/page.ts';
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
@@ -28,6 +28,7 @@ export const newKey = z.strictObject({
     .meta({ description: 'What it may do: some of what you may, as GET /self/v1/me tells. Without it all of that.' }),
   ttl: z.int().min(60).max(31_536_000).optional().meta({ description: "Seconds until it ends. Without it your organization's longest." }),
   cidrs: cidrs.optional().meta({ description: 'Where it may be used from. Without it anywhere that your organization may.' }),
+  limits: limits.optional().meta({ description: 'How often it may be used. Without it as often as your organization may ask.' }),
   environment: z
     .string()
     .regex(ENVIRONMENT, 'is 1 to 16 characters of a-z and 0-9')
@@ -81,13 +82,14 @@ export function issuedOf({
   name,
   owner,
   scopes,
+  limits: howOften,
   cidrs: blocks,
   issued_by,
   expires_at,
   environment,
   warnings,
 }: IssuedKey): z.output<typeof ownIssuedKey> {
-  return { key_id, name, owner, scopes, cidrs: blocks, issued_by, expires_at, key, environment, warnings };
+  return { key_id, name, owner, scopes, limits: howOften, cidrs: blocks, issued_by, expires_at, key, environment, warnings };
 }
 
 export function rotatedOf(rotated: RotatedKey): z.output<typeof ownRotatedKey> {

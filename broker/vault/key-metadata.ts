@@ -3,6 +3,8 @@ import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { KEY_ID, ORGANIZATION, OWNER } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
+import { parseLimits } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 
 export { KEY_ID } from '#broker/credential/owner.ts';
 
@@ -34,6 +36,8 @@ export const KEY_METADATA = {
   environment: 'environment',
   /** Space-delimited, as in OAuth. Without it a key has all that its tenant has. */
   scopes: 'scopes',
+  /** How often it may be used, as text: `100/s,600/min`. */
+  limits: 'limits',
   /** The key that a rotation ends in favour of this one. */
   replaces: 'replaces',
   /** The Auth0 user whose key it is; such a key always has `scopes` and `organization`. */
@@ -54,18 +58,34 @@ export const MAX_METADATA_VALUE = 512;
 export function apiKeyOf(
   metadata: Readonly<Record<string, unknown>>,
   tenant: string,
-): Pick<Identity, 'keyId' | 'credentialId' | 'limit' | 'owner'> {
+): Pick<Identity, 'keyId' | 'credentialId' | 'limit' | 'limits' | 'owner'> {
   const keyId = metadata[KEY_METADATA.keyId];
   const credentialId = metadata[CREDENTIAL_ID_METADATA];
   const scopes = metadata[KEY_METADATA.scopes];
   if (keyId !== undefined && !(typeof keyId === 'string' && KEY_ID.test(keyId))) throw malformed(tenant, KEY_METADATA.keyId);
   // One that can't be read is an unnamed one: it is refused rather more often than less.
-  const named = { keyId, ...(typeof credentialId === 'string' && CREDENTIAL_ID.test(credentialId) ? { credentialId } : {}) };
+  const limits = limitsIn(metadata[KEY_METADATA.limits], tenant);
+  // It is counted by the key's id.
+  if (limits !== undefined && keyId === undefined) throw malformed(tenant, KEY_METADATA.limits);
+  const named = {
+    keyId,
+    ...(typeof credentialId === 'string' && CREDENTIAL_ID.test(credentialId) ? { credentialId } : {}),
+    ...(limits === undefined ? {} : { limits }),
+  };
   const owner = ownerOf(metadata, tenant);
   if (scopes === undefined && owner === undefined) return named;
   const list = typeof scopes === 'string' ? scopes.split(' ') : [];
   if (list.length === 0 || !list.every((scope) => SCOPE_TOKEN.test(scope))) throw malformed(tenant, KEY_METADATA.scopes);
   return { ...named, limit: { scopes: list }, ...(owner === undefined ? {} : { owner }) };
+}
+
+function limitsIn(text: unknown, tenant: string): Limits | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseLimits(String(text));
+  } catch {
+    throw malformed(tenant, KEY_METADATA.limits);
+  }
 }
 
 /** @throws {PosternError} misconfigured where a person's key must not be taken for the tenant's own, or for another person's */

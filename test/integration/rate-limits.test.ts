@@ -144,3 +144,26 @@ describe('a limit of a tenant', () => {
     expect([told.status, told.error]).toEqual([503, 'temporarily_unavailable']);
   });
 });
+
+describe('a limit of an API key', () => {
+  test('holds within that of its tenant, is told with the key, and goes on with the one in its place', async () => {
+    await cli('tenant', 'create', 'umbrella', '--grant', 'orders=read:orders', '--limit', '1000/day');
+    const issued = (await cli('key', 'issue', 'umbrella', '--limit', '2/min', '--name', 'shop', '--json')).json;
+    expect(issued['limits']).toEqual({ per_minute: 2 });
+    const { key, key_id: keyId } = issued as { key: string; key_id: string };
+    const policy = '"tenant-day";q=1000;w=86400, "key-minute";q=2;w=60';
+    expect(await verify(replicas[0]!, key)).toMatchObject({ status: 200, policy });
+    const { credential } = ApiKey.parse(key)!;
+    const asClient = { client_id: credential.clientId, client_secret: credential.reveal(), accessor: '' };
+    expect((await bySecret(replicas[0]!, asClient)).limit).toMatch(/"key-minute";r=0/);
+    expect(await verify(replicas[0]!, key)).toMatchObject({ status: 429, error: 'too_many_requests', policy });
+    // Others of its tenant go on, and so does what is left of the tenant's own.
+    const other = (await cli('key', 'issue', 'umbrella', '--json')).json;
+    expect((await verify(replicas[0]!, other['key'])).limit).toMatch(/^"tenant-day";r=997;t=\d+$/);
+    const rotated = (await cli('key', 'rotate', 'umbrella', keyId, '--overlap', '0', '--json')).json;
+    expect(rotated['limits']).toEqual({ per_minute: 2 });
+    const listed = (await cli('key', 'list', 'umbrella', '--json')).json['keys'] as Record<string, unknown>[];
+    expect(listed.map(({ limits }) => limits)).toEqual(expect.arrayContaining([{ per_minute: 2 }, null]));
+    expect(await cli('key', 'issue', 'umbrella', '--limit', '2/hour')).toMatchObject({ code: 2 });
+  });
+});

@@ -3,6 +3,8 @@ import { ApiKey, ENVIRONMENT } from '#broker/credential/api-key.ts';
 import type { Directory } from '#broker/credential/directory.ts';
 import type { Owner } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
+import { canonicalLimits, formatLimits, limitsDocument } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 import { KEY_METADATA, MAX_METADATA_VALUE, newKeyId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { issueSecretId, readRoleId } from '#broker/operator/secret/issue.ts';
@@ -23,6 +25,8 @@ export interface IssueKeyOptions {
   cidrs?: readonly string[];
   /** What it is narrowed to, within the tenant's grants. Default: all that the tenant has, now and later. */
   scopes?: readonly string[];
+  /** How often it may be used, within what its tenant may. Default: as often as that. */
+  limits?: Limits | null;
   /** For people and secret scanners; Vault does not know it. Default `live`. */
   environment?: string;
   /** Auth0 user id of the person whose key it is; such a key has scopes and an end. Default: the tenant's own. */
@@ -57,6 +61,8 @@ export interface IssuedKey {
   /** Auth0 user id; null: the tenant's own key. */
   owner: string | null;
   scopes: string[] | null;
+  /** How often it may be used; null: as often as its tenant. */
+  limits: Limits | null;
   cidrs: string[];
   issued_by: string;
   /** ISO 8601; null: until revoked. */
@@ -87,6 +93,7 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
   const { tenant, environment = DEFAULT_ENVIRONMENT, replaces } = options;
   if (!ENVIRONMENT.test(environment)) throw new PosternError('invalid_request', 'An environment is 1 to 16 characters of a-z and 0-9');
   const scopes = options.scopes === undefined ? undefined : [...new Set(options.scopes)].sort();
+  const limits = checkedLimits(options.limits);
   // Before anything is issued: what does not fit into a key is told, and leaves nothing behind.
   ApiKey.format(environment, known?.roleId ?? (await readRoleId(access, tenant)), NOBODY);
   const issued = await issueSecretId(
@@ -102,6 +109,7 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
         [KEY_METADATA.keyId]: keyId,
         [KEY_METADATA.environment]: environment,
         ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
+        ...(limits === null ? {} : { [KEY_METADATA.limits]: formatLimits(limits) }),
         ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
         ...(options.owner === undefined ? {} : ownerMetadata(options.owner)),
       },
@@ -117,11 +125,19 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
     environment,
     owner: options.owner?.id ?? null,
     scopes: scopes ?? null,
+    limits,
     cidrs: issued.cidrs,
     issued_by: issued.issued_by,
     expires_at: issued.expires_at,
     warnings: issued.warnings,
   };
+}
+
+function checkedLimits(given: Limits | null | undefined): Limits | null {
+  const parsed = limitsDocument.nullish().safeParse(given);
+  if (parsed.success) return canonicalLimits(parsed.data);
+  const faults = parsed.error.issues.map(({ path, message }) => [...path.map(String), message].join(' '));
+  throw new PosternError('invalid_request', `The key's limits: ${faults.join('; ')}`);
 }
 
 function ownerMetadata({ id, organization, since }: KeyOwner): Record<string, string> {

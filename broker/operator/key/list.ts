@@ -1,5 +1,7 @@
 import { PosternError } from '#broker/error.ts';
 import { KEY_ID, KEY_METADATA } from '#broker/vault/key-metadata.ts';
+import { canonicalLimits, parseLimits } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 import type { Rotations } from '#broker/vault/key-ends.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
@@ -24,6 +26,8 @@ export interface KeyView {
   organization: string | null;
   /** What it is narrowed to; null: all that its tenant has. */
   scopes: string[] | null;
+  /** How often it may be used; null: as often as its tenant. */
+  limits: Limits | null;
   /** Where it may be used from; empty: anywhere. */
   cidrs: string[];
   issued_by: string | null;
@@ -107,6 +111,7 @@ export function keyViewOf(
     owner: typeof owner === 'string' ? owner : null,
     organization: typeof organization === 'string' ? organization : null,
     scopes: typeof scopes === 'string' ? scopes.split(' ') : null,
+    limits: limitsIn(metadata[KEY_METADATA.limits]),
     cidrs,
     issued_by: issuedBy,
     issued_at: issuedAt,
@@ -116,4 +121,13 @@ export function keyViewOf(
     replaces: typeof replaces === 'string' ? replaces : null,
     replaced_by: replaced?.new_key_id ?? null,
   };
+}
+
+/** Those that can't be read make brokers refuse the key; here they are none. */
+function limitsIn(text: unknown): Limits | null {
+  try {
+    return typeof text === 'string' ? canonicalLimits(parseLimits(text)) : null;
+  } catch {
+    return null;
+  }
 }

@@ -11,6 +11,7 @@ import { revokeKeys } from './revoke.ts';
 import { rotateKey } from './rotate.ts';
 import type { RotatedKey } from './rotate.ts';
 import { readRotations, renameKey } from './rotations.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 import { newKeyId } from '#broker/vault/key-metadata.ts';
 
 /** Somebody who makes keys of their own, as their access token says. */
@@ -40,6 +41,7 @@ export interface NewOwnedKey {
   /** Seconds. Default: the longest that the tenant allows. */
   readonly ttl?: number | undefined;
   readonly cidrs?: readonly string[] | undefined;
+  readonly limits?: Limits | null | undefined;
   readonly environment?: string | undefined;
   readonly keyId?: string | undefined;
 }
@@ -92,6 +94,7 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
     scopes,
     ttl,
     ...(wanted.cidrs === undefined ? {} : { cidrs: wanted.cidrs }),
+    ...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
     ...(wanted.environment === undefined ? {} : { environment: wanted.environment }),
   });
   try {

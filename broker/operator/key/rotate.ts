@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import type { Owner } from '#broker/credential/owner.ts';
+import { formatLimits } from '#broker/rate-limit/limits.ts';
 import { KEY_METADATA, newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
@@ -80,6 +81,7 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
     ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
     ...(old.environment === null ? {} : { environment: old.environment }),
     ...(old.scopes === null ? {} : { scopes: old.scopes }),
+    limits: old.limits,
     ...(old.cidrs.length === 0 ? {} : { cidrs: old.cidrs }),
     ttl: life.ttl,
   });
@@ -140,6 +142,7 @@ function successorGone(old: KeyView): PosternError {
   const options = [
     ...(old.name === null ? [] : [`--name ${JSON.stringify(old.name)}`]),
     ...(old.scopes ?? []).map((scope) => `--scope ${scope}`),
+    ...(old.limits === null ? [] : [`--limit ${formatLimits(old.limits)}`]),
     ...old.cidrs.map((cidr) => `--cidr ${cidr}`),
     ...(old.owner === null ? [] : [`--owner '${old.owner}'`]),
     ...(old.environment === null ? [] : [`--environment ${old.environment}`]),

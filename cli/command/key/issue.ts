@@ -5,6 +5,7 @@ import { showTenant } from '#broker/operator/tenant/view.ts';
 import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
 import { seconds } from '#cli/command/duration.ts';
+import { limits } from '#cli/command/limit.ts';
 import { show } from './issued.ts';
 import { knowsPeople, openPeople } from '#cli/command/management.ts';
 
@@ -13,6 +14,7 @@ interface Options {
   ttl?: number;
   cidr?: string[];
   scope?: string[];
+  limit?: string[];
   owner?: string;
   audience?: string;
   environment: string;
@@ -25,6 +27,7 @@ export function issueCommand(context: Context): Command {
     .command('issue', 'one more API key; those before it go on', [
       ['(umask 077; postern key issue acme --name "web shop" --ttl 90d > key)', 'straight into a file'],
       ['postern key issue acme --scope read:orders --cidr 203.0.113.0/24', 'narrower than acme, and from there only'],
+      ['postern key issue acme --limit 600/min', 'at most so often'],
       ["postern key issue acme --owner 'auth0|0123abcd' --scope read:orders --ttl 30d", 'for a person of the organization of acme'],
       ['postern key issue acme --environment test --json | jq -r .key', 'for a script'],
     ])
@@ -33,6 +36,7 @@ export function issueCommand(context: Context): Command {
     .option('--ttl <duration>', "its life, e.g. 90d; 0: until revoked (default: the tenant's)", seconds)
     .option('--cidr <block>', 'where it may be used from (repeatable)', collect)
     .option('--scope <scope>', 'narrow it to these scopes of the tenant (repeatable; default: all that it has)', collect)
+    .option('--limit <number/unit>', 'most requests by it, such as 100/s, 600/min, 10000/day or 50/burst (repeatable)', collect)
     .option('--owner <user>', "Auth0 id of the person whose key it is, such as 'auth0|0123abcd' (default: the tenant's own)")
     .option('--audience <identifier>', 'of the Auth0 API whose permissions an owner must have (default: POSTERN_SELF_AUDIENCE)')
     .option('--environment <word>', 'a-z and 0-9, readable in the key', DEFAULT_ENVIRONMENT)
@@ -47,7 +51,7 @@ AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are set, Auth0 is asked whether its owner has 
     )
     .action(
       context.vaultAction<Options, [string]>(async ({ access, options, output, terminal }, tenant) => {
-        const { name, ttl, cidr, scope, owner, audience, environment } = options;
+        const { name, ttl, cidr, scope, limit, owner, audience, environment } = options;
         const asked = owner !== undefined && knowsPeople(terminal.env);
         const directory = asked ? await openPeople({ env: terminal.env, audience, signal: terminal.signal }) : undefined;
         const issued = await issueKey(access, {
@@ -57,6 +61,7 @@ AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are set, Auth0 is asked whether its owner has 
           ...(ttl === undefined ? {} : { ttl }),
           ...(cidr === undefined ? {} : { cidrs: cidr }),
           ...(scope === undefined ? {} : { scopes: scope }),
+          ...(limit === undefined ? {} : { limits: limits(limit) }),
           ...(owner === undefined ? {} : { owner }),
           ...(directory === undefined ? {} : { directory }),
         });

@@ -1,4 +1,5 @@
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
+import { formatLimits } from '#broker/rate-limit/limits.ts';
 import { moment } from '#cli/command/duration.ts';
 import { usableFrom } from '#cli/command/usable-from.ts';
 import type { Output } from '#cli/output.ts';
@@ -25,6 +26,7 @@ export async function show(
         ...(issued.owner === null ? [] : [['owner', issued.owner] as const]),
         ['expires', moment(issued.expires_at, 'when revoked')],
         ['scopes', issued.scopes?.join(' ') ?? `all that ${issued.tenant} has`],
+        ...(issued.limits === null ? [] : [['requests', `at most ${formatLimits(issued.limits).replaceAll(',', ', ')}`] as const]),
         ['usable from', usableFrom(issued.cidrs, bound)],
         ...more,
       ])}`,

@@ -5,6 +5,7 @@ import { checkOwnerId } from '#broker/operator/key/owned-by.ts';
 import { listKeys } from '#broker/operator/key/list.ts';
 import { readBoundCidrs } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
+import { formatLimits } from '#broker/rate-limit/limits.ts';
 import { moment } from '#cli/command/duration.ts';
 import { usableFrom } from '#cli/command/usable-from.ts';
 
@@ -20,6 +21,7 @@ const HEADINGS = [
   'ENVIRONMENT',
   'STATE',
   'SCOPES',
+  'LIMITS',
   'ISSUED BY',
   'ISSUED',
   'EXPIRES',
@@ -68,6 +70,7 @@ A replaced key whose end has come is destroyed by the way, where your token may.
           one.environment ?? '-',
           one.state,
           one.scopes?.join(' ') ?? 'all',
+          formatLimits(one.limits) || '-',
           one.issued_by ?? '-',
           time(one.issued_at, '-'),
           time(one.expires_at, 'when revoked'),

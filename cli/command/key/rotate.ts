@@ -39,7 +39,7 @@ export function rotateCommand(context: Context): Command {
     .addHelpText(
       'after',
       `
-The new key has the old one's name, scopes, CIDRs, environment and length of life, counted from now. The old key gets its end
+The new key has the old one's name, scopes, limits, CIDRs, environment and length of life, counted from now. The old key gets its end
 only after the new one was shown. Interrupted at any point, run the same command again: a new key that was issued, and
 perhaps shown, is destroyed, and another one is shown; the old key goes on meanwhile. Exit code 4 means that it is
 replaced already, or that there is no such key.

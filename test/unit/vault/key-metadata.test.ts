@@ -23,6 +23,10 @@ describe('metadata of a login', () => {
       keyId: OLD,
       limit: { scopes: ['read:orders', 'write:orders'] },
     });
+    expect(apiKeyOf({ key_id: OLD, limits: '600/min,5/s' }, 'acme')).toEqual({
+      keyId: OLD,
+      limits: { per_minute: 600, per_second: 5 },
+    });
     // A limit without a name is a limit all the same.
     expect(apiKeyOf({ scopes: 'read:orders' }, 'acme')).toEqual({ keyId: undefined, limit: { scopes: ['read:orders'] } });
   });
@@ -37,6 +41,9 @@ describe('metadata of a login', () => {
     ['null', { scopes: null }],
     ['a list', { scopes: ['a'] }],
     ['an object', { scopes: {} }],
+    ['limits that are none', { key_id: OLD, limits: '600' }],
+    ['limits that are empty', { key_id: OLD, limits: '' }],
+    ['limits of nobody', { limits: '600/min' }],
     ['an empty id', { key_id: '' }],
     ['an id in capitals', { key_id: OLD.toUpperCase() }],
     ['an id that is a path', { key_id: '../x' }],
