@@ -355,7 +355,9 @@ test('Vault was restored: brokers go on refusing, and the log names whom until a
   expect((await cli(['tenant', 'disable', 'went-back'])).code).toBe(0);
   expect((await cli(['key', 'revoke', 'acme', keyId])).code).toBe(0);
   await untilAll(403, () => statuses(credential, REPORTS), 10_000);
+  // Vault itself refuses the key at once: brokers have read each announcement a second later.
   await untilAll(401, () => Promise.all(replicas.map((replica) => shown(replica, key))), 10_000);
+  await sleep(2_000);
   const restored = await fetch(`${house.vault.address}/v1/sys/storage/raft/snapshot-force`, { method: 'POST', headers, body: taken });
   expect(restored.status).toBe(204);
   const found = () => logFile().then((file) => paste(find, { POSTERN_LOG_FILE: file }).catch(() => ''));
