@@ -54,6 +54,17 @@ export const RUN: readonly {
   { block: ['examples/README.md', 'caddy'], expect: [], needs: ['caddy'] },
   { block: ['examples/README.md', '. .postern/dev/env && curl'], expect: [/"api":"orders"/], needs: ['caddy'] },
   { block: ['terraform/README.md', 'vault write -f'], expect: [/wrapping_token:/, /hvs\./] },
+  { block: ['docs/operator.md', 'postern whoami'], expect: [/root/] },
+  { block: ['docs/operator.md', 'postern doctor'], expect: [/Vault/] },
+  { block: ['docs/operator.md', 'postern api list'], expect: [/https:\/\/orders\.example\.com/, /umbrella/] },
+  { block: ['docs/operator.md', '(umask 077; postern key issue umbrella'], expect: [/web shop/, /nightly job/] },
+  { block: ['docs/operator.md', 'CLIENT_ID='], expect: [/signature +verified/] },
+  { block: ['docs/operator.md', 'postern tenant grant add'], expect: [/write:orders/] },
+  { block: ['docs/operator.md', 'KEY_ID='], expect: [] },
+  { block: ['docs/operator.md', 'postern key identify'], expect: [/umbrella[^]*umbrella/] },
+  { block: ['docs/operator.md', 'postern tenant disable'], expect: [/disabled/] },
+  { block: ['docs/operator.md', 'postern signing-key list'], expect: [/acme|umbrella/] },
+  { block: ['docs/operator.md', 'postern tenant delete'], expect: [/umbrella is deleted/] },
   { block: ['CONTRIBUTING.md', 'git grep'], expect: [/broker\/plugin\/main\.ts/] },
 ];
 
@@ -135,6 +146,7 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     // Every block of the document, none left out.
     says: 'expect(blocks).toEqual([])',
   })),
+  { block: ['docs/operator.md', 'postern login'], test: 'test/e2e/oidc.test.ts', says: "'login'" },
   { block: ['docs/user-keys.md', 'AUTH0_DOMAIN='], test: 'test/integration/departure.test.ts', says: "'owners', 'sync'" },
   {
     block: ['docs/rate-limits.md', 'postern tenant create'],

@@ -102,7 +102,8 @@ describe('pasted beside make dev', () => {
     await dev.ended;
     await dev[Symbol.asyncDispose]();
     rmSync(home, { recursive: true, force: true });
-    for (const litter of ['credential', 'token', 'acme.pem', 'acme.pub.pem']) rmSync(join(checkout, litter), { force: true });
+    const keys = ['umbrella.key', 'umbrella.new.key', 'umbrella.secret'];
+    for (const litter of ['credential', 'token', 'acme.pem', 'acme.pub.pem', ...keys]) rmSync(join(checkout, litter), { force: true });
   });
 
   /** As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. */
