@@ -71,7 +71,7 @@ resource "vault_generic_secret" "catalog" {
 
   data_json = jsonencode({
     digest   = sha256(jsonencode({ apis = local.api_documents, tenants = { for id, tenant in module.tenant : id => tenant.digest } }))
-    disabled = sort([for id, tenant in module.tenant : id if tenant.settings.disabled])
+    disabled = sort([for id, tenant in module.tenant : id if tenant.disabled])
   })
 
   depends_on = [module.vault, module.tenant]

@@ -25,6 +25,8 @@ variable "tenants" {
     `cidrs` and `vault_cidrs` may be spelled in any way, single addresses included; Vault gets them in canonical form.
     `disabled` is for a tenant that is to stay off, at every door within 2 s of an apply; the CLI's `tenant disable` is kept in a
     document that Terraform doesn't manage, so that an apply never turns a tenant on again.
+    `retired = true` is the first of two steps to take a tenant out: nothing is issued to it, and the Vault tokens
+    of its logins are good for nothing, until that is taken back. Its line can then be taken out, which removes it for good; without the first step that is refused (see `cut_off`).
     `publish` names APIs whose token brokers keep fresh in KV, for a Vault Agent where the plugin can't run (docs/sidecar.md).
     `workloads` maps logins by other auth methods to the tenant, by a name of your choice: the accessor of the auth mount, and the
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
@@ -54,6 +56,13 @@ variable "tenants" {
     ])
     error_message = "Two tenants with self_service have one organization: Vault could not tell whose keys its people make."
   }
+}
+
+variable "cut_off" {
+  description = "Ids of tenants whose lines may be taken out of `tenants` without having been retired first. Empty it after that apply."
+  type        = list(string)
+  default     = []
+  nullable    = false
 }
 
 variable "issuer" {

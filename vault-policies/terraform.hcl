@@ -521,12 +521,21 @@ path "postern/metadata/trust-index/+/+" {
   capabilities = ["delete"]
 }
 
-# What brokers look at each second. Nothing else under state/.
+# What brokers look at each second. Of state/ this and the next only.
 path "postern/data/state/catalog" {
   capabilities = ["create", "read", "update"]
 }
 
 path "postern/metadata/state/catalog" {
+  capabilities = ["delete"]
+}
+
+# Which tenants the last apply made: without it, none is taken out before it was retired.
+path "postern/data/state/terraform" {
+  capabilities = ["create", "read", "update"]
+}
+
+path "postern/metadata/state/terraform" {
   capabilities = ["delete"]
 }
 

@@ -64,6 +64,25 @@ const catalogChanged = (stage: Stage): Promise<unknown> =>
 
 const EVENTS: Readonly<Record<string, Event>> = {
   'tenant disabled': { tenant: 'e-disabled', cells: EVERYWHERE, happen: ({ operator }, { tenant }) => disableTenant(operator, tenant) },
+  'tenant retired (Terraform)': {
+    tenant: 'e-retired',
+    cells: {
+      ...EVERYWHERE,
+      'shared cache, login from before': 'exception: until that login ends, `token_ttl`',
+      'published, login from before': 'soon',
+    },
+    // What an apply writes, last of all who is disabled: test/integration/terraform.test.ts has the apply.
+    async happen({ house: { root } }, { tenant }) {
+      for (const path of [`postern/data/tenants/${tenant}`, `postern/data/publications/${tenant}`]) {
+        const { data } = (await root.read(path))?.data as { data: object };
+        await root.write(path, { data: { ...data, disabled: true } });
+      }
+      await root.write(`auth/approle/role/${tenant}/token-bound-cidrs`, { token_bound_cidrs: ['240.0.0.0'] });
+      await root.write(`identity/entity/name/postern.${tenant}..assertion`, { policies: [] });
+      await root.write(`auth0/roles/${tenant}`, { disabled: true });
+      await root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [tenant] } });
+    },
+  },
   'tenant deleted': { tenant: 'e-deleted', cells: EVERYWHERE, happen: ({ operator }, { tenant }) => deleteTenant(operator, tenant) },
   'tenant deleted and made again under its name': {
     tenant: 'e-again',

@@ -441,6 +441,8 @@ const forbiddenToAll: readonly Entry[] = [
   ['create', 'postern/data/state/catalog', document],
   ['delete', 'postern/data/state/catalog'],
   ['delete', 'postern/metadata/state/catalog'],
+  ['create', 'postern/data/state/terraform', document],
+  ['delete', 'postern/metadata/state/terraform'],
   ['delete', 'postern/data/state/ended'],
   ['delete', 'postern/metadata/state/ended'],
   ['create', 'postern/destroy/state/ended', { versions: [1] }],

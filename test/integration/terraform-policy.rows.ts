@@ -75,6 +75,7 @@ const DOCUMENTS = [
   'trusts/some-id/ci',
   'trust-index/0a1b/some-id.ci',
   'state/catalog',
+  'state/terraform',
 ];
 const POLICIES = ['tenant', 'workload', 'broker', 'operator', 'auditor', 'self'];
 

@@ -3,6 +3,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Auth0StandIn, startAuth0 } from '#dev/auth0.ts';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { deleteTenant } from '#broker/operator/tenant/delete.ts';
+import { VaultClient } from '#broker/vault/client.ts';
 import { applyTerraform, destroyTerraform, planTerraform, type TerraformOptions } from '#dev/terraform.ts';
 import { terraformToken } from '#dev/terraform-token.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -441,13 +445,60 @@ test('each change of an API, a tenant or a registered key is announced, after al
   expect((await catalog()).data).toEqual(first.data);
 }, 240_000);
 
-test('a tenant that is taken out loses its credential and its documents; the others keep theirs', async () => {
-  await applyTerraform({ ...terraform, variables: { ...terraform.variables, tenants: { acme: tenants.acme } } });
+test('a tenant is taken out in two steps: the first can be taken back, and without it the second is refused', async () => {
+  const variables = (more: object): TerraformOptions => ({ ...terraform, variables: { ...terraform.variables, ...more } });
+  const only = { tenants: { acme: tenants.acme } };
+  const refused = await planTerraform(variables(only)).then(
+    () => '',
+    (error: Error) => error.message.replaceAll(/\s+/g, ' '),
+  );
+  expect(refused).toContain(
+    'Taken out of the variable tenants without having been retired: globex. Put the line back with `retired = true`',
+  );
+  expect(refused).toContain('write "globex" into the variable cut_off');
+  expect((await planTerraform(variables({ ...only, cut_off: ['globex'] }))).text).toMatch(/Plan: 0 to add, \d+ to change, \d+ to destroy/);
+
   const [acme, globex] = [credentials['acme']!, credentials['globex']!];
+  const retired = variables({ tenants: { ...tenants, globex: { ...tenants.globex, retired: true } } });
+  await applyTerraform(retired);
+  // Vault lets it in still, and its token is good from nowhere.
+  const mayRead = async (tenant: 'acme' | 'globex') => {
+    const { auth } = await logIn('approle', credentials[tenant]!.roleId, credentials[tenant]!.secretId);
+    return (await call(auth?.['client_token'], 'GET', `postern/data/tenants/${tenant}`)).status;
+  };
+  expect([await mayRead('globex'), await mayRead('acme')]).toEqual([403, 200]);
+  expect((await root('GET', 'postern/data/tenants/globex'))['data'].data).toMatchObject({ disabled: true });
+  expect((await root('GET', 'postern/data/state/catalog'))['data'].data).toMatchObject({ disabled: ['globex'] });
+  expect((await root('GET', 'identity/entity/name/postern.globex.deploy'))['data'].policies).toEqual([]);
+  const again = await planTerraform(retired);
+  expect(again.changes, again.text).toBe(false);
+  expect(again.text).not.toContain('Warning');
+
+  // Taken back, nothing is lost.
+  expect((await planTerraform(terraform)).text).toMatch(/Plan: 0 to add, \d+ to change, 0 to destroy/);
+  await applyTerraform(terraform);
+  expect((await root('GET', 'auth/approle/role/globex'))['data'].token_bound_cidrs).toContain('192.0.2.8');
+  expect((await root('GET', 'identity/entity/name/postern.globex.deploy'))['data'].policies).toEqual(['postern-workload']);
+
+  // What Terraform never made goes by the CLI, in between or afterwards.
+  await applyTerraform(retired);
+  await root('POST', 'postern-tokens/data/globex/orders', { data: {} });
+  await root('POST', 'postern/data/keys/globex', { data: {} });
+  const client = new VaultClient({ address: vault.address, timeoutMs: 20_000 });
+  try {
+    await deleteTenant(new VaultAccess({ client, token: new VaultToken(vault.rootToken) }), 'globex');
+  } finally {
+    await client.close();
+  }
+  await applyTerraform(variables(only));
   expect((await logIn('approle', globex.roleId, globex.secretId)).status).toBe(400);
-  expect((await call(vault.rootToken, 'GET', 'postern/metadata/tenants/globex')).status).toBe(404);
   expect((await logIn('approle', acme.roleId, acme.secretId)).status).toBe(200);
-});
+  for (const path of ['postern/metadata/tenants/globex', 'postern/metadata/keys/globex', 'postern-tokens/metadata/globex/orders'])
+    expect((await call(vault.rootToken, 'GET', path)).status, path).toBe(404);
+  expect((await call(vault.rootToken, 'GET', 'identity/entity/name/postern.globex.deploy')).status).toBe(404);
+  expect((await root('GET', 'postern/data/state/terraform'))['data'].data).toEqual({ tenants: { acme: 'active' } });
+  expect(await planTerraform(variables(only))).toMatchObject({ changes: false });
+}, 240_000);
 
 test('a tenant that comes back gets a new identity: its old credential stays dead', async () => {
   outputs = (await applyTerraform(terraform)).outputs;

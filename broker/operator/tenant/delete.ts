@@ -50,9 +50,14 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   const { approle } = access.mounts;
   const withPlugin = await hasPlugin(access);
   const [{ disabled }, { role, data }] = await Promise.all([readAnnouncements(access), findTenant(access, tenant)]);
-  // One whose deletion was interrupted may have no more than its name on the list, or a cached token.
+  // One whose deletion was interrupted, or that Terraform took out, may have no more than its name on the list, a cached token or rotation.
   const known =
-    disabled.includes(tenant) || role !== undefined || data !== undefined || (await hasCachedTokens(access, tenant, withPlugin));
+    disabled.includes(tenant) ||
+    role !== undefined ||
+    data !== undefined ||
+    (await access.call(`read the rotations of ${tenant}`, ({ documents, as }) => documents.read(rotationsPath(tenant), as))).data !==
+      undefined ||
+    (await hasCachedTokens(access, tenant, withPlugin));
   if (!known) await showTenant(access, tenant);
   const clientIds = [
     role === undefined ? undefined : await readRoleId(access, tenant),

@@ -2,7 +2,7 @@
 # and Vault by the same keys on a mount for this tenant alone, so that the broker can't become a tenant on its own say-so.
 locals {
   assertion_cidrs = distinct([
-    for cidr in concat(local.cidrs, local.vault_cidrs) : replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")
+    for cidr in concat(var.tenant.retired ? [] : local.cidrs, local.vault_cidrs) : replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")
   ])
 
   # The block alone, with LF (RFC 7468): Vault and each plan would find differences in what stands around it.
@@ -101,7 +101,7 @@ resource "vault_identity_entity" "assertion" {
 
   # Two dots: no workload has this name.
   name     = "postern.${each.key}..assertion"
-  policies = [var.workload_policy]
+  policies = local.workload_policies
 
   metadata = {
     postern_tenant    = each.key

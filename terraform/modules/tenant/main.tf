@@ -6,8 +6,8 @@ locals {
   }
   cidrs = distinct([for cidr in var.tenant.cidrs : local.cidr[cidr]])
 
-  # Of a token's blocks Vault tells one of a single address without its length.
-  vault_cidrs = distinct([for cidr in var.tenant.vault_cidrs : replace(replace(local.cidr[cidr], "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")])
+  # Those of a retired tenant are good from nowhere: that address is reserved (RFC 1112). Of a token's blocks Vault tells one of a single address without its length.
+  vault_cidrs = var.tenant.retired ? ["240.0.0.0"] : distinct([for cidr in var.tenant.vault_cidrs : replace(replace(local.cidr[cidr], "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")])
 
   # Those that the tenant is marked for, and those that are marked for everybody.
   published = [for grant in var.tenant.grants : grant.api if contains(var.tenant.publish, grant.api) || try(var.apis[grant.api].publish, false)]
@@ -22,6 +22,11 @@ locals {
 }
 
 locals {
+  disabled = var.tenant.disabled || var.tenant.retired
+
+  # Of the workloads that Vault knows by other ways: their tokens from before are worth nothing either.
+  workload_policies = var.tenant.retired ? [] : [var.workload_policy]
+
   limits = try({ for name, quota in var.tenant.limits : name => quota if quota != null }, {})
   optional = merge(
     var.tenant.self_service == null ? {} : { self_service = var.tenant.self_service },
@@ -36,7 +41,7 @@ locals {
     publish      = sort(distinct(var.tenant.publish))
     organization = var.tenant.organization
     claims       = var.tenant.claims
-    disabled     = var.tenant.disabled
+    disabled     = local.disabled
     # The CLI warns whoever changes it by hand: the next apply writes it anew.
     managed_by = "terraform"
   })
@@ -112,6 +117,6 @@ resource "vault_generic_secret" "publication" {
     publish      = local.document.publish
     organization = var.tenant.organization
     claims       = var.tenant.claims
-    disabled     = var.tenant.disabled
+    disabled     = local.disabled
   })
 }

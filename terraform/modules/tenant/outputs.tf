@@ -20,6 +20,11 @@ output "digest" {
   ]
 }
 
+output "disabled" {
+  description = "Whether nothing is issued to it: disabled or retired."
+  value       = local.disabled
+}
+
 output "settings" {
   description = "The tenant with its defaults filled in."
   value       = var.tenant

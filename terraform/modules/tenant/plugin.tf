@@ -12,7 +12,7 @@ resource "vault_generic_endpoint" "plugin_role" {
     default_api  = contains(local.plugin_grants[*].api, coalesce(var.tenant.default_api, "-")) ? var.tenant.default_api : null
     organization = var.tenant.organization
     claims       = var.tenant.claims
-  }, var.tenant.disabled ? { disabled = true } : {}))
+  }, local.disabled ? { disabled = true } : {}))
 }
 
 locals {

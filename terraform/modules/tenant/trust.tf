@@ -7,7 +7,7 @@ locals {
       issuer_id = substr(sha256(trust.issuer), 0, 16)
       # Vault's globs know no segments: it is the broker that holds a * to one.
       sub_glob = trust.subject != null ? trust.subject : replace(coalesce(trust.subject_pattern, "-"), "**", "*")
-      cidrs = length(trust.cidrs) == 0 ? local.assertion_cidrs : distinct([
+      cidrs = length(trust.cidrs) == 0 || var.tenant.retired ? local.assertion_cidrs : distinct([
         for cidr in trust.cidrs : replace(replace(
           try(cidrsubnet(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0, 0), cidr),
         "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")
@@ -68,7 +68,7 @@ resource "vault_identity_entity" "trust" {
 
   # Two dots: no workload has this name.
   name     = "postern.${var.tenant.id}..trust.${each.value.id}"
-  policies = [var.workload_policy]
+  policies = local.workload_policies
 
   metadata = {
     postern_tenant    = var.tenant.id

@@ -9,6 +9,7 @@ variable "tenant" {
     organization       = optional(string)
     claims             = optional(map(string), {})
     disabled           = optional(bool, false)
+    retired            = optional(bool, false)
     cidrs              = optional(list(string), [])
     vault_cidrs        = optional(list(string), [])
     token_ttl          = optional(number, 300)

@@ -5,7 +5,7 @@ resource "vault_identity_entity" "workload" {
 
   # No tenant and no workload has a dot in its name, so that two can't run into each other.
   name     = "postern.${var.tenant.id}.${each.key}"
-  policies = [var.workload_policy]
+  policies = local.workload_policies
 
   metadata = {
     postern_tenant    = var.tenant.id
