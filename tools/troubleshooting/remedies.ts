@@ -48,6 +48,8 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   '… in Vault is not valid': 'somebody wrote there by hand: `terraform apply`, or restore an older version (`vault kv rollback`)',
   'Too many requests: … may send … a …':
     "wait for `Retry-After`; the tenant's or the key's own limit is told by `postern tenant show` and `postern key list` (docs/rate-limits.md)",
+  'There is no tenant "…"': '`postern tenant list` has those that there are',
+  '… is not published': 'publish it: `postern tenant create TENANT --update --publish API`, or `publish` in Terraform (docs/sidecar.md)',
   // Commands.
   'Auth0 cannot be reached at …: …': 'is AUTH0_DOMAIN right, and does this machine reach it? HTTPS_PROXY names a proxy',
   'Auth0 answered … (…)': "what Auth0 said stands in it: its log has the request; see Auth0's status page, try again",
