@@ -39,8 +39,11 @@ const IPV6 = [
 export const CIDR = new RegExp(`^(${IPV4}/(0{0,2}[0-9]|0?[12][0-9]|0?3[0-2])|(${IPV6})/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8]))$`);
 
 const CLAIM_NAME = /^https?:\/\/[\x21-\x7e]{1,500}$/;
-/** Anything on one line. Made of text, since a control character in a literal looks like a slip. */
-const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029';
+/**
+ * Anything on one line, and nothing that turns the direction of writing: a name must not make the list around it read otherwise.
+ * Made of text, since a control character in a literal looks like a slip.
+ */
+const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069';
 const ONE_LINE = new RegExp(`^[^${CONTROLS}]{1,128}$`, 'u');
 
 /** A half of a surrogate pair is not a character: Vault takes no JSON with one. No pattern says so in every language. */
@@ -58,7 +61,10 @@ export const apiName = z
 export const scope = z.string().regex(SCOPE_TOKEN, 'is not an OAuth scope (RFC 6749 §3.3)');
 export const scopes = z.array(scope).max(500);
 export const cidrs = z.array(z.string().regex(CIDR, 'is not a block of addresses such as 203.0.113.0/24')).max(100);
-export const oneLine = z.string().regex(ONE_LINE, 'is 1 to 128 characters on one line').refine(isUnicode, 'is not Unicode text');
+export const oneLine = z
+  .string()
+  .regex(ONE_LINE, 'is 1 to 128 characters on one line, none of which turns the direction of writing')
+  .refine(isUnicode, 'is not Unicode text');
 
 const grant = z.strictObject({ api: apiName, scopes });
 const claims = z.record(

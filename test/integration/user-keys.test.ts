@@ -160,6 +160,7 @@ describe('what only the broker can enforce', () => {
     ['an owner', { owner: 'auth0|other' }, 400],
     ['a tenant', { tenant: 'globex' }, 400],
     ['a name of two lines', { name: 'a\nb' }, 400],
+    ['a name that turns what stands after it around', { name: 'laptop \u202egnihton' }, 400],
     ['no name', { name: undefined }, 400],
   ])('refused: %s', async (_what, more, status) => {
     const fred = await person('auth0|fred', ACME, ['read:reports', 'write:payroll']);
