@@ -47,6 +47,8 @@ const doors = {
   admin: room('^broker/admin/', 'listener operator audit token authorization credential rateLimit ground error'),
   // People's own keys, on the customers' port. It speaks as the admin API does: problems, forms, repeatable requests.
   self: room('^broker/self/', 'admin listener operator vault audit token authorization credential rateLimit ground error'),
+  // Only loaded where somebody takes traces.
+  tracing: room('^broker/tracing/', 'ground error'),
   plugin: room('^broker/plugin/', 'log token authorization credential ground error'),
 };
 
@@ -55,7 +57,7 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin metrics self operator sources auth0 transit issuer vault audit token authorization credential rateLimit config ' +
+    'http admin metrics self tracing operator sources auth0 transit issuer vault audit token authorization credential rateLimit config ' +
       'log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),

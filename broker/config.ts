@@ -2,6 +2,8 @@ import { adminFaults, clearTextFaults, isSameFile, portFaults, selfFaults } from
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
+import { readTraceSettings } from './trace-settings.ts';
+import type { TraceSettings } from './trace-settings.ts';
 import { attempt, readCertificates, readText, readTlsPair } from './tls-pair.ts';
 import type { TlsFiles, TlsPair } from './tls-pair.ts';
 import { readProxies } from './trusted-proxies.ts';
@@ -45,6 +47,8 @@ export interface Config extends Omit<
   readonly admin: Readonly<{ host: string; port: number; tls: Tls | undefined }> | undefined;
   /** Addresses and ranges: those of POSTERN_TRUSTED_PROXIES, and of POSTERN_TRUSTED_PROXIES_FILE as it was at the start. */
   readonly trustedProxies: Readonly<{ given: readonly string[]; inFile: readonly string[] }>;
+  /** undefined: nothing is traced. */
+  readonly traces: TraceSettings | undefined;
   /** POSTERN_ variables that aren't settings, so that a misspelt one is noticed. */
   readonly unknown: readonly string[];
   /** Variables under an old name -> the name that they have now. */
@@ -83,6 +87,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const tls = tlsOf('POSTERN_TLS_CERT_FILE', 'POSTERN_TLS_KEY_FILE');
   const adminTls = tlsOf('POSTERN_ADMIN_TLS_CERT_FILE', 'POSTERN_ADMIN_TLS_KEY_FILE');
   const logStreamSecret = logStreamSecretOf(set['POSTERN_LOG_STREAM_SECRET_FILE'], faults);
+  const traces = readTraceSettings(env, faults);
   if (parsed.success) faults.push(...portFaults(parsed.data), ...selfFaults(parsed.data));
   if (parsed.success) faults.push(...clearTextFaults(parsed.data, tls ?? given('POSTERN_TLS_CERT_FILE')));
   const adminListen = parsed.success ? parsed.data.POSTERN_ADMIN_LISTEN : undefined;
@@ -105,6 +110,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
     logStreamSecret,
     vaultAuth,
+    traces,
     trustedProxies: Object.freeze({ given: proxies, inFile: inFile ?? [] }),
     tls,
     renamed: Object.freeze(renamed),

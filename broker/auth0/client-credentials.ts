@@ -1,4 +1,5 @@
 import * as oauth from 'openid-client';
+import { currentSpan, headersOf, traced } from '#broker/span.ts';
 import type { ClockDifference } from '#broker/clock-difference.ts';
 
 export interface ClientCredentialsRequest {
@@ -37,12 +38,23 @@ export async function requestToken({
   configuration.timeout = timeoutMs / 1000;
   configuration[oauth.customFetch] = async (url, init) => {
     const begun = performance.now();
-    const response = await fetch(url, init as RequestInit);
+    const response = await traced(
+      'auth0',
+      () => fetch(url, withTrace(init as RequestInit)),
+      { 'postern.auth0.operation': 'oauth/token' },
+      'client',
+    );
     clock?.observe(response.headers.get('date'), performance.now() - begun);
     return response;
   };
   if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
   return (await oauth.clientCredentialsGrant(configuration, parameters)).access_token;
+}
+
+/** Auth0 and what stands before it learn whose request this is. */
+function withTrace(init: RequestInit): RequestInit {
+  const span = currentSpan();
+  return span === undefined ? init : { ...init, headers: { ...Object.fromEntries(new Headers(init.headers)), ...headersOf(span) } };
 }
 
 export interface Answer {

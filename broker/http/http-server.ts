@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ClientAddresses } from '#broker/client-address.ts';
+import { ClientAddresses, directAddress } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
 import { Listener } from '#broker/listener/listener.ts';
@@ -7,6 +7,8 @@ import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { requestIdOf } from '#broker/request-id.ts';
+import { within } from '#broker/span.ts';
+import type { Span, Tracer } from '#broker/span.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
@@ -35,6 +37,8 @@ export interface HttpServerOptions {
   timeouts?: ListenerOptions['timeouts'];
   /** Requests wait for it, but for those of routes that answer early. It never rejects. */
   starting?: Promise<void>;
+  /** Begins the trace of a request, where one is recorded. */
+  tracer?: Tracer | undefined;
   /** Told of every error that a request ended with, to be logged. */
   onError?: (error: unknown, request: { method: string; path: string; address: string; request_id: string }) => void;
 }
@@ -119,9 +123,36 @@ export class HttpServer {
     // Only here: routes, and what a gateway appends, are read from what is left.
     if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
     const call: Call = { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies) };
+    const span = this.#options.tracer?.request(request.method ?? '', request.headers, this.#believesTrace(request));
+    if (span === undefined) return this.#handle(call);
+    this.#endWith(span, call);
+    within(span, () => this.#handle(call));
+  }
+
+  /** What trusted proxies say goes on; anybody else's trace is one beside ours. */
+  #believesTrace(request: IncomingMessage): boolean {
+    return request.headers['traceparent'] !== undefined && this.#trustedProxies.trusts(directAddress(request));
+  }
+
+  #endWith(span: Span, { request, response, id }: Call): void {
+    response.once('close', () => {
+      const path = this.#at(pathOf(request.url ?? ''))[0]?.path;
+      if (path !== undefined) span.name(`${request.method} ${path}`);
+      const { statusCode: status } = response;
+      span.set({
+        ...(path === undefined ? {} : { 'http.route': path }),
+        'http.response.status_code': status,
+        'postern.request_id': id,
+        ...(response.writableFinished ? {} : { 'postern.aborted': true }),
+      });
+      span.end(status >= 500 ? new PosternError('temporarily_unavailable', '') : undefined);
+    });
+  }
+
+  #handle(call: Call): void {
     let route: Route | undefined;
     try {
-      route = this.#route(request);
+      route = this.#route(call.request);
       const found = route;
       const handling =
         this.#starting === undefined || found.early === true ? found.handle(call) : this.#starting.then(() => found.handle(call));

@@ -4,6 +4,7 @@ import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { requireScopes } from '#broker/authorization/scope-demand.ts';
 import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { PosternError } from '#broker/error.ts';
+import { currentSpan, headersOf } from '#broker/span.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
 import { addFields, replyInTurn } from './reply.ts';
@@ -106,8 +107,11 @@ function writeAudit(request: Answered): void {
 
 function reply({ call, served, trace }: Answered): void {
   const { request } = call;
-  const { fields } = trace.admission ?? {};
-  const headers = fields === undefined ? allowedBy(served).headers : [...allowedBy(served).headers, ...fields];
+  const { fields = [] } = trace.admission ?? {};
+  // The gateway may hand the trace on, so that the service behind is part of it.
+  const span = currentSpan();
+  const more = span === undefined ? fields : [...fields, ...Object.entries(headersOf(span)).flat()];
+  const headers = more.length === 0 ? allowedBy(served).headers : [...allowedBy(served).headers, ...more];
   if (!bodyIsLeft(request)) return replyInTurn(call, headers, '');
   linger(request);
   replyInTurn(call, [...headers, 'Connection', 'close'], '');

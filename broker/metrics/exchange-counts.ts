@@ -1,6 +1,7 @@
 import type { Ended, ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
 import { PosternError } from '#broker/error.ts';
+import { currentSpan } from '#broker/span.ts';
 import type { Served } from '#broker/token/cache.ts';
 import { Distribution } from './distribution.ts';
 import { counter, histogram } from './metric.ts';
@@ -35,13 +36,13 @@ export class ExchangeCounts implements ExchangeWatch {
   granted({ door = 'token', startedAt, waited }: Ended, { grant, from }: Served): void {
     const source = from === 'source' ? grant.source : from;
     this.#count(grant.api, door, 'granted', source).count++;
-    (waited ? this.#paths.cold : this.#paths.hit).observe(performance.now() - startedAt);
+    (waited ? this.#paths.cold : this.#paths.hit).observe(performance.now() - startedAt, currentSpan()?.traceId);
     if (this.#shownTenants > 0) this.#countTenant(grant.tenant);
   }
 
   refused({ door = 'token', startedAt, trace }: Ended, error: unknown): void {
     this.#count(trace.grant?.api ?? '', door, 'refused', codeOf(error)).count++;
-    this.#paths.refused.observe(performance.now() - startedAt);
+    this.#paths.refused.observe(performance.now() - startedAt, currentSpan()?.traceId);
   }
 
   presented(event: TokenEvent['event'], outcome: TokenEvent['outcome'], error?: unknown): void {

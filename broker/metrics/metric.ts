@@ -9,6 +9,8 @@ export interface Sample {
   readonly metricName?: string;
   readonly labels: Labels;
   readonly value: number;
+  /** Written for whoever takes OpenMetrics. `timestamp`: seconds since 1970. */
+  readonly exemplar?: { readonly labelSet: Labels; readonly value: number; readonly timestamp: number };
 }
 
 /** One metric as it is now. Names and units are by https://prometheus.io/docs/practices/naming/ */
@@ -33,12 +35,15 @@ export function histogram(name: string, help: string, parts: readonly (readonly 
   return { name, help, type: 'histogram', values: parts.flatMap(([labels, distribution]) => samplesOf(name, labels, distribution)) };
 }
 
-function samplesOf(name: string, labels: Labels, { counts, sum }: Distribution): Sample[] {
+function samplesOf(name: string, labels: Labels, { counts, exemplars, sum }: Distribution): Sample[] {
   let total = 0;
   const buckets = [...counts].map((count, at): Sample => {
     total += count;
     const bound = BOUNDS[at];
-    return { metricName: `${name}_bucket`, labels: { ...labels, le: bound === undefined ? '+Inf' : String(bound) }, value: total };
+    const sample = { metricName: `${name}_bucket`, labels: { ...labels, le: bound === undefined ? '+Inf' : String(bound) }, value: total };
+    const seen = exemplars[at];
+    if (seen === undefined) return sample;
+    return { ...sample, exemplar: { labelSet: { trace_id: seen.traceId }, value: seen.seconds, timestamp: seen.at } };
   });
   return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: total }];
 }

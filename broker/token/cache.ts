@@ -8,6 +8,7 @@ import { Changed } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
+import { traced } from '#broker/span.ts';
 import { FreshTokens } from './fresh-tokens.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
@@ -255,7 +256,7 @@ export class TokenCache {
   }
 
   async #obtain(grant: AuthorizedGrant, identity: Identity, old: Token | undefined, begun: number, early?: EarlyReading): Promise<Served> {
-    const read = () => this.#options.store.read(grant, identity.token, identity.forwardedFor);
+    const read = () => traced('store read', () => this.#options.store.read(grant, identity.token, identity.forwardedFor));
     const giveUp = this.#monotonic() + this.#leaseMs;
     let stored = this.#unrevoked(early ? (await early)(grant) : await read(), grant);
     const first = stored.version;
@@ -281,7 +282,8 @@ export class TokenCache {
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
         const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
-        const version = await this.#options.store.write(grant, stored.token, lease, stored.version);
+        const { token: left, version: seen } = stored;
+        const version = await traced('lease', () => this.#options.store.write(grant, left, lease, seen));
         if (version !== undefined) {
           if (stored.lease !== undefined)
             this.#options.onWork?.({
@@ -309,13 +311,13 @@ export class TokenCache {
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number, begun: number): Promise<Token> {
     try {
-      const token = await this.#fresh.issue(grant);
+      const token = await traced('source', () => this.#fresh.issue(grant), { 'postern.source': grant.source });
       // After the last wait, and before anything of it lies where a Vault Agent or another replica finds it.
       this.#requireUnchanged(grant, begun);
       // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
-      await this.#options.store
-        .write(grant, token, undefined, version)
-        .catch((error: unknown) => this.#options.onRefreshError?.(grant, error));
+      await traced('store write', () => this.#options.store.write(grant, token, undefined, version)).catch((error: unknown) =>
+        this.#options.onRefreshError?.(grant, error),
+      );
       return token;
     } catch (error) {
       // A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause:

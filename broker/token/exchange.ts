@@ -9,6 +9,7 @@ import { PosternError } from '#broker/error.ts';
 import { limitExceeded } from '#broker/rate-limit/admission.ts';
 import type { Admission, Limiter } from '#broker/rate-limit/admission.ts';
 import type { Allowance } from '#broker/rate-limit/allowance.ts';
+import { traced } from '#broker/span.ts';
 import type { Served, TokenCache } from './cache.ts';
 import type { EarlyReading, TokenStore } from './store.ts';
 
@@ -66,16 +67,16 @@ export class Exchange {
 
   #attempt(credential: Credential, request: ExchangeRequest, address: string, trace: Trace, again: boolean): Served | Promise<Served> {
     const begun = this.#options.generations.now;
-    const identity = this.#options.verified.verify(credential, address, again);
+    const identity = traced('verify', () => this.#options.verified.verify(credential, address, again));
     if (identity instanceof Promise) return this.#runAnew(identity, credential, request, trace, begun);
     trace.identity = identity;
     requireClient(identity, request);
-    const grant = this.#options.authorization.authorize(identity, request);
+    const grant = traced('authorize', () => this.#options.authorization.authorize(identity, request));
     if (grant instanceof Promise) return this.#runAuthorizing(identity, grant, trace, begun);
     const counting = this.#count(identity, trace);
     if (counting !== undefined) return this.#runAuthorizing(identity, grant, trace, begun, undefined, counting);
     trace.grant = grant;
-    return this.#options.cache.get(grant, identity);
+    return traced('cache', () => this.#options.cache.get(grant, identity));
   }
 
   /**
@@ -110,7 +111,8 @@ export class Exchange {
     trace.identity = identity;
     requireClient(identity, request);
     const early = this.#readEarly(identity, request);
-    return this.#runAuthorizing(identity, this.#options.authorization.authorize(identity, request), trace, begun, early);
+    const authorizing = traced('authorize', () => this.#options.authorization.authorize(identity, request));
+    return this.#runAuthorizing(identity, authorizing, trace, begun, early);
   }
 
   async #runAuthorizing(
@@ -128,7 +130,7 @@ export class Exchange {
     // The cache looks only at what changes from now on.
     if (this.#options.generations.since(identity.tenant, begun)) throw new Changed();
     trace.grant = grant;
-    return this.#options.cache.get(grant, identity, grant.whole ? early : undefined);
+    return traced('cache', () => this.#options.cache.get(grant, identity, grant.whole ? early : undefined));
   }
 
   #readEarly(identity: Identity, request: GrantRequest): EarlyReading | undefined {

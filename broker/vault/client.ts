@@ -1,5 +1,6 @@
 import { Breaker } from '#broker/breaker.ts';
 import type { ClockDifference } from '#broker/clock-difference.ts';
+import { currentSpan, headersOf, traced } from '#broker/span.ts';
 import { VaultFault, reasonOfStatus, unaskedOf } from '#broker/vault-fault.ts';
 import { operationOf } from './operation.ts';
 import type { VaultOperation } from './operation.ts';
@@ -226,7 +227,7 @@ export class VaultClient {
           path: `/${path}${queryOf(options)}`,
           uri: '',
           method,
-          headers: { ...headers },
+          headers: { ...headers, ...traceHeaders() },
           ...(json === undefined ? {} : { json }),
           ...(options.signal ? { signal: options.signal } : {}),
           ...(options.quick ? { quick: true } : {}),
@@ -239,9 +240,10 @@ export class VaultClient {
         throw fault;
       }
     };
+    const tracedAsk = (): Promise<VaultAnswer> => traced('vault', ask, { 'postern.vault.operation': operationOf(method, path) }, 'client');
     for (let attempt = 1; ; attempt++) {
       try {
-        return await (this.#breaker === undefined ? ask() : this.#breaker.run(ask, this.#probes));
+        return await (this.#breaker === undefined ? tracedAsk() : this.#breaker.run(tracedAsk, this.#probes));
       } catch (error) {
         const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
         if (!again || options.signal?.aborted) throw error;
@@ -283,6 +285,12 @@ export class VaultClient {
       ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}),
     });
   }
+}
+
+/** For Vault's audit, where `sys/config/auditing/request-headers` asks for them. */
+function traceHeaders(): Record<string, string> | undefined {
+  const span = currentSpan();
+  return span === undefined ? undefined : headersOf(span);
 }
 
 function queryOf({ query, version }: CallOptions): string {

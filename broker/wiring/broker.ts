@@ -16,6 +16,7 @@ import { Progress } from './progress.ts';
 import { quotaLedger, withLedger } from './quota.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
+import { tracedExchanges, tracing } from './tracing.ts';
 import { verification } from './verification.ts';
 
 /** A broker that listens. */
@@ -123,13 +124,16 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
         isDisabled: (tenant) => announcements.isDisabled(tenant),
       });
   await self?.ready();
+  const traces = await tracing(config, log);
+  const metering = metered.size === 0 ? counts.exchanges : withLedger(counts.exchanges, ledger, metered);
   const server = httpDoor(config, log, {
     verifier,
     generations: life.generations,
     issuance: issued,
     readiness: progress,
     audit: rationed,
-    watch: metered.size === 0 ? counts.exchanges : withLedger(counts.exchanges, ledger, metered),
+    watch: traces === undefined ? metering : tracedExchanges(metering),
+    tracer: traces?.tracer,
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
     starting: untilStarted(() => lacking().length === 0 || session.failed),
@@ -174,6 +178,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await client.close();
     rationed.end();
     background.end();
+    await traces?.close();
     // Last: the end of a broker can be watched, too.
     await metrics?.close(0);
     log.info('postern has stopped');

@@ -43,6 +43,7 @@ export async function checkStart(config: Config, options: CheckOptions = {}): Pr
     await port('POSTERN_LISTEN', config),
     ...(config.admin === undefined ? [] : [await port('POSTERN_ADMIN_LISTEN', config.admin)]),
     ...(config.metrics === undefined ? [] : [await port('POSTERN_METRICS_LISTEN', { ...config.metrics, tls: undefined })]),
+    ...(config.traces === undefined ? [] : [await traceReceiver(config.traces.endpoint)]),
     ...certificates(config),
     await login(config, options),
   ];
@@ -60,6 +61,17 @@ async function receiver(target: SyslogTarget): Promise<Finding> {
   if (error === undefined) return { what, state: 'ok', detail: `${target.name} takes connections` };
   const { code = (error as Error).message } = error as NodeJS.ErrnoException;
   return { what, state: 'unknown', detail: `${target.name} can't be reached now (${code}); lines would be held back` };
+}
+
+/** Whether anything takes connections where traces go; without it a broker starts all the same. */
+async function traceReceiver(endpoint: string): Promise<Finding> {
+  const what = 'traces';
+  try {
+    await fetch(endpoint, { method: 'HEAD', redirect: 'manual', signal: AbortSignal.timeout(ASK_MS) });
+    return { what, state: 'ok', detail: `${endpoint} answers` };
+  } catch {
+    return { what, state: 'unknown', detail: `${endpoint} can't be reached now; traces would be dropped` };
+  }
 }
 
 function outputFile(what: string, otherwise: string, file: string | undefined, open: () => LineSink): Finding {

@@ -17,6 +17,7 @@ import { revocationEndpoint } from '#broker/http/revocation-endpoint.ts';
 import { tokenEndpoint } from '#broker/http/token-endpoint.ts';
 import { verifyRoutes } from '#broker/http/verify.ts';
 import type { Logger } from '#broker/log.ts';
+import type { Tracer } from '#broker/span.ts';
 import type { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { Route } from '#broker/http/route.ts';
 import type { Issuance } from './issuance.ts';
@@ -39,13 +40,14 @@ export interface HttpDoorOptions {
   readonly trustedProxies: TrustedProxies;
   /** See {@link HttpServerOptions}. */
   readonly starting: Promise<void>;
+  readonly tracer: Tracer | undefined;
   /** Beside those of OAuth. */
   readonly more: readonly Route[];
 }
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, starting, more } = options;
+  const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, tracer, starting, more } = options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -73,6 +75,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     basePath: basePathOf(config.POSTERN_ISSUER),
     tls: config.tls,
     trustedProxies,
+    tracer,
     starting,
     onUntrustedProxy: (address) =>
       log.warn(
