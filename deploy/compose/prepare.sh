@@ -13,14 +13,19 @@ command -v openssl >/dev/null || { say "openssl is missing: it makes the certifi
 # What a former run was told.
 was() { [ ! -f .env ] || sed -n "s/^$1=//p" .env; }
 host=${POSTERN_HOST:-$(was POSTERN_HOST)}
-host=${host:-postern.localhost}
+host=$(printf %s "${host:-postern.localhost}" | tr '[:upper:]' '[:lower:]')
 port=${POSTERN_PORT:-$(was POSTERN_PORT)}
 port=${port:-8443}
 case $host in
-  *[!A-Za-z0-9.-]* | .* | -* | *. | '') say "POSTERN_HOST must be the name of a host, such as tokens.example.com"; exit 1 ;;
+  *[!A-Za-z0-9.-]* | .* | -* | *. | *..* | '') say "POSTERN_HOST must be the name of a host, such as tokens.example.com"; exit 1 ;;
 esac
 case $port in
-  *[!0-9]* | '') say "POSTERN_PORT must be a number"; exit 1 ;;
+  *[!0-9]* | '' | 0*) say "POSTERN_PORT must be a number from 1 to 65535"; exit 1 ;;
+esac
+# In a certificate an address is something else, and containers wouldn't find the proxy by it.
+case $host in
+  *[!0-9.]*) ;;
+  *) say "POSTERN_HOST must be the name of a host, not an address"; exit 1 ;;
 esac
 # In a container it would be the container itself.
 [ "$host" != localhost ] || { say "POSTERN_HOST must be a name that leads here from containers too, such as postern.localhost"; exit 1; }

@@ -94,6 +94,10 @@ describe('prepare.sh', () => {
     ['POSTERN_PORT', '80a'],
     ['POSTERN_PORT', '0'],
     ['POSTERN_PORT', '65536'],
+    ['POSTERN_PORT', '0443'],
+    ['POSTERN_HOST', '10.20.30.40'],
+    ['POSTERN_HOST', 'tokens..example.com'],
+    ['POSTERN_HOST', 'LOCALHOST'],
     ['POSTERN_HOST', 'https://tokens.example.com'],
     ['POSTERN_HOST', 'a b'],
     ['POSTERN_HOST', 'localhost'],
@@ -113,7 +117,7 @@ describe('prepare.sh', () => {
     expect((await prepare()).exitCode).toBe(0);
     expect(['ca.crt', 'ca.key', 'nginx.crt', 'vault.crt'].map(made)).toEqual(before);
     // Another name needs another certificate, of the same CA; what was told once needs not be told again.
-    await prepare({ POSTERN_HOST: 'tokens.example.com', POSTERN_PORT: '443' });
+    await prepare({ POSTERN_HOST: 'Tokens.example.com', POSTERN_PORT: '443' });
     expect((await prepare()).exitCode).toBe(0);
     const env = readFileSync(join(folder, '.env'), 'utf8');
     expect(env).toMatch(/^VAULT_PORT=18200$/m);
