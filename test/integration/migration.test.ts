@@ -151,7 +151,20 @@ test('docs/migrate.md, day by day: its commands as they stand there', async () =
   });
   await rm(`${plan}.journal`);
   await migrate(['apply', plan, '--yes']);
-  expect((await migrate(['verify', plan, id], {}, secrets[id])).code).toBe(0);
+  // A tenant that gets no token is not verified, whatever was before; one whose old application is refused stays what it was.
+  for (const [change, failed, secret, noticed] of [
+    ['disable', 'new', secrets[id], ['no token']],
+    ['enable', 'old', 'not-its-secret', []],
+  ] as const) {
+    expect((await postern(['tenant', change, 'initech'], { env: stage.env })).code).toBe(0);
+    // Every broker knows it by then.
+    await sleep(2_500);
+    if (change === 'enable') expect((await migrate(['verify', plan, id], {}, secrets[id])).code).toBe(0);
+    const ran = await migrate(['verify', plan, id, '--json'], {}, secret);
+    expect(ran.json['comparisons'], ran.stderr).toMatchObject([{ outcome: 'failed', failed }]);
+    expect(ran.code).toBe(6);
+    expect((await migrate(['status', plan, '--json'])).json['applications']).toMatchObject([{ noticed }]);
+  }
   weeksLater([id], 35);
   await seenAtBroker('initech');
   expect(await paste('retire plan.json --disable')).toMatch(/1 would be disabled[^]*1 disabled/);

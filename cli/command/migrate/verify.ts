@@ -13,6 +13,7 @@ import { ownExchange } from '#cli/command/management.ts';
 import { brokerUrl } from '#cli/command/token.ts';
 import { exchange } from '#cli/command/token/exchange.ts';
 import { decodeAndVerify } from '#cli/command/token/verify.ts';
+import type { DecodedToken } from '#cli/command/token/verify.ts';
 import { trustForBroker } from '#cli/command/vault-access.ts';
 import { JOURNAL, mappingOf, named, openJournal, printable, requireSameTenant } from './migration.ts';
 import type { MigrationOptions } from './migration.ts';
@@ -33,6 +34,8 @@ interface Compared {
   /** Whether services would notice, or why there is no answer. */
   outcome: 'same' | 'noticed' | 'failed';
   fault: string | null;
+  /** Which side gave no token that services take; null: none, or neither was asked. */
+  failed: 'old' | 'new' | null;
   differences: Difference[];
 }
 
@@ -105,6 +108,9 @@ revoked afterwards: the one for the customer stays wrapped. The answer is writte
               ];
               const noticed = of('noticed').filter((claim) => !options.accept.includes(claim));
               await journal.note({ verified: clientId, at: new Date().toISOString(), noticed, changed: of('changes') });
+            } else if (compared.some(({ failed }) => failed === 'new')) {
+              // What was compared before holds no longer.
+              await journal.note({ verified: clientId, at: new Date().toISOString(), noticed: ['no token'], changed: [] });
             }
             count(index + 1, chosen.length);
           }
@@ -139,35 +145,41 @@ interface Sides {
 async function both(access: VaultAccess, one: Mapped, apis: ReadonlyMap<string, Api | undefined>, sides: Sides): Promise<Compared[]> {
   const { client_id, tenant, grants } = one;
   const results: Compared[] = [];
-  const failed = (api: string, error: unknown): void => {
+  const refused = (api: string, failed: Compared['failed'], error: unknown): void => {
     if (!(error instanceof PosternError)) throw error;
     const fault = error.detail === undefined ? error.message : `${error.message}. ${error.detail}`;
-    results.push({ client_id, tenant, api, outcome: 'failed', fault, differences: [] });
+    results.push({ client_id, tenant, api, outcome: 'failed', fault, failed, differences: [] });
+  };
+  const token = async (side: string, given: string, audience: string): Promise<DecodedToken> => {
+    const decoded = await decodeAndVerify(given, audience);
+    if (decoded.fault !== undefined) throw new PosternError('misconfigured', `services would refuse the ${side} token: ${decoded.fault}`);
+    return decoded;
   };
   try {
     await withProbe(access, tenant, async (credential) => {
       for (const { api: name } of grants) {
+        let side: Compared['failed'] = null;
         try {
           const audience = apis.get(name)?.audience;
           if (audience === undefined) throw new PosternError('not_found', `Vault has no API "${name}"`);
-          const [before, after] = [await sides.before(audience), await sides.after(credential, audience)];
-          const [old, fresh] = [await decodeAndVerify(before, audience), await decodeAndVerify(after, audience)];
-          if (old.fault !== undefined) throw new PosternError('misconfigured', `services would refuse the old token: ${old.fault}`);
-          if (fresh.fault !== undefined) throw new PosternError('misconfigured', `services would refuse the new token: ${fresh.fault}`);
+          side = 'old';
+          const old = await token(side, await sides.before(audience), audience);
+          side = 'new';
+          const fresh = await token(side, await sides.after(credential, audience), audience);
           const differences = compareTokens(old, fresh);
           const noticed = differences.some(({ weight, claim }) => weight === 'noticed' && !sides.accept.includes(claim));
-          results.push({ client_id, tenant, api: name, outcome: noticed ? 'noticed' : 'same', fault: null, differences });
+          results.push({ client_id, tenant, api: name, outcome: noticed ? 'noticed' : 'same', fault: null, failed: null, differences });
           const { azp, client_id: id } = fresh.claims;
           // Made by Auth0, so by an application that may never be retired.
           const shared = azp ?? id;
           if (fresh.claims.iss === old.claims.iss && typeof shared === 'string') await sides.isShared(shared);
         } catch (error) {
-          failed(name, error);
+          refused(name, side, error);
         }
       }
     });
   } catch (error) {
-    failed('-', error);
+    refused('-', null, error);
   }
   return results;
 }
