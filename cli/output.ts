@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { PosternError } from '#broker/error.ts';
 import type { Finding } from '#broker/finding.ts';
+import { ListOutput } from './list-output.ts';
 
 /** What a command may use of the process it runs in. */
 export interface Terminal {
@@ -38,6 +39,21 @@ export class Output {
     this.#clearProgress();
     const out = this.json ? JSON.stringify(document, null, this.#terminal.stdout.isTTY ? 2 : undefined) : text;
     this.#terminal.stdout.write(out.endsWith('\n') || out === '' ? out : `${out}\n`);
+  }
+
+  /**
+   * A result that is a list, each part written as it comes. `add` and `end` wait for whoever reads.
+   * @param name of the list in the JSON document
+   */
+  list(name: string, columns: readonly string[]): ListOutput {
+    const { stdout } = this.#terminal;
+    return new ListOutput({
+      stdout,
+      json: this.json,
+      name,
+      table: (rows) => this.table(columns, rows),
+      clear: () => this.#clearProgress(),
+    });
   }
 
   /** A part of a result that comes piece by piece, each as it is there. */
@@ -99,7 +115,7 @@ export class Output {
   /** Aligned columns with a heading on a terminal; else tab-separated values, without one, for `cut` and `awk`. */
   table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
     if (this.#terminal.stdout.isTTY !== true) return rows.map((row) => row.join('\t')).join('\n');
-    const widths = columns.map((column, at) => Math.max(column.length, ...rows.map((row) => row[at]?.length ?? 0)));
+    const widths = columns.map((column, at) => rows.reduce((most, row) => Math.max(most, row[at]?.length ?? 0), column.length));
     const line = (cells: readonly string[]): string =>
       cells
         .map((cell, at) => (at === cells.length - 1 ? cell : cell.padEnd(widths[at] ?? 0)))

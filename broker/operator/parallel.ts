@@ -22,3 +22,45 @@ export async function inParallel<T, R>(items: readonly T[], width: number, work:
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return results;
 }
+
+/** Results that may wait for an earlier one, for each item at work. */
+const AHEAD = 4;
+
+/**
+ * The same, each result as soon as those before it are there. Whatever the number of items, no more results than `4 * width` are held;
+ * whoever stops early lets what is under way end by itself.
+ */
+export async function* inOrder<T, R>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R, void, undefined> {
+  const begun: Promise<R>[] = [];
+  let running = 0;
+  let next = 0;
+  const begin = (): void => {
+    while (running < width && begun.length < width * AHEAD && next < items.length) {
+      const one = work(items[next] as T).finally(() => {
+        running -= 1;
+        begin();
+      });
+      // Told where it is awaited, which may be later.
+      one.catch(() => {});
+      next += 1;
+      running += 1;
+      begun.push(one);
+    }
+  };
+  try {
+    begin();
+    while (begun.length > 0) {
+      const result = await begun[0]!;
+      begun.shift();
+      begin();
+      yield result;
+    }
+  } finally {
+    next = items.length;
+    await Promise.allSettled(begun);
+  }
+}

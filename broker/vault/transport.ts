@@ -110,7 +110,10 @@ export class Transport {
     const url = new URL(options.uri);
     const path = url.pathname + url.search;
     const isList = options.method === 'LIST';
-    const deadline = AbortSignal.timeout(isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs);
+    // Not AbortSignal.timeout, whose timers and signals stay for all of their time after the answer came.
+    const deadline = new AbortController();
+    const late = isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs;
+    const timer = setTimeout(() => deadline.abort(new DOMException('late', 'TimeoutError')), late);
     const body = options.json === undefined ? null : JSON.stringify(options.json);
     const begun = performance.now();
     try {
@@ -120,7 +123,7 @@ export class Transport {
         method: options.method as 'GET',
         headers: { ...options.headers, 'X-Vault-Request': 'true', ...(body === null ? {} : { 'Content-Type': 'application/json' }) },
         body,
-        signal: options.signal ? AbortSignal.any([deadline, options.signal]) : deadline,
+        signal: options.signal ? AbortSignal.any([deadline.signal, options.signal]) : deadline.signal,
       });
       const { date } = reply.headers;
       this.clock.observe(typeof date === 'string' ? date : undefined, performance.now() - begun);
@@ -134,6 +137,8 @@ export class Transport {
       };
     } catch (error) {
       throw faultOf(error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

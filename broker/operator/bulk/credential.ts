@@ -4,6 +4,8 @@ import { issueAs, DEFAULT_ENVIRONMENT } from '#broker/operator/key/issue.ts';
 import { issueSecretId, longestLife, readRoleId } from '#broker/operator/secret/issue.ts';
 import { readSecretIds, requireRole } from '#broker/operator/secret/secret-id.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
+import type { Written } from '#broker/operator/tenant/create.ts';
+import type { TenantSpecification } from '#broker/operator/tenant/specification.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import type { Operator } from '#broker/operator/whoami.ts';
 import { CREDENTIAL_ID_METADATA, endingIdOf, newCredentialId, newKeyId } from '#broker/vault/key-metadata.ts';
@@ -45,10 +47,11 @@ export class Issuer {
   /**
    * Notes the credential's id, issues it, writes it to its owner's file, notes that: whoever is killed in between ends, in the next run,
    * what nobody has seen, and issues another.
-   * @param isNew whether it can have no credential yet
+   * @param made of one that was made now, so that it can have no credential yet
    * @returns whether one was issued now
    */
-  async issue({ tenant, issue }: Row, isNew: boolean): Promise<boolean> {
+  async issue(row: Row, made: Written | undefined): Promise<boolean> {
+    const { tenant, issue } = row;
     const { journal } = this.#to;
     if (issue === undefined || journal.done.has(tenant)) return false;
     const open = journal.open.get(tenant);
@@ -56,7 +59,7 @@ export class Issuer {
       await journal.finish(tenant, open);
       return false;
     }
-    if (!isNew || open !== undefined) {
+    if (made === undefined || open !== undefined) {
       const there = await readSecretIds(this.#access, tenant);
       // Ids of a journal that was tampered with, or is another's, are no reason to end anything but what bears them.
       const unseen = there.filter(({ metadata }) => open !== undefined && endingIdOf(metadata) === open);
@@ -65,13 +68,16 @@ export class Issuer {
     }
     const id = issue.kind === 'key' ? newKeyId() : newCredentialId();
     await journal.intend(tenant, id);
-    await this.#to.issued.append(await this.#make(tenant, issue, id));
+    await this.#to.issued.append(await this.#make(row, issue, id, made));
     await journal.finish(tenant, id);
     return true;
   }
 
-  async #make(tenant: string, { kind, name }: NonNullable<Row['issue']>, id: string): Promise<object> {
-    const [role, roleId] = await Promise.all([requireRole(this.#access, tenant), readRoleId(this.#access, tenant)]);
+  async #make({ tenant, spec }: Row, { kind, name }: NonNullable<Row['issue']>, id: string, made: Written | undefined): Promise<object> {
+    const [role, roleId] =
+      made === undefined
+        ? await Promise.all([requireRole(this.#access, tenant), readRoleId(this.#access, tenant)])
+        : [newRole(spec), made.roleId];
     const known = { role, roleId, operator: { ...this.#operator, now: Math.max(this.#operator.now, Date.now()) }, limit: this.#limit };
     const about = this.#to.about?.get(tenant);
     if (kind === 'key') {
@@ -85,4 +91,9 @@ export class Issuer {
       throw new PosternError('temporarily_unavailable', 'Vault answered without a secret_id');
     return { ...about, tenant, id, kind, name, client_id: roleId, secret_id, wrapping_token, wrap_expires_at, expires_at };
   }
+}
+
+/** What Vault would say of a role that was made to this specification, as far as issuing asks. */
+function newRole({ secretIdTtl = 0, secretIdNumUses = 0, cidrs = [] }: TenantSpecification): Record<string, unknown> {
+  return { token_type: 'batch', secret_id_ttl: secretIdTtl, secret_id_num_uses: secretIdNumUses, secret_id_bound_cidrs: cidrs };
 }

@@ -1,13 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readAnnouncements } from '#broker/operator/announcement.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
+import { patiently } from '#broker/operator/patience.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
 import { writeTenant } from '#broker/operator/tenant/create.ts';
+import type { Written } from '#broker/operator/tenant/create.ts';
 import { enableTenant, stopTenant } from '#broker/operator/tenant/disable.ts';
+import { tenantIndex } from '#broker/operator/tenant/list.ts';
+import { tombstoneNames } from '#broker/operator/tenant/tombstone.ts';
 import { findTenant } from '#broker/operator/tenant/view.ts';
 import { addTrust } from '#broker/operator/trust/add.ts';
 import { listTrusts } from '#broker/operator/trust/view.ts';
@@ -57,13 +60,14 @@ export async function importTenants(access: VaultAccess, rows: readonly Row[], o
     readAnnouncements(access),
     issuing === undefined || dryRun ? undefined : Issuer.make(access, issuing),
   ]);
-  const { approle, plugin } = access.mounts;
-  const [roles, documents, pluginRoles] = await Promise.all([
-    access.call('list tenants', ({ client, as }) => client.list(`auth/${approle}/role`, as)),
-    access.call('list tenants', ({ documents: kv, as }) => kv.list('tenants', as)),
+  const { plugin } = access.mounts;
+  // What lists tell of all isn't asked of each.
+  const [{ roles, documents }, deleted, pluginRoles] = await Promise.all([
+    tenantIndex(access),
+    tombstoneNames(access),
     withPlugin ? access.call("list the plugin's roles", ({ client, as }) => client.list(`${plugin}/roles`, as)) : undefined,
   ]);
-  const there = new Set([...roles, ...documents]);
+  const wasDeleted = new Set(deleted);
   const known = { ...options, withPlugin, disabled: new Set(announcements.disabled), inPlugin: pluginRoles && new Set(pluginRoles) };
   let stopped = false;
   let done = 0;
@@ -73,9 +77,12 @@ export async function importTenants(access: VaultAccess, rows: readonly Row[], o
       return;
     }
     try {
-      const isNew = !there.has(row.tenant);
-      result[await patiently(() => settle(access, row, isNew, known))] += 1;
-      if (await patiently(async () => issuer !== undefined && (await issuer.issue(row, isNew)))) result.issued += 1;
+      const isNew = !roles.has(row.tenant) && !documents.has(row.tenant);
+      const { outcome, made } = isNew
+        ? await make(access, row, { ...known, isNew: !wasDeleted.has(row.tenant) })
+        : await settle(access, row, known);
+      result[outcome] += 1;
+      if (issuer !== undefined && (await patiently(() => issuer.issue(row, made)))) result.issued += 1;
       await options.onSettled?.(row);
     } catch (error) {
       if (!(error instanceof PosternError)) throw error;
@@ -95,17 +102,40 @@ interface Known extends ImportOptions {
   readonly inPlugin: ReadonlySet<string> | undefined;
 }
 
-async function settle(access: VaultAccess, row: Row, isNew: boolean, known: Known): Promise<'made' | 'changed' | 'unchanged'> {
+interface Settled {
+  readonly outcome: 'made' | 'changed' | 'unchanged';
+  /** Made now, so that it can have no credential yet. */
+  readonly made?: Written | undefined;
+}
+
+/** One of which Vault listed nothing. */
+async function make(access: VaultAccess, row: Row, known: Known & { isNew: boolean }): Promise<Settled> {
+  const { dryRun, apis, withPlugin, isNew } = known;
+  if (dryRun) return { outcome: 'made' };
+  let begun = false;
+  return patiently(async () => {
+    // Of what a quota broke off a part is there.
+    if (begun) {
+      await complete(access, row, known);
+      return { outcome: 'made' };
+    }
+    begun = true;
+    const made = await writeTenant(access, row.tenant, row.spec, { apis, withPlugin, isNew });
+    await settleState(access, row, known);
+    return { outcome: 'made', made };
+  });
+}
+
+/** One of which there is something. */
+function settle(access: VaultAccess, row: Row, known: Known): Promise<Settled> {
+  return patiently(async () => ({ outcome: await complete(access, row, known) }));
+}
+
+async function complete(access: VaultAccess, row: Row, known: Known): Promise<Settled['outcome']> {
   const { tenant, spec } = row;
   const { dryRun, update, replace, apis, withPlugin } = known;
   const write = (change: boolean): Promise<unknown> =>
     writeTenant(access, tenant, spec, { apis, withPlugin, update: change, replace: replace === true });
-  if (isNew) {
-    if (dryRun) return 'made';
-    await write(false);
-    await settleState(access, row, known);
-    return 'made';
-  }
   const found = await findTenant(access, tenant);
   const complete = found.role !== undefined && found.data !== undefined;
   const differs = complete ? differences(row, found) : [];
@@ -151,16 +181,4 @@ async function settleState(access: VaultAccess, row: Row, known: Known, isDisabl
     changed = true;
   }
   return changed;
-}
-
-/** A quota of Vault is waited for: what it refused was not carried out. */
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof PosternError && error.code === 'too_many_requests') || attempt === 8) throw error;
-      await sleep(250 * attempt + Math.random() * 250);
-    }
-  }
 }

@@ -10,6 +10,8 @@ export type { SecretIdView, StoredSecretId } from './stored.ts';
 
 /** Look-ups at once: enough to hide the round trips, far below what the mount's quota lets through. */
 export const WIDTH = 8;
+/** The same for work on every tenant: a network of milliseconds is hidden too, and a quota that it meets is waited for. */
+export const BULK_WIDTH = 32;
 
 /** Called with how many are done, of how many. */
 export type Progress = (done: number, all: number) => void;

@@ -62,7 +62,7 @@ export async function createTenant(
 ): Promise<TenantView> {
   checkTenantId(tenant);
   const [apis, withPlugin] = await Promise.all([readApis(access), hasPlugin(access)]);
-  const problem = await writeTenant(access, tenant, spec, { ...options, apis, withPlugin });
+  const { problem } = await writeTenant(access, tenant, spec, { ...options, apis, withPlugin });
   const [made, used, announcements] = await Promise.all([
     findTenant(access, tenant),
     readLastUse(access, 'tenant', [tenant]),
@@ -76,22 +76,29 @@ export async function createTenant(
 export interface Surroundings {
   readonly apis: ReadonlyMap<string, Api | undefined>;
   readonly withPlugin: boolean;
+  /** Vault listed neither a role nor a document of that name, nor a deleted tenant's: none is looked for. Its writing still is check-and-set. */
+  readonly isNew?: boolean | undefined;
 }
 
-/**
- * The same without a look at it afterwards.
- * @returns why the secrets plugin takes it not, in words; undefined where it did
- * @throws {PosternError} as `createTenant`
- */
+export interface Written {
+  /** The customer's client_id. */
+  readonly roleId: string;
+  /** Why the secrets plugin takes it not, in words; undefined where it did. */
+  readonly problem: string | undefined;
+}
+
+const NOTHING: Found = { role: undefined, data: undefined, version: 0 };
+
+/** The same without a look at it afterwards. @throws {PosternError} as `createTenant` */
 export async function writeTenant(
   access: VaultAccess,
   tenant: string,
   spec: TenantSpecification,
   options: CreateOptions & Surroundings,
-): Promise<string | undefined> {
+): Promise<Written> {
   checkTenantId(tenant);
-  const { apis, withPlugin } = options;
-  const found = await findTenant(access, tenant);
+  const { apis, withPlugin, isNew = false } = options;
+  const found = isNew ? NOTHING : await findTenant(access, tenant);
   const there = found.role !== undefined && found.data !== undefined;
   if (there && !options.update)
     throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
@@ -100,7 +107,7 @@ export async function writeTenant(
   if (found.role === undefined && found.data === undefined) {
     if (options.update)
       throw new PosternError('not_found', `There is no tenant "${tenant}" to update`, { detail: 'Without --update it is made.' });
-    if (!options.force) await requireFreeName(access, tenant);
+    if (!options.force && !isNew) await requireFreeName(access, tenant);
   }
   checkSpecification(tenant, spec, apis);
   const before = documentBefore(found);
@@ -144,7 +151,7 @@ export async function writeTenant(
       )
     : undefined;
   if (narrower) await clearCachedTokensTwice(access, tenant, withPlugin);
-  return problem;
+  return { roleId, problem };
 }
 
 /** Check-and-set: of two who make the same tenant at once, one is told so, and has not touched the role. @returns the version written */

@@ -45,9 +45,14 @@ export async function requireFreeName(access: VaultAccess, tenant: string): Prom
   );
 }
 
+/** Every name that was deleted once, whether or not it is free by now. */
+export function tombstoneNames(access: VaultAccess): Promise<string[]> {
+  return access.call('list deleted tenants', ({ documents, as }) => documents.list('state/tombstones', as));
+}
+
 /** Every name that was deleted, with the client_ids that it had. */
 export async function listTombstones(access: VaultAccess): Promise<{ tenant: string; client_ids: string[] }[]> {
-  const names = await access.call('list deleted tenants', ({ documents, as }) => documents.list('state/tombstones', as));
+  const names = await tombstoneNames(access);
   return inParallel(names, WIDTH, async (tenant) => {
     const { data } = await access.call('read a deleted tenant', ({ documents, as }) => documents.read(pathOf(tenant), as));
     return { tenant, client_ids: document.safeParse(data).data?.client_ids ?? [] };

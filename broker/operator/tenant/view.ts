@@ -12,12 +12,12 @@ import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import type { Limits } from '#broker/rate-limit/limits.ts';
 
-/** A tenant as Vault has it. Fields as in Vault's own documents. */
-export interface TenantView {
+/** A tenant as its document and the announcements have it: what one read tells. Fields as in Vault's own documents. */
+export interface TenantSummary {
   tenant: string;
   /** `incomplete`: a role without a document or the reverse, so that nothing is issued to it. */
   state: 'active' | 'disabled' | 'incomplete';
-  /** The customer's client_id. */
+  /** The customer's client_id; of a summary, the one that its document was written for. */
   role_id: string | null;
   grants: { api: string; scopes: string[] }[];
   default_api: string | null;
@@ -31,13 +31,6 @@ export interface TenantView {
   /** How often it may ask for a token; null: as often as it likes. */
   limits: Limits | null;
   claims: Record<string, unknown>;
-  /** Seconds. */
-  token_ttl: number;
-  /** Seconds; 0: until revoked. */
-  secret_id_ttl: number;
-  /** 0: no limit. */
-  secret_id_num_uses: number;
-  cidrs: string[];
   /** ISO 8601, to the minute, and known some minutes late (POSTERN_USAGE_INTERVAL). Null: not in the last 400 days. */
   last_used_at: string | null;
   /**
@@ -47,6 +40,25 @@ export interface TenantView {
   lives_on: { api: string; seconds: number }[];
   /** What is not as it should be, in words. */
   problems: string[];
+}
+
+/** The same with what its AppRole role says. */
+export interface TenantView extends TenantSummary {
+  /** Seconds. */
+  token_ttl: number;
+  /** Seconds; 0: until revoked. */
+  secret_id_ttl: number;
+  /** 0: no limit. */
+  secret_id_num_uses: number;
+  cidrs: string[];
+}
+
+/** What is the same for every tenant that is looked at. */
+export interface Around {
+  readonly announcements: Announcements;
+  readonly apis: ReadonlyMap<string, Api | undefined>;
+  /** Last uses, by tenant. */
+  readonly used: ReadonlyMap<string, string>;
 }
 
 export type Role = Record<string, unknown>;
@@ -82,10 +94,9 @@ export async function findTenant(access: VaultAccess, tenant: string): Promise<F
 export async function viewOf(
   access: VaultAccess,
   tenant: string,
-  { role, data }: Found,
+  { role, data }: Pick<Found, 'role' | 'data'>,
   announcements: Announcements,
   apis: ReadonlyMap<string, Api | undefined>,
-  /** Last uses, by tenant. */
   used: ReadonlyMap<string, string>,
 ): Promise<TenantView> {
   if (role === undefined && data === undefined) {
@@ -93,25 +104,56 @@ export async function viewOf(
       detail: 'See `postern tenant list`; make it with `postern tenant create` or Terraform.',
     });
   }
+  const roleId = role === undefined ? null : await readRoleId(access, tenant);
+  return wholeOf(access, tenant, { role, data, roleId }, { announcements, apis, used });
+}
+
+/** Of one that is there. */
+export function wholeOf(
+  access: VaultAccess,
+  tenant: string,
+  { role, data, roleId }: { role: Role | undefined; data: Found['data']; roleId: string | null },
+  around: Around,
+): TenantView {
+  const { problems, ...summary } = summaryOf(tenant, { hasRole: role !== undefined, data }, around);
+  const { role_id: written } = summary;
+  return {
+    ...summary,
+    role_id: roleId,
+    token_ttl: numberOf(role?.['token_ttl']),
+    secret_id_ttl: numberOf(role?.['secret_id_ttl']),
+    secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
+    cidrs: strings(role?.['secret_id_bound_cidrs']),
+    problems: [
+      ...problems,
+      ...(role === undefined ? [] : roleProblems(access, role)),
+      ...(roleId !== null && written !== null && written !== roleId
+        ? [
+            'its document was written for another client_id, so that its credentials are refused: `postern tenant ' +
+              'create --update` writes this one',
+          ]
+        : []),
+    ],
+  };
+}
+
+export function summaryOf(
+  tenant: string,
+  { hasRole, data }: { hasRole: boolean; data: Found['data'] },
+  { announcements, apis, used }: Around,
+): TenantSummary {
   const parsed = tenantDocument.safeParse(data ?? {});
   const document: TenantGrants = parsed.success ? parsed.data : { grants: [], introspects: [], publish: [], claims: {}, disabled: false };
   const problems: string[] = [];
-  if (role === undefined) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
+  if (!hasRole) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
   if (data === undefined)
     problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
   if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
-  if (role !== undefined) problems.push(...roleProblems(access, role));
-  const roleId = role === undefined ? null : await readRoleId(access, tenant);
-  if (roleId !== null && document.client_id && document.client_id !== roleId)
-    problems.push(
-      'its document was written for another client_id, so that its credentials are refused: `postern tenant ' +
-        'create --update` writes this one',
-    );
   const disabled = announcements.disabled.includes(tenant) || document.disabled;
   return {
     tenant,
-    state: role === undefined || data === undefined || !parsed.success ? 'incomplete' : disabled ? 'disabled' : 'active',
-    role_id: roleId,
+    state: !hasRole || data === undefined || !parsed.success ? 'incomplete' : disabled ? 'disabled' : 'active',
+    role_id: hasRole ? (document.client_id ?? null) : null,
     grants: document.grants,
     default_api: document.default_api ?? null,
     introspects: document.introspects,
@@ -120,10 +162,6 @@ export async function viewOf(
     self_service: document.self_service ?? null,
     limits: canonicalLimits(document.limits),
     claims: document.claims,
-    token_ttl: numberOf(role?.['token_ttl']),
-    secret_id_ttl: numberOf(role?.['secret_id_ttl']),
-    secret_id_num_uses: numberOf(role?.['secret_id_num_uses']),
-    cidrs: strings(role?.['secret_id_bound_cidrs']),
     last_used_at: used.get(tenant) ?? null,
     lives_on: document.grants.flatMap(({ api }) => {
       const seconds = apis.get(api)?.lifetime;
