@@ -19,22 +19,24 @@ const domain = {
   credential: room('^broker/credential/', 'rateLimit ground error'),
   authorization: room('^broker/authorization/', 'credential rateLimit ground error'),
   token: room('^broker/token/', 'authorization credential rateLimit ground error'),
-  audit: room('^broker/audit/', 'token authorization credential ground error'),
+  // What an issuer's tokens cost: counted, and how many there may be.
+  quota: room('^broker/quota/', 'authorization credential rateLimit ground error'),
+  audit: room('^broker/audit/', 'quota token authorization credential ground error'),
 };
 
 // They implement ports of the domain. A token source may use Vault; Vault knows none, and Auth0 is spoken to without Vault,
 // since the plugin does so inside it.
 const adapters = {
-  vault: room('^broker/vault/', 'token authorization credential rateLimit ground error'),
+  vault: room('^broker/vault/', 'quota token authorization credential rateLimit ground error'),
   // Other companies' issuers of JWTs, whose keys are fetched.
   issuer: room('^broker/issuer/', 'credential ground error'),
-  auth0: room('^broker/auth0/', 'check token authorization credential ground error'),
+  auth0: room('^broker/auth0/', 'check quota token authorization credential ground error'),
   transit: room('^broker/transit/', 'check vault token authorization credential ground error'),
 };
 
 // What operators do stands beside the way of a request. `check` is what the token sources fill in for the doctor.
 const operators = {
-  operator: room('^broker/operator/', 'vault authorization credential rateLimit ground error'),
+  operator: room('^broker/operator/', 'vault quota authorization credential rateLimit ground error'),
   check: room('^broker/doctor/(check|source-checks)\\.ts$', 'authorization ground error'),
   doctor: room('^broker/doctor/', 'check operator vault authorization credential ground error'),
 };
@@ -44,7 +46,7 @@ const doors = {
   listener: room('^broker/listener/', 'ground error'),
   metrics: room('^broker/metrics/', 'listener audit token authorization credential ground error'),
   http: room('^broker/http/', 'listener audit token authorization credential ground error'),
-  admin: room('^broker/admin/', 'listener operator audit token authorization credential rateLimit ground error'),
+  admin: room('^broker/admin/', 'listener operator quota audit token authorization credential rateLimit ground error'),
   // People's own keys, on the customers' port. It speaks as the admin API does: problems, forms, repeatable requests.
   self: room('^broker/self/', 'admin listener operator vault audit token authorization credential rateLimit ground error'),
   // Only loaded where somebody takes traces.
@@ -53,12 +55,12 @@ const doors = {
 };
 
 const wiring = {
-  sources: room('^broker/sources\\.ts$', 'auth0 transit check vault token authorization credential ground error'),
+  sources: room('^broker/sources\\.ts$', 'auth0 transit check vault quota token authorization credential ground error'),
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin metrics self tracing operator sources auth0 transit issuer vault audit token authorization credential rateLimit config ' +
-      'log ground error',
+    'http admin metrics self tracing operator sources auth0 transit issuer vault audit quota token authorization credential rateLimit ' +
+      'config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.

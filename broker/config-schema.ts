@@ -84,6 +84,10 @@ export const schema = z.object({
   POSTERN_JWKS_MAX_AGE: seconds(300, 1, 86_400),
   POSTERN_CACHE_CREDENTIALS: count(100_000, 1, 10_000_000),
   POSTERN_CACHE_TOKENS: count(100_000, 1, 10_000_000),
+  /** Tokens that Auth0 lets the shared application have in a month. */
+  POSTERN_QUOTA_MONTHLY: optionalCount(1, 1_000_000_000),
+  /** Of them, those of a tenant that has no cap of its own. */
+  POSTERN_QUOTA_TENANT: optionalCount(1, 1_000_000_000),
   POSTERN_USAGE_INTERVAL: seconds(300, 1, 86_400),
   POSTERN_THROTTLE_CLIENT: count(10, 1, 1_000_000),
   POSTERN_THROTTLE_ADDRESS: count(100, 1, 1_000_000),

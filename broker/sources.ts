@@ -2,7 +2,7 @@ import type { ZodType } from 'zod';
 import { auth0 } from './auth0/definition.ts';
 import type { SourceChecks } from './doctor/source-checks.ts';
 import type { ConfiguredSource } from './token/source.ts';
-import type { Meter } from './token/quota/meter.ts';
+import type { Meter } from './quota/meter.ts';
 import type { UpstreamReader } from './token/upstream.ts';
 import { transit } from './transit/definition.ts';
 import type { VaultClient } from './vault/client.ts';

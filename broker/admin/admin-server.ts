@@ -38,6 +38,7 @@ import type { Slug } from './problem.ts';
 import { Failures } from './failures.ts';
 import { Rate } from './rate.ts';
 import { tenantOperations } from './tenants.ts';
+import { quotaOperations } from './quota.ts';
 import { trustOperations } from './trusts.ts';
 
 /** The port to what is counted. */
@@ -86,6 +87,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...grantOperations,
   ...keyOperations,
   ...trustOperations,
+  ...quotaOperations,
   ...changeOperations,
 ];
 

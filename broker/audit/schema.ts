@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { adminEvent, admissionEvent, departuresEvent } from './admin-event.ts';
 import { exchangeEvent } from './exchange-event.ts';
+import { quotaEvent } from './quota-event.ts';
 import { summaryEvent } from './rationed-audit.ts';
 import { tokenEventSchema } from './token-event.ts';
 import { leadershipEvent, leaseEvent, publicationEvent, refreshEvent } from './work-event.ts';
@@ -13,6 +14,7 @@ export const AUDIT_EVENTS = {
   lease: leaseEvent,
   publication: publicationEvent,
   leadership: leadershipEvent,
+  quota: quotaEvent,
   admin: adminEvent,
   departures: departuresEvent,
   admission: admissionEvent,

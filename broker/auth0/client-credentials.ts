@@ -13,6 +13,8 @@ export interface ClientCredentialsRequest {
   parameters: Record<string, string>;
   /** Learns from the Date of the answer. */
   clock?: ClockDifference;
+  /** Told of the headers of the answer, whatever it is. */
+  onHeaders?: ((headers: Headers) => void) | undefined;
 }
 
 /**
@@ -28,6 +30,7 @@ export async function requestToken({
   timeoutMs,
   parameters,
   clock,
+  onHeaders,
 }: ClientCredentialsRequest): Promise<string> {
   const configuration = new oauth.Configuration(
     { issuer, token_endpoint: new URL('oauth/token', issuer).href },
@@ -45,6 +48,7 @@ export async function requestToken({
       'client',
     );
     clock?.observe(response.headers.get('date'), performance.now() - begun);
+    onHeaders?.(response.headers);
     return response;
   };
   if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);

@@ -1,5 +1,5 @@
 import type { ConfiguredSource } from '#broker/token/source.ts';
-import type { Meter } from '#broker/token/quota/meter.ts';
+import type { Meter } from '#broker/quota/meter.ts';
 import type { UpstreamReader } from '#broker/token/upstream.ts';
 import type { BindingMode } from './binding.ts';
 import { Auth0Judge } from './judge.ts';

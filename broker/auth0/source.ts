@@ -4,13 +4,14 @@ import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Meter } from '#broker/token/quota/meter.ts';
+import type { Meter } from '#broker/quota/meter.ts';
 import type { TokenSource } from '#broker/token/source.ts';
 import { Token } from '#broker/token/token.ts';
 import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
 import { BINDINGS, checkOwner, ownerParameters } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { answerOf, requestToken } from './client-credentials.ts';
+import { readQuota, tellsOfQuota } from './quota-headers.ts';
 import { Auth0Verifier } from './verifier.ts';
 
 export interface Auth0SourceOptions extends Clocks {
@@ -91,12 +92,13 @@ export class Auth0Source implements TokenSource {
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
     const counted = await this.#options.meter?.count(grant);
-    const { accessToken, clientId } = await this.#request({
+    const wanted = {
       ...parameters,
       ...ownerParameters(grant),
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
-    }).catch((error: unknown) => {
+    };
+    const { accessToken, clientId } = await this.#request(wanted, (headers) => this.#hear(headers, grant)).catch((error: unknown) => {
       if (!(error instanceof Unknown)) counted?.takeBack();
       throw error instanceof Unknown ? error.told : error;
     });
@@ -106,13 +108,24 @@ export class Auth0Source implements TokenSource {
     return new Token(accessToken, claims.scope, claims.iat, claims.exp);
   }
 
-  async #request(parameters: Record<string, string>): Promise<{ accessToken: string; clientId: string }> {
+  #hear(headers: Headers, grant: AuthorizedGrant): void {
+    const { meter } = this.#options;
+    if (meter?.hear === undefined || !tellsOfQuota(headers)) return;
+    readQuota(headers, this.#now())
+      .then((told) => told.forEach(({ of, readings }) => meter.hear?.(of, readings, grant)))
+      .catch(() => {});
+  }
+
+  async #request(
+    parameters: Record<string, string>,
+    onHeaders: (headers: Headers) => void,
+  ): Promise<{ accessToken: string; clientId: string }> {
     let refused = false;
     for (const fresh of [false, true]) {
       const { clientId, clientSecrets } = await this.#credential(fresh);
       for (const secret of clientSecrets) {
         try {
-          return { accessToken: await this.#ask(clientId, secret, parameters), clientId };
+          return { accessToken: await this.#ask(clientId, secret, parameters, onHeaders), clientId };
         } catch (error) {
           if (!(error instanceof WrongUpstreamSecret)) throw error;
           refused = true;
@@ -134,11 +147,16 @@ export class Auth0Source implements TokenSource {
     return this.#upstream.credential;
   }
 
-  async #ask(clientId: string, clientSecret: string, parameters: Record<string, string>): Promise<string> {
+  async #ask(
+    clientId: string,
+    clientSecret: string,
+    parameters: Record<string, string>,
+    onHeaders: (headers: Headers) => void,
+  ): Promise<string> {
     const { issuer, timeoutMs = TIMEOUT } = this.#options;
     const ask = (): Promise<string> => {
       this.calls++;
-      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters, clock: this.clock });
+      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters, clock: this.clock, onHeaders });
     };
     try {
       return await this.#breaker.run(ask, true);

@@ -31,6 +31,8 @@ class Authorized {
   /** The person for whom it acts, and by which key; undefined: the tenant itself. */
   readonly owner: { readonly id: string; readonly keyId: string } | undefined;
   readonly claims: Readonly<Record<string, unknown>>;
+  /** How many new tokens a month its tenant may have; the token doesn't depend on it. */
+  readonly quota: TenantGrants['quota'] | undefined;
   /**
    * All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims
    * and layout, and of a person's key the person and the key.
@@ -62,6 +64,7 @@ class Authorized {
     this.whole = whole && this.owner === undefined;
     this.organization = tenant.organization ?? undefined;
     this.claims = tenant.claims;
+    this.quota = tenant.quota ?? undefined;
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
     const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, layout]));
     const of = [issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version];

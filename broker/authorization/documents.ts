@@ -65,6 +65,15 @@ export const tenantDocument = z.object({
   limits: structure(limitsDocument).nullish(),
   /** `terraform`: its next apply writes this document anew. */
   managed_by: z.string().max(64).nullish(),
+  /** How many new tokens it may have in a month of an issuer that counts them: so many, or a share of the application's budget. */
+  quota: structure(
+    z
+      .object({
+        monthly: z.number().int().min(0).max(1_000_000_000).optional(),
+        share: z.number().gt(0).max(1).optional(),
+      })
+      .refine(({ monthly, share }) => (monthly === undefined) !== (share === undefined), 'has either monthly or share'),
+  ).nullish(),
   /** Whether its people make keys of their own, and within what; without it they don't. */
   self_service: structure(
     z.object({

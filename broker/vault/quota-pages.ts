@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import type { QuotaPage, QuotaStore } from '#broker/token/quota/page.ts';
+import type { QuotaPage, QuotaStore } from '#broker/quota/page.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
+import { quotaTerms } from '#broker/quota/terms.ts';
+import type { QuotaTerms } from '#broker/quota/terms.ts';
 import { lostRace } from '#broker/vault-fault.ts';
 import type { CallOptions } from './client.ts';
 import type { Kv } from './kv.ts';
@@ -20,15 +22,19 @@ export const quotaDocument = z.object({
 
 export const QUOTA_PAGE = /^[0-9a-f]{2}$/;
 
+/** Beside the pages: what brokers go by in this month, and what Auth0 itself said. */
+export const TERMS = 'terms';
+
 export const quotaPath = (month: string, page: string): string => `state/quota/${month}/${page}`;
 export const quotaFolder = (month: string): string => `state/quota/${month}`;
 
 /** The ledger's pages in KV v2, with the broker's own token; replicas write beside each other by check-and-set. */
 export class VaultQuotaPages implements QuotaStore {
   readonly #kv: Kv;
-  readonly #session: VaultSession;
+  readonly #session: Pick<VaultSession, 'use'>;
 
-  constructor(kv: Kv, session: VaultSession) {
+  /** @param session whose token is used: the broker's own, or an operator's */
+  constructor(kv: Kv, session: Pick<VaultSession, 'use'>) {
     this.#kv = kv;
     this.#session = session;
   }
@@ -56,6 +62,17 @@ export class VaultQuotaPages implements QuotaStore {
   async pages(month: string): Promise<readonly string[]> {
     const names = await this.#as((as) => this.#kv.list(quotaFolder(month), as));
     return names.filter((found) => QUOTA_PAGE.test(found));
+  }
+
+  /** What brokers go by; where nothing valid is written, nothing. @throws {VaultFault} */
+  async readTerms(month: string): Promise<QuotaTerms> {
+    const { data } = await this.#as((as) => this.#kv.read(quotaPath(month, TERMS), as));
+    return quotaTerms.safeParse(data).data ?? quotaTerms.parse({});
+  }
+
+  /** Whoever knows later writes over it: it is told again within a minute. @throws {VaultFault} */
+  async writeTerms(month: string, terms: QuotaTerms): Promise<void> {
+    await this.#as((as) => this.#kv.write(quotaPath(month, TERMS), { ...terms }, undefined, as));
   }
 
   #as<T>(work: (as: CallOptions) => Promise<T>): Promise<T> {

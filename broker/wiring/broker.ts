@@ -13,7 +13,7 @@ import { lifeCycle } from './life-cycle.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { Progress } from './progress.ts';
-import { quotaLedger, withLedger } from './quota.ts';
+import { Quota, withLedger } from './quota.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
 import { tracedExchanges, tracing } from './tracing.ts';
@@ -61,7 +61,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const rationed = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   // A ration apart, so that strangers take no line from what the broker itself couldn't do.
   const background = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
-  const ledger = quotaLedger(config, log, vault);
+  const quota = new Quota(config, log, rationed, vault);
+  const { ledger } = quota;
   const issued = issuance(
     config,
     log,
@@ -75,7 +76,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     {
       onIssue: (source, ms, error) => counts.sources.observe(source, ms, error),
       onWork: (work) => background.write(workLine(work), failureOf(work)),
-      meter: ledger,
+      meter: quota,
     },
   );
   const metered = new Set(issued.sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
@@ -140,7 +141,17 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     more: self === undefined ? [] : [self.route],
   });
   const { verified } = who;
-  const exposed = exposition(config, counts, () => ({ vault, verified, announcements, issued, clocks, progress, server, audit }));
+  const exposed = exposition(config, counts, () => ({
+    quota: metered.size > 0 ? quota : undefined,
+    vault,
+    verified,
+    announcements,
+    issued,
+    clocks,
+    progress,
+    server,
+    audit,
+  }));
   const metrics = metricsDoor(config, log, exposed);
   const admin =
     config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, rationed, trustedProxies, exposed);

@@ -13,7 +13,7 @@ import type { TokenCacheOptions } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
-import type { Meter } from '#broker/token/quota/meter.ts';
+import type { Meter } from '#broker/quota/meter.ts';
 import type { Publisher } from '#broker/token/publisher.ts';
 import type { Revocations } from '#broker/token/revocations.ts';
 import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';

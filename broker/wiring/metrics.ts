@@ -13,6 +13,7 @@ import type { VerifiedCredentials } from '#broker/credential/verified-credential
 import { version } from '#broker/version.ts';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Issuance } from './issuance.ts';
+import type { Quota } from './quota.ts';
 import type { Progress } from './progress.ts';
 import type { ConnectedVault } from './vault.ts';
 
@@ -41,6 +42,8 @@ export interface Watched {
   readonly progress: Progress;
   readonly server: HttpServer;
   readonly audit: AuditLog;
+  /** Undefined where no source is metered. */
+  readonly quota: Quota | undefined;
 }
 
 /** undefined where nobody can look. */
@@ -57,7 +60,7 @@ export function metricsDoor(config: Config, log: Logger, exposed: Exposition | u
 function read(
   config: Config,
   counts: Counts,
-  { vault, verified, announcements, issued, clocks, progress, server, audit }: Watched,
+  { vault, verified, announcements, issued, clocks, progress, server, audit, quota }: Watched,
 ): Metric[] {
   const { cache } = issued;
   const { age } = announcements;
@@ -98,6 +101,7 @@ function read(
             audit.backlog.lost,
           ),
         ]),
+    ...(quota?.metrics() ?? []),
     gauge('postern_connections', 'Open connections of clients, without those of the admin API and of metrics.', server.connections.open),
     gauge('postern_connections_limit', 'Most of them (POSTERN_MAX_CONNECTIONS).', config.POSTERN_MAX_CONNECTIONS),
     counter('postern_connections_refused_total', 'Connections turned away for want of a place.', server.connections.refused),

@@ -63,6 +63,11 @@ const COMMANDS: readonly Entry[] = [
     load: async (context) => (await import('./upstream.ts')).upstreamCommand(context),
   },
   {
+    name: 'quota',
+    description: "what tenants cost of Auth0's quota: tokens fetched in a month (docs/quota.md)",
+    load: async (context) => (await import('./quota.ts')).quotaCommand(context),
+  },
+  {
     name: 'migrate',
     description: 'away from one Auth0 M2M application a customer',
     load: async (context) => (await import('./migrate.ts')).migrateCommand(context),

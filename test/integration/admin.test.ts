@@ -128,6 +128,8 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
       return { method: 'PUT', path: await aTrust(false), body: { ...TRUST, audience: `${AUDIENCE}good${names}` }, status: 200 };
     case 'removeTrust':
       return { method: 'DELETE', path: await aTrust(true), status: 204 };
+    case 'showQuota':
+      return { method: 'GET', path: '/v1/quota?limit=5', status: 200 };
     case 'listChanges':
       return { method: 'GET', path: `/v1/changes?tenant=${tenant}`, status: 200 };
     default:

@@ -788,7 +788,6 @@ export const denied: Row[] = [
     ['create', 'postern/data/state/quota/2026-11', document],
     ['create', 'postern/data/state/quota/2026-11/0a/deeper', document],
     ['read', 'postern/data/state/quota'],
-    ['list', 'postern/metadata/state/quota'],
     ['list', 'postern/metadata/state/quota/2026-11/0a'],
     ['read', 'postern/metadata/state/quota/2026-11/0a'],
     ['delete', 'postern/data/state/quota/2026-11/0a'],

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Auth0Source } from '#broker/auth0/source.ts';
 import type { Auth0SourceOptions } from '#broker/auth0/source.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Meter } from '#broker/token/quota/meter.ts';
+import type { Meter } from '#broker/quota/meter.ts';
 import { ORDERS, apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { closedPort } from '#test/unit/vault/loopback.ts';

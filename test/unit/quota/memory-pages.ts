@@ -1,6 +1,6 @@
 import { VaultFault } from '#broker/vault-fault.ts';
-import { EMPTY } from '#broker/token/quota/page.ts';
-import type { QuotaPage, QuotaStore } from '#broker/token/quota/page.ts';
+import { EMPTY } from '#broker/quota/page.ts';
+import type { QuotaPage, QuotaStore } from '#broker/quota/page.ts';
 
 /** What a write does when it is next asked for one. */
 export type Trouble =

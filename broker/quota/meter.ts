@@ -1,4 +1,5 @@
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { QuotaReading } from './terms.ts';
 
 /** The port to what counts tokens against the quota of an issuer. */
 export interface Meter {
@@ -9,7 +10,12 @@ export interface Meter {
    * @throws {PosternError} too_many_requests where the tenant may have no more
    */
   count(grant: AuthorizedGrant): Promise<Counted>;
+  /** What the issuer itself says of its quotas, while it answers for this grant. */
+  hear?(of: QuotaOf, readings: readonly QuotaReading[], grant: AuthorizedGrant): void;
 }
+
+/** Of whose quota Auth0's headers tell. */
+export type QuotaOf = 'client' | 'organization';
 
 /** A token that is counted. */
 export interface Counted {

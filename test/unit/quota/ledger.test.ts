@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { QuotaLedger } from '#broker/token/quota/ledger.ts';
-import type { LedgerOptions } from '#broker/token/quota/ledger.ts';
-import { pageOf } from '#broker/token/quota/page.ts';
+import { QuotaLedger } from '#broker/quota/ledger.ts';
+import type { LedgerOptions } from '#broker/quota/ledger.ts';
+import { pageOf } from '#broker/quota/page.ts';
 import { grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { MemoryPages } from './memory-pages.ts';
 

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+
+/** Auth0's own count, as its headers told it last ("Token quotas", Early Access). */
+export const quotaReading = z.object({
+  period: z.enum(['per_hour', 'per_day']),
+  quota: z.number().int().nonnegative(),
+  remaining: z.number().int().nonnegative(),
+  /** ms since 1970, as is `read_at`. */
+  resets_at: z.number().int().nonnegative(),
+  read_at: z.number().int().nonnegative(),
+});
+export type QuotaReading = z.infer<typeof quotaReading>;
+
+/** What brokers go by in a month, written down for whoever reads the ledger. */
+export const quotaTerms = z.object({
+  /** Tokens of the application in a month; null: nobody has said. */
+  budget: z.number().int().positive().nullable().default(null),
+  /** Of a tenant that has no cap of its own; null: as many as it likes. */
+  tenant: z.number().int().positive().nullable().default(null),
+  issuer: z.array(quotaReading).max(8).default([]),
+});
+export type QuotaTerms = z.infer<typeof quotaTerms>;
+
+/** A tenant's part: so many tokens a month, or so large a share of the application's budget. */
+export interface TenantQuota {
+  readonly monthly?: number | undefined;
+  /** Above 0, up to 1. */
+  readonly share?: number | undefined;
+}
+
+/** @returns tokens a month; Infinity: as many as it likes, which a share is too where the application has no budget */
+export function capOf(quota: TenantQuota | null | undefined, { budget, tenant }: Pick<QuotaTerms, 'budget' | 'tenant'>): number {
+  if (quota?.monthly !== undefined) return quota.monthly;
+  if (quota?.share !== undefined) return budget === null ? Infinity : Math.floor(budget * quota.share);
+  return tenant ?? Infinity;
+}
+
+/** From this part of a budget on it is told. */
+export const WARNING = 0.8;
+
+/** `warning`: four fifths are used; `spent`: all. Null where there is no budget. */
+export type Level = 'ok' | 'warning' | 'spent';
+
+export function levelOf(used: number, budget: number | null): Level | null {
+  if (budget === null || budget === Infinity) return null;
+  return used >= budget ? 'spent' : used >= budget * WARNING ? 'warning' : 'ok';
+}
