@@ -109,6 +109,8 @@ test('what the CLI marks is there within seconds; disabled it goes at once, enab
 test('an API that is marked is published for whoever is granted it, once brokers are told, and no longer when the mark goes', async () => {
   expect((await cli('tenant', 'create', 'umbrella', '--grant', 'orders=read:orders')).code).toBe(0);
   expect((await cli('tenant', 'publish', 'umbrella', '--json')).json).toEqual({ published: [] });
+  const configure = () => cli('agent', 'config', 'umbrella', '--kv', '--json');
+  expect((await configure()).stderr).toMatch(/orders of umbrella is not published[^]*--update --publish orders/);
   const api = (await house.root.read('postern/data/apis/orders'))?.data?.['data'] as Record<string, unknown>;
   const mark = async (publish: boolean) => {
     await house.root.write('postern/data/apis/orders', { data: { ...api, publish } });
@@ -118,6 +120,7 @@ test('an API that is marked is published for whoever is granted it, once brokers
   const told = await cli('tenant', 'publish', '--json');
   expect(told.json['published'], told.stderr).toContainEqual({ tenant: 'umbrella', apis: ['orders'] });
   await appears('umbrella');
+  expect((await configure()).stderr).not.toMatch(/not published/);
   // One that is made from now on needs nothing.
   expect((await cli('tenant', 'create', 'hooli', '--grant', 'orders=read:orders')).code).toBe(0);
   await appears('hooli');

@@ -3,7 +3,7 @@ import type { VaultAccess } from '#broker/operator/access.ts';
 import { publicationPath } from '#broker/vault/publications.ts';
 
 type Apis = ReadonlyMap<string, Api | undefined>;
-type Marked = Pick<TenantGrants, 'grants' | 'publish'>;
+type Marked = { readonly grants: readonly { readonly api: string }[]; readonly publish: readonly string[] };
 
 /** APIs whose token brokers keep fresh in KV: the tenant is marked for it, or the API is for everybody who is granted it. */
 export function publishedOf({ grants, publish }: Marked, apis: Apis): string[] {

@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { readApis } from '#broker/operator/apis.ts';
+import { publishedOf } from '#broker/operator/tenant/publication.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { Context, VaultCall } from '#cli/command/context.ts';
@@ -64,6 +65,11 @@ async function configure(call: VaultCall<Options>, tenant: string, command: read
     output.result({ tenant, role_id: view.role_id, files }, files.join('\n'));
   }
   for (const problem of view.problems) output.warn(problem);
+  if (spec.door.kind === 'kv' && !publishedOf(view, await readApis(access)).includes(spec.door.api))
+    output.warn(
+      `${spec.door.api} of ${tenant} is not published: nothing lies there until somebody asks a broker, and what lies there may have ended. ` +
+        `To publish it: postern tenant create ${tenant} --update${[...view.publish, spec.door.api].map((api) => ` --publish ${api}`).join('')}`,
+    );
   if (view.state === 'disabled') output.warn(`${tenant} is disabled: the Agent gets nothing until \`postern tenant enable ${tenant}\`.`);
   output.note(
     `\nNext${out === undefined ? `, on the workload's machine: the client_id ${view.role_id} into ${spec.folder}/role-id, and` : ''}, a ` +
