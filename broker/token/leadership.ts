@@ -27,6 +27,7 @@ export class Leadership {
   readonly #monotonic: () => number;
   /** By the monotonic clock, from before it was asked for: nobody else has it until then. */
   #until = -Infinity;
+  #seeking: Promise<boolean> | undefined;
   /** What was last seen there, and since when. */
   #seen: { readonly version: number; readonly since: number } | undefined;
 
@@ -41,11 +42,15 @@ export class Leadership {
     return this.#monotonic() < this.#until;
   }
 
-  /** Takes it where it is free, and extends it. @throws {PosternError} temporarily_unavailable */
+  /** Takes it where it is free, and extends it; many may ask at once. @throws {PosternError} temporarily_unavailable */
   async seek(): Promise<boolean> {
-    const { store, leaseMs, onHandover } = this.#options;
     // With two thirds left there is no need yet.
-    if (this.#until - this.#monotonic() > (leaseMs * 2) / 3) return true;
+    if (this.#until - this.#monotonic() > (this.#options.leaseMs * 2) / 3) return true;
+    return (this.#seeking ??= this.#seekNow().finally(() => (this.#seeking = undefined)));
+  }
+
+  async #seekNow(): Promise<boolean> {
+    const { store, leaseMs, onHandover } = this.#options;
     const asked = this.#monotonic();
     const { lease, version } = await store.read();
     // From after the answer: what was read may have been written while it was asked for, and lasts from there.

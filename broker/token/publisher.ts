@@ -111,17 +111,32 @@ export class Publisher {
       return;
     }
     if (!this.#adopted) {
-      for (const tenant of tenants) if (!this.#entries.has(tenant)) this.#entries.set(tenant, await this.#found(tenant));
+      const fresh = tenants.filter((tenant) => !this.#entries.has(tenant));
+      const whole = await this.#each(fresh, async (tenant) => void this.#entries.set(tenant, await this.#found(tenant)));
+      if (!whole) return;
       this.#adopted = true;
     }
-    const names = this.#entries.keys();
-    const work = async (): Promise<void> => {
-      for (const name of names) {
-        if (this.#stopping.signal.aborted || !leadership.held) return;
-        await this.#tend(name);
+    await this.#each(this.#entries.keys(), (tenant) => this.#tend(tenant));
+  }
+
+  /**
+   * Several at once. With many tenants that takes longer than a lease lasts: it is extended by the way.
+   * @returns whether none is left, since neither the lease was lost nor the broker is stopping
+   */
+  async #each(tenants: Iterable<string>, work: (tenant: string) => Promise<void>): Promise<boolean> {
+    const left = tenants[Symbol.iterator]();
+    let whole = true;
+    const worker = async (): Promise<void> => {
+      for (let next = left.next(); next.done !== true; next = left.next()) {
+        if (this.#stopping.signal.aborted || !(await this.#options.leadership.seek())) {
+          whole = false;
+          return;
+        }
+        await work(next.value);
       }
     };
-    await Promise.all(Array.from({ length: WIDTH }, work));
+    await Promise.all(Array.from({ length: WIDTH }, worker));
+    return whole;
   }
 
   async #list(generation: number): Promise<Listed> {

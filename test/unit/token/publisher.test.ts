@@ -3,9 +3,11 @@ import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { Generations } from '#broker/credential/generations.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Publication, PublicationStore, Published } from '#broker/token/publications.ts';
+import { Leadership } from '#broker/token/leadership.ts';
 import { Publisher } from '#broker/token/publisher.ts';
 import { Token } from '#broker/token/token.ts';
-import type { Publishing } from '#broker/token/work.ts';
+import type { Lease } from '#broker/token/store.ts';
+import type { Leading, Publishing } from '#broker/token/work.ts';
 import { apiOf, grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 
@@ -277,6 +279,58 @@ describe('what fails', () => {
     await publisher.round();
     expect(lies('acme')).toBe('acme orders #1');
   });
+});
+
+test('thousands of tenants, which take longer than a lease lasts, are all published by one replica', async () => {
+  const clock = new Clock();
+  const store = new MemoryPublications();
+  const names = Array.from({ length: 3_000 }, (_, at) => `t-${at}`);
+  for (const name of names) store.marked.set(name, ['orders']);
+  // A call takes its time.
+  store.around = (_, moment) => {
+    if (moment === 'before') clock.advance(5);
+  };
+  let lease: { lease: Lease | undefined; version: number } = { lease: undefined, version: 0 };
+  const handovers: Leading[] = [];
+  const replica = (): Publisher =>
+    new Publisher({
+      store,
+      leadership: new Leadership({
+        store: {
+          read: async () => lease,
+          write: async (next, version) => {
+            if (version !== lease.version) return undefined;
+            lease = { lease: next, version: version + 1 };
+            return lease.version;
+          },
+        },
+        leaseMs: 10_000,
+        now: clock.now,
+        monotonic: clock.monotonic,
+        onHandover: (handover) => handovers.push(handover),
+      }),
+      authorize: async ({ tenant }) => grantOf({ identity: { tenant, clientId: `${tenant}-id` } }),
+      issue: async ({ tenant }) => new Token(tenant, '', Math.floor(clock.now() / 1000), Math.floor(clock.now() / 1000) + 86_400, 0),
+      generations: new Generations(),
+      isRevoked: () => false,
+      lead: LEAD,
+      onError: (_, error) => expect.fail(String(error)),
+      now: clock.now,
+      monotonic: clock.monotonic,
+    });
+  const [a, b] = [replica(), replica()];
+  let others: Promise<void> = Promise.resolve();
+  const around = store.around;
+  let calls = 0;
+  store.around = (what, moment) => {
+    // Meanwhile the other one looks whether it is free, as it does each second.
+    if (++calls % 400 === 0) others = others.then(() => b.round());
+    return around(what, moment);
+  };
+  await a.round();
+  await others;
+  expect(store.places.size).toBe(names.length);
+  expect(handovers).toHaveLength(1);
 });
 
 describe('two replicas', () => {
