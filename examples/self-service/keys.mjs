@@ -24,7 +24,7 @@ export class SelfService {
   async list(token, of = 'me') {
     const keys = [];
     for (let cursor; cursor !== null; ) {
-      const query = new URLSearchParams({ of, ...(cursor === undefined ? {} : { cursor }) });
+      const query = new URLSearchParams({ of, limit: '100', ...(cursor === undefined ? {} : { cursor }) });
       const page = await this.#call(token, 'GET', `keys?${query}`);
       keys.push(...page.keys);
       cursor = page.next_cursor;
