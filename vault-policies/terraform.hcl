@@ -306,7 +306,7 @@ path "auth/approle/role/+/role-id" {
 
 # vault_cidrs.
 path "auth/approle/role/+/token-bound-cidrs" {
-  capabilities = ["read", "update"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # The broker, by any of three ways. Its secret_id is made by an administrator, not with this token.

@@ -208,5 +208,9 @@ export const NEVER: readonly { readonly block: Block; readonly why: string }[] =
     why: 'needs a cluster; docs/install.md has the same commands, which test/e2e/dist.test.ts runs',
   },
   { block: ['README.md', 'make demo'], why: '`make test` is what runs this test; test/e2e/demo.test.ts plays the demo' },
+  {
+    block: ['docs/testing.md', 'POSTERN_PROVIDER_MIRROR='],
+    why: 'the mirror is the reader’s; test/tools/provider.test.ts finds providers in both layouts',
+  },
   { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
 ];

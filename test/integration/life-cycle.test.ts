@@ -78,7 +78,6 @@ const EVENTS: Readonly<Record<string, Event>> = {
         await root.write(path, { data: { ...data, disabled: true } });
       }
       await root.write(`auth/approle/role/${tenant}/token-bound-cidrs`, { token_bound_cidrs: ['240.0.0.0'] });
-      await root.write(`identity/entity/name/postern.${tenant}..assertion`, { policies: [] });
       await root.write(`auth0/roles/${tenant}`, { disabled: true });
       await root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [tenant] } });
     },

@@ -122,6 +122,7 @@ export const allowed: TerraformRow[] = rows([
   ['read', 'auth/approle/role/acme/role-id'],
   ['read', 'auth/approle-broker/role/broker/role-id'],
   ['read', 'auth/approle/role/acme/token-bound-cidrs'],
+  ['delete', 'auth/approle/role/acme/token-bound-cidrs'],
   ['update', 'auth/approle/role/acme/token-bound-cidrs', { token_bound_cidrs: ['10.0.0.0/8'] }],
   ['update', 'identity/entity', { name: 'postern.initech.ci', policies: ['postern-workload'], metadata: { postern_tenant: 'initech' } }],
   ['update', 'identity/entity', { name: 'postern-self.initech', metadata: { postern_self_tenant: 'initech' } }, 'of people'],

@@ -134,6 +134,14 @@ beforeAll(async () => {
       issuer,
       oidc: { discovery_url: auth0.issuer, client_id: 'operators' },
       admin_api: { issuer: auth0.issuer, audience: 'https://postern.example.com/admin' },
+      // Single addresses, of which Vault and the provider's versions each have a form of their own.
+      broker_jwt: { issuer: 'https://ci.example.com', public_keys: [publicKey()], audiences: ['postern'], subject: 'broker' },
+      broker: { cidrs: ['0.0.0.0/0', '192.0.2.9', '2001:0DB8::9'] },
+      self_service: {
+        issuer: auth0.issuer,
+        audience: 'https://postern.example.com/self',
+        broker_cidrs: ['192.0.2.9/32', '192.0.2.10', '2001:DB8:0::9'],
+      },
     },
   };
   before = await inventory();
@@ -189,6 +197,11 @@ test('apply provisions Vault, and what it makes works', async () => {
     disabled: false,
   });
   await expectWorkloads();
+  for (const [path, cidrs] of [
+    ['jwt-broker/role/broker', ['0.0.0.0/0', '192.0.2.9', '2001:db8::9']],
+    ['postern-self/role/self', ['192.0.2.9', '192.0.2.10', '2001:db8::9']],
+  ] as const)
+    expect((await root('GET', `auth/${path}`))['data'].token_bound_cidrs, path).toEqual(cidrs);
   const role = (await root('GET', 'auth/approle/role/acme'))['data'];
   expect(role.token_bound_cidrs).toEqual([]);
   expect(role.secret_id_bound_cidrs.toSorted()).toEqual(
@@ -422,7 +435,8 @@ test('each change of an API, a tenant or a registered key is announced, after al
     apis: { ...apis, billing: { ...apis['billing'], lifetime: 601 } },
     tenants: {
       acme: { ...tenants.acme, grants: [orders], assertion_keys: [{ pem: publicKey() }] },
-      globex: { ...tenants.globex, disabled: true },
+      // Its Vault tokens are good from anywhere again.
+      globex: { ...tenants.globex, disabled: true, vault_cidrs: [] },
     },
   };
   const variables = (more: object): TerraformOptions => ({ ...terraform, variables: { ...terraform.variables, ...more } });
@@ -436,6 +450,7 @@ test('each change of an API, a tenant or a registered key is announced, after al
   await applyTerraform(variables(changed));
   const second = await catalog();
   expect(second.data.disabled).toEqual(['globex']);
+  expect((await root('GET', 'auth/approle/role/globex'))['data'].token_bound_cidrs).toEqual([]);
   expect(second.data.digest).not.toBe(first.data.digest);
   for (const path of ['apis/billing', 'tenants/acme', 'tenants/globex', `assertions/${outputs['tenants'].acme.role_id}`]) {
     const { updated_time: at } = (await root('GET', `postern/metadata/${path}`))['data'];

@@ -9,7 +9,6 @@ locals {
     token_max_ttl           = var.broker.token_max_ttl
     token_policies          = [vault_policy.policy["broker"].name]
     token_no_default_policy = true
-    token_bound_cidrs       = local.broker_cidrs
   }
 }
 
@@ -57,7 +56,11 @@ resource "vault_kubernetes_auth_backend_role" "broker" {
   token_max_ttl           = local.broker_token.token_max_ttl
   token_policies          = local.broker_token.token_policies
   token_no_default_policy = local.broker_token.token_no_default_policy
-  token_bound_cidrs       = local.broker_token.token_bound_cidrs
+
+  # Written below.
+  lifecycle {
+    ignore_changes = [token_bound_cidrs]
+  }
 
   depends_on = [vault_generic_endpoint.broker_kubernetes_config]
 }
@@ -111,7 +114,28 @@ resource "vault_jwt_auth_backend_role" "broker" {
   token_max_ttl           = local.broker_token.token_max_ttl
   token_policies          = local.broker_token.token_policies
   token_no_default_policy = local.broker_token.token_no_default_policy
-  token_bound_cidrs       = local.broker_token.token_bound_cidrs
+
+  # Written below.
+  lifecycle {
+    ignore_changes = [token_bound_cidrs]
+  }
 
   depends_on = [vault_generic_endpoint.broker_jwt_config]
+}
+
+# --- where its tokens may be used from
+
+# Apart from the roles, for the reason that module tenant gives: providers disagree about the form of a single address.
+resource "vault_generic_endpoint" "broker_cidrs" {
+  for_each = merge(
+    { for role in vault_kubernetes_auth_backend_role.broker : "kubernetes" => { path = "auth/${role.backend}/role/${role.role_name}", more = {} } },
+    # Left out, it would become `oidc`.
+    { for role in vault_jwt_auth_backend_role.broker : "jwt" => { path = "auth/${role.backend}/role/${role.role_name}", more = { role_type = "jwt" } } },
+  )
+
+  path                 = each.value.path
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode(merge(each.value.more, { token_bound_cidrs = local.broker_token_cidrs }))
 }

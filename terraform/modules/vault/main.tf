@@ -2,8 +2,16 @@ locals {
   policy_prefix = "postern-"
 
   # Canonical, as module tenant has it: Vault mangles some spellings of IPv6.
-  broker_cidrs = distinct([
-    for cidr in var.broker.cidrs : try(cidrsubnet(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0, 0), cidr)
+  canonical = {
+    for cidr in distinct(concat(var.broker.cidrs, try(var.self_service.broker_cidrs, []))) :
+    cidr => try(cidrsubnet(can(regex("/", cidr)) ? cidr : "${cidr}/${can(regex(":", cidr)) ? 128 : 32}", 0, 0), cidr)
+  }
+  broker_cidrs = distinct([for cidr in var.broker.cidrs : local.canonical[cidr]])
+
+  # Of a token's blocks Vault tells one of a single address without its length.
+  broker_token_cidrs = distinct([for cidr in local.broker_cidrs : replace(replace(cidr, "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")])
+  self_token_cidrs = distinct([
+    for cidr in try(var.self_service.broker_cidrs, []) : replace(replace(local.canonical[cidr], "/^([0-9.]+)[/]32$/", "$1"), "/[/]128$/", "")
   ])
 
   # Auth0's own default is a day; a token that Postern signs can be as short as its API likes, for it costs no quota.

@@ -45,18 +45,35 @@ resource "vault_generic_endpoint" "self_config" {
 resource "vault_jwt_auth_backend_role" "self" {
   count = var.self_service == null ? 0 : 1
 
-  backend           = vault_auth_backend.self[0].path
-  role_name         = "self"
-  role_type         = "jwt"
-  user_claim        = "org_id"
-  bound_audiences   = [var.self_service.audience]
-  token_policies    = [vault_policy.policy["self"].name]
-  token_bound_cidrs = length(var.self_service.broker_cidrs) == 0 ? null : var.self_service.broker_cidrs
-
+  backend                 = vault_auth_backend.self[0].path
+  role_name               = "self"
+  role_type               = "jwt"
+  user_claim              = "org_id"
+  bound_audiences         = [var.self_service.audience]
+  token_policies          = [vault_policy.policy["self"].name]
   token_no_default_policy = true
 
   # No lease is left behind, and nothing lives longer than what the broker may remember.
   token_type    = "batch"
   token_ttl     = 60
   token_max_ttl = 60
+
+  # Written below.
+  lifecycle {
+    ignore_changes = [token_bound_cidrs]
+  }
+}
+
+# From where alone such a token is good. Apart from the role, as the broker's.
+resource "vault_generic_endpoint" "self_cidrs" {
+  count = var.self_service == null ? 0 : 1
+
+  path                 = "auth/${vault_auth_backend.self[0].path}/role/${vault_jwt_auth_backend_role.self[0].role_name}"
+  disable_delete       = true
+  ignore_absent_fields = true
+
+  data_json = jsonencode({
+    role_type         = "jwt"
+    token_bound_cidrs = local.self_token_cidrs
+  })
 }
