@@ -150,10 +150,15 @@ async function both(access: VaultAccess, one: Mapped, apis: ReadonlyMap<string, 
     const fault = error.detail === undefined ? error.message : `${error.message}. ${error.detail}`;
     results.push({ client_id, tenant, api, outcome: 'failed', fault, failed, differences: [] });
   };
-  const token = async (side: string, given: string, audience: string): Promise<DecodedToken> => {
-    const decoded = await decodeAndVerify(given, audience);
-    if (decoded.fault !== undefined) throw new PosternError('misconfigured', `services would refuse the ${side} token: ${decoded.fault}`);
-    return decoded;
+  const oldToken = async (audience: string): Promise<DecodedToken> => {
+    const decoded = await decodeAndVerify(await sides.before(audience), audience);
+    if (decoded.fault === undefined) return decoded;
+    throw new PosternError('misconfigured', `services would refuse the old token: ${decoded.fault}`);
+  };
+  const newToken = async (credential: { clientId: string; clientSecret: string }, audience: string): Promise<DecodedToken> => {
+    const decoded = await decodeAndVerify(await sides.after(credential, audience), audience);
+    if (decoded.fault === undefined) return decoded;
+    throw new PosternError('misconfigured', `services would refuse the new token: ${decoded.fault}`);
   };
   try {
     await withProbe(access, tenant, async (credential) => {
@@ -163,9 +168,9 @@ async function both(access: VaultAccess, one: Mapped, apis: ReadonlyMap<string, 
           const audience = apis.get(name)?.audience;
           if (audience === undefined) throw new PosternError('not_found', `Vault has no API "${name}"`);
           side = 'old';
-          const old = await token(side, await sides.before(audience), audience);
+          const old = await oldToken(audience);
           side = 'new';
-          const fresh = await token(side, await sides.after(credential, audience), audience);
+          const fresh = await newToken(credential, audience);
           const differences = compareTokens(old, fresh);
           const noticed = differences.some(({ weight, claim }) => weight === 'noticed' && !sides.accept.includes(claim));
           results.push({ client_id, tenant, api: name, outcome: noticed ? 'noticed' : 'same', fault: null, failed: null, differences });
