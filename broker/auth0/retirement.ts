@@ -60,11 +60,13 @@ export class RetirableApplications {
   }
 
   /** Needs read:client_grants. */
-  audiences(clientId: string): Promise<string[]> {
+  grants(clientId: string): Promise<{ audience: string; scopes: readonly string[] | 'all' }[]> {
     return explained(`list the client grants of ${clientId}`, 'read:client_grants', async () => {
-      const found: string[] = [];
-      for await (const { audience } of await this.#management.clientGrants.list({ client_id: clientId, take: 100 }, this.#request))
-        if (audience !== undefined) found.push(audience);
+      const found: { audience: string; scopes: readonly string[] | 'all' }[] = [];
+      for await (const grant of await this.#management.clientGrants.list({ client_id: clientId, take: 100 }, this.#request)) {
+        const { audience, scope = [], allow_all_scopes: all } = grant;
+        if (audience !== undefined) found.push({ audience, scopes: all === true ? 'all' : scope });
+      }
       return found;
     });
   }

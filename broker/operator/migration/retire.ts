@@ -20,8 +20,8 @@ export interface Retirable {
 export interface Applications {
   /** undefined: there is none. */
   find(clientId: string): Promise<Retirable | undefined>;
-  /** Audiences that it may ask for. */
-  audiences(clientId: string): Promise<readonly string[]>;
+  /** What it may ask for. */
+  grants(clientId: string): Promise<readonly { readonly audience: string; readonly scopes: readonly string[] | 'all' }[]>;
   setGrantTypes(clientId: string, grantTypes: readonly string[]): Promise<void>;
   remove(clientId: string): Promise<void>;
   /** What the log tells of it now. */
@@ -30,14 +30,19 @@ export interface Applications {
 
 export const CLIENT_CREDENTIALS = 'client_credentials';
 
+/** The tenant in an application's place. */
+export interface Successor {
+  readonly disabled: boolean;
+  /** Scopes that it is granted, by audience, and all that the API has. */
+  readonly grants: ReadonlyMap<string, { readonly granted: readonly string[]; readonly all: readonly string[] }>;
+}
+
 export interface Guard {
   readonly applications: Applications;
   /** client_ids that Postern itself works with, and why each: these stay whatever is forced. */
   readonly own: ReadonlyMap<string, string>;
-  /** Audiences that the tenant in its place may ask for, by the name of the API. */
-  readonly audiences: ReadonlyMap<string, string>;
-  /** Those that there are. */
-  readonly tenants: ReadonlySet<string>;
+  /** As Vault has it now; undefined: it is gone. */
+  readonly stands: (tenant: string) => Promise<Successor | undefined>;
   /** When each tenant was last seen at a broker, ISO 8601. */
   readonly lastUse: ReadonlyMap<string, string>;
   /** Seconds without use. */
@@ -85,7 +90,9 @@ export async function judge(one: Mapped, action: Action, guard: Guard, journal: 
   if (action === 'disable' && !found.grantTypes.includes(CLIENT_CREDENTIALS)) return { verdict: told('none', ['it is disabled']), found };
   const own = guard.own.get(clientId) ?? (found.isShared ? 'it carries the mark of the application that all tenants share' : undefined);
   if (own !== undefined) return { verdict: told('wait', [`never: ${own}`]), found };
-  const reasons = [...standing(journal.of(clientId), one, guard), ...(await otherwiseUsed(found, one, guard))];
+  const { tenant: made } = journal.of(clientId);
+  const successor = made === undefined ? undefined : await guard.stands(made);
+  const reasons = [...standing(journal.of(clientId), one, guard, successor), ...(await otherwiseUsed(found, guard, successor))];
   const observation = await guard.applications.observe(clientId);
   await journal.note({ observed: clientId, ...observation });
   const use = useOf(journal.of(clientId).observations);
@@ -94,10 +101,13 @@ export async function judge(one: Mapped, action: Action, guard: Guard, journal: 
 }
 
 /** How far its tenant is. */
-function standing({ tenant, verified }: Migrated, { migrate }: Mapped, { force, unverified, lastUse, tenants }: Guard): string[] {
+function standing(known: Migrated, { migrate }: Mapped, guard: Guard, successor: Successor | undefined): string[] {
+  const { tenant, verified } = known;
+  const { force, unverified, lastUse } = guard;
   if (!migrate) return force ? [] : ['the plan leaves it as it is (or --force, by its name)'];
   if (tenant === undefined) return ['no tenant stands in its place: postern migrate apply'];
-  if (!tenants.has(tenant)) return [`its tenant ${tenant} is gone`];
+  if (successor === undefined) return [`its tenant ${tenant} is gone`];
+  if (successor.disabled) return [`its tenant ${tenant} is disabled`];
   if (unverified) return [];
   const reasons: string[] = [];
   if (verified === undefined) reasons.push('not verified: postern migrate verify (or --unverified)');
@@ -110,7 +120,7 @@ function standing({ tenant, verified }: Migrated, { migrate }: Mapped, { force, 
 }
 
 /** What it is used for beside the tokens that its tenant gets now. */
-async function otherwiseUsed(found: Retirable, one: Mapped, guard: Guard): Promise<string[]> {
+async function otherwiseUsed(found: Retirable, guard: Guard, successor: Successor | undefined): Promise<string[]> {
   if (guard.force) return [];
   const reasons: string[] = [];
   const others = found.grantTypes.filter((type) => type !== CLIENT_CREDENTIALS);
@@ -118,9 +128,12 @@ async function otherwiseUsed(found: Retirable, one: Mapped, guard: Guard): Promi
   if (found.type !== undefined && found.type !== 'non_interactive')
     reasons.push(`its type is ${found.type}, no M2M application (or --force)`);
   if (found.hasCallbacks) reasons.push('it has callback URLs, so people may log in to it (or --force)');
-  const carried = new Set(one.migrate ? one.grants.map(({ api }) => guard.audiences.get(api)) : []);
-  const left = (await guard.applications.audiences(found.clientId)).filter((audience) => !carried.has(audience));
-  if (left.length > 0) reasons.push(`its tenant has no grant for ${left.join(', ')} (or --force)`);
+  for (const { audience, scopes } of await guard.applications.grants(found.clientId)) {
+    const carried = successor?.grants.get(audience);
+    const lacking = carried && (scopes === 'all' ? carried.all : scopes).filter((scope) => !carried.granted.includes(scope));
+    if (lacking === undefined) reasons.push(`its tenant has no grant for ${audience} (or --force)`);
+    else if (lacking.length > 0) reasons.push(`its tenant lacks ${lacking.join(' ')} of ${audience} (or --force)`);
+  }
   return reasons;
 }
 

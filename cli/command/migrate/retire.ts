@@ -1,13 +1,12 @@
 import type { Command } from 'commander';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { readApis } from '#broker/operator/apis.ts';
 import { PosternError } from '#broker/error.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { carryOut, judge, restore, settle } from '#broker/operator/migration/retire.ts';
 import type { Verdict } from '#broker/operator/migration/retire.ts';
 import { readUpstreamMetadata } from '#broker/operator/upstream.ts';
-import { tenantNames } from '#broker/operator/tenant/list.ts';
+import { successors } from '#broker/operator/migration/successor.ts';
 import type { Context } from '#cli/command/context.ts';
 import { inWords, seconds } from '#cli/command/duration.ts';
 import { openRetirement } from '#cli/command/management.ts';
@@ -97,9 +96,8 @@ enough that each look reaches back to the one before. A deleted application can'
             journal: journal.shared,
             given: options.shared,
           });
-          const [apis, tenants, lastUse] = await Promise.all([
-            readApis(access),
-            tenantNames(access),
+          const [stands, lastUse] = await Promise.all([
+            successors(access),
             readLastUse(
               access,
               'tenant',
@@ -110,9 +108,8 @@ enough that each look reaches back to the one before. A deleted application can'
             applications,
             own,
             lastUse,
-            tenants: new Set(tenants),
+            stands,
             unusedFor,
-            audiences: new Map([...apis].flatMap(([name, api]) => (api === undefined ? [] : [[name, api.audience] as const]))),
             force: options.force === true,
             unverified: options.unverified === true,
           };

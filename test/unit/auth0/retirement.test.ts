@@ -54,7 +54,7 @@ test('what an application is, and which is the shared one', async () => {
   expect(await applications.find('web')).toMatchObject({ type: 'regular_web', hasCallbacks: true });
   expect(await applications.find('nobody')).toBeUndefined();
   expect(await applications.shared()).toEqual(['shared']);
-  expect(await applications.audiences('old')).toEqual([ORDERS]);
+  expect(await applications.grants('old')).toEqual([{ audience: ORDERS, scopes: ['read:orders'] }]);
 });
 
 test('what the log tells: a use, a refusal, how far it reaches back; 429s are waited out', async () => {
@@ -83,7 +83,7 @@ test.each(['old" OR type:s', 'a b', ''])('%j is no client_id to search for', asy
 test.each([
   ['read:logs', (one: RetirableApplications) => one.observe('old')],
   ['read:clients', (one: RetirableApplications) => one.find('old')],
-  ['read:client_grants', (one: RetirableApplications) => one.audiences('old')],
+  ['read:client_grants', (one: RetirableApplications) => one.grants('old')],
   ['update:clients', (one: RetirableApplications) => one.setGrantTypes('old', [])],
   ['delete:clients', (one: RetirableApplications) => one.remove('old')],
 ] as const)('without %s it says so', async (scope, work) => {
@@ -103,7 +103,7 @@ test('disabled, let in again, deleted with its grants; deleting once more is no 
   await applications.remove('old');
   await applications.remove('old');
   expect(await applications.find('old')).toBeUndefined();
-  expect(await applications.audiences('old')).toEqual([]);
+  expect(await applications.grants('old')).toEqual([]);
 });
 
 test('the stand-in deletes and makes grants as Auth0 does', async () => {

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MigrationJournal } from '#broker/operator/migration/journal.ts';
 import { carryOut, judge, restore, settle } from '#broker/operator/migration/retire.ts';
-import type { Guard, Retirable } from '#broker/operator/migration/retire.ts';
+import type { Guard, Retirable, Successor } from '#broker/operator/migration/retire.ts';
 
 const DAY = 86_400;
+const ORDERS = 'https://orders.example.com';
 const ago = (days: number): string => new Date(Date.now() - days * DAY * 1000).toISOString();
 const mapped = { client_id: 'abc', name: 'Acme', tenant: 'acme', migrate: true, grants: [{ api: 'orders', scopes: [] }] };
 const OF = { vault: 'https://vault.example.com', domain: 'acme.eu.auth0.com' };
@@ -16,18 +17,18 @@ let journal: MigrationJournal;
 let there: Retirable | undefined;
 let seen: { since: string; used: string | null; tried: string | null };
 let changes: string[];
+let stands: Successor | undefined;
 
 const guard = (more: Partial<Guard> = {}): Guard => ({
   applications: {
     find: async () => there,
-    audiences: async () => ['https://orders.example.com'],
+    grants: async () => [{ audience: ORDERS, scopes: ['read:orders'] }],
     setGrantTypes: async (_, types) => void changes.push(`grant types ${types.join()}`),
     remove: async () => void changes.push('deleted'),
     observe: async () => ({ at: new Date().toISOString(), ...seen }),
   },
   own: new Map(),
-  audiences: new Map([['orders', 'https://orders.example.com']]),
-  tenants: new Set(['acme']),
+  stands: async (tenant) => (tenant === 'acme' ? stands : undefined),
   lastUse: new Map([['acme', ago(0.01)]]),
   unusedFor: 30 * DAY,
   force: false,
@@ -54,6 +55,7 @@ beforeEach(async () => {
   };
   seen = { since: ago(45), used: ago(35), tried: ago(35) };
   changes = [];
+  stands = { disabled: false, grants: new Map([[ORDERS, { granted: ['read:orders'], all: ['read:orders', 'write:orders'] }]]) };
 });
 afterEach(async () => {
   await journal.close();
@@ -94,10 +96,14 @@ describe('stays', () => {
     expect(await reasons()).toEqual(['wait', expect.stringMatching(reason)]);
   });
 
-  test('its tenant lacks a grant that it has', async () => {
-    const { applications } = guard();
-    const more = { ...applications, audiences: async () => ['https://orders.example.com', 'https://acme.eu.auth0.com/api/v2/'] };
-    expect(await reasons({ applications: more })).toEqual(['wait', expect.stringMatching(/no grant for .*\/api\/v2\//)]);
+  test.each([
+    ["Auth0's own API", { audience: 'https://acme.eu.auth0.com/api/v2/', scopes: ['read:users'] }, /no grant for .*\/api\/v2\//],
+    ['a scope', { audience: ORDERS, scopes: ['read:orders', 'write:orders'] }, /lacks write:orders of/],
+    ['all scopes that the API has', { audience: ORDERS, scopes: 'all' as const }, /lacks write:orders of/],
+  ])('its tenant may not do what it may: %s', async (_, grant, reason) => {
+    const applications = { ...guard().applications, grants: async () => [grant] };
+    expect(await reasons({ applications })).toEqual(['wait', expect.stringMatching(reason)]);
+    expect(await reasons({ applications, force: true })).toEqual(['delete']);
   });
 
   test('nobody has seen its tenant since it was verified', async () => {
@@ -120,8 +126,12 @@ describe('stays', () => {
     expect(await reasons(force)).toEqual(['wait', expect.stringMatching(/got a token/)]);
   });
 
-  test('its tenant was deleted', async () => {
-    expect(await reasons({ tenants: new Set(), unverified: true, force: true })).toEqual(['wait', expect.stringMatching(/acme is gone/)]);
+  test('its tenant was deleted or disabled, even forced', async () => {
+    const force = { unverified: true, force: true };
+    stands = { ...stands!, disabled: true };
+    expect(await reasons(force)).toEqual(['wait', expect.stringMatching(/acme is disabled/)]);
+    stands = undefined;
+    expect(await reasons(force)).toEqual(['wait', expect.stringMatching(/acme is gone/)]);
   });
 
   test('the plan leaves it as it is', async () => {
