@@ -10,8 +10,8 @@ import { firstOf, type Part, type Report, type Way } from './part.ts';
 import { withProgress } from './progress.ts';
 import { compareVersions, meets, type ProviderPin, versions } from './version.ts';
 
-/** Why Terraform could not download in this process: the next provider does not wait for it again. */
-let offline: string | undefined;
+/** The first download in this process while it is under way, and why it failed: the next provider does not wait for the same again. */
+let first: Promise<string | undefined> | undefined;
 
 /**
  * The Terraform providers `vault` and `auth0` in a filesystem mirror: `POSTERN_PROVIDER_MIRROR`, the mirror in
@@ -27,10 +27,13 @@ export async function providersFor(
 ): Promise<{ parts: Part[]; env: Record<string, string> }> {
   const cache = cacheDirectory(env);
   const explicit = env['POSTERN_PROVIDER_MIRROR'] ? resolve(env['POSTERN_PROVIDER_MIRROR']) : undefined;
-  const parts: Part[] = [];
-  for (const pin of Object.values(versions.providers)) {
-    parts.push(await firstOf(`provider ${pin.source}`, providerWays(pin, terraform, explicit, env, report), report));
-  }
+  // At the same time: where they must be built, one is compiled while the modules of the other are fetched, which takes half a minute.
+  const sought = Object.values(versions.providers).map((pin) =>
+    firstOf(`provider ${pin.source}`, providerWays(pin, terraform, explicit, env, report), report),
+  );
+  // A failure must not leave a build running that nobody waits for.
+  await Promise.allSettled(sought);
+  const parts = await Promise.all(sought);
   const mirrors = new Set(parts.map((part) => (part.origin === 'environment' ? (explicit as string) : join(cache, 'providers'))));
   return { parts, env: { TF_CLI_CONFIG_FILE: await configuration(cache, [...mirrors]), CHECKPOINT_DISABLE: '1' } };
 }
@@ -61,19 +64,26 @@ function providerWays(pin: ProviderPin, terraform: Part, explicit: string | unde
         keep(async () => {
           if (pin.sha256.length === 0)
             throw new Error(`no SHA-256 of ${pin.source} ${pin.download} is pinned: "make pin" writes them for review`);
-          if (offline) throw new Error(offline);
           const host = await hostOf(pin, terraform, env);
           const folder = join(host, pin.source, pin.download, goPlatform());
-          try {
-            await place(cache, join(mirror, folder), async (scratch) => {
+          const get = () =>
+            place(cache, join(mirror, folder), async (scratch) => {
               await lock(scratch, host, pin);
               await download(scratch, pin, terraform, env, report);
               // Terraform unpacks into the same layout that a mirror has.
               return join(scratch, '.terraform', 'providers', folder);
             });
-          } catch (error) {
-            offline = (error as Error).message;
-            throw error;
+          if (first === undefined) {
+            const attempt = get();
+            first = attempt.then(
+              () => (first = undefined),
+              (error: Error) => error.message,
+            );
+            await attempt;
+          } else {
+            const offline = await first;
+            if (offline !== undefined) throw new Error(offline);
+            await get();
           }
           return inMirror(mirror, pin, 'download');
         }),
