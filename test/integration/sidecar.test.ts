@@ -92,7 +92,7 @@ async function renewed({ seen }: Watch): Promise<void> {
   await expect.poll(() => seen.size, { timeout: 30_000, interval: 25 }).toBeGreaterThan(before);
 }
 
-test('no workload sees an ended token in ten lifetimes, whatever happens to its Agent, its secret_id, the plugin, Vault and its leader', async () => {
+test('no workload sees an ended token in ten lifetimes, whatever happens to Agent, secret_id, plugin, Vault and its leader', async () => {
   const sidecars = await Promise.all([
     started('kept'),
     started('query', ['--api', 'orders']),
