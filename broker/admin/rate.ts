@@ -6,7 +6,7 @@ export interface RateOptions {
   /** Most names remembered. Default 10,000. */
   max?: number;
   /** ms of a clock that never goes back. */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /**

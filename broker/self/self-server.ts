@@ -35,6 +35,8 @@ export interface SelfServerOptions {
   lastUse: SelfCall<unknown, unknown, unknown>['lastUse'];
   /** Requests a minute of one person; of one tenant ten times as many. Default 60. */
   rate?: number;
+  /** ms of a clock that never goes back. */
+  now?: () => number;
   onError?: (error: unknown, request: { path: string; address: string; instance: string; problem: string; status: number }) => void;
 }
 
@@ -65,10 +67,10 @@ export class SelfServer {
 
   constructor(options: SelfServerOptions) {
     this.#options = options;
-    const rate = options.rate ?? 60;
-    this.#rate = new Rate({ perMinute: rate });
-    this.#tenantRate = new Rate({ perMinute: rate * 10 });
-    this.#failures = new Failures(rate * 10);
+    const { rate = 60, now } = options;
+    this.#rate = new Rate({ perMinute: rate, now });
+    this.#tenantRate = new Rate({ perMinute: rate * 10, now });
+    this.#failures = new Failures(rate * 10, now);
     const served = options.people === undefined ? [] : selfOperations;
     const paths = [
       ...pathsOf(served, options.people === undefined ? [] : [DOCUMENT_PATH]),
@@ -203,17 +205,15 @@ export class SelfServer {
 
   async #run(person: Person, request: FastifyRequest, operation: SelfOperation): Promise<{ answer: RepeatableAnswer; replayed: boolean }> {
     const { params, query, body, key } = inputOf(request, operation);
-    const { lastUse } = this.#options;
-    const path = pathOf(request);
     const call = (marker: string | undefined, keep: SelfCall<unknown, unknown, unknown>['keep']) => ({
       person,
       params,
       query,
       body,
-      path,
+      path: pathOf(request),
       marker,
       keep,
-      lastUse,
+      lastUse: this.#options.lastUse,
     });
     const nothing = async (): Promise<void> => {};
     const run = (marker: string | undefined, keep = nothing as SelfCall<unknown, unknown, unknown>['keep']) =>

@@ -69,6 +69,8 @@ async function start(): Promise<{
     version: '1.2.3',
     lastUse: async () => new Map(),
     rate: RATE,
+    // It stands still: however slow the machine is, nobody's allowance is filled up meanwhile.
+    now: () => 0,
   });
   await server.ready();
   const front: Server = createServer((request, response) => server.handle({ request, response, ...CALL }));
@@ -103,8 +105,8 @@ test('who asks too often is told when to come again, at no cost to Vault, and ta
   const first = await statuses(Array.from({ length: RATE + 3 }, () => me('auth0|loud')));
   expect(first).toEqual([...Array.from({ length: RATE }, () => 200), 429, 429, 429]);
   const before = asked();
-  // Ten times what the whole tenant may.
-  const more = await statuses(Array.from({ length: RATE * 100 }, () => me('auth0|loud')));
+  // Twice what the whole tenant may.
+  const more = await statuses(Array.from({ length: RATE * 20 }, () => me('auth0|loud')));
   expect(new Set(more)).toEqual(new Set([429]));
   expect(asked()).toBe(before);
   const refused = await me('auth0|loud');
