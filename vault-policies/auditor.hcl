@@ -105,6 +105,15 @@ path "${kv}/data/assertions/+" {
   capabilities = ["read"]
 }
 
+# Whose credentials are being replaced, and who has trusts: one list in place of a read of each tenant.
+path "${kv}/metadata/keys" {
+  capabilities = ["list"]
+}
+
+path "${kv}/metadata/trusts" {
+  capabilities = ["list"]
+}
+
 # Which API keys are being replaced, and when keys were last used.
 path "${kv}/data/keys/+" {
   capabilities = ["read"]

@@ -225,6 +225,15 @@ path "${kv}/data/state/idempotency/+" {
   capabilities = ["create", "read", "update"]
 }
 
+# Whose credentials are being replaced, and who has trusts: one list in place of a read of each tenant.
+path "${kv}/metadata/keys" {
+  capabilities = ["list"]
+}
+
+path "${kv}/metadata/trusts" {
+  capabilities = ["list"]
+}
+
 # Which API keys are being replaced, and when each ends. With check-and-set: of two who rotate one key at once, one goes on.
 path "${kv}/data/keys/+" {
   capabilities = ["create", "read", "update"]

@@ -1,4 +1,5 @@
 import type { VaultAccess } from '#broker/operator/access.ts';
+import type { Progress } from '#broker/operator/secret/secret-id.ts';
 import type { VaultHealth } from '#broker/vault/client.ts';
 import { brokerView } from './broker/broker-view.ts';
 import { skipped } from './check.ts';
@@ -22,6 +23,8 @@ export interface ExaminationOptions {
   readonly issuerKeys: IssuerLook;
   /** Called after each check. */
   readonly onCheck?: (check: Check) => void;
+  /** Says how far what it does for each tenant is. */
+  readonly progress?: (what: string) => Progress;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,11 +36,12 @@ export interface ExaminationOptions {
 export async function examine(access: VaultAccess, options: ExaminationOptions): Promise<Check[]> {
   const { sources, broker, signal } = options;
   const checks: Check[] = [];
-  const view = viewOf(
-    access,
-    sources.map(({ name }) => name),
-    options.issuerKeys,
-  );
+  const view = viewOf(access, {
+    sources: sources.map(({ name }) => name),
+    issuerKeys: options.issuerKeys,
+    progress: options.progress,
+    signal,
+  });
   let product: VaultHealth['product'] = 'Vault';
   const told = (found: Check): void => {
     const check = inWordsOf(product, found);

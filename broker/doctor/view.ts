@@ -1,13 +1,13 @@
-import { tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { KeySource } from '#broker/credential/trust.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Mounts } from '#broker/mounts.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
-import { listTenants } from '#broker/operator/tenant/list.ts';
-import { inParallel } from '#broker/operator/parallel.ts';
-import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import type { Progress } from '#broker/operator/secret/secret-id.ts';
+import { eachTenant, tenantIndex } from '#broker/operator/tenant/list.ts';
+import type { Listed, ListOptions } from '#broker/operator/tenant/list.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { VaultHealth } from '#broker/vault/client.ts';
 import { said } from './check.ts';
 
@@ -44,9 +44,11 @@ export interface View {
   /** @throws {PosternError} */
   readonly apis: () => ReturnType<typeof readApis>;
   /** @throws {PosternError} */
-  readonly tenants: () => ReturnType<typeof listTenants>;
+  readonly tenants: () => Promise<readonly TenantView[]>;
   /** What tenants may have, by name; those whose document isn't valid are left out. @throws {PosternError} */
   readonly documents: () => Promise<ReadonlyMap<string, TenantGrants>>;
+  /** Says how far a longer look is. */
+  readonly progress: (what: string) => Progress;
   readonly issuerKeys: IssuerLook;
 }
 
@@ -56,30 +58,43 @@ export interface IssuerLook {
   count(source: KeySource): Promise<number>;
 }
 
-export function viewOf(access: VaultAccess, sources: readonly string[], issuerKeys: IssuerLook): View {
+export interface ViewOptions {
+  /** @see View */
+  readonly sources: readonly string[];
+  readonly issuerKeys: IssuerLook;
+  readonly progress?: ((what: string) => Progress) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export function viewOf(access: VaultAccess, options: ViewOptions): View {
+  const { sources, issuerKeys, signal, progress = () => () => {} } = options;
   const read: View['read'] = async (doing, path) =>
     (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
-  const tenants = once(() => listTenants(access));
+  // Three reads a tenant, for all the checks together.
+  const listed = once(() => allOf(access, { onProgress: progress('tenants'), ...(signal === undefined ? {} : { signal }) }));
   return {
     access,
     mounts: access.mounts,
     health: once(() => access.call('tell its health', ({ client }) => client.health())),
     sources,
     issuerKeys,
+    progress,
     read,
     auth: once(() => mountTable(read, 'sys/auth')),
     engines: once(() => mountTable(read, 'sys/mounts')),
     apis: once(() => readApis(access)),
-    tenants,
-    documents: once(async () => {
-      const found = await inParallel(await tenants(), WIDTH, async ({ tenant }) => {
-        const { data } = await access.call(`read the tenant ${tenant}`, ({ documents, as }) => documents.read(`tenants/${tenant}`, as));
-        const parsed = tenantDocument.safeParse(data);
-        return parsed.success ? ([[tenant, parsed.data]] as const) : [];
-      });
-      return new Map(found.flat());
-    }),
+    tenants: once(async () => (await listed()).map(({ view }) => view)),
+    documents: once(
+      async () =>
+        new Map((await listed()).flatMap(({ view, document }) => (document === undefined ? [] : [[view.tenant, document] as const]))),
+    ),
   };
+}
+
+async function allOf(access: VaultAccess, options: ListOptions): Promise<Listed[]> {
+  const all: Listed[] = [];
+  for await (const one of eachTenant(access, await tenantIndex(access), options)) all.push(one);
+  return all;
 }
 
 /** A fault is remembered too: asked again, it would be the same. */

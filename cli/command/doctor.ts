@@ -52,6 +52,7 @@ async function run({ access, options, output, terminal, end }: VaultCall<Options
     issuerKeys: new FetchedKeys({ privateHosts: hostNames.parse(env['POSTERN_TRUST_PRIVATE_HOSTS'] ?? '') }),
     issuers: { env, binding: options.binding, clientId: options.clientId },
     signal,
+    progress: (what) => output.counter(what),
     onCheck(check) {
       if (output.json) return;
       lines.push(line(output, check));

@@ -5,6 +5,7 @@ import { vaultRequests } from '#dev/count.ts';
 import { startStack } from '#dev/stack.ts';
 import type { Stack } from '#dev/stack.ts';
 import { tryDoors } from '#test/integration/doors.ts';
+import { measureBulk } from './bulk.ts';
 import { startServer } from './child.ts';
 import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange } from './first-exchange.ts';
@@ -18,7 +19,7 @@ import { VaultDirect } from './vault-direct.ts';
 import { measureVerify } from './verify.ts';
 import { findWrk, postForm } from './wrk.ts';
 
-const PARTS = ['exchange', 'verify', 'plugin', 'keyless', 'doors', 'outage', 'schemathesis'] as const;
+const PARTS = ['exchange', 'verify', 'plugin', 'keyless', 'doors', 'outage', 'schemathesis', 'bulk'] as const;
 
 const HELP = `Usage: make bench [ARGS='--only PART[,PART] --rounds N --seconds N --soak N --json']
 
@@ -32,12 +33,15 @@ Measures, all in one run, turn by turn, servers on core 0 and the load on core 1
   outage        Vault stopped (SIGSTOP) under a steady load of hits, with a cold exchange each second
   doors         100 tenants and 100 APIs, every door at random: answers for the wrong tenant
   schemathesis  the OpenAPI documents of the admin API and the OAuth endpoints held against the servers
+  bulk          tenant import beside a loop of its calls; lists, prune and doctor with many tenants
 
 Options:
   --only PARTS   some of them (default: all)
   --rounds N     rounds of each comparison (default 5)
   --seconds N    of each run (default 4)
   --outage N     seconds for which Vault is stopped (default 60)
+  --imported N   tenants of each import (default 250)
+  --tenants N    tenants that are listed (default: those of the imports)
   --soak N       seconds of load before the plugin's memory is read (default 300)
   --json         for a program
 `;
@@ -49,6 +53,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '4' },
     soak: { type: 'string', default: '300' },
     outage: { type: 'string', default: '60' },
+    imported: { type: 'string', default: '250' },
+    tenants: { type: 'string', default: '0' },
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -85,6 +91,10 @@ if (only.has('outage')) {
 }
 if (only.has('keyless')) lines.push(...(await measureKeyless(rounds, seconds, report)));
 if (only.has('doors')) lines.push(await measureDoors());
+if (only.has('bulk')) {
+  await using stack = await startStack({ report, signal: abort.signal });
+  lines.push(...(await measureBulk(stack, { imported: Number(values.imported), tenants: Number(values.tenants), report })));
+}
 if (only.has('schemathesis')) lines.push(await measureSchemathesis(report));
 
 if (values.json) process.stdout.write(`${JSON.stringify({ pinned, rounds, seconds, soak, lines }, null, 2)}\n`);

@@ -8,7 +8,8 @@ export const announcements: Inspection = {
   title,
   async inspect({ access, tenants }) {
     const [{ epoch, disabled }, all] = await Promise.all([readAnnouncements(access), tenants()]);
-    const gone = disabled.filter((name) => !all.some(({ tenant }) => tenant === name));
+    const names = new Set(all.map(({ tenant }) => tenant));
+    const gone = disabled.filter((name) => !names.has(name));
     if (gone.length > 0)
       return [
         warning(
@@ -17,7 +18,7 @@ export const announcements: Inspection = {
           `Their deletion was interrupted: postern tenant delete ${gone[0]} --yes`,
         ),
       ];
-    const names = disabled.length === 0 ? 'nobody' : disabled.slice(0, LISTED).join(', ');
-    return [ok(title, epoch === 0 ? 'none yet' : `${epoch} so far; disabled: ${names}`)];
+    const told = disabled.length === 0 ? 'nobody' : disabled.slice(0, LISTED).join(', ');
+    return [ok(title, epoch === 0 ? 'none yet' : `${epoch} so far; disabled: ${told}`)];
   },
 };

@@ -1,7 +1,9 @@
 import { failed, LISTED, ok } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
-import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import { patiently } from '#broker/operator/patience.ts';
+import { rotatingTenants } from '#broker/operator/key/rotating.ts';
+import { BULK_WIDTH } from '#broker/operator/secret/secret-id.ts';
 import { rotationsDocument, rotationsPath } from '#broker/vault/key-ends.ts';
 
 const title = 'API keys: rotations';
@@ -9,11 +11,16 @@ const title = 'API keys: rotations';
 /** A document that brokers can't read keeps every API key of its tenant out. */
 export const keyRotations: Inspection = {
   title,
-  async inspect({ access, tenants }) {
-    const found = await inParallel(await tenants(), WIDTH, async ({ tenant }) => {
-      const { data } = await access.call(`read the rotations of ${tenant}`, ({ documents, as }) =>
-        documents.read(rotationsPath(tenant), as),
+  async inspect({ access, tenants, progress }) {
+    const all = (await tenants()).map(({ tenant }) => tenant);
+    const names = await rotatingTenants(access, all);
+    const count = progress('rotations');
+    let done = 0;
+    const found = await inParallel(names, BULK_WIDTH, async (tenant) => {
+      const { data } = await patiently(() =>
+        access.call(`read the rotations of ${tenant}`, ({ documents, as }) => documents.read(rotationsPath(tenant), as)),
       );
+      count((done += 1), names.length);
       return { tenant, valid: data === undefined || rotationsDocument.safeParse(data).success, any: data !== undefined };
     });
     const invalid = found.filter(({ valid }) => !valid);

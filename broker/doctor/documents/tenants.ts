@@ -23,7 +23,9 @@ export const tenants: Inspection = {
         ),
       );
     if (wrong.length > LISTED)
-      checks.push(failed(title, `${wrong.length - LISTED} more tenants are not as they should be`, 'See `postern tenant list --json`.'));
+      checks.push(
+        failed(title, `${wrong.length - LISTED} more tenants are not as they should be`, 'See `postern tenant list --json --full`.'),
+      );
     const count = (state: TenantView['state']): number => all.filter((one) => one.state === state).length;
     return [
       ...checks,

@@ -6,7 +6,9 @@ import type { KeySource, Trust } from '#broker/credential/trust.ts';
 import { trustIndex } from '#broker/credential/trust.ts';
 import { PosternError } from '#broker/error.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
-import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import { listedOr } from '#broker/operator/listed.ts';
+import { patiently } from '#broker/operator/patience.ts';
+import { BULK_WIDTH, WIDTH } from '#broker/operator/secret/secret-id.ts';
 import { readTrust, trustNames } from '#broker/operator/trust/view.ts';
 import { trustMount } from '#broker/vault/trust-login.ts';
 import { indexEntry, trustOf } from '#broker/vault/trusts.ts';
@@ -19,9 +21,17 @@ export const trusts: Inspection = {
   title,
   async inspect(view) {
     const { access, tenants } = view;
-    const found = await inParallel(await tenants(), WIDTH, async ({ tenant, role_id: clientId }) => {
-      if (clientId === null) return [];
-      const names = await trustNames(access, clientId);
+    // One list tells who has any.
+    const [all, having] = [await tenants(), await listedOr(access, 'trusts', undefined)];
+    const withTrusts = having === undefined ? undefined : new Set(having);
+    const asked = all.flatMap(({ tenant, role_id: clientId }) =>
+      clientId === null || withTrusts?.has(clientId) === false ? [] : [{ tenant, clientId }],
+    );
+    const count = view.progress('trusts');
+    let done = 0;
+    const found = await inParallel(asked, BULK_WIDTH, async ({ tenant, clientId }) => {
+      const names = await patiently(() => trustNames(access, clientId));
+      count((done += 1), asked.length);
       return Promise.all(names.map(async (name) => ({ tenant, clientId, name, data: (await readTrust(access, clientId, name)).data })));
     });
     const written = found.flat();

@@ -11,9 +11,10 @@ export const roles: Inspection = {
   async inspect(view) {
     const [inPlugin, apis] = [await pluginRoles(view), await pluginApis(view)];
     if (inPlugin === undefined || apis === undefined) return [];
-    const [documents, tenants] = await Promise.all([view.documents(), view.tenants()]);
+    const [documents, all] = await Promise.all([view.documents(), view.tenants()]);
+    const tenants = new Map(all.map((one) => [one.tenant, one]));
     const wrong = [...inPlugin].flatMap(([tenant, role]) => {
-      const found = tenants.find((one) => one.tenant === tenant);
+      const found = tenants.get(tenant);
       const document = documents.get(tenant);
       if (found === undefined || document === undefined)
         return failed(`${title}: ${tenant}`, 'there is no such tenant (any more)', `vault delete ${view.mounts.plugin}/roles/${tenant}`);

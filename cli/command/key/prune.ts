@@ -1,7 +1,11 @@
 import type { Command } from 'commander';
 import { settleRotations } from '#broker/operator/key/settle.ts';
 import { settleReplacements } from '#broker/operator/secret/replacements.ts';
-import { listTenants } from '#broker/operator/tenant/list.ts';
+import { rotatingTenants } from '#broker/operator/key/rotating.ts';
+import { inParallel } from '#broker/operator/parallel.ts';
+import { patiently } from '#broker/operator/patience.ts';
+import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import { tenantIndex } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function pruneCommand(context: Context): Command {
@@ -17,19 +21,22 @@ export function pruneCommand(context: Context): Command {
     )
     .action(
       context.vaultAction<object, [string | undefined]>(async ({ access, output, terminal }, tenant) => {
-        const tenants =
-          tenant === undefined
-            ? (await listTenants(access, { signal: terminal.signal })).filter(({ role_id: id }) => id !== null).map((one) => one.tenant)
-            : [tenant];
+        const tenants = tenant === undefined ? await rotatingTenants(access, [...(await tenantIndex(access)).roles]) : [tenant];
         const count = output.counter('tenants');
-        const destroyed: { tenant: string; key_id: string }[] = [];
-        const secrets: { tenant: string; accessor: string }[] = [];
-        for (const [done, name] of tenants.entries()) {
+        let done = 0;
+        // A few at once: each end is announced by check-and-set of one document.
+        const ended = await inParallel(tenants, WIDTH, async (name) => {
           terminal.signal.throwIfAborted();
-          for (const keyId of await settleRotations(access, name)) destroyed.push({ tenant: name, key_id: keyId });
-          for (const accessor of await settleReplacements(access, name)) secrets.push({ tenant: name, accessor });
-          count(done + 1, tenants.length);
-        }
+          const keys = await patiently(() => settleRotations(access, name));
+          const accessors = await patiently(() => settleReplacements(access, name));
+          count((done += 1), tenants.length);
+          return {
+            keys: keys.map((id) => ({ tenant: name, key_id: id })),
+            secrets: accessors.map((accessor) => ({ tenant: name, accessor })),
+          };
+        });
+        const destroyed = ended.flatMap(({ keys }) => keys);
+        const secrets = ended.flatMap((one) => one.secrets);
         output.result(
           { destroyed, secret_ids: secrets },
           destroyed.length + secrets.length === 0
