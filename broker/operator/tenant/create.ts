@@ -76,7 +76,7 @@ export async function createTenant(
 export interface Surroundings {
   readonly apis: ReadonlyMap<string, Api | undefined>;
   readonly withPlugin: boolean;
-  /** Vault listed neither a role nor a document of that name, nor a deleted tenant's: none is looked for. Its writing still is check-and-set. */
+  /** Vault listed neither role nor document of that name, nor a deleted tenant: none is looked for. It still is written by check-and-set. */
   readonly isNew?: boolean | undefined;
 }
 
