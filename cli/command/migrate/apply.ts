@@ -42,7 +42,7 @@ export function applyCommand(context: Context): Command {
       'after',
       `
 In the plan you may change \`tenant\`, \`migrate\` and \`grants\` of an application, and add \`organization\`, \`claims\`, \`cidrs\`,
-\`default_api\`, \`token_ttl\`, \`secret_id_ttl\`, \`secret_id_num_uses\` and \`issue\` (secret_id, key, or null for none).
+\`default_api\`, \`token_ttl\`, \`secret_id_ttl\`, \`secret_id_num_uses\`, \`limits\` and \`issue\` (secret_id, key, or null for none).
 Auth0 is neither asked nor changed: applications go on until \`postern migrate retire\`. Broken off and run again, it goes on:
 each application gets one credential, and what was issued and seen by nobody is revoked.`,
     )
