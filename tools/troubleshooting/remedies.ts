@@ -55,7 +55,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   'Auth0 answered … (…)': "what Auth0 said stands in it: its log has the request; see Auth0's status page, try again",
   'Vault has no API "…"': '`postern api list` has those that there are; Terraform makes one',
   'services would refuse the … token: …':
-    "the old one: mend the application's own token first; the new one: compare Postern's API with Auth0's (issuer, audience, scopes, dialect). docs/migrate.md",
+    "old: mend the application's own first; new: compare Postern's API with Auth0's, scopes and dialect too (docs/migrate.md)",
   '… at …': "Vault doesn't answer there: is VAULT_ADDR right (http or https?), its certificate trusted (VAULT_CACERT), and Vault started?",
   'Vault has more than can be taken to …': 'the answer was too large: look for what fills that path, and ask for less at a time',
   'Vault answers at another address': 'it redirects: set VAULT_ADDR to the address that it names, or to one in front of the active node',
