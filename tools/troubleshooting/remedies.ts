@@ -54,8 +54,8 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   'Auth0 cannot be reached at …: …': 'is AUTH0_DOMAIN right, and does this machine reach it? HTTPS_PROXY names a proxy',
   'Auth0 answered … (…)': "what Auth0 said stands in it: its log has the request; see Auth0's status page, try again",
   'Vault has no API "…"': '`postern api list` has those that there are; Terraform makes one',
-  'services would refuse the … token: …':
-    "old: mend the application's own first; new: compare Postern's API with Auth0's, scopes and dialect too (docs/migrate.md)",
+  'services would refuse the old token: …': "the application's own token doesn't pass today: mend that first (docs/migrate.md)",
+  'services would refuse the new token: …': "compare Postern's API with Auth0's: issuer, audience, scopes, dialect (docs/migrate.md)",
   '… at …': "Vault doesn't answer there: is VAULT_ADDR right (http or https?), its certificate trusted (VAULT_CACERT), and Vault started?",
   'Vault has more than can be taken to …': 'the answer was too large: look for what fills that path, and ask for less at a time',
   'Vault answers at another address': 'it redirects: set VAULT_ADDR to the address that it names, or to one in front of the active node',
