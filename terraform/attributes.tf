@@ -57,6 +57,11 @@ locals {
           known = keys(local.known.tenants[id].limits)
         }], []),
         try([{
+          of    = "Tenant ${id}, quota,"
+          given = keys(tenant.quota)
+          known = keys(local.known.tenants[id].quota)
+        }], []),
+        try([{
           of    = "Tenant ${id}, self_service,"
           given = keys(tenant.self_service)
           known = keys(local.known.tenants[id].self_service)

@@ -32,6 +32,8 @@ variable "tenants" {
     name of the alias there (Kubernetes: the service account's UID; JWT: what user_claim says). Their Vault tokens can then be exchanged.
     `limits` says how often it may ask for a token, all its credentials together: `per_second`, `per_minute`, `per_day`, and `burst`, so many
     more than `per_second` in each minute (docs/rate-limits.md).
+    `quota` is its part of the tokens that Auth0 counts: `monthly`, new tokens in a month, or `share`, a part of the application's
+    (POSTERN_QUOTA_MONTHLY), such as 0.05 (docs/quota.md).
     `self_service` lets the people of its organization make keys of their own: at most `keys_per_user` (10) each and `keys` (1000)
     together, of `max_ttl` (7776000 s, 90 days) at most.
     `assertion_keys` are public keys, PEM, by which the tenant may authenticate with private_key_jwt; `issuer` must be set then.

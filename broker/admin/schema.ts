@@ -83,6 +83,16 @@ export const limits = z.strictObject({
   per_day: quota('Most requests in a day.'),
   burst: quota('So many more than `per_second` in each minute; not without it.'),
 });
+export const quotaPart = z
+  .strictObject({
+    monthly: z.int().min(0).max(1_000_000_000).nullish().meta({ description: 'New tokens in a month.' }),
+    share: z.number().gt(0).max(1).nullish().meta({ description: "This part of the application's budget (POSTERN_QUOTA_MONTHLY)." }),
+  })
+  .meta({ description: 'Its part of the tokens that Auth0 counts: by `monthly` or by `share`. A further cold exchange is 429.' });
+const quotaView = z
+  .union([z.strictObject({ monthly: z.int() }), z.strictObject({ share: z.number() })])
+  .nullable()
+  .meta({ description: 'Its part of the tokens that Auth0 counts; null: none of its own.' });
 const limitsView = limits.nullable().meta({ description: 'How often it may ask for a token; null: as often as it likes.' });
 
 export const newTenant = z.strictObject({
@@ -105,6 +115,7 @@ export const newTenant = z.strictObject({
   secret_id_num_uses: z.int().min(0).max(1_000_000_000).default(0).meta({ description: 'Most logins of each credential; 0: no limit.' }),
   cidrs: cidrs.default([]).meta({ description: 'Where its credentials may be used from; empty: anywhere.' }),
   limits: limits.nullable().default(null).meta({ description: 'How often it may ask for a token, with all of its credentials together.' }),
+  quota: quotaPart.nullable().default(null),
   force: z
     .boolean()
     .default(false)
@@ -127,6 +138,7 @@ export const tenantView = z.strictObject({
     .nullable()
     .meta({ description: "Within what its people make keys of their own; null: they don't. Set in Terraform." }),
   limits: limitsView,
+  quota: quotaView,
   claims: z.record(z.string(), z.unknown()),
   token_ttl: z.number(),
   secret_id_ttl: z.number(),

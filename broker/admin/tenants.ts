@@ -7,7 +7,7 @@ import { requirePermission } from './caller.ts';
 import { operation } from './operation.ts';
 import type { Operation } from './operation.ts';
 import { cursorOf, nextLink, pageOf, pageQuery } from './page.ts';
-import { limits, newTenant, tenantId, tenantPage, tenantView } from './schema.ts';
+import { limits, newTenant, quotaPart, tenantId, tenantPage, tenantView } from './schema.ts';
 
 const tag = 'Tenants';
 const none = z.strictObject({});
@@ -84,6 +84,7 @@ export const tenantOperations: readonly Operation[] = [
         secretIdNumUses: body.secret_id_num_uses,
         cidrs: body.cidrs,
         limits: body.limits,
+        quota: body.quota,
       };
       const made = await createTenant(caller.access, tenant, specification, { force });
       return { status: 201, headers: { Location: `/v1/tenants/${tenant}` }, body: made };
@@ -120,6 +121,27 @@ export const tenantOperations: readonly Operation[] = [
     async handle({ caller, params, body }) {
       await showTenant(caller.access, params.tenant);
       return { status: 200, headers: {}, body: await createTenant(caller.access, params.tenant, { limits: body }, { update: true }) };
+    },
+  }),
+  operation({
+    id: 'setTenantQuota',
+    method: 'PUT',
+    path: '/v1/tenants/{tenant}/quota',
+    tag,
+    summary: "Sets a tenant's part of the tokens that Auth0 counts",
+    description:
+      'By `monthly` or by `share`; `{}` ends it. It holds on every broker within 2 s; what was fetched this month stays fetched, and cached ' +
+      'tokens are served on.',
+    need: { permission: 'manage:tenants', changes: true },
+    params: ofTenant,
+    query: none,
+    body: { name: 'QuotaPart', schema: quotaPart },
+    success: { status: 200, description: 'It holds.', body: view },
+    refusals: ['not-found', 'conflict', 'unprocessable'],
+    async handle({ caller, params, body }) {
+      await showTenant(caller.access, params.tenant);
+      const quota = body.monthly == null && body.share == null ? null : body;
+      return { status: 200, headers: {}, body: await createTenant(caller.access, params.tenant, { quota }, { update: true }) };
     },
   }),
   operation({

@@ -42,6 +42,15 @@ export type Api = z.infer<typeof apiDocument> & { readonly name: string };
 /** Claims that are the issuer's own to set; a tenant's extra claims are namespaced URIs, as Auth0 demands. */
 const claimName = z.string().regex(/^https?:\/\/\S+$/, 'is not a namespaced claim: use a URI such as https://example.com/plan');
 
+/** A tenant's part of the tokens that an issuer counts: so many new ones a month, or a share of the application's budget. */
+export const quotaPart = z
+  .object({
+    monthly: z.number().int().min(0).max(1_000_000_000).nullish(),
+    share: z.number().gt(0).max(1).nullish(),
+  })
+  .refine(({ monthly, share }) => (monthly == null) !== (share == null), 'has either monthly or share');
+export type QuotaPart = z.infer<typeof quotaPart>;
+
 /** `tenants/<tenant>`: what a tenant may have. */
 export const tenantDocument = z.object({
   /** The AppRole role_id of the tenant that this was written for. A credential with another is that of a former tenant of this name. */
@@ -66,14 +75,7 @@ export const tenantDocument = z.object({
   /** `terraform`: its next apply writes this document anew. */
   managed_by: z.string().max(64).nullish(),
   /** How many new tokens it may have in a month of an issuer that counts them: so many, or a share of the application's budget. */
-  quota: structure(
-    z
-      .object({
-        monthly: z.number().int().min(0).max(1_000_000_000).optional(),
-        share: z.number().gt(0).max(1).optional(),
-      })
-      .refine(({ monthly, share }) => (monthly === undefined) !== (share === undefined), 'has either monthly or share'),
-  ).nullish(),
+  quota: structure(quotaPart).nullish(),
   /** Whether its people make keys of their own, and within what; without it they don't. */
   self_service: structure(
     z.object({

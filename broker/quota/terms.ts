@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { QuotaPart } from '#broker/authorization/documents.ts';
 
 /** Auth0's own count, as its headers told it last ("Token quotas", Early Access). */
 export const quotaReading = z.object({
@@ -21,17 +22,16 @@ export const quotaTerms = z.object({
 });
 export type QuotaTerms = z.infer<typeof quotaTerms>;
 
-/** A tenant's part: so many tokens a month, or so large a share of the application's budget. */
-export interface TenantQuota {
-  readonly monthly?: number | undefined;
-  /** Above 0, up to 1. */
-  readonly share?: number | undefined;
+/** As documents have it, without what is not set; null: no part of its own. */
+export function canonicalQuota(quota: QuotaPart | null | undefined): { monthly: number } | { share: number } | null {
+  if (quota?.monthly != null) return { monthly: quota.monthly };
+  return quota?.share == null ? null : { share: quota.share };
 }
 
 /** @returns tokens a month; Infinity: as many as it likes, which a share is too where the application has no budget */
-export function capOf(quota: TenantQuota | null | undefined, { budget, tenant }: Pick<QuotaTerms, 'budget' | 'tenant'>): number {
-  if (quota?.monthly !== undefined) return quota.monthly;
-  if (quota?.share !== undefined) return budget === null ? Infinity : Math.floor(budget * quota.share);
+export function capOf(quota: QuotaPart | null | undefined, { budget, tenant }: Pick<QuotaTerms, 'budget' | 'tenant'>): number {
+  if (quota?.monthly != null) return quota.monthly;
+  if (quota?.share != null) return budget === null ? Infinity : Math.floor(budget * quota.share);
   return tenant ?? Infinity;
 }
 

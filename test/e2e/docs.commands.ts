@@ -153,6 +153,8 @@ export const ELSEWHERE: readonly { readonly block: Block; readonly test: string;
     test: 'test/integration/rate-limits.test.ts',
     says: "'--limit', '100/s', '--limit', '20/burst', '--limit', '10000/day'",
   },
+  { block: ['docs/quota.md', 'postern quota'], test: 'test/integration/quota-ledger.test.ts', says: "'quota', '--all', '--json'" },
+  { block: ['docs/quota.md', 'postern tenant create'], test: 'test/integration/quota-ledger.test.ts', says: "'--update', '--quota', '5%'" },
   { block: ['docs/plugin.md', 'make plugin'], test: 'test/tools/plugin.test.ts', says: 'buildPlugin(' },
   {
     block: ['docs/plugin.md', 'postern plugin install'],

@@ -104,6 +104,8 @@ async function goodRequest(id: string): Promise<{ method: string; path: string; 
       return { method: 'POST', path: `${at}/enable`, status: 200 };
     case 'setLimits':
       return { method: 'PUT', path: `${at}/limits`, body: { per_second: 100, burst: 20 }, status: 200 };
+    case 'setTenantQuota':
+      return { method: 'PUT', path: `${at}/quota`, body: { monthly: 5000 }, status: 200 };
     case 'readGrants':
       return { method: 'GET', path: `${at}/grants`, status: 200 };
     case 'setGrants':

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { quotaPart } from '#broker/authorization/documents.ts';
 import { formatLimits, limitsDocument, parseLimits } from '#broker/rate-limit/limits.ts';
 import type { Limits } from '#broker/rate-limit/limits.ts';
 
@@ -27,6 +28,8 @@ export const tenantRecord = z.strictObject({
     .nullish(),
   /** How often it may ask for a token. */
   limits: limitsDocument.nullish(),
+  /** Its part of the tokens that Auth0 counts. */
+  quota: quotaPart.nullish(),
   disabled: z.boolean().optional(),
   trusts: z
     .array(
@@ -70,7 +73,14 @@ export function fromCell(column: string, text: string): unknown {
     return value;
   }
   if (column === 'limits' && !cell.startsWith('{')) return parseLimits(cell);
-  if (column === 'limits' || column === 'claims' || column === 'self_service' || column === 'trusts' || cell.startsWith('[')) {
+  if (
+    column === 'quota' ||
+    column === 'limits' ||
+    column === 'claims' ||
+    column === 'self_service' ||
+    column === 'trusts' ||
+    cell.startsWith('[')
+  ) {
     try {
       return JSON.parse(cell);
     } catch {

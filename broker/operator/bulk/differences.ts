@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { tenantDocument } from '#broker/authorization/documents.ts';
 import { canonicalCidrs } from '#broker/operator/name.ts';
+import { canonicalQuota } from '#broker/quota/terms.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import type { Found } from '#broker/operator/tenant/view.ts';
 import type { TenantRecord } from './columns.ts';
@@ -25,6 +26,7 @@ export function differences({ spec }: Row, { role, data }: Found): string[] {
     ['secret_id_ttl', spec.secretIdTtl, number('secret_id_ttl')],
     ['secret_id_num_uses', spec.secretIdNumUses, number('secret_id_num_uses')],
     ['limits', spec.limits === undefined ? undefined : canonicalLimits(spec.limits), canonicalLimits(now.limits)],
+    ['quota', spec.quota === undefined ? undefined : canonicalQuota(spec.quota), canonicalQuota(now.quota)],
     ['self_service', spec.selfService, now.self_service ?? null],
   ];
   return pairs.filter(([, wanted, is]) => wanted !== undefined && !isDeepStrictEqual(wanted, is)).map(([name]) => name);

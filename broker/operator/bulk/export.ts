@@ -32,6 +32,7 @@ export async function exportTenants(
       secret_id_num_uses,
       self_service,
       limits: one.limits,
+      quota: one.quota,
       disabled: one.state === 'disabled',
       trusts: trusts.map(({ name, issuer, audience, subject, subject_pattern, claims, scopes, cidrs: blocks }) => ({
         name,

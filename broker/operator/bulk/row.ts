@@ -85,6 +85,7 @@ function rowOf(at: number, record: TenantRecord): Row {
       ...(record.secret_id_num_uses === undefined ? {} : { secretIdNumUses: record.secret_id_num_uses }),
       ...(record.self_service === undefined ? {} : { selfService: record.self_service }),
       ...(record.limits === undefined ? {} : { limits: record.limits }),
+      ...(record.quota === undefined ? {} : { quota: record.quota }),
     },
     disabled: record.disabled,
     trusts,

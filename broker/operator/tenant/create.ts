@@ -11,6 +11,7 @@ import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
+import { canonicalQuota } from '#broker/quota/terms.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
 import { writePluginRole } from './plugin-role.ts';
@@ -230,8 +231,14 @@ function documentOf(before: TenantGrants, spec: TenantSpecification): TenantGran
         : {}
       : selfServiceOf(spec.selfService)),
     ...limitsOf(spec.limits === undefined ? before.limits : spec.limits),
+    ...quotaOf(spec.quota === undefined ? before.quota : spec.quota),
     ...(before.managed_by ? { managed_by: before.managed_by } : {}),
   };
+}
+
+function quotaOf(given: TenantGrants['quota']): Pick<TenantGrants, 'quota'> {
+  const quota = canonicalQuota(given);
+  return quota === null ? {} : { quota };
 }
 
 function limitsOf(given: TenantGrants['limits']): Pick<TenantGrants, 'limits'> {

@@ -1,5 +1,6 @@
 import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
+import { canonicalQuota } from '#broker/quota/terms.ts';
 import { publicationPath } from '#broker/vault/publications.ts';
 
 type Apis = ReadonlyMap<string, Api | undefined>;
@@ -17,10 +18,19 @@ export function publishedOf({ grants, publish }: Marked, apis: Apis): string[] {
  */
 export async function writePublication(access: VaultAccess, tenant: string, document: TenantGrants, apis: Apis): Promise<void> {
   const { client_id, organization, claims, disabled, publish } = document;
+  const quota = canonicalQuota(document.quota);
   const names = publishedOf(document, apis);
   if (names.length === 0) return removePublication(access, tenant);
   const grants = document.grants.filter(({ api }) => names.includes(api));
-  const publication = { client_id: client_id ?? null, grants, publish, organization: organization ?? null, claims, disabled };
+  const publication = {
+    client_id: client_id ?? null,
+    grants,
+    publish,
+    organization: organization ?? null,
+    claims,
+    disabled,
+    ...(quota === null ? {} : { quota }),
+  };
   await access.call(`write what is published of ${tenant}`, ({ documents, as }) =>
     documents.write(publicationPath(tenant), publication, undefined, as),
   );

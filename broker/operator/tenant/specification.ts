@@ -1,5 +1,5 @@
-import { SCOPE_TOKEN } from '#broker/authorization/documents.ts';
-import type { Api, TenantGrants } from '#broker/authorization/documents.ts';
+import { SCOPE_TOKEN, quotaPart } from '#broker/authorization/documents.ts';
+import type { Api, QuotaPart, TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { isCidr } from '#broker/operator/name.ts';
 import { limitsDocument } from '#broker/rate-limit/limits.ts';
@@ -35,6 +35,8 @@ export interface TenantSpecification {
   selfService?: NonNullable<TenantGrants['self_service']> | null;
   /** How often it may ask for a token; null: as often as it likes. */
   limits?: Limits | null;
+  /** Its part of the tokens that Auth0 counts; null: as many as it likes. */
+  quota?: QuotaPart | null;
 }
 
 /**
@@ -81,6 +83,8 @@ export function checkSpecification(tenant: string, spec: TenantSpecification, ap
     faults.push('the number of uses is 0 (no limit) or a whole number of logins');
   const limits = limitsDocument.nullish().safeParse(spec.limits);
   for (const { path, message } of limits.error?.issues ?? []) faults.push(`its limits: ${[...path.map(String), message].join(' ')}`);
+  const part = quotaPart.nullish().safeParse(spec.quota);
+  for (const { path, message } of part.error?.issues ?? []) faults.push(`its quota: ${[...path.map(String), message].join(' ')}`);
   if (faults.length > 0)
     throw new PosternError('invalid_request', `The tenant "${tenant}" can't be like this:\n${faults.map((f) => `  ${f}`).join('\n')}`);
 }

@@ -9,6 +9,7 @@ import { readApis } from '#broker/operator/apis.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
+import { canonicalQuota } from '#broker/quota/terms.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import type { Limits } from '#broker/rate-limit/limits.ts';
 
@@ -30,6 +31,8 @@ export interface TenantSummary {
   self_service: { max_ttl: number; keys_per_user: number; keys: number } | null;
   /** How often it may ask for a token; null: as often as it likes. */
   limits: Limits | null;
+  /** Its part of the tokens that Auth0 counts: so many a month, or a share of the application's; null: as many as it likes. */
+  quota: { monthly: number } | { share: number } | null;
   claims: Record<string, unknown>;
   /** ISO 8601, to the minute, and known some minutes late (POSTERN_USAGE_INTERVAL). Null: not in the last 400 days. */
   last_used_at: string | null;
@@ -161,6 +164,7 @@ export function summaryOf(
     organization: document.organization ?? null,
     self_service: document.self_service ?? null,
     limits: canonicalLimits(document.limits),
+    quota: canonicalQuota(document.quota),
     claims: document.claims,
     last_used_at: used.get(tenant) ?? null,
     lives_on: document.grants.flatMap(({ api }) => {

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
+import type { QuotaPart } from '#broker/authorization/documents.ts';
 import type { TenantSpecification } from '#broker/operator/tenant/specification.ts';
 import { GrantsLeftOut, createTenant } from '#broker/operator/tenant/create.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -19,6 +20,7 @@ interface Options {
   claim?: string[] | false;
   cidr?: string[] | false;
   limit?: string[] | false;
+  quota?: string | false;
   tokenTtl?: number;
   secretTtl?: number;
   secretNumUses?: number;
@@ -71,6 +73,8 @@ export function createCommand(context: Context): Command {
       ),
     )
     .addOption(new Option('--no-limit', 'with --update: none'))
+    .addOption(new Option('--quota <tokens>', "most new tokens of Auth0 in a month, or a share of the application's such as 5%"))
+    .addOption(new Option('--no-quota', 'with --update: as many as it likes'))
     .option('--token-ttl <duration>', 'life of the Vault token behind one login: 30s, 1m, 2m, 5m (default), 10m, 15m, 30m or 1h', seconds)
     .option('--secret-ttl <duration>', 'longest life of its secret_ids; 0: until revoked (default)', seconds)
     .option('--secret-num-uses <number>', 'most logins of each secret_id; 0: no limit (default)', count)
@@ -117,6 +121,7 @@ export function specification(options: Options): TenantSpecification {
     ...(Array.isArray(claim) ? { claims: Object.fromEntries(claim.map(parseClaim)) } : claim === false ? { claims: {} } : {}),
     ...(Array.isArray(cidr) ? { cidrs: cidr } : cidr === false ? { cidrs: [] } : {}),
     ...(Array.isArray(limit) ? { limits: limits(limit) } : limit === false ? { limits: null } : {}),
+    ...(typeof options.quota === 'string' ? { quota: parseQuota(options.quota) } : options.quota === false ? { quota: null } : {}),
     ...(tokenTtl === undefined ? {} : { tokenTtl }),
     ...(secretTtl === undefined ? {} : { secretIdTtl: secretTtl }),
     ...(secretNumUses === undefined ? {} : { secretIdNumUses: secretNumUses }),
@@ -135,6 +140,18 @@ export function parseGrant(text: string): { api: string; scopes: string[] } {
     .split(/[\s,]+/)
     .filter((scope) => scope !== '');
   return { api: text.slice(0, at), scopes };
+}
+
+/** `500` tokens a month, or `5%` of the application's. @throws {PosternError} invalid_request */
+function parseQuota(text: string): QuotaPart {
+  const [, number = '', percent] = /^(\d{1,10}|\d{1,3}(?:\.\d{1,4})?(?=%))(%?)$/.exec(text) ?? [];
+  const value = Number(number);
+  if (number === '' || (percent === '%' ? value <= 0 || value > 100 : value > 1_000_000_000))
+    throw new PosternError(
+      'invalid_request',
+      `--quota ${JSON.stringify(text.slice(0, 40))} is neither tokens a month, such as 500, nor a share, such as 5%`,
+    );
+  return percent === '%' ? { share: value / 100 } : { monthly: value };
 }
 
 function parseClaim(text: string): [string, string] {

@@ -50,6 +50,14 @@ export function tenantText(output: Output, tenant: TenantView, trusts?: readonly
       ? []
       : [['its people', `make keys of up to ${inWords(tenant.self_service.max_ttl)}: ${tenant.self_service.keys_per_user} each`] as const]),
     ...(tenant.limits === null ? [] : [['requests', `at most ${formatLimits(tenant.limits).replaceAll(',', ', ')}`] as const]),
+    ...(tenant.quota === null
+      ? []
+      : [
+          [
+            'tokens of Auth0',
+            'monthly' in tenant.quota ? `at most ${tenant.quota.monthly} a month` : `${tenant.quota.share * 100} % of all`,
+          ] as const,
+        ]),
     ...list('claim', claims),
     ...(trusts ?? []).map((one, at): [string, string] => [
       at === 0 ? 'trust' : '',

@@ -28,7 +28,9 @@ locals {
   workload_policies = var.tenant.retired ? [] : [var.workload_policy]
 
   limits = try({ for name, quota in var.tenant.limits : name => quota if quota != null }, {})
+  quota  = try({ for name, part in var.tenant.quota : name => part if part != null }, {})
   optional = merge(
+    length(local.quota) == 0 ? {} : { quota = local.quota },
     var.tenant.self_service == null ? {} : { self_service = var.tenant.self_service },
     length(local.limits) == 0 ? {} : { limits = local.limits },
   )
@@ -113,12 +115,12 @@ resource "vault_generic_secret" "publication" {
   path                = "${var.mounts.kv}/publications/${each.key}"
   delete_all_versions = true
 
-  data_json = jsonencode({
+  data_json = jsonencode(merge(length(local.quota) == 0 ? {} : { quota = local.quota }, {
     client_id    = local.document.client_id
     grants       = [for grant in local.document.grants : grant if contains(local.published, grant.api)]
     publish      = local.document.publish
     organization = var.tenant.organization
     claims       = var.tenant.claims
     disabled     = local.disabled
-  })
+  }))
 }

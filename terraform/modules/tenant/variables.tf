@@ -32,6 +32,7 @@ variable "tenant" {
       keys     = optional(list(string))
     })), {})
     limits       = optional(object({ per_second = optional(number), per_minute = optional(number), per_day = optional(number), burst = optional(number) }))
+    quota        = optional(object({ monthly = optional(number), share = optional(number) }))
     self_service = optional(object({ max_ttl = optional(number, 7776000), keys_per_user = optional(number, 10), keys = optional(number, 1000) }))
   })
   nullable = false
@@ -81,6 +82,21 @@ variable "tenant" {
   validation {
     condition     = var.tenant.limits == null ? true : alltrue([for quota in values(var.tenant.limits) : quota == null ? true : (quota >= 1 && quota <= 1000000000 && floor(quota) == quota)])
     error_message = "Tenant ${var.tenant.id}: limits are whole numbers of requests, 1 at least: per_second, per_minute, per_day and burst."
+  }
+
+  validation {
+    condition     = var.tenant.quota == null ? true : ((var.tenant.quota.monthly == null) != (var.tenant.quota.share == null))
+    error_message = "Tenant ${var.tenant.id}: quota has either monthly (new tokens of Auth0 in a month) or share (of the application's)."
+  }
+
+  validation {
+    condition     = try(var.tenant.quota.monthly, null) == null ? true : (var.tenant.quota.monthly >= 0 && var.tenant.quota.monthly <= 1000000000 && floor(var.tenant.quota.monthly) == var.tenant.quota.monthly)
+    error_message = "Tenant ${var.tenant.id}: quota.monthly is a whole number of tokens, 0 to 1000000000."
+  }
+
+  validation {
+    condition     = try(var.tenant.quota.share, null) == null ? true : (var.tenant.quota.share > 0 && var.tenant.quota.share <= 1)
+    error_message = "Tenant ${var.tenant.id}: quota.share is above 0 and at most 1, such as 0.05."
   }
 
   validation {

@@ -158,6 +158,7 @@ describe('forms', () => {
     expect(newTenant.parse({ tenant: 'acme' })).toEqual({
       tenant: 'acme',
       limits: null,
+      quota: null,
       grants: [],
       default_api: null,
       introspects: [],

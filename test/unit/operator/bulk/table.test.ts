@@ -81,6 +81,7 @@ describe('a file of tenants', () => {
       secret_id_num_uses: 0,
       self_service: { max_ttl: 3600, keys_per_user: 2, keys: 9 },
       limits: { per_second: 100, burst: 20, per_minute: 600 },
+      quota: { monthly: 500 },
       disabled: true,
       trusts: [{ name: 'ci', issuer: 'https://ci.example.com', audience: 'https://x', subject: 'a "b"', claims: { ref: 'main' } }],
     };
