@@ -71,7 +71,9 @@ export function viewOf(access: VaultAccess, options: ViewOptions): View {
   const read: View['read'] = async (doing, path) =>
     (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
   // Three reads a tenant, for all the checks together.
-  const listed = once(() => allOf(access, { onProgress: progress('tenants'), ...(signal === undefined ? {} : { signal }) }));
+  const listed = once(() =>
+    allOf(access, { lastUse: false, onProgress: progress('tenants'), ...(signal === undefined ? {} : { signal }) }),
+  );
   return {
     access,
     mounts: access.mounts,

@@ -77,7 +77,7 @@ export async function createTenant(
 export interface Surroundings {
   readonly apis: ReadonlyMap<string, Api | undefined>;
   readonly withPlugin: boolean;
-  /** Vault listed neither role nor document of that name, nor a deleted tenant: none is looked for. It still is written by check-and-set. */
+  /** Vault listed neither role nor document of that name, nor a deleted tenant: none is looked for. Writing stays check-and-set. */
   readonly isNew?: boolean | undefined;
 }
 

@@ -33,7 +33,7 @@ CLIENT_ID is the one that the tenant's document was written for; \`postern docto
   return addPage(command, 'the id of the last tenant of the page before').action(
     context.vaultAction<Options>(async ({ access, options, output, terminal }) => {
       const { index, next } = pageOf(await tenantIndex(access), options);
-      const count = { onProgress: output.counter('tenants'), signal: terminal.signal };
+      const count = { onProgress: output.counter('tenants'), signal: terminal.signal, lastUse: output.json };
       const list = output.list('tenants', HEADINGS);
       const wrong: string[] = [];
       let more = 0;
