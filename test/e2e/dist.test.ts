@@ -359,7 +359,8 @@ describe.each([['the checkout’s Node'], [NODE_22]])('the npm package on %s', (
     symlinkSync(join(folder, 'postern'), join(typed, 'node_modules/postern'));
     writeFileSync(join(typed, 'package.json'), '{"type":"module"}');
     const good =
-      "import { startBroker, type RunningBroker } from 'postern';\nconst broker: RunningBroker = await startBroker({ VAULT_ADDR: undefined }, { log: (line: string) => void line });\n";
+      "import { startBroker, type RunningBroker } from 'postern';\n" +
+      'const broker: RunningBroker = await startBroker({ VAULT_ADDR: undefined }, { log: (line: string) => void line });\n';
     writeFileSync(join(typed, 'good.ts'), `${good}const port: number = broker.port;\nawait broker.close();\nvoid port;\n`);
     writeFileSync(join(typed, 'bad.ts'), `${good}const port: string = broker.port;\nvoid port;\n`);
     const check = (file: string) =>
