@@ -8,6 +8,7 @@ import type { PluginVault } from '#test/fixture/plugin.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import type { Reaper } from '#tools/process/reaper.ts';
 import { findServer } from '#tools/part/server.ts';
+import { findVault } from '#tools/part/vault.ts';
 import { postern } from './cli-run.ts';
 
 export interface SidecarOptions {
@@ -47,7 +48,8 @@ export async function sidecar({ vault, reaper, operator, name, args = [], change
   if (change !== undefined) await writeFile(configuration, change(await readFile(configuration, 'utf8')));
   const secretIdFile = join(folder, 'secret-id');
   const logFile = join(process.env['POSTERN_TEST_LOGS'] ?? vault.folder, `agent-${name}.log`);
-  const { path: binary } = await findServer();
+  // OpenBao's takes tokens in KV for deleted ones (docs/testing.md).
+  const { path: binary } = await (args.includes('--kv') ? findVault() : findServer());
   let child: Child | undefined;
   const one: Sidecar = {
     name,
