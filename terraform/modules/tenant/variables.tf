@@ -85,7 +85,7 @@ variable "tenant" {
   }
 
   validation {
-    condition     = var.tenant.quota == null ? true : ((var.tenant.quota.monthly == null) != (var.tenant.quota.share == null))
+    condition     = try(var.tenant.quota.monthly, null) == null || try(var.tenant.quota.share, null) == null
     error_message = "Tenant ${var.tenant.id}: quota has either monthly (new tokens of Auth0 in a month) or share (of the application's)."
   }
 
