@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ERROR_DIALECTS } from './error.ts';
 import { address, count, flag, hostAndPort, hostNames, issuer, mount, optionalCount, proxy, seconds } from './setting.ts';
 import { SOURCES } from './sources.ts';
+import { limitsStoreOf } from './limits-store.ts';
 import { syslogTarget } from './syslog-target.ts';
 import { areProxies } from './trusted-proxies.ts';
 import { VAULT_AUTHS } from './vault-auth.ts';
@@ -131,6 +132,17 @@ export const schema = z.object({
       return target ?? z.NEVER;
     })
     .optional(),
+  /** Counts limits for all brokers together; may hold a password, so it is shown to nobody. */
+  POSTERN_LIMITS_STORE: z
+    .string()
+    .transform((text, context) => {
+      const store = limitsStoreOf(text);
+      if (store === undefined) context.addIssue('must be redis://host:port or rediss://host:port, with user:password@ before the host');
+      return store ?? z.NEVER;
+    })
+    .optional(),
+  POSTERN_LIMITS_STORE_PASSWORD_FILE: z.string().optional(),
+  POSTERN_LIMITS_STORE_CA_FILE: z.string().optional(),
   POSTERN_AUDIT_REFUSALS: count(300, 0, 10_000_000),
 });
 

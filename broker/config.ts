@@ -2,6 +2,7 @@ import { adminFaults, clearTextFaults, isSameFile, portFaults, selfFaults } from
 import { RENAMED, schema } from './config-schema.ts';
 import type { Settings } from './config-schema.ts';
 import { PosternError } from './error.ts';
+import type { LimitsStore } from './limits-store.ts';
 import { readTraceSettings } from './trace-settings.ts';
 import type { TraceSettings } from './trace-settings.ts';
 import { attempt, readCertificates, readText, readTlsPair } from './tls-pair.ts';
@@ -33,6 +34,7 @@ export interface Config extends Omit<
   | 'POSTERN_ADMIN_TLS_KEY_FILE'
   | 'POSTERN_TRUSTED_PROXIES'
   | 'POSTERN_LOG_STREAM_SECRET_FILE'
+  | 'POSTERN_LIMITS_STORE'
 > {
   readonly host: string;
   readonly port: number;
@@ -41,6 +43,8 @@ export interface Config extends Omit<
   readonly tls: Tls | undefined;
   /** What Auth0's log stream shows; undefined: none is taken. */
   readonly logStreamSecret: string | undefined;
+  /** Where limits are counted for all brokers together; undefined: each counts for itself. */
+  readonly limitsStore: LimitsStore | undefined;
   /** Where metrics are told; undefined: nowhere but on the admin API's listener. */
   readonly metrics: Readonly<{ host: string; port: number }> | undefined;
   /** Where the admin API listens; undefined: nowhere. */
@@ -74,6 +78,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     faults.push('POSTERN_LOG_FILE and POSTERN_AUDIT_FILE must be two files');
   if (set['POSTERN_AUDIT_FILE'] !== undefined && set['POSTERN_AUDIT_SYSLOG'] !== undefined)
     faults.push('POSTERN_AUDIT_FILE and POSTERN_AUDIT_SYSLOG: the audit goes to one of them');
+  const limitsStore = limitsStoreOf(set, parsed.data?.POSTERN_LIMITS_STORE, faults);
   const vaultAuth = vaultAuthOf(set, parsed.data, faults);
 
   const tlsOf = (certFile: string, keyFile: string): Tls | undefined => {
@@ -102,13 +107,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       `The configuration has ${faults.length} fault${faults.length === 1 ? '' : 's'}:\n${faults.map((f) => `  ${f}`).join('\n')}`,
     );
   }
-  const { POSTERN_TRUSTED_PROXIES: proxies, ...settings } = parsed.data;
+  const { POSTERN_TRUSTED_PROXIES: proxies, POSTERN_LIMITS_STORE: _store, ...settings } = parsed.data;
   return Object.freeze({
     ...settings,
     ...addressOf(parsed.data.POSTERN_LISTEN),
     metrics: parsed.data.POSTERN_METRICS_LISTEN === undefined ? undefined : addressOf(parsed.data.POSTERN_METRICS_LISTEN),
     admin: adminListen === undefined ? undefined : Object.freeze({ ...addressOf(adminListen), tls: adminTls }),
     logStreamSecret,
+    limitsStore,
     vaultAuth,
     traces,
     trustedProxies: Object.freeze({ given: proxies, inFile: inFile ?? [] }),
@@ -128,6 +134,30 @@ const OF_A_SERVICE = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP
 /** Whether a variable that isn't the broker's is somebody's all the same, and so not misspelt. */
 function isOthers(name: string, env: Readonly<Record<string, string | undefined>>): boolean {
   return OF_OTHER_PROGRAMS.test(name) || (env['KUBERNETES_SERVICE_HOST'] !== undefined && OF_A_SERVICE.test(name));
+}
+
+/** The store with what its files hold. */
+function limitsStoreOf(
+  {
+    POSTERN_LIMITS_STORE: given,
+    POSTERN_LIMITS_STORE_PASSWORD_FILE: passwordFile,
+    POSTERN_LIMITS_STORE_CA_FILE: caFile,
+  }: Readonly<Record<string, string | undefined>>,
+  store: LimitsStore | undefined,
+  faults: string[],
+): LimitsStore | undefined {
+  for (const [name, file] of Object.entries({ PASSWORD_FILE: passwordFile, CA_FILE: caFile }))
+    if (file !== undefined && given === undefined) faults.push(`POSTERN_LIMITS_STORE_${name} needs POSTERN_LIMITS_STORE`);
+  if (store === undefined) return undefined;
+  const text = passwordFile === undefined ? undefined : attempt(faults, () => readText('POSTERN_LIMITS_STORE_PASSWORD_FILE', passwordFile));
+  const password = text?.replace(/\r?\n$/, '');
+  if (password === '') faults.push('POSTERN_LIMITS_STORE_PASSWORD_FILE holds no password');
+  if (password !== undefined && store.password !== undefined)
+    faults.push('POSTERN_LIMITS_STORE has a password, and POSTERN_LIMITS_STORE_PASSWORD_FILE another: leave one out');
+  if (caFile !== undefined && store.tls === undefined)
+    faults.push('POSTERN_LIMITS_STORE_CA_FILE is for rediss://, and POSTERN_LIMITS_STORE is redis://');
+  const ca = caFile === undefined ? undefined : attempt(faults, () => readCertificates('POSTERN_LIMITS_STORE_CA_FILE', caFile));
+  return Object.freeze({ ...store, password: password ?? store.password, tls: store.tls && { ca } });
 }
 
 /** @returns undefined where there is none, or a fault was added */

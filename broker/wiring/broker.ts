@@ -4,12 +4,12 @@ import { failureOf, workLine } from '#broker/audit/work-event.ts';
 import type { Config } from '#broker/config.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
-import { LocalLimiter } from '#broker/rate-limit/local-limiter.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
+import { limiting } from './limiting.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { Progress } from './progress.ts';
@@ -63,6 +63,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const background = new RationedAudit(audit, config.POSTERN_AUDIT_REFUSALS);
   const quota = new Quota(config, log, rationed, vault);
   const { ledger } = quota;
+  const limits = await limiting(config, vault.troubles);
   const issued = issuance(
     config,
     log,
@@ -71,7 +72,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       ...life,
       verifier,
       isDisabled: (tenant) => announcements.isDisabled(tenant),
-      limiter: new LocalLimiter(),
+      limiter: limits.limiter,
     },
     {
       onIssue: (source, ms, error) => counts.sources.observe(source, ms, error),
@@ -147,6 +148,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     verified,
     announcements,
     issued,
+    limits,
     clocks,
     progress,
     server,
@@ -185,6 +187,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await issued.publisher?.stop();
     await ledger.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
+    limits.stop();
     await session.stop();
     await client.close();
     rationed.end();

@@ -13,6 +13,7 @@ import type { VerifiedCredentials } from '#broker/credential/verified-credential
 import { version } from '#broker/version.ts';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Issuance } from './issuance.ts';
+import type { Limiting } from './limiting.ts';
 import type { Quota } from './quota.ts';
 import type { Progress } from './progress.ts';
 import type { ConnectedVault } from './vault.ts';
@@ -38,6 +39,7 @@ export interface Watched {
   readonly verified: VerifiedCredentials;
   readonly announcements: AnnouncementWatch;
   readonly issued: Issuance;
+  readonly limits: Limiting;
   readonly clocks: ClockWatch;
   readonly progress: Progress;
   readonly server: HttpServer;
@@ -60,7 +62,7 @@ export function metricsDoor(config: Config, log: Logger, exposed: Exposition | u
 function read(
   config: Config,
   counts: Counts,
-  { vault, verified, announcements, issued, clocks, progress, server, audit, quota }: Watched,
+  { vault, verified, announcements, issued, limits, clocks, progress, server, audit, quota }: Watched,
 ): Metric[] {
   const { cache } = issued;
   const { age } = announcements;
@@ -77,6 +79,7 @@ function read(
       'Since what is announced, ended and revoked was last read.',
       Number.isFinite(age) ? age / 1000 : undefined,
     ),
+    ...limits.metrics(),
     clocks.metric(),
     gauge('postern_cached_tokens', 'Tokens in memory.', cache.size),
     gauge('postern_cached_tokens_limit', 'Most of them (POSTERN_CACHE_TOKENS).', config.POSTERN_CACHE_TOKENS),

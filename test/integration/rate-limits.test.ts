@@ -1,10 +1,12 @@
 import { request } from 'undici';
+import { freePort } from '#dev/port.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { VAULT_TOKEN_TYPE } from '#broker/credential/subject-token.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { startRedis } from '#test/fixture/redis.ts';
 import { until } from '#test/fixture/until.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 import { postern } from './cli-run.ts';
@@ -165,5 +167,40 @@ describe('a limit of an API key', () => {
     const listed = (await cli('key', 'list', 'umbrella', '--json')).json['keys'] as Record<string, unknown>[];
     expect(listed.map(({ limits }) => limits)).toEqual(expect.arrayContaining([{ per_minute: 2 }, null]));
     expect(await cli('key', 'issue', 'umbrella', '--limit', '2/hour')).toMatchObject({ code: 2 });
+  });
+});
+
+describe('with a store (POSTERN_LIMITS_STORE)', () => {
+  test('replicas count together, and go on each for itself while it is away, as metric and log say once', async () => {
+    await using stack = new AsyncDisposableStack();
+    const password = 'canary-limits-password';
+    registerSecret('store password', password);
+    const redis = stack.adopt(await startRedis({ configuration: [`requirepass ${password}`] }), (one) => one.stop());
+    const metricsPort = await freePort();
+    const env = { POSTERN_LIMITS_STORE: `redis://:${password}@127.0.0.1:${redis.port}` };
+    const together = await Promise.all([
+      house.startReplicaProcess({ env: { ...env, POSTERN_METRICS_LISTEN: `127.0.0.1:${metricsPort}` } }),
+      house.startReplicaProcess({ env }),
+    ]);
+    const metric = async (): Promise<string> => (await request(`http://127.0.0.1:${metricsPort}/metrics`)).body.text();
+    await cli('tenant', 'create', 'stark', '--grant', 'orders=read:orders', '--limit', '6/day');
+    const { key } = (await cli('key', 'issue', 'stark', '--json')).json as { key: string };
+    const ask = (at: number): Promise<Told> => verify(together[at % 2] as unknown as LocalReplica, key);
+    const statuses = async (times: number): Promise<number[]> =>
+      (await Promise.all(Array.from({ length: times }, (_, at) => ask(at)))).map(({ status }) => status);
+    expect((await statuses(12)).sort()).toEqual([...Array.from({ length: 6 }, () => 200), ...Array.from({ length: 6 }, () => 429)]);
+    expect(await metric()).toMatch(/^postern_limits_store_available 1$/m);
+    redis.freeze();
+    for (let at = 0; at < 4; at++) expect((await ask(0)).status).toBe(200);
+    expect(await metric()).toMatch(/^postern_limits_store_available 0$/m);
+    expect(await metric()).toMatch(/^postern_limits_counted_total\{where="memory"\} 4$/m);
+    redis.thaw();
+    await until(async () => (await metric()).includes('postern_limits_store_available 1'), 5_000);
+    expect((await ask(0)).status).toBe(429);
+    const log = await together[0]!.log();
+    expect(log.match(/"msg":"limits are counted by this replica alone/g)).toHaveLength(1);
+    expect(log).toMatch(/"msg":"over: limits are counted/);
+    expect(log).not.toContain(password);
+    await Promise.all(together.map((one) => one.stop()));
   });
 });

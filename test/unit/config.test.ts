@@ -479,3 +479,50 @@ describe('the admin listener', () => {
     ]);
   });
 });
+
+describe('the store of limits', () => {
+  const at = (settings: Record<string, string>) => () => readConfig({ ...good, ...settings });
+
+  test('has the password of its file, and the authority of another', () => {
+    const password = join(folder, 'limits-password');
+    const ca = join(folder, 'limits-ca.pem');
+    writeFileSync(password, `${CANARY}\n`);
+    writeFileSync(ca, CERT);
+    const config = at({
+      POSTERN_LIMITS_STORE: 'rediss://postern@limits:6380/1',
+      POSTERN_LIMITS_STORE_PASSWORD_FILE: password,
+      POSTERN_LIMITS_STORE_CA_FILE: ca,
+    })();
+    expect(config.limitsStore).toMatchObject({ host: 'limits', port: 6380, database: 1, username: 'postern', password: CANARY });
+    expect(config.limitsStore?.tls?.ca).toContain('BEGIN CERTIFICATE');
+    expect(readConfig(good).limitsStore).toBeUndefined();
+  });
+
+  test.each<[string, () => Record<string, string>, RegExp]>([
+    ['no address of one', () => ({ POSTERN_LIMITS_STORE: `http://:${CANARY}@limits` }), /POSTERN_LIMITS_STORE must be redis:/],
+    ['a password without a store', () => ({ POSTERN_LIMITS_STORE_PASSWORD_FILE: '/x' }), /_PASSWORD_FILE needs POSTERN_LIMITS_STORE/],
+    ['an authority without a store', () => ({ POSTERN_LIMITS_STORE_CA_FILE: '/x' }), /_CA_FILE needs POSTERN_LIMITS_STORE/],
+    [
+      'an authority without TLS',
+      () => ({ POSTERN_LIMITS_STORE: `redis://:${CANARY}@limits`, POSTERN_LIMITS_STORE_CA_FILE: '/x' }),
+      /_CA_FILE is for rediss/,
+    ],
+    [
+      'a file that is not there',
+      () => ({ POSTERN_LIMITS_STORE: 'redis://limits', POSTERN_LIMITS_STORE_PASSWORD_FILE: join(folder, 'none') }),
+      /_PASSWORD_FILE cannot be read \(ENOENT\)/,
+    ],
+    [
+      'two passwords',
+      () => {
+        writeFileSync(join(folder, 'limits-other'), 'other');
+        return { POSTERN_LIMITS_STORE: `redis://:${CANARY}@limits`, POSTERN_LIMITS_STORE_PASSWORD_FILE: join(folder, 'limits-other') };
+      },
+      /leave one out/,
+    ],
+  ])('%s is a fault, told without the password', (_what, settings, fault) => {
+    const reading = at(settings());
+    expect(reading).toThrow(fault);
+    expect(reading).not.toThrow(new RegExp(CANARY));
+  });
+});

@@ -51,6 +51,7 @@ export interface Versions {
   /** A shell and what scripts call, for images that stand in for official ones. */
   busybox: { minimum: string; debianPackage: string };
   prometheus: { minimum: string; debianPackage: string };
+  redis: { minimum: string; debianPackages: string[] };
   /** Go modules in which the schemas of Kubernetes' own objects lie, and of custom ones, each with the folder. */
   kubernetes: { version: string; schemas: string; customSchemas: Readonly<Record<string, string>> };
   image: { vault: string; terraform: string; nginx: string };
