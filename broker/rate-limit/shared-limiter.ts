@@ -11,12 +11,12 @@ export interface SharedLimiterOptions {
   readonly client: Redis;
   /** Counts while the store can't be asked. */
   readonly local: LocalLimiter;
-  /** Part of every name in the store: brokers of one issuer count together. */
-  readonly issuer: string;
   /** Told each time that the store can't be asked. @param err never with a password in it */
   readonly onError?: (err: Error) => void;
   /** Told when it can be asked again. */
   readonly onRecovered?: () => void;
+  /** A request waits so long at most, ms; those after it don't, until the store answers again. Default 100. */
+  readonly patienceMs?: number;
   /** How often it is tried while it can't be asked, ms. Default 500. */
   readonly probeMs?: number;
 }
@@ -24,8 +24,6 @@ export interface SharedLimiterOptions {
 /** Different quotas and windows that are kept ready. */
 const MAX_LIMITERS = 1_000;
 const PREFIX = 'postern:limits';
-/** A request waits so long at most, ms; those after it don't, until the store answers again. */
-const PATIENCE = 100;
 /** ms */
 const ABOUT_TO_END = 300;
 
@@ -78,7 +76,7 @@ export class SharedLimiter implements Limiter {
 
   async #ask(allowances: readonly Allowance[]): Promise<Admission> {
     try {
-      const admission = await inTime(this.#count(allowances));
+      const admission = await this.#inTime(this.#count(allowances));
       this.counted.store++;
       // Should the store go away within the window, this replica knows what it let through itself.
       if (admission.exhausted === undefined) this.#options.local.admit(allowances);
@@ -152,13 +150,11 @@ export class SharedLimiter implements Limiter {
     return limiter;
   }
 
-  /** A hash: who reads the store learns neither tenants nor keys. */
+  /** A hash: who reads the store learns neither tenants nor keys. A client_id and a key id are nobody else's, wherever they were made. */
   #nameOf(allowance: Allowance): string {
     let name = this.#names.get(allowance);
     if (name === undefined) {
-      name = createHash('sha256')
-        .update(JSON.stringify([this.#options.issuer, allowance.id]))
-        .digest('base64url');
+      name = createHash('sha256').update(allowance.id).digest('base64url');
       this.#names.set(allowance, name);
     }
     return name;
@@ -176,7 +172,7 @@ export class SharedLimiter implements Limiter {
     const { client, onRecovered } = this.#options;
     if (client.status !== 'ready') return;
     try {
-      await inTime(client.ping());
+      await this.#inTime(client.ping());
     } catch {
       return;
     }
@@ -185,19 +181,20 @@ export class SharedLimiter implements Limiter {
     this.#probing = undefined;
     onRecovered?.();
   }
-}
 
-/** @throws Error when it takes too long */
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  // Where this process itself was busy the answer has come and is only unread: that comes first.
-  const timer = setTimeout(() => setImmediate(() => late.reject(new Error(`no answer within ${PATIENCE} ms`))), PATIENCE);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-    late.promise.catch(() => {});
-    work.catch(() => {});
+  /** @throws Error when it takes too long */
+  async #inTime<T>(work: Promise<T>): Promise<T> {
+    const { patienceMs = 100 } = this.#options;
+    const late = Promise.withResolvers<never>();
+    // Where this process itself was busy the answer has come and is only unread: that comes first.
+    const timer = setTimeout(() => setImmediate(() => late.reject(new Error(`no answer within ${patienceMs} ms`))), patienceMs);
+    try {
+      return await Promise.race([work, late.promise]);
+    } finally {
+      clearTimeout(timer);
+      late.promise.catch(() => {});
+      work.catch(() => {});
+    }
   }
 }
 

@@ -28,7 +28,6 @@ export async function limiting(config: Config, troubles: Pick<Troubles, 'fails' 
   const limiter = new SharedLimiter({
     client,
     local,
-    issuer: config.POSTERN_ISSUER,
     onError,
     onRecovered: () => troubles.works(AWAY),
   });

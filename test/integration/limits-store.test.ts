@@ -41,11 +41,19 @@ interface Replica {
 const running: (() => void)[] = [];
 afterEach(() => running.splice(0).forEach((stop) => stop()));
 
-async function replica(store: Partial<LimitsStore> = {}, ready = true): Promise<Replica> {
+/** @param patienceMs patient where it counts, since a busy machine is no outage */
+async function replica(store: Partial<LimitsStore> = {}, ready = true, patienceMs = 10_000): Promise<Replica> {
   const errors: string[] = [];
   const onError = (err: Error): void => void errors.push(err.message);
   const client = connectStore({ ...limitsStoreOf(`redis://127.0.0.1:${redis.port}`)!, ...store }, onError);
-  const limiter = new SharedLimiter({ client, local: new LocalLimiter(), issuer: 'https://tokens.example.com/', onError, probeMs: 100 });
+  const limiter = new SharedLimiter({
+    client,
+    local: new LocalLimiter(),
+
+    onError,
+    probeMs: 100,
+    patienceMs,
+  });
   running.push(() => {
     limiter.stop();
     client.disconnect();
@@ -135,7 +143,7 @@ describe('three replicas with one store', () => {
 
 describe('a store that is away', () => {
   test('frozen: one request waits some ms, the others none; each replica counts for itself; thawed, together again', async () => {
-    const { limiter, errors } = await replica();
+    const { limiter, errors } = await replica({}, true, 100);
     const acme = [of({ per_day: 1_000 })];
     await limiter.admit(acme);
     redis.freeze();

@@ -176,29 +176,41 @@ describe('with a store (POSTERN_LIMITS_STORE)', () => {
     const password = 'canary-limits-password';
     registerSecret('store password', password);
     const redis = stack.adopt(await startRedis({ configuration: [`requirepass ${password}`] }), (one) => one.stop());
-    const metricsPort = await freePort();
+    const ports = [await freePort(), await freePort()];
     const env = { POSTERN_LIMITS_STORE: `redis://:${password}@127.0.0.1:${redis.port}` };
     const together = await Promise.all([
-      house.startReplicaProcess({ env: { ...env, POSTERN_METRICS_LISTEN: `127.0.0.1:${metricsPort}` } }),
-      house.startReplicaProcess({ env }),
+      ...ports.map((port) => house.startReplicaProcess({ env: { ...env, POSTERN_METRICS_LISTEN: `127.0.0.1:${port}` } })),
     ]);
-    const metric = async (): Promise<string> => (await request(`http://127.0.0.1:${metricsPort}/metrics`)).body.text();
+    const metric = async (port = ports[0]): Promise<string> => (await request(`http://127.0.0.1:${port}/metrics`)).body.text();
+    const inMemory = async (): Promise<number> =>
+      (await Promise.all(ports.map(async (port) => /counted_total\{where="memory"\} (\d+)/.exec(await metric(port))?.[1])))
+        .map(Number)
+        .reduce((a, b) => a + b);
     await cli('tenant', 'create', 'stark', '--grant', 'orders=read:orders', '--limit', '6/day');
     const { key } = (await cli('key', 'issue', 'stark', '--json')).json as { key: string };
     const ask = (at: number): Promise<Told> => verify(together[at % 2] as unknown as LocalReplica, key);
     const statuses = async (times: number): Promise<number[]> =>
       (await Promise.all(Array.from({ length: times }, (_, at) => ask(at)))).map(({ status }) => status);
-    expect((await statuses(12)).sort()).toEqual([...Array.from({ length: 6 }, () => 200), ...Array.from({ length: 6 }, () => 429)]);
-    expect(await metric()).toMatch(/^postern_limits_store_available 1$/m);
-    redis.freeze();
-    for (let at = 0; at < 4; at++) expect((await ask(0)).status).toBe(200);
-    expect(await metric()).toMatch(/^postern_limits_store_available 0$/m);
-    expect(await metric()).toMatch(/^postern_limits_counted_total\{where="memory"\} 4$/m);
-    redis.thaw();
+    const good = (await statuses(12)).filter((status) => status === 200).length;
+    // A busy machine's store may seem away for a moment: then a replica says that it counts for itself.
+    expect(good).toBeGreaterThanOrEqual(6);
+    expect(good).toBeLessThanOrEqual(6 + (await inMemory()));
     await until(async () => (await metric()).includes('postern_limits_store_available 1'), 5_000);
     expect((await ask(0)).status).toBe(429);
+    await cli('tenant', 'create', 'wayne', '--grant', 'orders=read:orders', '--limit', '1000/day');
+    const wayne = (await cli('key', 'issue', 'wayne', '--json')).json as { key: string };
+    const go = async (): Promise<number> => (await verify(together[0] as unknown as LocalReplica, wayne.key)).status;
+    expect(await go()).toBe(200);
+    const before = await inMemory();
+    redis.freeze();
+    for (let at = 0; at < 4; at++) expect(await go()).toBe(200);
+    expect(await metric()).toMatch(/^postern_limits_store_available 0$/m);
+    expect(await inMemory()).toBe(before + 4);
+    redis.thaw();
+    await until(async () => (await metric()).includes('postern_limits_store_available 1'), 5_000);
+    expect(await go()).toBe(200);
     const log = await together[0]!.log();
-    expect(log.match(/"msg":"limits are counted by this replica alone/g)).toHaveLength(1);
+    expect(log.match(/"level":40[^\n]*"msg":"limits are counted by this replica alone/g)?.length).toBeGreaterThan(0);
     expect(log).toMatch(/"msg":"over: limits are counted/);
     expect(log).not.toContain(password);
     await Promise.all(together.map((one) => one.stop()));
