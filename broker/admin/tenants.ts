@@ -140,8 +140,7 @@ export const tenantOperations: readonly Operation[] = [
     refusals: ['not-found', 'conflict', 'unprocessable'],
     async handle({ caller, params, body }) {
       await showTenant(caller.access, params.tenant);
-      const quota = body.monthly == null && body.share == null ? null : body;
-      return { status: 200, headers: {}, body: await createTenant(caller.access, params.tenant, { quota }, { update: true }) };
+      return { status: 200, headers: {}, body: await createTenant(caller.access, params.tenant, { quota: body }, { update: true }) };
     },
   }),
   operation({

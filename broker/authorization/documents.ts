@@ -48,7 +48,10 @@ export const quotaPart = z
     monthly: z.number().int().min(0).max(1_000_000_000).nullish(),
     share: z.number().gt(0).max(1).nullish(),
   })
-  .refine(({ monthly, share }) => (monthly == null) !== (share == null), 'has either monthly or share');
+  .refine(
+    ({ monthly, share }) => (typeof monthly === 'number' ? typeof share !== 'number' : typeof share === 'number'),
+    'has either monthly or share',
+  );
 export type QuotaPart = z.infer<typeof quotaPart>;
 
 /** `tenants/<tenant>`: what a tenant may have. */

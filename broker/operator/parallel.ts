@@ -55,7 +55,7 @@ export async function* inOrder<T, R>(
     begin();
     while (begun.length > 0) {
       const result = await begun[0]!;
-      begun.shift();
+      void begun.shift();
       begin();
       yield result;
     }

@@ -24,14 +24,14 @@ export type QuotaTerms = z.infer<typeof quotaTerms>;
 
 /** As documents have it, without what is not set; null: no part of its own. */
 export function canonicalQuota(quota: QuotaPart | null | undefined): { monthly: number } | { share: number } | null {
-  if (quota?.monthly != null) return { monthly: quota.monthly };
-  return quota?.share == null ? null : { share: quota.share };
+  if (typeof quota?.monthly === 'number') return { monthly: quota.monthly };
+  return typeof quota?.share === 'number' ? { share: quota.share } : null;
 }
 
 /** @returns tokens a month; Infinity: as many as it likes, which a share is too where the application has no budget */
 export function capOf(quota: QuotaPart | null | undefined, { budget, tenant }: Pick<QuotaTerms, 'budget' | 'tenant'>): number {
-  if (quota?.monthly != null) return quota.monthly;
-  if (quota?.share != null) return budget === null ? Infinity : Math.floor(budget * quota.share);
+  if (typeof quota?.monthly === 'number') return quota.monthly;
+  if (typeof quota?.share === 'number') return budget === null ? Infinity : Math.floor(budget * quota.share);
   return tenant ?? Infinity;
 }
 

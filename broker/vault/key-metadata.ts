@@ -82,7 +82,7 @@ export function apiKeyOf(
 function limitsIn(text: unknown, tenant: string): Limits | undefined {
   if (text === undefined) return undefined;
   try {
-    return parseLimits(String(text));
+    return parseLimits(typeof text === 'string' ? text : '');
   } catch {
     throw malformed(tenant, KEY_METADATA.limits);
   }

@@ -154,7 +154,7 @@ test('nothing of development is in it', async () => {
   expect(sources.filter((file) => !/^(broker|cli)\//.test(file))).toEqual([]);
   const lock = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean }> };
   expect(packages.filter(({ folder }) => lock.packages[folder] === undefined || lock.packages[folder].dev === true)).toEqual([]);
-  // By content: names that the stand-in for Auth0 and the embedded stack can't do without. Their names in prose don't count: help tells of `dev`.
+  // By content: names that the stand-in for Auth0 and the embedded stack can't do without. Prose doesn't count: help tells of `dev`.
   expect(text.match(/oauth2-mock-server|testcontainers|startAuth0|startDevVault/g) ?? []).toEqual([]);
   const marks = readFileSync(join(checkout, 'dev/auth0/stand-in.ts'), 'utf8') + readFileSync(join(checkout, 'dev/vault.ts'), 'utf8');
   expect(marks).toMatch(/startAuth0/);

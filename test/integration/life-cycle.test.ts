@@ -74,7 +74,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     // What an apply writes, last of all who is disabled: test/integration/terraform.test.ts has the apply.
     async happen({ house: { root } }, { tenant }) {
       for (const path of [`postern/data/tenants/${tenant}`, `postern/data/publications/${tenant}`]) {
-        const { data } = (await root.read(path))?.data as { data: object };
+        const { data } = (await root.read(path))!.data as { data: object };
         await root.write(path, { data: { ...data, disabled: true } });
       }
       await root.write(`auth/approle/role/${tenant}/token-bound-cidrs`, { token_bound_cidrs: ['240.0.0.0'] });

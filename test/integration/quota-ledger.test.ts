@@ -41,7 +41,7 @@ async function ledger(): Promise<Map<string, number>> {
   for (const month of await house.root.list('postern/metadata/state/quota')) {
     for (const page of await house.root.list(`postern/metadata/state/quota/${month.replace('/', '')}`)) {
       const { data } = (await house.root.read(`postern/data/state/quota/${month}${page}`)) ?? {};
-      const { fetched = {} } = data?.['data'] as { fetched?: Record<string, Record<keyof typeof API, number>> };
+      const { fetched = {} } = (data?.['data'] ?? {}) as { fetched?: Record<string, Record<keyof typeof API, number>> };
       for (const [tenant, apis] of Object.entries(fetched))
         for (const [api, count] of Object.entries(apis)) {
           const key = issuedKey(tenant, API[api as keyof typeof API]);

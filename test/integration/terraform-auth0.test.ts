@@ -187,7 +187,7 @@ test('applied to the Management API: made, unchanged by a second apply, mended, 
 });
 
 /** An Auth0 tenant in use: an API, an M2M application that is granted it, and an application of people. */
-async function inUse(): Promise<{ management: ManagementStandIn; terraform: TerraformOptions; before: string; snapshot(): string }> {
+async function inUse(): Promise<{ management: ManagementStandIn; terraform: TerraformOptions; before: string; snapshot: () => string }> {
   const management = await startManagement();
   registerSecret('Management API token', management.environment['AUTH0_API_TOKEN'] as string);
   const secret = `secret-of-an-application-${crypto.randomUUID()}`;

@@ -59,7 +59,8 @@ test('people who revoke at once wait for a write or two, not for each other: thr
 
 test('a write that fails fails those it was for, and none after', async () => {
   const documents = new Documents();
-  const { ended } = ownAnnouncer((work) => work(accessTo(documents)), Date.now);
+  const announcer = ownAnnouncer((work) => work(accessTo(documents)), Date.now);
+  const ended: typeof announcer.ended = (endings) => announcer.ended(endings);
   documents.failing = 1;
   const [first, second] = [ended(keys('first', 1)), ended(keys('second', 1))];
   await expect(first).rejects.toThrow('Vault is away');
@@ -70,7 +71,8 @@ test('a write that fails fails those it was for, and none after', async () => {
 
 test('nothing but the end of a key comes from somebody who reaches keys alone', async () => {
   const documents = new Documents();
-  const { ended } = ownAnnouncer((work) => work(accessTo(documents)), Date.now);
+  const announcer = ownAnnouncer((work) => work(accessTo(documents)), Date.now);
+  const ended: typeof announcer.ended = (endings) => announcer.ended(endings);
   await ended([
     { kind: 'tokens', id: 'acme', tenant: 'acme' },
     { kind: 'owner', id: 'x', tenant: 'any' },

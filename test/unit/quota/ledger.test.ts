@@ -7,7 +7,7 @@ import { grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
 import { MemoryPages } from './memory-pages.ts';
 
 const grant = await grantOf({ tenant: tenantOf({}) });
-const of = (tenant: string, api = 'orders') => ({ ...grant, tenant, api });
+const of = (tenant: string, api = 'orders') => Object.assign({}, grant, { tenant, api });
 const NOON = Date.UTC(2026, 10, 15, 12);
 
 function stage(options: Partial<LedgerOptions> = {}, store = new MemoryPages()) {
