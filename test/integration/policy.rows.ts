@@ -904,8 +904,6 @@ export const denied: Row[] = [
     ['update', 'postern/data/state/revocations/a', document],
     ['update', 'postern/data/keys/acme', document],
     ['delete', 'postern/metadata/keys/acme'],
-    ['list', 'postern/metadata/keys/acme'],
-    ['list', 'postern/metadata/trust-index'],
     ['update', 'postern/data/state/usage/0a', document],
     ['delete', 'postern/metadata/state/usage/0a'],
     ['update', 'postern/data/state/quota/2026-11/0a', document],
