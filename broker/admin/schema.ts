@@ -83,11 +83,10 @@ export const limits = z.strictObject({
   per_day: quota('Most requests in a day.'),
   burst: quota('So many more than `per_second` in each minute; not without it.'),
 });
+const monthly = z.int().min(0).max(1_000_000_000).meta({ description: 'New tokens in a month.' });
+const share = z.number().gt(0).max(1).meta({ description: "This part of the application's budget (POSTERN_QUOTA_MONTHLY)." });
 export const quotaPart = z
-  .strictObject({
-    monthly: z.int().min(0).max(1_000_000_000).nullish().meta({ description: 'New tokens in a month.' }),
-    share: z.number().gt(0).max(1).nullish().meta({ description: "This part of the application's budget (POSTERN_QUOTA_MONTHLY)." }),
-  })
+  .union([z.strictObject({ monthly, share: z.null().optional() }), z.strictObject({ share, monthly: z.null().optional() })])
   .meta({ description: 'Its part of the tokens that Auth0 counts: by `monthly` or by `share`. A further cold exchange is 429.' });
 const quotaView = z
   .union([z.strictObject({ monthly: z.int() }), z.strictObject({ share: z.number() })])

@@ -12,6 +12,7 @@ import { measureFirstExchange } from './first-exchange.ts';
 import { measureKeyless } from './keyless.ts';
 import { compared } from './line.ts';
 import type { Line } from './line.ts';
+import { measureObserved } from './observe.ts';
 import { measureOutage } from './outage.ts';
 import { measurePlugin } from './plugin.ts';
 import { measureSchemathesis } from './schemathesis.ts';
@@ -19,7 +20,7 @@ import { VaultDirect } from './vault-direct.ts';
 import { measureVerify } from './verify.ts';
 import { findWrk, postForm } from './wrk.ts';
 
-const PARTS = ['exchange', 'verify', 'plugin', 'keyless', 'doors', 'outage', 'schemathesis', 'bulk'] as const;
+const PARTS = ['exchange', 'verify', 'observe', 'plugin', 'keyless', 'doors', 'outage', 'schemathesis', 'bulk'] as const;
 
 const HELP = `Usage: make bench [ARGS='--only PART[,PART] --rounds N --seconds N --soak N --json']
 
@@ -27,6 +28,7 @@ Measures, all in one run, turn by turn, servers on core 0 and the load on core 1
   exchange      the cached exchange beside a bare node:http handler, the do-it-yourself way at Vault,
                 and oidc-provider; first exchanges one at a time, with nobody pinned
   verify        /verify beside a bare handler, and nginx with /verify beside nginx alone
+  observe       hits with metrics and traces beside hits without
   plugin        creds of the secrets plugin in a real Vault beside HashiCorp's own kv engine run as an
                 external plugin, and the kv v2 that is built in; its start, and its memory after a soak
   keyless       token exchange with a workload's own JWT beside the same with a Vault token
@@ -76,10 +78,11 @@ await findWrk(report);
 const pinned = await pin(process.pid, LOAD_CORE);
 if (!pinned) report('no taskset here: server and load share the cores, so the ratios are rougher');
 const lines: Line[] = [];
-if (only.has('exchange') || only.has('verify')) {
+if (only.has('exchange') || only.has('verify') || only.has('observe')) {
   await using stack = await startStack({ report, signal: abort.signal });
   await Promise.all([stack.broker.child.pid, stack.vault.pid].map((pid) => pin(pid, SERVER_CORE)));
   if (only.has('exchange')) lines.push(...(await throughput(stack)), ...(await firstExchange(stack)), ...(await thousandAtOnce(stack)));
+  if (only.has('observe')) lines.push(...(await measureObserved(stack, { rounds, seconds, report, signal: abort.signal })));
   // Last, since it warms the token that 1,000 first requests must not find.
   if (only.has('verify')) lines.push(...(await measureVerify(stack, { rounds, seconds, report, signal: abort.signal })));
 }

@@ -32,6 +32,8 @@ POSTERN_LOG_STREAM_SECRET_FILE: set logStream.secret
 POSTERN_AUDIT_FILE: a pod's root is read-only; the audit goes to stdout, or by POSTERN_AUDIT_SYSLOG to a receiver
 POSTERN_LOG_FILE: a pod's root is read-only; the log goes to stderr
 POSTERN_TRUSTED_PROXIES_FILE: nothing mounts it, set trustedProxies
+POSTERN_LIMITS_STORE_PASSWORD_FILE: nothing mounts it; POSTERN_LIMITS_STORE with its password belongs in settingsSecret
+POSTERN_LIMITS_STORE_CA_FILE: nothing mounts it; the store needs a certificate that Node trusts
 POSTERN_SHUTDOWN_GRACE: set shutdownGrace
 {{- end }}
 
