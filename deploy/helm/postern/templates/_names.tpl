@@ -42,6 +42,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $name := list "POSTERN_VAULT_PROXY" "HTTPS_PROXY" "HTTP_PROXY" -}}
 {{- with get $.Values.settings $name }}{{ $ports = append $ports (include "postern.port" .) }}{{ end -}}
 {{- end -}}
+{{- with get .Values.settings "POSTERN_LIMITS_STORE" }}{{ $ports = append $ports (default "6379" (regexFind ":[0-9]+" (regexReplaceAll "^rediss?://" (toString .) "") | trimPrefix ":")) }}{{ end -}}
 {{- with get .Values.settings "POSTERN_AUDIT_SYSLOG" }}{{ $ports = append $ports (regexFind "[0-9]+$" (toString .)) }}{{ end -}}
 {{- range .Values.networkPolicy.egressPorts }}{{ $ports = append $ports (toJson .) }}{{ end -}}
 {{- join " " (uniq $ports) -}}
