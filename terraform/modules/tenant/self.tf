@@ -8,6 +8,15 @@ resource "vault_identity_entity" "self" {
   metadata = {
     postern_self_tenant = var.tenant.id
   }
+
+  # It also makes the entity wait for the mount, and so for the audit device: while that is being enabled Vault answers 500 to what it has
+  # done, the provider asks again, and an entity then "already exists".
+  lifecycle {
+    precondition {
+      condition     = var.self_accessor != null
+      error_message = "Tenant ${var.tenant.id} has self_service, and the root variable self_service, which says whose access tokens count, is not set."
+    }
+  }
 }
 
 resource "vault_identity_entity_alias" "self" {
@@ -16,13 +25,6 @@ resource "vault_identity_entity_alias" "self" {
   name           = var.tenant.organization
   mount_accessor = var.self_accessor
   canonical_id   = vault_identity_entity.self[0].id
-
-  lifecycle {
-    precondition {
-      condition     = var.self_accessor != null
-      error_message = "Tenant ${var.tenant.id} has self_service, and the root variable self_service, which says whose access tokens count, is not set."
-    }
-  }
 }
 
 locals {

@@ -200,7 +200,7 @@ resource "vault_mount" "transit" {
   type        = "transit"
   description = "Postern: signs tokens of APIs whose source is transit"
 
-  depends_on = [vault_mount.kv, vault_mount.tokens, vault_mount.replay]
+  depends_on = [vault_audit.postern, vault_mount.kv, vault_mount.tokens, vault_mount.replay]
 }
 
 # The private key never leaves Vault: not exportable, no plaintext backup. Deletion is allowed so that `terraform destroy` can

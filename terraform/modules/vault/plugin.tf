@@ -37,7 +37,7 @@ resource "vault_mount" "plugin" {
   seal_wrap   = true
   description = "Postern: Auth0 access tokens"
 
-  depends_on = [vault_generic_endpoint.plugin_version]
+  depends_on = [vault_audit.postern, vault_generic_endpoint.plugin_version]
 }
 
 # Read back, so that an upgrade by hand is seen.
@@ -53,7 +53,7 @@ resource "vault_generic_endpoint" "plugin_pin" {
   })
 
   # An upgrade registers first.
-  depends_on = [vault_generic_endpoint.plugin_version]
+  depends_on = [vault_audit.postern, vault_generic_endpoint.plugin_version]
 }
 
 # A mount goes on with what it started until it is reloaded; its storage stays.
