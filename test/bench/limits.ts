@@ -60,8 +60,8 @@ const QUOTA = 100;
 const OFFERED = 1_000;
 
 /**
- * Three brokers and a real Redis: a tenant of 100/s offers 1,000/s for so many seconds, while two others, one of them limited too and never near
- * it, ask 50 times a second each. Beside it the same two without that tenant.
+ * Three brokers and a real Redis: a tenant of 100/s offers 1,000/s for so many seconds, while two others, one of them limited too and
+ * never near it, ask 50 times a second each. Beside it the same two without that tenant.
  */
 export async function measureFlood(seconds: number, report: (line: string) => void): Promise<Line[]> {
   await using undo = new AsyncDisposableStack();

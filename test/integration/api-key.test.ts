@@ -176,6 +176,7 @@ describe('a key', () => {
         issued_by: 'token-olivia',
         issued_at: expect.stringMatching(/^20/) as string,
         expires_at: issued.expires_at,
+        limits: null,
         last_used_at: null,
         state: 'active',
         replaces: null,
