@@ -79,7 +79,7 @@ test('docs/metrics.md has each of them and no other; names and units are as Prom
   const told = typesOf(text).filter((name) => name.startsWith('postern_'));
   const page = await readFile(join(checkout, 'docs/metrics.md'), 'utf8');
   const documented = [...page.matchAll(/^\| `(postern_\w+)` \|/gm)].map(([, name]) => name ?? '');
-  // They need an audit that knows what it holds, which the tests' own does not, and a store of limits, as limits-store.test.ts has.
+  // They need an audit that knows what it holds, which the tests' own does not, and a store of limits, as rate-limits.test.ts has.
   const only = ['postern_audit_lost_lines_total', 'postern_limits_counted_total', 'postern_limits_store_available'];
   expect([...told, ...only.filter((name) => !told.includes(name))].sort()).toEqual(documented.toSorted());
   for (const [, name = '', type] of text.matchAll(/^# TYPE (postern_\w+) (\w+)$/gm)) {
