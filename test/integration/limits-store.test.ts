@@ -63,7 +63,7 @@ async function replica(store: Partial<LimitsStore> = {}, ready = true, patienceM
 }
 
 async function admitted(by: readonly SharedLimiter[], allowances: readonly Allowance[], times: number): Promise<number> {
-  const all = await Promise.all(Array.from({ length: times }, (_, at) => by[at % by.length]!.admit(allowances)));
+  const all = await Promise.all(Array.from({ length: times }, async (_, at) => by[at % by.length]!.admit(allowances)));
   return all.filter(({ exhausted }) => exhausted === undefined).length;
 }
 

@@ -178,9 +178,9 @@ describe('with a store (POSTERN_LIMITS_STORE)', () => {
     const redis = stack.adopt(await startRedis({ configuration: [`requirepass ${password}`] }), (one) => one.stop());
     const ports = [await freePort(), await freePort()];
     const env = { POSTERN_LIMITS_STORE: `redis://:${password}@127.0.0.1:${redis.port}` };
-    const together = await Promise.all([
-      ...ports.map((port) => house.startReplicaProcess({ env: { ...env, POSTERN_METRICS_LISTEN: `127.0.0.1:${port}` } })),
-    ]);
+    const together = await Promise.all(
+      ports.map((port) => house.startReplicaProcess({ env: { ...env, POSTERN_METRICS_LISTEN: `127.0.0.1:${port}` } })),
+    );
     const metric = async (port = ports[0]): Promise<string> => (await request(`http://127.0.0.1:${port}/metrics`)).body.text();
     const inMemory = async (): Promise<number> =>
       (await Promise.all(ports.map(async (port) => /counted_total\{where="memory"\} (\d+)/.exec(await metric(port))?.[1])))
