@@ -5,7 +5,7 @@ import { Agent, request } from 'undici';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { Credential, LocalReplica } from '#test/fixture/broker.ts';
-import { seeded } from '#test/fixture/identity-headers.ts';
+import { seeded } from '#test/fixture/seeded.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { assertionOf } from './assertion.forgeries.ts';
 import type { ClientSigner } from './assertion.forgeries.ts';

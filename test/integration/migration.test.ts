@@ -8,6 +8,7 @@ import { usagePath } from '#broker/vault/usage.ts';
 import { APIS } from '#dev/scenario.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
+import { seeded } from '#test/fixture/seeded.ts';
 import { MAIN, log, postern, spawnPostern } from './cli-run.ts';
 import type { Ran } from './cli-run.ts';
 import { stageMigration } from './migration.stage.ts';
@@ -217,7 +218,7 @@ test(
     ];
     // What all of it writes: head, intended, done, applied; verified; observed, disabling, disabled; observed, deleting, deleted.
     const seed = Number(process.env['POSTERN_MIGRATION_SEED'] ?? Date.now() % 100_000);
-    const random = generator(seed);
+    const random = seeded(seed);
     const points = Array.from({ length: KILLS }, () => Math.floor(random() * COUNT * 9.5)).sort((a, b) => a - b);
     const lines = async (): Promise<number> => (await readFile(`${file}.journal`, 'utf8').catch(() => '')).split('\n').length - 1;
     let said = '';
@@ -283,14 +284,3 @@ test(
   },
   KILLS * 60_000,
 );
-
-/** Mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}

@@ -1,6 +1,6 @@
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { seeded } from '#test/fixture/identity-headers.ts';
+import { seeded } from '#test/fixture/seeded.ts';
 import { startPluginStage } from './plugin-stage.ts';
 import type { PluginStage } from './plugin-stage.ts';
 

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
-import { identityHeaders, seeded } from '#test/fixture/identity-headers.ts';
+import { identityHeaders } from '#test/fixture/identity-headers.ts';
+import { seeded } from '#test/fixture/seeded.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 

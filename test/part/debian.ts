@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { Report } from '#tools/part/part.ts';
+import { packagedWays } from '#tools/part/packaged.ts';
+import type { Report, Way } from '#tools/part/part.ts';
 import { withProgress } from '#tools/part/progress.ts';
 import { onPath } from '#tools/part/program.ts';
 
@@ -62,4 +63,31 @@ export async function unpackPackage(
     await execa('dpkg-deb', ['-x', join(scratch, file), unpacked], { env, extendEnv: false });
     return unpacked;
   });
+}
+
+/** A program that Debian packages: its own variable, PATH, the cache, then the package, unpacked into the cache. */
+export function debianWays(
+  { name, inside, pin, tells }: { name: string; inside: string; pin: { minimum: string; debianPackage: string }; tells: string },
+  report: Report,
+  env: NodeJS.ProcessEnv,
+): readonly Way[] {
+  const { minimum, debianPackage } = pin;
+  return packagedWays(
+    {
+      name,
+      file: name,
+      variable: `POSTERN_${name.toUpperCase()}_BIN`,
+      version: 'debian',
+      minimum,
+      tells,
+      path: env['PATH'] ?? '',
+      source: {
+        origin: 'debian',
+        where: `Debian's package (or: apt-get install ${debianPackage})`,
+        get: async (scratch) => join(await unpackPackage(debianPackage, scratch, { env, report }), inside),
+      },
+    },
+    env,
+    report,
+  );
 }

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
-import { DurableFile } from '#broker/operator/bulk/durable-file.ts';
-import { takeLock } from '#broker/operator/bulk/journal.ts';
-import type { Lock } from '#broker/operator/bulk/journal.ts';
+import type { DurableFile } from '#broker/operator/bulk/durable-file.ts';
+import { Issuances, issuanceLines, openLocked } from '#broker/operator/bulk/issuances.ts';
+import type { Lock } from '#broker/operator/bulk/lock.ts';
 
 const at = z.iso.datetime();
 const observation = z.strictObject({
@@ -34,12 +34,7 @@ const fact = z.union([
   z.strictObject({ deleted: z.string(), at }),
 ]);
 
-const line = z.union([
-  head,
-  z.strictObject({ intended: z.string(), id: z.string() }),
-  z.strictObject({ done: z.string(), id: z.string() }),
-  fact,
-]);
+const line = z.union([head, ...issuanceLines, fact]);
 
 export type Fact = z.infer<typeof fact>;
 
@@ -56,22 +51,12 @@ export interface Migrated {
 }
 
 /** Of a migration, from the first tenant to the last application that is deleted; holds no secret. Runs go on where one was killed. */
-export class MigrationJournal {
-  /** @see Journal of the import, whose part about credentials this is */
-  readonly done: ReadonlySet<string>;
-  readonly open: ReadonlyMap<string, string>;
+export class MigrationJournal extends Issuances {
   readonly #applications: Map<string, Migrated>;
   readonly #shared: Set<string>;
-  readonly #file: DurableFile;
-  readonly #lock: Lock;
 
   private constructor(file: DurableFile, lock: Lock, lines: readonly z.infer<typeof line>[]) {
-    this.#file = file;
-    this.#lock = lock;
-    this.done = new Set(lines.flatMap((one) => ('done' in one ? one.done : [])));
-    this.open = new Map(
-      lines.flatMap((one) => ('intended' in one && !this.done.has(one.intended) ? [[one.intended, one.id] as const] : [])),
-    );
+    super(file, lock, lines);
     this.#applications = gathered(lines);
     this.#shared = new Set(lines.flatMap((one) => ('shared' in one ? one.shared : [])));
   }
@@ -80,11 +65,8 @@ export class MigrationJournal {
    * @param of the Vault's address and the Auth0 tenant's domain
    * @throws {PosternError} conflict where it is in use or another migration's; invalid_request
    */
-  static async open(path: string, of: { vault: string; domain: string }): Promise<MigrationJournal> {
-    const lock = await takeLock(`${path}.lock`);
-    let file: DurableFile | undefined;
-    try {
-      file = await DurableFile.open(path);
+  static open(path: string, of: { vault: string; domain: string }): Promise<MigrationJournal> {
+    return openLocked(path, async (file, lock) => {
       const lines = file.lines.map((one, index) => parsed(path, one, index + 1));
       const [first] = lines;
       if (first === undefined) await file.append({ migration: 1, ...of });
@@ -93,11 +75,7 @@ export class MigrationJournal {
           detail: 'Set VAULT_ADDR and AUTH0_DOMAIN as they were, or name another file with --journal.',
         });
       return new MigrationJournal(file, lock, lines);
-    } catch (error) {
-      await file?.close();
-      await lock.release();
-      throw error;
-    }
+    });
   }
 
   /** What stands there now, read beside whoever writes. @returns empty where there is no journal yet. @throws {PosternError} */
@@ -121,24 +99,11 @@ export class MigrationJournal {
     return this.#applications.get(clientId) ?? { observations: [], state: 'planned' };
   }
 
-  intend(tenant: string, id: string): Promise<void> {
-    return this.#file.append({ intended: tenant, id });
-  }
-
-  finish(tenant: string, id: string): Promise<void> {
-    return this.#file.append({ done: tenant, id });
-  }
-
   /** On the disk when it resolves; {@link of} knows it from then on. */
   async note(one: Fact): Promise<void> {
-    await this.#file.append(one);
+    await this.append(one);
     if ('shared' in one) this.#shared.add(one.shared);
     else take(this.#applications, one);
-  }
-
-  async close(): Promise<void> {
-    await this.#file.close();
-    await this.#lock.release();
   }
 }
 

@@ -1,22 +1,12 @@
 import { expect, test } from 'vitest';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Operation } from '#broker/plugin/backend.ts';
+import { seeded } from '#test/fixture/seeded.ts';
 import { keyPair } from '#test/unit/auth0/fake-auth0.ts';
 import { stage } from './stage.ts';
 
 const SEED = 20_261_124;
 const ROUNDS = 3_000;
-
-/** Mulberry32: the same requests each time. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 const OPERATIONS: readonly Operation[] = [
   'create',
@@ -157,7 +147,7 @@ test(
     const key = await keyPair('kid-1');
     await using s = await stage(key);
     await s.setUp();
-    const next = random(SEED);
+    const next = seeded(SEED);
     const pick = <Value>(from: readonly Value[]): Value => from[Math.floor(next() * from.length)] as Value;
     const statuses: Record<number, number> = {};
     for (let round = 0; round < ROUNDS; round++) {
