@@ -18,6 +18,8 @@ export default defineConfig({
     reporters: ['default', './test/reporter.ts'],
     // A test that waits for ever must not hold up the others for ever.
     teardownTimeout: 60_000,
+    // What is waited for comes; on a loaded machine it comes later than vitest's one second.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       // One worker runs many files, which share the modules that they import: half the time goes into loading them.
       project('unit', { testTimeout: 30_000, hookTimeout: 60_000, isolate: false, sequence: { groupOrder: 0 } }),
