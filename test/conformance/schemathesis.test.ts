@@ -22,7 +22,7 @@ import { virtualEnvironment } from './virtual-environment.ts';
 const SEED = 20_261_124;
 const EXAMPLES = 20;
 /** More of the API that people whom nobody chose can send to; `make bench` asks for 5,000 requests. */
-const SELF_EXAMPLES = Number(process.env['POSTERN_TEST_SELF_EXAMPLES'] ?? 150);
+const SELF_EXAMPLES = Number(process.env['POSTERN_TEST_SELF_EXAMPLES'] ?? 50);
 
 const HOOKS = fileURLToPath(new URL('schemathesis/hooks.py', import.meta.url));
 
