@@ -4,11 +4,13 @@ import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vi
 /**
  * Ends a run with `N passed, N failed, N skipped` alone on a line, true to what ran: a file that can't be loaded, a
  * hook that fails and an error outside any test each count as failed, and a run that tested nothing is not a success.
+ * Before it what failed is named, a line each: where only the end of a long output is kept, it still tells which.
  */
 export default class CountReporter implements Reporter {
   #passed = 0;
   #failed = 0;
   #skipped = 0;
+  #names: string[] = [];
 
   onInit(vitest: Vitest): void {
     // At the exit, so that nothing that a tear-down says comes after it.
@@ -17,7 +19,8 @@ export default class CountReporter implements Reporter {
       if (this.#passed + this.#failed + this.#skipped === 0) process.exitCode = 1;
       // Vitest failed for a reason of its own, a set-up or a tear-down say.
       if (Number(process.exitCode ?? code) !== 0 && this.#failed === 0) this.#failed = 1;
-      writeSync(1, `\n${this.#passed} passed, ${this.#failed} failed, ${this.#skipped} skipped\n`);
+      const names = this.#names.map((name) => `failed: ${name}\n`).join('');
+      writeSync(1, `\n${names}${this.#passed} passed, ${this.#failed} failed, ${this.#skipped} skipped\n`);
     });
   }
 
@@ -30,10 +33,19 @@ export default class CountReporter implements Reporter {
     this.#passed = 0;
     this.#skipped = 0;
     this.#failed = unhandled.length;
+    this.#names = unhandled.map(({ message }) => `outside any test: ${message.split('\n')[0]}`);
     for (const module of modules) {
+      const file = `${module.project.name} ${module.relativeModuleId}`.trim();
       this.#failed += module.errors().length;
-      for (const suite of module.children.allSuites()) this.#failed += suite.errors().length;
-      for (const test of module.children.allTests()) this.#count(test);
+      if (module.errors().length > 0) this.#names.push(file);
+      for (const suite of module.children.allSuites()) {
+        this.#failed += suite.errors().length;
+        if (suite.errors().length > 0) this.#names.push(`${file} > ${suite.fullName}`);
+      }
+      for (const test of module.children.allTests()) {
+        this.#count(test);
+        if (test.result().state === 'failed') this.#names.push(`${file} > ${test.fullName}`);
+      }
     }
   }
 

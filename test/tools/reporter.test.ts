@@ -8,7 +8,7 @@ import { checkout } from '#tools/part/version.ts';
 const passing = "test('a', () => {});\n";
 
 /** Runs a real Vitest on these files with our reporter, and gives its last line and its exit code. */
-async function run(files: Record<string, string>, more = ''): Promise<{ last: string; exitCode: number | undefined }> {
+async function run(files: Record<string, string>, more = ''): Promise<{ last: string; named: string[]; exitCode: number | undefined }> {
   const root = mkdtempSync(join(tmpdir(), 'postern-reporter-'));
   try {
     for (const [name, content] of Object.entries(files)) writeFileSync(join(root, name), content);
@@ -22,21 +22,31 @@ async function run(files: Record<string, string>, more = ''): Promise<{ last: st
       reject: false,
       all: true,
     });
-    return { last: result.all.trimEnd().split('\n').at(-1) ?? '', exitCode: result.exitCode };
+    const lines = result.all.trimEnd().split('\n');
+    const named = lines.filter((line) => line.startsWith('failed: ')).map((line) => line.slice('failed: '.length));
+    return { last: lines.at(-1) ?? '', named, exitCode: result.exitCode };
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
 }
 
 it.each([
-  ['what passed and was skipped', { 'a.test.js': `${passing}test.skip('b', () => {});\n` }, '', '1 passed, 0 failed, 1 skipped', 0],
-  ['a failed test', { 'a.test.js': `${passing}test('b', () => { throw new Error('x'); });\n` }, '', '1 passed, 1 failed, 0 skipped', 1],
+  ['what passed and was skipped', { 'a.test.js': `${passing}test.skip('b', () => {});\n` }, '', '1 passed, 0 failed, 1 skipped', 0, []],
+  [
+    'a failed test',
+    { 'a.test.js': `${passing}test('b', () => { throw new Error('x'); });\n` },
+    '',
+    '1 passed, 1 failed, 0 skipped',
+    1,
+    ['a.test.js > b'],
+  ],
   [
     'a file that can not be loaded',
     { 'a.test.js': passing, 'b.test.js': "import './nowhere.js';\n" },
     '',
     '1 passed, 1 failed, 0 skipped',
     1,
+    ['b.test.js'],
   ],
   [
     'a hook that fails',
@@ -44,6 +54,7 @@ it.each([
     '',
     '0 passed, 1 failed, 1 skipped',
     1,
+    ['a.test.js > s'],
   ],
   [
     'an error outside any test',
@@ -54,6 +65,7 @@ it.each([
     '',
     '1 passed, 1 failed, 0 skipped',
     1,
+    ['outside any test: x'],
   ],
   [
     'a set-up that fails',
@@ -61,8 +73,9 @@ it.each([
     "globalSetup: ['./setup.js']",
     '0 passed, 1 failed, 0 skipped',
     1,
+    [],
   ],
-  ['no tests at all', {}, 'passWithNoTests: true', '0 passed, 1 failed, 0 skipped', 1],
-])('tells the truth of %s', async (_what, files, more, last, exitCode) => {
-  expect(await run(files, more)).toEqual({ last, exitCode });
+  ['no tests at all', {}, 'passWithNoTests: true', '0 passed, 1 failed, 0 skipped', 1, []],
+])('tells the truth of %s', async (_what, files, more, last, exitCode, named) => {
+  expect(await run(files, more)).toEqual({ last, named, exitCode });
 });
