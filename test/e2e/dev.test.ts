@@ -1,10 +1,17 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from './run.ts';
+import { takeTurn } from './turn.ts';
 
 const NOTHING: string[] = [];
+
+let giveBack: (() => Promise<void>) | undefined;
+beforeAll(async () => {
+  giveBack = await takeTurn('dev');
+}, 300_000);
+afterAll(() => giveBack?.());
 
 test('postern dev stays up, what it prints works when pasted, and Ctrl-C leaves nothing', async () => {
   await using dev = run(['cli/main.ts', 'dev'], { stack: 'dev' });
