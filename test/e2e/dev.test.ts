@@ -1,17 +1,13 @@
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { run } from './run.ts';
 import { takeTurn } from './turn.ts';
 
 const NOTHING: string[] = [];
 
-let giveBack: (() => Promise<void>) | undefined;
-beforeAll(async () => {
-  giveBack = await takeTurn('dev');
-}, 300_000);
-afterAll(() => giveBack?.());
+beforeAll(() => takeTurn('dev'), 300_000);
 
 test('postern dev stays up, what it prints works when pasted, and Ctrl-C leaves nothing', async () => {
   await using dev = run(['cli/main.ts', 'dev'], { stack: 'dev' });

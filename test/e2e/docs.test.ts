@@ -10,8 +10,8 @@ import { checkout } from '#tools/part/version.ts';
 import { ELSEWHERE, NEVER, RUN } from './docs.commands.ts';
 import type { Block } from './docs.commands.ts';
 import { run } from './run.ts';
-import { takeTurn } from './turn.ts';
 import type { Run } from './run.ts';
+import { takeTurn } from './turn.ts';
 
 interface Addresses {
   broker: string;
@@ -60,14 +60,14 @@ describe('the commands of the documentation', () => {
 describe('pasted beside make dev', () => {
   let dev: Run;
   let home: string;
-  let giveBack: (() => Promise<void>) | undefined;
   let at: Addresses;
   const env: Record<string, string> = {};
   /** A gateway: the one that runs now. */
   let background: { stop(): Promise<unknown> } | undefined;
 
+  beforeAll(() => takeTurn('dev'), 300_000);
+
   beforeAll(async () => {
-    giveBack = await takeTurn('dev');
     home = mkdtempSync(join(tmpdir(), 'postern-docs-'));
     dev = run(['cli/main.ts', 'dev', '--json'], { stack: 'dev' });
     await dev.until('"pids"');
@@ -97,14 +97,13 @@ describe('pasted beside make dev', () => {
       CGO_ENABLED: '0',
       GOFLAGS: '-trimpath -mod=readonly -buildvcs=false',
     });
-  }, 400_000);
+  });
 
   afterAll(async () => {
     await background?.stop();
     dev.press('SIGINT');
     await dev.ended;
     await dev[Symbol.asyncDispose]();
-    await giveBack?.();
     rmSync(home, { recursive: true, force: true });
     const keys = ['umbrella.key', 'umbrella.new.key', 'umbrella.secret'];
     for (const litter of ['credential', 'token', 'acme.pem', 'acme.pub.pem', ...keys]) rmSync(join(checkout, litter), { force: true });

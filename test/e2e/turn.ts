@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /**
  * Waits until no other test file of this run has the turn: `postern dev` runs once in a checkout, and files run side by side.
  * @param limitMs how long, in ms
- * @returns gives the turn back
+ * @returns gives the turn back, as Vitest does with what `beforeAll` returns once every `afterAll` has run
  * @throws Error when it doesn't come in time
  */
 export async function takeTurn(name: string, limitMs = 280_000): Promise<() => Promise<void>> {
