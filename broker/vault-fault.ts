@@ -8,7 +8,8 @@ import type { Unasked } from './error.ts';
  * - `unavailable`  sealed, standby without leader, 5xx - `throttled` a Vault quota said 429
  * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
  * - `not_found`    404 with a reason, or on a write    - `redirected` 3xx, which is never followed
- * - `conflict`     check-and-set lost the race         - `too_large` the answer is over its limit (4 MiB; a list 64 MiB)
+ * - `conflict`     check-and-set lost the race         - `too_large` the answer is over its limit (4 MiB; a list 64 MiB), or a document
+ *                                                      over that of Vault's storage (Raft: `max_entry_size`, 1 MiB)
  * - `not_asked`    the breaker is open: nobody has answered lately, so nobody was asked
  */
 export type VaultFaultReason =
@@ -124,6 +125,11 @@ export function lostRace(error: unknown): boolean {
   return error instanceof VaultFault && error.reason === 'conflict';
 }
 
+/** Whether a document was refused since Vault's storage takes none that long: there is no room in it. */
+export function isFull(error: unknown): boolean {
+  return error instanceof VaultFault && error.reason === 'too_large' && error.status !== undefined;
+}
+
 /** Vault's status -> reason (Vault API, "HTTP status codes"; 412 is an eventually consistent read). */
 export function reasonOfStatus(status: number, messages: readonly string[]): VaultFaultReason {
   if (status >= 300 && status < 400) return 'redirected';
@@ -131,6 +137,8 @@ export function reasonOfStatus(status: number, messages: readonly string[]): Vau
   if (status === 400 && messages.length === 0) return 'unavailable';
   if (status === 400) return messages.some((m) => m.includes('check-and-set parameter did not match')) ? 'conflict' : 'invalid';
   if (status === 409) return 'conflict';
+  // Only its words tell it from a Vault that is in trouble; should they change, it is taken for one.
+  if (status === 413 || messages.some((m) => m.includes('value being too large'))) return 'too_large';
   if (status === 403) return 'denied';
   if (status === 404) return 'not_found';
   if (status === 429) return 'throttled';

@@ -1,6 +1,6 @@
 import { PosternError } from '#broker/error.ts';
 import { silenceOfCode } from '#broker/silence.ts';
-import { VaultFault } from '#broker/vault-fault.ts';
+import { VaultFault, isFull } from '#broker/vault-fault.ts';
 
 /** A Vault fault in an operator's words, with the remedy in `detail`; anything else passes. */
 export function explain(error: unknown, doing: string, address: string): unknown {
@@ -40,6 +40,10 @@ export function explain(error: unknown, doing: string, address: string): unknown
         detail: 'Look at it again and repeat.',
       });
     case 'too_large':
+      if (isFull(error))
+        return new PosternError('misconfigured', `Vault has no room to ${doing}: a document is as long as its storage takes`, {
+          detail: `${error.message}. It was not changed. What grows, and what to do: docs/scale.md`,
+        });
       return new PosternError('temporarily_unavailable', `Vault has more than can be taken to ${doing}`, { detail: error.message });
     case 'redirected':
       return new PosternError('misconfigured', `Vault answers at another address`, { detail: error.message });

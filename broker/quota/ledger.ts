@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
+import { isFull } from '#broker/vault-fault.ts';
 import { LedgerPage } from './ledger-page.ts';
 import type { Counted, Meter } from './meter.ts';
 import { monthOf, secondsToNext } from './month.ts';
-import { pageOf } from './page.ts';
+import { formerPageOf, pageOf } from './page.ts';
 import type { QuotaPage, QuotaStore } from './page.ts';
 
 export interface LedgerOptions extends Clocks {
@@ -47,6 +48,7 @@ export class QuotaLedger implements Meter {
   #awayUntil = -Infinity;
   readonly #stopping = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
+  #firstLook: Promise<void> = Promise.resolve();
   /** When the others' counts were last read, ms since 1970. */
   lookedAt: number | undefined;
   /** Tokens refused since a tenant had all that it may have. */
@@ -64,7 +66,7 @@ export class QuotaLedger implements Meter {
   admit(grant: AuthorizedGrant): void {
     const cap = this.#capOf(grant);
     if (cap === Infinity) return;
-    if (this.#pageOf(grant.tenant).fetchedBy(grant.tenant) >= cap) throw this.#spent(grant, cap);
+    if (this.#pageOf(grant.tenant).fetchedBy(grant.tenant) + this.#formerly(grant.tenant) >= cap) throw this.#spent(grant, cap);
   }
 
   async count(grant: AuthorizedGrant): Promise<Counted> {
@@ -72,7 +74,9 @@ export class QuotaLedger implements Meter {
     const cap = this.#capOf(grant);
     const page = this.#pageOf(tenant);
     const patience = performance.now() < this.#awayUntil ? 0 : (this.#options.patienceMs ?? 1_000);
-    if (!(await page.reserve(tenant, api, cap, patience))) throw this.#spent(grant, cap);
+    if (cap !== Infinity && formerPageOf(tenant) !== undefined && this.lookedAt === undefined)
+      await Promise.race([this.#firstLook, sleep(patience, undefined, { ref: false })]);
+    if (!(await page.reserve(tenant, api, cap - this.#formerly(tenant), patience))) throw this.#spent(grant, cap);
     let isTakenBack = false;
     return {
       takeBack(): void {
@@ -104,10 +108,11 @@ export class QuotaLedger implements Meter {
 
   start(): void {
     const { flushMs = 5_000, refreshMs = 60_000, exchangedMs = 300_000 } = this.#options;
+    this.#firstLook = this.look();
     this.#loops = Promise.all([
       this.#repeat(flushMs, () => this.flush()),
       this.#repeat(exchangedMs, () => this.#handOver()),
-      this.look().then(() => this.#repeat(refreshMs, () => this.look())),
+      this.#firstLook.then(() => this.#repeat(refreshMs, () => this.look())),
     ]);
   }
 
@@ -162,6 +167,12 @@ export class QuotaLedger implements Meter {
     );
   }
 
+  /** Tokens that versions with fewer pages counted elsewhere, this month. */
+  #formerly(tenant: string): number {
+    const name = formerPageOf(tenant);
+    return name === undefined ? 0 : (this.#pages.get(`${this.month}/${name}`)?.fetchedBy(tenant) ?? 0);
+  }
+
   #pageOf(tenant: string): LedgerPage {
     return this.#page(this.month, pageOf(tenant));
   }
@@ -182,7 +193,8 @@ export class QuotaLedger implements Meter {
         this.#awayUntil = -Infinity;
         return result;
       } catch (error) {
-        this.#awayUntil = performance.now() + AWAY;
+        // One page that has no room keeps nobody of another page from waiting for theirs.
+        if (!isFull(error)) this.#awayUntil = performance.now() + AWAY;
         onError?.(error);
         throw error;
       }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Tokens by tenant and, of each, by API. */
 export type Tally = Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -27,15 +27,33 @@ export interface QuotaStore {
 
 export const EMPTY: QuotaPage = Object.freeze({ fetched: {}, exchanged: {}, writes: [] });
 
-/** Pages a month: with 100,000 tenants each has some 60 kB, below Vault's 1 MiB for an entry, and is rewritten whole. */
-const PAGES = 64;
+/**
+ * Pages a month: with 1,000,000 tenants of one API each has some 300 kB, below Vault's 1 MiB for an entry, and is rewritten whole. Two
+ * hexadecimal digits, since earlier versions read every page of such a name, whoever wrote it.
+ */
+const PAGES = 256;
+/** Pages that versions before this number counted in: what they wrote goes on to count. */
+const FORMER_PAGES = 64;
 /** Ids kept of a page. Between a lost answer and the next look are seconds, and a page has fewer writes in them. */
 const WRITES = 64;
 
-/** Where a tenant's tokens are counted: `00` to `3f`. */
+/** Where a tenant's tokens are counted: `00` to `ff`. */
 export function pageOf(tenant: string): string {
-  const byte = createHash('sha256').update(tenant).digest()[0] ?? 0;
-  return (byte % PAGES).toString(16).padStart(2, '0');
+  return nameOf(byteOf(tenant) % PAGES);
+}
+
+/** Where earlier versions counted a tenant's tokens; undefined where that is the same page. */
+export function formerPageOf(tenant: string): string | undefined {
+  const byte = byteOf(tenant);
+  return byte % FORMER_PAGES === byte % PAGES ? undefined : nameOf(byte % FORMER_PAGES);
+}
+
+function byteOf(tenant: string): number {
+  return Number.parseInt(hash('sha256', tenant).slice(0, 2), 16);
+}
+
+function nameOf(page: number): string {
+  return page.toString(16).padStart(2, '0');
 }
 
 /** Of all the tenant's APIs. */

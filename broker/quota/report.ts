@@ -38,7 +38,7 @@ export interface QuotaReport {
 
 /** @param now ms since 1970 */
 export function reportOf(month: string, pages: readonly QuotaPage[], terms: QuotaTerms, now: number): QuotaReport {
-  const tenants = pages.flatMap(tenantsOf).sort((a, b) => b.fetched - a.fetched || (a.tenant < b.tenant ? -1 : 1));
+  const tenants = tenantsOf(pages).sort((a, b) => b.fetched - a.fetched || (a.tenant < b.tenant ? -1 : 1));
   const apis = new Map<string, Tokens>();
   for (const { api, ...tokens } of tenants.flatMap((one) => one.apis)) apis.set(api, sumOf([apis.get(api) ?? NONE, tokens]));
   const all = sumOf(tenants);
@@ -79,19 +79,31 @@ function applicationOf(month: string, counted: number, budget: number | null, is
 const LEVELS: readonly Level[] = ['spent', 'warning', 'ok'];
 const NONE: Tokens = { fetched: 0, one_application_each: 0 };
 
-function tenantsOf({ fetched, exchanged }: QuotaPage): TenantTokens[] {
-  const [of, asked] = [entriesOf(fetched), entriesOf(exchanged)];
-  return [...new Set([...of.keys(), ...asked.keys()])].map((tenant) => {
-    const counts = [new Map(Object.entries(of.get(tenant) ?? {})), new Map(Object.entries(asked.get(tenant) ?? {}))] as const;
-    const apis = [...new Set(counts.flatMap((one) => [...one.keys()]))].map((api) => {
-      const [count = 0, exchanges = 0] = counts.map((one) => one.get(api));
-      return { api, fetched: count, one_application_each: Math.max(count, exchanges) };
-    });
+/** A tenant may stand in two pages: versions before this one had fewer. */
+function tenantsOf(pages: readonly QuotaPage[]): TenantTokens[] {
+  const tallies = new Map<string, Map<string, { count: number; exchanges: number }>>();
+  const add = (tally: Tally, of: 'count' | 'exchanges'): void => {
+    for (const [tenant, apis] of Object.entries(tally)) {
+      let known = tallies.get(tenant);
+      if (known === undefined) tallies.set(tenant, (known = new Map()));
+      for (const [api, by] of Object.entries(apis)) {
+        let tokens = known.get(api);
+        if (tokens === undefined) known.set(api, (tokens = { count: 0, exchanges: 0 }));
+        tokens[of] += by;
+      }
+    }
+  };
+  for (const { fetched } of pages) add(fetched, 'count');
+  for (const { exchanged } of pages) add(exchanged, 'exchanges');
+  return [...tallies].map(([tenant, known]) => {
+    const apis = [...known].map(([api, { count, exchanges }]) => ({
+      api,
+      fetched: count,
+      one_application_each: Math.max(count, exchanges),
+    }));
     return { tenant, apis, ...sumOf(apis) };
   });
 }
-
-const entriesOf = (tally: Tally): ReadonlyMap<string, Readonly<Record<string, number>>> => new Map(Object.entries(tally));
 
 function sumOf(all: readonly Tokens[]): Tokens {
   return all.reduce(

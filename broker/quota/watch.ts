@@ -55,8 +55,14 @@ export class QuotaWatch {
 
   /** @param pages of this month, by all replicas */
   look(month: string, pages: readonly QuotaPage[]): void {
-    const tenants = new Map(pages.flatMap(({ fetched }) => Object.keys(fetched).map((tenant) => [tenant, tokensOf(fetched, tenant)])));
-    const used = [...tenants.values()].reduce((sum, one) => sum + one, 0);
+    let used = 0;
+    const byCapped = new Map<string, number>();
+    for (const { fetched } of pages)
+      for (const tenant of Object.keys(fetched)) {
+        const tokens = tokensOf(fetched, tenant);
+        used += tokens;
+        if (this.#caps.has(tenant)) byCapped.set(tenant, (byCapped.get(tenant) ?? 0) + tokens);
+      }
     const { budget, now } = this.#options;
     if (budget !== null) {
       this.#tell({ month, of: 'application', used, budget });
@@ -67,7 +73,7 @@ export class QuotaWatch {
     const levels = { warning: 0, spent: 0 };
     for (const tenant of this.#caps.keys()) {
       const cap = this.#caps.peek(tenant) ?? Infinity;
-      const level = this.#tell({ month, of: 'tenant', tenant, used: tenants.get(tenant) ?? 0, budget: cap });
+      const level = this.#tell({ month, of: 'tenant', tenant, used: byCapped.get(tenant) ?? 0, budget: cap });
       if (level === 'warning' || level === 'spent') levels[level]++;
     }
     this.#levels = levels;

@@ -13,7 +13,7 @@ import type { VaultSession } from './session.ts';
 const name = z.string().regex(NAME);
 const tally = z.record(name, z.record(name, z.number().int().nonnegative()));
 
-/** `state/quota/<month>/<00..3f>`: tokens by tenant and API. */
+/** `state/quota/<month>/<00..ff>`: tokens by tenant and API. */
 export const quotaDocument = z.object({
   fetched: tally.default({}),
   exchanged: tally.default({}),

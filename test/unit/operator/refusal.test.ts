@@ -14,11 +14,18 @@ test.each<[VaultFaultReason, string, RegExp]>([
   ['invalid', 'invalid_request', /said/],
   ['conflict', 'conflict', /repeat/],
   ['redirected', 'misconfigured', /said/],
+  ['too_large', 'temporarily_unavailable', /said/],
 ])('%s is told as %s, with a remedy', (reason, code, remedy) => {
   const told = explain(new VaultFault(reason, 'Vault said'), 'do it', 'http://vault');
   expect(told).toBeInstanceOf(PosternError);
   expect(told).toMatchObject({ code });
   expect((told as PosternError).detail).toMatch(remedy);
+});
+
+test('a document without room is told as such, and where to read on', () => {
+  const told = explain(new VaultFault('too_large', 'Vault said', { status: 500 }), 'announce it', 'http://vault');
+  expect(told).toMatchObject({ code: 'misconfigured', message: expect.stringContaining('no room to announce it') });
+  expect((told as PosternError).detail).toMatch(/Vault said.*docs\/scale\.md/);
 });
 
 test('what is not a fault of Vault passes', () => {

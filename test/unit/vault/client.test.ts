@@ -534,7 +534,14 @@ describe('answers', () => {
     [429, { errors: ['rate limit quota exceeded'] }, 'throttled'],
     [472, {}, 'unavailable'],
     [473, {}, 'unavailable'],
+    [413, { errors: ['http: request body too large'] }, 'too_large'],
     [500, { errors: ['internal error'] }, 'unavailable'],
+    // Of Raft: this document has no room; nothing is wrong with Vault.
+    [
+      500,
+      { errors: ['1 error occurred:\n\t* put failed due to value being too large; got 1049680 bytes, max: 1048576 bytes\n\n'] },
+      'too_large',
+    ],
     [501, {}, 'unavailable'],
     [502, '<html>', 'unavailable'],
     [503, { errors: ['Vault is sealed'] }, 'unavailable'],
