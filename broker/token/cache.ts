@@ -39,6 +39,10 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
   leaseMs?: number;
   onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
+  /** Whether a token in the store is one that its source made for this grant. Default: all are. */
+  isGenuine?: (grant: AuthorizedGrant, token: Token) => Promise<boolean>;
+  /** Told of one that isn't: it is served to nobody, and overwritten. */
+  onForgery?: (grant: AuthorizedGrant, token: Token) => void;
   /** Told of what is done in the background. */
   onWork?: (work: TokenWork) => void;
 }
@@ -268,7 +272,8 @@ export class TokenCache {
         this.#servable.includes(stored.token, now, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
-        return { token: stored.token, from: 'store', grant };
+        if (await this.#isGenuine(grant, stored.token)) return { token: stored.token, from: 'store', grant };
+        stored = { ...stored, token: undefined };
       }
       if (stored.lease?.paused && stored.lease.until > now) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
@@ -307,6 +312,13 @@ export class TokenCache {
   /** A revoked token in the store is as good as none, and is not written back. */
   #unrevoked(stored: StoredToken, { tenant }: AuthorizedGrant): StoredToken {
     return stored.token !== undefined && this.#servable.isRevoked(stored.token, tenant) ? { ...stored, token: undefined } : stored;
+  }
+
+  async #isGenuine(grant: AuthorizedGrant, token: Token): Promise<boolean> {
+    const { isGenuine, onForgery } = this.#options;
+    if (isGenuine === undefined || (await traced('token check', () => isGenuine(grant, token)))) return true;
+    onForgery?.(grant, token);
+    return false;
   }
 
   async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number, begun: number): Promise<Token> {

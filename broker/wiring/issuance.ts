@@ -12,6 +12,7 @@ import { TokenCache } from '#broker/token/cache.ts';
 import type { TokenCacheOptions } from '#broker/token/cache.ts';
 import { Exchange } from '#broker/token/exchange.ts';
 import { Introspection } from '#broker/token/introspection.ts';
+import { isGenuine } from '#broker/token/genuine.ts';
 import { IssuedTokens } from '#broker/token/issued-tokens.ts';
 import type { Meter } from '#broker/quota/meter.ts';
 import type { Publisher } from '#broker/token/publisher.ts';
@@ -74,8 +75,12 @@ export function issuance(
   );
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
   const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources) };
+  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   const cache = new TokenCache({
     ...servable,
+    isGenuine: (grant, token) => isGenuine(issued, grant, token),
+    onForgery: ({ tenant, api }, { sha256 }) =>
+      log.error({ tenant, api, sha256 }, 'what lies in the cache is not a token that was made for this tenant: it is served to nobody'),
     store,
     sources: asked,
     generations,
@@ -89,7 +94,6 @@ export function issuance(
       else log.warn({ err, tenant: grant.tenant, api: grant.api }, message);
     },
   });
-  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
   return {
     sources,
     cache,

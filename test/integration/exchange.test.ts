@@ -150,6 +150,32 @@ describe('Vault decides, not the broker', () => {
     await client.close();
   });
 
+  test('what somebody has planted where replicas share tokens is served to nobody, and replaced', async () => {
+    const inPlugin = process.env['POSTERN_TEST_TOKEN_STORE'] === 'plugin';
+    const first = await exchange(replica, acme, ORDERS);
+    const foreign = String((await exchange(replica, globex, ORDERS)).body['access_token']);
+    const path = house.tokenPath('acme', 'orders');
+    const document = (await house.stored('acme', 'orders'))!;
+    const own = String(first.body['access_token']);
+    for (const planted of [foreign, own.slice(0, -100), `${own.slice(0, own.lastIndexOf('.'))}.${'A'.repeat(342)}`]) {
+      const { version, ...data }: Record<string, unknown> = {
+        ...(await house.stored('acme', 'orders')),
+        ...document,
+        access_token: planted,
+      };
+      await house.root.write(path, inPlugin ? { ...data, cas: version } : { data });
+      // One that has nothing in memory.
+      const fresh = await house.startReplica();
+      const reply = await exchange(fresh, acme, ORDERS);
+      expect(reply.status).toBe(200);
+      expect(reply.body['access_token']).not.toBe(planted);
+      expect(decodeJwt(String(reply.body['access_token']))).toMatchObject({ 'https://postern.dev/tenant': 'acme' });
+      expect((await house.stored('acme', 'orders'))?.['access_token']).toBe(reply.body['access_token']);
+      expect(await fresh.log()).toContain('not a token that was made for this tenant');
+      await fresh.stop();
+    }
+  });
+
   test('logins leave no lease behind', async () => {
     for (let i = 0; i < 5; i++) await exchange(replica, await house.issueSecret('acme'), REPORTS);
     await expect(house.root.list('sys/leases/lookup/auth/approle/login')).resolves.toEqual([]);
