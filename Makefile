@@ -16,7 +16,7 @@ ifeq ($(origin VAULT),command line)
 export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
-.PHONY: help bootstrap demo console dev dist image release generate plugin test bench check lint linters mutants picture pin clean
+.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ release: $(READY) ## Write all that is released, with checksums, into dist/relea
 
 bench: $(READY) ## Measure, side by side with the alternatives (ARGS='--only verify' narrows it)
 	@$(NODE) test/bench/main.ts $(ARGS)
+
+scale: $(READY) ## Count what a million tenants and a hundred replicas ask of Vault and Auth0 (ARGS='--tenants 100000')
+	@$(NODE) test/simulation/scale/main.ts $(ARGS)
 
 lint: linters ## Check style, format, the import law, types and the form of Terraform files
 	@$(NODE) node_modules/vitest/vitest.mjs run --project lint --exclude '**/linters.test.ts'

@@ -71,6 +71,9 @@ export interface Restored {
   readonly held: readonly string[];
 }
 
+/** Between two looks, ms. */
+export const LOOK_MS = 1_000;
+
 /** Looks at the announcements, and at what else replicas share, each second; forgets the verifications of tenants that changed. */
 export class AnnouncementWatch {
   readonly #options: AnnouncementWatchOptions;
@@ -150,7 +153,7 @@ export class AnnouncementWatch {
   async start(): Promise<void> {
     await this.look();
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => void this.start(), this.#options.intervalMs ?? 1000);
+    this.#timer = setTimeout(() => void this.start(), this.#options.intervalMs ?? LOOK_MS);
     this.#timer.unref();
   }
 

@@ -58,6 +58,11 @@ export class LedgerPage {
     return more.reduce((sum, { by }) => sum + by, tokensOf(this.#page.fetched, tenant));
   }
 
+  /** Tenants in it as it was read last, in each tally for itself. */
+  get entries(): number {
+    return Object.keys(this.#page.fetched).length + Object.keys(this.#page.exchanged).length;
+  }
+
   /** Tokens that are counted in this memory only. */
   get unwrittenTokens(): number {
     return Math.max(

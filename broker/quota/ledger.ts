@@ -15,15 +15,34 @@ export interface LedgerOptions extends Clocks {
   capOf?: (grant: AuthorizedGrant) => number;
   /** Between two writings of what nobody waits for, ms. Default 5,000. */
   flushMs?: number;
-  /** Between two looks at what the other replicas counted, ms. Default 60,000. */
+  /** Between two looks at what the other replicas counted, ms; longer where that is much. Default 60,000. */
   refreshMs?: number;
-  /** Between two writings of what clients exchanged, ms. Default 300,000. */
+  /** Between two writings of what clients exchanged, ms; longer where the ledger is large. Default 300,000. */
   exchangedMs?: number;
   /** How long a token waits at most until it is written that it is counted, ms. Default 1,000. */
   patienceMs?: number;
   onError?: (error: unknown) => void;
   /** After each look at what the others counted. */
   onLook?: () => void;
+}
+
+/** Defaults. */
+export const FLUSH_MS = 5_000;
+export const REFRESH_MS = 60_000;
+/** What a replica reads of the ledger a second in the long run: a million tenants would else be 70 MB a minute for each. */
+const ENTRIES_A_SECOND = 2_500;
+
+/** The same of what it writes of exchanges, each of which every replica writes into every page. */
+const EXCHANGES_A_SECOND = 300;
+
+/** @param entries tenants in the pages, in each tally for itself @returns ms from one writing of exchanges to the next */
+export function restBetweenExchanges(entries: number, exchangedMs: number): number {
+  return Math.max(exchangedMs, (entries / EXCHANGES_A_SECOND) * 1_000);
+}
+
+/** @param entries tenants in the pages, in each tally for itself @returns ms from one look to the next */
+export function restBetweenLooks(entries: number, refreshMs: number = REFRESH_MS): number {
+  return Math.max(refreshMs, (entries / ENTRIES_A_SECOND) * 1_000);
 }
 
 /** After a failed write nobody waits for the next ones for so long, ms. */
@@ -49,6 +68,8 @@ export class QuotaLedger implements Meter {
   readonly #stopping = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
   #firstLook: Promise<void> = Promise.resolve();
+  /** At the last look. */
+  #entries = 0;
   /** When the others' counts were last read, ms since 1970. */
   lookedAt: number | undefined;
   /** Tokens refused since a tenant had all that it may have. */
@@ -107,12 +128,23 @@ export class QuotaLedger implements Meter {
   }
 
   start(): void {
-    const { flushMs = 5_000, refreshMs = 60_000, exchangedMs = 300_000 } = this.#options;
+    const { flushMs = FLUSH_MS, refreshMs, exchangedMs = 300_000 } = this.#options;
     this.#firstLook = this.look();
     this.#loops = Promise.all([
-      this.#repeat(flushMs, () => this.flush()),
-      this.#repeat(exchangedMs, () => this.#handOver()),
-      this.#firstLook.then(() => this.#repeat(refreshMs, () => this.look())),
+      this.#repeat(
+        () => flushMs,
+        () => this.flush(),
+      ),
+      this.#repeat(
+        () => restBetweenExchanges(this.#entries, exchangedMs),
+        () => this.#handOver(),
+      ),
+      this.#firstLook.then(() =>
+        this.#repeat(
+          () => restBetweenLooks(this.#entries, refreshMs),
+          () => this.look(),
+        ),
+      ),
     ]);
   }
 
@@ -138,6 +170,7 @@ export class QuotaLedger implements Meter {
       const names = await this.#options.store.pages(month);
       const whole = await this.#each(names, (name) => this.#page(month, name).refresh());
       if (whole) this.lookedAt = this.#now();
+      this.#entries = names.reduce((sum, name) => sum + this.#page(month, name).entries, 0);
       this.#options.onLook?.();
     } catch (error) {
       this.#options.onError?.(error);
@@ -217,11 +250,11 @@ export class QuotaLedger implements Meter {
     return whole;
   }
 
-  async #repeat(everyMs: number, work: () => void | Promise<void>): Promise<void> {
+  async #repeat(everyMs: () => number, work: () => void | Promise<void>): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       // Apart from each other, so that replicas don't write all at once.
-      await sleep(everyMs * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
+      await sleep(everyMs() * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
       if (!signal.aborted) await work();
     }
   }

@@ -24,7 +24,7 @@ export class Servable {
   }
 
   /** @param now ms since 1970 */
-  includes(token: Token, now: number, tenant: string): boolean {
+  includes(token: Pick<Token, 'sha256' | 'issuedAt' | 'expiresAt' | 'signedBy'>, now: number, tenant: string): boolean {
     const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
     const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
     return token.expiresAt * 1000 - now >= floor * 1000 && !this.isRevoked(token, tenant);

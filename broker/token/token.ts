@@ -21,7 +21,7 @@ export class Token {
     this.scope = scope;
     this.issuedAt = issuedAt;
     this.expiresAt = expiresAt;
-    this.refreshAt = (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
+    this.refreshAt = refreshAt(issuedAt, expiresAt, jitter);
     this.sha256 = createHash('sha256').update(accessToken).digest('hex');
   }
 
@@ -55,6 +55,11 @@ export class Token {
   [inspect.custom](): string {
     return this.toJSON();
   }
+}
+
+/** @param jitter 0 to 1 @returns from when on the next token is fetched, ms since 1970 */
+export function refreshAt(issuedAt: number, expiresAt: number, jitter: number): number {
+  return (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
 }
 
 function signerOf(accessToken: string): string {

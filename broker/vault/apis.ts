@@ -30,6 +30,9 @@ interface Catalog {
   readonly readAt: number;
 }
 
+/** Default, ms. */
+export const CATALOGUE_AGE = 30_000;
+
 /** The catalogue of APIs, read with the broker's own token and kept in memory: it is small, and the same for all tenants. */
 export class VaultApis implements ApiCatalog {
   readonly #options: ApisOptions;
@@ -76,7 +79,7 @@ export class VaultApis implements ApiCatalog {
     const age = this.#monotonic() - catalog.readAt;
     const found = pick(catalog);
     if (found === undefined && age > (this.#options.cooldownMs ?? 5000)) return this.#read().then(pick);
-    if (age > (this.#options.maxAgeMs ?? 30_000)) this.#read().catch((error: unknown) => this.#options.onError?.(error));
+    if (age > (this.#options.maxAgeMs ?? CATALOGUE_AGE)) this.#read().catch((error: unknown) => this.#options.onError?.(error));
     return found;
   }
 

@@ -214,5 +214,6 @@ export const NEVER: readonly { readonly block: Block; readonly why: string }[] =
     block: ['docs/testing.md', 'POSTERN_PROVIDER_MIRROR='],
     why: 'the mirror is the reader’s; test/tools/provider.test.ts finds providers in both layouts',
   },
+  { block: ['docs/scale.md', 'make scale'], why: 'a simulation of minutes; test/unit/simulation/scale.test.ts plays a small one' },
   { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
 ];

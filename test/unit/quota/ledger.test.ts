@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { QuotaLedger } from '#broker/quota/ledger.ts';
+import { QuotaLedger, restBetweenExchanges, restBetweenLooks } from '#broker/quota/ledger.ts';
 import type { LedgerOptions } from '#broker/quota/ledger.ts';
 import { pageOf } from '#broker/quota/page.ts';
 import { grantOf, tenantOf } from '#test/unit/authorization/stage.ts';
@@ -181,4 +181,36 @@ test('others’ counts are seen after a look', async () => {
   expect(ledger.pages()).toEqual([]);
   await ledger.look();
   expect(ledger.pages().reduce((sum, { fetched }) => sum + Object.keys(fetched).length, 0)).toBe(2);
+});
+
+describe('looks', () => {
+  test.each([
+    [0, 60_000],
+    [150_000, 60_000],
+    [200_000, 80_000],
+    [2_000_000, 800_000],
+  ])('at a ledger of %i entries rest %i ms: a large one is read more seldom', (entries, ms) => {
+    expect(restBetweenLooks(entries)).toBe(ms);
+  });
+
+  test.each([
+    [90_000, 300_000],
+    [200_000, 666_667],
+    [2_000_000, 6_666_667],
+  ])('at a ledger of %i entries exchanges are written each %i ms', (entries, ms) => {
+    expect(Math.round(restBetweenExchanges(entries, 300_000))).toBe(ms);
+  });
+
+  test('rest by what was read', async () => {
+    const store = new MemoryPages();
+    const tenants = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`t${n}`, { orders: 1 }]));
+    store.documents.set('2026-11/00', { page: { fetched: tenants, exchanged: {}, writes: [] }, version: 1 });
+    const looks: number[] = [];
+    const { ledger } = stage({ refreshMs: 1, onLook: () => looks.push(performance.now()) }, store);
+    ledger.start();
+    await vi.waitUntil(() => looks.length === 2, { timeout: 15_000 });
+    await ledger.stop(0);
+    // 400 ms, a quarter less at least.
+    expect((looks[1] ?? 0) - (looks[0] ?? 0)).toBeGreaterThan(290);
+  });
 });
