@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { directAddress } from './client-address.ts';
 import type { TrustedProxies } from './trusted-proxies.ts';
@@ -8,13 +8,21 @@ const TAKEN = /^[\w.~+/=#:|@-]{1,128}$/;
 /** Begins like a key of ours, a Vault token or a JWT: somebody's secret in the wrong field. */
 const SECRET = /postern_|hv[sbr]\.|^[sbr]\.|eyJ/;
 
-/** Of this process, so that ids of replicas differ. */
-const PREFIX = `${randomBytes(9).toString('hex')}-`;
-let count = 0;
+const BYTES = 16;
+/** Drawn by the hundred, since asking the system for a few bytes costs more than all else here. */
+const drawn = Buffer.alloc(256 * BYTES);
+let next = drawn.length;
 
-/** Names one request, or one piece of work in the background: unique, not secret, and cheap, since each cached exchange has one. */
+/**
+ * Names one request, or one piece of work in the background: unique, not secret, and cheap, since each cached exchange has one. At random, since
+ * whoever gets one back and then another could read from a count how much the broker does for others.
+ */
 export function newRequestId(): string {
-  return PREFIX + (++count).toString(36);
+  if (next === drawn.length) {
+    randomFillSync(drawn);
+    next = 0;
+  }
+  return drawn.toString('hex', next, (next += BYTES));
 }
 
 /** @returns what a trusted proxy wrote in X-Request-Id, where it has the form of such an id, else a new one */
