@@ -30,10 +30,11 @@ demo: $(READY) ## Play the whole job on a private Vault and a stand-in for Auth0
 dev: $(READY) ## Keep the same stack running and print its addresses
 	@$(NODE) cli/main.ts dev
 
-generate: $(READY) ## Make the plugin protocol's TypeScript, docs/audit.schema.json and docs/troubleshooting.md
+generate: $(READY) ## Make the plugin protocol's TypeScript, docs/audit.schema.json, docs/troubleshooting.md and Grafana's dashboards
 	@$(NODE) tools/protocol/generate.ts
 	@$(NODE) tools/audit/main.ts
 	@$(NODE) tools/troubleshooting/main.ts
+	@$(NODE) tools/dashboards/main.ts
 
 console: $(READY) ## Build the operators' console from console/ into the broker
 	@$(NODE) tools/console/main.ts

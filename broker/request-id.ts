@@ -14,8 +14,8 @@ const drawn = Buffer.alloc(256 * BYTES);
 let next = drawn.length;
 
 /**
- * Names one request, or one piece of work in the background: unique, not secret, and cheap, since each cached exchange has one. At random, since
- * whoever gets one back and then another could read from a count how much the broker does for others.
+ * Names one request, or one piece of work in the background: unique, not secret, and cheap, since each cached exchange has one. At
+ * random: from two that are counted, whoever gets them reads how much was done for others meanwhile.
  */
 export function newRequestId(): string {
   if (next === drawn.length) {
