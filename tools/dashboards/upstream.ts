@@ -8,7 +8,7 @@ const most = (metric: string): string => `max(${of(metric)})`;
 export const upstream = board({
   uid: 'postern-upstream',
   title: 'Postern / Upstream and quota',
-  what: "Tokens asked of Auth0 or signed by Vault transit, and the ledger of Auth0's monthly quota (docs/quota.md).",
+  what: "Tokens asked of Auth0 or signed in Vault, and the ledger of Auth0's monthly quota (docs/quota.md).",
   told: 'postern_build_info',
   rows: [
     {
