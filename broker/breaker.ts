@@ -1,6 +1,9 @@
+import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
+import { clockOf } from './clock.ts';
+import type { Clocks } from './clock.ts';
 
-export interface BreakerOptions {
+export interface BreakerOptions extends Clocks {
   /** How much an error counts as "nobody answers": 0 for an answer, whatever it says; 2 where it also used up a time-out. */
   weightOf: (error: unknown) => number;
   /** What is thrown in place of asking. @param retryAfter seconds */
@@ -9,13 +12,21 @@ export interface BreakerOptions {
   onChange?: (open: boolean) => void;
   /** Time from opening to the next probe, ms. Default 500. */
   resetMs?: number;
+  /**
+   * Whether somebody tries by and by, though no client comes. Where nobody does, failures of some seconds ago say nothing any more, and
+   * whoever comes then may ask. Default false.
+   */
+  probed?: boolean;
 }
 
 /** So much weight without an answer in between opens it, however few calls there are. */
 const IN_A_ROW = 8;
-/** Else half of all calls of so many ms, and no fewer than this many. */
+/** Else half of all calls of so many ms, and no fewer than this many. What failed before them doesn't count. */
 const WINDOW = 4_000;
+const BUCKETS = 4;
 const LEAST_CALLS = 16;
+/** opossum's own timer is the real one, which a simulation can't move: when to try again is decided here. */
+const NEVER = 2 ** 31 - 1;
 
 /**
  * A circuit breaker (opossum) before somebody else's service: while nobody answers there, who asks is told at once. Calls that probe may
@@ -23,24 +34,38 @@ const LEAST_CALLS = 16;
  */
 export class Breaker {
   readonly #options: BreakerOptions;
+  readonly #monotonic: () => number;
   readonly #breaker: CircuitBreaker<[() => Promise<unknown>]>;
+  /** Turns opossum's window on, by our clock. */
+  readonly #window = new EventEmitter();
+  #turnedAt: number;
   #inARow = 0;
+  #failedAt = -Infinity;
+  /** When one may try next; of an open one. */
+  #tryAt = 0;
+  #trying = false;
   #told = false;
 
   constructor(options: BreakerOptions) {
     this.#options = options;
+    this.#monotonic = clockOf(options).monotonic;
+    this.#turnedAt = this.#monotonic();
     this.#breaker = new CircuitBreaker((call: () => Promise<unknown>) => call(), {
       timeout: false,
-      resetTimeout: options.resetMs ?? 500,
+      resetTimeout: NEVER,
       rollingCountTimeout: WINDOW,
-      rollingCountBuckets: 4,
+      rollingCountBuckets: BUCKETS,
+      rotateBucketController: this.#window,
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
       volumeThreshold: LEAST_CALLS,
       errorThresholdPercentage: 50,
       errorFilter: (error: unknown) => options.weightOf(error) === 0,
     });
-    this.#breaker.on('open', () => this.#tell(true));
+    this.#breaker.on('open', () => {
+      this.#tryAt = this.#monotonic() + this.#resetMs;
+      this.#tell(true);
+    });
     this.#breaker.on('close', () => this.#tell(false));
   }
 
@@ -49,25 +74,80 @@ export class Breaker {
     return !this.#breaker.closed;
   }
 
+  get #resetMs(): number {
+    return this.#options.resetMs ?? 500;
+  }
+
   /**
    * @param probes whether this call may be the one that tries
    * @throws what `call` throws; while it is open, what `refusal` gives
    */
   async run<T>(call: () => Promise<T>, probes: boolean): Promise<T> {
-    const { weightOf, refusal, resetMs = 500 } = this.#options;
-    const retryAfter = Math.max(1, Math.ceil(resetMs / 1000));
-    if (this.open && !probes) throw refusal(retryAfter);
+    this.#forget();
+    if (this.open) return this.#try(call, probes);
     try {
       const answer = (await this.#breaker.fire(call)) as T;
-      this.#inARow = 0;
+      this.#answered();
       return answer;
     } catch (error) {
-      if ((error as { code?: unknown }).code === 'EOPENBREAKER') throw refusal(retryAfter);
-      const weight = weightOf(error);
-      this.#inARow = weight === 0 ? 0 : this.#inARow + weight;
-      if (this.#inARow >= IN_A_ROW && !this.open) this.#breaker.open();
+      // It opened between our look and opossum's.
+      if ((error as { code?: unknown }).code === 'EOPENBREAKER') throw this.#refusal();
+      const weight = this.#options.weightOf(error);
+      if (weight === 0) this.#answered();
+      else {
+        this.#inARow += weight;
+        this.#failedAt = this.#monotonic();
+        if (this.#inARow >= IN_A_ROW && !this.open) this.#breaker.open();
+      }
       throw error;
     }
+  }
+
+  /** One at a time. */
+  async #try<T>(call: () => Promise<T>, probes: boolean): Promise<T> {
+    if (!probes || this.#trying || this.#monotonic() < this.#tryAt) throw this.#refusal();
+    this.#trying = true;
+    try {
+      const answer = await call();
+      this.#answered();
+      return answer;
+    } catch (error) {
+      if (this.#options.weightOf(error) === 0) this.#answered();
+      else {
+        this.#failedAt = this.#monotonic();
+        this.#tryAt = this.#failedAt + this.#resetMs;
+      }
+      throw error;
+    } finally {
+      this.#trying = false;
+    }
+  }
+
+  /** Whatever was asked when: somebody answers there, and what failed before is over. */
+  #answered(): void {
+    this.#inARow = 0;
+    if (this.open) this.#renew();
+  }
+
+  /** What failed too long ago. */
+  #forget(): void {
+    const now = this.#monotonic();
+    for (; now - this.#turnedAt >= WINDOW / BUCKETS; this.#turnedAt += WINDOW / BUCKETS) {
+      if (now - this.#turnedAt >= 2 * WINDOW) this.#turnedAt = now - WINDOW;
+      this.#window.emit('rotate');
+    }
+    if (this.#trying || now - this.#failedAt < WINDOW) return;
+    this.#inARow = 0;
+    if (this.open && this.#options.probed !== true) this.#renew();
+  }
+
+  #renew(): void {
+    for (let bucket = 0; bucket < BUCKETS; bucket++) this.#window.emit('rotate');
+    this.#breaker.close();
+  }
+
+  #refusal(): Error {
+    return this.#options.refusal(Math.max(1, Math.ceil((this.#tryAt - this.#monotonic()) / 1000)));
   }
 
   /** A probe that fails opens it once more, which is no news. */

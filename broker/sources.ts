@@ -1,5 +1,6 @@
 import type { ZodType } from 'zod';
 import { auth0 } from './auth0/definition.ts';
+import type { Clocks } from './clock.ts';
 import type { SourceChecks } from './doctor/source-checks.ts';
 import type { ConfiguredSource } from './token/source.ts';
 import type { Meter } from './quota/meter.ts';
@@ -24,6 +25,9 @@ export interface SourceSurroundings {
   /** Counts tokens that their issuer counts. */
   readonly meter?: Meter | undefined;
   readonly warn: (error: unknown, message: string) => void;
+  readonly clock?: Clocks | undefined;
+  /** Asks issuers elsewhere. Default: the global one. */
+  readonly fetch?: typeof fetch | undefined;
 }
 
 /** What the folder of a token source exports as `definition.ts`. */

@@ -1,8 +1,14 @@
 import * as oauth from 'openid-client';
+import { clockOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import { currentSpan, headersOf, traced } from '#broker/span.ts';
 import type { ClockDifference } from '#broker/clock-difference.ts';
 
 export interface ClientCredentialsRequest {
+  /** Default: the real ones. */
+  clocks?: Clocks;
+  /** Default: the global one. */
+  fetch?: typeof fetch | undefined;
   /** Of Auth0, with its trailing slash. http only for a stand-in on loopback. */
   issuer: string;
   clientId: string;
@@ -31,6 +37,8 @@ export async function requestToken({
   parameters,
   clock,
   onHeaders,
+  clocks = {},
+  fetch: ask = fetch,
 }: ClientCredentialsRequest): Promise<string> {
   const configuration = new oauth.Configuration(
     { issuer, token_endpoint: new URL('oauth/token', issuer).href },
@@ -38,21 +46,29 @@ export async function requestToken({
     undefined,
     oauth.ClientSecretPost(clientSecret),
   );
-  configuration.timeout = timeoutMs / 1000;
+  // The library's own deadline keeps its timer and signal after the answer came.
+  Object.assign(configuration, { timeout: undefined });
+  const time = clockOf(clocks);
+  const deadline = new AbortController();
+  const cancel = time.after(timeoutMs, () => deadline.abort(new DOMException('late', 'TimeoutError')));
   configuration[oauth.customFetch] = async (url, init) => {
-    const begun = performance.now();
+    const begun = time.monotonic();
     const response = await traced(
       'auth0',
-      () => fetch(url, withTrace(init as RequestInit)),
+      () => ask(url, withTrace({ ...(init as RequestInit), signal: deadline.signal })),
       { 'postern.auth0.operation': 'oauth/token' },
       'client',
     );
-    clock?.observe(response.headers.get('date'), performance.now() - begun);
+    clock?.observe(response.headers.get('date'), time.monotonic() - begun);
     onHeaders?.(response.headers);
     return response;
   };
   if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
-  return (await oauth.clientCredentialsGrant(configuration, parameters)).access_token;
+  try {
+    return (await oauth.clientCredentialsGrant(configuration, parameters)).access_token;
+  } finally {
+    cancel();
+  }
 }
 
 /** Auth0 and what stands before it learn whose request this is. */

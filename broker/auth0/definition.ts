@@ -1,3 +1,4 @@
+import type { Clocks } from '#broker/clock.ts';
 import type { ConfiguredSource } from '#broker/token/source.ts';
 import type { Meter } from '#broker/quota/meter.ts';
 import type { UpstreamReader } from '#broker/token/upstream.ts';
@@ -18,6 +19,8 @@ interface Surroundings {
   readonly tenantClaim: string;
   readonly upstream: (source: string) => UpstreamReader;
   readonly meter?: Meter | undefined;
+  readonly clock?: Clocks | undefined;
+  readonly fetch?: typeof fetch | undefined;
 }
 
 /** The token source Auth0: one shared M2M application serves all tenants. */
@@ -27,12 +30,12 @@ export const auth0 = {
 
   configure(
     { POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_BINDING: binding, POSTERN_AUTH0_TIMEOUT: timeout }: Settings,
-    { tenantClaim, upstream, meter }: Surroundings,
+    { tenantClaim, upstream, meter, clock = {}, fetch: by }: Surroundings,
   ): ConfiguredSource | undefined {
     if (issuer === undefined) return undefined;
     const timeoutMs = timeout * 1000;
-    const source = new Auth0Source({ issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs, meter });
-    const judge = new Auth0Judge({ issuer, clientId: () => source.clientId(), timeoutMs });
+    const source = new Auth0Source({ ...clock, issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs, meter, fetch: by });
+    const judge = new Auth0Judge({ ...clock, issuer, clientId: () => source.clientId(), timeoutMs, fetch: by });
     return { name, issuer, source, judge, metered: true, calls: () => source.calls, clock: source.clock };
   },
 

@@ -1,7 +1,7 @@
 import { Breaker } from '#broker/breaker.ts';
 import { ClockDifference } from '#broker/clock-difference.ts';
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Meter } from '#broker/quota/meter.ts';
@@ -23,6 +23,8 @@ export interface Auth0SourceOptions extends Clocks {
   tenantClaim: string;
   /** Deadline of a call to Auth0, ms. Default 5000. */
   timeoutMs?: number;
+  /** Default: the global one. */
+  fetch?: typeof fetch | undefined;
   /** Counts each token before it is asked for. */
   meter?: Meter | undefined;
 }
@@ -39,33 +41,33 @@ export class Auth0Source implements TokenSource {
   /** Auth0's clock beside ours. */
   readonly clock: ClockDifference;
   readonly #options: Auth0SourceOptions;
-  readonly #now: () => number;
-  readonly #monotonic: () => number;
+  readonly #time: Clock;
   readonly #verifier: Auth0Verifier;
   #upstream: { credential: UpstreamCredential; readAt: number } | undefined;
   /** While Auth0 doesn't answer, one exchange every two seconds finds out, and the others are told at once. */
-  readonly #breaker = new Breaker({
-    weightOf: (error) => {
-      const { status } = answerOf(error);
-      return status === undefined ? 2 : status >= 500 ? 1 : 0;
-    },
-    refusal: (retryAfter) => away('Auth0 has not answered lately', retryAfter),
-    resetMs: 2_000,
-  });
+  readonly #breaker: Breaker;
   /** After a 429 nobody asks before then, whatever the tenant: Auth0 counts them all together. ms of the monotonic clock. */
   #pausedUntil = -Infinity;
 
   constructor(options: Auth0SourceOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#time = clockOf(options);
+    this.#breaker = new Breaker({
+      ...this.#time,
+      weightOf: (error) => {
+        const { status } = answerOf(error);
+        return status === undefined ? 2 : status >= 500 ? 1 : 0;
+      },
+      refusal: (retryAfter) => away('Auth0 has not answered lately', retryAfter),
+      resetMs: 2_000,
+    });
     // It is asked seldom.
-    this.clock = new ClockDifference({ ...options, agree: 2 });
+    this.clock = new ClockDifference({ ...this.#time, agree: 2 });
     this.#verifier = new Auth0Verifier({
+      ...this.#time,
       issuer: options.issuer,
       timeoutMs: options.timeoutMs ?? TIMEOUT,
-      now: this.#now,
-      monotonic: this.#monotonic,
+      fetch: options.fetch,
     });
   }
 
@@ -87,7 +89,7 @@ export class Auth0Source implements TokenSource {
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
-    const pause = this.#pausedUntil - this.#monotonic();
+    const pause = this.#pausedUntil - this.#time.monotonic();
     if (pause > 0) throw away('Auth0 has asked for a pause', pause / 1000);
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
@@ -105,13 +107,13 @@ export class Auth0Source implements TokenSource {
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
     bind.check(claims, grant, this.#options.tenantClaim);
     checkOwner(claims, grant, this.#options.tenantClaim);
-    return new Token(accessToken, claims.scope, claims.iat, claims.exp);
+    return new Token(accessToken, claims.scope, claims.iat, claims.exp, this.#time.random());
   }
 
   #hear(headers: Headers, grant: AuthorizedGrant): void {
     const { meter } = this.#options;
     if (meter?.hear === undefined || !tellsOfQuota(headers)) return;
-    readQuota(headers, this.#now())
+    readQuota(headers, this.#time.now())
       .then((told) => told.forEach(({ of, readings }) => meter.hear?.(of, readings, grant)))
       .catch(() => {});
   }
@@ -141,7 +143,7 @@ export class Auth0Source implements TokenSource {
   }
 
   async #credential(fresh: boolean): Promise<UpstreamCredential> {
-    const now = this.#monotonic();
+    const now = this.#time.monotonic();
     if (!fresh && this.#upstream !== undefined && now - this.#upstream.readAt < UPSTREAM_AGE) return this.#upstream.credential;
     this.#upstream = { credential: await this.#options.upstream.readUpstream(), readAt: now };
     return this.#upstream.credential;
@@ -153,10 +155,20 @@ export class Auth0Source implements TokenSource {
     parameters: Record<string, string>,
     onHeaders: (headers: Headers) => void,
   ): Promise<string> {
-    const { issuer, timeoutMs = TIMEOUT } = this.#options;
+    const { issuer, timeoutMs = TIMEOUT, fetch: by } = this.#options;
     const ask = (): Promise<string> => {
       this.calls++;
-      return requestToken({ issuer, clientId, clientSecret, timeoutMs, parameters, clock: this.clock, onHeaders });
+      return requestToken({
+        issuer,
+        clientId,
+        clientSecret,
+        timeoutMs,
+        parameters,
+        clock: this.clock,
+        onHeaders,
+        clocks: this.#time,
+        fetch: by,
+      });
     };
     try {
       return await this.#breaker.run(ask, true);
@@ -170,8 +182,8 @@ export class Auth0Source implements TokenSource {
     const { status, code, response, unsent } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
-      const seconds = waitOf(response, this.#now());
-      this.#pausedUntil = this.#monotonic() + seconds * 1000;
+      const seconds = waitOf(response, this.#time.now());
+      this.#pausedUntil = this.#time.monotonic() + seconds * 1000;
       return away('Auth0 answered 429', seconds);
     }
     if (status !== undefined && status < 500) {

@@ -1,4 +1,5 @@
 import type { JWTPayload } from 'jose';
+import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
@@ -11,12 +12,11 @@ export interface VerifiedClaims {
   readonly all: JWTPayload;
 }
 
-export interface Auth0VerifierOptions {
+export interface Auth0VerifierOptions extends Clocks {
   issuer: string;
   /** Of a fetch of the key set, ms. */
   timeoutMs: number;
-  now: () => number;
-  monotonic: () => number;
+  fetch?: typeof fetch | undefined;
 }
 
 /** Seconds by which Auth0's clock and ours may differ. */
@@ -28,7 +28,7 @@ export class Auth0Verifier {
   readonly #auth0: RemoteIssuer;
 
   constructor(options: Auth0VerifierOptions) {
-    this.#now = options.now;
+    this.#now = options.now ?? Date.now;
     // Nobody but Auth0 hands tokens in here, so a failed fetch needs no pause.
     this.#auth0 = new RemoteIssuer({ ...options, pauseMs: 0 });
   }

@@ -1,5 +1,5 @@
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import { unaskedOf } from '#broker/vault-fault.ts';
 import { Generations } from './generations.ts';
@@ -77,7 +77,7 @@ export const LOOK_MS = 1_000;
 /** Looks at the announcements, and at what else replicas share, each second; forgets the verifications of tenants that changed. */
 export class AnnouncementWatch {
   readonly #options: AnnouncementWatchOptions;
-  readonly #monotonic: () => number;
+  readonly #clock: Clock;
   readonly generations: Generations;
   #seen: Announcements | undefined;
   /** When all was last known, ms of the monotonic clock; undefined: never. */
@@ -90,12 +90,12 @@ export class AnnouncementWatch {
   #restored: Restored | undefined;
   /** When the latest announcement known was made, ms since 1970. */
   #latest = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #cancel: (() => void) | undefined;
   #stopped = false;
 
   constructor(options: AnnouncementWatchOptions) {
     this.#options = options;
-    this.#monotonic = monotonicOf(options);
+    this.#clock = clockOf(options);
     this.generations = options.generations ?? new Generations();
   }
 
@@ -117,7 +117,7 @@ export class AnnouncementWatch {
 
   /** How long ago all was last known, ms; Infinity: never. */
   get age(): number {
-    return this.#readAt === undefined ? Infinity : this.#monotonic() - this.#readAt;
+    return this.#readAt === undefined ? Infinity : this.#clock.monotonic() - this.#readAt;
   }
 
   /** Whether anybody is served: what is known is not too old. */
@@ -153,17 +153,16 @@ export class AnnouncementWatch {
   async start(): Promise<void> {
     await this.look();
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => void this.start(), this.#options.intervalMs ?? LOOK_MS);
-    this.#timer.unref();
+    this.#cancel = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());
   }
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancel?.();
   }
 
   async look(): Promise<void> {
-    const begun = this.#monotonic();
+    const begun = this.#clock.monotonic();
     const { reader, watched = [] } = this.#options;
     const [announcements, ...others] = await Promise.allSettled([reader.readAnnouncements(), ...watched.map((one) => one.look())]);
     // What one of them says holds whatever became of the others.

@@ -41,7 +41,7 @@ export interface EndingsOptions {
   onEnding?: (ending: Ending) => void;
   /** Told once each time the document counts backwards or is gone: Vault was restored from an older state. */
   onRestored?: (from: number, to: number) => void;
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /** Between two looks for what may be forgotten, ms. */

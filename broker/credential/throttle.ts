@@ -20,7 +20,7 @@ export interface ThrottleOptions {
   /** What all share beyond their own allowances. Default: nothing. */
   unseen?: Unseen;
   /** ms of a clock that never goes back. Default performance.now. */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /** Of the allowance of an address: what a /64, a /56 and a /48 have. */

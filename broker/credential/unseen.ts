@@ -11,7 +11,7 @@ export interface UnseenOptions {
   /** Longest wait for a turn, ms. Default 4000. */
   patienceMs?: number;
   /** ms of a clock that never goes back. */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 interface Waiting {

@@ -1,7 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { BoundedMap } from '#broker/bounded-map.ts';
 import { Changed } from '#broker/credential/generations.ts';
@@ -76,13 +74,15 @@ export class TokenCache {
   readonly #servable: Servable;
   readonly #fresh: FreshTokens;
   readonly #leaseMs: number;
+  readonly #clock: Clock;
+  /** Apart: each request looks at it. */
   readonly #now: () => number;
   readonly #monotonic: () => number;
   readonly #memory: HeldTokens;
   readonly #flights = new Map<string, Flight>();
   /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
   readonly #pauses = new BoundedMap<string, number>(10_000);
-  readonly #holder = randomUUID();
+  readonly #holder: string;
   readonly #scopeSets: ScopeSets;
   /** Tokens fetched before they were due, since the start, whoever asked. */
   readonly refreshes = { done: 0, failed: 0 };
@@ -90,10 +90,12 @@ export class TokenCache {
   constructor(options: TokenCacheOptions) {
     this.#options = options;
     this.#servable = new Servable(options);
-    this.#fresh = new FreshTokens(options.sources, this.#servable, options.now ?? Date.now);
+    this.#clock = clockOf(options);
+    this.#holder = this.#clock.uuid();
+    this.#fresh = new FreshTokens(options.sources, this.#servable, options);
     this.#leaseMs = options.leaseMs ?? 10_000;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#now = this.#clock.now;
+    this.#monotonic = this.#clock.monotonic;
     this.#memory = new HeldTokens({ max: options.max ?? 100_000, maxBytes: options.maxBytes });
     this.#scopeSets = new ScopeSets(options.scopeSets ?? 32, options.max ?? 100_000);
   }
@@ -198,7 +200,7 @@ export class TokenCache {
 
   #pause(grant: AuthorizedGrant, error: unknown): void {
     const pause = error instanceof PosternError && error.retryAfter !== undefined ? Math.min(error.retryAfter * 1000, LONGEST_PAUSE) : 0;
-    this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + Math.random() * 0.2));
+    this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + this.#clock.random() * 0.2));
   }
 
   /**
@@ -304,7 +306,7 @@ export class TokenCache {
         }
       }
       if (!patient) throw new PosternError('temporarily_unavailable', 'The token is being issued, try again', { retryAfter: 1 });
-      await sleep((free ? POLL_AFTER_CONFLICT : POLL) * (0.5 + Math.random()));
+      await this.#clock.sleep((free ? POLL_AFTER_CONFLICT : POLL) * (0.5 + this.#clock.random()));
       stored = this.#unrevoked(await read(), grant);
     }
   }

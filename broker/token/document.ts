@@ -28,18 +28,16 @@ export function documentOf(grant: Pick<AuthorizedGrant, 'digest'>, token: Token 
   };
 }
 
-export function tokenOf({
-  access_token: accessToken,
-  scope,
-  issued_at: issuedAt,
-  expires_at: expiresAt,
-}: TokenDocument): Token | undefined {
+export function tokenOf(
+  { access_token: accessToken, scope, issued_at: issuedAt, expires_at: expiresAt }: TokenDocument,
+  jitter?: number,
+): Token | undefined {
   const whole = accessToken !== undefined && scope !== undefined && issuedAt !== undefined && expiresAt !== undefined;
-  return whole ? new Token(accessToken, scope, issuedAt, expiresAt) : undefined;
+  return whole ? new Token(accessToken, scope, issuedAt, expiresAt, jitter) : undefined;
 }
 
 /** @param version of what was found, which may be something else than this grant's: it is then overwritten by its version */
-export function storedOf(found: TokenDocument | undefined, version: number, grant: AuthorizedGrant): StoredToken {
+export function storedOf(found: TokenDocument | undefined, version: number, grant: AuthorizedGrant, jitter?: number): StoredToken {
   if (found === undefined || found.grant !== grant.digest) return { token: undefined, lease: undefined, version };
-  return { token: tokenOf(found), lease: found.lease, version };
+  return { token: tokenOf(found, jitter), lease: found.lease, version };
 }

@@ -1,5 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Servable } from './servable.ts';
 import type { TokenSource } from './source.ts';
@@ -17,13 +18,13 @@ const LONGEST_WAIT = 5_000;
 export class FreshTokens {
   readonly #sources: Readonly<Record<string, TokenSource | undefined>>;
   readonly #servable: Servable;
-  readonly #now: () => number;
+  readonly #clock: Clock;
 
   /** @param sources by name */
-  constructor(sources: Readonly<Record<string, TokenSource | undefined>>, servable: Servable, now: () => number) {
+  constructor(sources: Readonly<Record<string, TokenSource | undefined>>, servable: Servable, clocks: Clocks = {}) {
     this.#sources = sources;
     this.#servable = servable;
-    this.#now = now;
+    this.#clock = clockOf(clocks);
   }
 
   /** @throws {PosternError} where its source would surely refuse */
@@ -38,11 +39,11 @@ export class FreshTokens {
     if (source === undefined)
       throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
     // Else it would be void as soon as it was made; with source auth0 each costs quota.
-    const wait = (this.#servable.endedAt(grant.tenant) + 1) * 1000 - this.#now();
-    if (wait > 0 && wait <= LONGEST_WAIT) await sleep(wait);
+    const wait = (this.#servable.endedAt(grant.tenant) + 1) * 1000 - this.#clock.now();
+    if (wait > 0 && wait <= LONGEST_WAIT) await this.#clock.sleep(wait);
     let token = await source.issue(grant);
     if (this.#servable.isRevoked(token, grant.tenant)) {
-      await sleep(NEXT_SECOND);
+      await this.#clock.sleep(NEXT_SECOND);
       token = await source.issue(grant);
     }
     if (this.#servable.isRevoked(token, grant.tenant))
@@ -50,7 +51,7 @@ export class FreshTokens {
         detail: `source ${grant.source} gives a revoked token again`,
         retryAfter: 1,
       });
-    if (!this.#servable.includes(token, this.#now(), grant.tenant)) {
+    if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) {
       throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
         detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
         retryAfter: 10,

@@ -51,7 +51,7 @@ export interface IssuedTokensOptions {
   judges: readonly TokenJudge[];
   /** The namespaced claim that names the tenant. */
   tenantClaim: string;
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /** Reads what somebody presents as an access token. What no source of ours issued, or what has ended, does not count. */

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { monotonicOf } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import type { LeaseStore } from './publications.ts';
 import type { Lease } from './store.ts';
@@ -22,7 +21,7 @@ const GIVEN_UP = 0;
  */
 export class Leadership {
   readonly #options: LeadershipOptions;
-  readonly #holder = randomUUID();
+  readonly #holder: string;
   readonly #now: () => number;
   readonly #monotonic: () => number;
   /** By the monotonic clock, from before it was asked for: nobody else has it until then. */
@@ -33,8 +32,10 @@ export class Leadership {
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    const { now, monotonic, uuid } = clockOf(options);
+    this.#now = now;
+    this.#monotonic = monotonic;
+    this.#holder = uuid();
   }
 
   /** Whether it is this replica's now. It may end while something is awaited: look again. */

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWTPayload, JWTVerifyGetKey } from 'jose';
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 
 export interface RemoteIssuerOptions extends Clocks {
@@ -9,6 +9,8 @@ export interface RemoteIssuerOptions extends Clocks {
   issuer: string;
   /** Deadline of one fetch of the keys, ms. Default 5000. */
   timeoutMs?: number;
+  /** Default: the global one. */
+  fetch?: typeof fetch | undefined;
   /** Between a failed fetch and the next, ms: whoever presents token after token must not cause a fetch each. Default 5000. */
   pauseMs?: number;
 }
@@ -43,8 +45,8 @@ export class RemoteIssuer {
   readonly #url: URL;
   readonly #timeoutMs: number;
   readonly #pauseMs: number;
-  readonly #now: () => number;
-  readonly #monotonic: () => number;
+  readonly #fetchFrom: typeof fetch;
+  readonly #clock: Clock;
   #keys: { readonly find: JWTVerifyGetKey; readonly fetchedAt: number } | undefined;
   #fetching: Promise<JWTVerifyGetKey> | undefined;
   #pausedUntil = -Infinity;
@@ -54,8 +56,8 @@ export class RemoteIssuer {
     this.#url = new URL('.well-known/jwks.json', options.issuer);
     this.#timeoutMs = options.timeoutMs ?? 5_000;
     this.#pauseMs = options.pauseMs ?? 5_000;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#fetchFrom = options.fetch ?? fetch;
+    this.#clock = clockOf(options);
   }
 
   /** @throws {PosternError} temporarily_unavailable where the keys can't be had: that says nothing of the token */
@@ -65,7 +67,7 @@ export class RemoteIssuer {
         ...expected,
         issuer: this.issuer,
         algorithms: ['RS256'],
-        currentDate: new Date(this.#now()),
+        currentDate: new Date(this.#clock.now()),
       });
       const { typ } = protectedHeader;
       return typ === undefined || ACCESS_TOKEN_TYP.test(typ) ? { claims: payload } : { fault: 'type' };
@@ -76,7 +78,7 @@ export class RemoteIssuer {
   }
 
   async #find(...[header, token]: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
-    const age = this.#keys === undefined ? Infinity : this.#monotonic() - this.#keys.fetchedAt;
+    const age = this.#keys === undefined ? Infinity : this.#clock.monotonic() - this.#keys.fetchedAt;
     const find = this.#keys === undefined || age >= MAX_AGE ? await this.#fetch() : this.#keys.find;
     try {
       return await find(header, token);
@@ -93,25 +95,29 @@ export class RemoteIssuer {
   }
 
   async #fetchNow(): Promise<JWTVerifyGetKey> {
-    if (this.#monotonic() < this.#pausedUntil) return this.#throwAway();
+    if (this.#clock.monotonic() < this.#pausedUntil) return this.#throwAway();
     this.fetches++;
+    const deadline = new AbortController();
+    const cancel = this.#clock.after(this.#timeoutMs, () => deadline.abort());
     try {
-      const response = await fetch(this.#url, { redirect: 'manual', signal: AbortSignal.timeout(this.#timeoutMs) });
+      const response = await this.#fetchFrom(this.#url, { redirect: 'manual', signal: deadline.signal });
       if (response.status === 200) {
         const find = createLocalJWKSet((await response.json()) as JSONWebKeySet);
-        this.#keys = { find, fetchedAt: this.#monotonic() };
+        this.#keys = { find, fetchedAt: this.#clock.monotonic() };
         return find;
       }
       await response.body?.cancel();
     } catch {
       // Told below: what a fetch throws may hold more than may be logged.
+    } finally {
+      cancel();
     }
-    this.#pausedUntil = this.#monotonic() + this.#pauseMs;
+    this.#pausedUntil = this.#clock.monotonic() + this.#pauseMs;
     return this.#throwAway();
   }
 
   #throwAway(): never {
-    const pause = Math.ceil((this.#pausedUntil - this.#monotonic()) / 1000);
+    const pause = Math.ceil((this.#pausedUntil - this.#clock.monotonic()) / 1000);
     throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
       detail: `the keys of ${this.issuer} cannot be fetched`,
       retryAfter: Math.max(2, pause),

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { NAME } from '#broker/credential/identity.ts';
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 
 /** One token that was taken back before its end. */
@@ -63,8 +62,7 @@ export class Revocations {
   readonly #log: RevocationLog;
   readonly #perMinute: number;
   readonly #onRestored: ((from: number, to: number) => void) | undefined;
-  readonly #now: () => number;
-  readonly #monotonic: () => number;
+  readonly #clock: Clock;
   readonly #revoked = new Map<string, RevokedToken>();
   #serial: number | undefined;
   #tidyAt = -Infinity;
@@ -75,8 +73,7 @@ export class Revocations {
     this.#log = options.log;
     this.#perMinute = options.perMinute ?? 10;
     this.#onRestored = options.onRestored;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#clock = clockOf(options);
   }
 
   /** @param sha256 hexadecimal */
@@ -119,19 +116,19 @@ export class Revocations {
       await this.#learn(before);
       if (this.has(token.sha256)) return false;
       this.#requireAllowance(token.tenant);
-      const after = await this.#log.append({ ...token, at: Math.floor(this.#now() / 1000) }, before);
+      const after = await this.#log.append({ ...token, at: Math.floor(this.#clock.now() / 1000) }, before);
       if (after !== undefined) {
         await this.#learn(after);
         return true;
       }
       if (attempt === ATTEMPTS) throw busy('too many replicas write state/revocations at once');
-      await sleep(Math.random() * 20 * attempt);
+      await this.#clock.sleep(this.#clock.random() * 20 * attempt);
     }
   }
 
   /** Each revocation makes the next exchange ask the source, which may be metered. */
   #requireAllowance(tenant: string): void {
-    const now = this.#now() / 1000;
+    const now = this.#clock.now() / 1000;
     const own = [...this.#revoked.values()].filter((one) => one.tenant === tenant && one.exp > now);
     const lately = own
       .map(({ at }) => at)
@@ -167,9 +164,9 @@ export class Revocations {
   }
 
   #tidy(): void {
-    if (this.#monotonic() < this.#tidyAt) return;
-    this.#tidyAt = this.#monotonic() + TIDY_EVERY;
-    const now = this.#now();
+    if (this.#clock.monotonic() < this.#tidyAt) return;
+    this.#tidyAt = this.#clock.monotonic() + TIDY_EVERY;
+    const now = this.#clock.now();
     for (const [sha256, { exp }] of this.#revoked) if (hasEnded(exp, now)) this.#revoked.delete(sha256);
   }
 }

@@ -22,7 +22,7 @@ export interface AppRoleLoginOptions {
   ends: CredentialEnds;
   /** Told where the secret was right and its CIDRs leave out the address that Vault saw. The client isn't. */
   onRefusedAddress?: (refused: RefusedAddress) => void;
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /** Vault decides: AppRole login with the customer's credential ("AppRole auth method", HTTP API). */

@@ -1,4 +1,6 @@
 import { Breaker } from '#broker/breaker.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { ClockDifference } from '#broker/clock-difference.ts';
 import { currentSpan, headersOf, traced } from '#broker/span.ts';
 import { VaultFault, reasonOfStatus, unaskedOf } from '#broker/vault-fault.ts';
@@ -7,9 +9,9 @@ import type { VaultOperation } from './operation.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 import { Transport } from './transport.ts';
-import type { VaultTls } from './transport.ts';
+import type { VaultTls, VaultTransport } from './transport.ts';
 
-export interface VaultClientOptions {
+export interface VaultClientOptions extends Clocks {
   /** e.g. `https://vault.example.com:8200` */
   address: string;
   /** Vault Enterprise or HCP namespace. */
@@ -23,6 +25,8 @@ export interface VaultClientOptions {
   timeoutMs?: number;
   /** Most sockets open at once. Default 64. */
   connections?: number;
+  /** In place of HTTP. */
+  transport?: VaultTransport | undefined;
   /** While Vault doesn't answer, who asks is told at once, and only {@link VaultClient.probing} tries. Told when that begins and ends. */
   onBreak?: (open: boolean) => void;
   /** Told of each attempt that was made, and how it ended; undefined: well. */
@@ -86,17 +90,20 @@ const SAFE_PATH = /^(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-
 export class VaultClient {
   readonly address: string;
   readonly #options: VaultClientOptions;
-  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #transport: VaultTransport;
   readonly #client: NodeVault;
   readonly #breaker: Breaker | undefined;
   readonly #probes: boolean;
 
   /** @param shared of the client that this one is a face of */
-  constructor(options: VaultClientOptions, shared?: { readonly transport: Transport; readonly breaker: Breaker | undefined }) {
+  constructor(options: VaultClientOptions, shared?: { readonly transport: VaultTransport; readonly breaker: Breaker | undefined }) {
     this.address = options.address;
     this.#options = options;
+    this.#clock = clockOf(options);
     this.#transport =
       shared?.transport ??
+      options.transport ??
       new Transport({
         address: options.address,
         caFile: options.caFile,
@@ -221,7 +228,7 @@ export class VaultClient {
     const attempts = options.attempts ?? (method === 'GET' || method === 'LIST' ? 3 : 1);
     const { onCall } = this.#options;
     const ask = async (): Promise<VaultAnswer> => {
-      const begun = performance.now();
+      const begun = this.#clock.monotonic();
       try {
         const answer = await this.#client.request({
           path: `/${path}${queryOf(options)}`,
@@ -232,11 +239,11 @@ export class VaultClient {
           ...(options.signal ? { signal: options.signal } : {}),
           ...(options.quick ? { quick: true } : {}),
         });
-        onCall?.(operationOf(method, path), performance.now() - begun, undefined);
+        onCall?.(operationOf(method, path), this.#clock.monotonic() - begun, undefined);
         return (answer ?? {}) as VaultAnswer;
       } catch (error) {
         const fault = error instanceof VaultFault ? error : this.#faultOf(error, path, json, options);
-        onCall?.(operationOf(method, path), performance.now() - begun, fault);
+        onCall?.(operationOf(method, path), this.#clock.monotonic() - begun, fault);
         throw fault;
       }
     };
@@ -247,7 +254,7 @@ export class VaultClient {
       } catch (error) {
         const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
         if (!again || options.signal?.aborted) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 50 * attempt * (0.5 + Math.random())));
+        await this.#clock.sleep(50 * attempt * (0.5 + this.#clock.random()));
       }
     }
   }
@@ -301,9 +308,12 @@ function queryOf({ query, version }: CallOptions): string {
 /** Worth another attempt at once. A time-out has already used up the caller's patience. */
 const AT_ONCE: ReadonlySet<VaultFault['reason']> = new Set(['unreachable', 'unavailable']);
 
-function breakerOf({ onBreak }: VaultClientOptions): Breaker | undefined {
+function breakerOf({ onBreak, ...options }: VaultClientOptions): Breaker | undefined {
   if (onBreak === undefined) return undefined;
   return new Breaker({
+    ...clockOf(options),
+    // What the broker asks on its own account finds out.
+    probed: true,
     weightOf: (error) => (unaskedOf(error) !== 'unanswered' ? 0 : (error as VaultFault).reason === 'timeout' ? 2 : 1),
     refusal: (retryAfter) => new VaultFault('not_asked', 'Vault has not answered lately; it is asked again by and by', { retryAfter }),
     onChange: onBreak,

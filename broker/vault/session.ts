@@ -1,11 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { OwnError, PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from './client.ts';
 import type { OwnLogin, OwnToken } from './own/login.ts';
 
-export interface SessionOptions {
+export interface SessionOptions extends Clocks {
   client: VaultClient;
   /** The broker's own identity. */
   login: OwnLogin;
@@ -51,6 +52,7 @@ const REST_MAX = 3_600_000;
  */
 export class VaultSession {
   readonly #options: SessionOptions;
+  readonly #clock: Clock;
   #token: VaultToken | undefined;
   #login: Promise<number> | undefined;
   /** When {@link run} renews, while there is no trouble; ms of the monotonic clock. */
@@ -67,6 +69,7 @@ export class VaultSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#clock = clockOf(options);
   }
 
   get ready(): boolean {
@@ -82,12 +85,12 @@ export class VaultSession {
   get shutOutMs(): number {
     const { refusedAt, refusedFor } = this.#trouble ?? {};
     if (this.#token !== undefined || refusedAt === undefined || refusedFor === undefined) return 0;
-    return refusedFor + performance.now() - refusedAt;
+    return refusedFor + this.#clock.monotonic() - refusedAt;
   }
 
   /** How long the token still lives, seconds; undefined where there is none, or it doesn't end. */
   get remaining(): number | undefined {
-    return this.#token === undefined || this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - performance.now()) / 1000;
+    return this.#token === undefined || this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - this.#clock.monotonic()) / 1000;
   }
 
   /** What is wrong with the broker's own login, in an operator's words; undefined: nothing. */
@@ -151,7 +154,7 @@ export class VaultSession {
   async #fresh(): Promise<VaultToken> {
     try {
       // While there is trouble `run` tries in its own time, and whoever comes meanwhile is told at once.
-      if (this.#login === undefined && this.#failed !== undefined && performance.now() < this.#failed.until) throw this.#failed.error;
+      if (this.#login === undefined && this.#failed !== undefined && this.#clock.monotonic() < this.#failed.until) throw this.#failed.error;
       await this.#loginOnce();
       return this.#token!;
     } catch (error) {
@@ -205,22 +208,23 @@ export class VaultSession {
 
   #works(event: Extract<SessionEvent, { ttl: number }>): void {
     const { onEvent } = this.#options;
-    const now = performance.now();
+    const now = this.#clock.monotonic();
     this.#failures = 0;
     this.#failed = undefined;
     this.#endsAt = event.ttl === 0 ? undefined : now + event.ttl * 1000;
-    this.#renewAt = now + (event.ttl === 0 ? REST_MAX : Math.min(REST_MAX, Math.max(1000, event.ttl * 1000 * (0.6 + Math.random() * 0.1))));
+    this.#renewAt =
+      now + (event.ttl === 0 ? REST_MAX : Math.min(REST_MAX, Math.max(1000, event.ttl * 1000 * (0.6 + this.#clock.random() * 0.1))));
     if (this.#trouble !== undefined) onEvent?.({ event: 'recovered', seconds: Math.round((now - this.#trouble.since) / 100) / 10 });
     this.#trouble = undefined;
     onEvent?.(event);
   }
 
   #fails(error: unknown): void {
-    const now = performance.now();
+    const now = this.#clock.monotonic();
     // The second attempt may follow the first at once.
     const backoff = this.#failures === 0 ? 0 : Math.min(BACKOFF_MIN * 2 ** (this.#failures - 1), BACKOFF_MAX);
     this.#failures++;
-    this.#failed = { error, until: now + backoff * (0.75 + Math.random() * 0.5) };
+    this.#failed = { error, until: now + backoff * (0.75 + this.#clock.random() * 0.5) };
     const kind = error instanceof PosternError ? 'refused' : 'away';
     const trouble = (this.#trouble ??= { since: now, told: new Set(), refusedAt: undefined, refusedFor: 0 });
     if (!trouble.told.has(kind)) {
@@ -249,7 +253,7 @@ export class VaultSession {
   /** Until the token is to be renewed or, while there is trouble, the next attempt; ends early when the credential's file changes. */
   async #rest(): Promise<void> {
     const { login, graceMs = 0 } = this.#options;
-    const began = performance.now();
+    const began = this.#clock.monotonic();
     while (!this.#stopped) {
       let until = this.#renewAt;
       if (this.#failed !== undefined) {
@@ -259,11 +263,11 @@ export class VaultSession {
         if (graceMs > 0 && refusedAt !== undefined && !this.#ended)
           until = Math.min(until, Math.max(began + 1, refusedAt + graceMs - refusedFor));
       }
-      const left = until - performance.now();
+      const left = until - this.#clock.monotonic();
       if (left <= 0) return;
       const watch = this.#failed !== undefined || login.followsFile;
       this.#wake = new AbortController();
-      await sleep(watch ? Math.min(left, LOOK) : left, undefined, { signal: this.#wake.signal, ref: false }).catch(() => {});
+      await this.#clock.sleep(watch ? Math.min(left, LOOK) : left, { signal: this.#wake.signal, idle: true }).catch(() => {});
       if (watch && login.changed()) return;
     }
   }

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Identity, VaultToken } from '#broker/credential/identity.ts';
 import { documentOf, storedOf, tokenDocument } from '#broker/token/document.ts';
@@ -31,19 +33,21 @@ export interface TokenPlaces {
 export class VaultTokens implements TokenStore {
   readonly #places: TokenPlaces;
   readonly #session: VaultSession;
+  readonly #clock: Clock;
 
-  constructor(places: TokenPlaces, session: VaultSession) {
+  constructor(places: TokenPlaces, session: VaultSession, clocks: Clocks = {}) {
     this.#places = places;
     this.#session = session;
+    this.#clock = clockOf(clocks);
   }
 
   async read(grant: AuthorizedGrant, as: VaultToken, forwardedFor: string | undefined): Promise<StoredToken> {
-    return forGrant(await this.#read(pathOf(grant), as, forwardedFor), grant);
+    return this.#forGrant(await this.#read(pathOf(grant), as, forwardedFor), grant);
   }
 
   async readEarly(tenant: string, api: string, identity: Identity): EarlyReading {
     const found = await this.#read(`${tenant}/${api}`, identity.token, identity.forwardedFor);
-    return (grant) => forGrant(found, grant);
+    return (grant) => this.#forGrant(found, grant);
   }
 
   async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
@@ -80,6 +84,11 @@ export class VaultTokens implements TokenStore {
     throw unavailable('too many replicas write the place of a revoked token at once');
   }
 
+  /** Something else may lie there: another version's document, say. It is overwritten by its version. */
+  #forGrant({ data, version }: KvDocument, grant: AuthorizedGrant): StoredToken {
+    return storedOf(tokenDocument.safeParse(data).data, version, grant, this.#clock.random());
+  }
+
   #read(path: string, as: VaultToken, forwardedFor: string | undefined): Promise<KvDocument> {
     return this.#places.read(path, { token: as.reveal(), forwardedFor }).catch((error: unknown) => {
       throw asUnavailable(error);
@@ -90,9 +99,4 @@ export class VaultTokens implements TokenStore {
 /** `<tenant>/<api>` for the token with all scopes, which a Vault Agent can read; `<tenant>/<api>/<digest>` for narrower ones. */
 function pathOf(grant: AuthorizedGrant): string {
   return grant.whole ? `${grant.tenant}/${grant.api}` : `${grant.tenant}/${grant.api}/${grant.digest}`;
-}
-
-/** Something else may lie there: another version's document, say. It is overwritten by its version. */
-function forGrant({ data, version }: KvDocument, grant: AuthorizedGrant): StoredToken {
-  return storedOf(tokenDocument.safeParse(data).data, version, grant);
 }

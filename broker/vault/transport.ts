@@ -43,12 +43,26 @@ const LIST_TIMEOUT = 30_000;
 /** Sockets for lists, so that no long one holds up a login. */
 const LISTS = 4;
 
+/** What carries requests to Vault. */
+export interface VaultTransport {
+  /** Requests sent since the start. */
+  readonly requests: number;
+  /** Vault's clock beside ours. */
+  readonly clock: ClockDifference;
+  /** PEM of the CA that is trusted in place of the system's. */
+  readonly authorities: string | undefined;
+  trust(pem: string): void;
+  /** @throws {VaultFault} */
+  request(options: NodeVaultRequest): Promise<NodeVaultResponse>;
+  close(): Promise<void>;
+}
+
 /**
  * The HTTP transport under node-vault, in place of its axios: keep-alive pool, deadline, **no
  * redirects** (axios follows them and sends X-Vault-Token along, to other origins too), and errors
  * that hold neither headers nor bodies.
  */
-export class Transport {
+export class Transport implements VaultTransport {
   /** Requests sent since the start. */
   requests = 0;
   /** Vault's clock beside ours. */

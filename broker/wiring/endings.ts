@@ -8,11 +8,12 @@ import type { ConnectedVault } from './vault.ts';
 /** What ended must be known before anybody is verified, so it is made first. */
 export function knownEndings(
   log: Logger,
-  { watched, session }: ConnectedVault,
+  { watched, session, clock }: ConnectedVault,
   generations: Generations,
   forget: (tenant: string) => void,
 ): Endings {
   return new Endings({
+    ...clock,
     reader: new VaultEndings(watched, session),
     onEnding: ({ tenant }) => {
       forget(tenant);
@@ -26,11 +27,12 @@ export function knownEndings(
 /** What brokers announce themselves: people who left, and keys that their owners revoked. */
 export function knownDepartures(
   log: Logger,
-  { watched, session }: ConnectedVault,
+  { watched, session, clock }: ConnectedVault,
   generations: Generations,
   forget: (gone: (identity: Identity) => boolean) => void,
 ): Endings {
   const departures = new Endings({
+    ...clock,
     reader: new VaultEndings(watched, session, DEPARTURES_PATH),
     onEnding: () => {
       forget((identity) => departures.includes(identity));

@@ -59,7 +59,7 @@ export function issuance(
   { verifier, revocations, endings, departures, generations, isDisabled, limiter }: Gates,
   { onIssue, onWork, meter }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork']; readonly meter?: Meter } = {},
 ): Issuance {
-  const { client, session, documents, apis } = vault;
+  const { client, session, documents, apis, clock } = vault;
   const sources = configuredSources(config, vault, meter);
   const may = {
     apis,
@@ -72,11 +72,13 @@ export function issuance(
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
     session,
+    clock,
   );
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
   const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources) };
-  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM });
+  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM, now: clock.now });
   const cache = new TokenCache({
+    ...clock,
     ...servable,
     isGenuine: (grant, token) => isGenuine(issued, grant, token),
     onForgery: ({ tenant, api }, { sha256 }) =>
@@ -135,7 +137,7 @@ function timed(name: string, source: TokenSource, onIssue: OnIssue | undefined):
 /** Those of the registry that the settings name. */
 function configuredSources(
   config: Config,
-  { client, session, documents, troubles }: ConnectedVault,
+  { client, session, documents, troubles, clock, fetch: by }: ConnectedVault,
   meter: Meter | undefined,
 ): readonly ConfiguredSource[] {
   const surroundings = {
@@ -146,6 +148,8 @@ function configuredSources(
     jwksMaxAgeMs: config.POSTERN_JWKS_MAX_AGE * 1000,
     upstream: (source: string) => new VaultUpstream(documents, session, source),
     meter,
+    clock,
+    fetch: by,
     warn: (err: unknown, message: string) => troubles.fails(message, err),
   };
   return SOURCES.flatMap((source) => source.configure(config, surroundings) ?? []);

@@ -24,12 +24,13 @@ export interface LifeCycle {
 export function lifeCycle(
   config: Config,
   log: Logger,
-  { watched, session, apis, troubles }: ConnectedVault,
+  { watched, session, apis, troubles, clock }: ConnectedVault,
   { verified, assertions, trusts, endings, departures, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
   const revocations = new Revocations({
-    log: new VaultRevocations(watched, session),
+    ...clock,
+    log: new VaultRevocations(watched, session, clock.now),
     perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
     onRestored: (from, to) =>
       log.error({ from, to }, 'state/revocations went back: Vault was restored to an older state; what was revoked stays so here'),
@@ -45,6 +46,7 @@ export function lifeCycle(
     },
   });
   const announcements = new AnnouncementWatch({
+    ...clock,
     reader: new VaultAnnouncements(watched, session),
     watched: [revocations, endings, departures, catalog],
     verified: {

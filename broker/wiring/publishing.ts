@@ -40,7 +40,7 @@ export function publishing(
   const store = new VaultPublications({ client, documents, tokens: new Kv(client, config.POSTERN_TOKENS_MOUNT), session });
   const authorization = new Authorization({ ...options, grants: store });
   const servable = new Servable(servableOptions);
-  const fresh = new FreshTokens(sources, servable, Date.now);
+  const fresh = new FreshTokens(sources, servable);
   return new Publisher({
     store,
     leadership: new Leadership({ store, leaseMs: LEASE, ...(onWork === undefined ? {} : { onHandover: onWork }) }),

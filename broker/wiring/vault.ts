@@ -1,3 +1,4 @@
+import type { Clocks } from '#broker/clock.ts';
 import type { Config } from '#broker/config.ts';
 import type { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
@@ -22,6 +23,16 @@ export interface ConnectedVault {
   readonly apis: VaultApis;
   /** Tells of what fails while Vault is away. */
   readonly troubles: Troubles;
+  /** What all rooms take time and chance from. */
+  readonly clock: Clocks;
+  readonly fetch?: typeof fetch | undefined;
+}
+
+/** The world outside; default: the real one. */
+export interface World {
+  readonly clock?: Clocks;
+  readonly transport?: VaultClientOptions['transport'];
+  readonly fetch?: typeof fetch;
 }
 
 /** @param onEnd told once, when Vault has refused the broker's own login for POSTERN_VAULT_AUTH_GRACE */
@@ -30,14 +41,18 @@ export function connectVault(
   log: Logger,
   onEnd?: (reason: PosternError) => void,
   onCall?: VaultClientOptions['onCall'],
+  { clock = {}, transport, fetch: by }: World = {},
 ): ConnectedVault {
   const client = vaultClient(config, {
+    ...clock,
+    transport,
     onCall,
     onBreak: (open) => log.info(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
   });
   const probing = client.probing();
-  const troubles = new Troubles(log);
+  const troubles = new Troubles(log, clock.monotonic);
   const session = new VaultSession({
+    ...clock,
     client: probing,
     login: ownLogin(probing, config.vaultAuth),
     graceMs: config.POSTERN_VAULT_AUTH_GRACE * 1000,
@@ -46,13 +61,14 @@ export function connectVault(
   });
   const documents = new Kv(client, config.POSTERN_KV_MOUNT);
   const apis = new VaultApis({
+    ...clock,
     kv: documents,
     session,
     sources: SOURCE_NAMES,
     onError: (err) => troubles.fails('the APIs could not be read again', err),
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
-  return { client, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles };
+  return { client, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles, clock, fetch: by };
 }
 
 function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {
@@ -64,7 +80,7 @@ function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GR
   log.error({ ...event, method }, `the broker has no way to a Vault token: ${ends}`);
 }
 
-export function vaultClient(config: Config, more: Pick<VaultClientOptions, 'connections' | 'onBreak' | 'onCall'> = {}): VaultClient {
+export function vaultClient(config: Config, more: Omit<VaultClientOptions, 'address'> = {}): VaultClient {
   return new VaultClient({
     address: config.VAULT_ADDR,
     namespace: config.VAULT_NAMESPACE,

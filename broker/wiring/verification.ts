@@ -42,7 +42,7 @@ export interface Verification {
 
 /** WHO: every way in which a client proves itself. @param hears whether announcements are being read */
 export function verification(config: Config, log: Logger, vault: ConnectedVault, hears: () => boolean): Verification {
-  const { client, session, documents, troubles } = vault;
+  const { client, session, documents, troubles, clock } = vault;
   const usageFailed = (err: unknown): void =>
     troubles.fails('the last uses of API keys and tenants could not be written; they are written later', err);
   const usageOf = (of: Used): Usage =>
@@ -60,14 +60,21 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
   const departures = knownDepartures(log, vault, generations, (gone) => verified.forgetThose(gone));
   const ends = { rotations: new KeyEnds(documents), announced, departed: departures };
-  const unseen = new Unseen();
-  const allowances = { perClient: config.POSTERN_THROTTLE_CLIENT, perAddress: config.POSTERN_THROTTLE_ADDRESS, unseen };
+  const unseen = new Unseen({ now: clock.monotonic });
+  const allowances = {
+    perClient: config.POSTERN_THROTTLE_CLIENT,
+    perAddress: config.POSTERN_THROTTLE_ADDRESS,
+    unseen,
+    now: clock.monotonic,
+  };
   const throttle = new Throttle(allowances);
   const verified = new VerifiedCredentials({
+    ...clock,
     onVerified: ({ keyId }) => {
       if (keyId !== undefined) usage.keys.record(keyId);
     },
     login: new AppRoleLogin({
+      now: clock.now,
       client,
       mount: config.POSTERN_APPROLE_MOUNT,
       forwardAddress,

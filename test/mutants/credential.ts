@@ -193,8 +193,8 @@ export const credential: Mutants = {
   'broker/credential/announcements.ts': [
     [
       'stale-is-fine',
-      'if (this.#monotonic() - this.#readAt > (this.#options.staleMs ?? 60_000)) {',
-      'if (this.#readAt < -Infinity) {',
+      '    if (this.age > this.#patienceMs) {',
+      '    if (this.age < -Infinity) {',
       'who was disabled in an outage is served on a guess',
     ],
     [
@@ -211,8 +211,8 @@ export const credential: Mutants = {
     ],
     [
       'failed-look-is-fresh',
-      'if (failed.length === 0) this.#readAt = begun;',
-      'if (failed.length >= 0) this.#readAt = begun;',
+      '    if (failed.length === 0) {\n      this.#readAt = begun;',
+      '    if (failed.length >= 0) {\n      this.#readAt = begun;',
       'an unreadable list counts as read',
     ],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],

@@ -61,7 +61,7 @@ export const token: Mutants = {
   'broker/token/fresh-tokens.ts': [
     [
       'ends-at-once',
-      'if (!this.#servable.includes(token, this.#now(), grant.tenant)) {',
+      'if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) {',
       'if (token === undefined) {',
       'a token that has ended is stored and served',
     ],

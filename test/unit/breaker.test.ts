@@ -78,3 +78,63 @@ test('by and by one call that probes may try, and no other; its success closes i
   expect(await run('well')).toBe('well');
   expect(changes).toEqual([true, false]);
 });
+
+test('failures of some seconds ago say nothing: who comes to one that nobody probes may ask, all of them', async () => {
+  let now = 0;
+  const asked: string[] = [];
+  const breaker = new Breaker({
+    monotonic: () => now,
+    weightOf: () => 1,
+    refusal: () => new Error('not asked'),
+    resetMs: 2_000,
+  });
+  breakers.push(breaker);
+  const ask = (what: 'well' | 'away'): Promise<string> =>
+    breaker
+      .run(async () => {
+        asked.push(what);
+        if (what === 'away') throw new Error(what);
+        return what;
+      }, true)
+      .catch((error: unknown) => (error as Error).message);
+  await times(8, () => ask('away'));
+  expect(await ask('well')).toBe('not asked');
+  now += 10_000;
+  expect(await Promise.all(Array.from({ length: 20 }, () => ask('well')))).toEqual(Array.from({ length: 20 }, () => 'well'));
+  // Seven and one, with a minute between them, are no eight in a row.
+  await times(7, () => ask('away'));
+  now += 60_000;
+  await ask('away');
+  expect(breaker.open).toBe(false);
+});
+
+test('the first answer closes it, and what failed before it does not open it again', async () => {
+  let now = 0;
+  const breaker = new Breaker({ monotonic: () => now, weightOf: () => 1, refusal: () => new Error('not asked'), resetMs: 500 });
+  breakers.push(breaker);
+  const away = (): Promise<unknown> => breaker.run(() => Promise.reject(new Error('away')), true).catch(() => undefined);
+  await times(16, away);
+  expect(breaker.open).toBe(true);
+  now += 600;
+  expect(await breaker.run(async () => 'well', true)).toBe('well');
+  expect(breaker.open).toBe(false);
+  await away();
+  expect(breaker.open).toBe(false);
+});
+
+test('one that is probed opens for nobody but the one who probes, however long ago it failed', async () => {
+  let now = 0;
+  const breaker = new Breaker({
+    monotonic: () => now,
+    weightOf: () => 1,
+    refusal: (seconds) => new Error(`again in ${seconds} s`),
+    resetMs: 3_000,
+    probed: true,
+  });
+  breakers.push(breaker);
+  await times(8, () => breaker.run(() => Promise.reject(new Error('away')), true).catch(() => undefined));
+  await expect(breaker.run(async () => 'well', false)).rejects.toThrow('again in 3 s');
+  now += 60_000;
+  await expect(breaker.run(async () => 'well', false)).rejects.toThrow('again in 1 s');
+  expect(await breaker.run(async () => 'well', true)).toBe('well');
+});
