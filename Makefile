@@ -16,7 +16,7 @@ ifeq ($(origin VAULT),command line)
 export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
-.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants picture pin clean
+.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants simulate picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ check: linters ## What to run before every commit: lint, types and unit tests, i
 
 mutants: $(READY) ## Break the security core in one line at a time: the unit tests must notice (ARGS='name ...' narrows it)
 	@$(NODE) --disable-warning=ExperimentalWarning test/mutants/main.ts $(ARGS)
+
+simulate: $(READY) ## Play brokers over a simulated Vault, Auth0, network and clock, seed by seed (ARGS=--help)
+	@$(NODE) --disable-warning=ExperimentalWarning test/simulation/main.ts $(ARGS)
 
 picture: $(READY) ## Draw the rooms of the code into README.md
 	@$(NODE) tools/law/picture.ts

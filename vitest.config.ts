@@ -27,6 +27,8 @@ export default defineConfig({
       project('tools', { testTimeout: 30_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       // What `make lint` runs beside the linters.
       project('lint', { testTimeout: 60_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
+      // Brokers over a simulated world, from seeds (`make simulate`).
+      project('simulation', { testTimeout: 60_000, hookTimeout: 60_000, sequence: { groupOrder: 0 } }),
       project('integration', { ...real, exclude: ['test/integration/openbao.test.ts'] }),
       // The same tests once more, with the replicas' tokens in the secrets plugin in place of KV.
       project('plugin-store', {

@@ -1,3 +1,5 @@
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { Ending } from '#broker/credential/endings.ts';
 import type { VaultToken } from '#broker/credential/identity.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
@@ -13,6 +15,8 @@ export interface AccessOptions {
   /** The operator's own token: what they may not do, Vault refuses. */
   token: VaultToken;
   mounts?: Partial<Mounts>;
+  /** Default: the real one. */
+  clock?: Clocks | undefined;
   /** Tells brokers what this caller ended, where the caller may not write that for everybody. */
   announcer?: Announcer | undefined;
   /** What is known of secret_ids, so that a list looks up new ones alone. */
@@ -38,6 +42,7 @@ export interface Announcer {
 /** An operator's way into Vault: their token, and errors that say what to do. */
 export class VaultAccess {
   readonly mounts: Mounts;
+  readonly clock: Clock;
   readonly announcer: Announcer | undefined;
   readonly secretIds: SecretIdMemory | undefined;
   readonly #activeNode: AccessOptions['activeNode'];
@@ -46,6 +51,7 @@ export class VaultAccess {
 
   constructor(options: AccessOptions) {
     this.mounts = { ...DEFAULT_MOUNTS, ...options.mounts };
+    this.clock = clockOf(options.clock ?? {});
     this.announcer = options.announcer;
     this.secretIds = options.secretIds;
     this.#activeNode = options.activeNode;

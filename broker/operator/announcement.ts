@@ -25,9 +25,9 @@ export async function readAnnouncements(access: VaultAccess): Promise<Announceme
 export function announce(access: VaultAccess, tenant: string, change: Change = 'changed'): Promise<Announcements> {
   // Whoever may not announce has ended credentials one by one, each of which is announced by its id.
   if (access.announcer !== undefined) return Promise.resolve(NO_ANNOUNCEMENTS);
-  return checkAndSet(async () => {
+  return checkAndSet(access.clock, async () => {
     const { epoch: before, version } = await readVersion(access);
-    const after = nextAnnouncements(before, tenant, change, Date.now());
+    const after = nextAnnouncements(before, tenant, change, access.clock.now());
     return async () => {
       await access.call(`announce the change of ${tenant}`, ({ documents, as }) =>
         documents.write(ANNOUNCEMENTS_PATH, { ...after }, version, as),

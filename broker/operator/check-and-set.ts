@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 
 /** Each lost race means that somebody else's change went through. */
@@ -10,14 +10,17 @@ const ATTEMPTS = 50;
  * not a lost race
  * @throws {PosternError} conflict after 50 lost races
  */
-export async function checkAndSet<T>(prepare: () => Promise<() => Promise<T>>): Promise<T> {
+export async function checkAndSet<T>(
+  { sleep, random }: Pick<Clock, 'sleep' | 'random'>,
+  prepare: () => Promise<() => Promise<T>>,
+): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     const write = await prepare();
     try {
       return await write();
     } catch (error) {
       if (!(error instanceof PosternError && error.code === 'conflict') || attempt === ATTEMPTS) throw error;
-      await sleep(Math.random() * 20 * Math.min(attempt, 10));
+      await sleep(random() * 20 * Math.min(attempt, 10));
     }
   }
 }

@@ -46,7 +46,7 @@ export async function announceEndings(
 }
 
 function append(access: VaultAccess, path: string, made: readonly Ending[], now: number): Promise<void> {
-  return checkAndSet(async () => {
+  return checkAndSet(access.clock, async () => {
     const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
     const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
     if (!before.success) throw invalid(access, path, version);
@@ -72,7 +72,7 @@ async function archive(access: VaultAccess, path: string, old: readonly Ending[]
 }
 
 function addTo(access: VaultAccess, path: string, those: readonly Ending[], now: number): Promise<void> {
-  return checkAndSet(async () => {
+  return checkAndSet(access.clock, async () => {
     const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
     const before = endingShardDocument.safeParse(data ?? { ended: [] });
     if (!before.success) throw invalid(access, path, version);

@@ -34,6 +34,11 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
   maxBytes?: number;
   /** Most tokens for fewer than all scopes that a tenant may hold at one API. Default 32. */
   scopeSets?: number;
+  /**
+   * The store's clock, by which leases last: two machines' own may be seconds apart, and then each would take the other's lease for ended.
+   * ms since 1970. Default: this machine's.
+   */
+  storeNow?: (() => number) | undefined;
   /** How long one replica may take to ask the source before others try, ms. Default 10,000. */
   leaseMs?: number;
   onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
@@ -78,6 +83,7 @@ export class TokenCache {
   /** Apart: each request looks at it. */
   readonly #now: () => number;
   readonly #monotonic: () => number;
+  readonly #storeNow: () => number;
   readonly #memory: HeldTokens;
   readonly #flights = new Map<string, Flight>();
   /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
@@ -96,6 +102,7 @@ export class TokenCache {
     this.#leaseMs = options.leaseMs ?? 10_000;
     this.#now = this.#clock.now;
     this.#monotonic = this.#clock.monotonic;
+    this.#storeNow = options.storeNow ?? this.#now;
     this.#memory = new HeldTokens({ max: options.max ?? 100_000, maxBytes: options.maxBytes });
     this.#scopeSets = new ScopeSets(options.scopeSets ?? 32, options.max ?? 100_000);
   }
@@ -268,6 +275,7 @@ export class TokenCache {
     const first = stored.version;
     for (;;) {
       const now = this.#now();
+      const storeNow = this.#storeNow();
       const patient = this.#monotonic() < giveUp;
       if (
         stored.token !== undefined &&
@@ -277,18 +285,18 @@ export class TokenCache {
         if (await this.#isGenuine(grant, stored.token)) return { token: stored.token, from: 'store', grant };
         stored = { ...stored, token: undefined };
       }
-      if (stored.lease?.paused && stored.lease.until > now) {
+      if (stored.lease?.paused && stored.lease.until > storeNow) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-          retryAfter: Math.ceil((stored.lease.until - now) / 1000),
+          retryAfter: Math.ceil((stored.lease.until - storeNow) / 1000),
         });
       }
-      const free = isFree(stored.lease, this.#holder, now, !patient && stored.version === first);
+      const free = isFree(stored.lease, this.#holder, storeNow, !patient && stored.version === first);
       this.#requireUnchanged(grant, begun);
       // Before anything is written: who may have no more may well go on asking.
       if (free) this.#fresh.admit(grant);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
-        const lease = { holder: this.#holder, until: now + this.#leaseMs, paused: false };
+        const lease = { holder: this.#holder, until: storeNow + this.#leaseMs, paused: false };
         const { token: left, version: seen } = stored;
         const version = await traced('lease', () => this.#options.store.write(grant, left, lease, seen));
         if (version !== undefined) {
@@ -298,7 +306,7 @@ export class TokenCache {
               grant,
               from: stored.lease.holder,
               to: this.#holder,
-              why: whyFree(stored.lease, stored.lease.holder === this.#holder, now),
+              why: whyFree(stored.lease, stored.lease.holder === this.#holder, storeNow),
             });
           const token = await this.#issue(grant, stored.token, version, begun);
           // Revoked while it was being stored: another replica served it already.
@@ -337,7 +345,7 @@ export class TokenCache {
       // A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause:
       // an operator may give more at any time.
       const wait = error instanceof PosternError && error.code !== 'too_many_requests' ? error.retryAfter : undefined;
-      const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#now() + wait * 1000, paused: true };
+      const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#storeNow() + wait * 1000, paused: true };
       await this.#options.store.write(grant, error instanceof Changed ? undefined : stored, lease, version).catch(() => {});
       throw error;
     }

@@ -5,7 +5,7 @@ import type { Token } from './token.ts';
 /** A replica's claim to be the one that asks the source. */
 export interface Lease {
   readonly holder: string;
-  /** ms since 1970; a holder that died loses it then. */
+  /** By the store's clock, ms since 1970; a holder that died loses it then. */
   readonly until: number;
   /** The source refused or failed, and asked to be left alone until then: nobody waits for it. */
   readonly paused: boolean;

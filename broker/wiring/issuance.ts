@@ -84,6 +84,7 @@ export function issuance(
     onForgery: ({ tenant, api }, { sha256 }) =>
       log.error({ tenant, api, sha256 }, 'what lies in the cache is not a token that was made for this tenant: it is served to nobody'),
     store,
+    storeNow: () => (clock.now ?? Date.now)() + client.clock.ms,
     sources: asked,
     generations,
     scopeSets: config.POSTERN_SCOPE_SETS,

@@ -216,4 +216,8 @@ export const NEVER: readonly { readonly block: Block; readonly why: string }[] =
   },
   { block: ['docs/scale.md', 'make scale'], why: 'a simulation of minutes; test/unit/simulation/scale.test.ts plays a small one' },
   { block: ['docs/testing.md', "make test ARGS='--project unit'"], why: 'they are parts of `make test`, which runs this test' },
+  {
+    block: ['docs/testing.md', "make simulate ARGS='--seeds 1000'"],
+    why: 'the first takes minutes, the last hours; test/simulation plays seeds',
+  },
 ];

@@ -22,19 +22,31 @@ export class Scratch {
     symlinkSync(join(checkout, 'node_modules'), join(this.#root, 'node_modules'));
   }
 
-  async try(file: string, [, find, replace]: Mutant): Promise<Verdict> {
+  /**
+   * Works on the copy with the fault in it.
+   * @returns a text where the fault can't be put in: why
+   */
+  async within<T>(file: string, [, find, replace]: Mutant, work: (root: string) => Promise<T>): Promise<T | string> {
     const path = join(this.#root, file);
     const source = readFileSync(path, 'utf8');
     const places = source.split(find).length - 1;
-    if (places !== 1) return { what: 'broken', by: `what it replaces stands ${places} times in ${file}` };
+    if (places !== 1) return `what it replaces stands ${places} times in ${file}`;
     const mutated = source.replace(find, () => replace);
     try {
       stripTypeScriptTypes(mutated);
     } catch (error) {
-      return { what: 'broken', by: `${file} is not TypeScript any more: ${(error as Error).message}` };
+      return `${file} is not TypeScript any more: ${(error as Error).message}`;
     }
     writeFileSync(path, mutated);
     try {
+      return await work(this.#root);
+    } finally {
+      writeFileSync(path, source);
+    }
+  }
+
+  async try(file: string, mutant: Mutant): Promise<Verdict> {
+    const tried = await this.within(file, mutant, async () => {
       // The file's own test first, then its room's, then all that import it: the nearest notice most, and soonest.
       const room = file.replace(/^broker\//, 'test/unit/').replace(/\/(path\/)?[^/]+$/, '/');
       const own = `${room}${basename(file, '.ts')}.test.ts`;
@@ -44,9 +56,8 @@ export class Scratch {
         if (verdict.what !== 'survived') break;
       }
       return verdict;
-    } finally {
-      writeFileSync(path, source);
-    }
+    });
+    return typeof tried === 'string' ? { what: 'broken', by: tried } : tried;
   }
 
   async #test(args: string[]): Promise<Verdict> {

@@ -36,13 +36,13 @@ export const token: Mutants = {
     ],
     [
       'lease-ignored',
-      'const free = isFree(stored.lease, this.#holder, now, !patient && stored.version === first);',
+      'const free = isFree(stored.lease, this.#holder, storeNow, !patient && stored.version === first);',
       'const free = true;',
       'each replica asks Auth0 at once',
     ],
     [
       'paused-ignored',
-      'if (stored.lease?.paused && stored.lease.until > now) {',
+      'if (stored.lease?.paused && stored.lease.until > storeNow) {',
       'if (stored.lease?.paused && stored.lease.until > Infinity) {',
       'Auth0 is asked again though it said when',
     ],

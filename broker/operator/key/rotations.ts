@@ -46,7 +46,7 @@ export async function changeTenantKeys(
   tenant: string,
   edit: (before: TenantKeys) => TenantKeys | undefined,
 ): Promise<void> {
-  await checkAndSet(async () => {
+  await checkAndSet(access.clock, async () => {
     const { version, ...before } = await readRotations(access, tenant);
     const edited = edit(before);
     if (edited === undefined) return () => Promise.resolve();
@@ -67,7 +67,7 @@ export async function renameKey(
   tenant: string,
   rename: { readonly keyId: string; readonly name: string; readonly gone: ReadonlySet<string> },
 ): Promise<void> {
-  await checkAndSet(async () => {
+  await checkAndSet(access.clock, async () => {
     const { names, version, ...others } = await readRotations(access, tenant);
     const kept = Object.entries(names).filter(([keyId]) => !rename.gone.has(keyId));
     const renamed = { ...Object.fromEntries(kept), [rename.keyId]: rename.name };

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PosternError } from '#broker/error.ts';
+import { clockOf } from '#broker/clock.ts';
 import { checkAndSet } from '#broker/operator/check-and-set.ts';
 
 const conflict = new PosternError('conflict', 'somebody else was faster');
@@ -21,26 +22,26 @@ function stage(...answers: (string | Error)[]) {
 describe('a change by check-and-set', () => {
   test('that loses races is prepared anew for each attempt', async () => {
     const { prepare, write } = stage(conflict, conflict, 'written');
-    expect(await checkAndSet(prepare)).toBe('written');
+    expect(await checkAndSet(clockOf({}), prepare)).toBe('written');
     expect([prepare.mock.calls.length, write.mock.calls.length]).toEqual([3, 3]);
   });
 
   test('that loses every race gives up', async () => {
     const { prepare, write } = stage(conflict);
-    await expect(checkAndSet(prepare)).rejects.toBe(conflict);
+    await expect(checkAndSet(clockOf({}), prepare)).rejects.toBe(conflict);
     expect(write).toHaveBeenCalledTimes(50);
   });
 
   test('whose write fails otherwise is not repeated', async () => {
     const away = new PosternError('temporarily_unavailable', 'away');
     const { prepare, write } = stage(away);
-    await expect(checkAndSet(prepare)).rejects.toBe(away);
+    await expect(checkAndSet(clockOf({}), prepare)).rejects.toBe(away);
     expect(write).toHaveBeenCalledTimes(1);
   });
 
   test('that finds a conflict in what it reads is refused at once', async () => {
     const prepare = vi.fn(() => Promise.reject(conflict));
-    await expect(checkAndSet(prepare)).rejects.toBe(conflict);
+    await expect(checkAndSet(clockOf({}), prepare)).rejects.toBe(conflict);
     expect(prepare).toHaveBeenCalledTimes(1);
   });
 });

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { departureId } from '#broker/credential/owner.ts';
 import { PosternError } from '#broker/error.ts';
+import { clockOf } from '#broker/clock.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announceDepartures, ownAnnouncer } from '#broker/operator/departure.ts';
 import { DEPARTURES_PATH, ENDING_SHARDS, endingShardDocument, endingsDocument } from '#broker/vault/endings.ts';
@@ -42,6 +43,7 @@ class Documents {
 
 const accessTo = (documents: Documents): VaultAccess =>
   ({
+    clock: clockOf({}),
     mounts: { kv: 'postern' },
     call: async (_doing: string, work: (vault: unknown) => unknown) => work({ documents, as: { token: 't' } }),
   }) as unknown as VaultAccess;

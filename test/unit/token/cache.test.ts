@@ -462,6 +462,30 @@ describe('among replicas', () => {
     expect(served[0].token.reveal()).toBe(served[1].token.reveal());
   });
 
+  test("two whose wall clocks differ by 16 s go by the store's, and don't take each other's lease for ended", async () => {
+    const { asked, replica, source, store } = stage({ now: Date.now });
+    const good = source.issue;
+    const grant = await grantOf();
+    let answer = (): void => {};
+    source.issue = async (wanted) => {
+      await new Promise<void>((resolve) => (answer = resolve));
+      return good(wanted);
+    };
+    const behind = replica();
+    const ahead = new TokenCache({
+      store,
+      sources: { transit: { issue: () => Promise.reject(new Error('asked')) } },
+      now: () => Date.now() + 16_000,
+      storeNow: Date.now,
+    });
+    const first = get(behind, grant);
+    await expect.poll(() => asked.length, { interval: 1 }).toBe(1);
+    const second = get(ahead, grant);
+    await settle();
+    answer();
+    expect((await second).token.reveal()).toBe((await first).token.reveal());
+  });
+
   test('a leaseholder whose clock is ahead cannot keep the others out for ever', async () => {
     const { asked, replica, store } = stage({ now: Date.now, leaseMs: 300 });
     const grant = await grantOf();

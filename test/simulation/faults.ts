@@ -1,0 +1,157 @@
+import type { Mutants } from '#test/mutants/mutant.ts';
+
+/** Faults that were made here, or might be, and that only show when much happens at once: what `make simulate ARGS=--bite` puts back. */
+export const faults: Mutants = {
+  'broker/token/lease.ts': [
+    ['own-lease-waited-for', 'lease.holder === holder || ', '', 'a broker waits for its own lease, whose reply was lost'],
+    [
+      'lease-never-freed',
+      'lease.holder === holder || lease.until <= now || unchanged',
+      'lease.holder === holder',
+      'the lease of a broker that died is never taken',
+    ],
+    ['lease-ignored', 'return lease === undefined', 'return true || lease === undefined', 'each broker asks Auth0 by itself'],
+  ],
+  'broker/wiring/issuance.ts': [
+    ['lease-by-own-clock', ' + client.clock.ms', '', "two machines whose clocks differ take each other's leases for ended"],
+  ],
+  'broker/token/cache.ts': [
+    ['no-single-flight', 'if (flying) {', 'if (flying && flying.forgotten === undefined) {', 'each request flies by itself'],
+    [
+      'second-reading-missing',
+      'stored = this.#unrevoked(await read(), grant);\n    }',
+      '}',
+      'who lost the race for the lease does not look what the winner has stored',
+    ],
+  ],
+  'broker/vault/tokens.ts': [
+    [
+      'store-without-check-and-set',
+      'documentOf(grant, token, lease), version, { token: own }',
+      'documentOf(grant, token, lease), undefined as never, { token: own }',
+      'the write of a token overwrites what came in between',
+    ],
+  ],
+  'broker/token/servable.ts': [
+    ['served-past-end', '>= floor * 1000', '>= -30_000', 'a token is served after its end'],
+    ['revocation-unheeded', 'revocations?.has(sha256) === true ||', '', 'a token that was taken back is served on'],
+    [
+      'end-of-tokens-unheeded',
+      '(endings !== undefined && issuedAt <= endings.tokensEndedAt(tenant)) ||',
+      '',
+      'tokens that an operator ended are served on',
+    ],
+  ],
+  'broker/token/revocations.ts': [
+    [
+      'refusal-undone-by-tidying',
+      'if (hasEnded(exp, now)) this.#revoked.delete(sha256);',
+      'if (hasEnded(exp - 120, now)) this.#revoked.delete(sha256);',
+      'a revocation is tidied away while its token lives',
+    ],
+  ],
+  'broker/authorization/authorization.ts': [
+    [
+      'cache-key-without-scope',
+      'this.audience, scopes, this.organization',
+      'this.audience, this.organization',
+      'one token for all scope sets',
+    ],
+    [
+      'cache-key-without-tenant',
+      '[issuer, this.tenant, this.clientId, ',
+      '[issuer, ',
+      "one token for all tenants: another's is served from memory",
+    ],
+    [
+      'disable-race',
+      'if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();\n    return tenant;',
+      'return tenant;',
+      'a tenant that was disabled while its grants were read is served',
+    ],
+  ],
+  'broker/vault/grants.ts': [
+    ['grants-by-wrong-token', 'token: identity.token.reveal()', "token: 'hvs.1.broker'", "grants are not read with the tenant's own token"],
+  ],
+  'broker/credential/generations.ts': [
+    [
+      're-check-missing',
+      'return this.#count > begun &&',
+      'return begun < 0 && this.#count > begun &&',
+      'what was announced while a decision waited does not count',
+    ],
+  ],
+  'broker/credential/announcements.ts': [
+    [
+      'not-read-after-reconnect',
+      '    if (this.#stopped) return;\n    this.#cancel',
+      '    if (this.#stopped || this.#away) return;\n    this.#cancel',
+      'after an outage announcements are not read any more',
+    ],
+    [
+      'announced-change-unheeded',
+      '        this.#options.verified.forget(tenant);\n',
+      '',
+      'verifications outlive the announcement that ends them',
+    ],
+    ['stale-is-fine', '    if (this.age > this.#patienceMs) {', '    if (this.age < -Infinity) {', 'who was disabled is served on a guess'],
+  ],
+  'broker/credential/verified-credentials.ts': [
+    [
+      'clock-back',
+      'this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt',
+      '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#now() < known.identity.expiresAt',
+      'as when the wall clock goes back: a verification is remembered for longer than it may be',
+    ],
+    [
+      'stale-after-login-under-way',
+      'if (generation === this.#generation) {',
+      'if (generation !== undefined) {',
+      'a login that began before the credential ended is remembered after',
+    ],
+  ],
+  'broker/credential/endings.ts': [
+    ['ending-not-told', '    this.#options.onEnding?.(ending);\n', '', 'an ended credential is remembered as verified'],
+  ],
+  'broker/vault/approle-login.ts': [
+    [
+      'outage-is-refusal',
+      "if (error.reason === 'invalid' && error.status === 400) return wrongCredential();",
+      "if (error.reason !== 'denied') return wrongCredential();",
+      'a Vault that is away makes good credentials wrong',
+    ],
+  ],
+  'broker/vault/session.ts': [
+    [
+      'dead-token-kept',
+      '      if (token === this.#token) this.#token = undefined;\n',
+      '',
+      'the broker goes on with a Vault token that is dead',
+    ],
+  ],
+  'broker/operator/announcement.ts': [
+    [
+      'lost-update',
+      '{ ...after }, version, as)',
+      '{ ...after }, undefined, as)',
+      'of two operators who announce at once, one is overwritten',
+    ],
+  ],
+  'broker/operator/ending.ts': [
+    [
+      'lost-ending',
+      'documents.write(path, after, version, as)',
+      'documents.write(path, after, undefined, as)',
+      'of two credentials that are ended at once, one stays good',
+    ],
+  ],
+  'broker/breaker.ts': [
+    ['breaker-never-closes', '    if (this.open) this.#renew();\n  }', '  }', 'after an outage nobody is asked any more'],
+    [
+      'breaker-remembers',
+      '    if (this.open && this.#options.probed !== true) this.#renew();\n',
+      '',
+      'a burst at an idle broker meets a breaker that still counts an outage long over',
+    ],
+  ],
+};

@@ -1,0 +1,331 @@
+import { createHash } from 'node:crypto';
+import { PosternError } from '#broker/error.ts';
+import type { Minted } from './auth0.ts';
+import { TENANT_CLAIM } from './auth0.ts';
+import { claimsOf } from './crypto.ts';
+import type { Issued } from './operators.ts';
+import type { Commit } from './vault.ts';
+import type { World } from './world.ts';
+
+/** Something that must never be. */
+export interface Violation {
+  /** Which rule, in a word: a history is made shorter as long as it breaks the same one. */
+  readonly rule: string;
+  readonly text: string;
+}
+
+/** A request of a client. */
+export interface Ask {
+  readonly replica: number;
+  readonly credential: Issued;
+  readonly audience: string;
+  readonly scope: string | undefined;
+  readonly begun: number;
+  /** Names the broker's process. */
+  readonly process: string;
+  /** Whether the lease of the token wanted was this very process's own as the request came. */
+  ownLease?: boolean;
+}
+
+/** What is announced holds on each replica so long after it reached Vault, ms. */
+const ANNOUNCED_WITHIN = 2_000;
+/** A replica that could not reach Vault has a login and a first look behind it so long after it can again, ms. */
+const RECOVERS_WITHIN = 8_000;
+/** So long after the last that was broken nothing of it is left, ms. */
+const FORGOTTEN_WITHIN = 20_000;
+/** So long after something of a tenant changed, nothing of that is under way any more, ms. */
+const SETTLED_WITHIN = 10_000;
+const ENDS_WITHIN = 60_000;
+/** Longer than it takes to ask Auth0, ms. */
+const OWN_LEASE = 4_000;
+/** Of a lease, ms; and by how much two machines' ideas of its age may differ where both go by Vault's clock, which tells seconds. */
+const LEASE = 10_000;
+const TOLERANCE = 2_500;
+
+interface Ended {
+  readonly kind: string;
+  readonly id: string;
+  readonly tenant: string;
+  readonly at: number;
+  /** When it reached Vault, ms of the timeline. */
+  readonly known: number;
+}
+
+function apiOf(audience: string): string {
+  return audience.replace(/^https:\/\/([^.]+)\..*$/, '$1');
+}
+
+/** Watches everything, and knows what must hold. Its knowledge is Vault's alone, not that of any broker. */
+export class Judge {
+  readonly #world: World;
+  readonly #tell: (violation: Violation) => void;
+  readonly #disabled = new Map<string, number>();
+  readonly #ended: Ended[] = [];
+  readonly #revoked = new Map<string, number>();
+  /** tenant -> API's scopes as they were announced, the newest last. */
+  readonly #granted = new Map<string, { readonly scopes: ReadonlySet<string>; readonly from: number; until: number }[]>();
+  readonly #written = new Map<string, ReadonlySet<string>>();
+  /** When something of a tenant was changed last. */
+  readonly #changed = new Map<string, number>();
+  readonly #seen = new Set<string>();
+  readonly #leases = new Map<string, { holder: string; until: number; since: number }>();
+  /** process, tenant and audience -> leases taken and not yet used; whether a good token lay there. */
+  readonly #entitled = new Map<string, { fresh: boolean }[]>();
+  readonly #minted = new Map<string, { at: number; iat: number; exp: number }>();
+  /** Tokens made at Auth0. */
+  mints = 0;
+
+  constructor(world: World, tell: (violation: Violation) => void) {
+    this.#world = world;
+    this.#tell = tell;
+  }
+
+  get #now(): number {
+    return this.#world.timeline.now;
+  }
+
+  get #skew(): number {
+    return Math.max(0, ...this.#world.plan.settings.skews.map(Math.abs));
+  }
+
+  touch(tenant: string): void {
+    this.#changed.set(tenant, this.#now);
+  }
+
+  /** Vault has carried out a write. */
+  committed(commit: Commit): void {
+    const { path, data } = commit;
+    if (path === 'postern/state/epoch') this.#announced(data);
+    else if (path === 'postern/state/ended') this.#endedNow(data);
+    else if (path === 'postern/state/revocations') this.#revokedNow(data);
+    else if (path.startsWith('postern/tenants/')) this.#wrote(path.slice('postern/tenants/'.length), data);
+    else if (path.startsWith('postern-tokens/')) this.#stored(commit);
+  }
+
+  #announced(data: Record<string, unknown> | undefined): void {
+    const { recent = [] } = (data ?? {}) as { recent?: { epoch: number; tenant: string; change: string; at: number }[] };
+    for (const one of recent) {
+      const name = JSON.stringify(one);
+      if (this.#seen.has(name)) continue;
+      this.#seen.add(name);
+      this.touch(one.tenant);
+      if (one.change === 'disable' && !this.#disabled.has(one.tenant)) this.#disabled.set(one.tenant, this.#now);
+      if (one.change === 'enable') this.#disabled.delete(one.tenant);
+      this.#grant(one.tenant, this.#written.get(one.tenant) ?? new Set());
+    }
+  }
+
+  #wrote(tenant: string, data: Record<string, unknown> | undefined): void {
+    const { grants = [] } = (data ?? {}) as { grants?: { scopes: string[] }[] };
+    const scopes = new Set(grants.flatMap((grant) => grant.scopes));
+    this.#written.set(tenant, scopes);
+    this.touch(tenant);
+    // More than before may be served at once; less, when it is announced.
+    const now = this.#granted.get(tenant)?.at(-1);
+    this.#grant(tenant, new Set([...(now?.scopes ?? []), ...scopes]));
+  }
+
+  #grant(tenant: string, scopes: ReadonlySet<string>): void {
+    const all = this.#granted.get(tenant) ?? [];
+    const last = all.at(-1);
+    if (last !== undefined) last.until = this.#now;
+    this.#granted.set(tenant, [...all, { scopes, from: this.#now, until: Infinity }]);
+  }
+
+  #endedNow(data: Record<string, unknown> | undefined): void {
+    const { recent = [] } = (data ?? {}) as { recent?: Omit<Ended, 'known'>[] };
+    for (const one of recent) {
+      const name = JSON.stringify(one);
+      if (this.#seen.has(name)) continue;
+      this.#seen.add(name);
+      this.#ended.push({ ...one, known: this.#now });
+      this.touch(one.tenant);
+    }
+  }
+
+  #revokedNow(data: Record<string, unknown> | undefined): void {
+    const { recent = [] } = (data ?? {}) as { recent?: { sha256: string; tenant: string }[] };
+    for (const { sha256, tenant } of recent) {
+      if (this.#revoked.has(sha256)) continue;
+      this.#revoked.set(sha256, this.#now);
+      this.touch(tenant);
+    }
+  }
+
+  #stored({ path, before, data, by }: Commit): void {
+    const [, tenant = '', api = ''] = path.split('/');
+    const taken = (data ?? {})['lease'] as { holder: string; until: number; paused: boolean } | undefined;
+    const had = this.#leases.get(path);
+    if (data === undefined || by === 'operator') this.touch(tenant);
+    if (taken === undefined || taken.paused) this.#leases.delete(path);
+    else if (had?.holder !== taken.holder || had.until !== taken.until)
+      this.#leases.set(path, { holder: taken.holder, until: taken.until, since: this.#now });
+    if (taken === undefined || taken.paused || !taken.holder.startsWith(`${by}/`)) return;
+    if (had !== undefined && had.holder === taken.holder && had.until === taken.until) return;
+    if (
+      had !== undefined &&
+      had.holder !== taken.holder &&
+      before?.['grant'] === data?.['grant'] &&
+      this.#now - had.since < LEASE - TOLERANCE
+    )
+      this.#tell({ rule: 'lease', text: `${by} takes the lease of ${had.holder} at ${path} after ${this.#now - had.since} ms` });
+    const key = `${by} ${tenant} ${api}`;
+    this.#entitled.set(key, [
+      ...(this.#entitled.get(key) ?? []),
+      { fresh: before?.['grant'] === data?.['grant'] && this.#isFresh(before, tenant) },
+    ]);
+  }
+
+  /** Whether a token that lies in the store should simply be served. */
+  #isFresh(document: Record<string, unknown> | undefined, tenant: string): boolean {
+    const { access_token: token, issued_at: iat, expires_at: exp } = document ?? {};
+    if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number') return false;
+    if (this.#revoked.has(createHash('sha256').update(token).digest('hex'))) return false;
+    if (this.#ended.some((one) => one.tenant === tenant && (one.kind === 'tokens' || one.kind === 'issued') && iat <= one.at)) return false;
+    return this.#isYoung(iat, exp);
+  }
+
+  #isYoung(iat: number, exp: number): boolean {
+    return (
+      this.#world.vault.now + this.#skew + 1_500 < (iat + Math.min(0.75 * (exp - iat), exp - iat - Math.min(60, (exp - iat) / 2))) * 1000
+    );
+  }
+
+  /** Auth0 has made a token. */
+  minted(process: string, { tenant, audience, scope, iat, exp }: Minted, arrives: boolean): void {
+    this.mints++;
+    const api = apiOf(audience);
+    const lease = this.#entitled.get(`${process} ${tenant} ${api}`)?.shift();
+    const calm = !this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN);
+    if (lease === undefined && calm)
+      this.#tell({ rule: 'unleased', text: `${process} asks Auth0 for ${tenant} at ${api} without a lease` });
+    if (lease?.fresh === true && calm)
+      this.#tell({ rule: 'needless', text: `${process} asks Auth0 for ${tenant} at ${api}, though a good token lay in the store` });
+    const key = `${tenant} ${audience} ${scope}`;
+    const last = this.#minted.get(key);
+    const undisturbed =
+      last !== undefined &&
+      !this.#world.brokenSince(last.at - FORGOTTEN_WITHIN) &&
+      !this.#hasChangedSince(tenant, last.at - SETTLED_WITHIN);
+    if (undisturbed && this.#isYoung(last.iat, last.exp))
+      this.#tell({
+        rule: 'twice',
+        text: `a second token for ${key} after ${this.#now - last.at} ms, and nobody had crashed or was cut off`,
+      });
+    if (!arrives) this.#world.disturb();
+    this.#minted.set(key, { at: this.#now, iat, exp });
+  }
+
+  #hasChangedSince(tenant: string, ms: number): boolean {
+    return (this.#changed.get(tenant) ?? -Infinity) >= ms;
+  }
+
+  /** From when on a replica must know what reached Vault then. */
+  #dueAt(known: number, replica: number): number {
+    const well = this.#world.wellSince(replica);
+    return Math.max(known, well === 0 ? 0 : well + RECOVERS_WITHIN) + ANNOUNCED_WITHIN;
+  }
+
+  #overdue(known: number, replica: number): boolean {
+    return this.#now > this.#dueAt(known, replica);
+  }
+
+  /** A client has a token. */
+  served({ replica, credential, audience, scope }: Ask, token: string): void {
+    const { tenant, id, roleId } = credential;
+    const claims = claimsOf(token) as { aud: string; scope: string; iat: number; exp: number };
+    const wrong = (rule: string, why: string): void =>
+      this.#tell({ rule, text: `replica ${replica} serves ${tenant} (${id.replace(/^cred_0*/, '')}) a token of ${audience}: ${why}` });
+    if ((claims as Record<string, unknown>)[TENANT_CLAIM] !== tenant)
+      wrong('foreign', `it is ${String((claims as Record<string, unknown>)[TENANT_CLAIM])}'s`);
+    if (claims.aud !== audience) wrong('audience', `it is for ${claims.aud}`);
+    const scopes = claims.scope.split(' ');
+    const asked = scope?.split(' ');
+    if (asked !== undefined && !scopes.every((one) => asked.includes(one)))
+      wrong('scope', `its scope is ${claims.scope}, asked for was ${scope}`);
+    for (const one of scopes) {
+      const times = this.#granted.get(tenant) ?? [];
+      if (!times.some((grant) => grant.scopes.has(one) && (grant.until === Infinity || !this.#overdue(grant.until, replica))))
+        wrong('narrowed', `it has ${one}, which the tenant was not granted any more`);
+    }
+    if (claims.exp * 1000 <= this.#world.vault.now) wrong('past-end', `it ended ${this.#world.vault.now / 1000 - claims.exp} s ago`);
+    const since = this.#disabled.get(tenant);
+    if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
+    const revoked = this.#revoked.get(createHash('sha256').update(token).digest('hex'));
+    if (revoked !== undefined && this.#overdue(revoked, replica)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
+    const { destroyedAt } = credential;
+    if (destroyedAt !== undefined && this.#overdue(destroyedAt + this.#world.plan.settings.verifyTtl * 1000, replica))
+      wrong('remembered', `the credential was destroyed ${this.#now - destroyedAt} ms ago`);
+    for (const one of this.#ended) {
+      if (!this.#overdue(one.known, replica)) continue;
+      if (one.kind === 'credential' && (one.id === id || one.id === roleId))
+        wrong('ended', `the credential ended ${this.#now - one.known} ms ago`);
+      if ((one.kind === 'tokens' || one.kind === 'issued') && one.tenant === tenant && claims.iat <= one.at)
+        wrong('void', `its tokens were ended ${this.#now - one.known} ms ago, and it is older`);
+    }
+  }
+
+  /** A client was refused. */
+  refused(ask: Ask, error: unknown): void {
+    const { replica, credential, audience, begun } = ask;
+    const told = (rule: string): void =>
+      this.#tell({
+        rule,
+        text:
+          `replica ${replica} refuses ${credential.tenant} at ${audience}: ` +
+          (error instanceof PosternError
+            ? `${error.code} ${error.message}${error.detail === undefined ? '' : ` (${error.detail})`}`
+            : String(error instanceof Error ? error.stack : error)),
+      });
+    if (!(error instanceof PosternError)) return told('fault');
+    const good = !credential.ended;
+    if (error.code === 'invalid_client' && good) return told('false-refusal');
+    if (good && this.#isCalm(ask, begun)) told('unserved');
+  }
+
+  /** Whether nothing is the matter that could keep this client from being served. */
+  #isCalm({ credential: { tenant }, scope }: Ask, begun: number): boolean {
+    const granted = this.#granted.get(tenant)?.at(-1)?.scopes ?? new Set();
+    return (
+      !this.#world.brokenSince(begun - FORGOTTEN_WITHIN) &&
+      !this.#hasChangedSince(tenant, begun - SETTLED_WITHIN) &&
+      !this.#disabled.has(tenant) &&
+      granted.size > 0 &&
+      (scope === undefined || granted.has(scope))
+    );
+  }
+
+  /** Whether this client must be served now. */
+  owes(ask: Ask): boolean {
+    return !ask.credential.ended && this.#isCalm(ask, this.#now);
+  }
+
+  /** A request has come. */
+  asked(ask: Ask): void {
+    const place = `postern-tokens/${ask.credential.tenant}/${apiOf(ask.audience)}`;
+    const lease = ask.scope === undefined ? this.#leases.get(place) : undefined;
+    ask.ownLease = lease !== undefined && lease.holder.startsWith(`${ask.process}/`);
+  }
+
+  /** A request is still under way. */
+  pending(ask: Ask): void {
+    const { replica, credential, audience, begun } = ask;
+    if (
+      ask.ownLease === true &&
+      this.#now - begun > OWN_LEASE &&
+      !this.#world.brokenSince(begun) &&
+      !this.#hasChangedSince(credential.tenant, begun - SETTLED_WITHIN)
+    )
+      this.#tell({ rule: 'own-lease', text: `replica ${replica} waits for its own lease of ${credential.tenant} for ${audience}` });
+    if (this.#now - begun > ENDS_WITHIN)
+      this.#tell({
+        rule: 'endless',
+        text: `a request of ${credential.tenant} for ${audience} at replica ${replica} has not ended after ${this.#now - begun} ms`,
+      });
+  }
+
+  sizes(replica: number, sizes: readonly number[], room: number): void {
+    for (const size of sizes)
+      if (size > room) this.#tell({ rule: 'memory', text: `replica ${replica} remembers ${size} of ${room} at most` });
+  }
+}

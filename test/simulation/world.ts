@@ -1,0 +1,83 @@
+import { SimulatedAuth0 } from './auth0.ts';
+import { Chance } from './chance.ts';
+import type { Fault, Happening, Plan } from './plan.ts';
+import { Timeline } from './timeline.ts';
+import { SimulatedVault } from './vault.ts';
+
+type Lasting = Extract<Happening, { for: number }>;
+
+/** All that is outside the brokers: time, Vault, Auth0, the network, and what of it is broken now. */
+export class World {
+  readonly timeline = new Timeline();
+  readonly vault: SimulatedVault;
+  readonly auth0: SimulatedAuth0;
+  readonly plan: Plan;
+  readonly #chances = new Map<string, Chance>();
+  readonly #broken = new Set<Lasting>();
+  /** By replica, or for all: when Vault could last not be reached as it should, ms; Infinity: it can't now. */
+  readonly #troubled = new Map<number, number>();
+  #lastHealed = -Infinity;
+  /** Waiting for Vault to thaw. */
+  readonly #frozen: (() => void)[] = [];
+
+  constructor(plan: Plan) {
+    this.plan = plan;
+    this.vault = new SimulatedVault(this.timeline, plan.settings);
+    this.auth0 = new SimulatedAuth0(this.timeline, plan.settings.lifetime);
+  }
+
+  chance(purpose: string): Chance {
+    let chance = this.#chances.get(purpose);
+    if (chance === undefined) this.#chances.set(purpose, (chance = new Chance(this.plan.seed, purpose)));
+    return chance;
+  }
+
+  break(one: Lasting): void {
+    this.#broken.add(one);
+    this.timeline.after(one.for, () => {
+      this.#broken.delete(one);
+      this.#lastHealed = this.timeline.now;
+      if (one.what === 'vault-frozen' && !this.broken('vault-frozen')) for (const go of this.#frozen.splice(0)) go();
+      for (const replica of this.#whom(one)) this.#troubled.set(replica, Math.max(this.#troubled.get(replica) ?? 0, this.timeline.now));
+    });
+  }
+
+  #whom({ what, replica }: Lasting): readonly number[] {
+    if (what.startsWith('auth0') || what === 'cut-auth0') return [];
+    return what.startsWith('vault') ? Array.from({ length: this.plan.settings.replicas + 1 }, (_, index) => index) : [replica];
+  }
+
+  /** How much of it is broken now, 0 to 1. @param replica whose; undefined: everybody's */
+  much(what: Fault, replica?: number): number {
+    let much = 0;
+    for (const one of this.#broken)
+      if (one.what === what && (replica === undefined || one.replica === replica)) much = Math.max(much, one.much);
+    return much;
+  }
+
+  broken(what: Fault, replica?: number): boolean {
+    return this.much(what, replica) > 0;
+  }
+
+  /** Since when a replica and Vault have reached each other as they should, ms; Infinity: they don't. */
+  wellSince(replica: number): number {
+    for (const one of this.#broken) if (this.#whom(one).includes(replica)) return Infinity;
+    return this.#troubled.get(replica) ?? 0;
+  }
+
+  /** Whether anything is broken, or was since then. */
+  brokenSince(ms: number): boolean {
+    return this.#broken.size > 0 || this.#lastHealed >= ms;
+  }
+
+  /** Something else went wrong now, for a moment. */
+  disturb(): void {
+    this.#lastHealed = this.timeline.now;
+  }
+
+  /** Runs once Vault isn't frozen. */
+  whenThawed(work: () => void): void {
+    if (this.broken('vault-frozen')) this.#frozen.push(work);
+    else work();
+  }
+}
