@@ -16,7 +16,8 @@ ifeq ($(origin VAULT),command line)
 export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
-.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants simulate picture pin clean
+.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants \
+	simulate picture pin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
