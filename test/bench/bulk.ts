@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { Client } from 'undici';
 import { noteSecret } from '#dev/secret.ts';
 import type { Stack } from '#dev/stack.ts';
-import { median } from './first-exchange.ts';
 import type { Line } from './line.ts';
+import { median } from './median.ts';
 
 const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 /** Has the command note what it used, at its end: /proc is gone by then. */

@@ -5,12 +5,24 @@ import { SERVER_CORE, pin } from './cores.ts';
 
 export interface Server {
   port: number;
+  pid: number;
   stop(): Promise<void>;
 }
 
-/** Starts one of the servers beside this file, on the servers' core. Secrets go by environment. */
-export async function startServer(file: string, env: Record<string, string>): Promise<Server> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(file, import.meta.url))], {
+export interface ServerOptions {
+  /** On the servers' core. Default true. */
+  pinned?: boolean;
+  /** Of Node. */
+  flags?: readonly string[];
+}
+
+/** Starts one of the servers beside this file. Secrets go by environment. */
+export async function startServer(
+  file: string,
+  env: Record<string, string>,
+  { pinned = true, flags = [] }: ServerOptions = {},
+): Promise<Server> {
+  const child = spawn(process.execPath, [...flags, fileURLToPath(new URL(file, import.meta.url))], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...env },
   });
@@ -20,9 +32,10 @@ export async function startServer(file: string, env: Record<string, string>): Pr
       throw new Error(`${file} ended with code ${code} before it listened`);
     }),
   ])) as [{ port: number }];
-  await pin(child.pid!, SERVER_CORE);
+  if (pinned) await pin(child.pid!, SERVER_CORE);
   return {
     port: message.port,
+    pid: child.pid!,
     async stop() {
       const gone = once(child, 'exit');
       child.kill('SIGTERM');

@@ -7,7 +7,7 @@ import type { Stack } from '#dev/stack.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import { startRedis } from '#test/fixture/redis.ts';
 import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
-import { compared } from './line.ts';
+import { compared, pair } from './line.ts';
 import type { Comparison, Line } from './line.ts';
 import { get } from './wrk.ts';
 
@@ -31,16 +31,8 @@ export async function measureLimits(stack: Stack, { rounds, seconds, report, sig
     const plain = { 'X-API-Key': await issueKey(stack, 2 * round + 1) };
     await get(url, limited, 1);
     await get(url, plain, 1);
-    const rates = new Map<object, number>();
-    // Each is first in every other round: what ran before warms up what comes.
-    for (const key of round % 2 === 0 ? [limited, plain] : [plain, limited]) {
-      const { rate, errors } = await get(url, key, seconds);
-      if (errors > 0) throw new Error(`${errors} requests failed under load`);
-      rates.set(key, rate);
-    }
-    if (round === 0) continue;
-    result.ours.push(rates.get(limited)!);
-    result.other.push(rates.get(plain)!);
+    const load = (key: Record<string, string>) => () => get(url, key, seconds, [stack.broker.child.pid]);
+    await pair(result, round, load(limited), load(plain));
   }
   return [compared(result)];
 }

@@ -6,10 +6,10 @@ import { ORDERS, startPluginStage } from '#test/integration/plugin-stage.ts';
 import type { PluginStage } from '#test/integration/plugin-stage.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
-import { median } from './first-exchange.ts';
 import { findKvPlugin } from './kv-plugin.ts';
 import { compared } from './line.ts';
-import type { Line } from './line.ts';
+import type { Line, Sample } from './line.ts';
+import { median } from './median.ts';
 import { get } from './wrk.ts';
 
 export interface PluginBenchOptions {
@@ -50,7 +50,8 @@ export async function measurePlugin({ rounds, seconds, soak, report, signal }: P
   for (const pid of [vault.pid, ...(await vault.plugins())]) await pin(pid, SERVER_CORE);
 
   const first = await thousandFirstReads(stage);
-  const rates = { ours: [] as number[], external: [] as number[], builtIn: [] as number[] };
+  const rates = { ours: [] as Sample[], external: [] as Sample[], builtIn: [] as Sample[] };
+  const pids = [vault.pid, ...(await vault.plugins())];
   const headers = { 'X-Vault-Token': vault.rootToken };
   for (let round = 0; round <= rounds; round++) {
     signal.throwIfAborted();
@@ -60,9 +61,8 @@ export async function measurePlugin({ rounds, seconds, soak, report, signal }: P
       ['external', 'kv-external/token'],
       ['builtIn', 'kv2/data/token'],
     ] as const) {
-      const { rate, errors } = await get(`${vault.address}/v1/${path}`, headers, seconds);
-      if (errors > 0) throw new Error(`${errors} reads of ${path} failed`);
-      if (round > 0) rates[name].push(rate);
+      const load = await get(`${vault.address}/v1/${path}`, headers, seconds, pids);
+      if (round > 0) rates[name].push(load);
     }
   }
   return [

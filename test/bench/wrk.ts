@@ -3,13 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { LOAD_CORE } from './cores.ts';
+import { cpuTime } from './cpu.ts';
+import type { Sample } from './line.ts';
 
 /** What wrk reports of one run. */
-export interface Load {
-  /** Requests a second. */
-  rate: number;
-  requests: number;
-  errors: number;
+export interface Load extends Sample {
+  readonly requests: number;
+  /** Of the latencies, ms. */
+  readonly p50: number;
+  readonly p99: number;
 }
 
 /**
@@ -31,10 +33,14 @@ async function which(program: string): Promise<boolean> {
   return !(await execa('sh', ['-c', `command -v ${program}`], { reject: false })).failed;
 }
 
-/** POSTs one form over and over from 32 keep-alive connections. */
-export function postForm(url: string, form: Record<string, string>, seconds: number): Promise<Load> {
+/**
+ * POSTs one form over and over from 32 keep-alive connections.
+ * @param pids of the server, whose processor time is noted
+ */
+export function postForm(url: string, form: Record<string, string>, seconds: number, pids?: readonly number[]): Promise<Load> {
   return run(
     url,
+    pids,
     `wrk.method = "POST"
 wrk.body = ${JSON.stringify(new URLSearchParams(form).toString())}
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"`,
@@ -42,10 +48,52 @@ wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"`,
   );
 }
 
-/** GETs one address over and over, likewise. */
-export function get(url: string, headers: Record<string, string>, seconds: number): Promise<Load> {
+/**
+ * POSTs one after the other of many forms, by chance.
+ * @param pids of the server, whose processor time is noted
+ */
+export function postAnyOf(url: string, forms: readonly Record<string, string>[], seconds: number, pids?: readonly number[]): Promise<Load> {
   return run(
     url,
+    pids,
+    `wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+local bodies = {
+${forms.map((form) => `  ${JSON.stringify(new URLSearchParams(form).toString())},`).join('\n')}
+}
+function request()
+  return wrk.format("POST", nil, nil, bodies[math.random(#bodies)])
+end`,
+    seconds,
+  );
+}
+
+/** As {@link postForm} by many clients that rest after each answer, so that about so many requests a second come, at random times. */
+export function postPaced(
+  url: string,
+  form: Record<string, string>,
+  { rate, seconds, pids }: { rate: number; seconds: number; pids: readonly number[] },
+): Promise<Load> {
+  const connections = 256;
+  // Times between the arrivals of independent clients are exponential; wrk rests for whole milliseconds.
+  return run(
+    url,
+    pids,
+    `wrk.method = "POST"
+wrk.body = ${JSON.stringify(new URLSearchParams(form).toString())}
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+function delay()
+  return math.floor(0.5 - math.log(1 - math.random()) * ${((connections / rate) * 1_000).toFixed(3)})
+end`,
+    seconds,
+    connections,
+  );
+}
+
+/** GETs one address over and over, likewise. */
+export function get(url: string, headers: Record<string, string>, seconds: number, pids?: readonly number[]): Promise<Load> {
+  return run(
+    url,
+    pids,
     Object.entries(headers)
       .map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
       .join('\n'),
@@ -53,29 +101,34 @@ export function get(url: string, headers: Record<string, string>, seconds: numbe
   );
 }
 
-/** The request holds a secret, so it goes by a file of our own, not by argument. */
-async function run(url: string, request: string, seconds: number): Promise<Load> {
+/** The request holds a secret, so it goes by a file of our own, not by argument. @throws Error where one failed */
+async function run(url: string, pids: readonly number[] | undefined, request: string, seconds: number, connections = 32): Promise<Load> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-bench-'));
   try {
     const script = join(folder, 'request.lua');
     await writeFile(
       script,
       `${request}
-function done(summary)
-  io.write(string.format("RESULT %d %d %d\\n",
+function done(summary, latency)
+  io.write(string.format("RESULT %d %d %d %d %d\\n",
     summary.requests, summary.duration,
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout))
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status + summary.errors.timeout,
+    latency:percentile(50), latency:percentile(99)))
 end
 `,
       { mode: 0o600 },
     );
-    const wrk = ['wrk', '-t1', '-c32', `-d${seconds}s`, '-s', script, url];
+    const wrk = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url];
     const command = (await which('taskset')) ? ['taskset', '-c', LOAD_CORE, ...wrk] : wrk;
+    const before = pids && (await cpuTime(pids));
     const { stdout } = await execa(command[0]!, command.slice(1));
-    const match = /^RESULT (\d+) (\d+) (\d+)$/m.exec(stdout);
+    const after = pids && (await cpuTime(pids));
+    const match = /^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(stdout);
     if (!match) throw new Error('wrk printed no result');
-    const [requests, microseconds, errors] = match.slice(1).map(Number) as [number, number, number];
-    return { rate: requests / (microseconds / 1e6), requests, errors };
+    const [requests, microseconds, errors, p50, p99] = match.slice(1).map(Number) as [number, number, number, number, number];
+    if (errors > 0) throw new Error(`${errors} of ${requests} requests failed under load`);
+    const cpu = before === undefined || after === undefined ? undefined : (after - before) / requests;
+    return { rate: requests / (microseconds / 1e6), requests, cpu, p50: p50 / 1_000, p99: p99 / 1_000 };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
