@@ -5,6 +5,7 @@ import type { Allowance } from '#broker/rate-limit/allowance.ts';
 import { PosternError } from '#broker/error.ts';
 import { SCOPE_TOKEN } from './documents.ts';
 import type { Api, ApiCatalog, Dialect, GrantRequest, TenantGrants } from './documents.ts';
+import { Memo } from './memo.ts';
 
 /**
  * Leave to issue one token: the only thing a token can be made, stored or looked up by. Made by
@@ -34,11 +35,9 @@ class Authorized {
   /** How many new tokens a month its tenant may have; the token doesn't depend on it. */
   readonly quota: TenantGrants['quota'] | undefined;
   /**
-   * All that the token depends on, as an unambiguous tuple: issuer, tenant, client, audience, scope set, organization, version of claims
-   * and layout, and of a person's key the person and the key.
+   * All that the token depends on: SHA-256, base64url, of an unambiguous tuple of issuer, tenant, client, audience, scope set,
+   * organization, version of claims and layout, and of a person's key the person and the key. Its name where it is stored.
    */
-  readonly key: string;
-  /** SHA-256 of the key, base64url: its name where it is stored. */
   readonly digest: string;
 
   constructor(
@@ -68,8 +67,12 @@ class Authorized {
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
     const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, layout]));
     const of = [issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version];
-    this.key = JSON.stringify(this.owner === undefined ? of : [...of, this.owner.id, this.owner.keyId]);
-    this.digest = sha256(this.key);
+    this.digest = sha256(JSON.stringify(this.owner === undefined ? of : [...of, this.owner.id, this.owner.keyId]));
+  }
+
+  /** By which it is kept in memory. */
+  get key(): string {
+    return this.digest;
   }
 }
 
@@ -88,18 +91,6 @@ export interface AuthorizationOptions {
   isDisabled: (tenant: string) => boolean;
 }
 
-interface Memo {
-  readonly grants: Promise<TenantGrants | undefined>;
-  readonly authorized: Map<string, AuthorizedGrant>;
-  /** Known once the grants are read. */
-  allowances?: readonly Allowance[];
-}
-
-/** Most different requests remembered for one verified credential. */
-const MEMO_MAX = 64;
-/** Longest request that is remembered, characters: white space and repeated scopes make one as long as a client likes. */
-const MEMO_TEXT = 1024;
-
 /** MAY THEY: (Identity, request) -> AuthorizedGrant. */
 export class Authorization {
   readonly #options: AuthorizationOptions;
@@ -117,8 +108,7 @@ export class Authorization {
   authorize(identity: Identity, request: GrantRequest): AuthorizedGrant | Promise<AuthorizedGrant> {
     if (this.#options.isDisabled(identity.tenant)) throw disabled();
     const asked = askedFor(request);
-    const known = this.#memos.get(identity)?.authorized.get(asked);
-    return known ?? this.#authorizeAnew(identity, request, asked);
+    return this.#memos.get(identity)?.granted(asked) ?? this.#authorizeAnew(identity, request, asked);
   }
 
   /**
@@ -182,19 +172,13 @@ export class Authorization {
       scopes,
       scopes.length === whole.length,
     );
-    // Whichever way it is asked for, it is one: it is kept as long as its token.
-    const authorized = memo.authorized.values().find(({ key, api: name }) => key === made.key && name === made.api) ?? made;
-    if (asked.length <= MEMO_TEXT) {
-      if (memo.authorized.size >= MEMO_MAX) memo.authorized.clear();
-      memo.authorized.set(asked, authorized);
-    }
-    return authorized;
+    return memo.keep(asked, made);
   }
 
   #memoOf(identity: Identity): Memo {
     let memo = this.#memos.get(identity);
     if (memo === undefined) {
-      memo = { grants: this.#options.grants.readGrants(identity), authorized: new Map() };
+      memo = new Memo(this.#options.grants.readGrants(identity));
       this.#memos.set(identity, memo);
       // A failed reading is not remembered.
       memo.grants.catch(() => this.#memos.delete(identity));
@@ -241,8 +225,12 @@ function disabled(): PosternError {
   return new PosternError('unauthorized_client', 'Client is disabled');
 }
 
-/** No parameter can hold a NUL (they are refused when parsed), so the parts cannot run into each other. */
+/**
+ * No parameter can hold a NUL (they are refused when parsed), so the parts cannot run into each other; the audience alone, as most ask, is
+ * itself.
+ */
 function askedFor({ audience, scope, organization }: GrantRequest): string {
+  if (audience !== undefined && scope === undefined && organization === undefined) return audience;
   return `${audience ?? '\0'}\0${scope ?? '\0'}\0${organization ?? '\0'}`;
 }
 

@@ -24,6 +24,14 @@ export class AppRoleCredential {
     return CLIENT_ID.test(clientId) && CLIENT_SECRET.test(secretId) ? new AppRoleCredential(clientId, secretId) : undefined;
   }
 
+  /**
+   * The client_id for what outlives the request. As parsed, it may be a view of the whole body, which would stay in memory with it, secret
+   * and all.
+   */
+  get lastingClientId(): string {
+    return Buffer.from(this.clientId, 'latin1').toString('latin1');
+  }
+
   /** The secret_id, for the one place that hands it to Vault. */
   reveal(): string {
     return this.#secretId;

@@ -172,14 +172,14 @@ export class VerifiedCredentials {
         : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
       this.#onVerified?.(identity);
       this.#onceRight.set(fingerprint, true);
-      this.#noteKnown(credential, identity);
+      this.#noteKnown(fingerprint, credential, identity);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {
         this.#verified.set(fingerprint, { identity, askedAt });
       }
       return identity;
     } catch (error) {
-      if (error instanceof EndedCredential) this.#noteKnown(credential, error.known);
+      if (error instanceof EndedCredential) this.#noteKnown(fingerprint, credential, error.known);
       if (isWrong(error)) {
         this.#onceRight.delete(fingerprint);
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
@@ -192,8 +192,9 @@ export class VerifiedCredentials {
     }
   }
 
-  #noteKnown(credential: AppRoleCredential, known: KnownBefore): void {
-    this.#knownBefore.set(credential.fingerprint(this.#key, ''), knownBeforeOf(known));
+  #noteKnown(fingerprint: string, credential: AppRoleCredential, known: KnownBefore): void {
+    // One text for all three memories, where the address is no part of it.
+    this.#knownBefore.set(this.#byAddress ? credential.fingerprint(this.#key, '') : fingerprint, knownBeforeOf(known));
   }
 }
 

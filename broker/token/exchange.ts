@@ -112,7 +112,8 @@ export class Exchange {
     requireClient(identity, request);
     const early = this.#readEarly(identity, request);
     const authorizing = traced('authorize', () => this.#options.authorization.authorize(identity, request));
-    return this.#runAuthorizing(identity, authorizing, trace, begun, early);
+    // Kept by identity, what was read would lie in memory as long as that does.
+    return this.#runAuthorizing(identity, authorizing, trace, begun, early).finally(() => this.#early.delete(identity));
   }
 
   async #runAuthorizing(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
+import { BoundedMap } from '#broker/bounded-map.ts';
 
 /** An access token and what the broker needs to know of it. Redacted when printed. */
 export class Token {
@@ -29,7 +30,7 @@ export class Token {
     return this.#accessToken;
   }
 
-  /** The reply up to the remaining life, which is all that changes. Made when it is wanted first: it is as large as the token. */
+  /** The reply up to the remaining life, which is all that changes. Made when it is wanted first. */
   get replyHead(): string {
     return (this.#replyHead ??= headOf(this.#accessToken, this.scope));
   }
@@ -62,18 +63,32 @@ export function refreshAt(issuedAt: number, expiresAt: number, jitter: number): 
   return (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
 }
 
+/** One text for all tokens of a key: there are few, and each token would have its own. */
+const signers = new BoundedMap<string, string>(100);
+
+function once(signer: string): string {
+  const known = signers.get(signer);
+  if (known === undefined) signers.set(signer, signer);
+  return known ?? signer;
+}
+
 function signerOf(accessToken: string): string {
   try {
     const [header, payload] = accessToken.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as unknown);
     const { kid } = header as { kid?: unknown };
     const { iss } = payload as { iss?: unknown };
-    return typeof kid === 'string' && typeof iss === 'string' ? `${iss} ${kid}` : '';
+    return typeof kid === 'string' && typeof iss === 'string' ? once(`${iss} ${kid}`) : '';
   } catch {
     return '';
   }
 }
 
+/** What JSON writes as it is. A JWT is made of nothing else. */
+const PLAIN = /^[\w.~+/=-]*$/;
+
 function headOf(accessToken: string, scope: string): string {
   const scopePart = scope === '' ? '' : `"scope":${JSON.stringify(scope)},`;
-  return `{"access_token":${JSON.stringify(accessToken)},${scopePart}"token_type":"Bearer","expires_in":`;
+  // Joined, it refers to the token's own text; quoted by JSON.stringify each token would lie in memory twice.
+  const quoted = PLAIN.test(accessToken) ? `"${accessToken}"` : JSON.stringify(accessToken);
+  return `{"access_token":${quoted},${scopePart}"token_type":"Bearer","expires_in":`;
 }

@@ -70,10 +70,14 @@ export class AppRoleLogin implements Login {
       throw new PosternError('misconfigured', 'Client is not set up', {
         detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -',
       });
-    return identityOf({ tenant, clientId: credential.clientId, token, forwardedFor, metadata, ttl, askedAt: now }, this.#options.ends, {
-      ended: () => new EndedCredential({ tenant, keyId: keyIdIn(metadata) }, wrongCredential().message),
-      tooLong: () => livesTooLong(`AppRole role "${tenant}"`, ttl, `auth/${mount}/role/${tenant}`),
-    });
+    return identityOf(
+      { tenant, clientId: credential.lastingClientId, token, forwardedFor, metadata, ttl, askedAt: now },
+      this.#options.ends,
+      {
+        ended: () => new EndedCredential({ tenant, keyId: keyIdIn(metadata) }, wrongCredential().message),
+        tooLong: () => livesTooLong(`AppRole role "${tenant}"`, ttl, `auth/${mount}/role/${tenant}`),
+      },
+    );
   }
 }
 

@@ -22,6 +22,11 @@ describe('what a client reads', () => {
     expect(reply).toEqual({ access_token: JWT, token_type: 'Bearer', expires_in: 42, ...(scope === '' ? {} : { scope }) });
   });
 
+  test.each(['"', '\\', 'ä', '\u0000'])('is whole JSON where a token holds %j, which no JWT does', (strange) => {
+    const reply = JSON.parse(`${new Token(`a${strange}b`, '', 1000, 2000).replyHead}42}`) as unknown;
+    expect(reply).toMatchObject({ access_token: `a${strange}b` });
+  });
+
   test('the remaining life is rounded down, never up', () => {
     const token = new Token(JWT, '', 1000, 2000);
     expect(token.remaining(1_000_000)).toBe(1000);
