@@ -77,7 +77,7 @@ const beside = {
   // The one command that needs dev/ loads it when it is called.
   devCommand: room('^cli/command/dev\\.ts$', 'cli dev error'),
   // It hands the broker itself to the one command that runs it.
-  cliMain: room('^cli/main\\.ts$', 'cli devCommand interrupt main ground error'),
+  cliMain: room('^cli/(?:main\\.ts|postern\\.js)$', 'cli devCommand interrupt main ground error'),
   interrupt: room('^cli/interrupt\\.ts$'),
   dev: room('^dev/', 'interrupt tools operator vault authorization credential ground error'),
   // `make generate` writes the audit's schema.

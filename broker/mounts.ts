@@ -71,6 +71,14 @@ export function signingKeyPath({ transit, transitKey }: Mounts): string {
   return `${transit}/keys/${transitKey}`;
 }
 
+/** Where the credential of a source lies in Postern's KV v2 mount. */
+export function upstreamPath(source: string): string {
+  return `upstream/${source}`;
+}
+
+/** Of the one that operators set. */
+export const UPSTREAM_PATH = upstreamPath('auth0');
+
 /** A mount's path, or a key's name: no slash at either end. */
 export const MOUNT_PATH = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/;
 

@@ -5,7 +5,6 @@ import { PosternError } from '#broker/error.ts';
 import { version } from '#broker/version.ts';
 import { Output, exitCodeOf } from './output.ts';
 import type { Terminal } from './output.ts';
-import { keepCompiled } from './compile-cache.ts';
 import { watchInterrupt } from './interrupt.ts';
 
 /** A command that was interrupted gets so long to leave things in order, ms: a revocation is announced first. */
@@ -20,9 +19,6 @@ for (const stream of [process.stdout, process.stderr]) {
     process.exit(1);
   });
 }
-
-// What is built has one script, which is loaded by now.
-if (import.meta.main) keepCompiled(process.env);
 
 /** Not at the top level: a script of a single executable can't wait there. */
 async function main(): Promise<void> {

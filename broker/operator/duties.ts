@@ -1,6 +1,5 @@
-import { signingKeyPath } from '#broker/mounts.ts';
+import { UPSTREAM_PATH, signingKeyPath } from '#broker/mounts.ts';
 import type { Mounts } from '#broker/mounts.ts';
-import { UPSTREAM_PATH } from './upstream.ts';
 
 type Capability = 'create' | 'read' | 'update' | 'delete' | 'list';
 

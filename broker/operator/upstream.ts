@@ -1,9 +1,6 @@
 import { PosternError } from '#broker/error.ts';
-import { upstreamPath } from '#broker/vault/upstream-credential.ts';
+import { UPSTREAM_PATH } from '#broker/mounts.ts';
 import type { VaultAccess } from './access.ts';
-
-/** Of the shared application's credential, below the documents' mount. */
-export const UPSTREAM_PATH = upstreamPath('auth0');
 
 export interface UpstreamOptions {
   /** Of the one Auth0 application that all tenants share. */

@@ -1,3 +1,4 @@
+import './without-axios.ts';
 import nodeVault from 'node-vault';
 
 /** What node-vault hands to its transport. */

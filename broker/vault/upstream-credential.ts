@@ -1,14 +1,10 @@
 import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
+import { upstreamPath } from '#broker/mounts.ts';
 import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.ts';
 import type { Kv, KvDocument } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable } from './unavailable.ts';
-
-/** Where the credential of a source lies in Postern's KV v2 mount. */
-export function upstreamPath(source: string): string {
-  return `upstream/${source}`;
-}
 
 const document = z.object({
   client_id: z.string().min(1),

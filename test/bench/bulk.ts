@@ -12,7 +12,7 @@ import type { Stack } from '#dev/stack.ts';
 import type { Line } from './line.ts';
 import { median } from './median.ts';
 
-const CLI = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../cli/postern.js', import.meta.url));
 /** Has the command note what it used, at its end: /proc is gone by then. */
 const WATCH =
   'data:text/javascript,import{writeFileSync}from"node:fs";process.on("exit",()=>{const{maxRSS,userCPUTime,systemCPUTime}=' +

@@ -79,7 +79,7 @@ describe('pasted beside make dev', () => {
       if (gateway !== undefined) symlinkSync(gateway.path, join(home, name));
     }
     const node = join(checkout, 'node_modules/.bin/node');
-    writeFileSync(join(home, 'postern'), `#!/bin/sh\nexec '${node}' '${join(checkout, 'cli/main.ts')}' "$@"\n`, { mode: 0o755 });
+    writeFileSync(join(home, 'postern'), `#!/bin/sh\nexec '${node}' '${join(checkout, 'cli/postern.js')}' "$@"\n`, { mode: 0o755 });
     const form = new URLSearchParams(readFileSync(at.tenants['acme']!.form_file, 'utf8'));
     const answer = await fetch(`${at.broker}oauth/token`, {
       method: 'POST',

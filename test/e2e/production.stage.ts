@@ -75,7 +75,7 @@ export async function startStage(): Promise<Stage> {
   symlinkSync(vault.path, join(home, 'bin/vault'));
   symlinkSync(terraform.path, join(home, 'bin/terraform'));
   const node = join(checkout, 'node_modules/.bin/node');
-  writeFileSync(join(home, 'bin/postern'), `#!/bin/sh\nexec '${node}' '${join(checkout, 'cli/main.ts')}' "$@"\n`);
+  writeFileSync(join(home, 'bin/postern'), `#!/bin/sh\nexec '${node}' '${join(checkout, 'cli/postern.js')}' "$@"\n`);
   chmodSync(join(home, 'bin/postern'), 0o755);
 
   const stateServer = await startStateServer();

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { registerSecret } from '#test/fixture/ledger.ts';
 
-export const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../cli/postern.js', import.meta.url));
 
 /** Two hundred starts of one program: what Node compiled once is kept for the run, whose set-up removes it. */
 const logs = process.env['POSTERN_TEST_LOGS'];

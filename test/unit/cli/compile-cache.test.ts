@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 
 /* In a process of its own: there is one such cache in each. */
 
-const MODULE = fileURLToPath(new URL('../../../cli/compile-cache.ts', import.meta.url));
+const MODULE = fileURLToPath(new URL('../../../cli/compile-cache.js', import.meta.url));
 
 let home: string;
 beforeEach(() => {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import * as fc from 'fast-check';
-import nodeVault from 'node-vault';
+import { nodeVault } from '#test/fixture/node-vault.ts';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { NAME } from '#broker/credential/identity.ts';
 import { describeError } from '#broker/log.ts';

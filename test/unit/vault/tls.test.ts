@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import nodeVault from 'node-vault';
+import { nodeVault } from '#test/fixture/node-vault.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { replyJson } from '#broker/http/reply.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
