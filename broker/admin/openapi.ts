@@ -71,7 +71,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
       type: 'apiKey',
       in: 'header',
       name: 'X-Vault-Token',
-      description: 'A Vault token with the policy postern-operator, or postern-auditor for what only reads; and with the policy default.',
+      description: 'A Vault token with the policy postern-operator, or postern-auditor for what only reads.',
     },
   });
 }

@@ -182,7 +182,7 @@ describe('postern login', () => {
       person: 'olivia@example.com',
       role: 'operator',
       root: false,
-      policies: ['default', 'postern-operator'],
+      policies: ['postern-operator'],
     });
     expect(who.json['allowed']).toEqual([
       'see_tenants',
@@ -234,7 +234,7 @@ describe('postern login', () => {
   test('break-glass: by a password from stdin or a file, no longer than Terraform says', async () => {
     const password = 'correct horse battery staple';
     registerSecret('break-glass password', password);
-    const user = { password, token_policies: 'postern-operator', token_ttl: '24h', token_max_ttl: '24h' };
+    const user = { password, token_policies: 'postern-operator', token_no_default_policy: true, token_ttl: '24h', token_max_ttl: '24h' };
     expect((await call('POST', 'auth/userpass/users/olivia', vault.rootToken, user)).status).toBe(204);
     const args = ['login', '--method', 'userpass', '--username', 'olivia'];
     const { code, stderr, json } = await postern([...args, '--json'], { env: env(), input: `${password}\n` });

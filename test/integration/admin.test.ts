@@ -251,8 +251,8 @@ describe('JWTs that are not for this API', () => {
         ({ auth }) => String(auth?.['token_policies']),
         () => 'refused',
       );
-    expect(await login(await backEndToken(house, ['manage:keys']), 'write')).toBe('default,postern-operator');
-    expect(await login(await backEndToken(house, ['read:keys']), 'read')).toBe('default,postern-auditor');
+    expect(await login(await backEndToken(house, ['manage:keys']), 'write')).toBe('postern-operator');
+    expect(await login(await backEndToken(house, ['read:keys']), 'read')).toBe('postern-auditor');
     expect(await login(await backEndToken(house, ['read:keys', 'read:tenants']), 'write')).toBe('refused');
     expect(await login(await backEndToken(house, ['other:thing']), 'read')).toBe('refused');
     expect(await login(await backEndToken(house, all, {}, 'https://elsewhere.example.com'), 'write')).toBe('refused');

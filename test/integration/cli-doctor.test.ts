@@ -31,7 +31,7 @@ const failedOf = (ran: Ran): string[] => checksOf(ran).flatMap(({ name, status }
 const named = (ran: Ran, name: string): Check | undefined => checksOf(ran).find((check) => check.name === name);
 
 async function operatorOf(root: (path: string, data: object) => Promise<{ auth?: Record<string, unknown> | null }>): Promise<string> {
-  const { auth } = await root('auth/token/create', { policies: ['postern-operator'], ttl: '1h' });
+  const { auth } = await root('auth/token/create', { policies: ['postern-operator'], no_default_policy: true, ttl: '1h' });
   const token = String(auth?.['client_token']);
   registerSecret('operator token', token);
   return token;
@@ -85,7 +85,7 @@ describe('doctor, of Vault and the broker', () => {
       seen: expect.stringContaining('orders 86400 s, payroll 3600 s, reports 3600 s') as string,
     });
 
-    const { auth } = await house.root.write('auth/token/create', { policies: ['postern-auditor'], ttl: '1h' });
+    const { auth } = await house.root.write('auth/token/create', { policies: ['postern-auditor'], no_default_policy: true, ttl: '1h' });
     registerSecret('auditor token', String(auth?.['client_token']));
     const audited = await doctor([], { VAULT_TOKEN: String(auth?.['client_token']) });
     expect(failedOf(audited)).toEqual([]);

@@ -36,7 +36,7 @@ beforeAll(async () => {
       tenants: { acme: { grants: [{ api: 'reports', scopes: ['read:reports'] }] } },
     },
   });
-  const { auth } = await root('POST', 'auth/token/create', { policies: ['postern-operator'], ttl: '1h' });
+  const { auth } = await root('POST', 'auth/token/create', { policies: ['postern-operator'], no_default_policy: true, ttl: '1h' });
   operator = auth.client_token;
   registerSecret('operator token', operator);
 });

@@ -575,7 +575,7 @@ describe('token plays the customer', () => {
   test('does not open a wrapping token that holds something else', async () => {
     const response = await fetch(`${house.vault.address}/v1/sys/wrapping/wrap`, {
       method: 'POST',
-      headers: { 'X-Vault-Token': operator, 'X-Vault-Wrap-TTL': '60s' },
+      headers: { 'X-Vault-Token': house.vault.rootToken, 'X-Vault-Wrap-TTL': '60s' },
       body: JSON.stringify({ secret_id: 'mine' }),
     });
     const { token } = ((await response.json()) as { wrap_info: { token: string } }).wrap_info;

@@ -25,7 +25,7 @@ export interface PolicyFixture {
   root(method: string, path: string, body?: Body): Promise<Record<string, any>>;
   /** Logs in by AppRole with a secret_id made for it. Returns the Vault token. */
   logIn(mount: string, role: string): Promise<string>;
-  /** A token with one policy and Vault's default one, as people have. */
+  /** A token with one policy alone, as people have. */
   tokenWith(policy: string): Promise<string>;
   stop(): Promise<void>;
 }
@@ -79,7 +79,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     return auth.client_token;
   };
   const tokenWith: PolicyFixture['tokenWith'] = async (policy) => {
-    const { auth } = await root('POST', 'auth/token/create', { policies: [policy], ttl: '1h' });
+    const { auth } = await root('POST', 'auth/token/create', { policies: [policy], no_default_policy: true, ttl: '1h' });
     registerSecret('Vault token', auth.client_token);
     return auth.client_token;
   };

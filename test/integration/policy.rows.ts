@@ -58,6 +58,25 @@ export const trust = {
 };
 const signing = { input: Buffer.from('header.payload').toString('base64'), signature_algorithm: 'pkcs1v15' };
 
+/** With a token of its own, since the others are asked more. */
+export const ENDS_ITSELF = 'ends this token';
+
+/** What people need of Vault's `default` policy, which they don't have. */
+const ownToken: readonly Entry[] = [
+  ['read', 'auth/token/lookup-self'],
+  ['update', 'auth/token/renew-self'],
+  ['update', 'sys/capabilities-self', { paths: ['sys/mounts'] }],
+  ['read', 'sys/internal/ui/resultant-acl'],
+  ['update', 'auth/token/revoke-self', undefined, ENDS_ITSELF],
+];
+/** And the rest of it. */
+const restOfDefault: readonly Entry[] = [
+  ['create', 'cubbyhole/own', { value: 'x' }],
+  ['update', 'sys/wrapping/wrap', { value: 'x' }],
+  ['update', 'sys/leases/lookup', { lease_id: 'x' }],
+  ['update', 'sys/tools/hash', { input: 'AAAA' }],
+];
+
 /** Entities other than the caller's own. */
 const foreignEntities: readonly Entry[] = [
   ['read', 'identity/entity/id/{neighbour entity}', undefined, "a neighbour's"],
@@ -152,6 +171,7 @@ export const allowed: Row[] = [
   ]),
 
   ...rows('operator', [
+    ...ownToken,
     [
       'create',
       'auth/approle/role/initech',
@@ -289,6 +309,7 @@ export const allowed: Row[] = [
   ]),
 
   ...rows('auditor', [
+    ...ownToken,
     ['list', 'auth/approle/role'],
     ['read', 'auth/approle/role/acme'],
     ['read', 'auth/approle/role/acme/role-id'],
@@ -823,6 +844,7 @@ export const denied: Row[] = [
   ]),
 
   ...rows('operator', [
+    ...restOfDefault,
     ['read', 'auth0/creds/acme'],
     ['read', 'auth0/tokens/acme/orders'],
     ['create', 'auth0/tokens/acme/planted', { value: 'x' }],
@@ -881,6 +903,7 @@ export const denied: Row[] = [
   ]),
 
   ...rows('auditor', [
+    ...restOfDefault,
     ['read', 'auth0/creds/acme'],
     ['read', 'auth0/tokens/acme/orders'],
     ['list', 'auth0/tokens/acme'],

@@ -59,7 +59,7 @@ beforeAll(async () => {
     },
   });
   await stage.configure();
-  const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['postern-operator'], ttl: '1h' });
+  const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['postern-operator'], no_default_policy: true, ttl: '1h' });
   operator = auth.client_token;
   registerSecret('vault token', operator);
 }, 240_000);

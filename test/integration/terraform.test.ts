@@ -345,10 +345,10 @@ test('operators and auditors log in by OIDC with their own policy, others not at
     return answer;
   };
   expect((await login('operator', 'olivia@example.com')).json['auth']).toMatchObject({
-    policies: ['default', 'postern-operator'],
+    policies: ['postern-operator'],
     lease_duration: 3600,
   });
-  expect((await login('auditor', 'arthur@example.com')).json['auth']).toMatchObject({ policies: ['default', 'postern-auditor'] });
+  expect((await login('auditor', 'arthur@example.com')).json['auth']).toMatchObject({ policies: ['postern-auditor'] });
   expect((await login('operator', 'arthur@example.com')).status).toBe(400);
   expect((await login('auditor', 'nobody@example.com')).status).toBe(400);
 });

@@ -46,6 +46,8 @@ resource "vault_jwt_auth_backend_role" "admin" {
   bound_claims    = { permissions = join(",", each.value.permissions) }
   token_policies  = [vault_policy.policy[each.value.policy].name]
 
+  token_no_default_policy = true
+
   # No lease is left behind, and nothing lives longer than what the broker may remember.
   token_type    = "batch"
   token_ttl     = 60

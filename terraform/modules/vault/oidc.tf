@@ -49,6 +49,10 @@ resource "vault_jwt_auth_backend_role" "people" {
   oidc_scopes           = ["profile", "email"]
   allowed_redirect_uris = var.oidc.redirect_uris
   token_policies        = [vault_policy.policy[each.key].name]
+
+  # That one has what people need of it: Vault parses `default` anew for each request.
+  token_no_default_policy = true
+
   token_ttl             = var.oidc.ttl
   token_max_ttl         = var.oidc.max_ttl
 
