@@ -9,6 +9,7 @@ import type { Inspection } from './inspection.ts';
 import { IN_VAULT, ON_BROKER } from './inspections.ts';
 import { inWordsOf } from './remedy.ts';
 import type { IssuerQuestion, SourceChecks } from './source-checks.ts';
+import { SAMPLE } from './sample.ts';
 import { sourceView } from './source-view.ts';
 import { viewOf } from './view.ts';
 import type { IssuerLook } from './view.ts';
@@ -21,6 +22,8 @@ export interface ExaminationOptions {
   readonly issuers: IssuerQuestion;
   /** Of workloads that tenants trust. */
   readonly issuerKeys: IssuerLook;
+  /** Most tenants that are looked at one by one; {@link SAMPLE} unless told. */
+  readonly most?: number | undefined;
   /** Called after each check. */
   readonly onCheck?: (check: Check) => void;
   /** Says how far what it does for each tenant is. */
@@ -39,6 +42,7 @@ export async function examine(access: VaultAccess, options: ExaminationOptions):
   const view = viewOf(access, {
     sources: sources.map(({ name }) => name),
     issuerKeys: options.issuerKeys,
+    most: options.most ?? SAMPLE,
     progress: options.progress,
     signal,
   });

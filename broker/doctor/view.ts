@@ -6,10 +6,12 @@ import type { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
 import { eachTenant, tenantIndex } from '#broker/operator/tenant/list.ts';
-import type { Listed, ListOptions } from '#broker/operator/tenant/list.ts';
+import type { Listed, ListOptions, TenantIndex } from '#broker/operator/tenant/list.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
 import type { VaultHealth } from '#broker/vault/client.ts';
 import { said } from './check.ts';
+import { sampleOf } from './sample.ts';
+import type { Sample } from './sample.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -43,9 +45,13 @@ export interface View {
   readonly engines: () => Promise<MountTable | undefined>;
   /** @throws {PosternError} */
   readonly apis: () => ReturnType<typeof readApis>;
-  /** @throws {PosternError} */
+  /** Every one, by Vault's lists alone. @throws {PosternError} */
+  readonly index: () => Promise<TenantIndex>;
+  /** Which of them are looked at. @throws {PosternError} */
+  readonly sample: () => Promise<Sample>;
+  /** Those. @throws {PosternError} */
   readonly tenants: () => Promise<readonly TenantView[]>;
-  /** What tenants may have, by name; those whose document isn't valid are left out. @throws {PosternError} */
+  /** What those may have, by name; where a document isn't valid it is left out. @throws {PosternError} */
   readonly documents: () => Promise<ReadonlyMap<string, TenantGrants>>;
   /** Says how far a longer look is. */
   readonly progress: (what: string) => Progress;
@@ -62,17 +68,21 @@ export interface ViewOptions {
   /** @see View */
   readonly sources: readonly string[];
   readonly issuerKeys: IssuerLook;
+  /** Most tenants that are looked at one by one. */
+  readonly most: number;
   readonly progress?: ((what: string) => Progress) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export function viewOf(access: VaultAccess, options: ViewOptions): View {
-  const { sources, issuerKeys, signal, progress = () => () => {} } = options;
+  const { sources, issuerKeys, most, signal, progress = () => () => {} } = options;
   const read: View['read'] = async (doing, path) =>
     (await access.call(doing, ({ client, as }) => client.read(path, as)))?.data ?? undefined;
   // Three reads a tenant, for all the checks together.
-  const listed = once(() =>
-    allOf(access, { lastUse: false, onProgress: progress('tenants'), ...(signal === undefined ? {} : { signal }) }),
+  const index = once(() => tenantIndex(access));
+  const sample = once(async () => sampleOf(await index(), most));
+  const listed = once(async () =>
+    allOf(access, (await sample()).index, { lastUse: false, onProgress: progress('tenants'), ...(signal === undefined ? {} : { signal }) }),
   );
   return {
     access,
@@ -85,6 +95,8 @@ export function viewOf(access: VaultAccess, options: ViewOptions): View {
     auth: once(() => mountTable(read, 'sys/auth')),
     engines: once(() => mountTable(read, 'sys/mounts')),
     apis: once(() => readApis(access)),
+    index,
+    sample,
     tenants: once(async () => (await listed()).map(({ view }) => view)),
     documents: once(
       async () =>
@@ -93,9 +105,9 @@ export function viewOf(access: VaultAccess, options: ViewOptions): View {
   };
 }
 
-async function allOf(access: VaultAccess, options: ListOptions): Promise<Listed[]> {
+async function allOf(access: VaultAccess, index: TenantIndex, options: ListOptions): Promise<Listed[]> {
   const all: Listed[] = [];
-  for await (const one of eachTenant(access, await tenantIndex(access), options)) all.push(one);
+  for await (const one of eachTenant(access, index, options)) all.push(one);
   return all;
 }
 

@@ -5,10 +5,10 @@ import type { Kv } from './kv.ts';
 import type { VaultSession } from './session.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
-const CATALOG_PATH = 'state/catalog';
+export const CATALOG_PATH = 'state/catalog';
 
 /** Written by Terraform after everything else that it changes in Vault. */
-const document = z.object({ digest: z.string(), disabled: z.array(z.string()).default([]) });
+export const catalogDocument = z.object({ digest: z.string(), disabled: z.array(z.string()).default([]) });
 
 /** Reads `state/catalog` with the broker's own token. */
 export class VaultCatalog implements CatalogReader {
@@ -29,7 +29,7 @@ export class VaultCatalog implements CatalogReader {
         throw asUnavailable(error);
       });
     if (data === undefined) return undefined;
-    const parsed = document.safeParse(data);
+    const parsed = catalogDocument.safeParse(data);
     if (!parsed.success) throw unavailable(`${CATALOG_PATH} in Vault is not valid: run terraform apply`, 5);
     return parsed.data;
   }

@@ -1,7 +1,8 @@
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import type { Check } from '#broker/doctor/check.ts';
 import { examine } from '#broker/doctor/examination.ts';
+import { SAMPLE } from '#broker/doctor/sample.ts';
 import { hostNames } from '#broker/setting.ts';
 import type { Output } from '#cli/output.ts';
 import type { Context, VaultCall } from './context.ts';
@@ -10,6 +11,7 @@ import { brokerUrl } from './token.ts';
 
 interface Options {
   url?: string;
+  tenants: number;
   binding?: string;
   clientId?: string;
 }
@@ -23,6 +25,7 @@ export function doctorCommand(context: Context): Command {
       ['postern doctor --json | jq \'.checks[] | select(.status == "failed")\'', 'what must be mended'],
     ])
     .option('--url <url>', 'the broker [$POSTERN_URL]; unset: it is not looked at')
+    .option('--tenants <number>', 'so many are looked at one by one, chosen at random; or `all`', sampleSize, SAMPLE)
     .addOption(
       new Option('--binding <mode>', 'how tokens are bound to tenants [$POSTERN_AUTH0_BINDING] (default: action)').choices([
         'action',
@@ -50,6 +53,7 @@ async function run({ access, options, output, terminal, end }: VaultCall<Options
     sources: await Promise.all(SOURCES.map((source) => source.checks())),
     broker: url ? brokerUrl(url) : undefined,
     issuerKeys: new FetchedKeys({ privateHosts: hostNames.parse(env['POSTERN_TRUST_PRIVATE_HOSTS'] ?? '') }),
+    most: options.tenants,
     issuers: { env, binding: options.binding, clientId: options.clientId },
     signal,
     progress: (what) => output.counter(what),
@@ -64,6 +68,12 @@ async function run({ access, options, output, terminal, end }: VaultCall<Options
   const closing = `\n${summary.ok} ok, ${summary.warnings} warnings, ${summary.failed} failed, ${summary.skipped} not looked at`;
   output.result({ ...summary, checks }, [...lines, closing].join('\n'));
   if (summary.failed > 0) end(6);
+}
+
+function sampleSize(text: string): number {
+  const value = text === 'all' ? Infinity : Number(text);
+  if (text !== 'all' && (!/^\d{1,7}$/.test(text) || value < 1)) throw new InvalidArgumentError('It is a number from 1 on, or all.');
+  return value;
 }
 
 function line(output: Output, { name, status, seen, remedy }: Check): string {

@@ -106,6 +106,24 @@ describe('doctor, of Vault and the broker', () => {
     expect(stderr).toBe('');
   });
 
+  test('of many tenants some are looked at one by one, and what lists tell is told of all', async () => {
+    const { root } = house;
+    for (const name of ['many-1', 'many-2', 'many-3']) {
+      await root.write(`auth/approle/role/${name}`, { token_policies: ['postern-tenant'], token_type: 'batch' });
+      undo.push(() => root.delete(`auth/approle/role/${name}`));
+    }
+    const all = (await doctor(['--tenants', 'all'])).json['checks'] as { name: string; seen: string }[];
+    const count = Number(/^(\d+):/.exec(all.find(({ name }) => name === 'tenants')?.seen ?? '')?.[1]);
+    expect(count).toBeGreaterThan(4);
+    const ran = await doctor(['--tenants', '4']);
+    expect(named(ran, 'tenants')?.seen).toMatch(
+      new RegExp(`^4 of ${count}, chosen at random \\(--tenants all looks at each\\): .* 3 incomplete$`),
+    );
+    // Roles without a document are found by the lists, so chance doesn't leave them out.
+    expect(failedOf(ran).filter((name) => name.startsWith('tenant: '))).toEqual(['tenant: many-1', 'tenant: many-2', 'tenant: many-3']);
+    expect((await postern(['doctor', '--tenants', '0'], { env })).code).toBe(2);
+  });
+
   test('finds each fault that people make in Vault, with its remedy', async () => {
     const { root } = house;
     const policy = (await root.read('sys/policies/acl/postern-tenant'))?.data?.['policy'];

@@ -198,6 +198,12 @@ describe('tenants', () => {
   test('are listed, for people and programs', async () => {
     const { json } = await cli('tenant list --json');
     expect(json['tenants'].map(({ tenant }: { tenant: string }) => tenant)).toEqual(['acme', 'globex', 'initech']);
+    const brief = (await cli('tenant list --brief --json')).json;
+    expect(brief).toEqual({
+      tenants: json['tenants'].map(({ tenant, state }: Record<string, unknown>) => ({ tenant, state })),
+      next: null,
+    });
+    expect((await cli('tenant list --brief --limit 1')).stdout).toBe(`${brief['tenants'][0].tenant}\t${brief['tenants'][0].state}\n`);
     const { stdout, stderr } = await cli('tenant list');
     // Piped: tab-separated, without heading, colour or warning.
     expect(stdout.split('\n')[0]?.split('\t')).toEqual(['acme', 'active', 'orders,reports', '-', house.roleIds['acme']]);
@@ -216,6 +222,7 @@ describe('tenants', () => {
       .toBe(403);
     expect(performance.now() - disabledAt).toBeLessThan(2_000);
     expect((await epoch()).disabled).toEqual(['globex']);
+    expect((await cli('tenant list --brief')).stdout).toContain('globex\tdisabled\n');
     const told = await cli(['token', '--client-id', credential.client_id, '--url', replica.issuer, '--audience', REPORTS], {
       input: credential.client_secret,
     });

@@ -6,9 +6,9 @@ const title = 'announcements';
 
 export const announcements: Inspection = {
   title,
-  async inspect({ access, tenants }) {
-    const [{ epoch, disabled }, all] = await Promise.all([readAnnouncements(access), tenants()]);
-    const names = new Set(all.map(({ tenant }) => tenant));
+  async inspect({ access, index }) {
+    const [{ epoch, disabled }, all] = await Promise.all([readAnnouncements(access), index()]);
+    const names = new Set(all.names);
     const gone = disabled.filter((name) => !names.has(name));
     if (gone.length > 0)
       return [

@@ -11,9 +11,8 @@ const title = 'API keys: rotations';
 /** A document that brokers can't read keeps every API key of its tenant out. */
 export const keyRotations: Inspection = {
   title,
-  async inspect({ access, tenants, progress }) {
-    const all = (await tenants()).map(({ tenant }) => tenant);
-    const names = await rotatingTenants(access, all);
+  async inspect({ access, index, progress }) {
+    const names = await rotatingTenants(access, (await index()).names);
     const count = progress('rotations');
     let done = 0;
     const found = await inParallel(names, BULK_WIDTH, async (tenant) => {

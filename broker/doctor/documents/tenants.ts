@@ -1,5 +1,6 @@
 import { failed, LISTED, ok } from '#broker/doctor/check.ts';
 import type { Inspection } from '#broker/doctor/inspection.ts';
+import { outOf } from '#broker/doctor/sample.ts';
 import type { Api } from '#broker/authorization/documents.ts';
 import { MAX_TOKEN_TTL } from '#broker/credential/identity.ts';
 import type { TenantView } from '#broker/operator/tenant/view.ts';
@@ -9,7 +10,7 @@ const title = 'tenants';
 export const tenants: Inspection = {
   title,
   async inspect(view) {
-    const [all, apis] = await Promise.all([view.tenants(), view.apis()]);
+    const [all, apis, sample] = await Promise.all([view.tenants(), view.apis(), view.sample()]);
     const wrong = all
       .map((tenant) => ({ tenant, problems: [...tenant.problems, ...lifeProblems(tenant), ...grantProblems(tenant, apis)] }))
       .filter(({ problems }) => problems.length > 0);
@@ -29,7 +30,7 @@ export const tenants: Inspection = {
     const count = (state: TenantView['state']): number => all.filter((one) => one.state === state).length;
     return [
       ...checks,
-      ok(title, `${all.length}: ${count('active')} active, ${count('disabled')} disabled, ${count('incomplete')} incomplete`),
+      ok(title, `${outOf(sample)}: ${count('active')} active, ${count('disabled')} disabled, ${count('incomplete')} incomplete`),
     ];
   },
 };

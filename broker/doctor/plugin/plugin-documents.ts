@@ -16,15 +16,23 @@ export function pluginApis(view: View): Promise<ReadonlyMap<string, z.infer<type
   return all(view, 'apis', pluginApi);
 }
 
-/** `<plugin>/roles/*`, by tenant. @returns undefined where the plugin isn't mounted. @throws {PosternError} */
-export function pluginRoles(view: View): Promise<ReadonlyMap<string, z.infer<typeof pluginRole>> | undefined> {
-  return all(view, 'roles', pluginRole);
+/** `<plugin>/roles/*`, by tenant, of those that are wanted. @returns undefined where the plugin isn't mounted. @throws {PosternError} */
+export function pluginRoles(
+  view: View,
+  wanted: (tenant: string) => boolean,
+): Promise<ReadonlyMap<string, z.infer<typeof pluginRole>> | undefined> {
+  return all(view, 'roles', pluginRole, wanted);
 }
 
-async function all<T>({ access, mounts, read }: View, folder: string, schema: z.ZodType<T>): Promise<ReadonlyMap<string, T> | undefined> {
+async function all<T>(
+  { access, mounts, read }: View,
+  folder: string,
+  schema: z.ZodType<T>,
+  wanted: (name: string) => boolean = () => true,
+): Promise<ReadonlyMap<string, T> | undefined> {
   if (!(await hasPlugin(access))) return undefined;
   const names = await access.call(`list the plugin's ${folder}`, ({ client, as }) => client.list(`${mounts.plugin}/${folder}`, as));
-  const found = await inParallel(names, WIDTH, async (name) => {
+  const found = await inParallel(names.filter(wanted), WIDTH, async (name) => {
     const parsed = schema.safeParse(await read(`read the plugin's ${folder}`, `${mounts.plugin}/${folder}/${name}`));
     return parsed.success ? ([[name, parsed.data]] as const) : [];
   });

@@ -9,8 +9,13 @@ const title = 'plugin: roles';
 export const roles: Inspection = {
   title,
   async inspect(view) {
-    const [inPlugin, apis] = [await pluginRoles(view), await pluginApis(view)];
-    if (inPlugin === undefined || apis === undefined) return [];
+    const apis = await pluginApis(view);
+    if (apis === undefined) return [];
+    const [index, sample] = await Promise.all([view.index(), view.sample()]);
+    const [known, looked] = [new Set(index.names), new Set(sample.index.names)];
+    // Those of whom nothing else is there are told too.
+    const inPlugin = await pluginRoles(view, (tenant) => looked.has(tenant) || !known.has(tenant));
+    if (inPlugin === undefined) return [];
     const [documents, all] = await Promise.all([view.documents(), view.tenants()]);
     const tenants = new Map(all.map((one) => [one.tenant, one]));
     const wrong = [...inPlugin].flatMap(([tenant, role]) => {
