@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 import { PosternError } from '#broker/error.ts';
 import type { Finding } from '#broker/finding.ts';
@@ -45,11 +46,11 @@ export class Output {
    * A result that is a list, each part written as it comes. `add` and `end` wait for whoever reads.
    * @param name of the list in the JSON document
    */
-  list(name: string, columns: readonly string[]): ListOutput {
+  list(name: string, columns: readonly string[], json = this.json): ListOutput {
     const { stdout } = this.#terminal;
     return new ListOutput({
       stdout,
-      json: this.json,
+      json,
       name,
       table: (rows) => this.table(columns, rows),
       clear: () => this.#clearProgress(),
@@ -60,6 +61,12 @@ export class Output {
   line(text: string): void {
     this.#clearProgress();
     this.#terminal.stdout.write(`${text}\n`);
+  }
+
+  /** The same for text that is written as it is; waits for whoever reads. */
+  async text(text: string): Promise<void> {
+    this.#clearProgress();
+    if (!this.#terminal.stdout.write(text)) await once(this.#terminal.stdout, 'drain');
   }
 
   /** Resolves when all of the result has left this process. */

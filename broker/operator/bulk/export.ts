@@ -1,40 +1,63 @@
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { inParallel } from '#broker/operator/parallel.ts';
-import { WIDTH } from '#broker/operator/secret/secret-id.ts';
+import { listedOr } from '#broker/operator/listed.ts';
+import { patiently } from '#broker/operator/patience.ts';
 import type { Progress } from '#broker/operator/secret/secret-id.ts';
-import { listTenants } from '#broker/operator/tenant/list.ts';
+import { eachTenant, tenantIndex } from '#broker/operator/tenant/list.ts';
+import type { TenantView } from '#broker/operator/tenant/view.ts';
 import { listTrusts } from '#broker/operator/trust/view.ts';
+import type { TrustView } from '#broker/operator/trust/view.ts';
 import type { TenantRecord } from './columns.ts';
 
-/** What tenants are, without what only holds where they are now (client_id, last use) and without any secret. */
-export async function exportTenants(
+export interface Exported {
+  readonly tenant: string;
+  /** undefined: it is incomplete. */
+  readonly record: TenantRecord | undefined;
+}
+
+/**
+ * What tenants are, without what only holds where they are now (client_id, last use) and without any secret. Each as soon as it and those
+ * before it are read: as many in memory as are being read.
+ */
+export async function* exportTenants(
   access: VaultAccess,
   options: { onProgress?: Progress; signal?: AbortSignal } = {},
-): Promise<{ records: TenantRecord[]; incomplete: string[] }> {
-  const tenants = await listTenants(access, options);
-  const whole = tenants.filter(({ state }) => state !== 'incomplete');
-  const records = await inParallel(whole, WIDTH, async (one): Promise<TenantRecord> => {
-    options.signal?.throwIfAborted();
-    const { tenant, grants, default_api, introspects, organization, cidrs, token_ttl, secret_id_ttl, secret_id_num_uses, self_service } =
-      one;
-    const trusts = (await listTrusts(access, tenant)).filter(({ managed_by }) => managed_by === null);
-    return {
-      tenant,
-      grants,
-      default_api,
-      introspects,
-      publish: one.publish,
-      organization,
-      claims: one.claims as NonNullable<TenantRecord['claims']>,
-      cidrs,
-      token_ttl,
-      secret_id_ttl,
-      secret_id_num_uses,
-      self_service,
-      limits: one.limits,
-      quota: one.quota,
-      disabled: one.state === 'disabled',
-      trusts: trusts.map(({ name, issuer, audience, subject, subject_pattern, claims, scopes, cidrs: blocks }) => ({
+): AsyncGenerator<Exported, void, undefined> {
+  const [index, having] = await Promise.all([tenantIndex(access), listedOr(access, 'trusts', undefined)]);
+  // One list tells who has any.
+  const withTrusts = having === undefined ? undefined : new Set(having);
+  for await (const { view } of eachTenant(access, index, { ...options, lastUse: false })) {
+    const { tenant, state, role_id: clientId } = view;
+    if (state === 'incomplete') yield { tenant, record: undefined };
+    else {
+      const hasNone = clientId === null || withTrusts?.has(clientId) === false;
+      const trusts = hasNone ? [] : await patiently(() => listTrusts(access, tenant));
+      yield { tenant, record: recordOf(view, trusts) };
+    }
+  }
+}
+
+function recordOf(view: TenantView, trusts: readonly TrustView[]): TenantRecord {
+  const { tenant, grants, default_api, introspects, publish, organization, cidrs, self_service, limits, quota } = view;
+  const { token_ttl, secret_id_ttl, secret_id_num_uses } = view;
+  return {
+    tenant,
+    grants,
+    default_api,
+    introspects,
+    publish,
+    organization,
+    claims: view.claims as NonNullable<TenantRecord['claims']>,
+    cidrs,
+    token_ttl,
+    secret_id_ttl,
+    secret_id_num_uses,
+    self_service,
+    limits,
+    quota,
+    disabled: view.state === 'disabled',
+    trusts: trusts
+      .filter(({ managed_by: manager }) => manager === null)
+      .map(({ name, issuer, audience, subject, subject_pattern, claims, scopes, cidrs: blocks }) => ({
         name,
         issuer,
         audience,
@@ -44,7 +67,5 @@ export async function exportTenants(
         scopes,
         cidrs: blocks,
       })),
-    };
-  });
-  return { records, incomplete: tenants.filter(({ state }) => state === 'incomplete').map(({ tenant }) => tenant) };
+  };
 }

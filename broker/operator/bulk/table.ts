@@ -106,14 +106,18 @@ function unknownName(name: string, what: string): string {
   return `there is no ${what} ${JSON.stringify(name.slice(0, 60))}${near === undefined ? '' : `; do you mean "${near}"?`}`;
 }
 
-/** As `readTable` reads it. A spreadsheet takes no cell for a formula. */
-export function writeTable(records: readonly TenantRecord[], format: Format): string {
-  if (format === 'json') return `${JSON.stringify(records, null, 2)}\n`;
-  const used = COLUMNS.filter((column) => column === 'tenant' || records.some((record) => toCell(column, record[column]) !== ''));
-  return stringify(
-    records.map((record) => used.map((column) => toCell(column, record[column]))),
-    { header: true, columns: [...used], escape_formulas: true },
-  );
+/** The first line of a file that `readTable` reads. */
+export function csvHeader(): string {
+  return csvLine(COLUMNS);
+}
+
+export function csvRow(record: TenantRecord): string {
+  return csvLine(COLUMNS.map((column) => toCell(column, record[column])));
+}
+
+/** A spreadsheet takes no cell for a formula. */
+function csvLine(cells: readonly string[]): string {
+  return stringify([[...cells]], { escape_formulas: true });
 }
 
 function wrong(message: string, detail: string): PosternError {

@@ -53,8 +53,8 @@ resource "vault_jwt_auth_backend_role" "people" {
   # That one has what people need of it: Vault parses `default` anew for each request.
   token_no_default_policy = true
 
-  token_ttl             = var.oidc.ttl
-  token_max_ttl         = var.oidc.max_ttl
+  token_ttl     = var.oidc.ttl
+  token_max_ttl = var.oidc.max_ttl
 
   # For people: `postern whoami` and `issued_by` show them beside the subject. No policy reads them.
   claim_mappings = { email = "email", name = "name" }
