@@ -9,7 +9,7 @@ import type { Unasked } from './error.ts';
  * - `denied`       403: ACL, or the token is dead     - `invalid`   400 with Vault's reason: it refused the input
  * - `not_found`    404 with a reason, or on a write    - `redirected` 3xx, which is never followed
  * - `conflict`     check-and-set lost the race         - `too_large` the answer is over its limit (4 MiB; a list 64 MiB), or a document
- *                                                      over that of Vault's storage (Raft: `max_entry_size`, 1 MiB)
+ *                                                      over that of Vault's storage (Raft: `max_entry_size`, 1 MiB) or listener
  * - `not_asked`    the breaker is open: nobody has answered lately, so nobody was asked
  */
 export type VaultFaultReason =
@@ -102,8 +102,12 @@ export class VaultFault extends OwnError {
     return /source address "([0-9A-Fa-f.:]{2,45})" unauthorized (?:by|through) CIDR restrictions/.exec(this.message)?.[1];
   }
 
-  /** OpenBao's limit on strings in one request (`max_request_json_strings` of its listener). */
-  get isOfTooManyStrings(): boolean {
+  /**
+   * OpenBao's limit on strings in one request (`max_request_json_strings` of its listener), or one of Vault's on entries of an object, elements
+   * of a list (10,000 each) and all together (`max_json_…`): the same document as one text has none.
+   */
+  get isOfTooManyParts(): boolean {
+    if (this.reason === 'too_large') return /exceeds allowed (?:entry|element|token) count/.test(this.message);
     return this.reason === 'invalid' && this.message.includes('maximum number of strings');
   }
 
@@ -130,6 +134,9 @@ export function isFull(error: unknown): boolean {
   return error instanceof VaultFault && error.reason === 'too_large' && error.status !== undefined;
 }
 
+/** Of its storage, and of its listener since 1.20, which answers 500. */
+const TOO_LARGE = /value being too large|^JSON .* exceeds allowed /;
+
 /** Vault's status -> reason (Vault API, "HTTP status codes"; 412 is an eventually consistent read). */
 export function reasonOfStatus(status: number, messages: readonly string[]): VaultFaultReason {
   if (status >= 300 && status < 400) return 'redirected';
@@ -138,7 +145,7 @@ export function reasonOfStatus(status: number, messages: readonly string[]): Vau
   if (status === 400) return messages.some((m) => m.includes('check-and-set parameter did not match')) ? 'conflict' : 'invalid';
   if (status === 409) return 'conflict';
   // Only its words tell it from a Vault that is in trouble; should they change, it is taken for one.
-  if (status === 413 || messages.some((m) => m.includes('value being too large'))) return 'too_large';
+  if (status === 413 || messages.some((m) => TOO_LARGE.test(m))) return 'too_large';
   if (status === 403) return 'denied';
   if (status === 404) return 'not_found';
   if (status === 429) return 'throttled';

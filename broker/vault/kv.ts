@@ -10,7 +10,7 @@ export interface KvDocument {
 
 /**
  * The one field of a document that is written as JSON text. OpenBao takes some 1,000 strings in a request, names of fields included (its
- * listener's `max_request_json_strings`), and a long list of ended credentials has more.
+ * listener's `max_request_json_strings`), and a long list of ended credentials has more; Vault takes lists and objects of 10,000.
  */
 const PACKED = 'json';
 
@@ -35,7 +35,7 @@ export class Kv {
   }
 
   /**
-   * A document that is too much for OpenBao is written as text, which {@link read} undoes.
+   * A document of more parts than Vault or OpenBao takes is written as text, which {@link read} undoes.
    * @param cas the version that must be the newest one now; undefined writes whatever is there.
    * @returns the version written.
    * @throws {VaultFault} `conflict` when somebody else was faster.
@@ -44,7 +44,7 @@ export class Kv {
     const put = (document: Record<string, unknown>): Promise<VaultAnswer> =>
       this.#client.write(`${this.mount}/data/${path}`, { data: document, ...(cas === undefined ? {} : { options: { cas } }) }, options);
     const answer = await put(data).catch((error: unknown) => {
-      if (error instanceof VaultFault && error.isOfTooManyStrings) return put({ [PACKED]: JSON.stringify(data) });
+      if (error instanceof VaultFault && error.isOfTooManyParts) return put({ [PACKED]: JSON.stringify(data) });
       throw error;
     });
     return versionOf(answer.data);

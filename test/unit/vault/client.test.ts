@@ -534,6 +534,10 @@ describe('answers', () => {
     [429, { errors: ['rate limit quota exceeded'] }, 'throttled'],
     [472, {}, 'unavailable'],
     [473, {}, 'unavailable'],
+    // Of its listener, before anything is stored.
+    [500, { errors: ['JSON object exceeds allowed entry count'] }, 'too_large'],
+    [500, { errors: ['JSON array exceeds allowed element count'] }, 'too_large'],
+    [500, { errors: ['JSON string value exceeds allowed length'] }, 'too_large'],
     [413, { errors: ['http: request body too large'] }, 'too_large'],
     [500, { errors: ['internal error'] }, 'unavailable'],
     // Of Raft: this document has no room; nothing is wrong with Vault.

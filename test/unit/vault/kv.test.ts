@@ -42,6 +42,35 @@ test('a document with more strings than OpenBao takes is written as text, and re
   expect(written[1]).toEqual({ revoked: {} });
 });
 
+test.each([
+  'JSON object exceeds allowed entry count',
+  'JSON array exceeds allowed element count',
+  'JSON payload exceeds allowed token count',
+])('so is one that Vault refuses: %s', async (said) => {
+  const written: unknown[] = [];
+  const client = {
+    write: async (_: string, { data }: { data: Record<string, unknown> }) => {
+      if (!('json' in data)) throw new VaultFault('too_large', `Vault answered 500 to kv/data/x: ${said}`, { status: 500 });
+      written.push(data);
+      return { data: { version: 1 } };
+    },
+  };
+  expect(await new Kv(client as unknown as VaultClient, 'kv').write('x', many, 0, {})).toBe(1);
+  expect(written).toEqual([{ json: JSON.stringify(many) }]);
+});
+
+test('what is too long as text is refused, and not tried for ever', async () => {
+  let writes = 0;
+  const client = {
+    write: async () => {
+      writes += 1;
+      throw new VaultFault('too_large', 'Vault answered 500 to kv/data/x: JSON string value exceeds allowed length', { status: 500 });
+    },
+  };
+  await expect(new Kv(client as unknown as VaultClient, 'kv').write('x', many, 0, {})).rejects.toMatchObject({ reason: 'too_large' });
+  expect(writes).toBe(1);
+});
+
 test.each([{ json: 'no JSON' }, { json: '7' }, { json: '{"a":1}', b: 2 }, { json: 7 }, { other: '{}' }])(
   'a document that only looks like one is read as it is: %j',
   async (document) => {
