@@ -8,6 +8,7 @@ import type { Counted, Meter } from './meter.ts';
 import { monthOf, secondsToNext } from './month.ts';
 import { formerPageOf, pageOf } from './page.ts';
 import type { QuotaPage, QuotaStore } from './page.ts';
+import { totalsOf } from './report.ts';
 
 export interface LedgerOptions extends Clocks {
   store: QuotaStore;
@@ -168,7 +169,12 @@ export class QuotaLedger implements Meter {
     const { month } = this;
     try {
       const names = await this.#options.store.pages(month);
-      const whole = await this.#each(names, (name) => this.#page(month, name).refresh());
+      const whole = await this.#each(names, async (name) => {
+        const page = this.#page(month, name);
+        await page.refresh();
+        // Page by page: all at once would keep everybody waiting who asks for a token meanwhile.
+        totalsOf(page.content);
+      });
       if (whole) this.lookedAt = this.#now();
       this.#entries = names.reduce((sum, name) => sum + this.#page(month, name).entries, 0);
       this.#options.onLook?.();

@@ -1,5 +1,6 @@
 import { BoundedMap } from '#broker/bounded-map.ts';
 import { forecastOf } from './month.ts';
+import { totalsOf } from './report.ts';
 import { levelOf } from './terms.ts';
 import type { QuotaReading } from './terms.ts';
 import { tokensOf } from './page.ts';
@@ -56,13 +57,8 @@ export class QuotaWatch {
   /** @param pages of this month, by all replicas */
   look(month: string, pages: readonly QuotaPage[]): void {
     let used = 0;
-    const byCapped = new Map<string, number>();
-    for (const { fetched } of pages)
-      for (const tenant of Object.keys(fetched)) {
-        const tokens = tokensOf(fetched, tenant);
-        used += tokens;
-        if (this.#caps.has(tenant)) byCapped.set(tenant, (byCapped.get(tenant) ?? 0) + tokens);
-      }
+    for (const page of pages) for (const { fetched } of totalsOf(page).values()) used += fetched;
+    const byCapped = this.#caps.size === 0 ? new Map<string, number>() : this.#usedByCapped(pages);
     const { budget, now } = this.#options;
     if (budget !== null) {
       this.#tell({ month, of: 'application', used, budget });
@@ -77,6 +73,15 @@ export class QuotaWatch {
       if (level === 'warning' || level === 'spent') levels[level]++;
     }
     this.#levels = levels;
+  }
+
+  /** A tenant may stand in two pages, as in the month of an upgrade. */
+  #usedByCapped(pages: readonly QuotaPage[]): ReadonlyMap<string, number> {
+    const used = new Map<string, number>();
+    for (const { fetched } of pages)
+      for (const tenant of Object.keys(fetched))
+        if (this.#caps.has(tenant)) used.set(tenant, (used.get(tenant) ?? 0) + tokensOf(fetched, tenant));
+    return used;
   }
 
   /** What Auth0 said. */

@@ -8,7 +8,7 @@ import { counter, gauge } from '#broker/metrics/metric.ts';
 import type { Metric } from '#broker/metrics/metric.ts';
 import { QuotaLedger } from '#broker/quota/ledger.ts';
 import type { Meter, QuotaOf } from '#broker/quota/meter.ts';
-import { reportOf } from '#broker/quota/report.ts';
+import { summaryOf } from '#broker/quota/report.ts';
 import { capOf } from '#broker/quota/terms.ts';
 import type { QuotaReading, QuotaTerms } from '#broker/quota/terms.ts';
 import { QuotaWatch } from '#broker/quota/watch.ts';
@@ -70,7 +70,7 @@ export class Quota implements Meter {
 
   metrics(): Metric[] {
     const { ledger } = this;
-    const { application, apis, issuer } = reportOf(ledger.month, ledger.pages(), this.#terms(), Date.now());
+    const { application, apis, issuer } = summaryOf(ledger.month, ledger.pages(), this.#terms(), Date.now());
     const byApi = (value: (one: (typeof apis)[number]) => number) =>
       apis.slice(0, MAX_APIS).map((one) => ({ labels: { api: one.api }, value: value(one) }));
     const levels = this.#watch.levels;

@@ -41,7 +41,7 @@ function plot({ title, ticks, unit, series }: PlotOptions): string[] {
     return `<polyline fill="none" stroke="${COLOURS[index % COLOURS.length]}" stroke-width="1.5" points="${points}"/>`;
   });
   const names = series.map(
-    ({ name }, index) => `<text x="${LEFT + 300 + index * 140}" y="18" fill="${COLOURS[index % COLOURS.length]}">${name}</text>`,
+    ({ name }, index) => `<text x="${LEFT + 260 + index * 105}" y="18" fill="${COLOURS[index % COLOURS.length]}">${name}</text>`,
   );
   return [`<text x="${LEFT}" y="18" font-weight="bold">${title}, ${unit}</text>`, ...grid, ...labels, ...lines, ...names];
 }

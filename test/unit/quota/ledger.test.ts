@@ -183,6 +183,15 @@ test('others’ counts are seen after a look', async () => {
   expect(ledger.pages().reduce((sum, { fetched }) => sum + Object.keys(fetched).length, 0)).toBe(2);
 });
 
+test('a page that nothing was counted in is not copied each time it is asked for', async () => {
+  const { store, ledger } = stage();
+  store.documents.set('2026-11/00', { page: { fetched: { t: { orders: 1 } }, exchanged: {}, writes: [] }, version: 1 });
+  await ledger.look();
+  expect(ledger.pages()[0]).toBe(ledger.pages()[0]);
+  ledger.exchanged(of('t'));
+  expect(ledger.pages()).toHaveLength(1);
+});
+
 describe('looks', () => {
   test.each([
     [0, 60_000],

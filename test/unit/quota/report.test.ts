@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { forecastOf, monthOf, secondsToNext } from '#broker/quota/month.ts';
-import { reportOf } from '#broker/quota/report.ts';
+import { reportOf, summaryOf } from '#broker/quota/report.ts';
 import { capOf, quotaTerms } from '#broker/quota/terms.ts';
 import type { QuotaReading } from '#broker/quota/terms.ts';
 import { QuotaWatch } from '#broker/quota/watch.ts';
@@ -61,6 +61,24 @@ describe('the report', () => {
       forecast: 24,
       level: null,
     });
+  });
+
+  test('without tenants is the same, and looks at each page once alone', () => {
+    let looked = 0;
+    const page = {
+      get fetched() {
+        looked++;
+        return { acme: { orders: 2, stock: 1 }, globex: { orders: 4 } };
+      },
+      exchanged: { acme: { orders: 70 }, constructor: { orders: 3 }, globex: { stock: 5 } },
+      writes: [],
+    };
+    const terms = quotaTerms.parse({ budget: 10 });
+    const { application, issuer, apis } = reportOf('2026-11', [page], terms, MID);
+    expect(summaryOf('2026-11', [page], terms, MID)).toEqual({ application, issuer, apis });
+    looked = 0;
+    for (let n = 0; n < 3; n++) expect(summaryOf('2026-11', [page], terms, MID).application).toEqual(application);
+    expect(looked).toBe(0);
   });
 
   test.each([
