@@ -103,8 +103,8 @@ export class VaultFault extends OwnError {
   }
 
   /**
-   * OpenBao's limit on strings in one request (`max_request_json_strings` of its listener), or one of Vault's on entries of an object, elements
-   * of a list (10,000 each) and all together (`max_json_…`): the same document as one text has none.
+   * OpenBao's limit on strings in one request (`max_request_json_strings` of its listener), or one of Vault's on entries of an object,
+   * elements of a list (10,000 each) and all together (`max_json_…`): the same document as one text has none.
    */
   get isOfTooManyParts(): boolean {
     if (this.reason === 'too_large') return /exceeds allowed (?:entry|element|token) count/.test(this.message);

@@ -53,8 +53,8 @@ export function reportOf(month: string, pages: readonly QuotaPage[], terms: Quot
 }
 
 /**
- * The same without tenants, for what is asked for often: what a page comes to is kept as long as the page. Of a tenant that stands in two pages,
- * as in the month of an upgrade, `one_application_each` may be a little more.
+ * The same without tenants, for what is asked for often: what a page comes to is kept as long as the page. Of a tenant that stands in two
+ * pages, as in the month of an upgrade, `one_application_each` may be a little more.
  */
 export function summaryOf(
   month: string,
