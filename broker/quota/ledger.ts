@@ -48,8 +48,10 @@ export function restBetweenLooks(entries: number, refreshMs: number = REFRESH_MS
 
 /** After a failed write nobody waits for the next ones for so long, ms. */
 const AWAY = 5_000;
-/** Pages that are written or read at once. */
+/** Pages that are written at once. */
 const WIDTH = 8;
+/** Pages that are read at once in a look: nobody waits for it, and replicas that start together must not take all of Vault for it. */
+const LOOK_WIDTH = 2;
 /** Tenants and APIs whose exchanges are counted between two writings. */
 const MAX_EXCHANGED = 200_000;
 
@@ -169,12 +171,16 @@ export class QuotaLedger implements Meter {
     const { month } = this;
     try {
       const names = await this.#options.store.pages(month);
-      const whole = await this.#each(names, async (name) => {
-        const page = this.#page(month, name);
-        await page.refresh();
-        // Page by page: all at once would keep everybody waiting who asks for a token meanwhile.
-        totalsOf(page.content);
-      });
+      const whole = await this.#each(
+        names,
+        async (name) => {
+          const page = this.#page(month, name);
+          await page.refresh();
+          // Page by page: all at once would keep everybody waiting who asks for a token meanwhile.
+          totalsOf(page.content);
+        },
+        LOOK_WIDTH,
+      );
       if (whole) this.lookedAt = this.#now();
       this.#entries = names.reduce((sum, name) => sum + this.#page(month, name).entries, 0);
       this.#options.onLook?.();
@@ -246,13 +252,13 @@ export class QuotaLedger implements Meter {
   }
 
   /** @returns whether none failed; it was told */
-  async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<boolean> {
+  async #each<T>(all: readonly T[], work: (one: T) => Promise<void>, width: number = WIDTH): Promise<boolean> {
     const left = all.values();
     let whole = true;
     const worker = async (): Promise<void> => {
       for (const one of left) await work(one).catch(() => (whole = false));
     };
-    await Promise.all(Array.from({ length: WIDTH }, worker));
+    await Promise.all(Array.from({ length: width }, worker));
     return whole;
   }
 

@@ -193,6 +193,23 @@ test('a page that nothing was counted in is not copied each time it is asked for
 });
 
 describe('looks', () => {
+  test('read two pages at a time, so that replicas which start together leave Vault to others', async () => {
+    const { store, ledger } = stage();
+    for (let n = 0; n < 20; n++)
+      store.documents.set(`2026-11/${n.toString(16).padStart(2, '0')}`, { page: { fetched: {}, exchanged: {}, writes: [] }, version: 1 });
+    let [reading, most] = [0, 0];
+    const read = store.read.bind(store);
+    store.read = async (month, page) => {
+      most = Math.max(most, ++reading);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      reading--;
+      return read(month, page);
+    };
+    await ledger.look();
+    expect(most).toBe(2);
+    expect(ledger.pages()).toHaveLength(20);
+  });
+
   test.each([
     [0, 60_000],
     [150_000, 60_000],
