@@ -17,7 +17,7 @@ export interface Span {
   /** What it is, where that is known later than that it began. */
   name(name: string): void;
   set(attributes: SpanAttributes): void;
-  /** @param error undefined: it ended well */
+  /** @param error undefined: it ended well; a number: the HTTP status that says so */
   end(error?: unknown): void;
 }
 

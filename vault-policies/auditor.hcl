@@ -202,6 +202,11 @@ path "${plugin}/info" {
   capabilities = ["read"]
 }
 
+# The same for Prometheus.
+path "${plugin}/metrics" {
+  capabilities = ["read"]
+}
+
 # --- Vault itself
 
 # Which secrets engines there are.

@@ -12,6 +12,14 @@ path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
 
+# How long its own secret_id still lives. Whoever asks must have that secret_id; nobody learns of others or how many there are.
+path "auth/${broker_approle}/role/broker/secret-id/lookup" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "secret_id" = []
+  }
+}
+
 # A broker that stops gives its token back, so that no lease outlives the process.
 path "auth/token/revoke-self" {
   capabilities = ["update"]

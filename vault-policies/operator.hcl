@@ -373,6 +373,11 @@ path "${plugin}/info" {
   capabilities = ["read"]
 }
 
+# The same for Prometheus.
+path "${plugin}/metrics" {
+  capabilities = ["read"]
+}
+
 # --- what `postern doctor` looks at, all read-only
 
 # Are the secrets engines mounted?

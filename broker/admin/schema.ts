@@ -222,6 +222,10 @@ export const rotation = z.strictObject({
     .max(MAX_OVERLAP)
     .default(86_400)
     .meta({ description: 'Seconds for which the old key goes on beside the new one; 0: it ends at once.' }),
+  limits: limits
+    .nullable()
+    .optional()
+    .meta({ description: 'How often the new key may be used; null: as often as its tenant. Without it as the old one.' }),
 });
 
 export const keyFields = {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Refusal } from './exchange-event.ts';
 import * as field from './field.ts';
 
 /** As Vault makes them. */
@@ -66,9 +67,9 @@ export function admissionLine(
   requestId: string,
   address: string,
   error: string,
-): [line: string, stranger: string] {
+): [line: string, refusal: Refusal] {
   return [
     lineOf({ time: new Date().toISOString(), request_id: requestId, event, outcome: 'refused', address, error }),
-    `${event} ${error}`,
+    { kind: `${event} ${error}` },
   ];
 }

@@ -9,13 +9,19 @@ import * as field from './field.ts';
 export interface AuditLog {
   /** Bytes that wait to be written, and lines that were lost since the start; undefined where nobody knows. */
   readonly backlog?: { readonly bytes: number; readonly lost: number };
-  /** @param stranger of a refusal whose client nobody has verified: door and code, by which it is counted where there are too many */
-  write(line: string, stranger?: string): void;
+  /** @param refusal of a line that tells of one: by what it is counted where there are too many */
+  write(line: string, refusal?: Refusal): void;
 }
 
-/** @returns what {@link AuditLog} takes as `stranger` */
-export function strangerOf(door: string, { identity }: { readonly identity?: unknown }, error: unknown): string | undefined {
-  return identity === undefined ? `${door} ${error instanceof PosternError ? error.code : 'internal'}` : undefined;
+export interface Refusal {
+  /** Door, or what failed, and code. */
+  readonly kind: string;
+  /** Of the verified client that was refused; undefined: nobody verified it. */
+  readonly tenant?: string | undefined;
+}
+
+export function refusalOf(door: string, { identity }: Pick<Trace, 'identity'>, error: unknown): Refusal {
+  return { kind: `${door} ${error instanceof PosternError ? error.code : 'internal'}`, tenant: identity?.tenant };
 }
 
 const DOORS = ['token', 'exchange', 'jwt-bearer', 'verify'] as const;

@@ -5,6 +5,8 @@ export interface RationOptions {
   intervalMs?: number;
   /** Told what got no line, if anything did: how often by kind, in so many seconds. */
   tell: (counts: Readonly<Record<string, number>>, seconds: number) => void;
+  /** Told that an interval is over, after that. */
+  onEnd?: () => void;
 }
 
 /** Lets so many lines through in an interval and counts the rest, so that nobody can fill a disk by being refused. */
@@ -41,9 +43,11 @@ export class Ration {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#left = this.#options.lines;
-    if (this.#counts.size === 0) return;
-    const counts = Object.fromEntries(this.#counts);
-    this.#counts.clear();
-    this.#options.tell(counts, Math.round((performance.now() - this.#begun) / 1000));
+    if (this.#counts.size > 0) {
+      const counts = Object.fromEntries(this.#counts);
+      this.#counts.clear();
+      this.#options.tell(counts, Math.round((performance.now() - this.#begun) / 1000));
+    }
+    this.#options.onEnd?.();
   }
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
 import { newRequestId } from '#broker/request-id.ts';
 import type { Publishing, TokenWork } from '#broker/token/work.ts';
+import type { Refusal } from './exchange-event.ts';
 import * as field from './field.ts';
 
 const whose = {
@@ -154,7 +155,7 @@ function codeOf(error: unknown): z.infer<typeof field.error> {
 }
 
 /** Of work that failed: by what it is counted where there is too much of it, as when Vault is away for all tokens at once. */
-export function failureOf(work: TokenWork): string | undefined {
+export function failureOf(work: TokenWork): Refusal | undefined {
   if (work.kind === 'lease' || work.kind === 'leadership' || work.outcome !== 'failed') return undefined;
-  return `token.${work.kind} ${codeOf(work.error)}`;
+  return { kind: `token.${work.kind} ${codeOf(work.error)}` };
 }

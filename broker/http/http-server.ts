@@ -141,11 +141,12 @@ export class HttpServer {
       const { statusCode: status } = response;
       span.set({
         ...(path === undefined ? {} : { 'http.route': path }),
-        'http.response.status_code': status,
+        // Where the client left first, nothing was answered.
+        ...(response.headersSent ? { 'http.response.status_code': status } : {}),
         'postern.request_id': id,
         ...(response.writableFinished ? {} : { 'postern.aborted': true }),
       });
-      span.end(status >= 500 ? new PosternError('temporarily_unavailable', '') : undefined);
+      span.end(response.headersSent && status >= 500 ? status : undefined);
     });
   }
 

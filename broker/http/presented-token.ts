@@ -1,4 +1,4 @@
-import { strangerOf } from '#broker/audit/exchange-event.ts';
+import { refusalOf } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { tokenEvent } from '#broker/audit/token-event.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
@@ -107,7 +107,7 @@ function reply({ call, decision }: Decided): void {
 
 function refuse(request: PresentedToken, error: unknown): never {
   const { event, options, trace } = request;
-  options.audit.write(tokenEvent(attemptOf(request), { error }), strangerOf(event, trace, error));
+  options.audit.write(tokenEvent(attemptOf(request), { error }), refusalOf(event, trace, error));
   options.watch?.presented(event, 'refused', error);
   throw error;
 }

@@ -1,4 +1,4 @@
-import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
+import { granted, refusalOf, refused } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { PosternError } from '#broker/error.ts';
@@ -115,7 +115,7 @@ function refuse(request: TokenRequest, error: unknown): never {
     }
   }
   const attempt = attemptOf(request);
-  options.audit.write(refused(attempt, answered), strangerOf(grant?.door ?? 'token', trace, answered));
+  options.audit.write(refused(attempt, answered), refusalOf(grant?.door ?? 'token', trace, answered));
   options.watch?.refused(attempt, answered);
   throw answered;
 }

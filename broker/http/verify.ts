@@ -1,4 +1,4 @@
-import { granted, refused, strangerOf } from '#broker/audit/exchange-event.ts';
+import { granted, refusalOf, refused } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { requireScopes } from '#broker/authorization/scope-demand.ts';
@@ -122,7 +122,7 @@ function refuse(request: Verification, error: unknown): never {
   const { call, options, trace } = request;
   addFields(call, trace.admission?.fields);
   const attempt = attemptOf(request);
-  options.audit.write(refused(attempt, error), strangerOf('verify', trace, error));
+  options.audit.write(refused(attempt, error), refusalOf('verify', trace, error));
   options.watch?.refused(attempt, error);
   throw error;
 }

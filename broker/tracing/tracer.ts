@@ -173,6 +173,7 @@ function stateOf(tracestate: unknown): Pick<SpanContext, 'traceState'> {
 }
 
 function kindOf(error: unknown): string {
+  if (typeof error === 'number') return String(error);
   if (error instanceof OwnError) return String(error.describe()['code']);
   return error instanceof Error ? error.name : 'unknown';
 }

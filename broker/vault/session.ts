@@ -5,6 +5,7 @@ import { OwnError, PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultClient } from './client.ts';
 import type { OwnLogin, OwnToken } from './own/login.ts';
+import type { Life } from './own/secret-id-life.ts';
 
 export interface SessionOptions extends Clocks {
   client: VaultClient;
@@ -91,6 +92,11 @@ export class VaultSession {
   /** How long the token still lives, seconds; undefined where there is none, or it doesn't end. */
   get remaining(): number | undefined {
     return this.#token === undefined || this.#endsAt === undefined ? undefined : Math.max(0, this.#endsAt - this.#clock.monotonic()) / 1000;
+  }
+
+  /** How long the credential by which the broker logs in still lives; undefined where it doesn't end, or nobody knows. */
+  get credentialLife(): Life | undefined {
+    return this.#options.login.credentialLife;
   }
 
   /** What is wrong with the broker's own login, in an operator's words; undefined: nothing. */

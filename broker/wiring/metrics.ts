@@ -75,6 +75,12 @@ function read(
     gauge('postern_vault_available', '0 while Vault does not answer and only the broker itself asks it.', vault.client.away ? 0 : 1),
     gauge('postern_vault_token_remaining_seconds', "How long the broker's own Vault token still lives.", vault.session.remaining),
     gauge(
+      'postern_secret_id_remaining_seconds',
+      'How long the secret_id by which the broker logs in still lives, where it ends.',
+      vault.session.credentialLife?.remaining,
+    ),
+    gauge('postern_secret_id_lifetime_seconds', 'How long it lives in all.', vault.session.credentialLife?.whole),
+    gauge(
       'postern_announcements_age_seconds',
       'Since what is announced, ended and revoked was last read.',
       Number.isFinite(age) ? age / 1000 : undefined,

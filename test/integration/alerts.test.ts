@@ -13,6 +13,8 @@ import { freePort } from '#dev/port.ts';
 import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, Replica } from '#test/fixture/broker.ts';
+import { panelQueries, withVariables } from '#test/fixture/dashboards.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
 import { findPrometheus } from '#test/part/prometheus.ts';
 import { checkout } from '#tools/part/version.ts';
 
@@ -143,6 +145,20 @@ describe('a real Prometheus and three brokers', () => {
     expect(await firing()).toEqual([]);
   });
 
+  test('each query of the dashboards is one that Prometheus takes, and what brokers always tell gives lines', async () => {
+    const empty: string[] = [];
+    for (const { file, panel, expr } of await panelQueries()) {
+      const query = withVariables(expr, '10s');
+      const reply = await fetch(`http://${address}/api/v1/query?${new URLSearchParams({ query })}`);
+      const told = (await reply.json()) as { status: string; error?: string; data?: { result: unknown[] } };
+      expect(told, `${file}, ${panel}: ${query}`).toMatchObject({ status: 'success' });
+      if (told.data?.result.length === 0) empty.push(`${file} ${panel}`);
+    }
+    for (const panel of ['Exchanges', 'By door and outcome', 'How long an exchange takes', 'Requests to Vault', 'Memory', 'Processor time'])
+      expect(empty).not.toContain(`service.json ${panel}`);
+    expect(empty).not.toContain('upstream.json Tokens asked of sources');
+  });
+
   test('Vault is sealed: that fires within two minutes, and nothing else; then all is quiet again', async () => {
     const begun = performance.now();
     await house.root.write('sys/seal');
@@ -175,6 +191,29 @@ describe('a real Prometheus and three brokers', () => {
     await expect.poll(firing, { timeout: 120_000, interval: 500 }).toEqual([`PosternAuditHeld ${instance}`]);
     tell('audit receiver away', begun);
     await syslog.open();
+    await expect.poll(firing, { timeout: 60_000, interval: 500 }).toEqual([]);
+  }, 240_000);
+
+  test('the secret_id of one broker is near its end: that broker alone fires, and no more when it is given another', async () => {
+    const instance = instances.pop()!;
+    await replicas.pop()?.stop();
+    const file = join(folder, 'secret-id');
+    const give = async (ttl: string): Promise<void> => {
+      const { data } = await house.root.write('auth/approle-broker/role/broker/secret-id', { ttl });
+      const secretId = String(data?.['secret_id']);
+      registerSecret('broker secret_id', secretId);
+      await writeFile(file, secretId, { mode: 0o600 });
+    };
+    await give('20s');
+    const env = { POSTERN_METRICS_LISTEN: instance, POSTERN_SECRET_ID: '', POSTERN_SECRET_ID_FILE: file };
+    replicas.push(await house.startReplica({ env }));
+    instances.push(instance);
+    // Nine tenths of its life are no fault.
+    const begun = performance.now() + 18_000;
+    await expect.poll(firing, { timeout: 120_000, interval: 500 }).toEqual([`PosternSecretIdEnds ${instance}`]);
+    expect(performance.now()).toBeGreaterThan(begun - 2_000);
+    tell('secret_id near its end', begun);
+    await give('1h');
     await expect.poll(firing, { timeout: 60_000, interval: 500 }).toEqual([]);
   }, 240_000);
 

@@ -232,6 +232,18 @@ describe('a rotation', () => {
     expect(stderr).toContain('It ends after 600 s');
   });
 
+  test('keeps its limits, or gives the new key others', async () => {
+    const first = await issue('acme', { limits: { per_minute: 600 } });
+    const same = await rotate('acme', first.key_id, ...OVERLAP);
+    const other = await rotate('acme', same.key_id, ...OVERLAP, '--limit', '20/min', '--limit', '100/day');
+    expect((await listed('acme')).find(({ key_id: id }) => id === other.key_id)?.limits).toEqual({ per_minute: 20, per_day: 100 });
+    const none = await rotate('acme', other.key_id, ...OVERLAP, '--no-limit');
+    expect([same['limits'], other['limits'], none['limits']]).toEqual([{ per_minute: 600 }, { per_minute: 20, per_day: 100 }, null]);
+    const wrong = await cli(['rotate', 'acme', none.key_id, '--limit', '20/fortnight']);
+    expect(wrong.code).toBe(2);
+    expect((await listed('acme')).find(({ key_id: id }) => id === none.key_id)?.state).toBe('active');
+  });
+
   test.each([
     ['a key that is not there', ['acme', 'key_00000000000000000000dead'], 4],
     ["a neighbour's key", ['limited', '{key}'], 4],

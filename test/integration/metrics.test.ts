@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '#dev/port.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
+import { labelsIn, metricsIn, panelQueries } from '#test/fixture/dashboards.ts';
 import { registeredSecrets } from '#test/fixture/ledger.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -14,6 +15,13 @@ import { checkout } from '#tools/part/version.ts';
 /* What a real broker tells of itself, by both listeners, and what it tells of nobody. */
 
 const ORDERS = { audience: 'https://orders.example.com' };
+/** Of those that a dashboard shows: they need an audit that knows what it holds, and a store of limits. */
+const ABSENT = new Set([
+  'postern_audit_lost_lines_total',
+  'postern_audit_held_bytes',
+  'postern_limits_counted_total',
+  'postern_limits_store_available',
+]);
 let house: House;
 let replica: LocalReplica;
 let acme: Credential;
@@ -89,6 +97,30 @@ test('docs/metrics.md has each of them and no other; names and units are as Prom
   const open = await look('application/openmetrics-text');
   expect(open).toMatch(/\n# EOF\n$/);
   expect(typesOf(open).some((name) => name.endsWith('_total'))).toBe(false);
+});
+
+test("dashboards ask for nothing that isn't told: metrics, their labels, and the values that are asked for", async () => {
+  const text = await look();
+  const told = new Set(typesOf(text));
+  const page = await readFile(join(checkout, 'docs/metrics.md'), 'utf8');
+  // The plugin is not a broker: plugin-engine.test.ts.
+  for (const query of (await panelQueries()).filter(({ file }) => file !== 'plugin.json')) {
+    const asked = metricsIn(query.expr).filter((name) => !ABSENT.has(name) && name !== 'ALERTS');
+    const what = `${query.file}, ${query.panel}: ${query.expr}`;
+    expect(
+      asked.filter((name) => !told.has(name.replace(/_(bucket|count|sum)$/, ''))),
+      what,
+    ).toEqual([]);
+    const series = lines(text).filter((line) => asked.some((name) => line.startsWith(`${name}{`) || line.startsWith(`${name} `)));
+    // What hasn't happened yet has no series.
+    if (series.length > 0)
+      expect(
+        labelsIn(query).filter((label) => !series.some((line) => line.includes(`${label}="`))),
+        what,
+      ).toEqual([]);
+    for (const [, value = ''] of query.expr.matchAll(/(?:path|source|outcome|level)!?="(\w+)"/g))
+      expect(page, what).toContain(`\`${value}\``);
+  }
 });
 
 test('whatever strangers send: few series, and nothing of theirs, of a key, a secret or an address in them', async () => {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { startAuth0 } from '#dev/auth0.ts';
 import type { Auth0StandIn } from '#dev/auth0.ts';
+import { metricsIn, panelQueries } from '#test/fixture/dashboards.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startPluginVault } from '#test/fixture/plugin.ts';
 import type { PluginVault } from '#test/fixture/plugin.ts';
@@ -171,7 +172,34 @@ describe('creds', () => {
       [TENANT_CLAIM]: 'acme',
       scope: 'read:orders write:orders',
     });
-    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ upstream_calls: 1, config_unsaved: false });
+    const { data: info } = await vault.root('GET', 'auth0/info');
+    expect(info).toMatchObject({ upstream_calls: 1, upstream_ok: 1, config_unsaved: false });
+    expect(info['reads_from_memory'] + info['reads_from_storage'] + info['reads_from_auth0']).toBe(1_000);
+  });
+
+  test('what Prometheus reads through Vault says the same as info, to who may read it, and no name, id or secret', async () => {
+    const { data: info } = await vault.root('GET', 'auth0/info');
+    const scrape = (token: string) => fetch(`${vault.address}/v1/auth0/metrics`, { headers: { Authorization: `Bearer ${token}` } });
+    const { data: policy } = { data: { policy: 'path "auth0/metrics" { capabilities = ["read"] }' } };
+    await vault.root('POST', 'sys/policies/acl/prometheus', policy);
+    const { auth } = await vault.root('POST', 'auth/token/create', { policies: ['prometheus'], no_default_policy: true, period: '1h' });
+    const told = await scrape(auth['client_token']);
+    expect(told.status).toBe(200);
+    expect(told.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+    const text = await told.text();
+    expect(text).toContain(`postern_plugin_reads_total{outcome="granted",source="memory"} ${info['reads_from_memory']}\n`);
+    expect(text).toContain(`postern_plugin_source_requests_total{outcome="ok"} ${info['upstream_ok']}\n`);
+    expect(text).toContain(`postern_plugin_cached_tokens ${info['cached_tokens']}\n`);
+    for (const secret of [SECRET, CLIENT, 'acme', 'globex', ORDERS]) expect(text).not.toContain(secret);
+    expect(text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length).toBeLessThan(30);
+    expect((await vault.call('GET', 'auth0/info', undefined, auth['client_token'])).status).toBe(403);
+    const page = await readFile(join(checkout, 'docs/plugin-paths.md'), 'utf8');
+    const names = [...text.matchAll(/^# TYPE (postern_\w+) /gm)].map(([, name]) => name);
+    expect(names.sort()).toEqual([...page.matchAll(/^\| `(postern_\w+)` \|/gm)].map(([, name]) => name).sort());
+    for (const { file, expr } of await panelQueries())
+      if (file === 'plugin.json')
+        for (const name of metricsIn(expr).filter((one) => !one.startsWith('vault_')))
+          expect(text, name).toMatch(new RegExp(`^${name}[ {]`, 'm'));
   });
 
   test('audience and scope by the query, as `vault read` sends them', async () => {

@@ -120,7 +120,7 @@ export async function startPolicyFixture(): Promise<PolicyFixture> {
     await root('POST', `sys/auth/${mount}`, { type: 'approle' });
     await root('POST', `auth/${mount}/role/broker`, { token_policies: ['postern-broker'] });
   }
-  for (const path of ['config', 'config/rotate', 'info', 'apis/orders', 'roles/acme', 'revoke/acme'])
+  for (const path of ['config', 'config/rotate', 'info', 'metrics', 'apis/orders', 'roles/acme', 'revoke/acme'])
     await root('POST', `auth0/${path}`, { value: 'x' });
   for (const path of [
     'postern/data/assertions/acme-id',

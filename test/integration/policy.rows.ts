@@ -110,6 +110,7 @@ export const allowed: Row[] = [
 
   ...rows('broker', [
     ['update', 'auth/token/renew-self'],
+    ['update', 'auth/approle-broker/role/broker/secret-id/lookup', { secret_id: 'x' }, 'how long its own lives'],
     ['read', 'postern/data/assertions/acme-id'],
     ['read', 'postern/data/trusts/acme-id/ci'],
     ['list', 'postern/metadata/trusts/acme-id'],
@@ -292,6 +293,7 @@ export const allowed: Row[] = [
     ['list', 'auth0/tokens/globex'],
     ['delete', 'auth0/tokens/globex/orders'],
     ['read', 'auth0/info'],
+    ['read', 'auth0/metrics'],
     ['read', 'sys/mounts'],
     ['read', 'sys/auth'],
     ['read', 'sys/auth/approle/tune'],
@@ -352,6 +354,7 @@ export const allowed: Row[] = [
     ['list', 'auth0/apis'],
     ['read', 'auth0/config'],
     ['read', 'auth0/info'],
+    ['read', 'auth0/metrics'],
     ['read', 'sys/policies/acl/postern-broker'],
     ['read', 'postern-tokens/config'],
     ['list', 'sys/quotas/rate-limit'],
@@ -543,6 +546,7 @@ const pluginReads: readonly Entry[] = [
   ['list', 'auth0/roles'],
   ['read', 'auth0/apis/orders'],
   ['read', 'auth0/info'],
+  ['read', 'auth0/metrics'],
   ['list', 'auth0/tokens'],
   ['list', 'auth0/tokens/acme'],
 ];
@@ -758,6 +762,12 @@ export const denied: Row[] = [
   ]),
 
   ...rows('broker', [
+    ['update', 'auth/approle-broker/role/broker/secret-id/lookup', { secret_id: 'x', other: 'x' }, 'another parameter'],
+    ['update', 'auth/approle-broker/role/other/secret-id/lookup', { secret_id: 'x' }, 'of another role'],
+    ['update', 'auth/approle-broker/role/broker/secret-id'],
+    ['list', 'auth/approle-broker/role/broker/secret-id'],
+    ['update', 'auth/approle-broker/role/broker/secret-id/destroy', { secret_id: 'x' }],
+    ['update', 'auth/approle/role/acme/secret-id/lookup', { secret_id: '{neighbour secret_id}' }],
     ['read', 'identity/entity/id/{own workload entity}'],
     ['read', 'postern/data/assertions'],
     ['list', 'postern/metadata/assertions'],

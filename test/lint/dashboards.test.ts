@@ -7,9 +7,8 @@ import { checkout } from '#tools/part/version.ts';
 
 /* Grafana's dashboards, as they are checked in. */
 
-const told = [...(await readFile(join(checkout, 'docs/metrics.md'), 'utf8')).matchAll(/^\| `(postern_\w+)` \|/gm)].map(
-  ([, name = '']) => name,
-);
+const pages = await Promise.all(['docs/metrics.md', 'docs/plugin-paths.md'].map((page) => readFile(join(checkout, page), 'utf8')));
+const told = pages.flatMap((page) => [...page.matchAll(/^\| `(postern_\w+)` \|/gm)].map(([, name = '']) => name));
 const queries = await panelQueries();
 const base = (name: string): string => name.replace(/_(bucket|count|sum)$/, '');
 
@@ -19,10 +18,10 @@ test('they are what tools/dashboards makes (make generate)', async () => {
   for (const file of files) expect(await readFile(join(checkout, FOLDER, file), 'utf8'), file).toBe(dashboards.get(file));
 });
 
-test('their queries speak only of metrics that docs/metrics.md has', () => {
+test("their queries speak only of metrics that docs/metrics.md and docs/plugin-paths.md have, and of Vault's own", () => {
   const unknown = queries
     .flatMap(({ expr }) => metricsIn(expr))
-    .filter((name) => !told.includes(base(name)) && !/^(process|nodejs)_|^ALERTS$/.test(name));
+    .filter((name) => !told.includes(base(name)) && !/^(process|nodejs|vault)_|^ALERTS$/.test(name));
   expect(unknown).toEqual([]);
   expect(queries.length).toBeGreaterThan(40);
 });

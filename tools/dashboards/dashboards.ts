@@ -1,3 +1,4 @@
+import { plugin } from './plugin.ts';
 import { service } from './service.ts';
 import { tenants } from './tenants.ts';
 import { upstream } from './upstream.ts';
@@ -7,5 +8,5 @@ export const FOLDER = 'deploy/observability/dashboards';
 
 /** File name and text of each dashboard. */
 export const dashboards: ReadonlyMap<string, string> = new Map(
-  Object.entries({ service, tenants, upstream }).map(([name, made]) => [`${name}.json`, `${JSON.stringify(made, null, 2)}\n`]),
+  Object.entries({ service, tenants, upstream, plugin }).map(([name, made]) => [`${name}.json`, `${JSON.stringify(made, null, 2)}\n`]),
 );

@@ -174,6 +174,12 @@ export const service = board({
           queries: [{ expr: of('postern_vault_token_remaining_seconds'), legend: '{{instance}}' }],
         }),
         graph({
+          title: 'How long their secret_ids live',
+          what: 'By which they log in to Vault. None: they do not end, or brokers log in otherwise.',
+          unit: 's',
+          queries: [{ expr: of('postern_secret_id_remaining_seconds'), legend: '{{instance}}' }],
+        }),
+        graph({
           title: 'Since announcements were read',
           what: 'More than a few seconds: revocations are late at that broker.',
           unit: 's',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PosternError } from '#broker/error.ts';
 import type { Owner } from '#broker/credential/owner.ts';
 import { formatLimits } from '#broker/rate-limit/limits.ts';
+import type { Limits } from '#broker/rate-limit/limits.ts';
 import { KEY_METADATA, newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
@@ -22,6 +23,8 @@ export interface RotateOptions {
   key: string;
   /** Seconds for which it goes on beside the new one; 0: it ends at once. */
   overlap: number;
+  /** Of the new key; null: none. Default: those of the old one. */
+  limits?: Limits | null;
   /** Hands over the new key. Only when this has ended well does the old key get an end: what it throws leaves the old one as it is. */
   deliver: (issued: RotatedKey) => Promise<void> | void;
   /** Who rotates it, where that isn't who the Vault token says. */
@@ -81,7 +84,7 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
     ...(options.issuedBy === undefined ? {} : { issuedBy: options.issuedBy }),
     ...(old.environment === null ? {} : { environment: old.environment }),
     ...(old.scopes === null ? {} : { scopes: old.scopes }),
-    limits: old.limits,
+    limits: options.limits === undefined ? old.limits : options.limits,
     ...(old.cidrs.length === 0 ? {} : { cidrs: old.cidrs }),
     ttl: life.ttl,
   });

@@ -2,6 +2,8 @@ import type { GrantRequest } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import { tokenOf } from '#broker/token/document.ts';
+import type { TokenCache } from '#broker/token/cache.ts';
+import type { Served } from '#broker/token/served.ts';
 import type { Token } from '#broker/token/token.ts';
 import type { Entities } from './entities.ts';
 import { Issuance, Superseded } from './issuance.ts';
@@ -44,6 +46,11 @@ export class Credentials {
     return this.#issuance?.cache.size ?? 0;
   }
 
+  /** The present one; undefined before the first request. */
+  get cache(): TokenCache | undefined {
+    return this.#issuance?.cache;
+  }
+
   /** To Auth0's token endpoint. */
   get calls(): number {
     return this.#earlierCalls + (this.#issuance?.calls ?? 0);
@@ -55,6 +62,18 @@ export class Credentials {
    *   authorization and the token cache; {ReadOnly}
    */
   async read(reader: Reader, request: GrantRequest): Promise<{ readonly token: Token; readonly next: number }> {
+    const { counts } = this.#options;
+    try {
+      const { from, ...read } = await this.#read(reader, request);
+      counts.granted(from);
+      return read;
+    } catch (error) {
+      counts.denied(error);
+      throw error;
+    }
+  }
+
+  async #read(reader: Reader, request: GrantRequest): Promise<{ token: Token; next: number; from: Served['from'] }> {
     for (let decision = 0; decision < DECISIONS; decision++) {
       const found = this.#options.roles.find(reader.tenant);
       const tenant = found instanceof Promise ? await found : found;
@@ -62,17 +81,20 @@ export class Credentials {
       const issuance = this.#issuance ?? (await this.#make());
       const grant = await issuance.authorize(tenant, request);
       const served = issuance.cache.get(grant, tenant.identity);
-      const token = served instanceof Promise ? await servedOrSuperseded(served) : served.token;
+      const held = served instanceof Promise ? await servedOrSuperseded(served) : served;
       // Any of these may have waited. What is handed out must hold now.
-      if (token !== undefined && !issuance.superseded && this.#options.roles.isCurrent(tenant))
-        return { token, next: this.#next(token, issuance.minRemaining(reader.tenant)) };
+      if (held !== undefined && !issuance.superseded && this.#options.roles.isCurrent(tenant))
+        return { token: held.token, next: this.#next(held.token, issuance.minRemaining(reader.tenant)), from: held.from };
     }
     throw new PosternError('temporarily_unavailable', 'What this tenant may have is being changed', { retryAfter: 1 });
   }
 
   /** The next request begins with the configuration and APIs that are stored then. */
   reset(): void {
-    this.#issuance?.supersede();
+    if (this.#issuance !== undefined) {
+      this.#issuance.supersede();
+      this.#options.counts.ended(this.#issuance.cache);
+    }
     this.#earlierCalls = this.calls;
     this.#issuance = undefined;
     this.#making = undefined;
@@ -183,9 +205,9 @@ export class Credentials {
   }
 }
 
-async function servedOrSuperseded(served: Promise<{ readonly token: Token }>): Promise<Token | undefined> {
+async function servedOrSuperseded(served: Promise<Served>): Promise<Served | undefined> {
   try {
-    return (await served).token;
+    return await served;
   } catch (error) {
     if (error instanceof Superseded) return undefined;
     throw error;

@@ -6,6 +6,7 @@ import type { Backend, BackendRequest, BackendResponse, PluginLog, SpecialPaths,
 import { Apis } from './apis.ts';
 import { CONFIG_KEY, Configuration } from './config.ts';
 import { asBackendError, reasonOf } from './backend-error.ts';
+import { Counts } from './counts.ts';
 import { Credentials } from './credentials.ts';
 import { Entities } from './entities.ts';
 import type { CountedSource, SourceSettings } from './issuance.ts';
@@ -15,6 +16,7 @@ import { apiPaths } from './path/api.ts';
 import { configPath } from './path/config.ts';
 import { credsPaths } from './path/creds.ts';
 import { infoPath } from './path/info.ts';
+import { metricsPath } from './path/metrics.ts';
 import { rolePaths } from './path/role.ts';
 import { rotatePath } from './path/rotate.ts';
 import type { RotateSecret } from './path/rotate.ts';
@@ -67,6 +69,7 @@ export class Engine implements Backend {
   readonly #now: () => number;
   readonly #monotonic: () => number;
   readonly #startedAt: number;
+  readonly #counts = new Counts();
   #mounted: Mounted | undefined;
   #upkeep: Upkeep | undefined;
 
@@ -155,9 +158,11 @@ export class Engine implements Backend {
       source,
       sourceName,
       log,
+      counts: this.#counts,
       now,
       monotonic: this.#monotonic,
     });
+    const told = { version, startedAt: this.#startedAt, configuration, credentials, counts: this.#counts };
     const paths = new Paths([
       configPath(configuration, now),
       rotatePath(configuration, rotate, now),
@@ -165,7 +170,8 @@ export class Engine implements Backend {
       ...rolePaths({ roles, apis, credentials }),
       ...credsPaths({ credentials, now }),
       ...tokenPaths(shared),
-      infoPath({ version, startedAt: this.#startedAt, configuration, credentials }),
+      infoPath(told),
+      metricsPath(told),
     ]);
     return { paths, configuration, apis, roles, credentials, cache, shared };
   }

@@ -11,6 +11,7 @@ import type { Token } from '#broker/token/token.ts';
 import type { Apis } from './apis.ts';
 import { reasonOf } from './backend-error.ts';
 import type { Config, Configuration } from './config.ts';
+import type { Counts } from './counts.ts';
 import type { Roles, Tenant } from './roles.ts';
 import { StorageTokens } from './store.ts';
 import type { TokenRecords } from './token-records.ts';
@@ -35,6 +36,7 @@ export interface IssuanceOptions {
   readonly source: (settings: SourceSettings) => CountedSource;
   /** As APIs name it. */
   readonly sourceName: string;
+  readonly counts: Counts;
   readonly log: PluginLog;
   readonly now: () => number;
   readonly monotonic: () => number;
@@ -139,7 +141,7 @@ export class Issuance {
 
   /** Auth0 may take long to answer, and operators don't wait for it: whether it is still granted is asked again before it is stored. */
   async #issue(grant: AuthorizedGrant): Promise<Token> {
-    const token = await this.#source.issue(grant);
+    const token = await this.#options.counts.asked(() => this.#source.issue(grant));
     if (!(await this.#isStillGranted(grant))) throw new Superseded();
     return token;
   }

@@ -5,6 +5,8 @@ import { CredentialSource } from './credential-source.ts';
 import { isRefusal, ownTokenOf, refused } from './login.ts';
 import type { OwnLogin, OwnToken } from './login.ts';
 import { renewSelf } from './renewal.ts';
+import { SecretIdLife } from './secret-id-life.ts';
+import type { Life } from './secret-id-life.ts';
 
 type Given = Extract<VaultAuth, { method: 'approle' }>;
 
@@ -15,6 +17,7 @@ export class OwnAppRole implements OwnLogin {
   readonly #client: VaultClient;
   readonly #given: Given;
   readonly #source: CredentialSource;
+  readonly #life: SecretIdLife;
   /** What the last wrapping token held. */
   #unwrapped: { wrapping: string; secretId: string } | undefined;
   /** A wrapping token that Vault refused stays refused: it is not asked about again. */
@@ -24,13 +27,18 @@ export class OwnAppRole implements OwnLogin {
     this.#client = client;
     this.#given = given;
     this.#source = new CredentialSource(given.secretId.from);
+    this.#life = new SecretIdLife(client, given.mount, given.secretId.wrapped ? undefined : given.secretId.from);
   }
 
   async login(): Promise<OwnToken> {
     const { mount, roleId, secretId } = this.#given;
     const body = { role_id: roleId, secret_id: await this.#secretId() };
     try {
-      return ownTokenOf(await this.#client.write(`auth/${mount}/login`, body));
+      const answer = await this.#client.write(`auth/${mount}/login`, body);
+      const own = ownTokenOf(answer);
+      const role = (answer.auth?.['metadata'] as { role_name?: string } | null | undefined)?.role_name;
+      this.#life.look(own.token, role, body.secret_id);
+      return own;
     } catch (error) {
       if (!isRefusal(error)) throw error;
       throw refused(
@@ -42,8 +50,14 @@ export class OwnAppRole implements OwnLogin {
     }
   }
 
-  renew(token: string): Promise<OwnToken> {
-    return renewSelf(this.#client, token);
+  async renew(token: string): Promise<OwnToken> {
+    const renewed = await renewSelf(this.#client, token);
+    this.#life.look(renewed.token);
+    return renewed;
+  }
+
+  get credentialLife(): Life | undefined {
+    return this.#life.now;
   }
 
   changed(): boolean {

@@ -1,6 +1,7 @@
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { VaultAnswer } from '#broker/vault/client.ts';
+import type { Life } from './secret-id-life.ts';
 
 /** A Vault token as the broker's own login gave it. */
 export interface OwnToken {
@@ -27,6 +28,8 @@ export interface OwnLogin {
   login(): Promise<OwnToken>;
   /** @throws {VaultFault} denied: the token is dead. @throws {PosternError} as {@link login} */
   renew(token: string): Promise<OwnToken>;
+  /** How long the credential itself still lives; undefined where it doesn't end, or nobody knows. */
+  readonly credentialLife?: Life | undefined;
   /** Whether the credential's file has changed since the last {@link login}; false where it doesn't lie in one. */
   changed(): boolean;
 }

@@ -1,17 +1,20 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { rotateKey } from '#broker/operator/key/rotate.ts';
+import type { RotateOptions } from '#broker/operator/key/rotate.ts';
 import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import { listKeys } from '#broker/operator/key/list.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Context, VaultCall } from '#cli/command/context.ts';
 import { inWords, moment, seconds } from '#cli/command/duration.ts';
+import { limits } from '#cli/command/limit.ts';
 import { show } from './issued.ts';
 
 interface Options {
   overlap: number;
   all?: boolean;
   since: number;
+  limit?: string[] | false;
 }
 
 const DEFAULT_OVERLAP = '24h';
@@ -21,6 +24,7 @@ export function rotateCommand(context: Context): Command {
     .command('rotate', 'a new API key in place of another, which ends after an overlap', [
       ['(umask 077; postern key rotate acme key_0f1e2d3c4b5a69788796a5b4 > key)', `both are good for ${DEFAULT_OVERLAP}`],
       ['postern key rotate acme key_0f1e2d3c4b5a69788796a5b4 --overlap 0', 'the old one ends at once'],
+      ['(umask 077; postern key rotate acme key_0f1e2d3c4b5a69788796a5b4 --limit 600/min > key)', 'the new one may be used so often'],
       ['(umask 077; postern key rotate acme --all >> keys)', 'all of them: old key id, new key id, key; interrupted, run it again'],
     ])
     .argument('<tenant>')
@@ -36,10 +40,17 @@ export function rotateCommand(context: Context): Command {
         .argParser(seconds)
         .default(seconds(DEFAULT_OVERLAP), DEFAULT_OVERLAP),
     )
+    .addOption(
+      new Option(
+        '--limit <number/unit>',
+        'most requests by the new key, such as 100/s, 600/min, 10000/day or 50/burst (repeatable)',
+      ).argParser((value: string, before: string[] | false | undefined) => [...(before || []), value]),
+    )
+    .addOption(new Option('--no-limit', 'none of its own'))
     .addHelpText(
       'after',
       `
-The new key has the old one's name, scopes, limits, CIDRs, environment and length of life, counted from now. The old key gets its end
+The new key has the old one's name, scopes, limits (but for --limit), CIDRs, environment and length of life, counted from now. The old key gets its end
 only after the new one was shown. Interrupted at any point, run the same command again: a new key that was issued, and
 perhaps shown, is destroyed, and another one is shown; the old key goes on meanwhile. Exit code 4 means that it is
 replaced already, or that there is no such key.
@@ -59,6 +70,7 @@ At its end brokers refuse the old key; it is destroyed at Vault by the next \`ke
           tenant,
           key,
           overlap: options.overlap,
+          ...limitsOf(options),
           signal: terminal.signal,
           async deliver(rotated) {
             await show(output, rotated, await boundCidrsIfKnown(access, tenant), [
@@ -75,6 +87,11 @@ At its end brokers refuse the old key; it is destroyed at Vault by the next \`ke
         for (const warning of warnings) output.warn(warning);
       }),
     );
+}
+
+function limitsOf({ limit }: Options): Pick<RotateOptions, 'limits'> {
+  if (limit === undefined) return {};
+  return { limits: limit === false ? null : limits(limit) };
 }
 
 /** One after the other: what is shown is counted, and an interruption leaves at most one that was issued and not shown. */
@@ -94,6 +111,7 @@ async function rotateAll({ access, options, output, terminal }: VaultCall<Option
       tenant,
       key: keyId,
       overlap: options.overlap,
+      ...limitsOf(options),
       signal,
       async deliver(issued) {
         output.line(output.json ? JSON.stringify(issued) : `${issued.replaces}\t${issued.key_id}\t${issued.key}`);

@@ -37,7 +37,8 @@ test("docs/audit.schema.json is what the broker's own definitions say (make gene
 describe('a line of each kind fits it', () => {
   const summaries: string[] = [];
   const rationed = new RationedAudit({ write: (line) => void summaries.push(line) }, 0);
-  rationed.write('', 'token invalid_client');
+  rationed.write('', { kind: 'token invalid_client' });
+  rationed.write('', { kind: 'verify limit_exceeded', tenant: 'acme' });
   rationed.end();
   const work = { kind: 'refresh', grant, ahead: true, ms: 1.23456 } as const;
   const publication = { kind: 'publication', tenant: 'acme', api: undefined, grant: undefined, ms: 1.23456 } as const;
@@ -76,7 +77,8 @@ describe('a line of each kind fits it', () => {
       }),
     ],
     ['admission', admissionLine('self.admission', 'r', '::1', 'invalid-token')[0]],
-    ['summary', summaries.join('')],
+    ['summary', summaries[0] ?? ''],
+    ['summary of a tenant', summaries[1] ?? ''],
   ])('%s', (_kind, line) => {
     expect(faultsOf(line)).toEqual([]);
     expect(line).not.toContain('canary');
@@ -91,10 +93,10 @@ describe('a line of each kind fits it', () => {
       failureOf({ ...publication, outcome: 'withdrawn' }),
       failureOf({ kind: 'leadership', outcome: 'taken', from: undefined, to: 'b', why: 'nobody' }),
     ]).toEqual([
-      'token.refresh temporarily_unavailable',
+      { kind: 'token.refresh temporarily_unavailable' },
       undefined,
       undefined,
-      'token.publication temporarily_unavailable',
+      { kind: 'token.publication temporarily_unavailable' },
       undefined,
       undefined,
     ]);

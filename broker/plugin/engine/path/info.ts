@@ -1,3 +1,4 @@
+import type { Counts } from '#broker/plugin/engine/counts.ts';
 import type { Configuration } from '#broker/plugin/engine/config.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
@@ -8,29 +9,47 @@ export interface InfoOptions {
   readonly startedAt: number;
   readonly configuration: Configuration;
   readonly credentials: Credentials;
+  readonly counts: Counts;
 }
 
-export function infoPath({ version, startedAt, configuration, credentials }: InfoOptions): Path {
+export function infoPath({ version, startedAt, configuration, credentials, counts }: InfoOptions): Path {
   return {
     pattern: 'info',
     synopsis: 'What runs here, without anything secret.',
     description:
-      'Version and start of this process, whether it is configured, how many tokens it holds in memory, and how often it has asked ' +
-      'Auth0 for one since it started. config_unsaved is true after a rotation that storage did not take yet.',
+      'Version and start of this process, whether it is configured, and what it has done since it started: reads of creds by where the ' +
+      'token came from, those that were refused or failed, tokens asked of Auth0 (upstream_calls counts each request, upstream_ok, ' +
+      'upstream_refused and upstream_unavailable each token), tokens in memory, replaced and pushed out. config_unsaved is true after a rotation that storage did not take yet.',
     parameters: {},
     operations: {
       read: operation({
-        summary: 'Version, start, configured, cached_tokens, upstream_calls, config_unsaved.',
-        handle: async () => ({
-          data: {
-            version,
-            started_at: new Date(startedAt).toISOString(),
-            configured: (await configuration.read()) !== undefined,
-            cached_tokens: credentials.cached,
-            upstream_calls: credentials.calls,
-            config_unsaved: configuration.unsaved,
-          },
-        }),
+        summary: 'Version, start, whether it is configured, and counts since the start.',
+        handle: async () => {
+          const { reads, upstream } = counts;
+          const cache = counts.cache(credentials.cache);
+          return {
+            data: {
+              version,
+              started_at: new Date(startedAt).toISOString(),
+              configured: (await configuration.read()) !== undefined,
+              config_unsaved: configuration.unsaved,
+              reads_from_memory: reads.memory,
+              reads_from_storage: reads.store,
+              reads_from_auth0: reads.source,
+              reads_refused: reads.refused,
+              reads_failed: reads.failed,
+              upstream_calls: credentials.calls,
+              upstream_ok: upstream.ok,
+              upstream_refused: upstream.refused,
+              upstream_unavailable: upstream.unavailable,
+              upstream_seconds: Math.round(upstream.ms) / 1000,
+              refreshes_done: cache.done,
+              refreshes_failed: cache.failed,
+              cached_tokens: credentials.cached,
+              cached_tokens_evicted: cache.evicted,
+            },
+          };
+        },
       }),
     },
   };

@@ -22,6 +22,7 @@ const PATHS = [
   'tokens/<tenant>/<api>',
   'tokens/<tenant>/<api>/<digest>',
   'info',
+  'metrics',
 ];
 
 describe('path-help', () => {
@@ -116,9 +117,21 @@ describe('operations', () => {
       version: 'v1.2.3',
       started_at: expect.any(String),
       configured: true,
-      cached_tokens: 1,
-      upstream_calls: 1,
       config_unsaved: false,
+      reads_from_memory: 0,
+      reads_from_storage: 0,
+      reads_from_auth0: 1,
+      reads_refused: 0,
+      reads_failed: 0,
+      upstream_calls: 1,
+      upstream_ok: 1,
+      upstream_refused: 0,
+      upstream_unavailable: 0,
+      upstream_seconds: expect.any(Number),
+      refreshes_done: 0,
+      refreshes_failed: 0,
+      cached_tokens: 1,
+      cached_tokens_evicted: 0,
     });
   });
 });
