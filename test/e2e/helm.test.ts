@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { readConfig } from '#broker/config.ts';
 import { schema } from '#broker/config-schema.ts';
 import { checkout, packageVersion } from '#tools/part/version.ts';
@@ -117,6 +117,33 @@ test('Prometheus asks a service of each pod, at the port at which the broker tel
     from: [{ namespaceSelector: {} }],
   });
   expect(Object.keys(envOf(await objects('defaults')))).not.toContain('POSTERN_METRICS_LISTEN');
+});
+
+test('rules and dashboards are those of deploy/observability, and the job that they want is the one that is scraped', async () => {
+  const all = await objects('everything');
+  const observability = join(checkout, 'deploy/observability');
+  const rules = only(all, 'PrometheusRule');
+  expect(rules.spec).toEqual(parse(await readFile(join(observability, 'alerts.yaml'), 'utf8')));
+  expect(rules.metadata.labels).toMatchObject({ release: 'prometheus' });
+  const { jobLabel, selector } = only(all, 'ServiceMonitor').spec!;
+  expect(selector.matchLabels[jobLabel]).toBe('postern');
+  expect(JSON.stringify(rules.spec)).toContain('up{job=\\"postern\\"}');
+  const maps = all.filter(({ kind }) => kind === 'ConfigMap');
+  const files = (await readdir(join(observability, 'dashboards'))).sort();
+  expect(maps.map(({ metadata }) => metadata.name).sort()).toEqual(files.map((file) => `postern-dashboard-${file.replace('.json', '')}`));
+  for (const { metadata, data } of maps) {
+    expect(metadata).toMatchObject({ labels: { grafana_dashboard: '1' }, annotations: { grafana_folder: 'Postern' } });
+    const [[name, text] = ['', '']] = Object.entries(data as Record<string, string>);
+    expect(text).toBe(await readFile(join(observability, 'dashboards', name.replace(/^postern-/, '')), 'utf8'));
+  }
+  const packed = await mkdtemp(join(tmpdir(), 'postern-chart-'));
+  try {
+    await execa(helm, ['package', '.', `--destination=${packed}`], { cwd: CHART, stdin: 'ignore' });
+    const { stdout } = await execa('tar', ['-tzf', join(packed, `postern-${await packageVersion()}.tgz`)]);
+    expect(stdout.split('\n').filter((line) => line.includes('/files/'))).toHaveLength(files.length + 1);
+  } finally {
+    await rm(packed, { recursive: true });
+  }
 });
 
 test('by default: two replicas apart from each other, one of which is always there, and nobody notices a new version', async () => {
@@ -291,6 +318,8 @@ test.each<[string, string[], RegExp]>([
   ['one replica that must stay', ['--set=replicas=1'], /podDisruptionBudget\.minAvailable: 1 of 1 /],
   ['all replicas that must stay', ['--set=podDisruptionBudget.minAvailable=100%'], /podDisruptionBudget\.minAvailable: 100% of 2 /],
   ['metrics peers without metrics', ['--set=networkPolicy.metricsFrom[0].podSelector.a=b'], /networkPolicy\.metricsFrom: /],
+  ['rules without metrics', ['--set=metrics.rules.enabled=true'], /metrics\.rules: set metrics\.serviceMonitor\.enabled/],
+  ['dashboards without metrics', ['--set=metrics.dashboards.enabled=true'], /metrics\.dashboards: set metrics\./],
   ['a host that is none', ['--set=ingress.enabled=true', '--set=ingress.hosts={https://a.example.com}'], /ingress\/hosts/],
   ['a proxy that is no address', ['--set=trustedProxies={proxy.example.com}'], /trustedProxies/],
   ['a range that is none', ['--set=trustedProxies={10.0.0.0/33}'], /trustedProxies/],

@@ -1,8 +1,8 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { metricsIn, panelQueries } from '#test/fixture/dashboards.ts';
-import { FOLDER, dashboards } from '#tools/dashboards/dashboards.ts';
+import { FOLDER, dashboards, inChart } from '#tools/dashboards/dashboards.ts';
 import { checkout } from '#tools/part/version.ts';
 
 /* Grafana's dashboards, as they are checked in. */
@@ -16,6 +16,15 @@ test('they are what tools/dashboards makes (make generate)', async () => {
   const files = (await readdir(join(checkout, FOLDER))).sort();
   expect(files).toEqual([...dashboards.keys()].sort());
   for (const file of files) expect(await readFile(join(checkout, FOLDER, file), 'utf8'), file).toBe(dashboards.get(file));
+});
+
+test('the Helm chart carries the same dashboards and rules, and no others (make generate)', async () => {
+  const chart = 'deploy/helm/postern/files';
+  const files = await readdir(join(checkout, chart), { recursive: true, withFileTypes: true });
+  const there = files.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(checkout, join(parentPath, name)));
+  expect(there.sort()).toEqual([...inChart.keys()].sort());
+  for (const [copy, original] of inChart)
+    expect(await readFile(join(checkout, copy), 'utf8'), copy).toBe(await readFile(join(checkout, original), 'utf8'));
 });
 
 test("their queries speak only of metrics that docs/metrics.md and docs/plugin-paths.md have, and of Vault's own", () => {

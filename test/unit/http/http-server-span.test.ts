@@ -30,7 +30,7 @@ async function stage() {
   };
   const begun = Promise.withResolvers<void>();
   const routes: Route[] = [
-    { method: 'GET', path: '/good', handle: (call) => replyJson(call, 200, {}) },
+    { method: 'GET', path: '/good', handle: (call) => replyJson(call, 200, '{}') },
     {
       method: 'GET',
       path: '/bug',

@@ -116,6 +116,11 @@ podDisruptionBudget.minAvailable: {{ toString $kept }} of {{ $least }} would let
 {{- if and $v.networkPolicy.metricsFrom (not (include "postern.metrics" .)) }}
 networkPolicy.metricsFrom: set metrics.enabled, or nobody tells them anything
 {{- end }}
+{{- range $name := list "rules" "dashboards" }}
+{{- if and (get $v.metrics $name).enabled (not (include "postern.metrics" $)) }}
+metrics.{{ $name }}: set metrics.serviceMonitor.enabled or metrics.enabled, or there is nothing that they tell of
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "postern.check" -}}
