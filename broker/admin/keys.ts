@@ -134,7 +134,7 @@ export const keyOperations: readonly Operation[] = [
     tag,
     summary: 'Issues a key in place of another, which ends after an overlap',
     description:
-      'The new key has the name, scopes, limits (unless others are sent), blocks and life of the old one. A conflict where the old key is ' +
+      'The new key has the name, scopes, limits (or those sent), blocks and life of the old one. A conflict where the old key is ' +
       'replaced already or has ended. Send an Idempotency-Key: without it an answer that was lost takes the new key with it.',
     need: { permission: 'manage:keys', changes: true },
     params: ofKey,

@@ -17,12 +17,12 @@ export const summaryEvent = z
   })
   .meta({
     description:
-      'Refusals beyond those that have lines of their own: of strangers, or of the verified clients of one tenant; or failures of refreshes.',
+      'Refusals beyond those that have lines of their own: of strangers, or of verified clients of one tenant; or failures of refreshes.',
   });
 
 /**
- * The audit with a ration of refusals: one for all whom nobody has verified, and one for each tenant, so that none takes another's. What was granted
- * has each line.
+ * The audit with a ration of refusals: one for all whom nobody has verified, and one for each tenant, so that none takes another's. What
+ * was granted has each line.
  */
 export class RationedAudit implements AuditLog {
   readonly #audit: AuditLog;

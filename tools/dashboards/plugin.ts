@@ -7,7 +7,7 @@ const ROUTE = (operation: string): string => `vault_route_${operation}_auth0_`;
 export const plugin = board({
   uid: 'postern-plugin',
   title: 'Postern / Plugin',
-  what: 'The secrets engine auth0/ inside Vault: its own counts (auth0/metrics), and what Vault says of it (sys/metrics). docs/plugin.md says how both are scraped.',
+  what: 'The secrets engine inside Vault: its own counts (auth0/metrics), and what Vault says of it (sys/metrics). docs/plugin-paths.md',
   told: 'postern_plugin_info',
   rows: [
     {
@@ -68,7 +68,7 @@ export const plugin = board({
         graph(
           {
             title: 'Reads by where the token came from',
-            what: 'memory, storage (after a restart or fail-over) or auth0.',
+            what: 'memory, storage (after a restart or fail-over) or the issuer, Auth0.',
             unit: 'reqps',
             queries: [{ expr: `sum by (source) (${rate('postern_plugin_reads_total', 'outcome="granted"')})`, legend: '{{source}}' }],
           },
@@ -93,7 +93,7 @@ export const plugin = board({
           queries: [
             {
               expr: `sum(${rate('postern_plugin_source_request_seconds_total')}) / sum(${rate('postern_plugin_source_requests_total')})`,
-              legend: 'auth0',
+              legend: 'issuer',
             },
           ],
         }),

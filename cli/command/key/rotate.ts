@@ -50,8 +50,8 @@ export function rotateCommand(context: Context): Command {
     .addHelpText(
       'after',
       `
-The new key has the old one's name, scopes, limits (but for --limit), CIDRs, environment and length of life, counted from now. The old key gets its end
-only after the new one was shown. Interrupted at any point, run the same command again: a new key that was issued, and
+The new key has the old one's name, scopes, limits (but for --limit), CIDRs, environment and length of life, counted from now. The old
+key gets its end only after the new one was shown. Interrupted at any point, run the same command again: a new key that was issued, and
 perhaps shown, is destroyed, and another one is shown; the old key goes on meanwhile. Exit code 4 means that it is
 replaced already, or that there is no such key.
 --all writes one line a key as soon as it is issued: its old key id, its new one, the key; with --json one document a line. Run it

@@ -50,7 +50,7 @@ async function read({ version, startedAt, configuration, credentials, counts }: 
       values: [
         [{ outcome: 'granted', source: 'memory' }, reads.memory],
         [{ outcome: 'granted', source: 'storage' }, reads.store],
-        [{ outcome: 'granted', source: 'auth0' }, reads.source],
+        [{ outcome: 'granted', source: 'issuer' }, reads.source],
         [{ outcome: 'refused', source: '' }, reads.refused],
         [{ outcome: 'failed', source: '' }, reads.failed],
       ],

@@ -59,7 +59,7 @@ describe('what the plugin counts', () => {
     expect(await s.read('metrics')).toMatchObject({ http_status_code: 200, http_content_type: expect.stringContaining('text/plain') });
     const text = await textOf(s);
     expect(text).toContain('postern_plugin_info{version="v1.2.3"} 1\n');
-    expect(text).toContain('postern_plugin_reads_total{outcome="granted",source="auth0"} 1\n');
+    expect(text).toContain('postern_plugin_reads_total{outcome="granted",source="issuer"} 1\n');
     expect(text).toContain('postern_plugin_configured 1\n');
     const names = [...text.matchAll(/^# TYPE (\S+) (\w+)$/gm)];
     expect(names.length).toBeGreaterThan(10);
