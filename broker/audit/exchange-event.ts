@@ -113,11 +113,18 @@ function isoTime(): string {
  * and APIs, sources and hexadecimal need no escaping.
  */
 function restOf({ grant, token, from }: Served): string {
-  const organization = grant.organization === undefined ? '' : `,"organization":${JSON.stringify(grant.organization)}`;
+  const organization = grant.organization === undefined ? '' : `,"organization":${quoted(grant.organization)}`;
   return (
-    `"client_id":${JSON.stringify(grant.clientId)},"tenant":"${grant.tenant}","api":"${grant.api}","audience":${JSON.stringify(grant.audience)},` +
-    `"scope":${JSON.stringify(token.scope)}${organization},"source":"${from === 'source' ? grant.source : from}","token_sha256":"${token.sha256}"}`
+    `"client_id":${quoted(grant.clientId)},"tenant":"${grant.tenant}","api":"${grant.api}","audience":${quoted(grant.audience)},` +
+    `"scope":${quoted(token.scope)}${organization},"source":"${from === 'source' ? grant.source : from}","token_sha256":"${token.sha256}"}`
   );
+}
+
+/** What JSON writes as it is. */
+const PLAIN = /^[\w .~:/?#@!$&'()*+,;=%-]*$/;
+
+function quoted(text: string): string {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 /** The line of an exchange that ended with an error. */

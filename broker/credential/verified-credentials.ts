@@ -53,7 +53,7 @@ interface Verified {
 
 /**
  * WHO: from a credential to an {@link Identity}, by Vault's login, remembered for a bounded time.
- * Keys are HMACs under a key of this process, so no secret lies in memory as a map key.
+ * Keys are digests under a key of this process, so no secret lies in memory as a map key.
  */
 export class VerifiedCredentials {
   readonly #login: Login;
@@ -169,7 +169,7 @@ export class VerifiedCredentials {
     try {
       const identity = this.#onceRight.has(fingerprint)
         ? await attempt()
-        : await this.#throttle.run(credential.clientId, address, attempt, isWrong);
+        : await this.#throttle.run(credential.lastingClientId, address, attempt, isWrong);
       this.#onVerified?.(identity);
       this.#onceRight.set(fingerprint, true);
       this.#noteKnown(fingerprint, credential, identity);

@@ -18,7 +18,7 @@ export function replyJson({ response, id }: Asker, status: number, body: string 
 let turn: { asker: Asker; headers: readonly string[]; body: string }[] = [];
 
 /**
- * A 200 whose headers tell its length. Replies to requests that arrived together are written together: a
+ * A 200 of ASCII whose headers tell its length. Replies to requests that arrived together are written together: a
  * write that wakes a sleeping client costs many times one that finds it awake.
  */
 export function replyInTurn(asker: Asker, headers: readonly string[], body: string): void {
@@ -35,7 +35,8 @@ function writeTurn(): void {
     body,
   } of replies) {
     response.writeHead(200, [...headers, 'X-Request-Id', id]);
-    response.end(body);
+    // Node copies it as it is; as UTF-8 each character would be looked at.
+    response.end(body, 'latin1');
   }
 }
 

@@ -23,7 +23,7 @@ export async function startServer(
   { pinned = true, flags = [] }: ServerOptions = {},
 ): Promise<Server> {
   const child = spawn(process.execPath, [...flags, fileURLToPath(new URL(file, import.meta.url))], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...env },
   });
   const [message] = (await Promise.race([
@@ -37,6 +37,7 @@ export async function startServer(
     port: message.port,
     pid: child.pid!,
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.kill('SIGTERM');
       await gone;

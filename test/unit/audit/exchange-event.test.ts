@@ -44,6 +44,19 @@ describe('granted', () => {
     expect(line.endsWith('}\n')).toBe(true);
   });
 
+  test.each(['"', '\\', '\n', '\u0000', 'ä', '\u2028', '\ud800', '</script>'])(
+    '%j in an organization and a scope is written as JSON does',
+    async (odd) => {
+      const organization = `org${odd}x`;
+      const grant = await grantOf({ tenant: tenantOf({ organization }) });
+      const token = new Token(JWT, `read${odd}all`, 1000, 2000);
+      expect(parse(granted(await attemptOf(), { token, from: 'memory', grant }, 42))).toMatchObject({
+        organization,
+        scope: `read${odd}all`,
+      });
+    },
+  );
+
   test('the same token to another address, later: only that changes', async () => {
     const served = servedFrom('memory');
     const first = parse(granted(await attemptOf(), served, 42));
