@@ -16,7 +16,7 @@ ifeq ($(origin VAULT),command line)
 export POSTERN_VAULT_PRODUCT := $(VAULT)
 endif
 
-.PHONY: help bootstrap demo console dev dist image release generate plugin test bench scale check lint linters mutants \
+.PHONY: help bootstrap demo console dev dist image release generate plugin test faults bench scale check lint linters mutants \
 	simulate picture pin clean
 
 help: ## List the targets
@@ -42,6 +42,9 @@ console: $(READY) ## Build the operators' console from console/ into the broker
 
 test: $(READY) ## Run every test on the real parts (ARGS='--project unit' narrows it)
 	@$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
+
+faults: $(READY) ## Let a real cluster fail under load, and tell what clients saw: Vault on Raft, brokers, nginx
+	@POSTERN_TEST_FAULTS=whole $(NODE) node_modules/vitest/vitest.mjs run --project fault --project leaks $(ARGS)
 
 plugin: $(READY) ## Build Vault's secrets plugin into dist/: one executable, and one script (ARGS='--version v1.2.3')
 	@$(NODE) tools/plugin/main.ts $(ARGS)

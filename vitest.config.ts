@@ -9,6 +9,9 @@ const project = (name: string, more: object) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], ...more },
 });
 
+/** Faults on real processes take long and root, so that they run only where somebody asks (`make faults`). */
+const faults = process.env['POSTERN_TEST_FAULTS'] === 'whole' ? [project('fault', { ...real, testTimeout: 900_000 })] : [];
+
 export default defineConfig({
   test: {
     environment: 'node',
@@ -47,6 +50,7 @@ export default defineConfig({
       }),
       project('conformance', real),
       project('e2e', real),
+      ...faults,
       // Searches what all the others have written, so it runs after them.
       project('leaks', { testTimeout: 300_000, sequence: { groupOrder: 1 } }),
     ],

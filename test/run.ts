@@ -14,7 +14,7 @@ import { checkTemporary } from '#tools/process/storage.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
 
 /** Projects whose tests need the real parts. */
-const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e'];
+const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e', 'fault'];
 
 /**
  * Vitest's global set-up, once a run, before any worker: a private folder for logs and the ledger of secrets, and

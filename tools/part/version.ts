@@ -48,6 +48,8 @@ export interface Versions {
   gateways: { nginx: { minimum: string; debianPackage: string } } & Record<'caddy' | 'envoy' | 'traefik', WheelPin>;
   helm: GoPin & { version: string; minimum: string };
   compose: GoPin & { version: string; minimum: string };
+  /** Latency and cuts between real processes. */
+  toxiproxy: GoPin & { version: string; minimum: string };
   /** A shell and what scripts call, for images that stand in for official ones. */
   busybox: { minimum: string; debianPackage: string };
   prometheus: { minimum: string; debianPackage: string };
