@@ -84,8 +84,11 @@ export class Judge {
     return this.#world.timeline.now;
   }
 
+  /** By how much any clock may be off, ms. */
   get #skew(): number {
-    return Math.max(0, ...this.#world.plan.settings.skews.map(Math.abs));
+    const { settings, happenings } = this.#world.plan;
+    const set = happenings.reduce((sum, one) => sum + (one.what === 'set-clock' ? Math.abs(one.by) : 0), 0);
+    return set + Math.max(0, ...settings.skews.map(Math.abs));
   }
 
   touch(tenant: string): void {

@@ -175,7 +175,10 @@ export class Operators {
         return [() => announceEndings(access, now(), [{ kind: 'tokens', id: tenant, tenant, lives: LIVES }]), tell('changed'), clear];
       case 'recreate': {
         const roleId = vault.roles.get(tenant)?.roleId ?? '';
-        for (const one of this.credentials) if (one.roleId === roleId) one.ended = true;
+        const endAll = (): void => {
+          for (const one of this.credentials) if (one.roleId === roleId) one.ended = true;
+        };
+        endAll();
         return [
           tell('disable'),
           () =>
@@ -183,7 +186,11 @@ export class Operators {
               { kind: 'tokens', id: tenant, tenant, lives: LIVES },
               { kind: 'credential', id: roleId, tenant, lives: LIVES },
             ]),
-          () => vault.roles.delete(tenant),
+          () => {
+            // Somebody may have issued another meanwhile.
+            endAll();
+            vault.roles.delete(tenant);
+          },
           () => access.call('delete a tenant', ({ documents, as }) => documents.remove(`tenants/${tenant}`, as)),
           tell('disable'),
           clear,
