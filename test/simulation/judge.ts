@@ -234,7 +234,7 @@ export class Judge {
   }
 
   /** A client has a token. */
-  served({ replica, credential, audience, scope }: Ask, token: string): void {
+  served({ replica, credential, audience, scope, begun }: Ask, token: string): void {
     const { tenant, id, roleId } = credential;
     const claims = claimsOf(token) as { aud: string; scope: string; iat: number; exp: number };
     const wrong = (rule: string, why: string): void =>
@@ -257,7 +257,9 @@ export class Judge {
     const revoked = this.#revoked.get(createHash('sha256').update(token).digest('hex'));
     if (revoked !== undefined && this.#overdue(revoked, replica)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
     const { destroyedAt } = credential;
-    if (destroyedAt !== undefined && this.#overdue(destroyedAt + this.#world.plan.settings.verifyTtl * 1000, replica))
+    // Nobody was told: it is looked at when the request comes, and not again.
+    const remembered = destroyedAt === undefined ? Infinity : destroyedAt + this.#world.plan.settings.verifyTtl * 1000;
+    if (destroyedAt !== undefined && begun > remembered + ANNOUNCED_WITHIN && this.#overdue(remembered, replica))
       wrong('remembered', `the credential was destroyed ${this.#now - destroyedAt} ms ago`);
     for (const one of this.#ended) {
       if (!this.#overdue(one.known, replica)) continue;
