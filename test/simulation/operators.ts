@@ -99,6 +99,9 @@ export class Operators {
   }
 
   #newRole(tenant: string): void {
+    // Two people may make it anew at once: the first one's is gone.
+    const before = this.#world.vault.roles.get(tenant)?.roleId;
+    for (const one of this.credentials) if (one.roleId === before) one.ended = true;
     this.#world.vault.roles.set(tenant, { roleId: `role-${tenant}-${++this.#serial}`, secrets: new Map() });
   }
 
