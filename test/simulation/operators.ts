@@ -179,7 +179,9 @@ export class Operators {
       case 'recreate': {
         const roleId = vault.roles.get(tenant)?.roleId ?? '';
         const endAll = (): void => {
-          for (const one of this.credentials) if (one.roleId === roleId) one.ended = true;
+          // Somebody else may have made it anew meanwhile.
+          const now = vault.roles.get(tenant)?.roleId;
+          for (const one of this.credentials) if (one.roleId === roleId || one.roleId === now) one.ended = true;
         };
         endAll();
         return [

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Timeline } from '#test/simulation/timeline.ts';
 
-test('steps come in the order of their times, those of one time in the order in which they were asked for, and none that was taken back', async () => {
+test('steps come in the order of their times, then as they were asked for, and none that was taken back', async () => {
   const timeline = new Timeline();
   const seen: string[] = [];
   const step = (ms: number, name: string) => timeline.after(ms, () => seen.push(`${name} at ${timeline.now}`));
