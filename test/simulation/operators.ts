@@ -189,7 +189,7 @@ export class Operators {
           () =>
             announceEndings(access, now(), [
               { kind: 'tokens', id: tenant, tenant, lives: LIVES },
-              { kind: 'credential', id: roleId, tenant, lives: LIVES },
+              ...(roleId === '' ? [] : [{ kind: 'credential' as const, id: roleId, tenant, lives: LIVES }]),
             ]),
           () => {
             // Somebody may have issued another meanwhile.

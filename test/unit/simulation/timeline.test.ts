@@ -20,3 +20,13 @@ test('steps come in the order of their times, then as they were asked for, and n
   await timeline.run(100, () => false);
   expect(seen.at(-1)).toBe('c at 30');
 });
+
+test('a wait that is over already is a step of now, and a run ends as soon as it is settled', async () => {
+  const timeline = new Timeline();
+  const seen: number[] = [];
+  timeline.after(-5, () => seen.push(timeline.now));
+  timeline.after(7, () => seen.push(timeline.now));
+  timeline.after(9, () => seen.push(timeline.now));
+  expect(await timeline.run(100, () => seen.length === 2)).toBe(2);
+  expect(seen).toEqual([0, 7]);
+});
