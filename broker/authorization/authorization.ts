@@ -95,7 +95,7 @@ export interface AuthorizationOptions {
 export class Authorization {
   readonly #options: AuthorizationOptions;
   /** Lives as long as the identity is remembered, so grants are as fresh as the verification. */
-  readonly #memos = new WeakMap<Identity, Memo>();
+  readonly #memos = new WeakMap<Identity, Memo<AuthorizedGrant>>();
 
   constructor(options: AuthorizationOptions) {
     this.#options = options;
@@ -175,10 +175,10 @@ export class Authorization {
     return memo.keep(asked, made);
   }
 
-  #memoOf(identity: Identity): Memo {
+  #memoOf(identity: Identity): Memo<AuthorizedGrant> {
     let memo = this.#memos.get(identity);
     if (memo === undefined) {
-      memo = new Memo(this.#options.grants.readGrants(identity));
+      memo = new Memo<AuthorizedGrant>(this.#options.grants.readGrants(identity));
       this.#memos.set(identity, memo);
       // A failed reading is not remembered.
       memo.grants.catch(() => this.#memos.delete(identity));

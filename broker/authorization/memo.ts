@@ -1,5 +1,4 @@
 import type { Allowance } from '#broker/rate-limit/allowance.ts';
-import type { AuthorizedGrant } from './authorization.ts';
 import type { TenantGrants } from './documents.ts';
 
 /** Most different requests remembered for one verified credential. */
@@ -7,27 +6,34 @@ const MEMO_MAX = 64;
 /** Longest request that is remembered, characters: white space and repeated scopes make one as long as a client likes. */
 const MEMO_TEXT = 1024;
 
+/** What of a grant tells it from another of the same identity. */
+interface Grant {
+  readonly key: string;
+  readonly api: string;
+  readonly audience: string;
+}
+
 /** What is known of one identity: what its tenant may do, and what it was granted by what it asked for. */
-export class Memo {
+export class Memo<G extends Grant> {
   readonly grants: Promise<TenantGrants | undefined>;
   /** Known once the grants are read. */
   allowances: readonly Allowance[] | undefined;
   /** Most ask for one thing only, and a map for each of 100,000 tenants takes 20 MB. */
   #asked: string | undefined;
-  #granted: AuthorizedGrant | undefined;
-  #more: Map<string, AuthorizedGrant> | undefined;
+  #granted: G | undefined;
+  #more: Map<string, G> | undefined;
 
   constructor(grants: Promise<TenantGrants | undefined>) {
     this.grants = grants;
   }
 
-  granted(asked: string): AuthorizedGrant | undefined {
+  granted(asked: string): G | undefined {
     return this.#asked === asked ? this.#granted : this.#more?.get(asked);
   }
 
   /** @returns the grant that was made before, where it is the same: whichever way it is asked for, it is one, kept as long as its token */
-  keep(asked: string, made: AuthorizedGrant): AuthorizedGrant {
-    const same = ({ key, api }: AuthorizedGrant): boolean => key === made.key && api === made.api;
+  keep(asked: string, made: G): G {
+    const same = ({ key, api }: G): boolean => key === made.key && api === made.api;
     const grant = this.#granted !== undefined && same(this.#granted) ? this.#granted : (this.#more?.values().find(same) ?? made);
     if (asked.length > MEMO_TEXT) return grant;
     if (this.#asked === undefined) {
