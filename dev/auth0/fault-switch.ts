@@ -10,8 +10,10 @@ export type Fault =
   | { kind: 'reset' }
   /** The answer comes, but late. */
   | { kind: 'delay'; milliseconds: number }
-  /** A good answer of a clock that is so far ahead, ms. */
-  | { kind: 'clock'; milliseconds: number }
+  /** A good answer of a clock that is so far ahead, ms; its tokens' times too where that is told. */
+  | { kind: 'clock'; milliseconds: number; tokens?: boolean }
+  /** A good answer with a token that a key has signed which nobody publishes, under the name of one that is. */
+  | { kind: 'key' }
   /** A good answer with a wrong token: these claims overwrite the true ones, `undefined` takes one away. */
   | { kind: 'claims'; claims: Record<string, unknown> };
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { Events, OAuth2Service } from 'oauth2-mock-server';
 import type { MutableRedirectUri, MutableResponse, MutableToken } from 'oauth2-mock-server';
 import { accessTokenClaims, lifetimeOf, personClaims, scopesOf } from './claims.ts';
@@ -8,7 +9,15 @@ import type { Login, Logins } from './login.ts';
 
 /** What has been allowed, and so what goes into the token. */
 export type Outcome =
-  | { kind: 'exchange'; exchange: Exchange; custom: Record<string, unknown>; tampering: Record<string, unknown> }
+  | {
+      kind: 'exchange';
+      exchange: Exchange;
+      custom: Record<string, unknown>;
+      /** Overwrites the true claims. */
+      tampering: (claims: Record<string, unknown>) => Record<string, unknown>;
+      /** Signed by a key that isn't the issuer's. */
+      forged: boolean;
+    }
   | { kind: 'login'; login: Login };
 
 /**
@@ -68,7 +77,7 @@ export class Mint {
     if (outcome.kind === 'exchange') {
       const { type, claims } = accessTokenClaims(url, outcome.exchange, outcome.custom, token.payload.iat);
       token.header['typ'] = type;
-      token.payload = { ...claims, ...outcome.tampering } as unknown as MutableToken['payload'];
+      token.payload = { ...claims, ...outcome.tampering(claims) } as unknown as MutableToken['payload'];
       return;
     }
     const { login } = outcome;
@@ -86,11 +95,18 @@ export class Mint {
     const { access_token, id_token } = response.body;
     const scope = outcome.kind === 'exchange' ? outcome.exchange.scopes.join(' ') : scopesOf(outcome.login).join(' ');
     response.body = {
-      access_token,
+      access_token: outcome.kind === 'exchange' && outcome.forged ? forge(String(access_token)) : access_token,
       ...(id_token === undefined ? {} : { id_token }),
       ...(scope === '' ? {} : { scope }),
       expires_in: lifetimeOf(outcome.kind === 'exchange' ? outcome.exchange.api : (outcome.login.api ?? {})),
       token_type: 'Bearer',
     };
   }
+}
+
+/** The same token with another key's signature. */
+function forge(jwt: string): string {
+  const signed = jwt.slice(0, jwt.lastIndexOf('.'));
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`;
 }

@@ -117,8 +117,7 @@ export async function startAuth0(options: Auth0Options): Promise<Auth0StandIn> {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       if (!allowed) throw tooManyRequests();
       const custom = account.action === undefined ? {} : await runAction(account.action, asked, exchange);
-      const tampering = fault?.kind === 'claims' ? fault.claims : {};
-      mint.allow(replay, { kind: 'exchange', exchange, custom, tampering });
+      mint.allow(replay, { kind: 'exchange', exchange, custom, tampering: tamperingOf(fault), forged: fault?.kind === 'key' });
       const { postern_tenant: tenant, organization = '', audience = '' } = asked.parameters;
       const key = issuedKey(tenant ?? organization, audience);
       issued.set(key, (issued.get(key) ?? 0) + 1);
@@ -241,8 +240,17 @@ async function strike(fault: Fault, request: IncomingMessage, response: ServerRe
       await sleep(fault.milliseconds);
       return 'go on';
     case 'claims':
+    case 'key':
       return 'go on';
   }
+}
+
+/** Claims that overwrite the true ones. */
+function tamperingOf(fault: Fault | undefined): (claims: Record<string, unknown>) => Record<string, unknown> {
+  if (fault?.kind === 'claims') return () => fault.claims;
+  if (fault?.kind !== 'clock' || fault.tokens !== true) return () => ({});
+  const ahead = Math.round(fault.milliseconds / 1000);
+  return ({ iat, exp }) => ({ iat: Number(iat) + ahead, exp: Number(exp) + ahead });
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

@@ -9,9 +9,11 @@ import { freePort } from '#dev/port.ts';
 import { makeCertificates } from '#test/conformance/certificate.ts';
 import { auth0Account } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { startNginx } from '#test/fixture/nginx.ts';
+import { NODES, PRODUCTION_GUIDE, freeNodePorts, nodeAddresses, nodeConfiguration, startNode } from '#test/fixture/raft.ts';
+import type { NodeName } from '#test/fixture/raft.ts';
 import { startManagement } from '#test/integration/terraform-management.ts';
 import type { ManagementStandIn } from '#test/integration/terraform-management.ts';
-import { findGateway } from '#test/part/gateway.ts';
 import { findProviders, findTerraform } from '#tools/part/terraform.ts';
 import { findVault } from '#tools/part/vault.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -19,12 +21,10 @@ import { startLeashed } from '#tools/process/leash.ts';
 import type { Leashed } from '#tools/process/leash.ts';
 import { startStateServer } from './production.state.ts';
 
-const GUIDE = readFileSync(join(checkout, 'docs/production.md'), 'utf8');
-const NODES = ['vault-1', 'vault-2', 'vault-3'] as const;
-export type NodeName = (typeof NODES)[number];
+export type { NodeName };
 
 /** The commands of docs/production.md, in order. */
-export const COMMANDS = [...GUIDE.matchAll(/^ *```sh\n([\s\S]*?)^ *```/gm)].map(([, text = '']) => text);
+export const COMMANDS = [...PRODUCTION_GUIDE.matchAll(/^ *```sh\n([\s\S]*?)^ *```/gm)].map(([, text = '']) => text);
 
 /** Everything that docs/production.md has on several machines, on this one. */
 export interface Stage {
@@ -81,9 +81,7 @@ export async function startStage(): Promise<Stage> {
   const stateServer = await startStateServer();
   undo.defer(() => stateServer.stop());
 
-  const ports = Object.fromEntries(
-    await Promise.all(NODES.map(async (name) => [name, { api: await freePort(), cluster: await freePort() }] as const)),
-  ) as Record<NodeName, { api: number; cluster: number }>;
+  const ports = await freeNodePorts();
   const front = await freePort();
   const url = `https://localhost:${front}/`;
   let auth0: Auth0StandIn | undefined;
@@ -92,13 +90,8 @@ export async function startStage(): Promise<Stage> {
 
   /** Names and addresses of the guide, as they are here. */
   const here = (text: string): string => {
-    let adapted = text;
-    for (const name of NODES)
-      adapted = adapted
-        .replaceAll(`https://${name}.example.com:8200`, `https://127.0.0.1:${ports[name].api}`)
-        .replaceAll(`https://${name}.example.com:8201`, `https://127.0.0.1:${ports[name].cluster}`);
     return (
-      adapted
+      nodeAddresses(text, ports)
         // A name that the shell makes of a variable.
         .replaceAll('VAULT_ADDR=https://$node.example.com:8200', 'VAULT_ADDR="$(cat "$NODES/$node")"')
         .replaceAll('https://vault.example.com:8200', `https://127.0.0.1:${ports['vault-1'].api}`)
@@ -125,29 +118,14 @@ export async function startStage(): Promise<Stage> {
   const example = join(folder, 'terraform/examples/production.tfvars');
   writeFileSync(example, here(readFileSync(example, 'utf8')));
 
-  const hcl = /^```hcl\n([\s\S]*?)^```/m.exec(GUIDE)?.[1] ?? '';
   const running = new Map<NodeName, Leashed>();
   undo.defer(async () => void (await Promise.all([...running.values()].map((one) => one.stop()))));
-  const startNode: Stage['startNode'] = async (name) => {
+  const startNamed: Stage['startNode'] = async (name) => {
     const data = join(home, `data-${name}`);
     mkdirSync(data, { recursive: true, mode: 0o700 });
-    // Its own name in three places, as the guide says.
-    const own = hcl
-      .replace('node_id = "vault-1"', `node_id = "${name}"`)
-      .replace('api_addr      = "https://vault-1', `api_addr      = "https://${name}`)
-      .replace('cluster_addr  = "https://vault-1', `cluster_addr  = "https://${name}`)
-      .replace('/var/lib/vault', data)
-      .replace('0.0.0.0:8200', `127.0.0.1:${ports[name].api}`)
-      .replace('0.0.0.0:8201', `127.0.0.1:${ports[name].cluster}`);
     const file = join(home, `${name}.hcl`);
-    writeFileSync(file, here(own));
-    running.set(
-      name,
-      await startLeashed(vault.path, ['server', `-config=${file}`], {
-        env: { PATH: process.env['PATH'] ?? '', HOME: home, VAULT_LOG_LEVEL: 'info', SKIP_SETCAP: '1' },
-        log: join(logs, `production-${name}.log`),
-      }),
-    );
+    writeFileSync(file, here(nodeConfiguration(name, ports, data)));
+    running.set(name, await startNode(vault.path, { file, home, log: join(logs, `production-${name}.log`) }));
   };
 
   const env: Record<string, string> = {
@@ -217,30 +195,18 @@ export async function startStage(): Promise<Stage> {
     return { url: address, log: () => readFileSync(log, 'utf8'), stop: () => child.stop() };
   };
 
-  const startNginx: Stage['startNginx'] = async (brokers) => {
-    const [first = '', second = ''] = brokers.map((broker) => new URL(broker).host.replace('localhost', '127.0.0.1'));
-    const site = readFileSync(join(folder, 'deploy/nginx/postern-tls.conf'), 'utf8')
-      .replace('10.20.0.21:8443', first)
-      .replace('10.20.0.22:8443', second)
-      .replace('listen 443', `listen 127.0.0.1:${front}`)
-      .replaceAll('/etc/nginx/tls/tokens.example.com.pem', certificates.certFile)
-      .replaceAll('/etc/nginx/tls/tokens.example.com.key', certificates.keyFile)
-      .replace('/etc/nginx/tls/brokers-ca.pem', caFile)
-      .replace('postern.internal', 'localhost')
+  const startFront: Stage['startNginx'] = async (brokers) => {
+    const child = await startNginx({
+      folder: join(home, 'nginx'),
+      site: join(folder, 'deploy/nginx/postern-tls.conf'),
+      port: front,
+      brokers,
+      certificates,
+      caFile,
+      log: join(logs, 'production-nginx.log'),
       // The test is the balancer before it: it says where a client is.
-      .replace('X-Forwarded-For $remote_addr', 'X-Forwarded-For $proxy_add_x_forwarded_for');
-    const nginx = join(home, 'nginx');
-    const folders = ['client_body_temp_path', 'proxy_temp_path', 'fastcgi_temp_path', 'uwsgi_temp_path', 'scgi_temp_path'];
-    writeFileSync(
-      join(nginx, 'nginx.conf'),
-      `${process.getuid?.() === 0 ? 'user root;\n' : ''}worker_processes 1;\nerror_log stderr warn;\npid ${nginx}/nginx.pid;\n` +
-        `events { worker_connections 256; }\nhttp {\n  access_log off;\n${folders.map((name) => `  ${name} ${nginx}/${name};\n`).join('')}${site}}\n`,
-    );
-    const child = await startLeashed(
-      (await findGateway('nginx')).path,
-      ['-p', nginx, '-e', 'stderr', '-c', join(nginx, 'nginx.conf'), '-g', 'daemon off;'],
-      { env: { PATH: process.env['PATH'] ?? '', HOME: nginx }, log: join(logs, 'production-nginx.log') },
-    );
+      edit: (site) => site.replace('X-Forwarded-For $remote_addr', 'X-Forwarded-For $proxy_add_x_forwarded_for'),
+    });
     undo.defer(() => child.stop());
     await shell(`for i in $(seq 100); do curl -fsS ${url}livez > /dev/null 2>&1 && break; sleep 0.1; done; curl -fsS ${url}livez`);
   };
@@ -254,14 +220,14 @@ export async function startStage(): Promise<Stage> {
     run,
     left: () => [...left],
     shell,
-    startNode,
+    startNode: startNamed,
     async stopNode(name) {
       await running.get(name)?.stop();
       running.delete(name);
     },
     node: (name) => ({ address: `https://127.0.0.1:${ports[name].api}` }),
     startBroker,
-    startNginx,
+    startNginx: startFront,
     async startAuth0() {
       // Auth0's other half: tokens for the application that Terraform made at its Management API.
       const [application] = [...management.clients.values()].filter((one) => one['app_type'] === 'non_interactive');

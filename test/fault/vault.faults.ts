@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
+import { NODES } from '#test/fixture/raft.ts';
 import { during } from './during.ts';
 import type { Fault } from './during.ts';
 import type { Seen } from './seen.ts';
 import type { Stage } from './stage.ts';
+import { PATIENCE_MS } from './patience.ts';
 
 /** Vault fails as a whole or in part: those who were verified before notice nothing. */
 export function vaultFaults(stageOf: () => Stage): void {
@@ -15,6 +17,32 @@ export function vaultFaults(stageOf: () => Stage): void {
     return seen;
   };
 
+  test("the leader's process is killed", async () => {
+    const { cluster } = stageOf();
+    const leader = await cluster.elected();
+    await unnoticed({
+      name: 'leader `kill -9`',
+      begin: async () => {
+        await cluster.kill(leader);
+        await cluster.elected(leader);
+      },
+    });
+    await cluster.revive(leader);
+    await cluster.healthy();
+  });
+
+  test('the leader is frozen for 30 s', async () => {
+    const { cluster } = stageOf();
+    const leader = await cluster.elected();
+    await unnoticed({
+      name: 'leader SIGSTOP',
+      lasts: 30_000,
+      begin: async () => cluster.signal(leader, 'SIGSTOP'),
+      heal: async () => cluster.signal(leader, 'SIGCONT'),
+    });
+    await cluster.healthy();
+  });
+
   test('the leader steps down', async () => {
     const { cluster } = stageOf();
     const leader = await cluster.elected();
@@ -26,5 +54,40 @@ export function vaultFaults(stageOf: () => Stage): void {
       },
     });
     await cluster.healthy();
+  });
+
+  test('all nodes are sealed', async () => {
+    const { cluster } = stageOf();
+    await unnoticed({
+      name: 'all nodes sealed and unsealed',
+      lasts: 10_000,
+      begin: () => cluster.sealAll(),
+      heal: async () => {
+        for (const name of NODES) await cluster.unseal(name);
+        await cluster.elected();
+      },
+    });
+    await cluster.healthy();
+  });
+
+  test('the ways to Vault are slow', async () => {
+    const { ways } = stageOf();
+    await unnoticed({
+      name: '100 ms of network to Vault and back',
+      lasts: 10_000,
+      begin: async () => void (await Promise.all(ways.map((way) => way.set({ type: 'latency', attributes: { latency: 50, jitter: 10 } })))),
+      heal: async () => void (await Promise.all(ways.map((way) => way.clear()))),
+    });
+  });
+
+  test('one replica is cut off from Vault', async () => {
+    const { ways, replicas } = stageOf();
+    await unnoticed({
+      name: 'one replica of three cut off from Vault, its packets lost',
+      lasts: 20_000,
+      begin: () => ways[0]!.set({ type: 'timeout', attributes: { timeout: 0 } }),
+      heal: () => ways[0]!.clear(),
+    });
+    await expect.poll(async () => (await replicas[0]!.readyz()).json['status'], { timeout: PATIENCE_MS }).toBe('ready');
   });
 }

@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { APIS } from '#dev/scenario.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
+import { checkout } from '#tools/part/version.ts';
+import { during } from './during.ts';
+import type { Stage } from './stage.ts';
+
+const CROWD = 10_000;
+const program = (name: string): string => join(checkout, 'test/fault', name);
+/** Each connection is an open file, here and there: `ulimit -n`. */
+const env = { PATH: process.env['PATH'] ?? '' };
+
+/** Very many at once. */
+export function crowdFaults(stageOf: () => Stage): void {
+  test(`${CROWD} connections that send a byte a second`, { timeout: 600_000 }, async () => {
+    const { replicas } = stageOf();
+    const slow = execa(process.execPath, [program('slow-clients.ts'), String(replicas[0]!.port), String(CROWD)], {
+      env,
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+    });
+    let last = { begun: 0, open: 0, refused: 0 };
+    const all = new Promise<void>((resolve, reject) => {
+      createInterface({ input: slow.stdout }).on('line', (line) => {
+        last = JSON.parse(line) as typeof last;
+        if (last.begun >= CROWD) resolve();
+      });
+      void slow.then(({ stderr }) => reject(new Error(`the slow clients have ended: ${String(stderr)}`)));
+    });
+    try {
+      const seen = await during(stageOf(), { name: `${CROWD} connections that send a byte a second`, begin: () => all, lasts: 20_000 });
+      console.log(`slow connections: ${JSON.stringify(last)}`);
+      expect(last.begun).toBe(CROWD);
+      expect(seen.wrong).toEqual([]);
+      expect(seen.hits.errors).toEqual({});
+      expect(seen.cold.errors).toEqual({});
+      expect(seen.upstream).toBe(0);
+    } finally {
+      slow.kill('SIGKILL');
+      await slow;
+    }
+  });
+
+  test(`${CROWD} first requests of one tenant at each replica: one call to Auth0`, { timeout: 900_000 }, async () => {
+    const { replicas, customers, auth0, caFile, services } = stageOf();
+    const [stranger] = await customers.fresh(1);
+    const { client_id, client_secret, tenant } = stranger!;
+    const { audience } = APIS.orders;
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret, audience }).toString();
+    // So that as many as the machine can bring have asked before there is an answer.
+    auth0.faults.set({ kind: 'delay', milliseconds: 3_000 }, { times: 1 });
+    const before = auth0.calls.token;
+    const began = performance.now();
+    const crowds = await Promise.all(
+      replicas.map(({ url }) =>
+        execa(process.execPath, [program('crowd.ts'), url, String(CROWD), caFile], {
+          env,
+          extendEnv: false,
+          input: form,
+          timeout: 800_000,
+        }),
+      ),
+    );
+    const seconds = (performance.now() - began) / 1000;
+    const said = crowds.map(({ stdout }) => JSON.parse(stdout) as { outcomes: Record<string, number>; tokens: string[] });
+    console.log(`${CROWD} at each replica, in ${seconds.toFixed(0)} s: ${said.map(({ outcomes }) => JSON.stringify(outcomes)).join(', ')}`);
+    const tokens = new Set(said.flatMap((one) => one.tokens));
+    for (const token of tokens) {
+      registerSecret('access token', token);
+      expect(await services.fault(token, tenant, audience)).toBeUndefined();
+    }
+    expect(tokens.size).toBe(1);
+    expect(auth0.calls.token - before).toBe(1);
+    for (const { outcomes } of said) {
+      expect(outcomes['200']).toBe(CROWD);
+      expect(Object.keys(outcomes).filter((outcome) => outcome !== '200' && outcome !== '503')).toEqual([]);
+    }
+  });
+}
