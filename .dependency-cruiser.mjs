@@ -59,7 +59,7 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin metrics self tracing operator sources auth0 transit issuer vault audit quota token authorization credential rateLimit ' +
+    'http admin listener metrics self tracing operator sources auth0 transit issuer vault audit quota token authorization credential rateLimit ' +
       'config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),

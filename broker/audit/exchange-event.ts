@@ -11,6 +11,14 @@ export interface AuditLog {
   readonly backlog?: { readonly bytes: number; readonly lost: number };
   /** @param refusal of a line that tells of one: by what it is counted where there are too many */
   write(line: string, refusal?: Refusal): void;
+  /** Whether such a refusal has a line; else it is counted. Absent: each has one. */
+  admits?(refusal: Refusal): boolean;
+}
+
+/** A refusal, whose line is made only where it is written: a flood of them costs no more than it must. */
+export function writeRefusal(audit: AuditLog, line: () => string, refusal: Refusal): void {
+  if (audit.admits === undefined) audit.write(line(), refusal);
+  else if (audit.admits(refusal)) audit.write(line());
 }
 
 export interface Refusal {

@@ -39,7 +39,11 @@ export class RationedAudit implements AuditLog {
   }
 
   write(line: string, refusal?: Refusal): void {
-    if (refusal === undefined || this.#rationOf(refusal).admits(refusal.kind)) this.#audit.write(line);
+    if (refusal === undefined || this.admits(refusal)) this.#audit.write(line);
+  }
+
+  admits(refusal: Refusal): boolean {
+    return this.#rationOf(refusal).admits(refusal.kind);
   }
 
   /** Tells what is counted, before the process ends. */

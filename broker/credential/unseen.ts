@@ -1,26 +1,17 @@
 import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
+import { Turnstile } from './turnstile.ts';
+import type { TurnstileOptions } from './turnstile.ts';
 
-export interface UnseenOptions {
-  /** Attempts that Vault is asked about at once. Default 64, as many as there are sockets to it. */
-  atOnce?: number;
+export interface UnseenOptions extends TurnstileOptions {
   /** Wrong ones a minute after which networks that sent some must wait. Default 3000. */
   perMinute?: number;
-  /** Attempts that may wait for their turn. Default 2000. */
-  queue?: number;
-  /** Longest wait for a turn, ms. Default 4000. */
-  patienceMs?: number;
-  /** ms of a clock that never goes back. */
-  now?: (() => number) | undefined;
-}
-
-interface Waiting {
-  readonly since: number;
-  readonly begin: (mayRun: boolean) => void;
 }
 
 /** How long a network is suspected after a wrong credential, ms. */
 const SUSPICION = 60_000;
+/** Lines, in the order of their turns. */
+const [CLEAN, SUSPECTED] = [0, 1];
 
 /**
  * One budget for all credentials that this process has not seen to be right, whoever sends them: so many at once, and of wrong ones so
@@ -28,25 +19,18 @@ const SUSPICION = 60_000;
  * everywhere neither drowns Vault nor keeps a good customer's first exchange out.
  */
 export class Unseen {
-  readonly #atOnce: number;
   readonly #perMinute: number;
-  readonly #queue: number;
-  readonly #patienceMs: number;
   readonly #now: () => number;
   /** By network: when it last sent a wrong one. */
   readonly #suspects = new BoundedMap<string, number>(50_000);
-  readonly #clean: Waiting[] = [];
-  readonly #suspected: Waiting[] = [];
-  #running = 0;
+  readonly #turnstile: Turnstile;
   #left: number;
   #at: number;
 
   constructor(options: UnseenOptions = {}) {
-    this.#atOnce = options.atOnce ?? 64;
     this.#perMinute = options.perMinute ?? 3000;
-    this.#queue = options.queue ?? 2000;
-    this.#patienceMs = options.patienceMs ?? 4000;
     this.#now = options.now ?? (() => performance.now());
+    this.#turnstile = new Turnstile(options, 2);
     this.#left = this.#perMinute;
     this.#at = this.#now();
   }
@@ -54,25 +38,24 @@ export class Unseen {
   /**
    * @param network the widest that may be one party's
    * @param trusted the client was right from there before
-   * @throws {PosternError} too_many_requests, temporarily_unavailable, both without running `attempt`
+   * @throws {PosternError} too_many_requests, `Overloaded`, both without running `attempt`
    */
   async run<T>(network: string, trusted: boolean, attempt: () => Promise<T>, wrong: (error: unknown) => boolean): Promise<T> {
     const suspect = !trusted && this.#isSuspect(network);
     if (suspect && this.#units() < 1)
       throw new PosternError('too_many_requests', 'Too many wrong credentials, try again later', { retryAfter: 1 });
-    await this.#turn(suspect ? this.#suspected : this.#clean);
-    try {
-      return await attempt();
-    } catch (error) {
-      if (wrong(error)) {
-        this.#left = Math.max(0, this.#units() - 1);
-        this.#suspects.set(network, this.#now());
+    const noted = async (): Promise<T> => {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (wrong(error)) {
+          this.#left = Math.max(0, this.#units() - 1);
+          this.#suspects.set(network, this.#now());
+        }
+        throw error;
       }
-      throw error;
-    } finally {
-      this.#running--;
-      this.#next();
-    }
+    };
+    return this.#turnstile.run(network, noted, suspect ? SUSPECTED : CLEAN);
   }
 
   #isSuspect(network: string): boolean {
@@ -85,29 +68,5 @@ export class Unseen {
     this.#left = Math.min(this.#perMinute, this.#left + ((now - this.#at) * this.#perMinute) / 60_000);
     this.#at = now;
     return this.#left;
-  }
-
-  async #turn(line: Waiting[]): Promise<void> {
-    if (this.#running < this.#atOnce) {
-      this.#running++;
-      return;
-    }
-    if (line.length >= this.#queue) throw new PosternError('too_many_requests', 'Too many requests', { retryAfter: 1 });
-    const mayRun = await new Promise<boolean>((begin) => line.push({ since: this.#now(), begin }));
-    if (mayRun) return;
-    throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
-      detail: 'too many logins wait for Vault',
-      retryAfter: 1,
-    });
-  }
-
-  #next(): void {
-    while (this.#running < this.#atOnce) {
-      const waiting = this.#clean.shift() ?? this.#suspected.shift();
-      if (waiting === undefined) return;
-      const mayRun = this.#now() - waiting.since <= this.#patienceMs;
-      if (mayRun) this.#running++;
-      waiting.begin(mayRun);
-    }
   }
 }

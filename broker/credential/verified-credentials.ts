@@ -9,6 +9,7 @@ import type { Identity } from './identity.ts';
 import { EndedCredential, knownBeforeOf } from './known-before.ts';
 import type { KnownBefore } from './known-before.ts';
 import { Throttle } from './throttle.ts';
+import { Turnstile } from './turnstile.ts';
 
 /**
  * The port to whoever decides (Vault's AppRole login).
@@ -41,6 +42,8 @@ export interface LoginOptions extends Clocks {
   /** Whether the answer depends on the client's address (it is forwarded to Vault). Default false. */
   byAddress?: boolean;
   throttle?: Throttle;
+  /** What those pass whom the throttle doesn't count, since they were right before. */
+  turnstile?: Turnstile | undefined;
   /** Called when a credential was verified anew, not when that was remembered. */
   onVerified?: (identity: Identity) => void;
 }
@@ -62,6 +65,7 @@ export class VerifiedCredentials {
   readonly #bridging: Bridging | undefined;
   readonly #byAddress: boolean;
   readonly #throttle: Throttle;
+  readonly #turnstile: Turnstile;
   readonly #onVerified: ((identity: Identity) => void) | undefined;
   readonly #now: () => number;
   readonly #monotonic: () => number;
@@ -88,6 +92,7 @@ export class VerifiedCredentials {
     this.#bridging = options.bridging;
     this.#byAddress = options.byAddress ?? false;
     this.#throttle = options.throttle ?? new Throttle();
+    this.#turnstile = options.turnstile ?? new Turnstile();
     this.#onVerified = options.onVerified;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
@@ -119,6 +124,11 @@ export class VerifiedCredentials {
   /** Whose it was when it was right, as far as this process knows; looked up for every refused one, known or not, at the same cost. */
   knownBefore(credential: AppRoleCredential): KnownBefore | undefined {
     return this.#knownBefore.get(credential.fingerprint(this.#key, ''));
+  }
+
+  /** Whether it was right here before, so that its client's own line is where it waits. It proves nothing now. */
+  isKnown(credential: AppRoleCredential, address: string): boolean {
+    return this.#onceRight.has(credential.fingerprint(this.#key, this.#byAddress ? address : ''));
   }
 
   /** Verifications in memory. */
@@ -168,7 +178,7 @@ export class VerifiedCredentials {
     };
     try {
       const identity = this.#onceRight.has(fingerprint)
-        ? await attempt()
+        ? await this.#turnstile.run(credential.clientId, attempt)
         : await this.#throttle.run(credential.lastingClientId, address, attempt, isWrong);
       this.#onVerified?.(identity);
       this.#onceRight.set(fingerprint, true);

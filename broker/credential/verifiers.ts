@@ -23,12 +23,14 @@ export interface CredentialVerifier {
   verify(credential: Credential, address: string, again?: boolean): Identity | Promise<Identity>;
   /** Whose a refused credential was when it was right, as far as is known; for the audit alone. */
   knownBefore?(credential: Credential): KnownBefore | undefined;
+  /** Whether it was right here before. It proves nothing now. */
+  isKnown?(credential: Credential, address: string): boolean;
 }
 
 export interface VerifiersOptions {
   /** Told of each verification, whatever the credential; not of those that were remembered. */
   onVerified?: (identity: Identity) => void;
-  secrets: Pick<VerifiedCredentials, 'verify' | 'knownBefore'>;
+  secrets: Pick<VerifiedCredentials, 'verify' | 'knownBefore' | 'isKnown'>;
   assertions: { verify(assertion: ClientAssertion, address: string, again?: boolean): Promise<Identity> };
   subjects: { verify(token: SubjectToken, address: string): Promise<Identity> };
   trusts: { verify(token: TrustedToken, address: string, again?: boolean): Promise<Identity> };
@@ -54,6 +56,10 @@ export class Verifiers implements CredentialVerifier {
 
   knownBefore(credential: Credential): KnownBefore | undefined {
     return credential instanceof AppRoleCredential ? this.#options.secrets.knownBefore(credential) : undefined;
+  }
+
+  isKnown(credential: Credential, address: string): boolean {
+    return credential instanceof AppRoleCredential && this.#options.secrets.isKnown(credential, address);
   }
 
   #verify(credential: Credential, address: string, again: boolean): Identity | Promise<Identity> {

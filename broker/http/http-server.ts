@@ -2,10 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClientAddresses, directAddress } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
+import type { Lag } from '#broker/listener/lag.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
+import { networksOf } from '#broker/network.ts';
+import { Overloaded } from '#broker/overloaded.ts';
 import { requestIdOf } from '#broker/request-id.ts';
 import { within } from '#broker/span.ts';
 import type { Span, Tracer } from '#broker/span.ts';
@@ -37,6 +40,10 @@ export interface HttpServerOptions {
   timeouts?: ListenerOptions['timeouts'];
   /** Requests wait for it, but for those of routes that answer early. It never rejects. */
   starting?: Promise<void>;
+  /** Sheds requests while the event loop is behind. */
+  lag?: Pick<Lag, 'stands' | 'sheds'> | undefined;
+  /** Told of each that is shed for that. */
+  onShed?: () => void;
   /** Begins the trace of a request, where one is recorded. */
   tracer?: Tracer | undefined;
   /** Told of every error that a request ended with, to be logged. */
@@ -123,10 +130,20 @@ export class HttpServer {
     // Only here: routes, and what a gateway appends, are read from what is left.
     if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
     const call: Call = { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies) };
+    if (this.#options.lag?.stands === true && this.#sheds(call)) return;
     const span = this.#options.tracer?.request(request.method ?? '', request.headers, this.#believesTrace(request));
     if (span === undefined) return this.#handle(call);
     this.#endWith(span, call);
     within(span, () => this.#handle(call));
+  }
+
+  /** At the head, before anything is read or looked up. Probes are answered: they tell whoever sends requests. */
+  #sheds(call: Call): boolean {
+    const here = this.#at(pathOf(call.request.url ?? ''));
+    if (here[0]?.early === true || this.#options.lag?.sheds(networksOf(call.address).at(-1) ?? '') !== true) return false;
+    this.#options.onShed?.();
+    this.#answer(call, new Overloaded('lag'), here[0]);
+    return true;
   }
 
   /** What trusted proxies say goes on; anybody else's trace is one beside ours. */
@@ -189,6 +206,7 @@ export class HttpServer {
     this.#options.onError?.(error, { method: request.method ?? '', path, address, request_id: id });
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allow);
     if (bodyIsLeft(request)) linger(request);
+    else if (known instanceof Overloaded) this.#listener.rest(request, response, (known.retryAfter ?? 1) * 1000);
     if (route?.refuse && !response.headersSent) route.refuse(call, known);
     else replyError(call, known, this.#options.errors);
   }

@@ -1,10 +1,11 @@
-import { refusalOf } from '#broker/audit/exchange-event.ts';
+import { refusalOf, writeRefusal } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { tokenEvent } from '#broker/audit/token-event.ts';
 import type { TokenEvent } from '#broker/audit/token-event.ts';
 import { decide } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import type { Turnstile } from '#broker/credential/turnstile.ts';
 import type { CredentialVerifier } from '#broker/credential/verifiers.ts';
 import type { TokenTrace } from '#broker/token/introspection.ts';
 import { NOTHING, known, receiveBody, sentIn } from './body.ts';
@@ -16,6 +17,8 @@ import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
+import { waitTurn } from './turn.ts';
+import type { Queueing } from './turn.ts';
 
 export interface PresentedTokenOptions {
   verifier: CredentialVerifier;
@@ -23,6 +26,10 @@ export interface PresentedTokenOptions {
   generations: Pick<Generations, 'now' | 'since'>;
   audit: AuditLog;
   watch?: ExchangeWatch | undefined;
+  /** Default: nobody waits for a turn. */
+  queueing?: Queueing | undefined;
+  /** So many are decided at once, by tenant; default: all. */
+  turnstile?: Turnstile | undefined;
 }
 
 /** What became of a token, and how the client is told once that is in the audit. */
@@ -72,7 +79,16 @@ class PresentedToken implements Receiving {
 type Parsed = PresentedToken & { sent: Sent };
 type Decided = Parsed & { decision: Decision };
 
-const STEPS = [refuseQuery, receiveBody, readParameters, requireToken, authenticateAndDecide, writeAudit, reply] as Step<PresentedToken>[];
+const STEPS = [
+  refuseQuery,
+  receiveBody,
+  readParameters,
+  requireToken,
+  takeTurn,
+  authenticateAndDecide,
+  writeAudit,
+  reply,
+] as Step<PresentedToken>[];
 
 function readParameters(request: PresentedToken): void {
   request.sent = sentIn(request, KNOWN);
@@ -82,6 +98,10 @@ function requireToken({ sent }: Parsed): void {
   required(sent, 'token');
 }
 
+function takeTurn({ call, options }: Parsed): void | Promise<void> {
+  return waitTurn(options.queueing, call);
+}
+
 /** One step, since both are done again where something changed about the tenant meanwhile. */
 async function authenticateAndDecide(request: Parsed): Promise<void> {
   const { call, options, sent, trace } = request;
@@ -89,7 +109,8 @@ async function authenticateAndDecide(request: Parsed): Promise<void> {
   const deciding = async (again: boolean) => {
     const identity = await identify(call, sent, options.verifier, again);
     trace.identity = identity;
-    return { tenant: identity.tenant, decision: await request.decide(identity, token, trace) };
+    const work = () => request.decide(identity, token, trace);
+    return { tenant: identity.tenant, decision: await (options.turnstile?.run(identity.tenant, work) ?? work()) };
   };
   request.decision = (await decide(options.generations, deciding, ({ tenant }) => tenant)).decision;
 }
@@ -107,7 +128,7 @@ function reply({ call, decision }: Decided): void {
 
 function refuse(request: PresentedToken, error: unknown): never {
   const { event, options, trace } = request;
-  options.audit.write(tokenEvent(attemptOf(request), { error }), refusalOf(event, trace, error));
+  writeRefusal(options.audit, () => tokenEvent(attemptOf(request), { error }), refusalOf(event, trace, error));
   options.watch?.presented(event, 'refused', error);
   throw error;
 }

@@ -26,7 +26,8 @@ export function replyInTurn(asker: Asker, headers: readonly string[], body: stri
   turn.push({ asker, headers, body });
 }
 
-function writeTurn(): void {
+/** Also before the turn's end, where nothing more is to come. */
+export function writeTurn(): void {
   const replies = turn;
   turn = [];
   for (const {

@@ -1,4 +1,4 @@
-import { granted, refusalOf, refused } from '#broker/audit/exchange-event.ts';
+import { granted, refusalOf, refused, writeRefusal } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { PosternError } from '#broker/error.ts';
@@ -15,12 +15,16 @@ import { addFields, replyToken } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
+import { waitTurn } from './turn.ts';
+import type { Queueing } from './turn.ts';
 import { tokenExchangeGrant } from './token-exchange-grant.ts';
 
 export interface TokenEndpointOptions {
   exchange: Pick<Exchange, 'run'>;
   audit: AuditLog;
   watch?: ExchangeWatch | undefined;
+  /** Default: nobody waits for a turn. */
+  queueing?: Queueing | undefined;
   now?: () => number;
 }
 
@@ -62,7 +66,17 @@ class TokenRequest implements Receiving {
 type Parsed = TokenRequest & { sent: Sent; grant: TokenGrant };
 type Answered = Parsed & { asked: Asked; served: Served };
 
-const STEPS = [refuseQuery, receiveBody, readParameters, chooseGrant, readGrant, takeToken, writeAudit, reply] as Step<TokenRequest>[];
+const STEPS = [
+  refuseQuery,
+  receiveBody,
+  readParameters,
+  chooseGrant,
+  readGrant,
+  takeTurn,
+  takeToken,
+  writeAudit,
+  reply,
+] as Step<TokenRequest>[];
 
 function readParameters(request: TokenRequest): void {
   request.sent = sentIn(request, KNOWN);
@@ -76,6 +90,10 @@ function chooseGrant(request: Parsed): void {
 
 function readGrant(request: Parsed): void {
   request.asked = request.grant.read(request.call, request.sent);
+}
+
+function takeTurn({ asked, call, options }: Answered): void | Promise<void> {
+  return waitTurn(options.queueing, call, asked.credential);
 }
 
 function takeToken(request: Answered): void | Promise<void> {
@@ -115,7 +133,7 @@ function refuse(request: TokenRequest, error: unknown): never {
     }
   }
   const attempt = attemptOf(request);
-  options.audit.write(refused(attempt, answered), refusalOf(grant?.door ?? 'token', trace, answered));
+  writeRefusal(options.audit, () => refused(attempt, answered), refusalOf(grant?.door ?? 'token', trace, answered));
   options.watch?.refused(attempt, answered);
   throw answered;
 }

@@ -1,4 +1,4 @@
-import { granted, refusalOf, refused } from '#broker/audit/exchange-event.ts';
+import { granted, refusalOf, refused, writeRefusal } from '#broker/audit/exchange-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { requireScopes } from '#broker/authorization/scope-demand.ts';
@@ -11,6 +11,8 @@ import { addFields, replyInTurn } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
 import type { Step } from './steps.ts';
+import { waitTurn } from './turn.ts';
+import type { Queueing } from './turn.ts';
 import { bodyIsLeft, linger } from './unread.ts';
 import { shownCredential } from './verify-credential.ts';
 import { Demands } from './verify-demand.ts';
@@ -21,6 +23,8 @@ export interface VerifyEndpointOptions {
   exchange: Pick<Exchange, 'run'>;
   audit: AuditLog;
   watch?: ExchangeWatch | undefined;
+  /** Default: nobody waits for a turn. */
+  queueing?: Queueing | undefined;
   now?: () => number;
 }
 
@@ -69,7 +73,7 @@ type Demanded = Verification & { demand: Demand };
 type Shown = Demanded & { credential: AppRoleCredential };
 type Answered = Shown & { served: Served };
 
-const STEPS = [readDemand, readCredential, takeToken, checkScopes, writeAudit, reply] as Step<Verification>[];
+const STEPS = [readDemand, readCredential, takeTurn, takeToken, checkScopes, writeAudit, reply] as Step<Verification>[];
 /** Of requests that are being refused. */
 const refusedDemands = new WeakMap<Call, Demand>();
 
@@ -79,6 +83,10 @@ function readDemand(request: Verification): void {
 
 function readCredential(request: Demanded): void {
   request.credential = shownCredential(request.call.request.headers);
+}
+
+function takeTurn({ call, credential, options }: Shown): void | Promise<void> {
+  return waitTurn(options.queueing, call, credential);
 }
 
 function takeToken(request: Shown): void | Promise<void> {
@@ -122,7 +130,7 @@ function refuse(request: Verification, error: unknown): never {
   const { call, options, trace } = request;
   addFields(call, trace.admission?.fields);
   const attempt = attemptOf(request);
-  options.audit.write(refused(attempt, error), refusalOf('verify', trace, error));
+  writeRefusal(options.audit, () => refused(attempt, error), refusalOf('verify', trace, error));
   options.watch?.refused(attempt, error);
   throw error;
 }

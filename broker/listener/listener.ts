@@ -140,6 +140,20 @@ export class Listener {
   }
 
   /**
+   * Reads nothing more from the connection for so long after this answer, so that a client that doesn't wait as it is told costs nothing
+   * meanwhile. A proxy of ours is left alone: it carries others' requests, too.
+   */
+  rest({ socket }: IncomingMessage, response: ServerResponse, ms: number): void {
+    if (this.#ofSocket.get(socket)?.trusted !== false) return;
+    response.once('close', () => {
+      if (socket.destroyed || socket.writableEnded) return;
+      socket.pause();
+      const over = setTimeout(() => socket.resume(), ms).unref();
+      socket.once('close', () => clearTimeout(over));
+    });
+  }
+
+  /**
    * Serves on for so long, and asks clients to come again by another connection, which will be another broker's. Who comes back
    * all the same is kept until shortly before the end: a proxy that hasn't noticed would connect for each request.
    */

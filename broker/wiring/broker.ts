@@ -13,6 +13,7 @@ import { limiting } from './limiting.ts';
 import { Counts, exposition, metricsDoor } from './metrics.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { Progress } from './progress.ts';
+import { Shedding } from './shedding.ts';
 import { Quota, withLedger } from './quota.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
@@ -54,7 +55,8 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const counts = new Counts(config);
   const vault = connectVault(config, log, ended.resolve, (operation, ms, error) => counts.vault.observe(operation, ms, error));
   const { client, session, apis } = vault;
-  const who = verification(config, log, vault, () => announcements.age < HEARD);
+  const shedding = new Shedding(config, log);
+  const who = verification(config, log, vault, () => announcements.age < HEARD, shedding);
   const { verifier, usage, replay } = who;
   const life = lifeCycle(config, log, vault, who, (tenant) => issued.forgetTokens(tenant));
   const { announcements } = life;
@@ -138,6 +140,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     tracer: traces?.tracer,
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
+    shedding,
     starting: untilStarted(() => lacking().length === 0 || session.failed),
     more: self === undefined ? [] : [self.route],
   });
@@ -149,6 +152,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     announcements,
     issued,
     limits,
+    shedding,
     clocks,
     progress,
     server,
@@ -188,6 +192,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await ledger.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     limits.stop();
+    shedding.stop();
     await session.stop();
     await client.close();
     rationed.end();

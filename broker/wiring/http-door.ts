@@ -21,6 +21,7 @@ import type { Tracer } from '#broker/span.ts';
 import type { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { Route } from '#broker/http/route.ts';
 import type { Issuance } from './issuance.ts';
+import type { Shedding } from './shedding.ts';
 import { levelOf } from './level.ts';
 import { version } from '#broker/version.ts';
 
@@ -38,6 +39,7 @@ export interface HttpDoorOptions {
   readonly watch: ExchangeWatch;
   readonly refusedAddresses: RefusedAddresses;
   readonly trustedProxies: TrustedProxies;
+  readonly shedding: Shedding;
   /** See {@link HttpServerOptions}. */
   readonly starting: Promise<void>;
   readonly tracer: Tracer | undefined;
@@ -47,7 +49,8 @@ export interface HttpDoorOptions {
 
 /** The customers' door: OAuth, /verify, metadata and health. */
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
-  const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, tracer, starting, more } = options;
+  const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, tracer, starting, shedding, more } =
+    options;
   const { exchange, introspection, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
@@ -56,13 +59,23 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     log.warn({ counts, seconds }, 'further requests ended with an error');
   const failures = new Ration({ lines: FAILURES, tell });
   const outages = new Ration({ lines: OUTAGES, tell });
+  const queueing = { turns: shedding.turns, isKnown: verifier.isKnown.bind(verifier) };
   const addresses = new ClientAddresses({ trustedProxies });
   return new HttpServer({
     routes: [
-      tokenEndpoint({ exchange, audit, watch }),
-      ...verifyRoutes({ exchange, audit, watch }),
-      introspectionEndpoint({ verifier, generations, introspection, tenantClaim: config.POSTERN_TENANT_CLAIM, audit, watch }),
-      revocationEndpoint({ verifier, generations, withdrawal, audit, watch }),
+      tokenEndpoint({ exchange, audit, watch, queueing }),
+      ...verifyRoutes({ exchange, audit, watch, queueing }),
+      introspectionEndpoint({
+        verifier,
+        generations,
+        introspection,
+        tenantClaim: config.POSTERN_TENANT_CLAIM,
+        audit,
+        watch,
+        queueing,
+        turnstile: shedding.checks,
+      }),
+      revocationEndpoint({ verifier, generations, withdrawal, audit, watch, queueing }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),
       ...healthRoutes(readiness, {
         forwards: config.POSTERN_FORWARD_CLIENT_ADDRESS,
@@ -76,6 +89,8 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     tls: config.tls,
     trustedProxies,
     tracer,
+    lag: shedding.lag,
+    onShed: () => shedding.count('lag'),
     starting,
     onUntrustedProxy: (address) =>
       log.warn(

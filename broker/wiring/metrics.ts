@@ -16,6 +16,7 @@ import type { Issuance } from './issuance.ts';
 import type { Limiting } from './limiting.ts';
 import type { Quota } from './quota.ts';
 import type { Progress } from './progress.ts';
+import type { Shedding } from './shedding.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What is counted on the way, whether anybody looks or not. */
@@ -40,6 +41,7 @@ export interface Watched {
   readonly announcements: AnnouncementWatch;
   readonly issued: Issuance;
   readonly limits: Limiting;
+  readonly shedding: Shedding;
   readonly clocks: ClockWatch;
   readonly progress: Progress;
   readonly server: HttpServer;
@@ -62,7 +64,7 @@ export function metricsDoor(config: Config, log: Logger, exposed: Exposition | u
 function read(
   config: Config,
   counts: Counts,
-  { vault, verified, announcements, issued, limits, clocks, progress, server, audit, quota }: Watched,
+  { vault, verified, announcements, issued, limits, shedding, clocks, progress, server, audit, quota }: Watched,
 ): Metric[] {
   const { cache } = issued;
   const { age } = announcements;
@@ -86,6 +88,7 @@ function read(
       Number.isFinite(age) ? age / 1000 : undefined,
     ),
     ...limits.metrics(),
+    ...shedding.metrics(),
     clocks.metric(),
     gauge('postern_cached_tokens', 'Tokens in memory.', cache.size),
     gauge('postern_cached_tokens_limit', 'Most of them (POSTERN_CACHE_TOKENS).', config.POSTERN_CACHE_TOKENS),

@@ -7,6 +7,7 @@ import { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import { SubjectTokens } from '#broker/credential/subject-tokens.ts';
 import { Trusts } from '#broker/credential/trusts.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
+import { Turnstile } from '#broker/credential/turnstile.ts';
 import { Unseen } from '#broker/credential/unseen.ts';
 import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
 import { Verifiers } from '#broker/credential/verifiers.ts';
@@ -25,6 +26,7 @@ import { VaultTrustLogin } from '#broker/vault/trust-login.ts';
 import { VaultTrusts } from '#broker/vault/trusts.ts';
 import { VaultSubjects } from '#broker/vault/subject-lookup.ts';
 import { knownDepartures, knownEndings } from './endings.ts';
+import type { Shedding } from './shedding.ts';
 import type { ConnectedVault } from './vault.ts';
 
 export interface Verification {
@@ -41,7 +43,13 @@ export interface Verification {
 }
 
 /** WHO: every way in which a client proves itself. @param hears whether announcements are being read */
-export function verification(config: Config, log: Logger, vault: ConnectedVault, hears: () => boolean): Verification {
+export function verification(
+  config: Config,
+  log: Logger,
+  vault: ConnectedVault,
+  hears: () => boolean,
+  shedding?: Pick<Shedding, 'turnstile'>,
+): Verification {
   const { client, session, documents, troubles, clock } = vault;
   const usageFailed = (err: unknown): void =>
     troubles.fails('the last uses of API keys and tenants could not be written; they are written later', err);
@@ -60,7 +68,8 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
   const departures = knownDepartures(log, vault, generations, (gone) => verified.forgetThose(gone));
   const ends = { rotations: new KeyEnds(documents), announced, departed: departures };
-  const unseen = new Unseen({ now: clock.monotonic });
+  const waiting = { ...shedding?.turnstile, now: clock.monotonic };
+  const unseen = new Unseen(waiting);
   const allowances = {
     perClient: config.POSTERN_THROTTLE_CLIENT,
     perAddress: config.POSTERN_THROTTLE_ADDRESS,
@@ -86,6 +95,7 @@ export function verification(config: Config, log: Logger, vault: ConnectedVault,
     byAddress: forwardAddress,
     bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears },
     throttle,
+    turnstile: new Turnstile(waiting),
   });
   const replay = new VaultReplay({
     client,

@@ -10,7 +10,7 @@ test('each verification is told once; one that is remembered, or fails, is not',
   const never = { verify: () => Promise.reject(new Error('not asked')) };
   const verifiers = new Verifiers({
     onVerified,
-    secrets: { verify, knownBefore: () => undefined },
+    secrets: { verify, knownBefore: () => undefined, isKnown: () => false },
     assertions: never,
     subjects: never,
     trusts: never,
