@@ -3,7 +3,8 @@ import type { Identity } from '#broker/credential/identity.ts';
 import { VerifiedCredentials, wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Unasked } from '#broker/error.ts';
-import { Clock } from './clock.ts';
+import { Turnstile } from '#broker/credential/turnstile.ts';
+import { Clock, deferred } from './clock.ts';
 import { credentialOf } from './credential.ts';
 import { identityOf } from './identity.ts';
 
@@ -15,7 +16,9 @@ const HOUR = 3_600_000;
 function stage({ graceMs = HOUR, identity = {} }: { graceMs?: number; identity?: Partial<Identity> } = {}) {
   const clock = new Clock();
   const vault = { says: 'yes' as 'yes' | Error, away: false, hears: true, asked: 0 };
+  const turnstile = new Turnstile({ atOnce: 1, now: clock.monotonic });
   const verified = new VerifiedCredentials({
+    turnstile,
     now: clock.now,
     monotonic: clock.monotonic,
     bridging: { graceMs, away: () => vault.away, hears: () => vault.hears },
@@ -35,7 +38,7 @@ function stage({ graceMs = HOUR, identity = {} }: { graceMs?: number; identity?:
       return error instanceof PosternError ? error.code : String(error);
     }
   };
-  return { clock, vault, verified, verify };
+  return { clock, vault, turnstile, verified, verify };
 }
 
 const unasked = (why: Unasked | undefined): PosternError => new PosternError('temporarily_unavailable', 'away', { unasked: why });
@@ -63,6 +66,25 @@ describe('while Vault does not answer', () => {
     clock.advance(31_000);
     const identity = verified.verify(GOOD, ADDRESS);
     expect(identity).not.toBeInstanceOf(Promise);
+    expect(vault.asked).toBe(1);
+  });
+
+  test.each([
+    ['announcements are being read', true, 'acme, unasked'],
+    ['not even these are', false, 'temporarily_unavailable'],
+  ])('so is who waits too long for a Vault that has more to do than it can, while %s', async (_name, hears, outcome) => {
+    const { clock, vault, turnstile, verify } = stage();
+    await verify();
+    clock.advance(31_000);
+    vault.hears = hears;
+    const gate = deferred<void>();
+    const other = turnstile.run('other', () => gate.promise);
+    const waiting = verify();
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(5_000);
+    gate.resolve();
+    await other;
+    expect(await waiting).toBe(outcome);
     expect(vault.asked).toBe(1);
   });
 
