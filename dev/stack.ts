@@ -54,6 +54,8 @@ export interface StackOptions {
   logFolder?: string | undefined;
   /** Ports on 127.0.0.1 for what people type; default any free ones. */
   ports?: { broker?: number; service?: number; admin?: number; selfService?: number };
+  /** Settings of the broker on top of the stack's own. */
+  env?: Readonly<Record<string, string>>;
   /** A plugin directory for Vault, in the stack's folder. Default: none. */
   plugins?: boolean;
 }
@@ -221,6 +223,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       adminPort: options.ports?.admin,
       env: {
         ...stream.env,
+        ...options.env,
         ...(options.ports?.admin === undefined
           ? {}
           : { POSTERN_ADMIN_AUDIENCE: ADMIN_AUDIENCE, POSTERN_CONSOLE_CLIENT_ID: CONSOLE_CLIENT }),

@@ -9,6 +9,7 @@ import { measureFlood, measureLimits } from './limits.ts';
 import { memory } from './memory.ts';
 import { measureObserved } from './observe.ts';
 import { measureOutage } from './outage.ts';
+import { measureOverload } from './overload.ts';
 import type { Bench, Part } from './part.ts';
 import { measurePlugin } from './plugin.ts';
 import { measureSchemathesis } from './schemathesis.ts';
@@ -55,6 +56,11 @@ external plugin, and the kv v2 that is built in; its start, and its memory after
     run: (bench) => onStack(bench, (stack) => measureOutage(stack, bench.outage, bench.report), { pinned: false }),
   },
   {
+    name: 'overload',
+    about: 'five times what the broker can do, of one tenant: what is served, and how long another waits',
+    run: (bench) => onStack(bench, (stack) => measureOverload(stack, bench), { env: { POSTERN_SHED_AFTER: '0.5' } }),
+  },
+  {
     name: 'doors',
     about: '100 tenants and 100 APIs, every door at random: answers for the wrong tenant',
     run: async ({ report }) => [await measureDoors(report)],
@@ -72,8 +78,12 @@ external plugin, and the kv v2 that is built in; its start, and its memory after
 ];
 
 /** A Vault, an Auth0 and a broker of its own for each part, so that it measures alone what it measures among others. */
-async function onStack<T>({ report, signal }: Bench, measure: (stack: Stack) => Promise<T>, { pinned = true } = {}): Promise<T> {
-  await using stack = await startStack({ report, signal });
+async function onStack<T>(
+  { report, signal }: Bench,
+  measure: (stack: Stack) => Promise<T>,
+  { pinned = true, env = {} }: { pinned?: boolean; env?: Readonly<Record<string, string>> } = {},
+): Promise<T> {
+  await using stack = await startStack({ report, signal, env });
   if (pinned) await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)]);
   return await measure(stack);
 }
