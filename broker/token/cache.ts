@@ -282,7 +282,9 @@ export class TokenCache {
         this.#servable.includes(stored.token, now, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
-        if (await this.#isGenuine(grant, stored.token)) return { token: stored.token, from: 'store', grant };
+        const genuine = await this.#isGenuine(grant, stored.token);
+        // Revoked while it was being verified.
+        if (genuine && !this.#servable.isRevoked(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };
         stored = { ...stored, token: undefined };
       }
       if (stored.lease?.paused && stored.lease.until > storeNow) {

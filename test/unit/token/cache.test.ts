@@ -745,10 +745,21 @@ test('200 tenants × 5 audiences, 3 replicas, concurrent, through expiry: no for
 
 describe('a revoked token is served from nowhere', () => {
   /** Replicas that each know of their own revocations. */
-  const revocable = (options: { lifetime?: number } = {}) => {
+  const revocable = (options: Parameters<typeof stage>[0] = {}) => {
     const revoked = new Set<string>();
     return { ...stage({ ...options, revocations: revoked }), revoked };
   };
+
+  test('a token of the store that is revoked while it is being verified is not served', async () => {
+    const checking = deferred<boolean>();
+    const { cache, replica, revoked } = revocable({ isGenuine: () => checking.promise });
+    const { token } = await get(cache, await grantOf());
+    const served = get(replica(), await grantOf());
+    await settle();
+    revoked.add(token.sha256);
+    checking.resolve(true);
+    expect((await served).token.sha256).not.toBe(token.sha256);
+  });
 
   test('not from memory: the next one is fetched, once, and then served', async () => {
     const { asked, cache, revoked } = revocable();
