@@ -138,7 +138,6 @@ export class Cluster {
       if (leader === name) return;
       // Vault gives no say in who is next: those who shall not lead wait until the others have.
       await this.ask(leader, 'PUT', 'sys/step-down').catch(() => {});
-      await this.elected(leader);
       await this.healthy();
     }
   }

@@ -73,7 +73,7 @@ export function pluginFaults(stageOf: () => Stage): void {
           const stepping = cluster.ask(leader, 'PUT', 'sys/step-down');
           for (const pid of processes) process.kill(pid, 'SIGKILL');
           await stepping;
-          await cluster.elected(leader);
+          await cluster.elected();
           const { served } = answers;
           await until(async () => answers.served >= served + logins.length, PATIENCE_MS);
         },
