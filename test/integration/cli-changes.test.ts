@@ -211,6 +211,12 @@ describe('key rotate --all', () => {
     expect((await cli('key rotate keyed --all --overlap 0')).stdout).toBe('');
     const { keys } = (await cli('key list keyed --json')).json as { keys: { key_id: string; state: string }[] };
     expect(keys.map(({ state }) => state).sort()).toEqual(['active', 'active', 'active', 'active', 'ending', 'ending', 'ending']);
+    const page = (await cli(`key list keyed --json --limit 3 --after ${keys[1]?.key_id}`)).json;
+    expect(page).toMatchObject({ keys: keys.slice(2, 5), next: keys[4]?.key_id });
+    expect((await cli(`key list keyed --json --limit 3 --after ${keys[4]?.key_id}`)).json).toMatchObject({
+      keys: keys.slice(5),
+      next: null,
+    });
 
     expect((await cli(`key revoke keyed ${lines[0]?.[1]}`)).code).toBe(0);
     const stuck = await cli(`key rotate keyed ${issued[0]}`);

@@ -146,6 +146,6 @@ export const http: Mutants = {
     ],
     ['actor-ignored', "if (optional(sent, 'actor_token') !== undefined || optional", 'if (optional', 'an actor is dropped without a word'],
     ['issued-type', 'if (!ISSUED.has(type)) throw', "if (type === '') throw", 'a refresh token is promised'],
-    ['subject-type', 'if (type !== VAULT_TOKEN_TYPE) throw', "if (type === '\\0') throw", 'any JWT is sent to Vault as a token'],
+    ['subject-type', 'if (type !== VAULT_TOKEN_TYPE) return', "if (type === '\\0') return", 'any JWT is sent to Vault as a token'],
   ],
 };

@@ -49,7 +49,7 @@ export const token: Mutants = {
   ],
   'broker/token/servable.ts': [
     ['revoked-from-memory', ' && !this.isRevoked(token, tenant);\n', ';\n', 'a revoked token is served from memory'],
-    ['revoked-by-hash', 'revocations?.has(sha256) === true || ', '', 'a revoked token is served'],
+    ['revoked-by-hash', 'revocations?.has(sha256) === true ||', '', 'a revoked token is served'],
     [
       'tokens-ended',
       'issuedAt <= endings.tokensEndedAt(tenant)',
@@ -123,7 +123,12 @@ export const token: Mutants = {
   ],
   'broker/token/withdrawal.ts': [
     ['foreign-is-revoked', "if (!isOwn(token, identity, grants)) return 'foreign';", '', "a tenant revokes another's token"],
-    ['store-not-cleared', 'await this.#clearStore(identity, token, trace);', '', 'a revoked token stays where an Agent reads it'],
+    [
+      'store-not-cleared',
+      "await this.#clearStore(identity, token, grants.organization ?? '', trace);",
+      '',
+      'a revoked token stays where an Agent reads it',
+    ],
     [
       'key-is-a-token',
       'if (ApiKey.parse(text) !== undefined)\n',
@@ -159,7 +164,7 @@ export const token: Mutants = {
       '    [tenantClaim]: grant.tenant,\n    ...grant.claims,',
       "a tenant's extra claim takes the place of its name",
     ],
-    ['wrong-subject', 'sub: `${grant.clientId}@clients`', 'sub: `${grant.tenant}@clients`', 'services know the client by another name'],
+    ['wrong-subject', '?? `${grant.clientId}@clients`', '?? `${grant.tenant}@clients`', 'services know the client by another name'],
     ['lifetime-doubled', 'exp: iat + grant.lifetime', 'exp: iat + grant.lifetime * 2', 'a token outlives what the API says'],
   ],
   'broker/token/issued-tokens.ts': [

@@ -62,6 +62,24 @@ export async function listKeys(
   return keys.map((key) => ({ ...key, last_used_at: used.get(key.key_id) ?? null }));
 }
 
+/**
+ * @param after the key id of the last one of the page before
+ * @returns `next`: the last key id of the page, where there are more
+ * @throws {PosternError} not_found where `after` is no key of the list (any more)
+ */
+export function pageOfKeys(
+  keys: readonly KeyView[],
+  { after, limit = Infinity }: { after?: string; limit?: number },
+): { keys: readonly KeyView[]; next: string | undefined } {
+  const last = keys.findIndex(({ key_id: keyId }) => keyId === after);
+  if (after !== undefined && last === -1)
+    throw new PosternError('not_found', 'The key after which the list should go on is not in it (any more)', {
+      detail: 'Give --after the key id of another one that you have seen, or begin anew without it.',
+    });
+  const page = keys.slice(last + 1).slice(0, limit);
+  return { keys: page, next: last + 1 + page.length < keys.length ? page.at(-1)?.key_id : undefined };
+}
+
 /** Of a tenant's keys the one with this key id or accessor. @throws {PosternError} not_found */
 export function pickKey(keys: readonly KeyView[], tenant: string, which: string): KeyView {
   const found = keys.find(({ key_id: keyId, accessor }) => which === keyId || which === accessor);

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { checkKeyName, keyViewOf, pickKey } from '#broker/operator/key/list.ts';
+import { checkKeyName, keyViewOf, pageOfKeys, pickKey } from '#broker/operator/key/list.ts';
 import type { StoredSecretId } from '#broker/operator/secret/secret-id.ts';
 import type { Rotations } from '#broker/vault/key-ends.ts';
 
@@ -91,4 +91,30 @@ test('what is not the name of a key is refused without being repeated', () => {
   }
   checkKeyName(id(1));
   checkKeyName(accessorOf(1));
+});
+
+describe('a list in pages', () => {
+  const keys = [1, 2, 3, 4, 5].map((n) => keyViewOf(stored(n), [], NOW)!);
+  const idsOf = (page: ReturnType<typeof pageOfKeys>): string[] => page.keys.map(({ key_id: keyId }) => keyId);
+
+  test('goes on after the last key of the page before, to the end, and says where', () => {
+    const seen: string[][] = [];
+    for (let after: string | undefined, more = true; more;) {
+      const page = pageOfKeys(keys, { limit: 2, ...(after === undefined ? {} : { after }) });
+      seen.push(idsOf(page));
+      after = page.next;
+      more = after !== undefined;
+    }
+    expect(seen).toEqual([[id(1), id(2)], [id(3), id(4)], [id(5)]]);
+  });
+
+  test('has all of them where no limit is given, and none after the last one', () => {
+    expect(pageOfKeys(keys, {})).toEqual({ keys, next: undefined });
+    expect(pageOfKeys(keys, { after: id(5), limit: 2 })).toEqual({ keys: [], next: undefined });
+    expect(pageOfKeys(keys, { limit: 5 }).next).toBe(undefined);
+  });
+
+  test('a key that has gone is no place to go on from', () => {
+    expect(() => pageOfKeys(keys, { after: id(9) })).toThrow('not in it (any more)');
+  });
 });
