@@ -59,6 +59,12 @@ const OF_A_CREDENTIAL = {
   'published, login from before': 'exception: until that login ends, `token_ttl`',
   [UNDER_WAY]: 'shut',
 } satisfies Event['cells'];
+const NOT_COUNTED = 'exception: limits are of the token endpoint and `/verify`; those of reads at Vault are its quotas';
+
+function ofEach(doors: readonly Door[], cell: Cell): Event['cells'] {
+  return Object.fromEntries(doors.map((door) => [door, cell]));
+}
+
 const catalogChanged = (stage: Stage): Promise<unknown> =>
   stage.house.root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [] } });
 
@@ -160,6 +166,17 @@ const EVENTS: Readonly<Record<string, Event>> = {
     tenant: 'e-narrowed',
     cells: { ...EVERYWHERE },
     happen: ({ operator }, { tenant }) => createTenant(operator, tenant, { grants: [], defaultApi: null }, { update: true, replace: true }),
+  },
+  'limit lowered': {
+    tenant: 'e-limited',
+    cells: {
+      ...ofEach(['plugin, login from before', 'plugin, login from after', 'shared cache, login from before'], NOT_COUNTED),
+      ...ofEach(['published, login from before', 'introspection by the tenant'], NOT_COUNTED),
+      ...ofEach(['token endpoint', 'private_key_jwt', 'keyless', '/verify'], 'shut'),
+      ...ofEach(['token exchange, login from before', 'token exchange, login from after'], 'shut'),
+    },
+    // To as many as were asked for since, or fewer: whichever door is asked, all count together.
+    happen: ({ operator }, { tenant }) => createTenant(operator, tenant, { limits: { per_day: 1 } }, { update: true }),
   },
   'API removed (Terraform)': {
     tenant: 'e-api',
