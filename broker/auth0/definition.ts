@@ -36,7 +36,16 @@ export const auth0 = {
     const timeoutMs = timeout * 1000;
     const source = new Auth0Source({ ...clock, issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs, meter, fetch: by });
     const judge = new Auth0Judge({ ...clock, issuer, clientId: () => source.clientId(), timeoutMs, fetch: by });
-    return { name, issuer, source, judge, metered: true, calls: () => source.calls, clock: source.clock };
+    return {
+      name,
+      issuer,
+      source,
+      judge,
+      metered: true,
+      calls: () => source.calls,
+      available: () => source.available,
+      clock: source.clock,
+    };
   },
 
   /** Loaded only where it is used: Auth0's Management client is large. */

@@ -71,6 +71,11 @@ export class Auth0Source implements TokenSource {
     });
   }
 
+  /** Whether Auth0 is asked; else only now and then by somebody who finds out. */
+  get available(): boolean {
+    return !this.#breaker.open;
+  }
+
   admit(grant: AuthorizedGrant): void {
     this.#options.meter?.admit(grant);
   }

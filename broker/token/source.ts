@@ -25,6 +25,8 @@ export interface ConfiguredSource {
   readonly keys?: KeySet;
   /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
   readonly calls?: () => number;
+  /** Whether its issuer is asked: not while it doesn't answer; undefined where Vault is the one that is asked. */
+  readonly available?: () => boolean;
   /** Its issuer counts its tokens against a quota. */
   readonly metered?: true;
   /** Its issuer's clock beside ours; undefined where Vault is the one that is asked. */

@@ -75,6 +75,12 @@ function read(
     counts.sources.metric(),
     counts.vault.metric(),
     gauge('postern_vault_available', '0 while Vault does not answer and only the broker itself asks it.', vault.client.away ? 0 : 1),
+    {
+      ...gauge('postern_source_available', '0 while its issuer does not answer and is asked now and then only.', undefined),
+      values: issued.sources.flatMap(({ name, available }) =>
+        available === undefined ? [] : [{ labels: { source: name }, value: available() ? 1 : 0 }],
+      ),
+    },
     gauge('postern_vault_token_remaining_seconds', "How long the broker's own Vault token still lives.", vault.session.remaining),
     gauge(
       'postern_secret_id_remaining_seconds',

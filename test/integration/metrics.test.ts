@@ -74,6 +74,7 @@ test('tells a cold exchange, a hit and a refusal apart, and what of Vault and Au
   expect(valueOf(after, 'postern_verified_credentials')).toBe(1);
   expect(valueOf(after, 'postern_ready')).toBe(1);
   expect(valueOf(after, 'postern_vault_available')).toBe(1);
+  expect(valueOf(after, 'postern_source_available', { source: 'auth0' })).toBe(1);
   expect(valueOf(after, 'postern_announcements_age_seconds')).toBeLessThan(30);
   expect(valueOf(after, 'postern_vault_token_remaining_seconds')).toBeGreaterThan(60);
   const idle = connect(Number(new URL(replica.issuer).port), '127.0.0.1');

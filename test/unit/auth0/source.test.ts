@@ -230,6 +230,17 @@ describe('when Auth0 fails', () => {
     }
   });
 
+  test('again and again, it is asked now and then only, and that is told', async () => {
+    await using s = await stage();
+    expect(s.source.available).toBe(true);
+    s.auth0.override = () => [500, '<html>'];
+    while (s.source.available && s.auth0.exchanges.length < 100) await errorOf(s.issue);
+    const asked = s.auth0.exchanges.length;
+    expect(asked).toBeLessThan(20);
+    await errorOf(s.issue);
+    expect(s.auth0.exchanges).toHaveLength(asked);
+  });
+
   test('silence ends at the deadline', async () => {
     await using s = await stage({ timeoutMs: 200 });
     s.auth0.override = () => {};
