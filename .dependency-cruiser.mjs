@@ -59,8 +59,8 @@ const wiring = {
   config: room('^broker/config[^/]*\\.ts$', 'sources ground error'),
   wiring: room(
     '^broker/wiring/',
-    'http admin listener metrics self tracing operator sources auth0 transit issuer vault audit quota token authorization credential rateLimit ' +
-      'config log ground error',
+    'http admin listener metrics self tracing operator sources auth0 transit issuer vault audit quota token authorization credential ' +
+      'rateLimit config log ground error',
   ),
   main: room('^broker/main\\.ts$', 'wiring config log ground error'),
   // A broker inside another program.

@@ -4,7 +4,7 @@ import { PosternError } from './error.ts';
 export const SHED_AT = ['turn', 'vault', 'lag'] as const;
 export type ShedAt = (typeof SHED_AT)[number];
 
-/** A request that is shed, so that the others are served in time. It says nothing about who asks; at Vault it is as if Vault had said 429. */
+/** A request that is shed, so that others are served in time. It says nothing about who asks; at Vault it is as if Vault had said 429. */
 export class Overloaded extends PosternError {
   readonly at: ShedAt;
 
