@@ -302,13 +302,14 @@ describe('issuing', () => {
     ['a malformed block', ['acme', '--cidr', '300.0.0.0/8'], 2, 'cidr'],
     ['no such tenant', ['umbrella'], 4, 'There is no tenant'],
   ])('refuses %s, and leaves nothing behind', async (_what, args, code, said) => {
-    const count = async (): Promise<number> =>
-      (await Promise.all(['acme', 'globex'].map((tenant) => house.root.list(`auth/approle/role/${tenant}/secret-id`)))).flat().length;
-    const before = await count();
+    const accessors = async (): Promise<string[]> =>
+      (await Promise.all(['acme', 'globex'].map((tenant) => house.root.list(`auth/approle/role/${tenant}/secret-id`)))).flat();
+    const before = await accessors();
     const ran = await cli(['issue', ...args]);
     expect([ran.code, ran.stdout]).toEqual([code, '']);
     expect(ran.stderr).toContain(said);
-    expect(await count()).toBe(before);
+    // Meanwhile Vault may tidy away what ended in tests before.
+    expect((await accessors()).filter((one) => !before.includes(one))).toEqual([]);
   });
 
   test('has no key for a tenant whose role_id somebody chose: it says what to do, and leaves nothing behind', async () => {
