@@ -38,6 +38,8 @@ const granted: Record<'tenant' | 'broker', Record<string, string[]>> = {
     'auth/token/lookup-self': ['read'],
     'auth/token/renew-self': ['update'],
     'auth/token/revoke-self': ['update'],
+    // Of a secret_id that it must have, and of no other role.
+    'auth/approle-broker/role/broker/secret-id/lookup': ['update'],
   },
 };
 
