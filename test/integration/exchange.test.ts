@@ -158,12 +158,9 @@ describe('Vault decides, not the broker', () => {
     const document = (await house.stored('acme', 'orders'))!;
     const own = String(first.body['access_token']);
     for (const planted of [foreign, own.slice(0, -100), `${own.slice(0, own.lastIndexOf('.'))}.${'A'.repeat(342)}`]) {
-      const { version, ...data }: Record<string, unknown> = {
-        ...(await house.stored('acme', 'orders')),
-        ...document,
-        access_token: planted,
-      };
-      await house.root.write(path, inPlugin ? { ...data, cas: version } : { data });
+      const { version: _, ...data }: Record<string, unknown> = { ...document, access_token: planted };
+      const now: Record<string, unknown> | undefined = await house.stored('acme', 'orders');
+      await house.root.write(path, inPlugin ? { ...data, cas: now?.['version'] } : { data });
       // One that has nothing in memory.
       const fresh = await house.startReplica();
       const reply = await exchange(fresh, acme, ORDERS);
