@@ -74,9 +74,17 @@ export class VaultFault extends OwnError {
     return this.status === 500 && /no such key version|requested version for signing is/.test(this.message);
   }
 
+  /**
+   * A 500 about a document of KV whose deletion was broken off: its versions are gone, and its metadata still names them (Vault stops in the
+   * middle of a call whose caller hangs up). Told by its words alone as well.
+   */
+  get isOfHalfDeleted(): boolean {
+    return this.status === 500 && this.message.includes('could not find version data');
+  }
+
   /** A 500 by which Vault has judged what was asked: the same call gets the same answer. */
   get isVerdict(): boolean {
-    return this.isOfNoNamespace || this.isOfNoKeyVersion;
+    return this.isOfNoNamespace || this.isOfNoKeyVersion || this.isOfHalfDeleted;
   }
 
   /** A 404 that speaks of no mount or no such path, or is not Vault's at all: a mount's name or VAULT_ADDR is wrong. */

@@ -4,9 +4,15 @@ import type { CallOptions, VaultAnswer, VaultClient } from './client.ts';
 /** One secret of a KV v2 mount. `data` is undefined where the newest version is deleted or none was written. */
 export interface KvDocument {
   data: Record<string, unknown> | undefined;
-  /** What a check-and-set write must name; 0 where nothing was ever written. */
+  /** What a check-and-set write must name; 0 where nothing was ever written, {@link HALF_DELETED} where nobody can say. */
   version: number;
 }
+
+/**
+ * The version of a document whose deletion was broken off, and of one that is being deleted right now: Vault has its number and doesn't
+ * tell it. A write that names it is none with check-and-set.
+ */
+export const HALF_DELETED = -1;
 
 /**
  * The one field of a document that is written as JSON text. OpenBao takes some 1,000 strings in a request, names of fields included (its
@@ -26,7 +32,10 @@ export class Kv {
 
   /** @throws {VaultFault} */
   async read(path: string, options: CallOptions): Promise<KvDocument> {
-    const answer = await this.#client.read(`${this.mount}/data/${path}`, options);
+    const answer = await this.#client.read(`${this.mount}/data/${path}`, options).catch((error: unknown): VaultAnswer => {
+      if (error instanceof VaultFault && error.isOfHalfDeleted) return { data: { metadata: { version: HALF_DELETED } } };
+      throw error;
+    });
     const data = answer?.data?.['data'];
     return {
       data: typeof data === 'object' && data !== null ? unpacked(data as Record<string, unknown>) : undefined,
@@ -41,8 +50,9 @@ export class Kv {
    * @throws {VaultFault} `conflict` when somebody else was faster.
    */
   async write(path: string, data: Record<string, unknown>, cas: number | undefined, options: CallOptions): Promise<number> {
+    const given = cas === undefined || cas === HALF_DELETED ? {} : { options: { cas } };
     const put = (document: Record<string, unknown>): Promise<VaultAnswer> =>
-      this.#client.write(`${this.mount}/data/${path}`, { data: document, ...(cas === undefined ? {} : { options: { cas } }) }, options);
+      this.#client.write(`${this.mount}/data/${path}`, { data: document, ...given }, options);
     const answer = await put(data).catch((error: unknown) => {
       if (error instanceof VaultFault && error.isOfTooManyParts) return put({ [PACKED]: JSON.stringify(data) });
       throw error;

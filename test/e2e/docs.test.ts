@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findGateway } from '#test/part/gateway.ts';
+import { registerSecret } from '#test/fixture/ledger.ts';
 import { findVault } from '#tools/part/vault.ts';
 import { checkout } from '#tools/part/version.ts';
 import { ELSEWHERE, NEVER, RUN } from './docs.commands.ts';
@@ -21,6 +22,7 @@ interface Addresses {
   rootTokenFile: string;
   operator_file: string;
   gateway: string;
+  logs: { broker: string };
   tenants: Record<string, { client_id: string; form_file: string; key_file: string }>;
 }
 
@@ -62,6 +64,8 @@ describe('pasted beside make dev', () => {
   let home: string;
   let at: Addresses;
   const env: Record<string, string> = {};
+  /** The shared application's, as the stack has it. */
+  let upstream: { client_id: string; client_secret: string };
   /** A gateway: the one that runs now. */
   let background: { stop(): Promise<unknown> } | undefined;
 
@@ -85,12 +89,17 @@ describe('pasted beside make dev', () => {
       method: 'POST',
       body: new URLSearchParams({ ...Object.fromEntries(form), audience: 'https://orders.example.com' }),
     });
+    const rootToken = readFileSync(at.rootTokenFile, 'utf8');
+    const kept = await fetch(`${at.vault}/v1/postern/data/upstream/auth0`, { headers: { 'x-vault-token': rootToken } });
+    upstream = ((await kept.json()) as { data: { data: typeof upstream } }).data.data;
+    registerSecret('auth0 client_secret', upstream.client_secret);
     Object.assign(env, {
       PATH: `${home}:${join(checkout, 'node_modules/.bin')}:${process.env['PATH']}`,
       ADMIN: at.admin,
       TOKEN: ((await answer.json()) as { access_token: string }).access_token,
       VAULT_ADDR: at.vault,
-      VAULT_TOKEN: readFileSync(at.rootTokenFile, 'utf8'),
+      VAULT_TOKEN: rootToken,
+      UPSTREAM_SECRET: upstream.client_secret,
       POSTERN_URL: at.broker.replace(/\/$/, ''),
       NO_COLOR: '1',
       // As test/conformance/examples.test.ts builds it, so that Go compiles its library once.
@@ -109,9 +118,15 @@ describe('pasted beside make dev', () => {
     for (const litter of ['credential', 'token', 'acme.pem', 'acme.pub.pem', ...keys]) rmSync(join(checkout, litter), { force: true });
   });
 
-  /** As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. */
+  /**
+   * As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. It is the one that Auth0 knows, since
+   * a broker reads it anew when it needs a token, for the blocks that come after.
+   */
   const adapted = (text: string): string =>
-    text.replace(/^postern upstream set .*$/m, 'printf %s docs-test-secret | postern upstream set --client-id docs-test');
+    text.replace(/^postern upstream set .*$/m, `printf %s "$UPSTREAM_SECRET" | postern upstream set --client-id '${upstream.client_id}'`);
+
+  /** The end of what the broker has said. */
+  const brokerLog = (): string => readFileSync(at.logs.broker, 'utf8').trimEnd().split('\n').slice(-5).join('\n');
 
   /** Starts what runs until Ctrl-C in place of what did so before, and waits until it listens. */
   async function replace(text: string): Promise<void> {
@@ -154,7 +169,8 @@ describe('pasted beside make dev', () => {
         expect((await fetch(`${at.gateway}/orders`)).status).toBe(401);
         return;
       }
-      const { all } = await execa('bash', ['-euc', text], shell);
+      const { all, failed } = await execa('bash', ['-euc', text], { ...shell, reject: false });
+      expect(failed, failed ? `${file}\n${text}\n${all}\n${brokerLog()}` : file).toBe(false);
       for (const pattern of expected) expect(all, `${file}\n${text}`).toMatch(pattern);
       if (keep !== undefined) env[keep[0]] = keep[1].exec(all)?.[1] ?? '';
     },

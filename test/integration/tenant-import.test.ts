@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { VaultFault } from '#broker/vault-fault.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
@@ -53,13 +54,21 @@ const idsAtVault = async (tenant: string): Promise<string[]> => {
   const accessors = await house.root.list(`auth/approle/role/${tenant}/secret-id`);
   const found = await Promise.all(
     accessors.map((accessor) =>
-      house.root.write(`auth/approle/role/${tenant}/secret-id-accessor/lookup`, { secret_id_accessor: accessor }),
+      // One whose destruction was broken off by a kill is listed until Vault tidies, which is each minute; nobody can log in with it.
+      house.root
+        .write(`auth/approle/role/${tenant}/secret-id-accessor/lookup`, { secret_id_accessor: accessor })
+        .catch((error: unknown) => {
+          if (error instanceof VaultFault && error.reason === 'not_found') return undefined;
+          throw error;
+        }),
     ),
   );
-  return found.map(({ data }) => {
-    const { key_id: key, credential_id: other } = (data?.['metadata'] ?? {}) as Record<string, string>;
-    return key ?? other ?? '';
-  });
+  return found
+    .filter((one) => one !== undefined)
+    .map(({ data }) => {
+      const { key_id: key, credential_id: other } = (data?.['metadata'] ?? {}) as Record<string, string>;
+      return key ?? other ?? '';
+    });
 };
 
 test('makes what a file says, once, and the export imports again', async () => {

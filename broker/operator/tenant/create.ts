@@ -6,7 +6,7 @@ import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce, readAnnouncements } from '#broker/operator/announcement.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { announceEndings } from '#broker/operator/ending.ts';
-import { canonicalCidrs, checkTenantId } from '#broker/operator/name.ts';
+import { checkTenantId } from '#broker/operator/name.ts';
 import { hasPlugin } from '#broker/operator/plugin/mounts.ts';
 import { readLastUse } from '#broker/operator/last-use.ts';
 import { readRoleId } from '#broker/operator/secret/issue.ts';
@@ -14,6 +14,7 @@ import { whoIs } from '#broker/operator/whoami.ts';
 import { canonicalQuota } from '#broker/quota/terms.ts';
 import { canonicalLimits } from '#broker/rate-limit/limits.ts';
 import { clearCachedTokensTwice } from './cached-tokens.ts';
+import { isUnmade, removeRole, writeRole } from './role.ts';
 import { writePluginRole } from './plugin-role.ts';
 import { publishedOf, writePublication } from './publication.ts';
 import { longestLife } from './revoke-tokens.ts';
@@ -21,7 +22,7 @@ import { checkSpecification } from './specification.ts';
 import type { Grant, TenantSpecification } from './specification.ts';
 import { requireFreeName } from './tombstone.ts';
 import { findTenant, viewOf } from './view.ts';
-import type { Found, Role, TenantView } from './view.ts';
+import type { Found, TenantView } from './view.ts';
 
 export interface CreateOptions {
   /** Change one that is there; what the specification leaves out stays. */
@@ -100,7 +101,8 @@ export async function writeTenant(
   checkTenantId(tenant);
   const { apis, withPlugin, isNew = false } = options;
   const found = isNew ? NOTHING : await findTenant(access, tenant);
-  const there = found.role !== undefined && found.data !== undefined;
+  const unmade = await isUnmade(access, tenant, found);
+  const there = found.role !== undefined && found.data !== undefined && !unmade;
   if (there && !options.update)
     throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
       detail: 'Nothing was changed. With --update it is changed; `postern tenant show` tells how it is now.',
@@ -130,9 +132,10 @@ export async function writeTenant(
       detail: 'Grant it, or leave it out.',
     });
   }
-  const roleIdBefore = found.role === undefined ? undefined : await readRoleId(access, tenant);
+  const roleIdBefore = found.role === undefined || unmade ? undefined : await readRoleId(access, tenant);
   const version = await writeDocument(access, tenant, { ...document, client_id: roleIdBefore ?? null }, found.version);
-  await writeRole(access, tenant, spec, found.role);
+  if (unmade) await removeRole(access, tenant);
+  await writeRole(access, tenant, spec, unmade ? undefined : found.role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
   if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
   const isPublished = publishedOf(document, apis).length > 0;
@@ -181,30 +184,6 @@ function isNarrower(before: TenantGrants, after: TenantGrants): boolean {
     const left = after.grants.find((grant) => grant.api === api);
     return left === undefined || scopes.some((scope) => !left.scopes.includes(scope));
   });
-}
-
-async function writeRole(access: VaultAccess, tenant: string, spec: TenantSpecification, before: Role | undefined): Promise<void> {
-  const { approle, policyPrefix } = access.mounts;
-  const ttl = spec.tokenTtl ?? (before === undefined ? 300 : undefined);
-  await access.call(`write the role of ${tenant}`, ({ client, as }) =>
-    client.write(
-      `auth/${approle}/role/${tenant}`,
-      {
-        // No lease is stored for a batch token, however often a tenant logs in.
-        token_type: 'batch',
-        // Not a list: OpenBao compares a list as a whole with what the operators' policy allows, and refuses it.
-        token_policies: `${policyPrefix}tenant`,
-        token_no_default_policy: true,
-        bind_secret_id: true,
-        // As text: a policy compares no numbers.
-        ...(ttl === undefined ? {} : { token_ttl: String(ttl), token_max_ttl: String(ttl) }),
-        ...(spec.secretIdTtl === undefined ? {} : { secret_id_ttl: spec.secretIdTtl }),
-        ...(spec.secretIdNumUses === undefined ? {} : { secret_id_num_uses: spec.secretIdNumUses }),
-        ...(spec.cidrs === undefined ? {} : { secret_id_bound_cidrs: canonicalCidrs(spec.cidrs) }),
-      },
-      as,
-    ),
-  );
 }
 
 function documentBefore(found: Found): TenantGrants {

@@ -15,6 +15,7 @@ import { hasCachedTokens } from './cached-tokens.ts';
 import { stopTenant } from './disable.ts';
 import { deletePluginRole } from './plugin-role.ts';
 import { removePublication } from './publication.ts';
+import { removeRole } from './role.ts';
 import { longestLife } from './revoke-tokens.ts';
 import { writeTombstone } from './tombstone.ts';
 import { eraseTrusts } from '#broker/operator/trust/remove.ts';
@@ -47,7 +48,6 @@ const registration = z.object({ tenant: z.string() });
  */
 export async function deleteTenant(access: VaultAccess, tenant: string): Promise<Deletion> {
   checkTenantId(tenant);
-  const { approle } = access.mounts;
   const withPlugin = await hasPlugin(access);
   const [{ disabled }, { role, data }] = await Promise.all([readAnnouncements(access), findTenant(access, tenant)]);
   // One whose deletion was interrupted, or that Terraform took out, may have no more than its name on the list, a cached token or rotation.
@@ -72,7 +72,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
     { kind: 'tokens', id: tenant, tenant, lives },
     ...[...new Set(clientIds)].map((id) => ({ kind: 'credential' as const, id, tenant, lives })),
   ]);
-  await access.call(`delete the role of ${tenant}`, ({ client, as }) => client.delete(`auth/${approle}/role/${tenant}`, as));
+  await removeRole(access, tenant);
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
   await removePublication(access, tenant);
   await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));

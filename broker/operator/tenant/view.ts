@@ -151,6 +151,8 @@ export function summaryOf(
   if (!hasRole) problems.push('it has no AppRole role, so it cannot log in: run `postern tenant create` again to complete it');
   if (data === undefined)
     problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
+  if (hasRole && data !== undefined && parsed.success && !document.client_id)
+    problems.push('its document names no client_id, as where its making was broken off: `postern tenant create --update` completes it');
   if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
   const disabled = announcements.disabled.includes(tenant) || document.disabled;
   return {
