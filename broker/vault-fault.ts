@@ -75,8 +75,8 @@ export class VaultFault extends OwnError {
   }
 
   /**
-   * A 500 about a document of KV whose deletion was broken off: its versions are gone, and its metadata still names them (Vault stops in the
-   * middle of a call whose caller hangs up). Told by its words alone as well.
+   * A 500 about a document of KV whose deletion was broken off: its versions are gone, and its metadata still names them (Vault stops in
+   * the middle of a call whose caller hangs up). Told by its words alone as well.
    */
   get isOfHalfDeleted(): boolean {
     return this.status === 500 && this.message.includes('could not find version data');

@@ -10,6 +10,7 @@ import { noteSecret } from '#dev/secret.ts';
 import type { Stack } from '#dev/stack.ts';
 import { startServer } from './child.ts';
 import { cpuTime } from './cpu.ts';
+import type { CpuTime } from './cpu.ts';
 import type { Line } from './line.ts';
 import { median } from './median.ts';
 import { VaultDirect } from './vault-direct.ts';
@@ -112,7 +113,7 @@ async function compare(stack: Stack, tenants: readonly Credentials[], vaultAddre
     await work();
     into.push(performance.now() - start);
   };
-  let used: number | undefined;
+  let used: CpuTime | undefined;
   for (const [turn, { tenant, roleId, secret }] of tenants.entries()) {
     const [unseen, raw] = [await secret(), await secret()];
     if (turn === WARM_UP) used = await cpuTime([child.pid]);
@@ -130,7 +131,7 @@ async function compare(stack: Stack, tenants: readonly Credentials[], vaultAddre
   return {
     ours: median(took.ours.slice(WARM_UP)),
     raw: median(took.raw.slice(WARM_UP)),
-    cpu: used === undefined || after === undefined ? undefined : (after - used) / MEASURED,
+    cpu: used === undefined || after === undefined ? undefined : (after.all - used.all) / MEASURED,
   };
 }
 

@@ -6,6 +6,8 @@ export interface Sample {
   readonly rate: number;
   /** µs of processor time that its server used for a request, user and system; undefined where the machine doesn't tell. */
   readonly cpu?: number | undefined;
+  /** Of these, in the program itself. */
+  readonly user?: number | undefined;
 }
 
 /** One row of the report. */
@@ -36,15 +38,14 @@ export function compared({ what, goal, worst, sign, ours, other }: Comparison): 
   const ratios = ratiosOf(ours, other);
   const ratio = median(ratios);
   const rate = (samples: readonly Sample[]): number => Math.round(median(samples.map((sample) => sample.rate)));
-  const [cpu, otherCpu] = [cpuOf(ours), cpuOf(other)];
+  const cost = costOf(ours, other);
   const told =
     `${ratio.toFixed(2)}${sign} (${rate(ours)}/s over ${rate(other)}/s; ` +
     `rounds ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
   return {
     what,
     goal: worst === undefined ? `≥ ${goal}${sign}` : `≥ ${goal}${sign}, each ≥ ${worst}${sign}`,
-    measured:
-      cpu === undefined || otherCpu === undefined ? told : `${told}; CPU a request ${cpu.toFixed(1)} µs over ${otherCpu.toFixed(1)} µs`,
+    measured: cost === undefined ? told : `${told}; CPU a request ${cost}`,
     reached: ratio >= goal && (worst === undefined || Math.min(...ratios) >= worst),
     compared: { goal, ours, other },
   };
@@ -54,9 +55,18 @@ export function ratiosOf(ours: readonly Sample[], other: readonly Sample[]): num
   return ours.map(({ rate }, at) => rate / other[at]!.rate);
 }
 
-/** The median of the rounds, µs. */
-export function cpuOf(samples: readonly Sample[]): number | undefined {
-  const told = samples.flatMap(({ cpu }) => (cpu === undefined ? [] : [cpu]));
+/** In words: what a request costs either side, medians of the rounds; undefined where the machine doesn't tell. */
+export function costOf(ours: readonly Sample[], other: readonly Sample[]): string | undefined {
+  const [cpu, otherCpu] = [medianOf(ours, 'cpu'), medianOf(other, 'cpu')];
+  if (cpu === undefined || otherCpu === undefined) return undefined;
+  const [user, otherUser] = [medianOf(ours, 'user'), medianOf(other, 'user')];
+  const inside =
+    user === undefined || otherUser === undefined ? '' : `, ${user.toFixed(1)} over ${otherUser.toFixed(1)} in the program itself`;
+  return `${cpu.toFixed(1)} µs over ${otherCpu.toFixed(1)} µs${inside}`;
+}
+
+function medianOf(samples: readonly Sample[], what: 'cpu' | 'user'): number | undefined {
+  const told = samples.flatMap(({ [what]: one }) => (one === undefined ? [] : [one]));
   return told.length === 0 ? undefined : median(told);
 }
 

@@ -1,4 +1,4 @@
-import { cpuOf, ratiosOf } from './line.ts';
+import { costOf, ratiosOf } from './line.ts';
 import type { Line } from './line.ts';
 import { median } from './median.ts';
 import type { PartResult } from './results.ts';
@@ -40,13 +40,12 @@ function row({ what, goal, measured, reached, compared }: Line): string {
   const verdict = reached === undefined ? '' : reached ? 'reached' : '**missed**';
   if (compared === undefined) return cells(what, goal, measured, '', '', verdict);
   const ratios = ratiosOf(compared.ours, compared.other);
-  const [ours, other] = [cpuOf(compared.ours), cpuOf(compared.other)];
   return cells(
     what,
     goal,
     `${median(ratios).toFixed(2)} (${rate(compared.ours)}/s over ${rate(compared.other)}/s)`,
     `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`,
-    ours === undefined || other === undefined ? '' : `${ours.toFixed(1)} µs over ${other.toFixed(1)} µs: ${(other / ours).toFixed(2)}`,
+    costOf(compared.ours, compared.other) ?? '',
     verdict,
   );
 }

@@ -127,8 +127,8 @@ end
     if (!match) throw new Error('wrk printed no result');
     const [requests, microseconds, errors, p50, p99] = match.slice(1).map(Number) as [number, number, number, number, number];
     if (errors > 0) throw new Error(`${errors} of ${requests} requests failed under load`);
-    const cpu = before === undefined || after === undefined ? undefined : (after - before) / requests;
-    return { rate: requests / (microseconds / 1e6), requests, cpu, p50: p50 / 1_000, p99: p99 / 1_000 };
+    const used = before && after && { cpu: (after.all - before.all) / requests, user: (after.user - before.user) / requests };
+    return { rate: requests / (microseconds / 1e6), requests, ...used, p50: p50 / 1_000, p99: p99 / 1_000 };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

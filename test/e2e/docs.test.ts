@@ -119,8 +119,8 @@ describe('pasted beside make dev', () => {
   });
 
   /**
-   * As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. It is the one that Auth0 knows, since
-   * a broker reads it anew when it needs a token, for the blocks that come after.
+   * As it stands there, but for a secret that is asked for on a terminal: here it comes through a pipe. It is the one that Auth0 knows,
+   * since a broker reads it anew when it needs a token, for the blocks that come after.
    */
   const adapted = (text: string): string =>
     text.replace(/^postern upstream set .*$/m, `printf %s "$UPSTREAM_SECRET" | postern upstream set --client-id '${upstream.client_id}'`);
