@@ -41,7 +41,7 @@ export const schema = z.object({
   POSTERN_MAX_CONNECTIONS: count(10_000, 1, 1_000_000),
   POSTERN_MAX_CONNECTIONS_PER_ADDRESS: optionalCount(1, 1_000_000),
   /** How long requests may go on having to wait for their turn; 0: nothing waits, and nothing is shed. */
-  POSTERN_SHED_AFTER: seconds(0, 0, 60),
+  POSTERN_SHED_AFTER: seconds(1, 0, 60),
   POSTERN_SHUTDOWN_GRACE: seconds(10, 0, 600),
   POSTERN_LAME_DUCK: seconds(5, 0, 600),
   VAULT_ADDR: address.transform((v) => v.replace(/\/+$/, '')),

@@ -27,7 +27,7 @@ interface Waiting {
 /** Requests that begin in one turn of the event loop without a look at anything. */
 const UNSEEN = 32;
 /** How long those of one turn may take, ms, and how many they are at least and at most. */
-const TURN = 0.5;
+const TURN = 2;
 const LEAST = 4;
 const MOST = 64;
 /** Of those that begin in a turn, how many more are refused in it at most. */
