@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,9 +9,9 @@ import { findDocker } from './part/docker.ts';
 import { findImage } from './part/image.ts';
 import { findOpenBao } from '#tools/part/openbao.ts';
 import { findParts } from '#tools/part/parts.ts';
-import { isRunning } from '#tools/process/running.ts';
 import { checkTemporary } from '#tools/process/storage.ts';
 import { RUN_LABEL } from './fixture/vault.ts';
+import { removeLeftBehind } from './left-behind.ts';
 
 /** Projects whose tests need the real parts. */
 const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e', 'fault'];
@@ -27,7 +27,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     process.stderr.write(`${message}\n`);
     process.exit(6);
   });
-  sweep();
+  removeLeftBehind(tmpdir(), (line) => process.stderr.write(line));
   const folder = mkdtempSync(join(tmpdir(), `postern-test-${process.pid}-`));
   const logs = join(folder, 'logs');
   mkdirSync(logs, { mode: 0o700 });
@@ -87,14 +87,6 @@ function startSweeper(folder: string): () => Promise<void> {
     await gone;
     rmSync(folder, { recursive: true, force: true });
   };
-}
-
-/** Removes what runs that were killed have left: it names secrets. */
-function sweep(): void {
-  for (const entry of readdirSync(tmpdir())) {
-    const pid = /^postern-test-(\d+)-/.exec(entry)?.[1];
-    if (pid && !isRunning(Number(pid))) rmSync(join(tmpdir(), entry), { recursive: true, force: true });
-  }
 }
 
 async function setUpDocker(): Promise<() => Promise<void>> {

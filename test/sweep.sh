@@ -24,6 +24,12 @@ while left=$(marked) && [ -n "$left" ] && [ "$tries" -lt 100 ]; do
   tries=$((tries + 1))
 done 2>/dev/null
 for pid in $(marked | awk '{ print $1 }'); do kill -KILL "$pid"; done 2>/dev/null
+# A small disk stays mounted where its leash was killed.
+if here=$(cd -- "$folder" && pwd -P) && [ -r /proc/self/mounts ]; then
+  cut -d ' ' -f 2 /proc/self/mounts | sed 's/\\040/ /g' | while IFS= read -r mounted; do
+    case $mounted in "$here"/*) umount --lazy "$mounted" ;; esac
+  done
+fi 2>/dev/null
 rm -rf -- "$folder" || { sleep 0.5; rm -rf -- "$folder"; }
 if command -v docker >/dev/null && [ -n "${DOCKER_HOST:-}${DOCKER_CONTEXT:-}" -o -S /var/run/docker.sock ]; then
   docker ps -aq --filter "label=$label=${folder##*/}" | xargs docker rm -f
