@@ -11,6 +11,8 @@ import { PATIENCE_MS } from './patience.ts';
 export interface Fault {
   /** As in the table. */
   name: string;
+  /** ms of load before it, in which all must be well. */
+  quiet?: number;
   readonly begin: () => Promise<void>;
   /** ms that it stays, once it has begun. Default: it is over when `begin` is. */
   lasts?: number;
@@ -20,7 +22,6 @@ export interface Fault {
   strangers?: readonly Customer[];
 }
 
-/** ms of load before and after, in which all must be well. */
 const QUIET = 2_000;
 
 /**
@@ -28,10 +29,10 @@ const QUIET = 2_000;
  * @returns what clients saw from its beginning until cold exchanges were served again
  * @throws Error where something is amiss already before, or cold exchanges aren't served again
  */
-export async function during(stage: Stage, { name, begin, lasts = 0, heal, strangers }: Fault): Promise<Seen> {
+export async function during(stage: Stage, { name, quiet = QUIET, begin, lasts = 0, heal, strangers }: Fault): Promise<Seen> {
   await stage.customers.stock(
     stage.hot.map(({ tenant }) => tenant),
-    Math.ceil(lasts / 1_000) + 120,
+    Math.ceil((quiet + lasts) / 1_000) + 120,
   );
   await stage.warm();
   const left = [...(strangers ?? [])];
@@ -48,9 +49,10 @@ export async function during(stage: Stage, { name, begin, lasts = 0, heal, stran
         };
   const load = Load.start(stage.clients, cold, stage.hot);
   try {
-    await sleep(QUIET);
-    const before = [...load.wrong, ...Object.keys(load.hits.errors), ...Object.keys(load.cold.errors)];
-    if (before.length > 0) throw new Error(`before "${name}" already: ${before.join('; ')}`);
+    await sleep(quiet);
+    const amiss = [...load.wrong, ...Object.keys(load.hits.errors), ...Object.keys(load.cold.errors)];
+    if (amiss.length > 0) throw new Error(`before "${name}" already: ${amiss.join('; ')}`);
+    const { hits: before } = load;
     load.forget();
     const began = performance.now();
     const upstream = stage.auth0.calls.token;
@@ -68,6 +70,7 @@ export async function during(stage: Stage, { name, begin, lasts = 0, heal, stran
     const seen: Seen = {
       fault: name,
       seconds: (performance.now() - began) / 1000,
+      quiet: before,
       hits,
       cold,
       wrong,

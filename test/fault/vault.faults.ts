@@ -2,9 +2,12 @@ import { expect, test } from 'vitest';
 import { NODES } from '#test/fixture/raft.ts';
 import { during } from './during.ts';
 import type { Fault } from './during.ts';
-import type { Seen } from './seen.ts';
+import type { Answers, Seen } from './seen.ts';
 import type { Stage } from './stage.ts';
 import { PATIENCE_MS } from './patience.ts';
+
+/** Seconds without any Vault. */
+const OUTAGE = Number(process.env['POSTERN_TEST_OUTAGE'] ?? 15);
 
 /** Vault fails as a whole or in part: those who were verified before notice nothing. */
 export function vaultFaults(stageOf: () => Stage): void {
@@ -71,6 +74,23 @@ export function vaultFaults(stageOf: () => Stage): void {
     await cluster.healthy();
   });
 
+  test(`the whole cluster is down for ${OUTAGE} s`, { timeout: OUTAGE * 1_100 + 900_000 }, async () => {
+    const { cluster } = stageOf();
+    const { quiet, hits } = await unnoticed({
+      name: 'all nodes `kill -9`, started and unsealed again',
+      quiet: OUTAGE * 100,
+      lasts: OUTAGE * 1_000,
+      begin: async () => void (await Promise.all(NODES.map((name) => cluster.kill(name)))),
+      heal: async () => {
+        await Promise.all(NODES.map((name) => cluster.start(name)));
+        for (const name of NODES) await cluster.unseal(name);
+        await cluster.elected();
+      },
+    });
+    console.log(`p50 and p99 of hits before: ${toMs(quiet)}; without Vault: ${toMs(hits)}`);
+    await cluster.healthy();
+  });
+
   test('the ways to Vault are slow', async () => {
     const { ways } = stageOf();
     await unnoticed({
@@ -92,3 +112,5 @@ export function vaultFaults(stageOf: () => Stage): void {
     await expect.poll(async () => (await replicas[0]!.readyz()).json['status'], { timeout: PATIENCE_MS }).toBe('ready');
   });
 }
+
+const toMs = (answers: Answers): string => `${answers.wait(0.5).toFixed(1)} and ${answers.wait(0.99).toFixed(1)} ms`;
