@@ -20,7 +20,7 @@ export function storageFaults(stageOf: () => Stage): void {
     const seen = await during(stageOf(), {
       name: "the leader's disk full",
       lasts: 20_000,
-      begin: async () => disk.fill(),
+      begin: () => disk.fill(),
       heal: async () => disk.clear(),
     });
     expect(seen.wrong).toEqual([]);
