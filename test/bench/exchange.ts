@@ -8,6 +8,7 @@ import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange } from './first-exchange.ts';
 import { compared, notHere, pair } from './line.ts';
 import type { Comparison, Line } from './line.ts';
+import { startHydra } from './hydra.ts';
 import { startNginx } from './nginx.ts';
 import type { Bench, Part } from './part.ts';
 import { Tail } from './tail.ts';
@@ -18,7 +19,7 @@ import { postForm } from './wrk.ts';
 export const exchange: Part = {
   name: 'exchange',
   about: `the cached exchange beside a bare node:http handler, nginx that returns the same bytes, the
-do-it-yourself way at Vault, and oidc-provider; first exchanges one at a time, with nobody pinned`,
+do-it-yourself way at Vault, oidc-provider and Ory Hydra; first exchanges one at a time, with nobody pinned`,
   async run(bench) {
     await using stack = await startStack({ report: bench.report, signal: bench.signal });
     await Promise.all([pin(stack.broker.child.pid, SERVER_CORE), pin(stack.vault.pid, SERVER_CORE), pin(process.pid, LOAD_CORE)]);
@@ -59,12 +60,18 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
   );
   const nginx = await startNginx(reply).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
   if (!(nginx instanceof Error)) undo.use(nginx);
+  const hydra = await startHydra(report, { audience: APIS.reports.audience, scope: APIS.reports.scopes.join(' ') }).catch(
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  );
+  if (!(hydra instanceof Error)) undo.use(hydra);
   const direct = undo.adopt(new VaultDirect(on.vault.address, 32), (one) => one.close());
   const to = (what: string, goal: number, sign: '' | '×' = ''): Comparison => ({ what, goal, sign, ours: [], other: [] });
   const overBare = { ...to('cached exchange over a bare node:http handler', 0.95), worst: 0.9 };
   const overNginx = to('cached exchange over nginx that returns the same bytes (one worker)', 0.4);
   const overVault = to('cached exchange over AppRole login + KV read at Vault', 8, '×');
   const overProvider = to('cached exchange over oidc-provider minting the JWT', 6, '×');
+  const overHydra = { what: 'cached exchange over Ory Hydra minting a JWT, in memory', goal: 100, sign: '×' as const };
+  const besideHydra: Comparison = { ...overHydra, ours: [], other: [] };
   const tail = new Tail();
   let hits = 0;
   let callsOnHits = 0;
@@ -98,8 +105,10 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
       [provider.pid],
     );
     const diy = await direct.rate({ roleId: credential.client_id, secretId }, 'postern-tokens/data/acme/reports', 32, seconds);
+    const byHydra = hydra instanceof Error ? undefined : await postForm(hydra.url, hydra.form, seconds, [hydra.pid]);
     if (round === 0) continue;
     for (const [into, other] of [
+      ...(byHydra === undefined ? [] : [[besideHydra, byHydra] as const]),
       [overProvider, minted],
       [overVault, { rate: diy }],
     ] as const) {
@@ -113,6 +122,7 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
     nginx instanceof Error ? notHere(overNginx.what, `≥ ${overNginx.goal}`, nginx) : compared(overNginx),
     compared(overVault),
     compared(overProvider),
+    hydra instanceof Error ? notHere(overHydra.what, `≥ ${overHydra.goal}×`, hydra) : compared(besideHydra),
     { what: 'Vault and Auth0 calls on a memory hit', goal: '0', measured: `${callsOnHits} in ${hits} hits`, reached: callsOnHits === 0 },
   ];
 }

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
@@ -8,6 +8,7 @@ import { startReaper } from '#tools/process/reaper.ts';
 import { APIS } from '#dev/scenario.ts';
 import { noteSecret } from '#dev/secret.ts';
 import type { Stack } from '#dev/stack.ts';
+import { brokerCredential } from './broker-credential.ts';
 import { startServer } from './child.ts';
 import { cpuTime } from './cpu.ts';
 import type { CpuTime } from './cpu.ts';
@@ -136,17 +137,11 @@ async function compare(stack: Stack, tenants: readonly Credentials[], vaultAddre
 }
 
 async function startReplica(stack: Stack, vaultAddress: string, auditFile: string, undo: AsyncDisposableStack): Promise<BrokerProcess> {
-  const root = { token: stack.vault.rootToken };
   const reaper = startReaper();
   undo.defer(() => reaper.close());
-  const wrapped = await stack.client.write('auth/approle-broker/role/broker/secret-id', {}, { ...root, wrapTtl: 120 });
-  const file = join(stack.files.folder, 'bench-wrapped-secret-id');
-  await writeFile(file, noteSecret('wrapping token', String(wrapped.wrap_info?.['token'])), { mode: 0o600 });
-  const { data } = (await stack.client.read('auth/approle-broker/role/broker/role-id', root)) ?? {};
   const fresh = await startBrokerProcess({
+    ...(await brokerCredential(stack, stack.files.folder, 'bench-wrapped-secret-id')),
     vaultAddress,
-    roleId: data?.['role_id'] as string,
-    wrappedSecretIdFile: file,
     auth0Issuer: stack.auth0.issuer,
     binding: 'action',
     logFile: join(stack.files.folder, 'bench-broker.log'),

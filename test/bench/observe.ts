@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startBrokerProcess } from '#dev/broker.ts';
@@ -8,6 +8,7 @@ import { noteSecret } from '#dev/secret.ts';
 import type { Stack } from '#dev/stack.ts';
 import { startOtlpReceiver } from '#test/fixture/otlp-receiver.ts';
 import { startReaper } from '#tools/process/reaper.ts';
+import { brokerCredential } from './broker-credential.ts';
 import { SERVER_CORE, pin } from './cores.ts';
 import { compared } from './line.ts';
 import type { Comparison, Line } from './line.ts';
@@ -35,15 +36,10 @@ export async function measureObserved(
   undo.defer(() => reaper.close());
   const receiver = undo.use(await startOtlpReceiver());
   const as = { token: stack.vault.rootToken };
-  const roleId = String((await stack.client.read('auth/approle-broker/role/broker/role-id', as))?.data?.['role_id']);
   const start = async (name: string, env: Record<string, string>): Promise<Watched> => {
-    const wrapped = await stack.client.write('auth/approle-broker/role/broker/secret-id', {}, { ...as, wrapTtl: 120 });
-    const wrappedSecretIdFile = join(folder, name);
-    await writeFile(wrappedSecretIdFile, noteSecret('wrapping token', String(wrapped.wrap_info?.['token'])), { mode: 0o600 });
     const { issuer, child } = await startBrokerProcess({
+      ...(await brokerCredential(stack, folder, name)),
       vaultAddress: stack.vault.address,
-      roleId,
-      wrappedSecretIdFile,
       auth0Issuer: stack.auth0.issuer,
       binding: 'action',
       logFile: join(folder, `${name}.log`),

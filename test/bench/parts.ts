@@ -12,6 +12,7 @@ import { measureOutage } from './outage.ts';
 import { measureOverload } from './overload.ts';
 import type { Bench, Part } from './part.ts';
 import { measurePlugin } from './plugin.ts';
+import { profileHit } from './profile.ts';
 import { measureSchemathesis } from './schemathesis.ts';
 import { measureVerify } from './verify.ts';
 
@@ -22,6 +23,11 @@ export const PARTS: readonly Part[] = [
     name: 'verify',
     about: '/verify beside a bare handler, and nginx with /verify beside nginx alone',
     run: (bench) => onStack(bench, (stack) => measureVerify(stack, bench)),
+  },
+  {
+    name: 'profile',
+    about: 'where the time of a hit goes, by the profiler of V8',
+    run: (bench) => onStack(bench, (stack) => profileHit(stack, bench.report)),
   },
   {
     name: 'observe',

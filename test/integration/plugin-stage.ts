@@ -24,6 +24,8 @@ export const TENANTS = ['acme', 'globex', 'initech', 'umbrella'] as const;
 export interface PluginStage {
   vault: PluginVault;
   auth0: Auth0StandIn;
+  /** The shared application at Auth0. */
+  m2m: { readonly client_id: string; readonly client_secret: string };
   /** Writes config, the API and a role for each of {@link TENANTS}. */
   configure(): Promise<void>;
   /** @returns the access token. @throws Error for any answer but a 200 */
@@ -69,6 +71,7 @@ export async function startPluginStage({ lifetime, reportsLifetime, ...options }
   return {
     vault,
     auth0,
+    m2m: { client_id: CLIENT, client_secret: secret },
     async configure() {
       await vault.root('POST', 'auth0/config', {
         issuer: auth0.issuer,

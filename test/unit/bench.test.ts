@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { compared, notHere, pair } from '#test/bench/line.ts';
 import type { Comparison } from '#test/bench/line.ts';
 import { plot } from '#test/bench/plot.ts';
+import { sharesOf } from '#test/bench/profile.ts';
 import { readme } from '#test/bench/readme.ts';
 import type { PartResult } from '#test/bench/results.ts';
 
@@ -71,4 +72,21 @@ describe('docs/benchmarks', () => {
     expect(drawn.match(/<circle/g)).toHaveLength(3);
     expect(drawn).toContain('a hit over &lt;nothing&gt;');
   });
+});
+
+it('a profile is told by whose work it is, without idle time and what came before', () => {
+  const frame = (id: number, functionName: string, url = '') => ({ id, callFrame: { functionName, url } });
+  const nodes = [
+    frame(1, '(idle)'),
+    frame(2, 'writeLatin1String'),
+    frame(3, 'reply', 'file:///checkout/broker/http/reply.ts'),
+    frame(4, 'get', 'file:///checkout/node_modules/lru-cache/dist/index.js'),
+    frame(5, 'start', 'file:///checkout/broker/main.ts'),
+  ];
+  const shares = sharesOf({ nodes, samples: [5, 1, 2, 3, 4, 1, 2], timeDeltas: [5e6, 1e6, 1e6, 1e6, 1e6, 1e6, 1e6] }, 6);
+  expect(shares).toEqual([
+    ['writing to sockets, in the kernel', 0.5],
+    ['broker/http', 0.25],
+    ['package lru-cache', 0.25],
+  ]);
 });

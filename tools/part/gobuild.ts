@@ -15,6 +15,8 @@ export interface GoBuild {
   /** What it is, for the progress lines. */
   name: string;
   tags?: string;
+  /** Default false. Parts of it are in C, so that a C compiler is needed and the program isn't static. */
+  cgo?: boolean;
   /** Folder that receives the file. */
   into: string;
   file: string;
@@ -41,7 +43,7 @@ export async function buildFromGoModule(build: GoBuild, env: NodeJS.ProcessEnv, 
     GOFLAGS: '-mod=readonly',
     GO111MODULE: 'on',
     GOWORK: 'off',
-    CGO_ENABLED: '0',
+    CGO_ENABLED: build.cgo === true ? '1' : '0',
   };
   const probe = await execa('go', ['version'], { env: clean, extendEnv: false, reject: false });
   if (probe.failed) throw new Error('Go is not installed (it is needed only where nothing can be downloaded)');

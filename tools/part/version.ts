@@ -50,6 +50,9 @@ export interface Versions {
   compose: GoPin & { version: string; minimum: string };
   /** Latency and cuts between real processes. */
   toxiproxy: GoPin & { version: string; minimum: string };
+  /** What `make bench` measures beside us. */
+  oauthapp: GoPin;
+  hydra: GoPin;
   /** A shell and what scripts call, for images that stand in for official ones. */
   busybox: { minimum: string; debianPackage: string };
   prometheus: { minimum: string; debianPackage: string };
