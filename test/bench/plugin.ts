@@ -100,7 +100,7 @@ async function addOauthapp({ vault, auth0, m2m }: PluginStage, report: (line: st
     provider_options: { token_url: `${auth0.issuer}oauth/token`, auth_style: 'in_params' },
     ...m2m,
   });
-  await vault.root('POST', 'oauthapp/self/orders', { server: 'auth0', token_url_params: { audience: ORDERS } });
+  await vault.root('POST', 'oauthapp/self/orders', { server: 'auth0', token_url_params: { audience: ORDERS, postern_tenant: 'acme' } });
   const { data } = await vault.root('GET', 'oauthapp/self/orders');
   if (typeof (data as { access_token?: unknown }).access_token !== 'string') throw new Error('oauthapp gives no token');
   return 'oauthapp/self/orders';
