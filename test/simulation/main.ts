@@ -10,6 +10,7 @@ const HELP = `make simulate ARGS='...': brokers over a simulated Vault, Auth0, n
   --seeds N      how many to play (100)
   --from N       the first of them (1)
   --seed N       that one alone, with its history
+  --on           goes on after a seed that fails, and only names it
   --bite [NAME]  puts faults into the brokers' code, one at a time, and says how many seeds each needed; NAME ...: only those
   --json         one line of JSON at the end
   --help         this
@@ -23,6 +24,7 @@ const { values, positionals } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     bite: { type: 'boolean', default: false },
+    on: { type: 'boolean', default: false },
     'first-only': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -52,21 +54,24 @@ async function play(from: number, seeds: number): Promise<void> {
   const begun = performance.now();
   const sums = { seeds: 0, steps: 0, asks: 0, served: 0, mints: 0 };
   let failed: number | undefined;
-  for (let seed = from; seed < from + seeds && failed === undefined; seed++) {
+  let failures = 0;
+  for (let seed = from; seed < from + seeds && (values.on || failed === undefined); seed++) {
     const outcome = await simulate(planOf(seed));
     sums.seeds++;
     for (const what of ['steps', 'asks', 'served', 'mints'] as const) sums[what] += outcome[what];
     if (!values.json && sums.seeds % 1_000 === 0) console.log(`${sums.seeds} seeds, ${Math.round((performance.now() - begun) / 1000)} s`);
     if (outcome.violation === undefined) continue;
-    failed = seed;
-    if (!values['first-only']) await tell(seed, outcome);
+    failed ??= seed;
+    failures++;
+    if (values.on) console.log(`seed ${seed}: ${outcome.violation.rule}: ${outcome.violation.text}`);
+    else if (!values['first-only']) await tell(seed, outcome);
   }
   const seconds = Math.round((performance.now() - begun) / 100) / 10;
   const cpu = Math.round(process.cpuUsage().user / 100_000) / 10;
-  if (values.json) console.log(JSON.stringify({ ...sums, seconds, cpu, failed: failed ?? null }));
+  if (values.json) console.log(JSON.stringify({ ...sums, seconds, cpu, failed: failed ?? null, failures }));
   else
     console.log(
-      `${sums.seeds} seeds from ${from}: ${failed === undefined ? 'nothing broke' : `seed ${failed} broke a rule`}; ${sums.steps} steps, ` +
+      `${sums.seeds} seeds from ${from}: ${failed === undefined ? 'nothing broke' : `${failures} broke a rule, the first is ${failed}`}; ${sums.steps} steps, ` +
         `${sums.asks} requests, ${sums.served} served, ${sums.mints} calls to Auth0; ${seconds} s (${cpu} s of processor)`,
     );
   if (failed !== undefined) process.exitCode = 1;

@@ -149,15 +149,20 @@ function clockFor(world: World, replica: Replica, name: string, lives: () => boo
     monotonic: () => timeline.now - begun,
     random: chance.random,
     uuid: () => `${name}/${++named}`,
-    after: (ms, work) => timeline.after(ms, () => lives() && work()),
+    after: (ms, work) => timeline.after(timerOf(ms), () => lives() && work()),
     sleep: (ms, { signal } = {}) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason as Error);
-        const take = timeline.after(ms, () => lives() && resolve());
+        const take = timeline.after(timerOf(ms), () => lives() && resolve());
         signal?.addEventListener('abort', () => {
           take();
           reject(signal.reason as Error);
         });
       }),
   };
+}
+
+/** As Node's timers have it: whole milliseconds, and no fewer than one, or what is left of a rest might be too short for time to go on. */
+function timerOf(ms: number): number {
+  return Math.max(1, Math.trunc(ms));
 }
