@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { Scratch } from '#test/mutants/scratch.ts';
-import { faults, sought } from './faults.ts';
+import { faults } from './faults.ts';
 
 /** A fault that makes a run hang has been found, too; ms. */
 const HANGS = 1_800_000;
@@ -10,8 +10,7 @@ const HANGS = 1_800_000;
  * so many seeds, or no longer fits the code.
  */
 export async function bite(names: readonly string[], seeds: number, json: boolean): Promise<void> {
-  const listed = [...Object.entries(faults), ...(names.length > 0 ? Object.entries(sought) : [])];
-  const all = listed.flatMap(([file, list]) => list.map((fault) => ({ file, fault, name: fault[0] })));
+  const all = Object.entries(faults).flatMap(([file, list]) => list.map((fault) => ({ file, fault, name: fault[0] })));
   const unknown = names.filter((name) => !all.some((one) => one.name === name));
   if (unknown.length > 0) throw new Error(`no such fault: ${unknown.join(', ')}`);
   const found: { name: string; seeds: number | undefined; why: string }[] = [];

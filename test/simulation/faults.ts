@@ -10,6 +10,7 @@ export const faults: Mutants = {
       'the lease of a broker that died is never taken',
     ],
     ['lease-ignored', 'return lease === undefined', 'return true || lease === undefined', 'each broker asks Auth0 by itself'],
+    ['own-lease-waited-for', 'lease.holder === holder || ', '', 'a broker waits for its own lease, whose reply was lost'],
   ],
   'broker/wiring/issuance.ts': [
     ['lease-by-own-clock', ' + client.clock.ms', '', "two machines whose clocks differ take each other's leases for ended"],
@@ -21,6 +22,12 @@ export const faults: Mutants = {
       "await traced('store write', () => this.#options.store.write(grant, token, undefined, version)).catch(",
       'await Promise.resolve().catch(',
       'what one broker has fetched the others never see',
+    ],
+    [
+      'second-reading-missing',
+      'stored = this.#unrevoked(await read(), grant);\n    }',
+      '}',
+      'who lost the race for the lease does not look what the winner has stored',
     ],
   ],
   'broker/vault/tokens.ts': [
@@ -75,6 +82,7 @@ export const faults: Mutants = {
       '    if (this.#stopped || this.#away) return;\n    this.#cancel',
       'after an outage announcements are not read any more',
     ],
+    ['stale-is-fine', '    if (this.age > this.#patienceMs) {', '    if (this.age < -Infinity) {', 'who was disabled is served on a guess'],
   ],
   'broker/credential/verified-credentials.ts': [
     [
@@ -82,6 +90,24 @@ export const faults: Mutants = {
       ' && this.#now() < known.identity.expiresAt)\n      return known.identity;',
       ')\n      return known.identity;',
       "a verification outlives the tenant's own Vault token, by which its grants and tokens are read",
+    ],
+    [
+      'clock-back',
+      'this.#monotonic = monotonicOf(options);',
+      'this.#monotonic = options.now ?? Date.now;',
+      'where the wall clock is set back, a verification is remembered for longer than it may be',
+    ],
+    [
+      'remembered-too-long',
+      'this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt',
+      '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#now() < known.identity.expiresAt',
+      'a verification is remembered for longer than it may be',
+    ],
+    [
+      'stale-after-login-under-way',
+      'if (generation === this.#generation) {',
+      'if (generation !== undefined) {',
+      'a login that began before the credential ended is remembered after',
     ],
   ],
   'broker/vault/approle-login.ts': [
@@ -102,20 +128,11 @@ export const faults: Mutants = {
   ],
   'broker/breaker.ts': [
     ['breaker-never-closes', '    if (this.open) this.#renew();\n  }', '  }', 'after an outage nobody is asked any more'],
-  ],
-};
-
-/** Faults that nobody has waited for yet: by name, `make simulate ARGS='--bite NAME'` looks for them. One that is found moves up. */
-export const sought: Mutants = {
-  'broker/token/lease.ts': [
-    ['own-lease-waited-for', 'lease.holder === holder || ', '', 'a broker waits for its own lease, whose reply was lost'],
-  ],
-  'broker/token/cache.ts': [
     [
-      'second-reading-missing',
-      'stored = this.#unrevoked(await read(), grant);\n    }',
-      '}',
-      'who lost the race for the lease does not look what the winner has stored',
+      'breaker-remembers',
+      '    if (this.open && this.#options.probed !== true) this.#renew();\n',
+      '',
+      'a burst at an idle broker meets a breaker that still counts an outage long over',
     ],
   ],
   'broker/token/revocations.ts': [
@@ -124,31 +141,6 @@ export const sought: Mutants = {
       'if (hasEnded(exp, now)) this.#revoked.delete(sha256);',
       'if (hasEnded(exp - 120, now)) this.#revoked.delete(sha256);',
       'a revocation is tidied away while its token lives',
-    ],
-  ],
-  'broker/authorization/authorization.ts': [
-    [
-      'disable-race',
-      'if (tenant.disabled || this.#options.isDisabled(identity.tenant)) throw disabled();\n    return tenant;',
-      'return tenant;',
-      'a tenant that was disabled while its grants were read is served',
-    ],
-  ],
-  'broker/credential/announcements.ts': [
-    ['stale-is-fine', '    if (this.age > this.#patienceMs) {', '    if (this.age < -Infinity) {', 'who was disabled is served on a guess'],
-  ],
-  'broker/credential/verified-credentials.ts': [
-    [
-      'clock-back',
-      'this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt',
-      '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#now() < known.identity.expiresAt',
-      'as when the wall clock goes back: a verification is remembered for longer than it may be',
-    ],
-    [
-      'stale-after-login-under-way',
-      'if (generation === this.#generation) {',
-      'if (generation !== undefined) {',
-      'a login that began before the credential ended is remembered after',
     ],
   ],
   'broker/operator/announcement.ts': [
@@ -165,14 +157,6 @@ export const sought: Mutants = {
       'documents.write(path, after, version, as)',
       'documents.write(path, after, undefined, as)',
       'of two credentials that are ended at once, one stays good',
-    ],
-  ],
-  'broker/breaker.ts': [
-    [
-      'breaker-remembers',
-      '    if (this.open && this.#options.probed !== true) this.#renew();\n',
-      '',
-      'a burst at an idle broker meets a breaker that still counts an outage long over',
     ],
   ],
 };

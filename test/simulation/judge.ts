@@ -6,6 +6,7 @@ import { claimsOf } from './crypto.ts';
 import type { Issued } from './operators.ts';
 import type { Commit } from './vault.ts';
 import { EPOCH } from './timeline.ts';
+import { LATEST } from './wire.ts';
 import type { World } from './world.ts';
 
 /** Something that must never be. */
@@ -42,6 +43,13 @@ const OWN_LEASE = 4_000;
 /** Of a lease, ms; and by how much two machines' ideas of its age may differ where both go by Vault's clock, which tells seconds. */
 const LEASE = 10_000;
 const TOLERANCE = 2_500;
+/** The same where Vault is slow: what it says of its clock is as vague as the reply took, which is a time-out at most. */
+const TOLERANCE_SLOW = 4_500;
+
+/** On announcements that were read longer ago nobody is served, unless Vault doesn't answer, ms. */
+const STALE = 60_000;
+/** A look each second, ms. */
+const LOOKS = 2_500;
 
 interface Ended {
   readonly kind: string;
@@ -72,6 +80,8 @@ export class Judge {
   readonly #leases = new Map<string, { holder: string; until: number; since: number }>();
   /** process, tenant and audience -> leases taken and not yet used; whether a good token lay there. */
   readonly #entitled = new Map<string, { fresh: boolean }[]>();
+  /** path -> when its deletion was broken off last, ms. */
+  readonly #halves = new Map<string, number>();
   readonly #minted = new Map<string, { at: number; iat: number; exp: number }>();
   /** Tokens made at Auth0. */
   mints = 0;
@@ -92,7 +102,16 @@ export class Judge {
     return set + Math.max(0, ...settings.skews.map(Math.abs));
   }
 
+  /** By how much a replica's clock is ahead now, ms. */
+  #ahead(replica: number): number {
+    const { settings, happenings } = this.#world.plan;
+    const set = happenings.filter((one) => one.what === 'set-clock' && one.replica === replica && one.at <= this.#now);
+    return set.reduce((sum, one) => sum + (one.what === 'set-clock' ? one.by : 0), settings.skews[replica] ?? 0);
+  }
+
   touch(tenant: string): void {
+    // What there is at the beginning is no change.
+    if (this.#now === 0) return;
     this.#changed.set(tenant, this.#now);
   }
 
@@ -156,7 +175,8 @@ export class Judge {
     }
   }
 
-  #stored({ path, before, data, by }: Commit): void {
+  #stored({ path, before, data, by, half }: Commit): void {
+    if (half) this.#halves.set(path, this.#now);
     const [, tenant = '', api = ''] = path.split('/');
     const taken = (data ?? {})['lease'] as { holder: string; until: number; paused: boolean } | undefined;
     const had = this.#leases.get(path);
@@ -170,7 +190,10 @@ export class Judge {
       had !== undefined &&
       had.holder !== taken.holder &&
       before?.['grant'] === data?.['grant'] &&
-      this.#now - this.#leasedAt(had) < LEASE - TOLERANCE
+      this.#now - this.#leasedAt(had) < LEASE - (this.#world.brokenSince(had.since - LEASE) ? TOLERANCE_SLOW : TOLERANCE) &&
+      // Vault doesn't tell the number of one that was deleted by half, so that it is written without check-and-set: both who saw it
+      // have the lease.
+      !(had.since - (this.#halves.get(path) ?? -Infinity) < SETTLED_WITHIN)
     )
       this.#tell({ rule: 'lease', text: `${by} takes the lease of ${had.holder} at ${path} after ${this.#now - had.since} ms` });
     const key = `${by} ${tenant} ${api}`;
@@ -232,7 +255,11 @@ export class Judge {
   /** From when on a replica must know what reached Vault then. */
   #dueAt(known: number, replica: number): number {
     const well = this.#world.wellSince(replica);
-    return Math.max(known, well === 0 ? 0 : well + RECOVERS_WITHIN) + ANNOUNCED_WITHIN;
+    const late = this.#world.plan.happenings.some(
+      (one) => one.what === 'vault-late' && one.at < this.#now && one.at + one.for + 2_000 > known,
+    );
+    // Two looks of which each had to wait: that which was under way, and the next.
+    return Math.max(known, well === 0 ? 0 : well + RECOVERS_WITHIN) + ANNOUNCED_WITHIN + (late ? 2 * LATEST : 0);
   }
 
   #overdue(known: number, replica: number): boolean {
@@ -240,7 +267,7 @@ export class Judge {
   }
 
   /** A client has a token. */
-  served({ replica, credential, audience, scope, begun }: Ask, token: string): void {
+  served({ replica, credential, audience, scope, begun, process }: Ask, token: string): void {
     const { tenant, id, roleId } = credential;
     const claims = claimsOf(token) as { aud: string; scope: string; iat: number; exp: number };
     const wrong = (rule: string, why: string): void =>
@@ -262,7 +289,14 @@ export class Judge {
     if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
     const revoked = this.#revoked.get(createHash('sha256').update(token).digest('hex'));
     if (revoked !== undefined && this.#overdue(revoked, replica)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
-    const { destroyedAt } = credential;
+    const { destroyedAt, toldAt } = credential;
+    if (toldAt !== undefined && this.#overdue(toldAt, replica))
+      wrong('remembered', `the credential was destroyed, and that announced ${this.#now - toldAt} ms ago`);
+    const heard = this.#world.heard(process);
+    // While Vault doesn't answer there is more patience; one that refuses does answer.
+    const deaf = heard.refused > Math.max(heard.unanswered, begun - LOOKS);
+    if (deaf && begun > heard.announcements + STALE + LOOKS)
+      wrong('stale', `what is announced was read ${begun - heard.announcements} ms before it was asked for`);
     // Nobody was told: it is looked at when the request comes, and not again.
     const remembered = destroyedAt === undefined ? Infinity : destroyedAt + this.#world.plan.settings.verifyTtl * 1000;
     if (destroyedAt !== undefined && begun > remembered + ANNOUNCED_WITHIN && this.#overdue(remembered, replica))
@@ -295,12 +329,14 @@ export class Judge {
   }
 
   /** Whether nothing is the matter that could keep this client from being served. */
-  #isCalm({ credential: { tenant }, scope }: Ask, begun: number): boolean {
+  #isCalm({ credential: { tenant }, scope, replica }: Ask, begun: number): boolean {
     const granted = this.#granted.get(tenant)?.at(-1)?.scopes ?? new Set();
     return (
       !this.#world.brokenSince(begun - FORGOTTEN_WITHIN) &&
       !this.#hasChangedSince(tenant, begun - SETTLED_WITHIN) &&
       !this.#disabled.has(tenant) &&
+      // By the clock of this one a new token is past half its life: it says so, and serves none.
+      this.#ahead(replica) < (this.#world.plan.settings.lifetime / 2) * 1_000 - 1_500 &&
       granted.size > 0 &&
       (scope === undefined || granted.has(scope))
     );

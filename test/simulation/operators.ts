@@ -23,6 +23,8 @@ export interface Issued {
   ended: boolean;
   /** When it was destroyed in Vault and nobody was told, ms of the timeline. */
   destroyedAt?: number;
+  /** When brokers were told that something of its tenant had changed after that. */
+  toldAt?: number;
 }
 
 export const SCOPES = ['read', 'write'];
@@ -112,13 +114,16 @@ export class Operators {
 
   /** One operation. Who was interrupted, or refused for a while, repeats it until it is done. */
   async act(
-    what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear' | 'destroy',
+    what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear',
     tenant: string,
   ): Promise<void> {
     const access = this.#accesses[this.#turn++ % this.#accesses.length]!;
     if (what === 'issue') return this.issue(tenant);
-    if (what === 'destroy') return this.#destroy(tenant);
-    const steps = this.#stepsOf(what, tenant, access);
+    await this.#carryOut(this.#stepsOf(what, tenant, access));
+  }
+
+  /** As a person who tries again. */
+  async #carryOut(steps: readonly (() => unknown)[]): Promise<void> {
     for (const step of steps) {
       for (;;) {
         try {
@@ -131,13 +136,17 @@ export class Operators {
     }
   }
 
-  /** Past Postern, in Vault alone: nobody is told. */
-  #destroy(tenant: string): void {
+  /** Past Postern, in Vault alone. @param told whether brokers hear that something changed, though not what */
+  async destroy(tenant: string, told: boolean): Promise<void> {
     const one = this.credentials.find((credential) => credential.tenant === tenant && !credential.ended);
     if (one === undefined) return;
     one.ended = true;
     one.destroyedAt = this.#world.timeline.now;
     this.#world.vault.roles.get(tenant)?.secrets.delete(one.secret.reveal());
+    if (!told) return;
+    const access = this.#accesses[this.#turn++ % this.#accesses.length]!;
+    await this.#carryOut([() => announce(access, tenant, 'changed')]);
+    one.toldAt = this.#world.timeline.now;
   }
 
   #stepsOf(what: string, tenant: string, access: VaultAccess): (() => unknown)[] {

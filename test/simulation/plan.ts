@@ -1,4 +1,5 @@
 import { Chance } from './chance.ts';
+import { movesOf } from './moves.ts';
 
 /** What is the same for all of one simulation. */
 export interface Settings {
@@ -29,10 +30,18 @@ export type Happening = { readonly at: number } & (
       readonly api: number;
       readonly narrow: boolean;
       readonly times: number;
+      /** With the credential that ended last. */
+      readonly old?: boolean;
     }
   | {
-      readonly what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear' | 'destroy';
+      readonly what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear';
       readonly tenant: number;
+    }
+  | {
+      readonly what: 'destroy';
+      readonly tenant: number;
+      /** Whether brokers are told that something of this tenant changed. */
+      readonly told: boolean;
     }
   | { readonly what: 'withdraw'; readonly replica: number; readonly tenant: number; readonly api: number }
   | { readonly what: Fault; readonly for: number; readonly replica: number; readonly much: number }
@@ -53,6 +62,8 @@ export const FAULTS = [
   'vault-throttles',
   'vault-slow',
   'vault-loses',
+  'vault-late',
+  'vault-denies',
   'auth0-slow',
   'auth0-throttles',
   'auth0-errs',
@@ -127,6 +138,7 @@ export function planOf(seed: number): Plan {
     const what = chance.oneOf(acts);
     const common = { at: near(), tenant: tenant() };
     if (what === 'withdraw') happenings.push({ ...common, what, replica: replica(), api: chance.whole(0, settings.apis - 1) });
+    else if (what === 'destroy') happenings.push({ ...common, what, told: chance.maybe(0.3) });
     else happenings.push({ ...common, what });
   }
   if (broken) {
@@ -144,6 +156,7 @@ export function planOf(seed: number): Plan {
     if (chance.maybe(0.25)) happenings.push({ at: near(), what: 'set-clock', replica: replica(), by: chance.whole(-8_000, 8_000) });
     if (chance.maybe(0.1)) happenings.push({ at: near(), what: 'end-broker-tokens' });
   }
+  happenings.push(...movesOf({ chance: new Chance(seed, 'moves'), settings, begin: BEGINNING, end }, broken));
   happenings.sort((one, other) => one.at - other.at);
   const healed = Math.max(end, ...happenings.map((one) => one.at + ('for' in one ? one.for : 0)));
   return { seed, settings, happenings, healed };

@@ -24,8 +24,9 @@ export interface Outcome {
   readonly mints: number;
 }
 
-/** After the last fault, until everybody must be served, ms. */
-const HEALS_WITHIN = 32_000;
+/** After the last fault, until everybody must be served, ms; and after what people did where nothing was broken. */
+const HEALS_WITHIN = 24_000;
+const SETTLES_WITHIN = 14_000;
 /** For the last requests, ms. */
 const LAST = 10_000;
 
@@ -88,7 +89,8 @@ class Simulation {
       timeline.after(1_000, watch);
     };
     watch();
-    const last = Math.max(this.#plan.healed, BEGINNING) + HEALS_WITHIN;
+    const broken = this.#plan.happenings.some((one) => 'for' in one || one.what === 'set-clock' || one.what === 'end-broker-tokens');
+    const last = Math.max(this.#plan.healed, BEGINNING) + (broken ? HEALS_WITHIN : SETTLES_WITHIN);
     timeline.after(last, () => this.#askEverybody());
     const over = (): boolean => this.#violation !== undefined || (timeline.now > last && this.#pending.size === 0);
     const steps = await timeline.run(last + LAST, over);
@@ -116,7 +118,7 @@ class Simulation {
     this.#note(`> ${said(one).slice(12)}`);
     switch (one.what) {
       case 'ask': {
-        const credential = this.#credentialOf(tenantName(one.tenant));
+        const credential = this.#credentialOf(tenantName(one.tenant), one.old === true);
         if (credential === undefined) return;
         for (let time = 0; time < one.times; time++)
           this.#ask(one.replica, credential, audienceOf(one.api), one.narrow ? 'read' : undefined);
@@ -130,6 +132,11 @@ class Simulation {
         return;
       case 'end-broker-tokens':
         return vault.revokeBrokers();
+      case 'destroy': {
+        const tenant = tenantName(one.tenant);
+        this.#judge.touch(tenant);
+        return void this.#operators.destroy(tenant, one.told).then(() => this.#judge.touch(tenant));
+      }
       case 'issue':
       case 'revoke':
       case 'disable':
@@ -138,8 +145,7 @@ class Simulation {
       case 'narrow':
       case 'widen':
       case 'end-tokens':
-      case 'clear':
-      case 'destroy': {
+      case 'clear': {
         const tenant = tenantName(one.tenant);
         this.#judge.touch(tenant);
         void this.#operators.act(one.what, tenant).then(() => this.#judge.touch(tenant));
@@ -160,10 +166,12 @@ class Simulation {
     this.#world.timeline.after(lasts, () => replica.start());
   }
 
-  /** Mostly one that is good. */
-  #credentialOf(tenant: string): Issued | undefined {
+  /** Mostly one that is good. @param gone the one that ended last, where there is one */
+  #credentialOf(tenant: string, gone: boolean): Issued | undefined {
     const chance = this.#world.chance('credentials');
     const all = this.#operators.credentials.filter((one) => one.tenant === tenant);
+    const last = all.filter(({ destroyedAt }) => destroyedAt !== undefined).sort((a, b) => a.destroyedAt! - b.destroyedAt!);
+    if (gone && last.length > 0) return last.at(-1);
     const old = chance.maybe(0.25);
     const good = all.filter((one) => !one.ended);
     const from = old || good.length === 0 ? all : good;

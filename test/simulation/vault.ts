@@ -9,6 +9,8 @@ export interface Answer {
 
 interface Document {
   version: number;
+  /** Its deletion was broken off: Vault has its number, and doesn't find what it names. */
+  readonly half?: true;
   /** ms of the timeline. */
   writtenAt: number;
   readonly createdTime: string;
@@ -39,6 +41,8 @@ export interface Commit {
   readonly data: Record<string, unknown> | undefined;
   /** Who wrote: a replica's process, or `operator`. */
   readonly by: string;
+  /** It was deleted, and that was broken off. */
+  readonly half?: true;
 }
 
 export interface VaultSettings {
@@ -86,8 +90,11 @@ export class SimulatedVault {
     for (const [token, { tenant, root }] of this.#tokens) if (tenant === undefined && root !== true) this.#tokens.delete(token);
   }
 
-  /** @param by who asks, for {@link onCommit} alone: what they may do goes by their token */
-  handle(method: string, path: string, json: Record<string, unknown>, token: string | undefined, by: string): Answer {
+  /**
+   * @param by who asks, for {@link onCommit} alone: what they may do goes by their token
+   * @param gone whoever asked has hung up, so that a deletion stops halfway
+   */
+  handle(method: string, path: string, json: Record<string, unknown>, token: string | undefined, by: string, gone = false): Answer {
     const login = /^auth\/([^/]+)\/login$/.exec(path);
     if (login !== null) return this.#login(login[1]!, json);
     const facts = token === undefined ? undefined : this.#tokens.get(token);
@@ -101,7 +108,7 @@ export class SimulatedVault {
     const full = `${mount}/${name}`;
     if (method === 'GET') return kind === 'data' ? this.#read(full) : refused(405, 'unsupported operation');
     if (method === 'LIST') return this.#list(full);
-    if (method === 'DELETE') return this.#remove(full, by);
+    if (method === 'DELETE') return this.#remove(full, by, gone);
     return this.#write(full, json, by);
   }
 
@@ -142,6 +149,7 @@ export class SimulatedVault {
   #read(path: string): Answer {
     const found = this.#documents.get(path);
     if (found === undefined) return { status: 404, body: { errors: [] } };
+    if (found.half) return refused(500, 'could not find version data');
     const metadata = { version: found.version, created_time: found.createdTime };
     return ok({ data: { data: JSON.parse(found.text) as object, metadata } });
   }
@@ -172,11 +180,12 @@ export class SimulatedVault {
     return ok({ data: { version } });
   }
 
-  #remove(path: string, by: string): Answer {
+  #remove(path: string, by: string, gone: boolean): Answer {
     const found = this.#documents.get(path);
     if (found !== undefined) {
-      this.onCommit({ path, before: found.data, beforeAt: found.writtenAt, data: undefined, by });
-      this.#documents.delete(path);
+      this.onCommit({ path, before: found.data, beforeAt: found.writtenAt, data: undefined, by, ...(gone ? { half: gone } : {}) });
+      if (gone) this.#documents.set(path, { ...found, half: gone, data: undefined });
+      else this.#documents.delete(path);
     }
     return { status: 204, body: undefined };
   }

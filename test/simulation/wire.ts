@@ -12,6 +12,8 @@ import type { World } from './world.ts';
 export const ADDRESS = 'http://127.0.0.1:8200';
 /** Deadline of a request to Vault, ms. */
 const TIMEOUT = 2_000;
+/** By how much a reply is late at most, ms: it comes before the deadline. */
+export const LATEST = 1_500;
 
 export interface Ends {
   readonly world: World;
@@ -48,20 +50,31 @@ export class Wire implements VaultTransport {
     const chance = (this.#chance ??= world.chance(`vault ${name}`));
     const { latency } = world.plan.settings;
     const begun = clock.monotonic();
+    const asked = timeline.now;
     const path = uri.slice(ADDRESS.length + '/v1/'.length).replace(/\?.*$/, '');
     const answered = Promise.withResolvers<NodeVaultResponse>();
-    const late = timeline.after(TIMEOUT, () => lives() && answered.reject(new VaultFault('timeout', 'Vault did not answer in time')));
+    let gone = false;
+    const late = timeline.after(TIMEOUT, () => {
+      gone = true;
+      if (lives()) answered.reject(new VaultFault('timeout', 'Vault did not answer in time'));
+    });
+    if (isState(path))
+      answered.promise.then(
+        (heard) => this.#hears(heard.statusCode, path, asked),
+        () => this.#hears(0, path, asked),
+      );
     const broke = (): void => {
       late();
       if (lives()) answered.reject(new VaultFault('unreachable', 'Vault cannot be reached', { code: 'ECONNRESET' }));
     };
     const travels = (): number => latency * (0.5 + chance.random());
     const reply = (status: number, body: unknown): void => {
-      timeline.after(travels(), () => {
+      const date = new Date(vault.now).toUTCString();
+      timeline.after(travels() + (chance.maybe(world.much('vault-late') / 2) ? chance.between(0.3, 1) * LATEST : 0), () => {
         // A lost packet is a time-out.
         if (!lives() || world.broken('cut-vault', replica)) return;
         late();
-        this.clock.observe(new Date(vault.now).toUTCString(), clock.monotonic() - begun);
+        this.clock.observe(date, clock.monotonic() - begun);
         answered.resolve({ statusCode: status, body, request: { path }, retryAfter: status === 429 ? '1' : undefined });
       });
     };
@@ -70,9 +83,16 @@ export class Wire implements VaultTransport {
       if (world.broken('vault-sealed')) return reply(503, { errors: ['Vault is sealed'] });
       if (chance.maybe(world.much('vault-throttles'))) return reply(429, { errors: ['request path: rate limit quota exceeded'] });
       if (chance.maybe(world.much('vault-errs') / 2)) return reply(500, { errors: ['internal error'] });
-      const { status, body } = vault.handle(method, path, (json ?? {}) as Record<string, unknown>, headers['X-Vault-Token'], name);
-      if (chance.maybe(world.much('vault-loses') / 2)) return chance.maybe(0.5) ? broke() : undefined;
-      reply(status, body);
+      if (isState(path) && replica < world.plan.settings.replicas && world.broken('vault-denies'))
+        return reply(403, { errors: ['permission denied'] });
+      const lost = chance.maybe(world.much('vault-loses') / 2);
+      // Vault stops in the middle of what nobody waits for any more.
+      const half = (gone || lost) && method === 'DELETE' && chance.maybe(0.5);
+      const { status, body } = vault.handle(method, path, (json ?? {}) as Record<string, unknown>, headers['X-Vault-Token'], name, half);
+      if (!lost) return reply(status, body);
+      // Done, and not said: no answer, or one that says otherwise.
+      if (chance.maybe(0.3)) return reply(500, { errors: ['internal error'] });
+      if (chance.maybe(0.5)) broke();
     };
     const slow = world.much('vault-slow');
     timeline.after(travels(), () => {
@@ -82,6 +102,18 @@ export class Wire implements VaultTransport {
     });
     return answered.promise;
   }
+
+  #hears(status: number, path: string, asked: number): void {
+    const { world, name } = this.#ends;
+    if (status === 0 || status >= 500) world.heard(name).unanswered = world.timeline.now;
+    else if (status === 403 || status === 429) world.heard(name).refused = world.timeline.now;
+    else if (path.endsWith('state/epoch')) world.heard(name).announcements = asked;
+  }
+}
+
+/** Whether it is of what brokers look at each second. */
+function isState(path: string): boolean {
+  return path.startsWith('postern/data/state/');
 }
 
 /** What happens between a process and Auth0. */

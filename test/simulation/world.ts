@@ -4,6 +4,16 @@ import type { Fault, Happening, Plan } from './plan.ts';
 import { Timeline } from './timeline.ts';
 import { SimulatedVault } from './vault.ts';
 
+/** What a process has heard of what is announced, ms; -Infinity: never. */
+export interface Heard {
+  /** When it asked last for the announcements, and had them. */
+  announcements: number;
+  /** When Vault last refused to tell something that is looked at with them. */
+  refused: number;
+  /** When there was no answer to that. */
+  unanswered: number;
+}
+
 type Lasting = Extract<Happening, { for: number }>;
 
 /** All that is outside the brokers: time, Vault, Auth0, the network, and what of it is broken now. */
@@ -17,6 +27,7 @@ export class World {
   /** By replica, or for all: when Vault could last not be reached as it should, ms; Infinity: it can't now. */
   readonly #troubled = new Map<number, number>();
   #lastHealed = -Infinity;
+  readonly #heard = new Map<string, Heard>();
   /** Waiting for Vault to thaw. */
   readonly #frozen: (() => void)[] = [];
 
@@ -32,6 +43,13 @@ export class World {
     return chance;
   }
 
+  /** Of a process, by its name. */
+  heard(process: string): Heard {
+    let heard = this.#heard.get(process);
+    if (heard === undefined) this.#heard.set(process, (heard = { announcements: -Infinity, refused: -Infinity, unanswered: -Infinity }));
+    return heard;
+  }
+
   break(one: Lasting): void {
     this.#broken.add(one);
     this.timeline.after(one.for, () => {
@@ -43,7 +61,7 @@ export class World {
   }
 
   #whom({ what, replica }: Lasting): readonly number[] {
-    if (what.startsWith('auth0') || what === 'cut-auth0') return [];
+    if (what.startsWith('auth0') || what === 'cut-auth0' || what === 'vault-late') return [];
     return what.startsWith('vault') ? Array.from({ length: this.plan.settings.replicas + 1 }, (_, index) => index) : [replica];
   }
 
