@@ -12,7 +12,10 @@ export interface Clock {
   readonly monotonic: () => number;
   /** Whoever is `idle` doesn't keep the process from ending. Rejects when the signal says so. @param ms how long */
   readonly sleep: (ms: number, options?: { readonly signal?: AbortSignal; readonly idle?: boolean }) => Promise<void>;
-  /** Does it once, later; nothing that a process would wait for at its end. @returns takes it back */
+  /**
+   * Does it once, later, and behind what has arrived by then; nothing that a process would wait for at its end.
+   * @returns takes it back
+   */
   readonly after: (ms: number, work: () => void) => () => void;
   /** 0 to 1, for spreading what many do at once. Never for a secret. */
   readonly random: () => number;
@@ -30,8 +33,13 @@ const real: Clock = {
     await sleep(ms, undefined, { ref: idle !== true, ...(signal === undefined ? {} : { signal }) });
   },
   after: (ms, work) => {
-    const timer = setTimeout(work, ms).unref();
-    return () => clearTimeout(timer);
+    let reading: NodeJS.Immediate | undefined;
+    // A loop that was busy comes to its timers before it reads: whose answer lies there already isn't late.
+    const timer = setTimeout(() => (reading = setImmediate(work).unref()), ms).unref();
+    return () => {
+      clearTimeout(timer);
+      clearImmediate(reading);
+    };
   },
   random: () => Math.random(),
   uuid: () => randomUUID(),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Pool, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
+import { clockOf } from '#broker/clock.ts';
 import { ClockDifference } from '#broker/clock-difference.ts';
 import { PosternError } from '#broker/error.ts';
 import { isLoopback } from '#broker/loopback.ts';
@@ -40,6 +41,8 @@ const MAX_BODY = 4 * 1024 * 1024;
 const MAX_LIST = 64 * 1024 * 1024;
 /** Vault takes seconds to put a long list together, ms. */
 const LIST_TIMEOUT = 30_000;
+/** HTTP is of this process alone: no simulation has it in its hand. */
+const CLOCK = clockOf({});
 /** Sockets for lists, so that no long one holds up a login. */
 const LISTS = 4;
 
@@ -127,7 +130,7 @@ export class Transport implements VaultTransport {
     // Not AbortSignal.timeout, whose timers and signals stay for all of their time after the answer came.
     const deadline = new AbortController();
     const late = isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs;
-    const timer = setTimeout(() => deadline.abort(new DOMException('late', 'TimeoutError')), late);
+    const cancel = CLOCK.after(late, () => deadline.abort(new DOMException('late', 'TimeoutError')));
     const body = options.json === undefined ? null : JSON.stringify(options.json);
     const begun = performance.now();
     try {
@@ -152,7 +155,7 @@ export class Transport implements VaultTransport {
     } catch (error) {
       throw faultOf(error);
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
