@@ -12,6 +12,8 @@ const REQUEST =
 /** Handshakes at once. */
 const AT_ONCE = 64;
 let open = 0;
+/** Of them, at once: the broker closes those that take too long. */
+let most = 0;
 let begun = 0;
 let refused = 0;
 
@@ -26,6 +28,7 @@ function begin(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     socket.once('secureConnect', () => {
       open += 1;
+      most = Math.max(most, open);
       timer = setInterval(() => socket.write(REQUEST[sent++] ?? 'x'), 1_000);
       socket.once('close', () => (open -= 1));
       resolve();
@@ -39,7 +42,7 @@ function begin(): Promise<void> {
   });
 }
 
-setInterval(() => process.stdout.write(`${JSON.stringify({ begun, open, refused })}\n`), 1_000);
+setInterval(() => process.stdout.write(`${JSON.stringify({ begun, open, most, refused })}\n`), 1_000);
 await Promise.all(
   Array.from({ length: AT_ONCE }, async () => {
     while (begun < Number(count)) await begin();
