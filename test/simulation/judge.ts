@@ -323,7 +323,8 @@ export class Judge {
             : String(error instanceof Error ? error.stack : error)),
       });
     if (!(error instanceof PosternError)) return told('fault');
-    const good = !credential.ended;
+    // One that was issued while its tenant was being deleted has ended with that, though whoever deletes hasn't come to it yet.
+    const good = !credential.ended && !this.#ended.some(({ kind, id }) => kind === 'credential' && id === credential.roleId);
     if (error.code === 'invalid_client' && good) return told('false-refusal');
     if (good && this.#isCalm(ask, begun)) told('unserved');
   }
