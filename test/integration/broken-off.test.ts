@@ -59,7 +59,7 @@ async function halfDelete(mount: string, path: string, data: object | undefined)
   throw new Error('Vault has ended or not begun each of 800 deletions: none was left by half');
 }
 
-test('a cached token whose deletion was broken off is fetched anew, and stops nobody else', async () => {
+test('a cached token whose deletion was broken off is fetched anew, and stops nobody else', { timeout: 150_000 }, async () => {
   const [acme, globex] = await Promise.all(['acme', 'globex'].map((tenant) => house.issueSecret(tenant)));
   const first = await house.startReplica();
   expect((await exchange(first, acme!, REPORTS)).status).toBe(200);
@@ -76,7 +76,7 @@ test('a cached token whose deletion was broken off is fetched anew, and stops no
   expect(second.calls().auth0).toBeLessThanOrEqual(2);
 });
 
-test("a tenant's document by half refuses that tenant alone, and its deletion goes on", async () => {
+test("a tenant's document by half refuses that tenant alone, and its deletion goes on", { timeout: 150_000 }, async () => {
   expect((await cli('tenant', 'create', 'halved', '--grant', 'reports=read:reports')).code).toBe(0);
   const { json } = await cli('secret', 'issue', 'halved', '--no-wrap', '--json');
   const halved: Credential = { client_id: json['role_id'], client_secret: json['secret_id'], accessor: '' };
