@@ -6,7 +6,8 @@ import { VaultClient } from '#broker/vault/client.ts';
 
 /*
  * A loop that was busy comes to its timers before it reads: the answer may lie there for long when the deadline strikes. Looked for since
- * in `make faults` 10,000 first requests at each of three brokers had Auth0 asked twice.
+ * in `make faults` 10,000 first requests at each of three brokers had Auth0 asked twice,
+ * which has other reasons too.
  */
 
 /** A server in a thread of its own, so that it answers while this one is busy. It says when it was asked, and answers a little later. */
