@@ -34,10 +34,16 @@ async function which(program: string): Promise<boolean> {
 }
 
 /**
- * POSTs one form over and over from 32 keep-alive connections.
+ * POSTs one form over and over, from 32 keep-alive connections unless said.
  * @param pids of the server, whose processor time is noted
  */
-export function postForm(url: string, form: Record<string, string>, seconds: number, pids?: readonly number[]): Promise<Load> {
+export function postForm(
+  url: string,
+  form: Record<string, string>,
+  seconds: number,
+  pids?: readonly number[],
+  connections?: number,
+): Promise<Load> {
   return run(
     url,
     pids,
@@ -45,6 +51,7 @@ export function postForm(url: string, form: Record<string, string>, seconds: num
 wrk.body = ${JSON.stringify(new URLSearchParams(form).toString())}
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"`,
     seconds,
+    connections,
   );
 }
 
