@@ -14,6 +14,7 @@ import type { Bench, Part } from './part.ts';
 import { Tail } from './tail.ts';
 import { VaultDirect } from './vault-direct.ts';
 import { postForm } from './wrk.ts';
+import type { Load } from './wrk.ts';
 
 /** The cached exchange beside other ways to a token, and what a first exchange costs. */
 export const exchange: Part = {
@@ -60,8 +61,8 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
   );
   const nginx = await startNginx(reply).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
   if (!(nginx instanceof Error)) undo.use(nginx);
-  const hydra = await startHydra(report, { audience: APIS.reports.audience, scope: APIS.reports.scopes.join(' ') }).catch(
-    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+  let hydra = await startHydra(report, { audience: APIS.reports.audience, scope: APIS.reports.scopes.join(' ') }).catch((error: unknown) =>
+    error instanceof Error ? error : new Error(String(error)),
   );
   if (!(hydra instanceof Error)) undo.use(hydra);
   const direct = undo.adopt(new VaultDirect(on.vault.address, 32), (one) => one.close());
@@ -106,7 +107,14 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
     );
     const diy = await direct.rate({ roleId: credential.client_id, secretId }, 'postern-tokens/data/acme/reports', 32, seconds);
     // Its database in memory takes one connection; a short run would hold few answers.
-    const byHydra = hydra instanceof Error ? undefined : await postForm(hydra.url, hydra.form, Math.max(3, seconds), [hydra.pid], 1);
+    let byHydra: Load | undefined;
+    if (!(hydra instanceof Error))
+      try {
+        byHydra = await postForm(hydra.url, hydra.form, Math.max(3, seconds), [hydra.pid], 1);
+      } catch (error) {
+        // What it can't bear isn't ours to judge; nor does it stop the rest.
+        if (round > 0) hydra = error instanceof Error ? error : new Error(String(error));
+      }
     if (round === 0) continue;
     for (const [into, other] of [
       ...(byHydra === undefined ? [] : [[besideHydra, byHydra] as const]),
