@@ -102,7 +102,8 @@ export async function writeTenant(
   const { apis, withPlugin, isNew = false } = options;
   const found = isNew ? NOTHING : await findTenant(access, tenant);
   const unmade = await isUnmade(access, tenant, found);
-  const there = found.role !== undefined && found.data !== undefined && !unmade;
+  const role = unmade ? undefined : found.role;
+  const there = role !== undefined && found.data !== undefined;
   if (there && !options.update)
     throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
       detail: 'Nothing was changed. With --update it is changed; `postern tenant show` tells how it is now.',
@@ -132,10 +133,10 @@ export async function writeTenant(
       detail: 'Grant it, or leave it out.',
     });
   }
-  const roleIdBefore = found.role === undefined || unmade ? undefined : await readRoleId(access, tenant);
+  const roleIdBefore = role === undefined ? undefined : await readRoleId(access, tenant);
   const version = await writeDocument(access, tenant, { ...document, client_id: roleIdBefore ?? null }, found.version);
   if (unmade) await removeRole(access, tenant);
-  await writeRole(access, tenant, spec, unmade ? undefined : found.role);
+  await writeRole(access, tenant, spec, role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
   if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
   const isPublished = publishedOf(document, apis).length > 0;
