@@ -6,7 +6,7 @@ import type { Stack } from '#dev/stack.ts';
 import { startServer } from './child.ts';
 import { ALL_CORES, LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
 import { measureFirstExchange } from './first-exchange.ts';
-import { compared, notHere, pair } from './line.ts';
+import { asError, compared, notHere, pair } from './line.ts';
 import type { Comparison, Line } from './line.ts';
 import { startHydra } from './hydra.ts';
 import { startNginx } from './nginx.ts';
@@ -59,11 +59,9 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
     }),
     (one) => one.stop(),
   );
-  const nginx = await startNginx(reply).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+  const nginx = await startNginx(reply).catch(asError);
   if (!(nginx instanceof Error)) undo.use(nginx);
-  let hydra = await startHydra(report, { audience: APIS.reports.audience, scope: APIS.reports.scopes.join(' ') }).catch((error: unknown) =>
-    error instanceof Error ? error : new Error(String(error)),
-  );
+  let hydra = await startHydra(report, { audience: APIS.reports.audience, scope: APIS.reports.scopes.join(' ') }).catch(asError);
   if (!(hydra instanceof Error)) undo.use(hydra);
   const direct = undo.adopt(new VaultDirect(on.vault.address, 32), (one) => one.close());
   const to = (what: string, goal: number, sign: '' | '×' = ''): Comparison => ({ what, goal, sign, ours: [], other: [] });
@@ -112,7 +110,7 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
         byHydra = await postForm(hydra.url, hydra.form, Math.max(3, seconds), [hydra.pid], 1);
       } catch (error) {
         // What it can't bear isn't ours to judge; nor does it stop the rest.
-        if (round > 0) hydra = error instanceof Error ? error : new Error(String(error));
+        if (round > 0) hydra = asError(error);
       }
     if (round === 0) continue;
     for (const [into, other] of [

@@ -70,9 +70,14 @@ function medianOf(samples: readonly Sample[], what: 'cpu' | 'user'): number | un
   return told.length === 0 ? undefined : median(told);
 }
 
+/** What was thrown, so that what can't be had is told in its place. */
+export function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
+
 /** What can't be had here, or couldn't be measured. */
 export function notHere(what: string, goal: string, reason: unknown): Line {
-  const told = reason instanceof Error ? reason.message : String(reason);
+  const told = asError(reason).message;
   return { what, goal, measured: `not here: ${told.split('\n')[0]!.slice(0, 300)}`, reached: undefined };
 }
 

@@ -6,7 +6,7 @@ import { ORDERS, startPluginStage } from '#test/integration/plugin-stage.ts';
 import type { PluginStage } from '#test/integration/plugin-stage.ts';
 import { builtPlugin } from '#test/fixture/plugin.ts';
 import { LOAD_CORE, SERVER_CORE, pin } from './cores.ts';
-import { compared, notHere } from './line.ts';
+import { asError, compared, notHere } from './line.ts';
 import type { Line, Sample } from './line.ts';
 import { median } from './median.ts';
 import { findKvPlugin, findOauthapp } from './peers.ts';
@@ -44,7 +44,7 @@ export async function measurePlugin({ rounds, seconds, soak, report, signal }: P
   await vault.register({ ...(await vault.install(kv, 'kv-external')), name: 'kv-external' });
   await vault.root('POST', 'sys/mounts/kv-external', { type: 'kv-external' });
   await vault.root('POST', 'kv-external/token', { access_token: VALUE });
-  const oauthapp = await addOauthapp(stage, report).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+  const oauthapp = await addOauthapp(stage, report).catch(asError);
   await vault.root('POST', 'sys/mounts/kv2', { type: 'kv', options: { version: '2' } });
   await untilUpgraded(stage);
   await pin(process.pid, LOAD_CORE);
