@@ -80,13 +80,20 @@ export class PosternError extends OwnError {
 
   /** Of a `temporarily_unavailable`: whether whoever decides was not asked. */
   readonly unasked: Unasked | undefined;
+  /** The fault lies in this machine, in its clock say: another replica may well succeed now. */
+  readonly here: boolean;
 
-  constructor(code: ErrorCode, description: string, more: { detail?: string; retryAfter?: number; unasked?: Unasked | undefined } = {}) {
+  constructor(
+    code: ErrorCode,
+    description: string,
+    more: { detail?: string; retryAfter?: number; unasked?: Unasked | undefined; here?: boolean } = {},
+  ) {
     super(description);
     this.code = code;
     this.detail = more.detail;
     this.retryAfter = more.retryAfter;
     this.unasked = more.unasked;
+    this.here = more.here === true;
   }
 
   override describe(): Record<string, unknown> {

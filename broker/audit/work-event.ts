@@ -74,9 +74,9 @@ export const leadershipEvent = z
     outcome: z.enum(['taken', 'taken_over', 'given_up']),
     from: field.text('Which process had it: a UUID of its own.', 128).optional(),
     to: field.text('Which process has it now.', 128).optional(),
-    why: z.enum(['nobody', 'given_up', 'unchanged', 'left_over', 'stopping']).meta({
+    why: z.enum(['nobody', 'given_up', 'unchanged', 'left_over', 'stopping', 'fault']).meta({
       description:
-        '`nobody`: none had it; `given_up`: by the one before; `unchanged`: for its whole time by this clock; `left_over`: of this process itself; `stopping`: this process stops.',
+        '`nobody`: none had it; `given_up`: by the one before; `unchanged`: for its whole time by this clock; `left_over`: of this process itself; `stopping`: this process stops; `fault`: this machine is at fault, its clock say.',
     }),
   })
   .meta({ description: 'Which process keeps published tokens fresh.' });

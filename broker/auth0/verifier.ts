@@ -39,7 +39,8 @@ export class Auth0Verifier {
    */
   async verify(accessToken: string, grant: AuthorizedGrant, clientId: string): Promise<VerifiedClaims> {
     const verdict = await this.#auth0.verify(accessToken, { audience: grant.audience, clockTolerance: CLOCK_TOLERANCE });
-    if (verdict.fault !== undefined) throw refused(`${FAULTS[verdict.fault]}${verdict.claim === undefined ? '' : ` (${verdict.claim})`}`);
+    if (verdict.fault !== undefined)
+      throw refused(`${FAULTS[verdict.fault]}${verdict.claim === undefined ? '' : ` (${verdict.claim})`}`, verdict.fault === 'ended');
     const all = verdict.claims;
     const { azp = clientId, client_id: rfc9068 = clientId, aud, iat, exp, scope = '', permissions = [] } = all;
     if (azp !== clientId || rfc9068 !== clientId || (all['azp'] ?? all['client_id']) === undefined)
@@ -47,7 +48,7 @@ export class Auth0Verifier {
     // jose is content with one audience among several: such a token would open the other APIs too.
     if ([aud].flat().length !== 1) throw refused('it is for further audiences too');
     if (iat === undefined || exp === undefined) throw refused('it has no iat or exp');
-    if (iat > this.#now() / 1000 + CLOCK_TOLERANCE) throw refused("its iat lies in the future: is this machine's clock right?");
+    if (iat > this.#now() / 1000 + CLOCK_TOLERANCE) throw refused("its iat lies in the future: is this machine's clock right?", true);
     if (typeof scope !== 'string' || !Array.isArray(permissions))
       throw refused('its scope or permissions do not have the form that Auth0 gives them');
     const excess = [...scope.split(' '), ...(permissions as unknown[])].filter((s) => s !== '' && !grant.scopes.includes(s as string));
@@ -68,9 +69,11 @@ const FAULTS: Readonly<Record<TokenFault, string>> = {
   claim: 'a claim is missing or not what was asked for',
 };
 
-function refused(why: string): PosternError {
+/** @param here whether this machine's clock may be to blame, since Auth0 has just made the token */
+function refused(why: string, here = false): PosternError {
   return new PosternError('misconfigured', 'Service temporarily unavailable', {
     detail: `The token from Auth0 is refused: ${why}`,
     retryAfter: 10,
+    here,
   });
 }

@@ -7,7 +7,7 @@ import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { traced } from '#broker/span.ts';
-import { FreshTokens } from './fresh-tokens.ts';
+import { FreshTokens, Untimely } from './fresh-tokens.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
 import { isFree } from './lease.ts';
@@ -88,6 +88,8 @@ export class TokenCache {
   readonly #flights = new Map<string, Flight>();
   /** When a key may be refreshed again after a failure, ms of the monotonic clock. */
   readonly #pauses = new BoundedMap<string, number>(10_000);
+  /** By grant: until when it isn't asked for here, ms of the monotonic clock, since the fault lies here; the other replicas go on. */
+  readonly #faults = new BoundedMap<string, { readonly until: number; readonly error: PosternError }>(10_000);
   readonly #holder: string;
   readonly #scopeSets: ScopeSets;
   /** Tokens fetched before they were due, since the start, whoever asked. */
@@ -180,6 +182,15 @@ export class TokenCache {
 
   #requireUnchanged({ tenant }: AuthorizedGrant, begun: number): void {
     if (this.#options.generations?.since(tenant, begun)) throw new Changed();
+  }
+
+  /** @throws {PosternError} what went wrong here a moment ago */
+  #requireFaultless({ key }: AuthorizedGrant): void {
+    const fault = this.#faults.get(key);
+    const left = fault === undefined ? 0 : fault.until - this.#monotonic();
+    if (fault === undefined || left <= 0) return;
+    const { code, message, detail = '' } = fault.error;
+    throw new PosternError(code, message, { detail, retryAfter: Math.ceil(left / 1000), here: true });
   }
 
   #mayRefresh(grant: AuthorizedGrant): boolean {
@@ -294,6 +305,7 @@ export class TokenCache {
       }
       const free = isFree(stored.lease, this.#holder, storeNow, !patient && stored.version === first);
       this.#requireUnchanged(grant, begun);
+      if (free) this.#requireFaultless(grant);
       // Before anything is written: who may have no more may well go on asking.
       if (free) this.#fresh.admit(grant);
       if (free) {
@@ -344,13 +356,30 @@ export class TokenCache {
       );
       return token;
     } catch (error) {
-      // A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause:
-      // an operator may give more at any time.
-      const wait = error instanceof PosternError && error.code !== 'too_many_requests' ? error.retryAfter : undefined;
-      const lease = wait === undefined ? undefined : { holder: this.#holder, until: this.#storeNow() + wait * 1000, paused: true };
-      await this.#options.store.write(grant, error instanceof Changed ? undefined : stored, lease, version).catch(() => {});
+      const pause = this.#pauseFor(grant, error);
+      const lease = pause === undefined ? undefined : { holder: this.#holder, until: this.#storeNow() + pause * 1000, paused: true };
+      await this.#options.store.write(grant, this.#leftBy(error, grant, stored, begun), lease, version).catch(() => {});
       throw error;
     }
+  }
+
+  /** @returns what may lie in the store after an attempt that failed */
+  #leftBy(error: unknown, { tenant }: AuthorizedGrant, stored: Token | undefined, begun: number): Token | undefined {
+    if (error instanceof Changed) return undefined;
+    if (!(error instanceof Untimely)) return stored;
+    return this.#options.generations?.since(tenant, begun) === true ? undefined : error.token;
+  }
+
+  /**
+   * A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause: an
+   * operator may give more at any time. Nor is a fault of this machine: it alone pauses.
+   * @returns seconds
+   */
+  #pauseFor({ key }: AuthorizedGrant, error: unknown): number | undefined {
+    if (!(error instanceof PosternError) || error.retryAfter === undefined || error.code === 'too_many_requests') return undefined;
+    if (!error.here) return error.retryAfter;
+    this.#faults.set(key, { until: this.#monotonic() + error.retryAfter * 1000, error });
+    return undefined;
   }
 }
 

@@ -14,6 +14,20 @@ const NEXT_SECOND = 1_000;
 /** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
 const LONGEST_WAIT = 5_000;
 
+/** A new token ends at once by this machine's clock, so that it can't be served here. Where clocks are right it is as good as any. */
+export class Untimely extends PosternError {
+  readonly token: Token;
+
+  constructor(token: Token, source: string) {
+    super('temporarily_unavailable', 'The token issuer is not available', {
+      detail: `source ${source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
+      retryAfter: 10,
+      here: true,
+    });
+    this.token = token;
+  }
+}
+
 /** Tokens out of their sources, each good to be served when it comes. */
 export class FreshTokens {
   readonly #sources: Readonly<Record<string, TokenSource | undefined>>;
@@ -33,7 +47,7 @@ export class FreshTokens {
     source?.admit?.(grant);
   }
 
-  /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served */
+  /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served, {@link Untimely} where that is this machine's fault */
   async issue(grant: AuthorizedGrant): Promise<Token> {
     const source = Object.hasOwn(this.#sources, grant.source) ? this.#sources[grant.source] : undefined;
     if (source === undefined)
@@ -51,12 +65,7 @@ export class FreshTokens {
         detail: `source ${grant.source} gives a revoked token again`,
         retryAfter: 1,
       });
-    if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) {
-      throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-        detail: `source ${grant.source} gave a token that ends at once: are this machine's clock and the issuer's the same?`,
-        retryAfter: 10,
-      });
-    }
+    if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) throw new Untimely(token, grant.source);
     return token;
   }
 }

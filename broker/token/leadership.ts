@@ -74,7 +74,7 @@ export class Leadership {
   }
 
   /** @returns undefined: another replica has it */
-  #whyFree(lease: Lease | undefined, unchanged: boolean): Exclude<Leading['why'], 'stopping'> | undefined {
+  #whyFree(lease: Lease | undefined, unchanged: boolean): Exclude<Leading['why'], 'stopping' | 'fault'> | undefined {
     if (lease === undefined) return 'nobody';
     // Vault may have carried its write out though the reply was lost.
     if (lease.holder === this.#holder) return 'left_over';
@@ -83,7 +83,7 @@ export class Leadership {
   }
 
   /** Another replica may take it at once. Never throws. */
-  async giveUp(): Promise<void> {
+  async giveUp(why: 'stopping' | 'fault' = 'stopping'): Promise<void> {
     if (!this.held) return;
     this.#until = -Infinity;
     const { store, onHandover } = this.#options;
@@ -91,7 +91,7 @@ export class Leadership {
       const { lease, version } = await store.read();
       if (lease?.holder !== this.#holder) return;
       if ((await store.write({ ...lease, until: GIVEN_UP }, version)) === undefined) return;
-      onHandover?.({ kind: 'leadership', outcome: 'given_up', from: this.#holder, to: undefined, why: 'stopping' });
+      onHandover?.({ kind: 'leadership', outcome: 'given_up', from: this.#holder, to: undefined, why });
     } catch {
       // It ends by itself.
     }

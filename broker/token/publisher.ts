@@ -39,6 +39,8 @@ const LOOK = 300_000;
 const WATCHED = 10_000;
 /** After a failure, ms, unless the source names a longer pause. */
 const PAUSE = 5_000;
+/** After a fault of this machine, ms: others publish meanwhile. */
+const ASIDE = 60_000;
 /** Tenants that are worked on at once. */
 const WIDTH = 8;
 
@@ -67,6 +69,8 @@ export class Publisher {
   #listed: Listed | undefined;
   /** Whether what is listed has its entries, which only the replica that publishes has. */
   #adopted = false;
+  /** Until when the others publish, by the monotonic clock: this machine can't. */
+  #asideUntil = -Infinity;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
 
@@ -98,6 +102,7 @@ export class Publisher {
   /** One look at everything that is due. @throws {PosternError} temporarily_unavailable */
   async round(): Promise<void> {
     const { leadership, generations } = this.#options;
+    if (this.#monotonic() < this.#asideUntil) return;
     const generation = generations.now;
     const listed = this.#listed;
     const isOld = listed === undefined || listed.generation !== generation || this.#monotonic() - listed.at > LOOK;
@@ -117,6 +122,13 @@ export class Publisher {
       this.#adopted = true;
     }
     await this.#each(this.#entries.keys(), (tenant) => this.#tend(tenant));
+    if (this.#monotonic() < this.#asideUntil) await this.#standAside();
+  }
+
+  async #standAside(): Promise<void> {
+    this.#entries.clear();
+    this.#adopted = false;
+    await this.#options.leadership.giveUp('fault');
   }
 
   /**
@@ -174,6 +186,7 @@ export class Publisher {
     } catch (error) {
       const after = error instanceof PosternError && error.retryAfter !== undefined ? error.retryAfter * 1_000 : 0;
       entry.notBefore.set(api, this.#monotonic() + Math.max(PAUSE, after));
+      if (error instanceof PosternError && error.here) this.#asideUntil = this.#monotonic() + ASIDE;
       this.#tell({ tenant, api, grant, outcome: 'failed', error }, begun);
       this.#options.onError(tenant, error);
     }

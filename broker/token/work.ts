@@ -52,5 +52,5 @@ export interface Leading {
   readonly from: string | undefined;
   /** Undefined: none has it now. */
   readonly to: string | undefined;
-  readonly why: 'nobody' | 'given_up' | 'unchanged' | 'left_over' | 'stopping';
+  readonly why: 'nobody' | 'given_up' | 'unchanged' | 'left_over' | 'stopping' | 'fault';
 }

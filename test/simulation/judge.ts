@@ -48,6 +48,8 @@ const TOLERANCE_SLOW = 4_500;
 
 /** On announcements that were read longer ago nobody is served, unless Vault doesn't answer, ms. */
 const STALE = 60_000;
+/** By how much a clock may be behind Auth0's, ms. */
+const BEHIND = 30_000;
 /** A look each second, ms. */
 const LOOKS = 2_500;
 
@@ -338,6 +340,8 @@ export class Judge {
       !this.#disabled.has(tenant) &&
       // By the clock of this one a new token is past half its life: it says so, and serves none.
       this.#ahead(replica) < (this.#world.plan.settings.lifetime / 2) * 1_000 - 1_500 &&
+      // By that of this one it was issued in the future, so that its end isn't known either: it says so, too.
+      this.#ahead(replica) > -BEHIND + 1_500 &&
       granted.size > 0 &&
       (scope === undefined || granted.has(scope))
     );

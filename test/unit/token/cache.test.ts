@@ -26,7 +26,7 @@ interface Stage {
   /** What the source does next; default: a token of `lifetime` seconds that names its grant. */
   source: { issue: (grant: AuthorizedGrant) => Promise<Token> };
   /** One more process over the same store and source. */
-  replica: () => TokenCache;
+  replica: (more?: Partial<TokenCacheOptions>) => TokenCache;
 }
 
 function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {}): Stage {
@@ -48,7 +48,7 @@ function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {})
       return source.issue(grant);
     },
   };
-  const replica = () =>
+  const replica = (more: Partial<TokenCacheOptions> = {}) =>
     new TokenCache({
       store,
       sources: { transit: counting, auth0: counting },
@@ -56,6 +56,7 @@ function stage(options: Partial<TokenCacheOptions> & { lifetime?: number } = {})
       ...(options.now === undefined ? { monotonic: clock.monotonic } : { monotonic: () => performance.now() }),
       onRefreshError: (_grant, error) => errors.push(error),
       ...rest,
+      ...more,
     });
   return { clock, store, asked, errors, source, replica, cache: replica() };
 }
@@ -524,6 +525,36 @@ describe('among replicas', () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
     expect(asked).toHaveLength(1);
     expect(store.conflicts).toBe(1);
+  });
+
+  test('a replica whose clock is far ahead keeps the others from no token, and asks for another only after its pause', async () => {
+    const { asked, clock, replica, store } = stage();
+    const grant = await grantOf();
+    const wrong = replica({ now: () => clock.now() + 3_550_000 });
+    expect(await codeOf(get(wrong, grant))).toBe('temporarily_unavailable');
+    expect(store.entries.get('acme/orders')).toMatchObject({ lease: undefined, token: { issuedAt: Math.floor(clock.now() / 1000) } });
+    expect((await get(replica(), grant)).from).toBe('store');
+    expect(await codeOf(get(wrong, grant))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(1);
+    clock.advance(10_000);
+    expect(await codeOf(get(wrong, grant))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(2);
+  });
+
+  test('one whose own clock is to blame for a refusal pauses alone', async () => {
+    const { asked, replica, source, store } = stage();
+    const grant = await grantOf();
+    const { issue } = source;
+    source.issue = () => Promise.reject(new PosternError('misconfigured', 'refused', { detail: 'iat', retryAfter: 10, here: true }));
+    const wrong = replica();
+    expect(await codeOf(get(wrong, grant))).toBe('misconfigured');
+    expect(await codeOf(get(wrong, grant))).toBe('misconfigured');
+    expect(store.entries.get('acme/orders')).toMatchObject({ lease: undefined });
+    expect(asked).toHaveLength(1);
+    source.issue = issue;
+    expect(await codeOf(get(replica(), grant))).toBe('ok');
+    expect(await codeOf(get(wrong, grant))).toBe('ok');
+    expect(asked).toHaveLength(2);
   });
 
   test('the source named a pause: every replica answers 503 at once, with what is left of it', async () => {

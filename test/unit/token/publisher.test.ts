@@ -75,7 +75,9 @@ function stage() {
         get held() {
           return leader.holder === number;
         },
-        giveUp: async () => {},
+        giveUp: async () => {
+          leader.holder = -1;
+        },
       },
       authorize: async ({ tenant }, api): Promise<AuthorizedGrant> => {
         if (denied.has(tenant)) throw new PosternError('unauthorized_client', 'disabled');
@@ -340,6 +342,31 @@ describe('two replicas', () => {
     onIssue.now = () => void (leader.holder = 1);
     await replica(0).round();
     expect(lies('acme')).toBeUndefined();
+  });
+
+  test('a replica whose clock makes it unable to lets another publish, and tries again after a minute', async () => {
+    const { clock, store, leader, lies, onIssue, replica } = stage();
+    store.marked.set('acme', ['orders']);
+    onIssue.now = () => {
+      throw new PosternError('misconfigured', 'refused', { retryAfter: 10, here: true });
+    };
+    const wrong = replica(0);
+    await wrong.round();
+    expect(leader.holder).toBe(-1);
+    // Free or not, it doesn't take it back.
+    leader.holder = 0;
+    const { calls } = store;
+    clock.advance(59_000);
+    await wrong.round();
+    expect(store.calls).toBe(calls);
+    onIssue.now = () => {};
+    leader.holder = 1;
+    await replica(1).round();
+    expect(lies('acme')).toBe('acme orders #0');
+    clock.advance(1_000);
+    leader.holder = 0;
+    await wrong.round();
+    expect(store.calls).toBeGreaterThan(calls);
   });
 
   test('where something was announced while a token was issued, nothing is written', async () => {
