@@ -47,7 +47,7 @@ export class FreshTokens {
     source?.admit?.(grant);
   }
 
-  /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served, {@link Untimely} where that is this machine's fault */
+  /** @throws {PosternError} what the source says; misconfigured without it; temporarily_unavailable when its token can't be served */
   async issue(grant: AuthorizedGrant): Promise<Token> {
     const source = Object.hasOwn(this.#sources, grant.source) ? this.#sources[grant.source] : undefined;
     if (source === undefined)

@@ -49,6 +49,12 @@ describe('what an error may say is read from its source', () => {
         ['conflict/not_found', 'It was so', 'Other'],
       ],
     ],
+    [
+      'by a subclass',
+      `class Away extends PosternError { constructor() { super('conflict', 'No', { detail: 'Wait' }) } }`,
+      [['conflict', 'No', 'Wait']],
+    ],
+    ['by another class: nothing', `class Away extends Other { constructor() { super('conflict', 'No') } }`, []],
     ['spread', `new PosternError('conflict', 'No', { ...(x ? { detail: 'Wait' } : {}) })`, [['conflict', 'No', 'Wait']]],
     [
       'by its short form',

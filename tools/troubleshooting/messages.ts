@@ -22,7 +22,7 @@ const SHORT: ReadonlyMap<string, readonly [code: string, message: string]> = new
   ['unavailable', ['temporarily_unavailable', 'Service temporarily unavailable']],
 ]);
 
-/** Every `new PosternError(code, message, { detail })` of the product, in the order of the files. */
+/** Every `new PosternError(code, message, { detail })` of the product, and what its subclasses say, in the order of the files. */
 export async function messages(): Promise<Message[]> {
   const files = globSync(['broker/**/*.ts', 'cli/**/*.ts'], { cwd: checkout })
     .filter((file) => !file.includes('generated'))
@@ -35,7 +35,7 @@ export function messagesIn(file: string, text: string): Message[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
   const found: Message[] = [];
   const visit = (node: ts.Node): void => {
-    if (ts.isNewExpression(node) && node.expression.getText() === 'PosternError') {
+    if (isMade(node)) {
       const [code, description, more] = node.arguments ?? [];
       for (const message of texts(description))
         for (const detail of details(more)) found.push({ file, codes: texts(code), message, detail });
@@ -48,6 +48,13 @@ export function messagesIn(file: string, text: string): Message[] {
   };
   visit(source);
   return found;
+}
+
+function isMade(node: ts.Node): node is ts.NewExpression | ts.CallExpression {
+  if (ts.isNewExpression(node)) return node.expression.getText() === 'PosternError';
+  if (!ts.isCallExpression(node) || node.expression.kind !== ts.SyntaxKind.SuperKeyword) return false;
+  const of = ts.findAncestor(node, ts.isClassLike);
+  return of?.heritageClauses?.some(({ types }) => types.some(({ expression }) => expression.getText() === 'PosternError')) === true;
 }
 
 /** All that an expression may say. */

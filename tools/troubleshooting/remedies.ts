@@ -21,6 +21,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   'Too many wrong credentials, try again later':
     'wait for `Retry-After`; whoever sends wrong credentials is in the audit (`postern audit query`); POSTERN_THROTTLE_ADDRESS and POSTERN_THROTTLE_CLIENT say how many are let through',
   'Too many requests': 'wait for `Retry-After`; see the metric `postern_throttled_total` and POSTERN_THROTTLE_ADDRESS',
+  'An API key is required': 'send it as `Authorization: Bearer …` or `X-API-Key`; does the gateway pass the header on (docs/gateway.md)?',
   'The API key lacks a scope that the gateway requires': 'issue a key with that scope, or mend the gateway (docs/gateway.md)',
   'Service temporarily unavailable':
     "the broker's log has the reason beside the request id; `postern doctor` looks at everything that it needs",
