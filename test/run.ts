@@ -14,7 +14,7 @@ import { RUN_LABEL } from './fixture/vault.ts';
 import { removeLeftBehind } from './left-behind.ts';
 
 /** Projects whose tests need the real parts. */
-const REAL = ['integration', 'plugin-store', 'openbao', 'conformance', 'e2e', 'fault'];
+const REAL = ['integration', 'clocked', 'plugin-store', 'openbao', 'conformance', 'e2e', 'fault'];
 
 /**
  * Vitest's global set-up, once a run, before any worker: a private folder for logs and the ledger of secrets, and
