@@ -3,10 +3,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { getContainerRuntimeClient } from 'testcontainers';
 import type { TestProject } from 'vitest/node';
 import { findDocker } from './part/docker.ts';
-import { findImage } from './part/image.ts';
 import { findOpenBao } from '#tools/part/openbao.ts';
 import { findParts } from '#tools/part/parts.ts';
 import { checkTemporary } from '#tools/process/storage.ts';
@@ -46,6 +44,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   process.env['POSTERN_TEST_LOGS'] = logs;
   process.env['POSTERN_TEST_LEDGER'] = join(folder, 'ledger');
   process.env['POSTERN_TEST_DOCKER'] = 'no';
+  // What V8 makes of a source is made once a run, not by each of some thousand starts of Node.
+  process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled');
   const swept = startSweeper(folder);
   // An interrupted run has no tear-down; the sweeper and the engine's leash end it all the same.
   for (const [signal, code] of [
@@ -94,6 +94,8 @@ async function setUpDocker(): Promise<() => Promise<void>> {
   if (!docker) return async () => {};
   try {
     process.env['DOCKER_HOST'] = docker.host;
+    // Loaded only here: most runs have no Docker.
+    const { findImage } = await import('./part/image.ts');
     const image = await findImage();
     process.stderr.write(`docker: ${docker.origin}, image ${image.name} ${image.origin}\n`);
     if (!image.cleaner) process.env['TESTCONTAINERS_RYUK_DISABLED'] = 'true';
@@ -111,6 +113,7 @@ async function setUpDocker(): Promise<() => Promise<void>> {
 
 /** Whether a container with host networking sees this machine's loopback: not in a virtual machine, not rootless. */
 async function sharesNetwork(): Promise<boolean> {
+  const { getContainerRuntimeClient } = await import('testcontainers');
   const { container } = await getContainerRuntimeClient();
   const info = (await container.dockerode.info()) as { OperatingSystem?: string; SecurityOptions?: string[] };
   const apart = /Docker Desktop/.test(info.OperatingSystem ?? '') || info.SecurityOptions?.some((option) => option.includes('rootless'));
@@ -119,6 +122,7 @@ async function sharesNetwork(): Promise<boolean> {
 
 /** Containers of tests that were killed before they could stop theirs. */
 async function removeLeftovers(): Promise<void> {
+  const { getContainerRuntimeClient } = await import('testcontainers');
   const { container } = await getContainerRuntimeClient();
   for (const left of await container.list()) {
     if (left.Labels[RUN_LABEL] === process.env['POSTERN_TEST_RUN']) await container.getById(left.Id).remove({ force: true });
