@@ -43,11 +43,9 @@ export function writeTurn(): void {
 
 /**
  * A token reply is ASCII: its length is its bytes.
- * @param more further JSON members, each with a comma before it
  * @param fields further headers, names and values in turn
  */
-export function replyToken(asker: Asker, head: string, expiresIn: number, more = '', fields: readonly string[] = NONE): void {
-  const body = `${head}${expiresIn}${more}}`;
+export function replyToken(asker: Asker, body: string, fields: readonly string[] = NONE): void {
   const headers = [...NO_STORE, 'Content-Length', String(body.length)];
   replyInTurn(asker, fields === NONE ? headers : [...headers, ...fields], body);
 }

@@ -118,7 +118,7 @@ function writeAudit(request: Answered): void {
 }
 
 function reply({ call, expiresIn, grant, sent, served, trace }: Answered): void {
-  replyToken(call, served.token.replyHead, expiresIn, grant.members(sent), trace.admission?.fields);
+  replyToken(call, served.token.reply(expiresIn, grant.members(sent)), trace.admission?.fields);
 }
 
 function refuse(request: TokenRequest, error: unknown): never {

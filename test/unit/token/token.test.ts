@@ -18,13 +18,19 @@ test('a token never prints: only its SHA-256 does', () => {
 
 describe('what a client reads', () => {
   test.each(['read:all', 'a b c', ''])('is whole JSON with scope %j', (scope) => {
-    const reply = JSON.parse(`${new Token(JWT, scope, 1000, 2000).replyHead}42}`) as unknown;
+    const reply = JSON.parse(new Token(JWT, scope, 1000, 2000).reply(42)) as unknown;
     expect(reply).toEqual({ access_token: JWT, token_type: 'Bearer', expires_in: 42, ...(scope === '' ? {} : { scope }) });
   });
 
   test.each(['"', '\\', 'ä', '\u0000'])('is whole JSON where a token holds %j, which no JWT does', (strange) => {
-    const reply = JSON.parse(`${new Token(`a${strange}b`, '', 1000, 2000).replyHead}42}`) as unknown;
-    expect(reply).toMatchObject({ access_token: `a${strange}b` });
+    const token = new Token(`a${strange}b`, 'a b', 1000, 2000);
+    for (let twice = 0; twice < 2; twice++)
+      expect(JSON.parse(token.reply(42))).toEqual({ access_token: `a${strange}b`, token_type: 'Bearer', expires_in: 42, scope: 'a b' });
+  });
+
+  test('has what a grant adds to it', () => {
+    const reply = JSON.parse(new Token(JWT, '', 1000, 2000).reply(42, ',"issued_token_type":"x"')) as unknown;
+    expect(reply).toEqual({ access_token: JWT, token_type: 'Bearer', expires_in: 42, issued_token_type: 'x' });
   });
 
   test('the remaining life is rounded down, never up', () => {
