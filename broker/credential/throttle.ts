@@ -1,6 +1,7 @@
 import { BoundedMap } from '#broker/bounded-map.ts';
 import { PosternError } from '#broker/error.ts';
 import { networksOf } from '#broker/network.ts';
+import { RecentMap } from '#broker/recent-map.ts';
 import type { Unseen } from './unseen.ts';
 
 export interface ThrottleOptions {
@@ -53,7 +54,7 @@ export class Throttle {
   readonly #clients = new BoundedMap<string, Allowance>(50_000);
   readonly #networks = new BoundedMap<string, Allowance>(50_000);
   /** Client and address that were right together. It proves nothing now. */
-  readonly #onceRight = new BoundedMap<string, true>(50_000);
+  readonly #onceRight = new RecentMap<string, true>(50_000);
   readonly #unseen: Unseen | undefined;
 
   constructor(options: ThrottleOptions = {}) {
@@ -89,6 +90,8 @@ export class Throttle {
       held.push(byClient);
       const result = await (this.#unseen?.run(networks.at(-1)!, trusted, attempt, wrong) ?? attempt());
       byClient.left = this.#perClient;
+      // A whole one that nobody else holds a unit of is as good as none, and 100,000 clients' take 25 MB.
+      if (byClient.pending === 1 && byClient.waiting.length === 0) this.#clients.delete(pair);
       this.#onceRight.set(pair, true);
       return result;
     } catch (error) {

@@ -1,4 +1,4 @@
-import { BoundedMap } from '#broker/bounded-map.ts';
+import { RecentMap } from '#broker/recent-map.ts';
 
 /** Minutes since 1970, by key id or tenant: when each was last used. */
 export type LastUse = ReadonlyMap<string, number>;
@@ -26,7 +26,7 @@ export interface UsageOptions {
 export class Usage {
   readonly #options: UsageOptions;
   readonly #now: () => number;
-  readonly #used: BoundedMap<string, number>;
+  #used: RecentMap<string, number>;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #stopped = false;
@@ -34,7 +34,7 @@ export class Usage {
   constructor(options: UsageOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#used = new BoundedMap(options.max ?? 100_000);
+    this.#used = this.#nothing();
   }
 
   record(name: string): void {
@@ -75,11 +75,14 @@ export class Usage {
     }
   }
 
+  #nothing(): RecentMap<string, number> {
+    return new RecentMap(this.#options.max ?? 100_000);
+  }
+
   /** What is remembered, the oldest first; it is remembered no more. */
-  #take(): Map<string, number> {
-    const used = new Map<string, number>();
-    for (const name of this.#used.rkeys()) used.set(name, this.#used.peek(name)!);
-    this.#used.clear();
+  #take(): LastUse {
+    const used = this.#used;
+    this.#used = this.#nothing();
     return used;
   }
 

@@ -64,7 +64,7 @@ export class QuotaLedger implements Meter {
   readonly #now: () => number;
   /** By month and name. */
   readonly #pages = new Map<string, LedgerPage>();
-  /** Not yet handed to a page. */
+  /** By API and tenant, not yet handed to a page. APIs are few: a map for each of 100,000 tenants takes 20 MB. */
   #exchanged = new Map<string, Map<string, number>>();
   #exchangedKinds = 0;
   #awayUntil = -Infinity;
@@ -112,11 +112,11 @@ export class QuotaLedger implements Meter {
 
   /** A client got one of these tokens where it would otherwise have asked the issuer itself. */
   exchanged({ tenant, api }: Pick<AuthorizedGrant, 'tenant' | 'api'>): void {
-    const apis = this.#exchanged.get(tenant);
-    const count = apis?.get(api);
+    const tenants = this.#exchanged.get(api);
+    const count = tenants?.get(tenant);
     if (count === undefined && this.#exchangedKinds++ >= MAX_EXCHANGED) return;
-    if (apis === undefined) this.#exchanged.set(tenant, new Map([[api, 1]]));
-    else apis.set(api, (count ?? 0) + 1);
+    if (tenants === undefined) this.#exchanged.set(api, new Map([[tenant, 1]]));
+    else tenants.set(tenant, (count ?? 0) + 1);
   }
 
   /** What this month has by now: as last read, with what was counted here since. */
@@ -193,7 +193,8 @@ export class QuotaLedger implements Meter {
     const exchanged = this.#exchanged;
     this.#exchanged = new Map();
     this.#exchangedKinds = 0;
-    for (const [tenant, apis] of exchanged) for (const [api, count] of apis) this.#pageOf(tenant).add('exchanged', tenant, api, count);
+    for (const [api, tenants] of exchanged)
+      for (const [tenant, count] of tenants) this.#pageOf(tenant).add('exchanged', tenant, api, count);
   }
 
   #capOf(grant: AuthorizedGrant): number {
