@@ -13,6 +13,7 @@ const CLIENT_SECRET = /^[\x21-\x7e]{1,512}$/;
 export class AppRoleCredential {
   readonly clientId: string;
   readonly #secretId: string;
+  #lasting: string | undefined;
 
   private constructor(clientId: string, secretId: string) {
     this.clientId = clientId;
@@ -29,7 +30,7 @@ export class AppRoleCredential {
    * and all.
    */
   get lastingClientId(): string {
-    return Buffer.from(this.clientId, 'latin1').toString('latin1');
+    return (this.#lasting ??= Buffer.from(this.clientId, 'latin1').toString('latin1'));
   }
 
   /** The secret_id, for the one place that hands it to Vault. */

@@ -2,6 +2,7 @@ import { BoundedMap } from '#broker/bounded-map.ts';
 import { monotonicOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { RecentMap } from '#broker/recent-map.ts';
 import { unaskedOf } from '#broker/vault-fault.ts';
 import { FingerprintKey } from './approle.ts';
 import type { AppRoleCredential } from './approle.ts';
@@ -54,6 +55,12 @@ interface Verified {
   readonly askedAt: number;
 }
 
+/** Whose a credential was that was right here once. */
+interface Past extends KnownBefore {
+  /** It was not refused since. */
+  right: boolean;
+}
+
 /**
  * WHO: from a credential to an {@link Identity}, by Vault's login, remembered for a bounded time.
  * Keys are digests under a key of this process, so no secret lies in memory as a map key.
@@ -78,9 +85,11 @@ export class VerifiedCredentials {
    * Fingerprints that were right once. It proves nothing now; it only spares them the throttle, so that a flood of guesses can't slow a
    * customer down.
    */
-  readonly #onceRight: BoundedMap<string, true>;
-  /** Whose each was that was right here once, wherever it came from. Nothing is decided by it: the audit names a refused one. */
-  readonly #knownBefore: BoundedMap<string, KnownBefore>;
+  readonly #onceRight: RecentMap<string, Past>;
+  /**
+   * The same wherever each came from: one map, where addresses don't count. Nothing is decided by it: the audit names a refused one.
+   */
+  readonly #knownBefore: RecentMap<string, Past>;
   readonly #flights = new Map<string, Promise<Identity>>();
   /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */
   #generation = 0;
@@ -96,9 +105,10 @@ export class VerifiedCredentials {
     this.#onVerified = options.onVerified;
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
-    this.#verified = new BoundedMap(options.max ?? 100_000);
-    this.#onceRight = new BoundedMap(options.max ?? 100_000);
-    this.#knownBefore = new BoundedMap(options.max ?? 100_000);
+    const { max = 100_000 } = options;
+    this.#verified = new BoundedMap(max);
+    this.#knownBefore = new RecentMap(max);
+    this.#onceRight = this.#byAddress ? new RecentMap(max) : this.#knownBefore;
   }
 
   /**
@@ -123,12 +133,13 @@ export class VerifiedCredentials {
 
   /** Whose it was when it was right, as far as this process knows; looked up for every refused one, known or not, at the same cost. */
   knownBefore(credential: AppRoleCredential): KnownBefore | undefined {
-    return this.#knownBefore.get(credential.fingerprint(this.#key, ''));
+    const past = this.#knownBefore.get(credential.fingerprint(this.#key, ''));
+    return past === undefined ? undefined : knownBeforeOf(past);
   }
 
   /** Whether it was right here before, so that its client's own line is where it waits. It proves nothing now. */
   isKnown(credential: AppRoleCredential, address: string): boolean {
-    return this.#onceRight.has(credential.fingerprint(this.#key, this.#byAddress ? address : ''));
+    return this.#wasRight(credential.fingerprint(this.#key, this.#byAddress ? address : ''));
   }
 
   /** Verifications in memory. */
@@ -177,21 +188,22 @@ export class VerifiedCredentials {
       });
     };
     try {
-      const identity = this.#onceRight.has(fingerprint)
+      const answer = this.#wasRight(fingerprint)
         ? await this.#turnstile.run(credential.clientId, attempt)
         : await this.#throttle.run(credential.lastingClientId, address, attempt, isWrong);
+      const identity = withTextsOf(this.#verified.peek(fingerprint)?.identity, answer);
       this.#onVerified?.(identity);
-      this.#onceRight.set(fingerprint, true);
-      this.#noteKnown(fingerprint, credential, identity);
+      this.#note(fingerprint, credential, identity, true);
       this.#refused.delete(fingerprint);
       if (generation === this.#generation) {
         this.#verified.set(fingerprint, { identity, askedAt });
       }
       return identity;
     } catch (error) {
-      if (error instanceof EndedCredential) this.#noteKnown(fingerprint, credential, error.known);
+      if (error instanceof EndedCredential) this.#note(fingerprint, credential, error.known, false);
       if (isWrong(error)) {
-        this.#onceRight.delete(fingerprint);
+        const past = this.#onceRight.get(fingerprint);
+        if (past !== undefined) past.right = false;
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
       }
       const unasked = unaskedOf(error);
@@ -202,10 +214,21 @@ export class VerifiedCredentials {
     }
   }
 
-  #noteKnown(fingerprint: string, credential: AppRoleCredential, known: KnownBefore): void {
-    // One text for all three memories, where the address is no part of it.
-    this.#knownBefore.set(this.#byAddress ? credential.fingerprint(this.#key, '') : fingerprint, knownBeforeOf(known));
+  #wasRight(fingerprint: string): boolean {
+    return this.#onceRight.get(fingerprint)?.right === true;
   }
+
+  #note(fingerprint: string, credential: AppRoleCredential, { tenant, keyId }: KnownBefore, right: boolean): void {
+    const past = { tenant, keyId, right };
+    this.#onceRight.set(fingerprint, past);
+    if (this.#byAddress) this.#knownBefore.set(credential.fingerprint(this.#key, ''), past);
+  }
+}
+
+/** With the texts of the one before it, which the grant of a token in memory holds already. */
+function withTextsOf(before: Identity | undefined, identity: Identity): Identity {
+  if (before === undefined || before.tenant !== identity.tenant || before.clientId !== identity.clientId) return identity;
+  return { ...identity, tenant: before.tenant, clientId: before.clientId };
 }
 
 function bridged({ identity }: Verified): Identity {

@@ -41,12 +41,7 @@ export const credential: Mutants = {
       'the same wrong secret reaches Vault each time',
     ],
     ['refusal-outlives-success', 'this.#refused.delete(fingerprint);', '', 'a credential that became right stays refused'],
-    [
-      'throttle-skipped',
-      'this.#onceRight.has(fingerprint)\n        ? await',
-      'fingerprint !== ""\n        ? await',
-      'guesses are not counted',
-    ],
+    ['throttle-skipped', 'this.#wasRight(fingerprint)\n        ? await', 'fingerprint !== ""\n        ? await', 'guesses are not counted'],
     [
       'any-error-is-wrong',
       "error instanceof PosternError && error.code === 'invalid_client'",
