@@ -38,13 +38,18 @@ export class Memo<G extends Grant> {
     if (asked.length > MEMO_TEXT) return grant;
     if (this.#asked === undefined) {
       // The catalogue's own text where that is all: it is one for all tenants.
-      this.#asked = asked === grant.audience ? grant.audience : asked;
+      this.#asked = asked === grant.audience ? grant.audience : lasting(asked);
       this.#granted = grant;
     } else {
       this.#more ??= new Map();
       if (this.#more.size >= MEMO_MAX) this.#more.clear();
-      this.#more.set(asked, grant);
+      this.#more.set(lasting(asked), grant);
     }
     return grant;
   }
+}
+
+/** A copy: as parsed, a request's text may be a view of its whole body, which would stay in memory with it, secret and all. */
+function lasting(text: string): string {
+  return JSON.parse(JSON.stringify(text)) as string;
 }

@@ -8,6 +8,7 @@ function secretStays(doing: string): boolean {
     import { randomUUID } from 'node:crypto';
     import { getHeapSnapshot } from 'node:v8';
     import { text } from 'node:stream/consumers';
+    import { Authorization } from '#broker/authorization/authorization.ts';
     import { AppRoleCredential } from '#broker/credential/approle.ts';
     import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
     import { PosternError } from '#broker/error.ts';
@@ -22,11 +23,39 @@ function secretStays(doing: string): boolean {
       await verified.verify(credential, '192.0.2.1').catch(() => {});
       return verified;
     };
-    const read = () => {
-      const sent = parseForm(Buffer.from('client_id=' + randomUUID() + '&client_secret=' + secret()).toString('latin1'));
-      return AppRoleCredential.of(sent.get('client_id'), sent.get('client_secret'));
+    const scopes = ['orders-and-all-items:read', 'orders-and-all-items:write'];
+    const api = { name: 'orders', audience: 'orders.example.com', source: 'transit', scopes, lifetime: 60, dialect: 'access_token' };
+    const grants = { grants: [{ api: 'orders', scopes }], organization: 'org_of_the_tenant', claims: {}, introspects: [], publish: [] };
+    const authorize = async (request) => {
+      const authorization = new Authorization({
+        grants: { readGrants: async () => grants },
+        apis: { byAudience: () => api },
+        issuers: { transit: 'https://tokens.example.com/' },
+        isDisabled: () => false,
+      });
+      const identity = { tenant: 'acme', clientId: 'acme-role-id' };
+      return { authorization, identity, grant: await authorization.authorize(identity, request) };
     };
-    globalThis.kept = await (async (credential) => ${doing})(read());
+    const read = () => {
+      const form = {
+        client_id: randomUUID(),
+        client_secret: secret(),
+        audience: api.audience,
+        scope: scopes[0],
+        organization: grants.organization,
+      };
+      const body = Object.entries(form).map(([name, value]) => name + '=' + value).join('&');
+      const sent = parseForm(Buffer.from(body).toString('latin1'));
+      const [audience, scope, organization] = ['audience', 'scope', 'organization'].map((name) => sent.get(name));
+      const request = { audience, scope: undefined, organization: undefined };
+      return {
+        credential: AppRoleCredential.of(sent.get('client_id'), sent.get('client_secret')),
+        whole: request,
+        narrow: { ...request, scope },
+        named: { ...request, organization },
+      };
+    };
+    globalThis.kept = await (async ({ credential, whole, narrow, named }) => ${doing})(read());
     // The text that was matched last is kept by the engine, until the next one.
     /x/.test('x');
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -44,6 +73,7 @@ function secretStays(doing: string): boolean {
 test('what outlives a request does not keep its body, with its secret, in memory', { timeout: 60_000 }, () => {
   expect(secretStays("verify('right', credential)")).toBe(false);
   expect(secretStays("verify('wrong', credential)")).toBe(false);
+  for (const request of ['whole', 'narrow', 'named']) expect(secretStays(`authorize(${request})`)).toBe(false);
   // What a client_id as it was parsed does; where this is no longer so, lastingClientId isn't needed any more.
   expect(secretStays('credential.clientId')).toBe(true);
 });
