@@ -3,6 +3,7 @@ import type { Identity } from '#broker/credential/identity.ts';
 import { allowanceOf } from '#broker/rate-limit/allowance.ts';
 import type { Allowance } from '#broker/rate-limit/allowance.ts';
 import { PosternError } from '#broker/error.ts';
+import { sharedText, sharedValue } from '#broker/shared.ts';
 import { SCOPE_TOKEN } from './documents.ts';
 import type { Api, ApiCatalog, Dialect, GrantRequest, TenantGrants } from './documents.ts';
 import { Memo } from './memo.ts';
@@ -13,27 +14,28 @@ import { Memo } from './memo.ts';
  */
 export type AuthorizedGrant = InstanceType<typeof Authorized>;
 
-class Authorized {
-  readonly tenant: string;
-  readonly clientId: string;
+/** What a grant says, apart from whose it is: one for all tenants that are granted the same. */
+interface Terms {
   readonly api: string;
   readonly audience: string;
   readonly source: Api['source'];
   readonly issuer: string;
   readonly dialect: Dialect;
-  /** Seconds. */
   readonly lifetime: number;
-  /** Sorted, without repetition. */
   readonly scopes: readonly string[];
   readonly scope: string;
-  /** Whether these are all the scopes that the tenant has at this API. */
   readonly whole: boolean;
   readonly organization: string | undefined;
+  readonly claims: Readonly<Record<string, unknown>>;
+  readonly quota: TenantGrants['quota'] | undefined;
+}
+
+class Authorized {
+  readonly tenant: string;
+  readonly clientId: string;
   /** The person for whom it acts, and by which key; undefined: the tenant itself. */
   readonly owner: { readonly id: string; readonly keyId: string } | undefined;
-  readonly claims: Readonly<Record<string, unknown>>;
-  /** How many new tokens a month its tenant may have; the token doesn't depend on it. */
-  readonly quota: TenantGrants['quota'] | undefined;
+  readonly #terms: Terms;
   /**
    * All that the token depends on: SHA-256, base64url, of an unambiguous tuple of issuer, tenant, client, audience, scope set,
    * organization, version of claims and layout, and of a person's key the person and the key. Its name where it is stored.
@@ -50,20 +52,22 @@ class Authorized {
   ) {
     this.tenant = identity.tenant;
     this.clientId = identity.clientId;
-    this.api = api.name;
-    this.audience = api.audience;
-    this.source = api.source;
-    this.issuer = issuer;
-    this.dialect = api.dialect;
-    this.lifetime = api.lifetime;
-    this.scopes = scopes;
-    this.scope = scopes.join(' ');
     this.owner = identity.owner === undefined ? undefined : { id: identity.owner.id, keyId: identity.keyId ?? '' };
-    // A person's token never lies where the tenant's own lies.
-    this.whole = whole && this.owner === undefined;
-    this.organization = tenant.organization ?? undefined;
-    this.claims = tenant.claims;
-    this.quota = tenant.quota ?? undefined;
+    this.#terms = sharedValue({
+      api: api.name,
+      audience: api.audience,
+      source: api.source,
+      issuer,
+      dialect: api.dialect,
+      lifetime: api.lifetime,
+      scopes: sharedValue(scopes),
+      scope: sharedText(scopes.join(' ')),
+      // A person's token never lies where the tenant's own lies.
+      whole: whole && this.owner === undefined,
+      organization: tenant.organization ?? undefined,
+      claims: tenant.claims,
+      quota: tenant.quota ?? undefined,
+    });
     const claims = Object.entries(tenant.claims).sort(([a], [b]) => (a < b ? -1 : 1));
     const version = sha256(JSON.stringify([api.source, api.dialect, api.lifetime, claims, layout]));
     const of = [issuer, this.tenant, this.clientId, this.audience, scopes, this.organization ?? null, version];
@@ -73,6 +77,63 @@ class Authorized {
   /** By which it is kept in memory. */
   get key(): string {
     return this.digest;
+  }
+
+  get api(): string {
+    return this.#terms.api;
+  }
+
+  get audience(): string {
+    return this.#terms.audience;
+  }
+
+  get source(): Api['source'] {
+    return this.#terms.source;
+  }
+
+  get issuer(): string {
+    return this.#terms.issuer;
+  }
+
+  get dialect(): Dialect {
+    return this.#terms.dialect;
+  }
+
+  /** Seconds. */
+  get lifetime(): number {
+    return this.#terms.lifetime;
+  }
+
+  /** Sorted, without repetition. */
+  get scopes(): readonly string[] {
+    return this.#terms.scopes;
+  }
+
+  get scope(): string {
+    return this.#terms.scope;
+  }
+
+  /** Whether these are all the scopes that the tenant has at this API. */
+  get whole(): boolean {
+    return this.#terms.whole;
+  }
+
+  get organization(): string | undefined {
+    return this.#terms.organization;
+  }
+
+  get claims(): Readonly<Record<string, unknown>> {
+    return this.#terms.claims;
+  }
+
+  /** How many new tokens a month its tenant may have; the token doesn't depend on it. */
+  get quota(): TenantGrants['quota'] | undefined {
+    return this.#terms.quota;
+  }
+
+  /** Whether the other is this very grant, decided once more. */
+  equals(other: AuthorizedGrant): boolean {
+    return this.digest === other.digest && this.#terms === other.#terms;
   }
 }
 
@@ -89,6 +150,8 @@ export interface AuthorizationOptions {
   /** What else the tokens depend on: see `claimsLayout`. */
   layout?: string;
   isDisabled: (tenant: string) => boolean;
+  /** The same grant, where one is kept with a token in memory: there is one of it then. */
+  kept?: (grant: AuthorizedGrant) => AuthorizedGrant | undefined;
 }
 
 /** MAY THEY: (Identity, request) -> AuthorizedGrant. */
@@ -134,7 +197,8 @@ export class Authorization {
    */
   allowancesOf(identity: Identity): readonly Allowance[] | Promise<readonly Allowance[]> {
     const memo = this.#memoOf(identity);
-    return memo.allowances ?? memo.grants.then((tenant) => (memo.allowances ??= allowancesOf(identity, tenant)));
+    if (memo.allowances !== undefined) return memo.allowances;
+    return Promise.resolve(memo.grants).then((tenant) => (memo.allowances ??= allowancesOf(identity, tenant)));
   }
 
   async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
@@ -172,16 +236,17 @@ export class Authorization {
       scopes,
       scopes.length === whole.length,
     );
-    return memo.keep(asked, made);
+    return memo.keep(asked, this.#options.kept?.(made) ?? made);
   }
 
   #memoOf(identity: Identity): Memo<AuthorizedGrant> {
     let memo = this.#memos.get(identity);
     if (memo === undefined) {
-      memo = new Memo<AuthorizedGrant>(this.#options.grants.readGrants(identity));
+      const reading = this.#options.grants.readGrants(identity);
+      memo = new Memo<AuthorizedGrant>(reading);
       this.#memos.set(identity, memo);
       // A failed reading is not remembered.
-      memo.grants.catch(() => this.#memos.delete(identity));
+      reading.catch(() => this.#memos.delete(identity));
     }
     return memo;
   }
@@ -205,8 +270,11 @@ export class Authorization {
 function allowancesOf({ tenant, clientId, keyId, limits }: Identity, grants: TenantGrants | undefined): readonly Allowance[] {
   const of = JSON.stringify([tenant, clientId]);
   const ofKey = keyId === undefined ? undefined : allowanceOf('key', keyId, limits);
-  return [allowanceOf('tenant', of, grants?.limits), ofKey].filter((one) => one !== undefined);
+  const all = [allowanceOf('tenant', of, grants?.limits), ofKey].filter((one) => one !== undefined);
+  return all.length === 0 ? UNLIMITED : all;
 }
+
+const UNLIMITED: readonly Allowance[] = [];
 
 /** A document that an operator wrote wrongly doesn't count as a refusal of the client. @throws {PosternError} misconfigured */
 function refuseInvalid(fault: string | undefined): void {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
 import { limitsDocument } from '#broker/rate-limit/limits.ts';
+import { sharedValue } from '#broker/shared.ts';
 import { isManagementAudience } from './management-audience.ts';
 import { flag, names, orNothing, structure, wholeNumber, words } from './text-value.ts';
 
@@ -91,6 +92,19 @@ export const tenantDocument = z.object({
 });
 
 export type TenantGrants = z.infer<typeof tenantDocument>;
+
+/** The same document without its client_id, as one copy for all tenants whose documents say the same, and so of its parts. */
+export function sharedGrants(document: TenantGrants): TenantGrants {
+  const { grants, introspects, publish, claims } = document;
+  return sharedValue({
+    ...document,
+    client_id: undefined,
+    grants: sharedValue(grants),
+    introspects: sharedValue(introspects),
+    publish: sharedValue(publish),
+    claims: sharedValue(claims),
+  });
+}
 
 /** The APIs that exist; reading them is the broker's right, they are not a secret of any tenant. */
 export interface ApiCatalog {

@@ -15,7 +15,8 @@ interface Grant {
 
 /** What is known of one identity: what its tenant may do, and what it was granted by what it asked for. */
 export class Memo<G extends Grant> {
-  readonly grants: Promise<TenantGrants | undefined>;
+  /** To be awaited; once they are read, what was read. */
+  grants: Promise<TenantGrants | undefined> | TenantGrants | undefined;
   /** Known once the grants are read. */
   allowances: readonly Allowance[] | undefined;
   /** Most ask for one thing only, and a map for each of 100,000 tenants takes 20 MB. */
@@ -25,6 +26,11 @@ export class Memo<G extends Grant> {
 
   constructor(grants: Promise<TenantGrants | undefined>) {
     this.grants = grants;
+    const read = (document: TenantGrants | undefined): void => {
+      this.grants = document;
+    };
+    // Of one that failed somebody else hears.
+    grants.then(read, () => {});
   }
 
   granted(asked: string): G | undefined {

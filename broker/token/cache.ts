@@ -146,6 +146,11 @@ export class TokenCache {
     return this.#memory.has(grant.key);
   }
 
+  /** The same grant, where it is kept with a token in memory. */
+  kept(grant: AuthorizedGrant): AuthorizedGrant | undefined {
+    return this.#memory.kept(grant);
+  }
+
   /** Whether a client waits for this grant's token, and it isn't only fetched ahead. */
   isAwaited(grant: AuthorizedGrant): boolean {
     return this.#flights.get(grant.key)?.asked === true;

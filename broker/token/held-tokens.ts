@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
-import { BoundedMap } from '#broker/bounded-map.ts';
 import type { Token } from './token.ts';
 
 /** A token in this process's memory, and the grant that it was issued for. */
@@ -26,8 +25,8 @@ export const BESIDE = 2_500;
 export class HeldTokens {
   readonly #options: HeldTokensOptions;
   readonly #byKey: LRUCache<string, HeldToken>;
-  /** tenant/api -> the key of the token for all its scopes. A hint only: it decides what is read, never what is served. */
-  readonly #whole: LRUCache<string, string>;
+  /** api -> tenant -> the token for all its scopes. A hint only: it decides what is read, never what is served. */
+  readonly #whole = new Map<string, Map<string, HeldToken>>();
   /** Pushed out for want of room, since the start. */
   evicted = 0;
 
@@ -36,12 +35,12 @@ export class HeldTokens {
     const { max, maxBytes } = options;
     this.#byKey = new LRUCache({
       max,
-      dispose: (_held, _key, reason) => {
+      dispose: (held, _key, reason) => {
         if (reason === 'evict') this.evicted++;
+        this.#dropWhole(held);
       },
       ...(maxBytes === undefined ? {} : { maxSize: maxBytes, sizeCalculation: ({ token }: HeldToken) => token.reveal().length + BESIDE }),
     });
-    this.#whole = new BoundedMap(max);
   }
 
   get size(): number {
@@ -64,13 +63,22 @@ export class HeldTokens {
 
   /** The token for all that the tenant was last granted at this API. */
   whole(tenant: string, api: string): HeldToken | undefined {
-    const key = this.#whole.get(`${tenant}/${api}`);
-    return key === undefined ? undefined : this.#byKey.peek(key);
+    return this.#whole.get(api)?.get(tenant);
+  }
+
+  /** The grant that is kept with its token, where it is the same: there need not be two of it. */
+  kept(grant: AuthorizedGrant): AuthorizedGrant | undefined {
+    const kept = this.#byKey.peek(grant.key)?.grant;
+    return kept?.equals(grant) === true ? kept : undefined;
   }
 
   hold(grant: AuthorizedGrant, token: Token, asked: boolean): void {
-    this.#byKey.set(grant.key, { token, from: 'memory', grant, asked });
-    if (grant.whole) this.#whole.set(`${grant.tenant}/${grant.api}`, grant.key);
+    const held: HeldToken = { token, from: 'memory', grant, asked };
+    this.#byKey.set(grant.key, held);
+    if (!grant.whole || !this.#byKey.has(grant.key)) return;
+    const tenants = this.#whole.get(grant.api);
+    if (tenants === undefined) this.#whole.set(grant.api, new Map([[grant.tenant, held]]));
+    else tenants.set(grant.tenant, held);
   }
 
   /** As they are now, the last used first: tokens may come and go while the caller goes through them. */
@@ -80,5 +88,13 @@ export class HeldTokens {
 
   forget(matches: (held: HeldToken) => boolean): void {
     for (const held of this.all()) if (matches(held)) this.#byKey.delete(held.grant.key);
+  }
+
+  #dropWhole(held: HeldToken): void {
+    const { tenant, api } = held.grant;
+    const tenants = this.#whole.get(api);
+    if (tenants?.get(tenant) !== held) return;
+    tenants.delete(tenant);
+    if (tenants.size === 0) this.#whole.delete(api);
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
-import { BoundedMap } from '#broker/bounded-map.ts';
+import { sharedText } from '#broker/shared.ts';
 
 /** An access token and what the broker needs to know of it. Redacted when printed. */
 export class Token {
@@ -20,7 +20,7 @@ export class Token {
   /** @param jitter 0 to 1: replicas and tokens refresh at different times, between 75 % and 85 % of a token's life. */
   constructor(accessToken: string, scope: string, issuedAt: number, expiresAt: number, jitter: number = Math.random()) {
     this.#accessToken = accessToken;
-    this.scope = oneCopy(scope);
+    this.scope = sharedText(scope);
     this.issuedAt = issuedAt;
     this.expiresAt = expiresAt;
     this.refreshAt = refreshAt(issuedAt, expiresAt, jitter);
@@ -69,24 +69,12 @@ export function refreshAt(issuedAt: number, expiresAt: number, jitter: number): 
   return (issuedAt + (expiresAt - issuedAt) * (0.75 + 0.1 * jitter)) * 1000;
 }
 
-/** One text for all tokens of a key, and for all of a scope: there are few, and each token would have its own. */
-const copies = new BoundedMap<string, string>(1_000);
-/** Longest text that is shared, characters. */
-const MAX_SHARED = 1_024;
-
-function oneCopy(text: string): string {
-  if (text.length > MAX_SHARED) return text;
-  const known = copies.get(text);
-  if (known === undefined) copies.set(text, text);
-  return known ?? text;
-}
-
 function signerOf(accessToken: string): string {
   try {
     const [header, payload] = accessToken.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as unknown);
     const { kid } = header as { kid?: unknown };
     const { iss } = payload as { iss?: unknown };
-    return typeof kid === 'string' && typeof iss === 'string' ? oneCopy(`${iss} ${kid}`) : '';
+    return typeof kid === 'string' && typeof iss === 'string' ? sharedText(`${iss} ${kid}`) : '';
   } catch {
     return '';
   }
@@ -99,5 +87,5 @@ const PLAIN = /^[\w.~+/=-]*$/;
 function restOf(scope: string): string {
   const scopePart = scope === '' ? '' : `"scope":${JSON.stringify(scope)},`;
   // Joined by an array it is one text, and each reply copies it at once.
-  return oneCopy(['",', scopePart, '"token_type":"Bearer","expires_in":'].join(''));
+  return sharedText(['",', scopePart, '"token_type":"Bearer","expires_in":'].join(''));
 }

@@ -1,4 +1,4 @@
-import { tenantDocument } from '#broker/authorization/documents.ts';
+import { sharedGrants, tenantDocument } from '#broker/authorization/documents.ts';
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { GrantReader } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
@@ -37,7 +37,7 @@ export class VaultGrants implements GrantReader {
     if (parsed.success) {
       const { client_id: clientId } = parsed.data;
       if (clientId !== undefined && clientId !== null && clientId !== identity.clientId) throw formerTenant(identity);
-      return parsed.data;
+      return sharedGrants(parsed.data);
     }
     throw new PosternError('misconfigured', 'Client is not set up', {
       detail: `${path} in Vault is not valid: ${documentFault(parsed.error)}`,

@@ -67,7 +67,7 @@ export function issuance(
     layout: claimsLayout({ binding: config.POSTERN_AUTH0_BINDING, tenantClaim: config.POSTERN_TENANT_CLAIM }),
     isDisabled,
   };
-  const authorization = new Authorization({ ...may, grants: new VaultGrants(documents) });
+  const authorization = new Authorization({ ...may, grants: new VaultGrants(documents), kept: (grant) => cache.kept(grant) });
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),

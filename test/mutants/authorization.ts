@@ -77,8 +77,8 @@ export const authorization: Mutants = {
     ['memo-without-audience', "`${audience ?? '\\0'}\\0", '`\\0', 'what was authorized for one API is served for another'],
     [
       'failed-reading-remembered',
-      'memo.grants.catch(() => this.#memos.delete(identity));',
-      'memo.grants.catch(() => {});',
+      'reading.catch(() => this.#memos.delete(identity));',
+      'reading.catch(() => {});',
       'one failure of Vault lasts as long as the verification',
     ],
   ],

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { GrantRequest } from '#broker/authorization/documents.ts';
 import { Authorization } from '#broker/authorization/authorization.ts';
-import type { AuthorizationOptions } from '#broker/authorization/authorization.ts';
+import type { AuthorizationOptions, AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { identityOf } from '#test/unit/credential/identity.ts';
 import { AUTH0, ISSUER, ORDERS, apiOf, authorizationOf, grantOf, requestOf, tenantOf } from './stage.ts';
@@ -321,6 +322,22 @@ describe('the key holds all that a token depends on', () => {
 });
 
 describe('what is remembered for an identity', () => {
+  test('a grant that is kept with its token is had again by whoever is verified anew, and no other', async () => {
+    const held: AuthorizedGrant[] = [];
+    const granted = async (tenant: Record<string, unknown> = {}, identity: Partial<Identity> = {}) =>
+      authorizationOf({ tenant: tenantOf(tenant), kept: (made) => held.find((one) => one.equals(made)) }).authorize(
+        identityOf(identity),
+        requestOf(),
+      );
+    const kept = await granted();
+    held.push(kept);
+    expect(await granted()).toBe(kept);
+    // The quota is no part of the digest.
+    for (const tenant of [{ quota: { monthly: 1 } }, { claims: { 'https://e.com/plan': 'gold' } }, { organization: 'org_acme' }])
+      expect(await granted(tenant)).not.toBe(kept);
+    for (const identity of [{ tenant: 'globex' }, { clientId: 'another' }]) expect(await granted({}, identity)).not.toBe(kept);
+  });
+
   test('the same question is answered at once, by the same grant, with one reading', async () => {
     const readGrants = vi.fn(async () => tenantOf());
     const authorization = authorizationOf({ readGrants });

@@ -27,6 +27,7 @@ export interface StageOptions {
   issuers?: AuthorizationOptions['issuers'];
   layout?: string;
   isDisabled?: (tenant: string) => boolean;
+  kept?: AuthorizationOptions['kept'];
 }
 
 export function authorizationOf(options: StageOptions = {}): Authorization {
@@ -41,6 +42,7 @@ export function authorizationOf(options: StageOptions = {}): Authorization {
     issuers: options.issuers ?? { transit: ISSUER, auth0: AUTH0 },
     ...(options.layout === undefined ? {} : { layout: options.layout }),
     isDisabled: options.isDisabled ?? (() => false),
+    ...(options.kept === undefined ? {} : { kept: options.kept }),
   });
 }
 

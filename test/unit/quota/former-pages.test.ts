@@ -15,7 +15,7 @@ const MONTH = '2026-11';
 /** A tenant that an earlier version counted in another page. */
 const tenant = Array.from({ length: 100 }, (_, n) => `acme-${n}`).find((name) => formerPageOf(name) !== undefined) ?? '';
 const former = formerPageOf(tenant) ?? '';
-const of = Object.assign({}, grant, { tenant });
+const of = await grantOf({ tenant: tenantOf({}), identity: { tenant } });
 
 /** What an earlier version has counted this month. */
 function counted(tokens: number): MemoryPages {

@@ -117,6 +117,18 @@ describe('from memory', () => {
     expect(asked).toHaveLength(6);
   });
 
+  test('has the grant of a token in memory for whoever is granted the same, and of no other', async () => {
+    const { cache } = stage();
+    const grant = await grantOf();
+    expect(cache.kept(grant)).toBeUndefined();
+    await get(cache, grant);
+    expect(cache.kept(await grantOf())).toBe(grant);
+    expect(cache.kept(await grantOf({ tenant: tenantOf({ quota: { monthly: 1 } }) }))).toBeUndefined();
+    expect(cache.kept(await grantOf({ request: { scope: 'read:all' } }))).toBeUndefined();
+    cache.forget(() => true);
+    expect(cache.kept(grant)).toBeUndefined();
+  });
+
   test('no more tokens than may be', async () => {
     const { cache } = stage({ max: 10 });
     const grants = await Promise.all(Array.from({ length: 12 }, (_, i) => grantOf({ identity: { clientId: `c${i}` } })));
