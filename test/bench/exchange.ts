@@ -76,26 +76,33 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
   for (let round = 0; round <= rounds; round++) {
     signal.throwIfAborted();
     report(round === 0 ? 'warming up' : `round ${round} of ${rounds}`);
-    // A credential of its own for each round: its verification is remembered for 30 s, longer than it is used.
-    const form = { ...credential, client_secret: await acmeSecret(on) };
-    await postForm(url, form, 1);
-    const [vaultBefore, auth0Before] = [await vaultRequests(on.files.vaultAudit), on.auth0.calls.token];
+    const form = { ...credential };
+    const onHits = async (work: () => Promise<unknown>): Promise<void> => {
+      // A credential of its own each time: its verification is remembered for 30 s, longer than it is used.
+      form.client_secret = await acmeSecret(on);
+      await postForm(url, form, 1);
+      const [vaultBefore, auth0Before] = [await vaultRequests(on.files.vaultAudit), on.auth0.calls.token];
+      await work();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const calls = (await vaultRequests(on.files.vaultAudit)) - vaultBefore + (on.auth0.calls.token - auth0Before);
+      if (round > 0) callsOnHits += calls;
+    };
     const hit = () => postForm(url, form, seconds, [on.broker.child.pid]);
     const beside = async (into: Comparison, other: typeof hit): Promise<void> => {
       const { ours } = await pair(into, round, hit, other);
       if (round > 0) hits += ours.requests;
     };
-    await beside(overBare, () => postForm(`http://127.0.0.1:${bare.port}/`, form, seconds, [bare.pid]));
+    await onHits(() => beside(overBare, () => postForm(`http://127.0.0.1:${bare.port}/`, form, seconds, [bare.pid])));
     const most = overBare.other.at(-1)?.rate;
     if (most !== undefined)
-      await tail.round(round, 0.7 * most, seconds, form, [
-        { url, pids: [on.broker.child.pid] },
-        { url: `http://127.0.0.1:${bare.port}/`, pids: [bare.pid] },
-      ]);
-    if (!(nginx instanceof Error)) await beside(overNginx, () => postForm(`http://127.0.0.1:${nginx.port}/`, form, seconds, nginx.workers));
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    const calls = (await vaultRequests(on.files.vaultAudit)) - vaultBefore + (on.auth0.calls.token - auth0Before);
-    if (round > 0) callsOnHits += calls;
+      await onHits(() =>
+        tail.round(round, 0.7 * most, seconds, form, [
+          { url, pids: [on.broker.child.pid] },
+          { url: `http://127.0.0.1:${bare.port}/`, pids: [bare.pid] },
+        ]),
+      );
+    if (!(nginx instanceof Error))
+      await onHits(() => beside(overNginx, () => postForm(`http://127.0.0.1:${nginx.port}/`, form, seconds, nginx.workers)));
     const minted = await postForm(
       `http://127.0.0.1:${provider.port}/token`,
       { ...credential, scope: APIS.reports.scopes.join(' ') },

@@ -90,9 +90,23 @@ export function crowdFaults(stageOf: () => Stage): void {
   });
 }
 
-/** Of a broker's log, from WARN on. */
+interface Said {
+  level: number;
+  time: string;
+  msg: string;
+  err?: { message?: string };
+  event?: string;
+  why?: string;
+  outcome?: string;
+}
+
+/** Of a broker's log, from WARN on, and who took the lease over. */
 function complaints(log: string): string[] {
   const lines = log.split('\n').filter((line) => line.startsWith('{'));
-  const said = lines.map((line) => JSON.parse(line) as { level: number; time: string; msg: string; err?: { message?: string } });
-  return said.filter(({ level }) => level >= 40).map(({ time, msg, err }) => `${time} ${msg} ${err?.message ?? ''}`);
+  const said = lines.map((line) => JSON.parse(line) as Said);
+  return said
+    .filter(({ level, event }) => level >= 40 || event === 'token.lease')
+    .map(({ time, msg, err, event = '', outcome = '', why = '' }) =>
+      [time, msg, err?.message ?? '', event, event === 'token.lease' ? `${outcome}: ${why}` : ''].join(' ').trimEnd(),
+    );
 }
