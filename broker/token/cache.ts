@@ -8,6 +8,7 @@ import type { Identity } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { traced } from '#broker/span.ts';
 import { FreshTokens, Untimely } from './fresh-tokens.ts';
+import { HeldLease } from './held-lease.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
 import { isFree } from './lease.ts';
@@ -58,6 +59,9 @@ const LONGEST_PAUSE = 3_600_000;
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
+/** Between two attempts to write a token into a store that is away, ms. */
+const PLACE_AGAIN = 1_000;
+const PLACE_AGAIN_TIMES = 8;
 /** How often one flight begins again because its token was forgotten while it was under way. */
 const BEGINNINGS = 5;
 /** A token that is being read or issued, for all who wait for it. */
@@ -315,9 +319,8 @@ export class TokenCache {
       if (free) this.#fresh.admit(grant);
       if (free) {
         this.#scopeSets.take(grant, now / 1000, (now + this.#leaseMs) / 1000);
-        const lease = { holder: this.#holder, until: storeNow + this.#leaseMs, paused: false };
         const { token: left, version: seen } = stored;
-        const version = await traced('lease', () => this.#options.store.write(grant, left, lease, seen));
+        const version = await traced('lease', () => this.#lease(grant, left, seen));
         if (version !== undefined) {
           if (stored.lease !== undefined)
             this.#options.onWork?.({
@@ -327,7 +330,7 @@ export class TokenCache {
               to: this.#holder,
               why: whyFree(stored.lease, stored.lease.holder === this.#holder, storeNow),
             });
-          const token = await this.#issue(grant, stored.token, version, begun);
+          const token = await this.#issue(grant, stored.token, version, begun, read);
           // Revoked while it was being stored: another replica served it already.
           if (!this.#servable.isRevoked(token, grant.tenant)) return { token, from: 'source', grant };
         }
@@ -350,21 +353,67 @@ export class TokenCache {
     return false;
   }
 
-  async #issue(grant: AuthorizedGrant, stored: Token | undefined, version: number, begun: number): Promise<Token> {
+  #lease(grant: AuthorizedGrant, left: Token | undefined, version: number): Promise<number | undefined> {
+    const lease = { holder: this.#holder, until: this.#storeNow() + this.#leaseMs, paused: false };
+    return this.#options.store.write(grant, left, lease, version);
+  }
+
+  async #issue(
+    grant: AuthorizedGrant,
+    stored: Token | undefined,
+    version: number,
+    begun: number,
+    read: () => Promise<StoredToken>,
+  ): Promise<Token> {
+    const held = new HeldLease({
+      write: (known) => this.#lease(grant, stored, known),
+      version,
+      leaseMs: this.#leaseMs,
+      clock: this.#clock,
+    });
     try {
       const token = await traced('source', () => this.#fresh.issue(grant), { 'postern.source': grant.source });
+      const known = await held.end();
       // After the last wait, and before anything of it lies where a Vault Agent or another replica finds it.
       this.#requireUnchanged(grant, begun);
-      // The lease may have run out and another replica be first: then its token lies there, and ours is as good.
-      await traced('store write', () => this.#options.store.write(grant, token, undefined, version)).catch((error: unknown) =>
-        this.#options.onRefreshError?.(grant, error),
-      );
+      await traced('store write', () => this.#place(grant, token, known, begun, read));
       return token;
     } catch (error) {
+      const known = await held.end();
       const pause = this.#pauseFor(grant, error);
       const lease = pause === undefined ? undefined : { holder: this.#holder, until: this.#storeNow() + pause * 1000, paused: true };
-      await this.#options.store.write(grant, this.#leftBy(error, grant, stored, begun), lease, version).catch(() => {});
+      await this.#options.store.write(grant, this.#leftBy(error, grant, stored, begun), lease, known).catch(() => {});
       throw error;
+    }
+  }
+
+  /** Never throws: the token at hand is good wherever it lies. */
+  async #place(grant: AuthorizedGrant, token: Token, version: number, begun: number, read: () => Promise<StoredToken>): Promise<void> {
+    try {
+      if ((await this.#options.store.write(grant, token, undefined, version)) !== undefined) return;
+      // The lease may have run out and another replica be first: then its token lies there, and ours is as good. Or it is our own
+      // extension of the lease, whose reply was lost.
+      const found = await read();
+      if (found.lease?.holder !== this.#holder || this.#options.generations?.since(grant.tenant, begun)) return;
+      await this.#options.store.write(grant, token, undefined, found.version);
+    } catch (error) {
+      this.#options.onRefreshError?.(grant, error);
+      void this.#placeLater(grant, token, version, begun);
+    }
+  }
+
+  /** Whoever waits for it at another replica would else ask the source once more when the lease ends. Never throws. */
+  async #placeLater(grant: AuthorizedGrant, token: Token, version: number, begun: number): Promise<void> {
+    for (let left = PLACE_AGAIN_TIMES; left > 0; left--) {
+      await this.#clock.sleep(PLACE_AGAIN * (0.5 + this.#clock.random()), { idle: true });
+      const obsolete = this.#options.generations?.since(grant.tenant, begun) === true || this.#servable.isRevoked(token, grant.tenant);
+      if (obsolete) return;
+      try {
+        await this.#options.store.write(grant, token, undefined, version);
+        return;
+      } catch {
+        // Vault is still away.
+      }
     }
   }
 

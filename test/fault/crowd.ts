@@ -14,6 +14,8 @@ const [url = '', count = '', caFile = ''] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const line = async (): Promise<string> => (await lines.next()).value ?? '';
 const body = await line();
+// Without whoever started it it ends, too.
+const told = line().then((said) => said !== '' || process.exit(1));
 /** Handshakes at once: a broker gives each 5 s, and they cost the crowd most. */
 const AT_ONCE = 32;
 /** ms; brokers close a connection that does nothing for 65 s. */
@@ -73,7 +75,7 @@ await Promise.all(
   }),
 );
 process.stdout.write('ready\n');
-await line();
+await told;
 go.resolve('go');
 // Who is just being asked whether it lives answers that first.
 await Promise.all(staying);

@@ -84,6 +84,8 @@ export class Judge {
   readonly #entitled = new Map<string, { fresh: boolean }[]>();
   /** path -> when its deletion was broken off last, ms. */
   readonly #halves = new Map<string, number>();
+  /** path -> when an operator took away what lay there last, ms. */
+  readonly #cleared = new Map<string, number>();
   readonly #minted = new Map<string, { at: number; iat: number; exp: number }>();
   /** Tokens made at Auth0. */
   mints = 0;
@@ -179,6 +181,7 @@ export class Judge {
 
   #stored({ path, before, data, by, half }: Commit): void {
     if (half) this.#halves.set(path, this.#now);
+    if (by.startsWith('operator')) this.#cleared.set(path, this.#now);
     const [, tenant = '', api = ''] = path.split('/');
     const taken = (data ?? {})['lease'] as { holder: string; until: number; paused: boolean } | undefined;
     const had = this.#leases.get(path);
@@ -195,7 +198,9 @@ export class Judge {
       this.#now - this.#leasedAt(had) < LEASE - (this.#world.brokenSince(had.since - LEASE) ? TOLERANCE_SLOW : TOLERANCE) &&
       // Vault doesn't tell the number of one that was deleted by half, so that it is written without check-and-set: both who saw it
       // have the lease.
-      !(had.since - (this.#halves.get(path) ?? -Infinity) < SETTLED_WITHIN)
+      !(had.since - (this.#halves.get(path) ?? -Infinity) < SETTLED_WITHIN) &&
+      // Versions begin anew: who had the lease before holds on to it, and both have asked Auth0 already.
+      !(had.since - (this.#cleared.get(path) ?? -Infinity) < SETTLED_WITHIN)
     )
       this.#tell({ rule: 'lease', text: `${by} takes the lease of ${had.holder} at ${path} after ${this.#now - had.since} ms` });
     const key = `${by} ${tenant} ${api}`;

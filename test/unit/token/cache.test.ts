@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
+import { Generations } from '#broker/credential/generations.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { TokenCache } from '#broker/token/cache.ts';
@@ -466,7 +467,8 @@ describe('among replicas', () => {
     const grant = await grantOf();
     source.issue = () => new Promise(() => {});
     const begun = Date.now();
-    void get(replica(), grant);
+    // Dead, it doesn't extend it either.
+    void get(replica({ after: () => () => {} }), grant);
     await expect.poll(() => asked.length, { interval: 1 }).toBe(1);
     source.issue = good;
     const served = await Promise.all([get(replica(), grant), get(replica(), grant)]);
@@ -537,6 +539,79 @@ describe('among replicas', () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
     expect(asked).toHaveLength(1);
     expect(store.conflicts).toBe(1);
+  });
+
+  test('a lease is kept for as long as its holder works: nobody else asks the source', async () => {
+    const { asked, replica, source } = stage({ now: Date.now, leaseMs: 400 });
+    const grant = await grantOf();
+    const { issue } = source;
+    source.issue = async (wanted) => {
+      await sleep(1_500);
+      return issue(wanted);
+    };
+    const holder = get(replica(), grant);
+    await expect.poll(() => asked.length, { interval: 1 }).toBe(1);
+    const late: Served[] = [];
+    // Each waits for a lease's time and is told to come back.
+    for (const until = performance.now() + 5_000; late.length === 0 && performance.now() < until;)
+      await get(replica(), grant).then(
+        (served) => late.push(served),
+        (error: unknown) => expect(error).toMatchObject({ code: 'temporarily_unavailable', retryAfter: 1 }),
+      );
+    expect(late[0]?.token.reveal()).toBe((await holder).token.reveal());
+    expect(asked).toHaveLength(1);
+  });
+
+  test("a lease whose extension is lost on its way back is the holder's all the same", async () => {
+    const { asked, replica, source, store } = stage({ now: Date.now, leaseMs: 400 });
+    const grant = await grantOf();
+    const { issue } = source;
+    source.issue = async (wanted) => {
+      await sleep(300);
+      return issue(wanted);
+    };
+    const write = store.write.bind(store);
+    let writes = 0;
+    store.write = async (...written) => {
+      const version = await write(...written);
+      if (++writes === 2) throw away();
+      return version;
+    };
+    const served = await get(replica(), grant);
+    expect(store.entries.get('acme/orders')).toMatchObject({ lease: undefined, token: { accessToken: served.token.reveal() } });
+    expect((await get(replica(), grant)).from).toBe('store');
+    expect(asked).toHaveLength(1);
+  });
+
+  test('a token that could not be stored is stored a moment later, before anybody asks the source once more', async () => {
+    const { asked, errors, replica, store } = stage({ now: Date.now });
+    const grant = await grantOf();
+    store.before = (operation, token) => {
+      if (operation === 'write' && token !== undefined) throw away();
+    };
+    const served = await get(replica(), grant);
+    expect(errors).toHaveLength(1);
+    store.before = () => {};
+    const other = await get(replica(), grant);
+    expect(other.from).toBe('store');
+    expect(other.token.reveal()).toBe(served.token.reveal());
+    expect(asked).toHaveLength(1);
+  });
+
+  test('one that was ended meanwhile is not', async () => {
+    const generations = new Generations();
+    const { replica, store } = stage({ now: Date.now, generations });
+    const grant = await grantOf();
+    let failed = 0;
+    store.before = (operation, token) => {
+      if (operation !== 'write' || token === undefined) return;
+      failed++;
+      throw away();
+    };
+    await get(replica(), grant);
+    generations.changed('acme');
+    await sleep(1_600);
+    expect(failed).toBe(1);
   });
 
   test('a replica whose clock is far ahead keeps the others from no token, and asks for another only after its pause', async () => {
