@@ -55,7 +55,7 @@ export function crowdFaults(stageOf: () => Stage): void {
     // So that as many as the machine can bring have asked before there is an answer.
     auth0.faults.set({ kind: 'delay', milliseconds: 3_000 }, { times: 1 });
     const before = auth0.calls.token;
-    const logged = replicas.map((one) => one.log().length);
+    const logged = replicas.map((one) => ({ log: one.log().length, audit: one.audit().length }));
     const crowds = replicas.map(({ url }) =>
       execa(process.execPath, [program('crowd.ts'), url, String(CROWD), caFile], { env, extendEnv: false, timeout: 1_200_000 }),
     );
@@ -75,7 +75,8 @@ export function crowdFaults(stageOf: () => Stage): void {
     console.log(`${CROWD} at each replica, connected in ${connected} s, all served after ${seconds.toFixed(1)} s: ${answers}`);
     // What brokers complained of, in case that more than one has asked Auth0.
     for (const [n, one] of replicas.entries())
-      for (const line of complaints(one.log().slice(logged[n]))) console.log(`${one.name}: ${line}`);
+      for (const line of [...complaints(one.log().slice(logged[n]!.log)), ...leases(one.audit().slice(logged[n]!.audit))])
+        console.log(`${one.name}: ${line}`);
     const tokens = new Set(said.flatMap((one) => one.tokens));
     for (const token of tokens) {
       registerSecret('access token', token);
@@ -90,23 +91,41 @@ export function crowdFaults(stageOf: () => Stage): void {
   });
 }
 
-interface Said {
-  level: number;
-  time: string;
-  msg: string;
-  err?: { message?: string };
-  event?: string;
-  why?: string;
-  outcome?: string;
+interface Logged {
+  readonly level: number;
+  readonly time: string;
+  readonly msg: string;
+  readonly err?: { readonly message?: string; readonly detail?: string };
 }
 
-/** Of a broker's log, from WARN on, and who took the lease over. */
+/** Of a broker's log, from WARN on. */
 function complaints(log: string): string[] {
-  const lines = log.split('\n').filter((line) => line.startsWith('{'));
-  const said = lines.map((line) => JSON.parse(line) as Said);
-  return said
-    .filter(({ level, event }) => level >= 40 || event === 'token.lease')
-    .map(({ time, msg, err, event = '', outcome = '', why = '' }) =>
-      [time, msg, err?.message ?? '', event, event === 'token.lease' ? `${outcome}: ${why}` : ''].join(' ').trimEnd(),
-    );
+  return documentsIn<Logged>(log)
+    .filter(({ level }) => level >= 40)
+    .map(({ time, msg, err }) => [time, msg, err?.message ?? '', err?.detail ?? ''].join(' ').trimEnd());
+}
+
+interface Audited {
+  readonly event: string;
+  readonly time: string;
+  readonly outcome: string;
+  readonly source?: string;
+  readonly why?: string;
+}
+
+/** Of a broker's audit: who took the lease over, and which answers came from where. */
+function leases(audit: string): string[] {
+  const all = documentsIn<Audited>(audit);
+  const answers = Object.groupBy(
+    all.filter(({ event }) => event === 'token.exchange'),
+    ({ outcome, source = '' }) => `${outcome} ${source}`,
+  );
+  return [
+    ...all.filter(({ event }) => event === 'token.lease').map(({ time, outcome, why }) => `${time} lease ${outcome}: ${why}`),
+    ...Object.entries(answers).map(([what, those = []]) => `${those[0]!.time} to ${those.at(-1)!.time} ${those.length} ${what}`),
+  ];
+}
+
+function documentsIn<T>(text: string): T[] {
+  return text.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as T] : []));
 }

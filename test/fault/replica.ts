@@ -15,21 +15,29 @@ export class Replica {
   readonly port: number;
   readonly #env: Record<string, string>;
   readonly #log: string;
+  readonly #audit: string;
   readonly #agent: Agent;
   #child: Leashed | undefined;
 
-  private constructor(name: string, port: number, rest: { env: Record<string, string>; log: string; agent: Agent }) {
+  private constructor(name: string, port: number, rest: { env: Record<string, string>; log: string; audit: string; agent: Agent }) {
     this.name = name;
     this.port = port;
     this.#env = rest.env;
     this.#log = rest.log;
+    this.#audit = rest.audit;
     this.#agent = rest.agent;
   }
 
   /** Ready. @param env settings of broker/config.ts, all but where it listens */
   static async start(name: string, options: { env: Record<string, string>; logs: string; agent: Agent }): Promise<Replica> {
     const log = join(options.logs, `faults-${name}.log`);
-    const replica = new Replica(name, await freePort(), { env: options.env, log, agent: options.agent });
+    const audit = join(options.logs, `faults-${name}-audit.jsonl`);
+    const replica = new Replica(name, await freePort(), {
+      env: { ...options.env, POSTERN_AUDIT_FILE: audit },
+      log,
+      audit,
+      agent: options.agent,
+    });
     await replica.start();
     return replica;
   }
@@ -65,6 +73,11 @@ export class Replica {
 
   log(): string {
     return readFileSync(this.#log, 'utf8');
+  }
+
+  /** A line an event. */
+  audit(): string {
+    return readFileSync(this.#audit, 'utf8');
   }
 
   /** Status 0: no answer. */

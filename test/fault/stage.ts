@@ -141,7 +141,6 @@ export async function startStage(): Promise<Stage> {
         POSTERN_TLS_KEY_FILE: certificates.keyFile,
         POSTERN_AUTH0_ISSUER: auth0.issuer,
         POSTERN_TRUSTED_PROXIES: '127.0.0.1',
-        POSTERN_AUDIT_FILE: join(logs, `faults-${name}-audit.jsonl`),
         POSTERN_LAME_DUCK: '0',
         // A crowd of 10,000, and nginx.
         POSTERN_MAX_CONNECTIONS: '12000',

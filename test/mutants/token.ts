@@ -4,8 +4,8 @@ export const token: Mutants = {
   'broker/token/cache.ts': [
     [
       'changed-while-issued',
-      '      this.#requireUnchanged(grant, begun);\n      // The lease may',
-      '      // The lease may',
+      "      this.#requireUnchanged(grant, begun);\n      await traced('store write'",
+      "      await traced('store write'",
       'a token for a tenant disabled meanwhile is stored where an Agent finds it',
     ],
     [
@@ -46,7 +46,17 @@ export const token: Mutants = {
       'if (stored.lease?.paused && stored.lease.until > Infinity) {',
       'Auth0 is asked again though it said when',
     ],
+    ['fault-pauses-all', 'if (!error.here) return error.retryAfter;', 'return error.retryAfter;', "one machine's wrong clock stops all"],
+    ['fault-asks-on', 'if (free) this.#requireFaultless(grant);', '', 'a machine whose clock is wrong asks Auth0 at every request'],
+    ['placed-though-changed', 'if (obsolete) return;', '', 'a token for a tenant disabled meanwhile is stored a moment later'],
+    [
+      'not-placed-later',
+      'void this.#placeLater(grant, token, version, begun);',
+      '',
+      'a token that could not be stored costs another call to Auth0',
+    ],
   ],
+  'broker/token/held-lease.ts': [['lease-not-kept', 'if (this.#left-- <= 0) return;', 'return;', 'a lease ends while its holder works']],
   'broker/token/servable.ts': [
     ['revoked-from-memory', ' && !this.isRevoked(token, tenant);\n', ';\n', 'a revoked token is served from memory'],
     ['revoked-by-hash', 'revocations?.has(sha256) === true ||', '', 'a revoked token is served'],
@@ -61,8 +71,8 @@ export const token: Mutants = {
   'broker/token/fresh-tokens.ts': [
     [
       'ends-at-once',
-      'if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) {',
-      'if (token === undefined) {',
+      'if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) throw',
+      'if (token === undefined) throw',
       'a token that has ended is stored and served',
     ],
     [

@@ -19,8 +19,8 @@ export const faults: Mutants = {
     ['no-single-flight', 'if (flying) {', 'if (flying && flying.forgotten === undefined) {', 'each request flies by itself'],
     [
       'token-not-stored',
-      "await traced('store write', () => this.#options.store.write(grant, token, undefined, version)).catch(",
-      'await Promise.resolve().catch(',
+      "await traced('store write', () => this.#place(grant, token, known, begun, read));",
+      '',
       'what one broker has fetched the others never see',
     ],
     [

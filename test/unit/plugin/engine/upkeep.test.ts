@@ -178,10 +178,14 @@ test('it goes on by itself, and ends with the mount', async () => {
   s.clock.offset = 0.9 * DAY;
   await expect.poll(() => s.auth0.exchanges.length).toBe(2);
   await s.engine.cleanup();
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  s.storage.calls.length = 0;
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(s.storage.calls).toEqual([]);
+  const callsMeanwhile = async (): Promise<string[]> => {
+    s.storage.calls.length = 0;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return [...s.storage.calls];
+  };
+  // What was under way ends first.
+  await expect.poll(callsMeanwhile).toEqual([]);
+  expect(await callsMeanwhile()).toEqual([]);
 });
 
 test('a storage that fails breaks off the round, and the next one goes on', async () => {
