@@ -1,15 +1,16 @@
 import { appendFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { registerSecret } from '#test/fixture/ledger.ts';
+import { builtProgram } from '#test/fixture/program.ts';
 
-export const MAIN = fileURLToPath(new URL('../../cli/postern.js', import.meta.url));
+/** What is released, not the checkout's: a thousand starts of it cost half. The checkout's start is tried in `test/e2e`. */
+export const MAIN = await builtProgram();
 
-/** Two hundred starts of one program: what Node compiled once is kept for the run, whose set-up removes it. */
 const logs = process.env['POSTERN_TEST_LOGS'];
-const compiled = logs === undefined ? {} : { NODE_COMPILE_CACHE: join(dirname(logs), 'compiled') };
+const cache = process.env['NODE_COMPILE_CACHE'];
+const compiled = cache === undefined ? {} : { NODE_COMPILE_CACHE: cache };
 
 export interface Ran {
   code: number | undefined;
