@@ -45,7 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   process.env['POSTERN_TEST_LEDGER'] = join(folder, 'ledger');
   process.env['POSTERN_TEST_DOCKER'] = 'no';
   // What V8 makes of a source is made once a run, not by each of some thousand starts of Node.
-  process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled');
+  process.env['POSTERN_TEST_COMPILED'] = join(folder, 'compiled');
   const swept = startSweeper(folder);
   // An interrupted run has no tear-down; the sweeper and the engine's leash end it all the same.
   for (const [signal, code] of [

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { keptCompiled } from '#test/fixture/compile-cache.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { builtProgram } from '#test/fixture/program.ts';
 
@@ -9,8 +10,6 @@ import { builtProgram } from '#test/fixture/program.ts';
 export const MAIN = await builtProgram();
 
 const logs = process.env['POSTERN_TEST_LOGS'];
-const cache = process.env['NODE_COMPILE_CACHE'];
-const compiled = cache === undefined ? {} : { NODE_COMPILE_CACHE: cache };
 
 export interface Ran {
   code: number | undefined;
@@ -32,7 +31,7 @@ export interface RunOptions {
 /** The CLI as a process of its own, with pipes: what it says to the person goes to the logs that are searched for secrets. */
 export function spawnPostern(args: readonly string[], options: RunOptions = {}) {
   return execa(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'], HOME: join(tmpdir(), 'nobody'), ...compiled, ...options.env },
+    env: { PATH: process.env['PATH'], HOME: join(tmpdir(), 'nobody'), ...keptCompiled(), ...options.env },
     extendEnv: false,
     reject: false,
     input: options.input ?? '',

@@ -21,7 +21,7 @@ function provider(type: string, script: string, file = `terraform-provider-${typ
   return { name: `acme/${type}`, version: '1.2.3', path, origin: 'cache' };
 }
 
-test('providers are started once, with their own environment, and end with their folder; Terraform starts those that would not', async () => {
+test('providers are started once, with their environment, and end with their folder; Terraform starts those that would not', async () => {
   const says = `echo "$TF_PLUGIN_MAGIC_COOKIE $TOKEN" > '${mirror}/seen'; echo "$TMPDIR" > '${mirror}/folder'`;
   const parts = [
     provider('vault', `${says}; echo '1|6|unix|/run/plugin1|grpc|'; exec sleep 100`),
