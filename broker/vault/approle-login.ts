@@ -48,7 +48,8 @@ export class AppRoleLogin implements Login {
       auth = answer.auth ?? {};
     } catch (error) {
       const seen = error instanceof VaultFault ? error.refusedAddress : undefined;
-      if (seen !== undefined) this.#options.onRefusedAddress?.({ clientId: credential.clientId, address, forwarded: forwardedFor, seen });
+      if (seen !== undefined)
+        this.#options.onRefusedAddress?.({ clientId: credential.lastingClientId, address, forwarded: forwardedFor, seen });
       throw loginError(error, forwardedFor !== undefined);
     }
     const metadata = (auth['metadata'] ?? {}) as Record<string, unknown>;

@@ -10,9 +10,12 @@ function secretStays(doing: string): boolean {
     import { text } from 'node:stream/consumers';
     import { Authorization } from '#broker/authorization/authorization.ts';
     import { AppRoleCredential } from '#broker/credential/approle.ts';
+    import { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
     import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
     import { PosternError } from '#broker/error.ts';
     import { parseForm } from '#broker/http/body.ts';
+    import { AppRoleLogin } from '#broker/vault/approle-login.ts';
+    import { VaultFault } from '#broker/vault-fault.ts';
     const secret = () => ['a', 'secret', 'of', 'thirty', 'six', 'characters', '12'].join('-');
     const login = {
       right: async ({ lastingClientId: clientId }) => ({ tenant: 'acme', clientId, expiresAt: Infinity, endsAt: Infinity }),
@@ -22,6 +25,18 @@ function secretStays(doing: string): boolean {
       const verified = new VerifiedCredentials({ login: { login: login[answer] } });
       await verified.verify(credential, '192.0.2.1').catch(() => {});
       return verified;
+    };
+    const refuseAddress = async (credential) => {
+      const said = 'source address "192.0.2.1" unauthorized by CIDR restrictions on the secret ID';
+      const client = { write: async () => Promise.reject(new VaultFault('invalid', said, { status: 400 })) };
+      let refusals = 0;
+      const refused = new RefusedAddresses(() => refusals++);
+      const onRefusedAddress = (address) => refused.refused(address);
+      await new AppRoleLogin({ client, mount: 'approle', forwardAddress: false, ends: {}, onRefusedAddress })
+        .login(credential, '192.0.2.1')
+        .catch(() => {});
+      if (refusals !== 1) throw new Error('the address was not refused');
+      return refused;
     };
     const scopes = ['orders-and-all-items:read', 'orders-and-all-items:write'];
     const api = { name: 'orders', audience: 'orders.example.com', source: 'transit', scopes, lifetime: 60, dialect: 'access_token' };
@@ -73,6 +88,7 @@ function secretStays(doing: string): boolean {
 test('what outlives a request does not keep its body, with its secret, in memory', { timeout: 60_000 }, () => {
   expect(secretStays("verify('right', credential)")).toBe(false);
   expect(secretStays("verify('wrong', credential)")).toBe(false);
+  expect(secretStays('refuseAddress(credential)')).toBe(false);
   for (const request of ['whole', 'narrow', 'named']) expect(secretStays(`authorize(${request})`)).toBe(false);
   // What a client_id as it was parsed does; where this is no longer so, lastingClientId isn't needed any more.
   expect(secretStays('credential.clientId')).toBe(true);
