@@ -55,12 +55,15 @@ async function launch(options: BrokerOptions, port: number, adminPort: number | 
   const issuer = `http://127.0.0.1:${port}/`;
   const said = async (): Promise<string> => readFile(options.env?.['POSTERN_LOG_FILE'] ?? options.logFile, 'utf8').catch(() => '');
   const before = (await said()).length;
+  const compiled = process.env['NODE_COMPILE_CACHE'];
   const child = await startChild({
     name: 'broker',
     command: process.execPath,
     args: [fileURLToPath(import.meta.resolve('#broker/main.ts'))],
     env: {
       PATH: process.env['PATH'] ?? '',
+      // Who starts many of us has named a folder for what V8 makes of our sources: half of a start's work.
+      ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
       POSTERN_ISSUER: issuer,
       POSTERN_LISTEN: `127.0.0.1:${port}`,
       VAULT_ADDR: options.vaultAddress,

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keptCompiled } from '#test/fixture/compile-cache.ts';
 import { cacheDirectory } from '#tools/part/cache.ts';
 
 /** A program of ours, run as a user runs it: own process group, home and temporary folder of its own. */
@@ -39,6 +40,7 @@ export function run(args: string[], options: { env?: Record<string, string>; sta
     cwd: root,
     env: {
       ...process.env,
+      ...keptCompiled(),
       // The parts are found where they lie; everything else would be litter.
       XDG_CACHE_HOME: join(cacheDirectory(process.env), '..'),
       HOME: home,
