@@ -29,3 +29,9 @@ test('of many different ones the memory holds few, and none that is long', () =>
   expect(sharedValue(long())).toEqual(long());
   expect(sharedText('x'.repeat(5_000))).toBe('x'.repeat(5_000));
 });
+
+test('a member that is undefined is as good as none: a document without its client_id is the same whoever it was of', () => {
+  const document = { of: 'two tenants', disabled: false };
+  const one = sharedValue<object>({ ...document, client_id: undefined });
+  expect(sharedValue<object>({ ...document })).toBe(one);
+});
