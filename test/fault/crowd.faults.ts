@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { issuedKey } from '#dev/auth0.ts';
 import { APIS } from '#dev/scenario.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { checkout } from '#tools/part/version.ts';
@@ -54,7 +55,7 @@ export function crowdFaults(stageOf: () => Stage): void {
     const form = new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret, audience }).toString();
     // So that as many as the machine can bring have asked before there is an answer.
     auth0.faults.set({ kind: 'delay', milliseconds: 3_000 }, { times: 1 });
-    const before = auth0.calls.token;
+    const [before, keysBefore] = [auth0.calls.token, auth0.calls.jwks];
     const logged = replicas.map((one) => ({ log: one.log().length, audit: one.audit().length }));
     const crowds = replicas.map(({ url }) =>
       execa(process.execPath, [program('crowd.ts'), url, String(CROWD), caFile], { env, extendEnv: false, timeout: 1_200_000 }),
@@ -77,6 +78,10 @@ export function crowdFaults(stageOf: () => Stage): void {
     for (const [n, one] of replicas.entries())
       for (const line of [...complaints(one.log().slice(logged[n]!.log)), ...leases(one.audit().slice(logged[n]!.audit))])
         console.log(`${one.name}: ${line}`);
+    const made = auth0.issued.get(issuedKey(tenant, audience)) ?? 0;
+    console.log(
+      `Auth0: ${auth0.calls.token - before} calls, ${made} tokens of this tenant, ${auth0.calls.jwks - keysBefore} reads of its keys`,
+    );
     const tokens = new Set(said.flatMap((one) => one.tokens));
     for (const token of tokens) {
       registerSecret('access token', token);
