@@ -11,6 +11,8 @@ import type { Reaper } from '#tools/process/reaper.ts';
 /** By which a provider knows that it was started on purpose: https://developer.hashicorp.com/terraform/plugin/best-practices/interacting */
 const MAGIC_COOKIE = 'd602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2';
 const START_MS = 10_000;
+/** A provider notices nobody's end: should we be killed before its end is seen to, it never begins. */
+const WHEN_WATCHED = 'read -r watched && exec "$0" </dev/null';
 
 export interface Attached extends AsyncDisposable {
   /** With which Terraform uses the providers that run. */
@@ -57,16 +59,18 @@ export async function attachProviders(parts: readonly Part[], env: Readonly<Reco
 }
 
 async function start({ path }: Part, env: Record<string, string>, reaper: Reaper, pids: number[]): Promise<Running | undefined> {
-  const child = spawn(path, [], {
+  const child = spawn('/bin/sh', ['-c', WHEN_WATCHED, path], {
     detached: true,
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...env, TF_PLUGIN_MAGIC_COOKIE: MAGIC_COOKIE, PLUGIN_PROTOCOL_VERSIONS: '5,6' },
   });
   child.on('error', () => {});
+  child.stdin.on('error', () => {});
   const { pid } = child;
   if (pid === undefined) return undefined;
   pids.push(pid);
   reaper.watch(pid);
+  child.stdin.end('watched\n');
   // Its first line says where it listens: CORE|PROTOCOL|unix|SOCKET|grpc|
   const line = await new Promise<string>((resolve) => {
     createInterface({ input: child.stdout })
