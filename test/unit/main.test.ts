@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { startBroker } from '#broker/index.ts';
-import { HEAP_GROWTH } from '#broker/main.ts';
 import { checkout } from '#tools/part/version.ts';
 
 /** The environment of one without a Vault. */
@@ -48,11 +47,6 @@ test('the process warns once of a setting under its old name, and of those it do
   const log = await logOf({ TOKEN_STORE: 'kv', POSTERN_VERIFY_TLL: '3' });
   expect(names(log, 'new names')).toEqual([{ TOKEN_STORE: 'POSTERN_TOKEN_STORE' }]);
   expect(names(log, 'no settings of these names')).toEqual([['POSTERN_VERIFY_TLL']]);
-});
-
-test('V8 knows how a broker wants its heap: what it does not know it would only complain of', async () => {
-  await expect(execa(process.execPath, [HEAP_GROWTH, '-e', ''])).resolves.toMatchObject({ exitCode: 0, stderr: '' });
-  await expect(execa(process.execPath, ['--heap-growing-percentage=50', '-e', ''])).rejects.toMatchObject({ exitCode: 9 });
 });
 
 test('the process warns where it may open fewer files than it may have connections', async () => {
