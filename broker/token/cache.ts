@@ -59,6 +59,8 @@ const LONGEST_PAUSE = 3_600_000;
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
+/** By how much an issuer's clock may be ahead of ours, ms: as whoever verifies the token. */
+const CLOCK_TOLERANCE = 30_000;
 /** Between two attempts to write a token into a store that is away, ms. */
 const PLACE_AGAIN = 1_000;
 const PLACE_AGAIN_TIMES = 8;
@@ -193,6 +195,21 @@ export class TokenCache {
     if (this.#options.generations?.since(tenant, begun)) throw new Changed();
   }
 
+  /**
+   * By the store's clock it isn't a token of the future, so ours is behind: its life isn't known here, and what the others serve isn't ours
+   * to replace. One of the future by both is another machine's fault, and is replaced as what nobody can verify.
+   * @throws {PosternError} temporarily_unavailable
+   */
+  #requireClock({ issuedAt }: Token, now: number, storeNow: number): void {
+    const issued = issuedAt * 1000 - CLOCK_TOLERANCE;
+    if (issued > now && issued <= storeNow)
+      throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
+        detail: "the token in the shared cache was issued in the future: is this machine's clock right?",
+        retryAfter: 10,
+        here: true,
+      });
+  }
+
   /** @throws {PosternError} what went wrong here a moment ago */
   #requireFaultless({ key }: AuthorizedGrant): void {
     const fault = this.#faults.get(key);
@@ -302,6 +319,7 @@ export class TokenCache {
         this.#servable.includes(stored.token, now, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
+        this.#requireClock(stored.token, now, storeNow);
         const genuine = await this.#isGenuine(grant, stored.token);
         // Revoked while it was being verified.
         if (genuine && !this.#servable.isRevoked(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };

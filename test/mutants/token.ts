@@ -47,6 +47,18 @@ export const token: Mutants = {
       'Auth0 is asked again though it said when',
     ],
     ['fault-pauses-all', 'if (!error.here) return error.retryAfter;', 'return error.retryAfter;', "one machine's wrong clock stops all"],
+    [
+      'behind-replaces',
+      'if (issued > now && issued <= storeNow)',
+      'if (issued > Infinity)',
+      "a machine whose clock is behind replaces the others' tokens",
+    ],
+    [
+      'future-is-ours',
+      'if (issued > now && issued <= storeNow)',
+      'if (issued > now)',
+      "another machine's token of the future keeps all from one",
+    ],
     ['fault-asks-on', 'if (free) this.#requireFaultless(grant);', '', 'a machine whose clock is wrong asks Auth0 at every request'],
     ['placed-though-changed', 'if (obsolete) return;', '', 'a token for a tenant disabled meanwhile is stored a moment later'],
     [

@@ -628,6 +628,20 @@ describe('among replicas', () => {
     expect(asked).toHaveLength(2);
   });
 
+  test("a replica whose clock is far behind leaves the others' token where it is", async () => {
+    const { asked, clock, replica, store } = stage({ isGenuine: async () => false });
+    const grant = await grantOf();
+    await get(replica(), grant);
+    const stored = store.entries.get('acme/orders');
+    const behind = { now: () => clock.now() - 60_000, storeNow: clock.now };
+    expect(await codeOf(get(replica(behind), grant))).toBe('temporarily_unavailable');
+    expect(store.entries.get('acme/orders')).toEqual(stored);
+    expect(asked).toHaveLength(1);
+    // A token of the future by the store's clock, too: whoever made it is wrong.
+    expect(await codeOf(get(replica({ ...behind, storeNow: behind.now }), grant))).toBe('ok');
+    expect(asked).toHaveLength(2);
+  });
+
   test('one whose own clock is to blame for a refusal pauses alone', async () => {
     const { asked, replica, source, store } = stage();
     const grant = await grantOf();
