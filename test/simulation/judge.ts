@@ -370,7 +370,8 @@ export class Judge {
     if (
       ask.ownLease === true &&
       this.#now - begun > OWN_LEASE &&
-      !this.#world.brokenSince(begun) &&
+      // It may have joined a flight that set out while Auth0 didn't answer.
+      !this.#world.brokenSince(begun - OWN_LEASE) &&
       !this.#hasChangedSince(credential.tenant, begun - SETTLED_WITHIN)
     )
       this.#tell({ rule: 'own-lease', text: `replica ${replica} waits for its own lease of ${credential.tenant} for ${audience}` });
