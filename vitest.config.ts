@@ -14,6 +14,7 @@ const CLOCKED = [
   'introspection',
   'key-rotation',
   'life-cycle',
+  'life-cycle.interleavings',
   'outage',
   'plugin-protocol',
   'revocation',
