@@ -2,6 +2,7 @@ import type { JWTPayload } from 'jose';
 import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
+import { CLOCK_TOLERANCE } from '#broker/token/issued-tokens.ts';
 import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
 import type { TokenFault } from '#broker/token/remote-issuer.ts';
 
@@ -18,9 +19,6 @@ export interface Auth0VerifierOptions extends Clocks {
   timeoutMs: number;
   fetch?: typeof fetch | undefined;
 }
-
-/** Seconds by which Auth0's clock and ours may differ. */
-const CLOCK_TOLERANCE = 30;
 
 /** Checks a token from Auth0 before it is cached: signature, issuer, audience, application, and no more scopes than were granted. */
 export class Auth0Verifier {

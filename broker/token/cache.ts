@@ -11,6 +11,7 @@ import { FreshTokens, Untimely } from './fresh-tokens.ts';
 import { HeldLease } from './held-lease.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
+import { CLOCK_TOLERANCE } from './issued-tokens.ts';
 import { isFree } from './lease.ts';
 import { ScopeSets } from './scope-sets.ts';
 import { Servable } from './servable.ts';
@@ -59,8 +60,6 @@ const LONGEST_PAUSE = 3_600_000;
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
-/** By how much an issuer's clock may be ahead of ours, ms: as whoever verifies the token. */
-const CLOCK_TOLERANCE = 30_000;
 /** Between two attempts to write a token into a store that is away, ms. */
 const PLACE_AGAIN = 1_000;
 const PLACE_AGAIN_TIMES = 8;
@@ -201,7 +200,7 @@ export class TokenCache {
    * @throws {PosternError} temporarily_unavailable
    */
   #requireClock({ issuedAt }: Token, now: number, storeNow: number): void {
-    const issued = issuedAt * 1000 - CLOCK_TOLERANCE;
+    const issued = (issuedAt - CLOCK_TOLERANCE) * 1000;
     if (issued > now && issued <= storeNow)
       throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
         detail: "the token in the shared cache was issued in the future: is this machine's clock right?",

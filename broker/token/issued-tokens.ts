@@ -42,7 +42,7 @@ export interface TokenJudge {
 /** Longest token that is looked at, characters: the longest that a reply has carried are some 2,000. */
 const MAX_LENGTH = 8_192;
 /** Seconds by which an issuer's clock may be ahead of ours. */
-const CLOCK_TOLERANCE = 30;
+export const CLOCK_TOLERANCE = 30;
 /** RFC 7515 §3.1. */
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
