@@ -46,12 +46,12 @@ export class ClockDifference {
 
   /** ms by which theirs is ahead (negative: behind) at least, by all of the last answers; 0: none can be told. */
   get ms(): number {
+    if (this.#last.length < this.#agree) return 0;
     const now = this.#monotonic();
     const ours = this.#now() - now;
-    const last = this.#last.filter(({ at }) => now - at < FORGET);
-    if (last.length < this.#agree) return 0;
     let least = Infinity;
-    for (const { from, to } of last) {
+    for (const { from, to, at } of this.#last) {
+      if (now - at >= FORGET) return 0;
       const difference = from > ours ? from - ours : to < ours ? to - ours : 0;
       if (Math.abs(difference) < Math.abs(least)) least = difference;
     }

@@ -11,23 +11,28 @@ export interface ServableOptions {
   isRetired?: (signedBy: string) => boolean;
   /** A token is served only with so many seconds left, or half its life where that is less; may differ by tenant. Default 60. */
   minRemaining?: number | ((tenant: string) => number);
+  /** ms by which our clock is known to be behind others', by which a token ends. Default: 0. */
+  behind?: (() => number) | undefined;
 }
 
 /** Which tokens may be served now. */
 export class Servable {
   readonly #options: ServableOptions;
   readonly #minRemaining: number | ((tenant: string) => number);
+  readonly #behind: () => number;
 
   constructor(options: ServableOptions) {
     this.#options = options;
     this.#minRemaining = options.minRemaining ?? 60;
+    this.#behind = options.behind ?? (() => 0);
   }
 
   /** @param now ms since 1970 */
   includes(token: Pick<Token, 'sha256' | 'issuedAt' | 'expiresAt' | 'signedBy'>, now: number, tenant: string): boolean {
     const least = typeof this.#minRemaining === 'number' ? this.#minRemaining : this.#minRemaining(tenant);
     const floor = Math.max(0, Math.min(least, (token.expiresAt - token.issuedAt) / 2));
-    return token.expiresAt * 1000 - now >= floor * 1000 && !this.isRevoked(token, tenant);
+    const left = token.expiresAt * 1000 - now;
+    return left >= floor * 1000 && left > this.#behind() && !this.isRevoked(token, tenant);
   }
 
   isRevoked({ sha256, issuedAt, signedBy }: Pick<Token, 'sha256' | 'issuedAt' | 'signedBy'>, tenant: string): boolean {

@@ -51,7 +51,7 @@ export interface HttpDoorOptions {
 export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions): HttpServer {
   const { verifier, generations, issuance, readiness, audit, watch, refusedAddresses, trustedProxies, tracer, starting, shedding, more } =
     options;
-  const { exchange, introspection, withdrawal, sources } = issuance;
+  const { exchange, introspection, now, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
   const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
   // Vault away makes each request fail: none needs a line of its own by then.
@@ -63,8 +63,8 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
   const addresses = new ClientAddresses({ trustedProxies });
   return new HttpServer({
     routes: [
-      tokenEndpoint({ exchange, audit, watch, queueing }),
-      ...verifyRoutes({ exchange, audit, watch, queueing }),
+      tokenEndpoint({ exchange, audit, watch, queueing, now }),
+      ...verifyRoutes({ exchange, audit, watch, queueing, now }),
       introspectionEndpoint({
         verifier,
         generations,

@@ -42,6 +42,8 @@ export interface Gates {
 export interface Issuance {
   readonly sources: readonly ConfiguredSource[];
   readonly cache: TokenCache;
+  /** By which the life of a token is told: our clock, or Vault's where that is ahead. ms since 1970. */
+  now(): number;
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;
@@ -68,6 +70,7 @@ export function issuance(
     isDisabled,
   };
   const authorization = new Authorization({ ...may, grants: new VaultGrants(documents), kept: (grant) => cache.kept(grant) });
+  const behind = (): number => Math.max(0, client.clock.ms);
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
@@ -75,7 +78,7 @@ export function issuance(
     clock,
   );
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
-  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources) };
+  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), behind };
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM, now: clock.now });
   const cache = new TokenCache({
     ...clock,
@@ -100,6 +103,7 @@ export function issuance(
   return {
     sources,
     cache,
+    now: () => (clock.now ?? Date.now)() + behind(),
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House, ProcessReplica } from '#test/fixture/broker.ts';
@@ -60,7 +61,11 @@ test(
     ] as const) {
       await set(ms);
       await says({ http: 200, warnings: expect.arrayContaining([expect.stringMatching(text)]) });
-      expect((await exchange(replica, credential, { audience: REPORTS })).status).toBe(200);
+      const reply = await exchange(replica, credential, { audience: REPORTS });
+      expect(reply.status).toBe(200);
+      const { access_token: token, expires_in: life } = reply.body as { access_token: string; expires_in: number };
+      // However late it is here: by nobody's clock does the token live longer than its holder is told.
+      expect(life).toBeLessThanOrEqual(decodeJwt(token).exp! - Date.now() / 1000 + 1);
     }
     // The log looks every five seconds.
     await expect.poll(() => replica.log(), { timeout: 10_000 }).toMatch(/clock of this machine is \d+ s ahead of that of Vault/);
