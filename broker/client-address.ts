@@ -1,7 +1,13 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIPv4 } from 'node:net';
 import { canonicalAddress } from './ip-address.ts';
 import type { TrustedProxies } from './trusted-proxies.ts';
+
+/** What of a request says whom it is from. */
+export interface Sender {
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: { readonly remoteAddress?: string | undefined };
+}
 
 export interface ClientAddressesOptions {
   /** Whose X-Forwarded-For is believed. */
@@ -28,7 +34,7 @@ export class ClientAddresses {
   }
 
   /** @returns an IP address, or '' of a connection that is gone */
-  of(request: IncomingMessage): string {
+  of(request: Sender): string {
     const direct = directAddress(request);
     const told = request.headers['x-forwarded-for'];
     if (told === undefined) return direct;
@@ -44,7 +50,7 @@ export class ClientAddresses {
   }
 
   /** Whether what it says of its client counts. False where it says nothing. */
-  believes(request: IncomingMessage): boolean {
+  believes(request: Sender): boolean {
     return request.headers['x-forwarded-for'] !== undefined && this.#options.trustedProxies.trusts(directAddress(request));
   }
 
@@ -71,7 +77,7 @@ export class ClientAddresses {
 }
 
 /** Who the connection is from: a proxy, perhaps. '' of one that is gone. */
-export function directAddress({ socket }: IncomingMessage): string {
+export function directAddress({ socket }: Pick<Sender, 'socket'>): string {
   return ofSocket(socket.remoteAddress ?? '');
 }
 

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import { directAddress } from './client-address.ts';
+import type { Sender } from './client-address.ts';
 import type { TrustedProxies } from './trusted-proxies.ts';
 
 /** As proxies write them: a UUID, 32 hexadecimal digits, `<uuid>#<counter>`, base64. Nothing that JSON or a header must escape. */
@@ -26,7 +26,7 @@ export function newRequestId(): string {
 }
 
 /** @returns what a trusted proxy wrote in X-Request-Id, where it has the form of such an id, else a new one */
-export function requestIdOf(request: IncomingMessage, trustedProxies: TrustedProxies, make = newRequestId): string {
+export function requestIdOf(request: Sender, trustedProxies: TrustedProxies, make = newRequestId): string {
   const told = request.headers['x-request-id'];
   if (told === undefined || !trustedProxies.trusts(directAddress(request))) return make();
   const id = String(told);

@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { PosternError } from '#broker/error.ts';
+import { WholeRequest } from '#broker/listener/whole-request.ts';
 import { mediaTypeOf } from '#broker/media-type.ts';
 import type { Parameter, Parameters, Sent } from './parameter.ts';
 import type { Call } from './route.ts';
@@ -16,10 +17,14 @@ export interface Receiving {
 /**
  * Reads the body into the request. @throws {PosternError} payload_too_large, without reading on; invalid_request when the client went away
  */
-export function receiveBody(receiving: Receiving): Promise<void> {
+export function receiveBody(receiving: Receiving): void | Promise<void> {
   const { request } = receiving.call;
   const declared = request.headers['content-length'];
   if (declared !== undefined && Number(declared) > MAX_BODY) throw tooLarge();
+  if (request instanceof WholeRequest) {
+    receiving.body = request.takeBody();
+    return;
+  }
   // The listeners live as long as the connection; what was received, secrets and all, must not.
   let into: Receiving | undefined = receiving;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Asked } from '#broker/listener/whole-request.ts';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
 import { ASSERTION_TYPE, ClientAssertion } from '#broker/credential/assertion.ts';
 import type { Identity } from '#broker/credential/identity.ts';
@@ -35,7 +35,7 @@ export function identify(
   return verifier.verify(clientCredential(request, sent), address, again);
 }
 
-function isAnonymous({ headers }: IncomingMessage, sent: Sent): boolean {
+function isAnonymous({ headers }: Asked, sent: Sent): boolean {
   return headers.authorization === undefined && Object.keys(CLIENT_PARAMETERS).every((name) => optional(sent, name) === undefined);
 }
 
@@ -43,7 +43,7 @@ function isAnonymous({ headers }: IncomingMessage, sent: Sent): boolean {
  * The client's credential, by `client_secret_basic`, `client_secret_post` (RFC 6749 §2.3.1) or `private_key_jwt` (RFC 7523 §2.2).
  * @throws {PosternError} no_client for none; invalid_request for two methods at once; invalid_client for what can't be a credential
  */
-export function clientCredential(request: IncomingMessage, sent: Sent): ClientCredential {
+export function clientCredential(request: Asked, sent: Sent): ClientCredential {
   const header = request.headers.authorization;
   const id = sent.get('client_id') ?? '';
   const secret = sent.get('client_secret') ?? '';

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Sender } from '#broker/client-address.ts';
 import { replyJson } from './reply.ts';
 import type { Route } from './route.ts';
 
@@ -15,7 +15,7 @@ export interface ClientAddressSettings {
   /** Whether Vault is told clients' addresses. */
   readonly forwards: boolean;
   /** Whether this request's X-Forwarded-For counts. */
-  readonly believes: (request: IncomingMessage) => boolean;
+  readonly believes: (request: Sender) => boolean;
 }
 
 const NOBODY: ClientAddressSettings = { forwards: false, believes: () => false };

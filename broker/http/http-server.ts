@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ClientAddresses, directAddress } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
@@ -6,6 +5,8 @@ import type { Lag } from '#broker/listener/lag.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
+import type { Asked } from '#broker/listener/whole-request.ts';
+import type { Answer } from '#broker/listener/whole-response.ts';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { networksOf } from '#broker/network.ts';
 import { Overloaded } from '#broker/overloaded.ts';
@@ -81,6 +82,7 @@ export class HttpServer {
     });
     this.#listener = new Listener({
       handle: (request, response) => this.#serve(request, response),
+      whole: { takes: (target) => this.#takesWhole(target), handle: (request, response) => this.#serve(request, response) },
       refuse: (why, request, response) =>
         this.#answer(
           { request, response, address: this.#addresses.of(request), id: requestIdOf(request, trustedProxies) },
@@ -125,7 +127,13 @@ export class HttpServer {
     return this.#listener.close(graceMs);
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
+  #takesWhole(target: string): boolean {
+    const { basePath } = this.#options;
+    const path = pathOf(target);
+    return this.#at(basePath && path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : path)[0]?.whole === true;
+  }
+
+  #serve(request: Asked, response: Answer): void {
     const { basePath } = this.#options;
     // Only here: routes, and what a gateway appends, are read from what is left.
     if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
@@ -147,7 +155,7 @@ export class HttpServer {
   }
 
   /** What trusted proxies say goes on; anybody else's trace is one beside ours. */
-  #believesTrace(request: IncomingMessage): boolean {
+  #believesTrace(request: Asked): boolean {
     return request.headers['traceparent'] !== undefined && this.#trustedProxies.trusts(directAddress(request));
   }
 
@@ -180,7 +188,7 @@ export class HttpServer {
     }
   }
 
-  #route(request: IncomingMessage): Route {
+  #route(request: Asked): Route {
     const path = pathOf(request.url ?? '/');
     const here = this.#at(path);
     if (here.length === 0) throw new PosternError('not_found', 'Not Found');

@@ -1,14 +1,22 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import type { PosternError } from '#broker/error.ts';
+import type { Asked } from '#broker/listener/whole-request.ts';
+import type { Answer } from '#broker/listener/whole-response.ts';
 
 /** One request under way. */
 export interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: Asked;
+  readonly response: Answer;
   /** The client's address; behind trusted proxies, what they say it is. */
   readonly address: string;
   /** Names the request in the audit, in logs and, as X-Request-Id, in its answer. */
   readonly id: string;
+}
+
+/** Of a route that isn't `whole`. @throws TypeError of another's */
+export function ofNode({ request, response }: Call): { request: IncomingMessage; response: ServerResponse } {
+  if (request instanceof IncomingMessage && response instanceof ServerResponse) return { request, response };
+  throw new TypeError('this route takes no whole requests');
 }
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -22,6 +30,8 @@ export interface Route {
   readonly prefix?: boolean;
   /** Answers while the broker starts, too: all others wait until it can serve, or knows that it can't. */
   readonly early?: boolean;
+  /** Takes a {@link WholeRequest}, too: it reads the body by {@link receiveBody} or not at all. */
+  readonly whole?: boolean;
   /** @throws {PosternError} which the server answers with */
   handle(call: Call): void | Promise<void>;
   /** Writes the answer to an error in this route's own form, in place of RFC 6749's. Nothing has been sent yet. */

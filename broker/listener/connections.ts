@@ -1,6 +1,6 @@
-import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { networksOf } from '#broker/network.ts';
+import type { Answer } from './whole-response.ts';
 
 export interface ConnectionsOptions {
   /** Most at once. */
@@ -19,6 +19,9 @@ export interface ConnectionsOptions {
   monotonic: () => number;
 }
 
+/** How far an answer is. */
+type Progress = Pick<Answer, 'writableEnded' | 'writableFinished' | 'destroyed' | 'once'>;
+
 /** A client's connection, and what is known of it. */
 export interface Connection {
   socket: Socket;
@@ -26,11 +29,11 @@ export interface Connection {
   readonly trusted: boolean;
   readonly openedAt: number;
   /** The answer to the request that came last, of those begun. */
-  last: ServerResponse | undefined;
+  last: Progress | undefined;
   /** Begin one after the other when `last` is sent. */
   readonly held: (() => void)[];
   /** What the last sweep saw, and since when, ms. */
-  seen: { state: State; last: ServerResponse | undefined; since: number };
+  seen: { state: State; last: Progress | undefined; since: number };
 }
 
 /** `fresh`: it has asked nothing yet; `busy`: we are at work; `unread`: the client doesn't read; `ended`: it won't close. */

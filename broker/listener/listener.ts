@@ -8,10 +8,16 @@ import { Connections } from './connections.ts';
 import type { Connection } from './connections.ts';
 import { refusal } from './refusal.ts';
 import type { Broken, RawAnswer, Unparsable } from './refusal.ts';
+import { wholeRequest } from './whole-request.ts';
+import type { WholeRequest } from './whole-request.ts';
+import { WholeResponse } from './whole-response.ts';
+import type { Answer } from './whole-response.ts';
 
 export interface ListenerOptions {
   /** Runs one request, whose answer it ends; of one connection the next when that is sent. */
   handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Requests that come in one piece and say nothing unusual, of the targets it takes: none of Node's objects is made for these. */
+  whole?: { takes: (target: string) => boolean; handle: (request: WholeRequest, response: WholeResponse) => void } | undefined;
   /** Answers, in place of `handle`, a request that is refused whatever it asks for. */
   refuse: (why: Broken, request: IncomingMessage, response: ServerResponse) => void;
   /** The answer to what never became a request. */
@@ -63,6 +69,11 @@ export class Listener {
   readonly #ofSocket = new WeakMap<Socket, Connection>();
   /** TLS only: by the peer's address and port, until the handshake is done. */
   readonly #shakingHands = new Map<string, Connection>();
+  /** As Node tells it. */
+  readonly #kept: string;
+  /** Whole requests in work: Node, which doesn't know of them, takes their connections for idle. */
+  #wholes = 0;
+  #whenNoWhole: (() => void) | undefined;
   #draining = false;
   /** ms of the monotonic clock: connections from before `since` are not kept, and none is from `last` on. */
   #leaving: { readonly since: number; readonly last: number } | undefined;
@@ -83,6 +94,7 @@ export class Listener {
       // Node would answer by itself, with no body and no Cache-Control.
       requireHostHeader: false,
     };
+    this.#kept = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(timeouts.keepAliveTimeout / 1000)}\r\n`;
     this.#connections = new Connections({
       max: options.maxConnections,
       maxPerAddress: options.maxPerAddress,
@@ -143,7 +155,7 @@ export class Listener {
    * Reads nothing more from the connection for so long after this answer, so that a client that doesn't wait as it is told costs nothing
    * meanwhile. A proxy of ours is left alone: it carries others' requests, too.
    */
-  rest({ socket }: IncomingMessage, response: ServerResponse, ms: number): void {
+  rest({ socket }: { readonly socket: Socket }, response: Pick<Answer, 'once'>, ms: number): void {
     if (this.#ofSocket.get(socket)?.trusted !== false) return;
     response.once('close', () => {
       if (socket.destroyed || socket.writableEnded) return;
@@ -176,7 +188,7 @@ export class Listener {
           clearTimeout(late);
           resolve();
         });
-        setTimeout(() => this.server.closeIdleConnections(), Math.min(ON_ITS_WAY, graceMs));
+        setTimeout(() => this.#closeIdle(), Math.min(ON_ITS_WAY, graceMs));
       });
     });
   }
@@ -188,7 +200,10 @@ export class Listener {
       return;
     }
     this.#ofSocket.set(socket, connection);
-    if (!secure) return;
+    if (!secure) {
+      this.#lookAt(connection);
+      return;
+    }
     const peer = peerOf(socket);
     this.#shakingHands.set(peer, connection);
     socket.once('close', () => this.#shakingHands.delete(peer));
@@ -205,14 +220,63 @@ export class Listener {
     this.#shakingHands.delete(peer);
     connection.socket = socket;
     this.#ofSocket.set(socket, connection);
+    this.#lookAt(connection);
+  }
+
+  /**
+   * Whole requests are taken before Node's parser gets to see them, as long as its client sends nothing else and waits for each answer: from
+   * then on all is the parser's. So is a connection's first request, for which Node watches the time.
+   */
+  #lookAt(connection: Connection): void {
+    const { whole } = this.#options;
+    const { socket } = connection;
+    const [parse, ...others] = socket.listeners('data') as ((chunk: Buffer) => void)[];
+    if (whole === undefined || parse === undefined || others.length > 0) return;
+    let first = true;
+    const look = (chunk: Buffer): void => {
+      const request = isOver(connection.last) && !this.#draining ? wholeRequest(chunk, socket, whole.takes) : undefined;
+      if (request === undefined) {
+        socket.on('data', parse);
+        socket.off('data', look);
+        parse(chunk);
+      } else if (first) {
+        first = false;
+        parse(chunk);
+      } else if (socket.writable) this.#takeWhole(connection, request, whole.handle);
+    };
+    socket.on('data', look);
+    socket.off('data', parse);
+    socket.once('close', () => {
+      if (connection.last instanceof WholeResponse) connection.last.lost();
+    });
+  }
+
+  #takeWhole(connection: Connection, request: WholeRequest, handle: (request: WholeRequest, response: WholeResponse) => void): void {
+    const response = new WholeResponse(request.socket, this.#kept, this.#wholeIsOver);
+    this.#wholes++;
+    this.#begin(connection, response);
+    handle(request, response);
+  }
+
+  readonly #wholeIsOver = (): void => {
+    if (--this.#wholes === 0) this.#whenNoWhole?.();
+  };
+
+  #closeIdle(): void {
+    if (this.#wholes === 0) this.server.closeIdleConnections();
+    else this.#whenNoWhole = () => this.server.closeIdleConnections();
+  }
+
+  #begin(connection: Connection, response: ServerResponse | WholeResponse): void {
+    connection.last = response;
+    if (this.#isLeft(connection) || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
   }
 
   #takeTurn(request: IncomingMessage, response: ServerResponse, handle: ListenerOptions['handle']): void {
     const connection = this.#ofSocket.get(request.socket);
     if (connection === undefined || request.socket.destroyed) return;
     const begin = (): void => {
-      connection.last = response;
-      if (this.#isLeft(connection) || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
+      this.#begin(connection, response);
       handle(request, response);
     };
     if (isOver(connection.last)) {
@@ -271,7 +335,7 @@ export class Listener {
   }
 }
 
-function isOver(response: ServerResponse | undefined): boolean {
+function isOver(response: Pick<Answer, 'writableFinished' | 'destroyed'> | undefined): boolean {
   return response === undefined || response.writableFinished || response.destroyed;
 }
 

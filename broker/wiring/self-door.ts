@@ -7,6 +7,7 @@ import type { Endings } from '#broker/credential/endings.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Route } from '#broker/http/route.ts';
+import { ofNode } from '#broker/http/route.ts';
 import type { Logger } from '#broker/log.ts';
 import { mountsFrom } from '#broker/mounts.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
@@ -93,7 +94,7 @@ export function selfDoor(
       ),
   });
   return {
-    route: { path: '/self/', method: 'any', prefix: true, handle: (call) => server.handle(call) },
+    route: { path: '/self/', method: 'any', prefix: true, handle: (call) => server.handle({ ...call, ...ofNode(call) }) },
     ready: () => server.ready(),
     trustVault: (pem) => client.trust(pem),
     async close() {

@@ -8,6 +8,7 @@ import type { ErrorCode, ErrorDialect } from '#broker/error.ts';
 import { NOTHING, parseBody, receiveBody } from '#broker/http/body.ts';
 import { replyJson } from '#broker/http/reply.ts';
 import type { Call, Route } from '#broker/http/route.ts';
+import { ofNode } from '#broker/http/route.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
 import type { HttpServerOptions } from '#broker/http/http-server.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
@@ -188,7 +189,8 @@ describe('an error body', () => {
 
   test('an error after the reply has begun breaks the connection off, and is not a second reply', async () => {
     const s = await stage();
-    s.behave.post = ({ response }) => {
+    s.behave.post = (call) => {
+      const { response } = ofNode(call);
       response.writeHead(200, { 'Content-Length': '10' });
       response.write('12345');
       throw new Error('late');

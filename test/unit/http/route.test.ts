@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { replyJson } from '#broker/http/reply.ts';
 import type { Call, Method, Route } from '#broker/http/route.ts';
+import { ofNode } from '#broker/http/route.ts';
 import { HttpServer } from '#broker/http/http-server.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 
@@ -134,7 +135,8 @@ describe('a route that words its own refusals', () => {
 
   test('is not asked once the reply has begun', async () => {
     const s = await stage([
-      refusing(({ response }) => {
+      refusing((call) => {
+        const { response } = ofNode(call);
         response.writeHead(200, { 'Content-Length': '10' });
         response.write('12345');
         throw new Error('late');

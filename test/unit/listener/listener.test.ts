@@ -7,6 +7,8 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
+import type { WholeRequest } from '#broker/listener/whole-request.ts';
+import type { Answer } from '#broker/listener/whole-response.ts';
 import { makeCertificates } from '#test/conformance/certificate.ts';
 
 const open: { close(): unknown }[] = [];
@@ -129,6 +131,289 @@ describe('requests sent without waiting', () => {
     await sleep(300);
     expect(s.begun()).toBe(made);
   }, 20_000);
+});
+
+describe('whole requests', () => {
+  type Asking = WholeRequest | IncomingMessage;
+  type Answering = (response: Answer, request: Asking) => void;
+
+  /** Who answered, in order: Node's parser or we. */
+  async function wholeStage(answer: Answering = (response) => response.end('hello'), options: Partial<ListenerOptions> = {}) {
+    const by: ('node' | 'whole')[] = [];
+    const s = await stage(
+      (request, response) => {
+        by.push('node');
+        answer(response, request);
+      },
+      {
+        whole: {
+          takes: (target) => target.startsWith('/x'),
+          handle: (request, response) => {
+            by.push('whole');
+            answer(response, request);
+          },
+        },
+        ...options,
+      },
+    );
+    return { ...s, by };
+  }
+
+  const POST = 'POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc';
+  async function answered(one: Client, text: string): Promise<string> {
+    const before = one.said.length;
+    const count = answersOf(one);
+    one.socket.write(text);
+    await expect.poll(() => answersOf(one)).toBe(count + 1);
+    return one.said.slice(before);
+  }
+
+  test.each<[string, Answering]>([
+    ['a body that is measured', (response) => response.end('hello')],
+    ['no body', (response) => response.end()],
+    ['a body of bytes', (response) => response.end(Buffer.from('h\u00e4llo'))],
+    ['text of UTF-8', (response) => (response.writeHead(200, ['Content-Length', '6']), response.end('h\u00e4llo'))],
+    ['text of latin1', (response) => (response.writeHead(200, ['Content-Length', '5']), response.end('h\u00e4llo', 'latin1'))],
+    [
+      'headers of both kinds',
+      (response) => (response.setHeader('A', 'b'), response.writeHead(200, ['C', 'd', 'C', 'e', 'Content-Length', '1']), response.end('x')),
+    ],
+    [
+      'a header that is written again',
+      (response) => {
+        response.setHeader('Retry-After', '1');
+        response.setHeader('B', '2');
+        response.writeHead(200, ['retry-after', '3', 'Content-Length', '1']);
+        response.end('x');
+      },
+    ],
+    ['another status', (response) => (response.writeHead(503, ['Content-Length', '2']), response.end('{}'))],
+    ['204, which has no body', (response) => (response.writeHead(204, ['A', 'b']), response.end('x'))],
+  ])('are answered by the bytes that Node would write: %s', async (_, answer) => {
+    const s = await wholeStage(answer);
+    const one = await client(s.port);
+    const said: string[] = [];
+    for (let turn = 0; turn < 3; turn++) {
+      const before = one.said.length;
+      one.socket.write(POST);
+      await expect.poll(() => s.by.length).toBe(turn + 1);
+      await expect.poll(() => one.said.slice(before)).toMatch(/\r\n\r\n/);
+      await sleep(10);
+      said.push(one.said.slice(before).replace(/^Date: .*$/m, 'Date: now'));
+    }
+    expect(s.by).toEqual(['node', 'whole', 'whole']);
+    expect(said[1]).toBe(said[0]);
+    expect(said[2]).toBe(said[0]);
+  });
+
+  test('tell the date of the second', async () => {
+    const s = await wholeStage();
+    const one = await client(s.port);
+    await answered(one, GET);
+    for (let turn = 0; turn < 2; turn++) {
+      const date = Date.parse(/^Date: (.*)$/m.exec(await answered(one, GET))?.[1] ?? '');
+      expect(Math.abs(Date.now() - date)).toBeLessThan(2_000);
+      await sleep(1_000);
+    }
+  });
+
+  test("are Node's for another target, and from the first unusual one on", async () => {
+    const s = await wholeStage();
+    const one = await client(s.port);
+    await answered(one, GET);
+    await answered(one, GET);
+    await answered(one, GET.replace('Host', 'Connection: keep-alive\r\nAccept: a\r\naccept: b\r\nHost'));
+    await answered(one, GET);
+    const other = await client(s.port);
+    await answered(other, GET);
+    await answered(other, GET.replace('/x', '/y'));
+    await answered(other, GET);
+    expect(s.by).toEqual(['node', 'whole', 'node', 'node', 'node', 'node', 'node']);
+  });
+
+  test('one in two pieces, and one with the half of the next, are put together', async () => {
+    const s = await wholeStage((response, request) => response.end(`${request.method} ${request.headers['content-length'] ?? 0}`));
+    const one = await client(s.port);
+    await answered(one, POST);
+    await answered(one, POST);
+    one.socket.write(POST.slice(0, 20));
+    await sleep(20);
+    one.socket.write(POST.slice(20) + GET.slice(0, 9));
+    await sleep(20);
+    one.socket.write(GET.slice(9));
+    await expect.poll(() => answersOf(one)).toBe(4);
+    expect([...one.said.matchAll(/\r\n\r\n(\w+ \d)/g)].map(([, said]) => said)).toEqual(['POST 3', 'POST 3', 'POST 3', 'GET 0']);
+    expect(s.by).toEqual(['node', 'whole', 'node', 'node']);
+  });
+
+  test('the next, sent before the answer, waits for it', async () => {
+    const open: (() => void)[] = [];
+    const s = await wholeStage((response) => void open.push(() => response.end(`${open.length}`)));
+    const one = await client(s.port);
+    one.socket.write(GET);
+    await expect.poll(() => open.length).toBe(1);
+    open[0]!();
+    await expect.poll(() => answersOf(one)).toBe(1);
+    one.socket.write(GET);
+    await expect.poll(() => open.length).toBe(2);
+    one.socket.write(GET);
+    await sleep(30);
+    expect(open).toHaveLength(2);
+    open[1]!();
+    await expect.poll(() => open.length).toBe(3);
+    open[2]!();
+    await expect.poll(() => answersOf(one)).toBe(3);
+    expect(s.by).toEqual(['node', 'whole', 'node']);
+  });
+
+  test('a client that goes meanwhile: the answer is told, and its end throws nothing', async () => {
+    const closed: boolean[] = [];
+    const answers: Answer[] = [];
+    const s = await wholeStage((response) => {
+      if (answers.push(response) === 1) response.end();
+      else response.once('close', () => closed.push(response.destroyed && !response.writableFinished));
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    one.socket.write(GET);
+    await expect.poll(() => answers.length).toBe(2);
+    one.socket.destroy();
+    await expect.poll(() => closed).toEqual([true]);
+    answers[1]!.end('late');
+    await sleep(20);
+    expect(closed).toEqual([true]);
+    await expect.poll(() => s.listener.connections).toBe(0);
+  });
+
+  test('`close` comes once the answer is sent', async () => {
+    const closed: boolean[] = [];
+    const s = await wholeStage((response) => {
+      response.once('close', () => closed.push(response.writableFinished));
+      response.end();
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    await answered(one, GET);
+    expect(s.by).toEqual(['node', 'whole']);
+    expect(closed).toEqual([true, true]);
+  });
+
+  test('an answer that is broken off ends the connection', async () => {
+    const s = await wholeStage((response) => (s.by.length > 1 ? response.destroy() : response.end()));
+    const one = await client(s.port);
+    await answered(one, GET);
+    one.socket.write(GET);
+    await expect.poll(() => one.closed).toBe(true);
+    expect(answersOf(one)).toBe(1);
+  });
+
+  test('a value that would write headers of its own is refused', async () => {
+    let thrown: unknown;
+    const s = await wholeStage((response) => {
+      try {
+        response.writeHead(200, ['A', 'b\r\nC: d']);
+      } catch (error) {
+        thrown = error;
+      }
+      response.end();
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    thrown = undefined;
+    expect(await answered(one, GET)).not.toContain('C: d');
+    expect(s.by).toEqual(['node', 'whole']);
+    expect(thrown).toMatchObject({ code: 'ERR_INVALID_CHAR' });
+  });
+
+  test('an answer of 10 MiB that nobody reads ends the connection after a time', async () => {
+    const body = Buffer.alloc(10 * 1024 * 1024, 'x');
+    const s = await wholeStage((response) => void response.end(s.by.length > 1 ? body : 'x'), {
+      timeouts: { unreadTimeout: 500, connectionsCheckingInterval: 100 },
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    one.socket.pause().write(GET);
+    await expect.poll(() => s.listener.connections, { timeout: 10_000 }).toBe(0);
+    expect(s.by).toEqual(['node', 'whole']);
+  }, 15_000);
+
+  test("outlast Node's time for a request and for its headers: they are not late", async () => {
+    const s = await wholeStage((response) => (s.by.length > 1 ? void setTimeout(() => response.end(), 1_000) : response.end()), {
+      timeouts: { headersTimeout: 200, requestTimeout: 400, connectionsCheckingInterval: 50 },
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    await sleep(500);
+    expect(await answered(one, GET)).toMatch(/^HTTP\/1.1 200/);
+    expect(s.by).toEqual(['node', 'whole']);
+  });
+
+  test('a connection that says nothing at first, or half a request, is in time like any other', async () => {
+    const s = await wholeStage(undefined, { timeouts: { headersTimeout: 200, requestTimeout: 400, connectionsCheckingInterval: 50 } });
+    const [silent, half, later] = await Promise.all([client(s.port), client(s.port), client(s.port)]);
+    half.socket.write(GET.slice(0, 9));
+    await answered(later, GET);
+    await answered(later, GET);
+    later.socket.write(GET.slice(0, 9));
+    for (const one of [silent, half, later]) await expect.poll(() => one.said, { timeout: 3_000 }).toMatch(/HTTP\/1.1 400 [^]*timeout$/);
+    expect(s.by).toEqual(['node', 'whole']);
+  });
+
+  test('TLS: they are taken there, too', async () => {
+    await using certificates = await makeCertificates();
+    const [cert, key, ca] = await Promise.all(
+      [certificates.certFile, certificates.keyFile, certificates.caFile].map((file) => readFile(file, 'utf8')),
+    );
+    const s = await wholeStage(undefined, { tls: { cert: cert!, key: key! } });
+    const one = await client(s.port, { tls: ca! });
+    for (let turn = 0; turn < 3; turn++) await answered(one, GET);
+    expect(s.by).toEqual(['node', 'whole', 'whole']);
+  });
+
+  test('a listener that is left: the answer ends its connection', async () => {
+    const s = await wholeStage(undefined, { maxConnections: 10, maxPerAddress: 10 });
+    const one = await client(s.port);
+    await answered(one, GET);
+    s.listener.leave(1_000);
+    expect(await answered(one, GET)).toMatch(/\r\nConnection: close\r\n/);
+    await expect.poll(() => one.closed).toBe(true);
+    expect(s.by).toEqual(['node', 'whole']);
+  });
+
+  test('one under way when the listener stops is answered, others are closed then, and it ends', async () => {
+    let finish: (() => void) | undefined;
+    const s = await wholeStage((response) => {
+      if (s.by.length < 3) response.end();
+      else finish = () => response.end('late');
+    });
+    const [idle, one] = await Promise.all([client(s.port), client(s.port)]);
+    await answered(idle, GET);
+    await answered(one, GET);
+    one.socket.write(GET);
+    await expect.poll(() => finish).toBeDefined();
+    expect(s.by).toEqual(['node', 'node', 'whole']);
+    const closing = s.listener.close(5_000);
+    const begun = performance.now();
+    await sleep(500);
+    expect(one.closed).toBe(false);
+    finish?.();
+    await closing;
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    await expect.poll(() => [answersOf(one), one.closed, idle.closed]).toEqual([2, true, true]);
+  });
+
+  test('while a connection rests after an answer, nothing is read from it', async () => {
+    const s = await wholeStage((response, request) => {
+      if (s.by.length === 2) s.listener.rest(request, response, 400);
+      response.end();
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    await answered(one, GET);
+    const begun = performance.now();
+    await answered(one, GET);
+    expect(performance.now() - begun).toBeGreaterThan(300);
+  });
 });
 
 describe('connections that are not used', () => {
