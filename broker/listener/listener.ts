@@ -224,8 +224,8 @@ export class Listener {
   }
 
   /**
-   * Whole requests are taken before Node's parser gets to see them, as long as its client sends nothing else and waits for each answer: from
-   * then on all is the parser's. So is a connection's first request, for which Node watches the time.
+   * Whole requests are taken before Node's parser sees them, as long as the client sends nothing else and waits for each answer; from then
+   * on all is the parser's. So is a connection's first request, since Node watches the time for it.
    */
   #lookAt(connection: Connection): void {
     const { whole } = this.#options;

@@ -44,32 +44,12 @@ const LENGTH = /^(?:0|[1-9]\d{0,5})$/;
 const NODES: ReadonlySet<string> = new Set(['transfer-encoding', 'trailer', 'te', 'upgrade', 'expect', 'proxy-connection', '__proto__']);
 /** As clients write them; any other is looked at letter by letter. */
 const NAMES = new Map(
-  [
-    ...[
-      'Host',
-      'Content-Type',
-      'Content-Length',
-      'Connection',
-      'User-Agent',
-      'Accept',
-      'Accept-Encoding',
-      'Accept-Language',
-      'Authorization',
-    ],
-    ...[
-      'X-Forwarded-For',
-      'X-Forwarded-Proto',
-      'X-Forwarded-Host',
-      'X-Real-IP',
-      'X-Request-Id',
-      'X-Original-URI',
-      'Sec-Fetch-Mode',
-      'Cache-Control',
-    ],
-  ].flatMap((name) => [
-    [name, name.toLowerCase()],
-    [name.toLowerCase(), name.toLowerCase()],
-  ]),
+  (
+    'Host Content-Type Content-Length Connection User-Agent Accept Accept-Encoding Accept-Language Authorization Cache-Control ' +
+    'Sec-Fetch-Mode X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Real-IP X-Request-Id X-API-Key X-Original-URI traceparent'
+  )
+    .split(' ')
+    .flatMap((name) => [name, name.toLowerCase()].map((written) => [written, name.toLowerCase()] as const)),
 );
 
 /**

@@ -43,7 +43,7 @@ export interface Issuance {
   readonly sources: readonly ConfiguredSource[];
   readonly cache: TokenCache;
   /** By which the life of a token is told: our clock, or Vault's where that is ahead. ms since 1970. */
-  now(): number;
+  readonly now: () => number;
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;

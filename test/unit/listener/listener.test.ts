@@ -508,7 +508,9 @@ describe('a listener that is left', () => {
     one.socket.write(GET);
     await expect.poll(() => [answersOf(one), one.closed]).toEqual([1, true]);
     const idle = await client(s.port);
+    const begun = performance.now();
     await closing;
+    expect(performance.now() - begun).toBeLessThan(3_000);
     await expect.poll(() => idle.closed).toBe(true);
   });
 });

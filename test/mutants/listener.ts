@@ -1,0 +1,55 @@
+import type { Mutants } from './mutant.ts';
+
+export const listener: Mutants = {
+  'broker/listener/whole-request.ts': [
+    ['whole-coded', "'transfer-encoding',", '', 'a body of chunks is framed by its length, and what follows is smuggled in'],
+    ['whole-longer', 'if (chunk.length - from !== Number(declared ?? 0)) return undefined;', '', 'the next request is taken for a body'],
+    ['whole-twice', ' || Object.hasOwn(headers, name)', '', "which of two headers counts is anybody's guess"],
+    ['whole-odd', ' || ODD.test(head)', '', 'a line ends where a proxy saw none'],
+    ['whole-hosts', "if (host === undefined || host.includes(',')) return undefined;", '', 'two hosts are let pass'],
+    [
+      'whole-closing',
+      "connection !== 'keep-alive' && connection !== 'Keep-Alive'",
+      "connection === ''",
+      'a client waits for the end of a connection',
+    ],
+    [
+      'whole-blank-name',
+      'TOKEN.test(written) ? written.toLowerCase() : ',
+      'written.length > 0 ? written.trim().toLowerCase() : ',
+      'a name with a blank counts',
+    ],
+    ['whole-kept-body', 'this.#body = NOTHING;', '', 'a secret lives as long as its request'],
+  ],
+  'broker/listener/whole-response.ts': [
+    ['whole-header-value', 'validateHeaderValue(name, value);', '', 'a value writes headers of its own'],
+    ['whole-lost', 'this.destroyed = true;\n    this.#end();', 'this.destroyed = true;', 'an answer whose client has gone is never over'],
+    ['whole-not-last', 'if (this.#isLast) socket.destroySoon();', '', 'a connection that was to end stays'],
+  ],
+  'broker/listener/listener.ts': [
+    [
+      'whole-first',
+      'if (first) {',
+      'if (first && first !== first) {',
+      "Node's time for a connection's first request runs out under others",
+    ],
+    [
+      'whole-before-answer',
+      'isOver(connection.last) && !this.#draining ? wholeRequest',
+      '!this.#draining ? wholeRequest',
+      'a second answer begins within the first',
+    ],
+    [
+      'whole-cut-off',
+      'if (this.#wholes === 0) this.server.closeIdleConnections();\n    else',
+      '',
+      'a request under way ends nothing, and holds up the stop',
+    ],
+    [
+      'whole-closed-under',
+      'if (this.#wholes === 0) this.server',
+      'if (this.#wholes >= 0) this.server',
+      'a request under way is cut off at the stop',
+    ],
+  ],
+};
