@@ -6,14 +6,20 @@ import { readFile } from 'node:fs/promises';
  * token or not, and the renewal of its own token.
  */
 export async function vaultRequests(auditFile: string): Promise<number> {
+  return (await requestsTo(auditFile)).length;
+}
+
+/** The same by what was asked, e.g. `update auth/approle/login`, oldest first. */
+export async function requestsTo(auditFile: string): Promise<string[]> {
   const lines = (await readFile(auditFile, 'utf8')).split('\n').filter(Boolean);
   return lines
-    .map((line) => JSON.parse(line) as { type: string; request?: { path?: string } })
+    .map((line) => JSON.parse(line) as { type: string; request?: { operation?: string; path?: string } })
     .filter(
       ({ type, request }) =>
         type === 'request' &&
         !/^(postern\/data\/state\/(epoch|revocations|ended|departures|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
-    ).length;
+    )
+    .map(({ request }) => `${request?.operation} ${request?.path}`);
 }
 
 /** An event of the broker's audit log. */

@@ -1,10 +1,14 @@
 import type { ErrorDialect, PosternError } from '#broker/error.ts';
 import type { Call } from './route.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
+import { WholeResponse } from '#broker/listener/whole-response.ts';
 import { UnsupportedCoding } from './body.ts';
 import { bodyIsLeft } from './unread.ts';
 
 /** RFC 6749 §5.1: a reply with a token is not to be stored; neither is an error. */
 const NO_STORE = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'Content-Type', 'application/json'];
+
+const NONE: readonly string[] = [];
 
 /** Where an answer goes. */
 export type Asker = Pick<Call, 'response' | 'id'>;
@@ -15,15 +19,17 @@ export function replyJson({ response, id }: Asker, status: number, body: string 
 }
 
 /** Replies of this turn of the event loop, written together at its end. */
-let turn: { asker: Asker; headers: readonly string[]; body: string }[] = [];
+let turn: { asker: Asker; headers: readonly string[]; body: string; more: readonly string[] }[] = [];
 
 /**
  * A 200 of ASCII whose headers tell its length. Replies to requests that arrived together are written together: a
  * write that wakes a sleeping client costs many times one that finds it awake.
+ * @param headers names and values in turn; of an array that comes again the lines are remembered
+ * @param more those of this answer alone
  */
-export function replyInTurn(asker: Asker, headers: readonly string[], body: string): void {
+export function replyInTurn(asker: Asker, headers: readonly string[], body: string, more: readonly string[] = NONE): void {
   if (turn.length === 0) setImmediate(writeTurn);
-  turn.push({ asker, headers, body });
+  turn.push({ asker, headers, body, more });
 }
 
 /** Also before the turn's end, where nothing more is to come. */
@@ -34,8 +40,11 @@ export function writeTurn(): void {
     asker: { response, id },
     headers,
     body,
+    more,
   } of replies) {
-    response.writeHead(200, [...headers, 'X-Request-Id', id]);
+    if (response instanceof WholeResponse)
+      response.writeHead(200, more === NONE ? ['X-Request-Id', id] : [...more, 'X-Request-Id', id], headers);
+    else response.writeHead(200, [...headers, ...more, 'X-Request-Id', id]);
     // Node copies it as it is; as UTF-8 each character would be looked at.
     response.end(body, 'latin1');
   }
@@ -46,11 +55,17 @@ export function writeTurn(): void {
  * @param fields further headers, names and values in turn
  */
 export function replyToken(asker: Asker, body: string, fields: readonly string[] = NONE): void {
-  const headers = [...NO_STORE, 'Content-Length', String(body.length)];
-  replyInTurn(asker, fields === NONE ? headers : [...headers, ...fields], body);
+  replyInTurn(asker, headersOfToken(body.length), body, fields);
 }
 
-const NONE: readonly string[] = [];
+/** By length, of which there are few: that of a tenant's token at an API changes by a digit or two of `expires_in`. */
+const tokenHeaders = new BoundedMap<number, readonly string[]>(1_000);
+
+function headersOfToken(length: number): readonly string[] {
+  let headers = tokenHeaders.get(length);
+  if (headers === undefined) tokenHeaders.set(length, (headers = [...NO_STORE, 'Content-Length', String(length)]));
+  return headers;
+}
 
 /** Headers of an answer that is written later, whatever it is. */
 export function addFields({ response }: Asker, fields: readonly string[] = NONE): void {

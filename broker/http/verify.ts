@@ -119,10 +119,10 @@ function reply({ call, served, trace }: Answered): void {
   // The gateway may hand the trace on, so that the service behind is part of it.
   const span = currentSpan();
   const more = span === undefined ? fields : [...fields, ...Object.entries(headersOf(span)).flat()];
-  const headers = more.length === 0 ? allowedBy(served).headers : [...allowedBy(served).headers, ...more];
-  if (!bodyIsLeft(request)) return replyInTurn(call, headers, '');
+  const { headers } = allowedBy(served);
+  if (!bodyIsLeft(request)) return replyInTurn(call, headers, '', more.length === 0 ? undefined : more);
   linger(request);
-  replyInTurn(call, [...headers, 'Connection', 'close'], '');
+  replyInTurn(call, headers, '', [...more, 'Connection', 'close']);
 }
 
 function refuse(request: Verification, error: unknown): never {

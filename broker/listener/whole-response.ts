@@ -48,12 +48,18 @@ export class WholeResponse implements Answer {
     this.#set.push(name, value);
   }
 
-  /** @throws TypeError as Node's, for a value with a control character */
-  writeHead(status: number, headers: string[]): void {
-    const written = this.#lines(headers);
-    const set = this.#set.length === 0 ? '' : this.#lines(unlessIn(headers, this.#set));
+  /**
+   * @param often further ones before these, in an array that is written again and again, and never changed: its lines are remembered
+   * @throws TypeError as Node's, for a value with a control character
+   */
+  writeHead(status: number, headers: readonly string[], often?: readonly string[]): void {
+    const lines = linesOf(headers);
+    const oftenLines = often === undefined ? NO_LINES : rememberedLinesOf(often);
+    const set = this.#set.length === 0 ? NO_LINES : linesOf(unlessIn([...headers, ...(often ?? [])], this.#set));
     this.statusCode = status;
-    this.#headers = set + written;
+    this.#headers = set.text + oftenLines.text + lines.text;
+    this.#hasLength = set.tellLength || oftenLines.tellLength || lines.tellLength;
+    this.#isLast = set.close || oftenLines.close || lines.close;
     this.headersSent = true;
   }
 
@@ -112,18 +118,43 @@ export class WholeResponse implements Answer {
     for (const listener of this.#listeners ?? []) listener();
     this.#listeners = undefined;
   }
+}
 
-  #lines(headers: readonly string[]): string {
-    let lines = '';
-    for (let at = 0; at + 1 < headers.length; at += 2) {
-      const [name, value] = [headers[at]!, headers[at + 1]!];
-      validateHeaderValue(name, value);
-      if (name === 'Connection') this.#isLast = true;
-      else lines += `${name}: ${value}\r\n`;
-      if (name === 'Content-Length') this.#hasLength = true;
-    }
-    return lines;
+/** Headers as they are sent. */
+interface Lines {
+  readonly text: string;
+  readonly tellLength: boolean;
+  /** Whether they end the connection: the only value of Connection that a door of ours writes. */
+  readonly close: boolean;
+}
+
+const NO_LINES: Lines = { text: '', tellLength: false, close: false };
+const remembered = new WeakMap<readonly string[], Lines>();
+
+function rememberedLinesOf(headers: readonly string[]): Lines {
+  let lines = remembered.get(headers);
+  if (lines === undefined) {
+    const made = linesOf(headers);
+    // In one piece: what is put together of many is put together anew each time that it is written.
+    lines = { ...made, text: Buffer.from(made.text, 'latin1').toString('latin1') };
+    remembered.set(headers, lines);
   }
+  return lines;
+}
+
+function linesOf(headers: readonly string[]): Lines {
+  let text = '';
+  let tellLength = false;
+  let close = false;
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at]!;
+    const value = headers[at + 1]!;
+    validateHeaderValue(name, value);
+    if (name === 'Connection') close = true;
+    else text += `${name}: ${value}\r\n`;
+    if (name === 'Content-Length') tellLength = true;
+  }
+  return { text, tellLength, close };
 }
 
 /** Those whose names aren't in `headers`, which come later and count. */
@@ -133,7 +164,6 @@ function unlessIn(headers: readonly string[], earlier: readonly string[]): strin
 }
 
 const OK = 'HTTP/1.1 200 OK\r\n';
-/** The only value of Connection that a door of ours writes by itself. */
 const LAST = 'Connection: close\r\n';
 
 let told = '';

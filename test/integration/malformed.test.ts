@@ -41,10 +41,14 @@ afterAll(async () => {
   await house?.stop();
 });
 
+const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
 const good = (): Promise<Reply> => exchange(broker, acme, { audience: AUDIENCE });
 
+let sent = 0;
+
+/** Every other one on a connection that was used before. */
 async function deliver(attempt: Attempt): Promise<WireOutcome> {
-  if (!attempt.ordinary) return sendBytes(port, attempt.bytes, attempt);
+  if (!attempt.ordinary) return sendBytes(port, attempt.bytes, { ...attempt, first: sent++ % 2 === 0 ? undefined : LIVEZ });
   const { statusCode, headers, body } = await pool.request({
     path: '/oauth/token',
     method: 'POST',

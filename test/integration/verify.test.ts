@@ -10,6 +10,8 @@ import { seeded } from '#test/fixture/seeded.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { sendBytes } from '#test/fixture/wire.ts';
 
+/** Answered first on connections that are kept. */
+const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
 const ORDERS = 'audience=https://orders.example.com';
 const REPORTS = 'audience=https://reports.example.com';
 const PAYROLL = 'audience=https://payroll.example.com';
@@ -246,15 +248,19 @@ describe('bad input', () => {
           // Where the target is good, the credential must not be.
           if (target === `/verify?${ORDERS}`)
             lines = [pick(credentials.filter((line) => line !== `Authorization: Bearer ${good}`)), pick(oddities)];
+          const kept = random() < 0.5;
           const request = [
             `${pick(['GET', 'POST', 'PUT', 'DELETE', 'FOO', 'get'])} ${target} HTTP/1.1`,
             'Host: x',
-            'Connection: close',
+            ...(kept ? [] : ['Connection: close']),
             ...lines.filter((line) => line !== ''),
             '',
             '',
           ].join('\r\n');
-          const { replies, hung, garbage } = await sendBytes(port(), Buffer.from(request, 'latin1'), { patience: 10_000 });
+          const { replies, hung, garbage } = await sendBytes(port(), Buffer.from(request, 'latin1'), {
+            patience: 10_000,
+            first: kept ? LIVEZ : undefined,
+          });
           const ok =
             !hung &&
             garbage === '' &&
@@ -301,15 +307,17 @@ describe('bad input', () => {
               ...identityHeaders(random, claims),
               ...(good ? [random() < 0.5 ? `X-API-Key: ${acme}` : `Authorization: Bearer ${acme}`] : []),
             ].sort(() => random() - 0.5);
+            const kept = random() < 0.5;
             const request = [
               `${method} /verify?${ORDERS}&scope=read:orders HTTP/1.1`,
               'Host: x',
-              'Connection: close',
+              ...(kept ? [] : ['Connection: close']),
               ...lines,
               '',
               '',
             ].join('\r\n');
-            const reply = (await sendBytes(port(), Buffer.from(request), { patience: 10_000 })).replies[0];
+            const { replies } = await sendBytes(port(), Buffer.from(request), { patience: 10_000, first: kept ? LIVEZ : undefined });
+            const [reply] = replies;
             const token = reply?.headers['authorization']?.replace(/^Bearer /, '');
             const right = good
               ? reply?.status === 200 &&
