@@ -252,7 +252,10 @@ export class Listener {
   }
 
   #takeWhole(connection: Connection, request: WholeRequest, handle: (request: WholeRequest, response: WholeResponse) => void): void {
-    const response = new WholeResponse(request.socket, this.#kept, this.#wholeIsOver);
+    const { socket } = request;
+    // Node's own watch over an idle connection, which each read and write would set anew; the sweep watches it, too.
+    if (socket.timeout) socket.setTimeout(0);
+    const response = new WholeResponse(socket, this.#kept, this.#wholeIsOver);
     this.#wholes++;
     this.#begin(connection, response);
     handle(request, response);

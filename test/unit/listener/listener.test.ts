@@ -359,6 +359,16 @@ describe('whole requests', () => {
     expect(s.by).toEqual(['node', 'whole']);
   });
 
+  test('a connection that is idle after one is closed when its time is over, not before', async () => {
+    const s = await wholeStage(undefined, { timeouts: { keepAliveTimeout: 1_000, connectionsCheckingInterval: 50 } });
+    const one = await client(s.port);
+    for (let turn = 0; turn < 2; turn++) await answered(one, GET);
+    const begun = performance.now();
+    await expect.poll(() => one.closed, { timeout: 5_000 }).toBe(true);
+    expect(performance.now() - begun).toBeGreaterThan(900);
+    expect(s.by).toEqual(['node', 'whole']);
+  });
+
   test('TLS: they are taken there, too', async () => {
     await using certificates = await makeCertificates();
     const [cert, key, ca] = await Promise.all(
