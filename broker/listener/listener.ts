@@ -224,8 +224,9 @@ export class Listener {
   }
 
   /**
-   * Whole requests are taken before Node's parser sees them, as long as the client sends nothing else and waits for each answer; from then
-   * on all is the parser's. So is a connection's first request, since Node watches the time for it.
+   * Whole requests are taken before Node's parser sees them, as long as the client sends such alone and waits for each answer; from then on
+   * all is the parser's. So is a connection's first request, since Node watches the time for it, and one of another target: the parser is
+   * where it was when that is answered.
    */
   #lookAt(connection: Connection): void {
     const { whole } = this.#options;
@@ -234,12 +235,12 @@ export class Listener {
     if (whole === undefined || parse === undefined || others.length > 0) return;
     let first = true;
     const look = (chunk: Buffer): void => {
-      const request = isOver(connection.last) && !this.#draining ? wholeRequest(chunk, socket, whole.takes) : undefined;
+      const request = isOver(connection.last) && !this.#draining ? wholeRequest(chunk, socket) : undefined;
       if (request === undefined) {
         socket.on('data', parse);
         socket.off('data', look);
         parse(chunk);
-      } else if (first) {
+      } else if (first || !whole.takes(request.url)) {
         first = false;
         parse(chunk);
       } else if (socket.writable) this.#takeWhole(connection, request, whole.handle);

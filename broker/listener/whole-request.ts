@@ -55,17 +55,15 @@ const NAMES = new Map(
 /**
  * Recognises one request that is all of `chunk`, and would be what Node's parser makes of it: of what it could mean otherwise, or is in any
  * way unusual, it says nothing, and Node's parser decides.
- * @param takes whether the request line's target is wanted at all
  * @returns undefined where it isn't one
  */
-export function wholeRequest(chunk: Buffer, socket: Socket, takes: (target: string) => boolean): WholeRequest | undefined {
+export function wholeRequest(chunk: Buffer, socket: Socket): WholeRequest | undefined {
   const end = chunk.indexOf(END_OF_HEAD, 0, 'latin1');
   if (end === -1 || end > MAX_HEAD) return undefined;
   const head = chunk.toString('latin1', 0, end + 2);
   const line = REQUEST_LINE.exec(head);
   if (line === null || ODD.test(head)) return undefined;
   const [{ length }, method, target] = line as unknown as [string, string, string];
-  if (!takes(target)) return undefined;
   const headers = headersIn(head, length);
   if (headers === undefined) return undefined;
   const { host, connection, 'content-length': declared } = headers;

@@ -27,12 +27,9 @@ export const listener: Mutants = {
     ['whole-not-last', 'if (this.#isLast) socket.destroySoon();', '', 'a connection that was to end stays'],
   ],
   'broker/listener/listener.ts': [
-    [
-      'whole-first',
-      'if (first) {',
-      'if (first && first !== first) {',
-      "Node's time for a connection's first request runs out under others",
-    ],
+    ['whole-first', 'if (first || !whole', 'if (!whole', "Node's time for a connection's first request runs out under others"],
+    ['whole-unwanted', 'if (first || !whole.takes(request.url)) {', 'if (first) {', 'a route gets what it can not read'],
+    ,
     [
       'whole-before-answer',
       'isOver(connection.last) && !this.#draining ? wholeRequest',

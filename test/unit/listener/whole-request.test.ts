@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { wholeRequest } from '#broker/listener/whole-request.ts';
 
 const socket = new Socket();
-const read = (text: string, takes: (target: string) => boolean = () => true) => wholeRequest(Buffer.from(text, 'latin1'), socket, takes);
+const read = (text: string) => wholeRequest(Buffer.from(text, 'latin1'), socket);
 
 const FORM = 'grant_type=client_credentials&client_id=a&client_secret=b';
 const POST = [
@@ -44,12 +44,6 @@ describe('a request of which all is in one piece', () => {
     ['without a body', 'GET /verify?audience=x HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['with a length of nothing', 'GET /verify HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'],
   ])('may be %s', (_, text) => expect(read(text)?.takeBody()).toHaveLength(0));
-
-  it('is asked for by its target', () => {
-    const targets: string[] = [];
-    expect(read(request(POST), (target) => targets.push(target) > 1)).toBeUndefined();
-    expect(targets).toEqual(['/oauth/token']);
-  });
 });
 
 const with_ = (...lines: string[]): string => request([...POST, ...lines]);
@@ -191,7 +185,7 @@ it("is never anything but what Node's parser makes of it, and ends where that le
   await fc.assert(
     fc.asyncProperty(PIECE, async (piece) => {
       played++;
-      const whole = wholeRequest(piece, socket, () => true);
+      const whole = wholeRequest(piece, socket);
       if (whole === undefined) return;
       recognised++;
       const { method, url, headers } = whole;
