@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { startChild } from './child.ts';
 import { freePort } from './port.ts';
 import type { Child } from './child.ts';
+import { NODE_OPTIONS } from '#tools/dist/node-options.ts';
 import type { Reaper } from '#tools/process/reaper.ts';
 
 export interface BrokerOptions {
@@ -36,7 +37,7 @@ export interface BrokerProcess {
 }
 
 /**
- * Starts `broker/main.ts` as a process of its own and waits until it is ready.
+ * Starts `broker/main.ts` as a process of its own, with the options of Node that it is deployed with, and waits until it is ready.
  * @throws Error when it ends, or isn't ready within 20 s; its log says why
  */
 export async function startBrokerProcess(options: BrokerOptions): Promise<BrokerProcess> {
@@ -59,7 +60,7 @@ async function launch(options: BrokerOptions, port: number, adminPort: number | 
   const child = await startChild({
     name: 'broker',
     command: process.execPath,
-    args: [fileURLToPath(import.meta.resolve('#broker/main.ts'))],
+    args: [...NODE_OPTIONS, fileURLToPath(import.meta.resolve('#broker/main.ts'))],
     env: {
       PATH: process.env['PATH'] ?? '',
       // Who starts many of us has named a folder for what V8 makes of our sources: half of a start's work.

@@ -29,7 +29,6 @@ export const listener: Mutants = {
   'broker/listener/listener.ts': [
     ['whole-first', 'if (first || !whole', 'if (!whole', "Node's time for a connection's first request runs out under others"],
     ['whole-unwanted', 'if (first || !whole.takes(request.url)) {', 'if (first) {', 'a route gets what it can not read'],
-    ,
     [
       'whole-before-answer',
       'isOver(connection.last) && !this.#draining ? wholeRequest',

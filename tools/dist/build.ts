@@ -5,6 +5,7 @@ import { packageVersion } from '#tools/part/version.ts';
 import { bundle } from './bundle.ts';
 import type { Bundle } from './bundle.ts';
 import { makeExecutable } from './executable.ts';
+import { NODE_OPTIONS } from './node-options.ts';
 import { fileFacts } from './file.ts';
 import type { FileFacts } from './file.ts';
 import { notice } from './notice.ts';
@@ -57,7 +58,7 @@ async function executable(made: Bundle, version: string, folder: string, report:
   try {
     // An executable's script has no line for a shell.
     await writeFile(script, made.text.replace(/^#!.*\n/, ''));
-    await makeExecutable({ script, file, report });
+    await makeExecutable({ script, file, execArgv: NODE_OPTIONS, report });
   } finally {
     await rm(script, { force: true });
   }
