@@ -48,7 +48,10 @@ let sent = 0;
 
 /** Every other one on a connection that was used before. */
 async function deliver(attempt: Attempt): Promise<WireOutcome> {
-  if (!attempt.ordinary) return sendBytes(port, attempt.bytes, { ...attempt, first: sent++ % 2 === 0 ? undefined : LIVEZ });
+  if (!attempt.ordinary) {
+    const { bytes, ending, cuts, head } = attempt;
+    return sendBytes(port, bytes, { ending, cuts, head, first: sent++ % 2 === 0 ? undefined : LIVEZ });
+  }
   const { statusCode, headers, body } = await pool.request({
     path: '/oauth/token',
     method: 'POST',
