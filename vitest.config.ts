@@ -73,7 +73,7 @@ export default defineConfig({
       project('e2e', real),
       ...faults,
       // Searches what all the others have written, so it runs after them.
-      project('leaks', { testTimeout: 300_000, sequence: { groupOrder: 2 } }),
+      project('leaks', { testTimeout: 600_000, sequence: { groupOrder: 2 } }),
     ],
   },
 });

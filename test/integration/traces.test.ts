@@ -5,7 +5,7 @@ import type { Credential, House, ProcessReplica } from '#test/fixture/broker.ts'
 import { registeredSecrets } from '#test/fixture/ledger.ts';
 import { startOtlpReceiver } from '#test/fixture/otlp-receiver.ts';
 import type { OtlpReceiver, ReceivedSpan } from '#test/fixture/otlp-receiver.ts';
-import { leaksIn } from '#test/leaks/search.ts';
+import { LeakSearch } from '#test/leaks/search.ts';
 
 /* What a real broker sends to an OTLP receiver, of real exchanges. */
 
@@ -167,5 +167,5 @@ test('what waits is sent when the broker ends; and nothing that was sent holds a
   const { root } = await traceOf(answer);
   expect(root.attributes['postern.outcome']).toBe('granted');
   expect(receiver.bytes.length).toBeGreaterThan(3);
-  expect(leaksIn(Buffer.concat(receiver.bytes).toString('latin1'), registeredSecrets())).toEqual([]);
+  expect(new LeakSearch(registeredSecrets()).in(Buffer.concat(receiver.bytes).toString('latin1'))).toEqual([]);
 });
