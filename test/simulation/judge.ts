@@ -86,7 +86,7 @@ export class Judge {
   readonly #halves = new Map<string, number>();
   /** path -> when an operator took away what lay there last, ms. */
   readonly #cleared = new Map<string, number>();
-  readonly #minted = new Map<string, { at: number; iat: number; exp: number }>();
+  readonly #minted = new Map<string, { at: number; iat: number; exp: number; vain: boolean }>();
   /** Tokens made at Auth0. */
   mints = 0;
 
@@ -111,6 +111,13 @@ export class Judge {
     const { settings, happenings } = this.#world.plan;
     const set = happenings.filter((one) => one.what === 'set-clock' && one.replica === replica && one.at <= this.#now);
     return set.reduce((sum, one) => sum + (one.what === 'set-clock' ? one.by : 0), settings.skews[replica] ?? 0);
+  }
+
+  /** Whether a new token is one for this replica's clock: else it says so, serves none and stores none. */
+  #tellsLives(replica: number): boolean {
+    const ahead = this.#ahead(replica);
+    // Past half its life there; or issued in the future, so that its end isn't known either.
+    return ahead < (this.#world.plan.settings.lifetime / 2) * 1_000 - 1_500 && ahead > -BEHIND + 1_500;
   }
 
   touch(tenant: string): void {
@@ -244,6 +251,7 @@ export class Judge {
     const last = this.#minted.get(key);
     const undisturbed =
       last !== undefined &&
+      !last.vain &&
       !this.#world.brokenSince(last.at - FORGOTTEN_WITHIN) &&
       !this.#hasChangedSince(tenant, last.at - SETTLED_WITHIN);
     if (undisturbed && this.#isYoung(last.iat, last.exp))
@@ -252,7 +260,9 @@ export class Judge {
         text: `a second token for ${key} after ${this.#now - last.at} ms, and nobody had crashed or was cut off`,
       });
     if (!arrives) this.#world.disturb();
-    this.#minted.set(key, { at: this.#now, iat, exp });
+    // Then another broker asks.
+    const vain = !this.#tellsLives(Number(/^replica(\d+)/.exec(process)?.[1]));
+    this.#minted.set(key, { at: this.#now, iat, exp, vain });
   }
 
   #hasChangedSince(tenant: string, ms: number): boolean {
@@ -343,10 +353,7 @@ export class Judge {
       !this.#world.brokenSince(begun - FORGOTTEN_WITHIN) &&
       !this.#hasChangedSince(tenant, begun - SETTLED_WITHIN) &&
       !this.#disabled.has(tenant) &&
-      // By the clock of this one a new token is past half its life: it says so, and serves none.
-      this.#ahead(replica) < (this.#world.plan.settings.lifetime / 2) * 1_000 - 1_500 &&
-      // By that of this one it was issued in the future, so that its end isn't known either: it says so, too.
-      this.#ahead(replica) > -BEHIND + 1_500 &&
+      this.#tellsLives(replica) &&
       granted.size > 0 &&
       (scope === undefined || granted.has(scope))
     );
