@@ -1,9 +1,13 @@
 import { readFile } from 'node:fs/promises';
 
+/** Paths of what a broker asks of Vault whatever its clients do. */
+export const ANYWAY =
+  /^(postern\/(data\/state\/(epoch|revocations|ended|departures|catalog)|metadata\/state\/quota\/.*)|auth\/token\/renew-self)$/;
+
 /**
  * Requests that Vault has answered so far, by its own audit device, which writes before Vault
- * answers. Left out: the broker's look at the five documents of `state/`, which comes each second whether anybody asks for a
- * token or not, and the renewal of its own token.
+ * answers. Left out, since they come whether anybody asks for a token or not: the broker's look at the five documents of `state/`
+ * each second, its look at the ledger of tokens, and the renewal of its own token.
  */
 export async function vaultRequests(auditFile: string): Promise<number> {
   return (await requestsTo(auditFile)).length;
@@ -14,11 +18,7 @@ export async function requestsTo(auditFile: string): Promise<string[]> {
   const lines = (await readFile(auditFile, 'utf8')).split('\n').filter(Boolean);
   return lines
     .map((line) => JSON.parse(line) as { type: string; request?: { operation?: string; path?: string } })
-    .filter(
-      ({ type, request }) =>
-        type === 'request' &&
-        !/^(postern\/data\/state\/(epoch|revocations|ended|departures|catalog)|auth\/token\/renew-self)$/.test(request?.path ?? ''),
-    )
+    .filter(({ type, request }) => type === 'request' && !ANYWAY.test(request?.path ?? ''))
     .map(({ request }) => `${request?.operation} ${request?.path}`);
 }
 
