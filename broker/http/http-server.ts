@@ -128,15 +128,17 @@ export class HttpServer {
   }
 
   #takesWhole(target: string): boolean {
+    return this.#at(pathOf(this.#belowBase(target)))[0]?.whole === true;
+  }
+
+  /** Routes, and what a gateway appends, are read from what is left. */
+  #belowBase(target: string): string {
     const { basePath } = this.#options;
-    const path = pathOf(target);
-    return this.#at(basePath && path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : path)[0]?.whole === true;
+    return basePath && target.startsWith(`${basePath}/`) ? target.slice(basePath.length) : target;
   }
 
   #serve(request: Asked, response: Answer): void {
-    const { basePath } = this.#options;
-    // Only here: routes, and what a gateway appends, are read from what is left.
-    if (basePath && request.url?.startsWith(`${basePath}/`)) request.url = request.url.slice(basePath.length);
+    if (request.url !== undefined) request.url = this.#belowBase(request.url);
     const call: Call = { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies) };
     if (this.#options.lag?.stands === true && this.#sheds(call)) return;
     const span = this.#options.tracer?.request(request.method ?? '', request.headers, this.#believesTrace(request));

@@ -42,9 +42,9 @@ export function writeTurn(): void {
     body,
     more,
   } of replies) {
-    if (response instanceof WholeResponse)
-      response.writeHead(200, more === NONE ? ['X-Request-Id', id] : [...more, 'X-Request-Id', id], headers);
-    else response.writeHead(200, [...headers, ...more, 'X-Request-Id', id]);
+    const own = [...more, 'X-Request-Id', id];
+    if (response instanceof WholeResponse) response.writeHead(200, own, headers);
+    else response.writeHead(200, [...headers, ...own]);
     // Node copies it as it is; as UTF-8 each character would be looked at.
     response.end(body, 'latin1');
   }

@@ -120,7 +120,7 @@ function reply({ call, served, trace }: Answered): void {
   const span = currentSpan();
   const more = span === undefined ? fields : [...fields, ...Object.entries(headersOf(span)).flat()];
   const { headers } = allowedBy(served);
-  if (!bodyIsLeft(request)) return replyInTurn(call, headers, '', more.length === 0 ? undefined : more);
+  if (!bodyIsLeft(request)) return replyInTurn(call, headers, '', more);
   linger(request);
   replyInTurn(call, headers, '', [...more, 'Connection', 'close']);
 }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ANYWAY } from '#dev/count.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { Credential, House, ProcessReplica, Reply } from '#test/fixture/broker.ts';
-import { sendBytes } from '#test/fixture/wire.ts';
+import { LIVEZ, sendBytes } from '#test/fixture/wire.ts';
 import type { WireOutcome, WireReply } from '#test/fixture/wire.ts';
 import type { Attempt } from './malformed.requests.ts';
 import { damagedRequests, formOf, goodPairs, malformedRequests, wholeRequest, wrongRequests } from './malformed.requests.ts';
@@ -42,7 +42,6 @@ afterAll(async () => {
   await house?.stop();
 });
 
-const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
 const good = (): Promise<Reply> => exchange(broker, acme, { audience: AUDIENCE });
 
 let sent = 0;

@@ -8,10 +8,8 @@ import type { Credential, House, LocalReplica } from '#test/fixture/broker.ts';
 import { identityHeaders } from '#test/fixture/identity-headers.ts';
 import { seeded } from '#test/fixture/seeded.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
-import { sendBytes } from '#test/fixture/wire.ts';
+import { LIVEZ, sendBytes } from '#test/fixture/wire.ts';
 
-/** Answered first on connections that are kept. */
-const LIVEZ = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n';
 const ORDERS = 'audience=https://orders.example.com';
 const REPORTS = 'audience=https://reports.example.com';
 const PAYROLL = 'audience=https://payroll.example.com';
