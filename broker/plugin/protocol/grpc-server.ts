@@ -1,21 +1,24 @@
-import { performServerHandshake } from 'node:http2';
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, ServerSessionOptions } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
+import { Connection } from './http2/connection.ts';
+import { ErrorCode } from './http2/frame.ts';
+import type { Headers } from './http2/header.ts';
+import { encodeHeaders } from './http2/hpack-encoder.ts';
+import type { Receiver, Stream } from './http2/stream.ts';
 import { MAX_MESSAGE } from './message.ts';
 
 /**
  * The serving half of gRPC over HTTP/2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), as much of it
  * as Vault speaks: no compression, no deadlines but the caller's own cancelling.
  *
- * grpc-js has a server, and the calls back to Vault are its. It is not used here for two reasons. It sends the status
- * of an answer only after the answer is written, and its layers make a request cost this process a quarter more. And it leaves
- * Node's guard against reset floods as it is for strangers: when a thousand clients of Vault give up at once, that guard
- * ends the connection for all others, with no option to say that this peer is trusted.
+ * grpc-js has a server, and the calls back to Vault are its. It is not used here, nor is Node's HTTP/2, which it is built on: a stream of
+ * Node's, with its events and its crossings into C++, costs this process more than all that a read of a cached token needs beside. And
+ * Node's guard against reset floods is for strangers: when a thousand clients of Vault give up at once, grpc-js has it end the connection
+ * for all others.
  */
 export class GrpcServer {
   readonly #methods = new Map<string, Serve>();
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #connections = new Set<Connection>();
 
   /** Answers the calls of a service, of which every procedure has one handler. */
   add<Service extends ServiceDefinition>(service: Service, handlers: Handlers<Service>): void {
@@ -32,21 +35,18 @@ export class GrpcServer {
 
   /** Takes a connection on which TLS is done, and whose peer is known. */
   accept(socket: TLSSocket): void {
-    const session = performServerHandshake(socket, OPTIONS);
-    this.#sessions.add(session);
-    session.on('close', () => this.#sessions.delete(session));
-    session.on('error', () => session.destroy());
-    session.on('stream', (stream, headers) => {
-      // A call that was taken back; the caller knows.
-      stream.on('error', () => {});
-      const serve = this.#methods.get(headers[':path'] ?? '');
-      if (serve === undefined) refuse(stream, new GrpcFault(status.UNIMPLEMENTED, 'unknown procedure'));
-      else serve(stream, headers);
+    const connection = new Connection(socket, (stream, headers) => {
+      const serve = this.#methods.get(headers.get(':path') ?? '');
+      if (serve !== undefined) return serve(stream, headers);
+      refuse(stream, new GrpcFault(status.UNIMPLEMENTED, 'unknown procedure'));
+      return NOBODY;
     });
+    this.#connections.add(connection);
+    socket.on('close', () => this.#connections.delete(connection));
   }
 
   close(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const connection of this.#connections) connection.destroy();
   }
 }
 
@@ -75,7 +75,7 @@ export interface MessageStream<Message> {
   onMessage(listener: (message: Message) => void): void;
   onEnd(listener: () => void): void;
 }
-export type UnaryHandler<Args, Reply> = (args: Args, headers: IncomingHttpHeaders) => Reply | Promise<Reply>;
+export type UnaryHandler<Args, Reply> = (args: Args, headers: Headers) => Reply | Promise<Reply>;
 export type StreamHandler<Args> = (stream: MessageStream<Args>) => void;
 export type Handlers<Service> = {
   readonly [Name in keyof Service]: Service[Name] extends {
@@ -90,42 +90,41 @@ export type Handlers<Service> = {
       : never;
 };
 
-type Serve = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+type Serve = (stream: Stream, headers: Headers) => Receiver;
 
-/** Vault is trusted with our memory: it limits what its clients send, and takes back what they give up. */
-const OPTIONS: ServerSessionOptions = {
-  maxSessionMemory: Number.MAX_SAFE_INTEGER,
-  streamResetBurst: 1_000_000_000,
-  streamResetRate: 1_000_000_000,
-  settings: { initialWindowSize: 1024 * 1024 },
-};
+const RESPONSE = { ':status': '200', 'content-type': 'application/grpc' };
+const HEAD = encodeHeaders(RESPONSE, { opening: true });
+const OK = encodeHeaders({ 'grpc-status': String(status.OK) }, { opening: false });
 
-const RESPONSE: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
-const WITH_TRAILERS = { waitForTrailers: true };
-const OK: OutgoingHttpHeaders = { 'grpc-status': String(status.OK) };
+const NOBODY: Receiver = { data() {}, end() {}, close() {} };
 
 function unary(procedure: Procedure, handler: UnaryHandler<unknown, unknown>): Serve {
   return (stream, headers) => {
     const messages = new Messages();
     let asked = false;
-    stream.on('data', (chunk: Buffer) => {
-      try {
-        messages.push(chunk);
-        const message = asked ? undefined : messages.next();
-        if (message === undefined) return;
-        asked = true;
-        const answer = handler(decode(procedure, message), headers);
-        if (answer instanceof Promise)
-          answer.then((reply) => send(stream, procedure, reply)).catch((error: unknown) => refuse(stream, error));
-        else send(stream, procedure, answer);
-      } catch (error) {
-        asked = true;
-        refuse(stream, error);
-      }
-    });
-    stream.on('end', () => {
-      if (!asked) refuse(stream, new GrpcFault(status.INVALID_ARGUMENT, 'no message in it'));
-    });
+    return {
+      data(chunk) {
+        // One message is asked; what comes after it is nobody's.
+        if (asked) return;
+        try {
+          messages.push(chunk);
+          const message = messages.next();
+          if (message === undefined) return;
+          asked = true;
+          const answer = handler(decode(procedure, message), headers);
+          if (answer instanceof Promise)
+            answer.then((reply) => send(stream, procedure, reply)).catch((error: unknown) => refuse(stream, error));
+          else send(stream, procedure, answer);
+        } catch (error) {
+          asked = true;
+          refuse(stream, error);
+        }
+      },
+      end() {
+        if (!asked) refuse(stream, new GrpcFault(status.INVALID_ARGUMENT, 'no message in it'));
+      },
+      close() {},
+    };
   };
 }
 
@@ -139,49 +138,45 @@ function streaming(procedure: Procedure, handler: StreamHandler<unknown>): Serve
     const end = (): void => {
       if (ended) return;
       ended = true;
-      if (!stream.destroyed) stream.end();
+      stream.end(OK);
       for (const listener of ends) listener();
     };
-    stream.respond(RESPONSE, WITH_TRAILERS);
-    stream.on('wantTrailers', () => stream.sendTrailers(OK));
-    stream.on('data', (chunk: Buffer) => {
-      try {
-        messages.push(chunk);
-        for (let message = messages.next(); message !== undefined; message = messages.next()) {
-          const decoded = decode(procedure, message);
-          for (const listener of listeners) listener(decoded);
-        }
-      } catch {
-        stream.destroy();
-      }
-    });
-    // A caller that only listens has ended its side from the start.
-    if (procedure.requestStream) stream.on('end', end);
-    stream.on('close', end);
+    stream.begin(HEAD);
     handler({ onMessage: (listener) => void listeners.push(listener), onEnd: (listener) => void ends.push(listener) });
+    return {
+      data(chunk) {
+        try {
+          messages.push(chunk);
+          for (let message = messages.next(); message !== undefined; message = messages.next()) {
+            const decoded = decode(procedure, message);
+            for (const listener of listeners) listener(decoded);
+          }
+        } catch {
+          stream.reset(ErrorCode.CANCEL);
+        }
+      },
+      // A caller that only listens has ended its side from the start.
+      end: procedure.requestStream ? end : () => {},
+      close: end,
+    };
   };
 }
 
-function send(stream: ServerHttp2Stream, procedure: Procedure, reply: unknown): void {
-  if (stream.destroyed) return;
+function send(stream: Stream, procedure: Procedure, reply: unknown): void {
+  if (stream.closed) return;
   const bytes = procedure.responseSerialize(reply as never);
-  const frame = Buffer.allocUnsafe(HEAD + bytes.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(bytes.length, 1);
-  frame.set(bytes, HEAD);
-  stream.respond(RESPONSE, WITH_TRAILERS);
-  stream.on('wantTrailers', () => stream.sendTrailers(OK));
-  stream.end(frame);
+  const message = Buffer.allocUnsafe(PREFIX + bytes.length);
+  message[0] = 0;
+  message.writeUInt32BE(bytes.length, 1);
+  message.set(bytes, PREFIX);
+  stream.answer(HEAD, message, OK);
 }
 
-function refuse(stream: ServerHttp2Stream, error: unknown): void {
-  if (stream.destroyed || stream.headersSent) return;
+function refuse(stream: Stream, error: unknown): void {
+  if (stream.closed || stream.headersSent) return;
   const fault = error instanceof GrpcFault ? error : new GrpcFault(status.INTERNAL, 'internal error');
-  stream.respond(
-    { ...RESPONSE, 'grpc-status': String(fault.status), 'grpc-message': encodeURIComponent(fault.message) },
-    { endStream: true },
-  );
-  stream.resume();
+  const headers = { ...RESPONSE, 'grpc-status': String(fault.status), 'grpc-message': encodeURIComponent(fault.message) };
+  stream.end(encodeHeaders(headers, { opening: true }));
 }
 
 function decode(procedure: Procedure, message: Buffer): unknown {
@@ -193,7 +188,7 @@ function decode(procedure: Procedure, message: Buffer): unknown {
 }
 
 /** Bytes before a message: whether it is compressed (1), and its length (4). */
-const HEAD = 5;
+const PREFIX = 5;
 
 /** Cuts what arrives into messages. */
 class Messages {
@@ -210,17 +205,17 @@ class Messages {
    * @throws {GrpcFault} when it is compressed, or too long
    */
   next(): Buffer | undefined {
-    if (this.#size < HEAD) return undefined;
-    if (this.#held[0]!.length < HEAD) this.#join();
-    const length = HEAD + this.#held[0]!.readUInt32BE(1);
+    if (this.#size < PREFIX) return undefined;
+    if (this.#held[0]!.length < PREFIX) this.#join();
+    const length = PREFIX + this.#held[0]!.readUInt32BE(1);
     if (this.#held[0]![0] !== 0) throw new GrpcFault(status.UNIMPLEMENTED, 'no compression is spoken here');
-    if (length - HEAD > MAX_MESSAGE) throw new GrpcFault(status.RESOURCE_EXHAUSTED, 'the message is too long');
+    if (length - PREFIX > MAX_MESSAGE) throw new GrpcFault(status.RESOURCE_EXHAUSTED, 'the message is too long');
     if (this.#size < length) return undefined;
     if (this.#held.length > 1) this.#join();
     const all = this.#held[0]!;
     this.#size -= length;
     this.#held = this.#size === 0 ? [] : [all.subarray(length)];
-    return all.subarray(HEAD, length);
+    return all.subarray(PREFIX, length);
   }
 
   #join(): void {

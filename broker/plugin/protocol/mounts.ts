@@ -1,9 +1,9 @@
-import type { IncomingHttpHeaders } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import type { BackendFactory, PluginLog } from '#broker/plugin/backend.ts';
 import type { BackendService, Empty, Request, SetupArgs, SetupReply } from '#broker/plugin/proto/generated/backend.ts';
 import type { PluginVersionService } from '#broker/plugin/proto/generated/version.ts';
 import type { DialBack } from './dialback.ts';
+import type { Headers } from './http2/header.ts';
 import { Mount } from './mount.ts';
 import { GrpcFault } from './grpc-server.ts';
 import type { Handlers } from './grpc-server.ts';
@@ -66,14 +66,14 @@ export class Mounts {
   }
 
   /** @throws {GrpcFault} when the call is for no mount of ours */
-  #known(headers: IncomingHttpHeaders): Mount {
+  #known(headers: Headers): Mount {
     const mount = this.#mounts.get(idOf(headers));
     if (mount === undefined) throw new GrpcFault(status.NOT_FOUND, 'no such mount');
     return mount;
   }
 
   /** The same, for a call that may need storage. */
-  #serving(headers: IncomingHttpHeaders): Mount {
+  #serving(headers: Headers): Mount {
     if (this.#options.metadataMode) throw new GrpcFault(status.FAILED_PRECONDITION, 'only asked what it is, the plugin serves no request');
     return this.#known(headers);
   }
@@ -102,8 +102,8 @@ export class Mounts {
 }
 
 /** Empty where Vault has multiplexing switched off for this plugin: the process has one mount then. */
-function idOf(headers: IncomingHttpHeaders): string {
-  return String(headers[MULTIPLEX_ID] ?? '');
+function idOf(headers: Headers): string {
+  return headers.get(MULTIPLEX_ID) ?? '';
 }
 
 function given(request: Request | undefined): Request {
