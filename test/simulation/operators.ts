@@ -3,6 +3,7 @@ import { VaultToken } from '#broker/credential/identity.ts';
 import type { Clock } from '#broker/clock.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
+import { checkAndSet } from '#broker/operator/check-and-set.ts';
 import { announceEndings } from '#broker/operator/ending.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { UPSTREAM } from './auth0.ts';
@@ -153,10 +154,14 @@ export class Operators {
     const { vault } = this.#world;
     const now = (): number => vault.now;
     const tell = (change: 'changed' | 'disable' | 'enable') => () => announce(access, tenant, change);
+    // As the CLI does: what somebody else has changed meanwhile is read anew.
     const document = (scopes: readonly string[]) => () =>
-      access.call('write a tenant', ({ documents, as }) =>
-        documents.write(`tenants/${tenant}`, this.#documentOf(tenant, scopes), undefined, as),
-      );
+      checkAndSet(this.#clock, async () => {
+        const path = `tenants/${tenant}`;
+        const { version } = await access.call('read a tenant', ({ documents, as }) => documents.read(path, as));
+        const data = this.#documentOf(tenant, scopes);
+        return () => access.call('write a tenant', ({ documents, as }) => documents.write(path, data, version, as));
+      });
     const clear = () => this.#clear(access, tenant);
     const later = () => this.#clock.sleep(2_000);
     switch (what) {
