@@ -2,6 +2,7 @@ import { authorization } from './authorization.ts';
 import { credential } from './credential.ts';
 import { http } from './http.ts';
 import { listener } from './listener.ts';
+import { pluginProtocol } from './plugin-protocol.ts';
 import { plugin } from './plugin.ts';
 import { Scratch } from './scratch.ts';
 import { survivors } from './survivors.ts';
@@ -15,7 +16,7 @@ import { token } from './token.ts';
 const AT_ONCE = 2;
 const LEAST = 0.95;
 
-const all = [http, listener, credential, authorization, token, plugin].flatMap((room) =>
+const all = [http, listener, credential, authorization, token, plugin, pluginProtocol].flatMap((room) =>
   Object.entries(room).flatMap(([file, mutants]) => mutants.map((mutant) => ({ file, mutant, name: mutant[0] }))),
 );
 const twice = all.filter(({ name }, index) => all.findIndex((other) => other.name === name) !== index).map(({ name }) => name);
