@@ -66,7 +66,7 @@ export interface Procedure {
   readonly requestStream: boolean;
   readonly responseStream: boolean;
   readonly requestDeserialize: (bytes: Buffer) => unknown;
-  readonly responseSerialize: (message: never) => Buffer;
+  readonly responseSerialize: (message: never) => Uint8Array;
 }
 export type ServiceDefinition = Readonly<Record<string, Procedure>>;
 
@@ -82,7 +82,7 @@ export type Handlers<Service> = {
     requestStream: false;
     responseStream: false;
     requestDeserialize(bytes: Buffer): infer Args;
-    responseSerialize(message: infer Reply): Buffer;
+    responseSerialize(message: infer Reply): Uint8Array;
   }
     ? UnaryHandler<Args, Reply>
     : Service[Name] extends { requestDeserialize(bytes: Buffer): infer Args }

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendFactory, PluginLog } from '#broker/plugin/backend.ts';
-import { BackendService } from '#broker/plugin/proto/generated/backend.ts';
+import { BackendService, HandleRequestReply } from '#broker/plugin/proto/generated/backend.ts';
 import { HealthService } from '#broker/plugin/proto/generated/health.ts';
 import { PluginMultiplexingService } from '#broker/plugin/proto/generated/multiplexing.ts';
 import { GRPCBrokerService, GRPCControllerService, GRPCStdioService } from '#broker/plugin/proto/generated/process.ts';
@@ -13,6 +13,7 @@ import { handshakeLine, hasCookie, inMetadataMode, offersOurProtocol } from './h
 import type { PluginEnv } from './handshake.ts';
 import { listen } from './listener.ts';
 import { HclogLines } from './log.ts';
+import { serialize } from './message-writer.ts';
 import { Mounts } from './mounts.ts';
 import { Peer } from './peer.ts';
 import { holdProcess } from './process.ts';
@@ -71,7 +72,7 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
   const mounts = new Mounts({ factory, dialBack, log, version, metadataMode: inMetadataMode(env) });
 
   const server = new GrpcServer();
-  server.add(BackendService, mounts.backend);
+  server.add({ ...BackendService, handleRequest: { ...BackendService.handleRequest, responseSerialize: writeReply } }, mounts.backend);
   server.add(PluginVersionService, mounts.pluginVersion);
   server.add(PluginMultiplexingService, multiplexing);
   server.add(GRPCBrokerService, dialBack.service);
@@ -98,6 +99,9 @@ export async function servePlugin({ factory, env, version, stdout, stderr }: Ser
     release();
   }
 }
+
+/** Of all messages, the one that there are many of. */
+const writeReply = (reply: HandleRequestReply): Uint8Array => serialize(reply, HandleRequestReply);
 
 function refuse(log: PluginLog, why: string): number {
   log.error(why);
