@@ -32,6 +32,8 @@ export interface Connection {
   last: Progress | undefined;
   /** Begin one after the other when `last` is sent. */
   readonly held: (() => void)[];
+  /** Until then nothing is read from it. */
+  rest: NodeJS.Timeout | undefined;
   /** What the last sweep saw, and since when, ms. */
   seen: { state: State; last: Progress | undefined; since: number };
 }
@@ -94,6 +96,7 @@ export class Connections {
       openedAt: now,
       last: undefined,
       held: [],
+      rest: undefined,
       seen: { state: 'fresh', last: undefined, since: now },
     };
     this.#all.add(connection);
@@ -150,6 +153,7 @@ export class Connections {
 
   #remove(connection: Connection): void {
     this.#all.delete(connection);
+    clearTimeout(connection.rest);
     for (const network of connection.networks) {
       const members = this.#byNetwork.get(network);
       members?.delete(connection);

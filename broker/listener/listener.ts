@@ -156,12 +156,13 @@ export class Listener {
    * meanwhile. A proxy of ours is left alone: it carries others' requests, too.
    */
   rest({ socket }: { readonly socket: Socket }, response: Pick<Answer, 'once'>, ms: number): void {
-    if (this.#ofSocket.get(socket)?.trusted !== false) return;
+    const connection = this.#ofSocket.get(socket);
+    if (connection?.trusted !== false) return;
     response.once('close', () => {
       if (socket.destroyed || socket.writableEnded) return;
       socket.pause();
-      const over = setTimeout(() => socket.resume(), ms).unref();
-      socket.once('close', () => clearTimeout(over));
+      clearTimeout(connection.rest);
+      connection.rest = setTimeout(() => socket.resume(), ms).unref();
     });
   }
 

@@ -433,6 +433,21 @@ describe('whole requests', () => {
     await answered(one, GET);
     expect(performance.now() - begun).toBeGreaterThan(300);
   });
+
+  test('a connection that rests again and again is watched no more for it', async () => {
+    let watched = 0;
+    const s = await wholeStage((response, request) => {
+      s.listener.rest(request, response, 5);
+      watched = request.socket.listenerCount('close');
+      response.end();
+    });
+    const one = await client(s.port);
+    await answered(one, GET);
+    await answered(one, GET);
+    const before = watched;
+    for (let n = 0; n < 12; n++) await answered(one, GET);
+    expect(watched).toBe(before);
+  });
 });
 
 describe('connections that are not used', () => {
