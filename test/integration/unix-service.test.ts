@@ -88,7 +88,7 @@ test('SIGHUP under load: the audit files, old and new, have every exchange, once
     renameSync(file, `${file}.${turn}`);
     renameSync(logFile, `${logFile}.${turn}`);
     process.kill(replica.child.pid, 'SIGHUP');
-    await expect.poll(() => readable(file), { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => readable(file)).toBe(true);
   }
   going = false;
   await load;
@@ -175,7 +175,7 @@ describe('a certificate that is renewed on disk', () => {
     expect(await fingerprintOf(port)).toBe(before);
     put(other);
     process.kill(replica.child.pid, 'SIGHUP');
-    await expect.poll(() => fingerprintOf(port), { timeout: 5_000 }).not.toBe(before);
+    await expect.poll(() => fingerprintOf(port)).not.toBe(before);
     expect(replica.child.running).toBe(true);
     await replica.stop();
   });
