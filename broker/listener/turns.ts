@@ -26,15 +26,10 @@ interface Waiting {
 
 /** Requests that begin in one turn of the event loop without a look at anything. */
 const UNSEEN = 32;
-/** How long those of one turn may take that waited, ms, and how many they are at least and at most. */
+/** How long those of one turn may take, ms, and how many they are at least and at most. */
 const TURN = 2;
-const LEAST = 2;
+const LEAST = 4;
 const MOST = 64;
-/**
- * The same where parties wait beside each other, and for so long after, ms: short turns cost each request a little more, and are what
- * who asks little waits for.
- */
-const SHARED = { unseen: 8, turn: 1, ms: 1_000 };
 /** Of those that begin in a turn, how many more are refused in it at most. */
 const REFUSED = 0.25;
 const NONE = { count: 0, since: 0 };
@@ -51,10 +46,7 @@ export class Turns {
   #begun = 0;
   #scheduled = false;
   #strangersNext = false;
-  #unseen = UNSEEN;
-  /** ms that one takes. */
-  #pace = TURN / UNSEEN;
-  #sharedUntil = -Infinity;
+  #atOnce = UNSEEN;
   /** In this turn, from when on. */
   #taken = NONE;
 
@@ -75,7 +67,7 @@ export class Turns {
   take(party: () => Party): undefined | Promise<void> {
     if (this.#options.waitMs === 0) return undefined;
     if (!this.#scheduled) this.#schedule();
-    if (this.#begun < this.#unseen && this.waiting === 0) {
+    if (this.#begun < UNSEEN && this.waiting === 0) {
       this.#begun++;
       return undefined;
     }
@@ -95,17 +87,13 @@ export class Turns {
     this.#scheduled = false;
     if (this.waiting + this.#known.stale + this.#strangers.stale === 0) return;
     const since = this.#now();
-    if (this.#known.parties + this.#strangers.parties > 1) this.#sharedUntil = since + SHARED.ms;
-    const isShared = since < this.#sharedUntil;
-    this.#unseen = isShared ? SHARED.unseen : UNSEEN;
-    const atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (isShared ? SHARED.turn : TURN) / this.#pace)));
     let count = 0;
     for (let next = this.#takeOne(); next !== undefined; next = this.#takeOne()) {
       next.item.begin();
-      if (++count === atOnce) break;
+      if (++count === this.#atOnce) break;
     }
     // To refuse is work, too: fewer are refused than served, and who isn't told yet asks nothing new.
-    const most = count + Math.ceil(atOnce * REFUSED);
+    const most = count + Math.ceil(this.#atOnce * REFUSED);
     for (let stale = this.#takeStale(); stale !== undefined; stale = this.#takeStale()) {
       this.#options.onShed();
       stale.shed(new Overloaded('turn'));
@@ -120,7 +108,8 @@ export class Turns {
     const { count, since } = this.#taken;
     if (count === 0) return;
     this.#options.after?.();
-    this.#pace = Math.max(0.01, this.#now() - since) / count;
+    const took = Math.max(0.01, this.#now() - since);
+    this.#atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (count * TURN) / took)));
     this.#taken = NONE;
   };
 

@@ -11,11 +11,8 @@ import type { Metric } from '#broker/metrics/metric.ts';
 import { SHED_AT } from '#broker/overloaded.ts';
 import type { ShedAt } from '#broker/overloaded.ts';
 
-/**
- * Signatures that are checked at once: one more than Node has threads for it, so that none of those waits for the event loop; and no more,
- * since all that are done by then go on in one turn of it, for which everybody waits.
- */
-const CHECKS = 5;
+/** Signatures that are checked at once: enough for any number of processors. */
+const CHECKS = 32;
 
 /** Beyond what can be served: where requests wait, and which of them are refused so that the others are served in time. */
 export class Shedding {

@@ -1,10 +1,6 @@
 import type { Mutants } from './mutant.ts';
 
 export const listener: Mutants = {
-  'broker/listener/turns.ts': [
-    ['turn-shared', '(isShared ? SHARED.turn : TURN)', 'TURN', 'who asks little waits for long turns of those who ask much'],
-    ['turn-shared-at-once', 'isShared ? SHARED.unseen : UNSEEN', 'UNSEEN', 'the same before anybody waits'],
-  ],
   'broker/listener/whole-request.ts': [
     ['whole-coded', "'transfer-encoding',", '', 'a body of chunks is framed by its length, and what follows is smuggled in'],
     ['whole-longer', 'if (chunk.length - from !== Number(declared ?? 0)) return undefined;', '', 'the next request is taken for a body'],

@@ -68,37 +68,6 @@ test('replies of a turn are written within it', async () => {
   expect(s.counts.after).toBe(1);
 });
 
-test('turns are short while parties wait beside each other, and for a second after', async () => {
-  const s = stage();
-  /** Of so many waiting. @returns how many of them begin in the second turn, each of which takes a quarter of a millisecond */
-  const begunInATurn = async (parties: readonly string[]): Promise<number> => {
-    let begun = 0;
-    const all = Array.from({ length: 200 }, (_, n) =>
-      s.turns
-        .take(() => ({ known: true, name: parties[n % parties.length]! }))
-        ?.then(() => {
-          begun++;
-          s.clock.advance(0.25);
-        }),
-    );
-    await turn();
-    const before = begun;
-    await turn();
-    const then = begun;
-    await Promise.all(all.filter((one) => one !== undefined));
-    await turn();
-    return then - before;
-  };
-  expect(await begunInATurn(['flood'])).toBe(8);
-  expect(await begunInATurn(['flood', 'quiet'])).toBe(4);
-  expect(await begunInATurn(['flood'])).toBe(4);
-  const shared = Array.from({ length: 32 }, () => s.ask('flood')).filter((one) => one === undefined);
-  expect(shared).toHaveLength(8);
-  s.clock.advance(1_000);
-  await begunInATurn(['flood']);
-  expect(await begunInATurn(['flood'])).toBe(8);
-});
-
 test('0 turns it off', () => {
   const s = stage(0);
   expect(s.askMany(1000, 'acme').every((one) => one === undefined)).toBe(true);
