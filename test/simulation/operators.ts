@@ -84,14 +84,16 @@ export class Operators {
     for (let index = 0; index < plan.settings.tenants; index++) {
       const tenant = tenantName(index);
       this.#newRole(tenant);
-      this.issue(tenant);
       write(`postern/data/tenants/${tenant}`, this.#documentOf(tenant, SCOPES));
+      this.issue(tenant);
     }
   }
 
   issue(tenant: string): void {
-    const role = this.#world.vault.roles.get(tenant);
-    if (role === undefined) return;
+    const { vault } = this.#world;
+    const role = vault.roles.get(tenant);
+    // Nobody hands out a credential of a tenant that isn't made yet.
+    if (role === undefined || vault.peek(`postern/tenants/${tenant}`)?.['client_id'] !== role.roleId) return;
     const serial = ++this.#serial;
     const id = `cred_${serial.toString(16).padStart(24, '0')}`;
     const secretId = `secret-${serial}`;
@@ -216,12 +218,10 @@ export class Operators {
           later,
           clear,
           tell('enable'),
-          () => {
-            this.#newRole(tenant);
-            this.issue(tenant);
-          },
+          () => this.#newRole(tenant),
           document(SCOPES),
           tell('changed'),
+          () => this.issue(tenant),
         ];
       }
       default:
