@@ -9,7 +9,12 @@ export const credential: Mutants = {
       'a revoked secret is served until the process ends',
     ],
     ['remembered-beyond-end', ' && this.#now() < known.identity.expiresAt)', ')', 'an ended credential is served from memory'],
-    ['address-forgotten', "this.#byAddress ? address : ''", "''", 'a credential bound to one network is verified for all'],
+    [
+      'address-forgotten',
+      "const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');",
+      "const fingerprint = credential.fingerprint(this.#key, '');",
+      'a credential bound to one network is verified for all',
+    ],
     [
       'forget-is-no-new-generation',
       'forget(tenant: string): void {\n    this.#generation++;',
@@ -78,12 +83,7 @@ export const credential: Mutants = {
     ],
   ],
   'broker/credential/unseen.ts': [
-    [
-      'suspects-go-first',
-      'this.#clean.shift() ?? this.#suspected.shift()',
-      'this.#suspected.shift() ?? this.#clean.shift()',
-      'a flood keeps good customers waiting',
-    ],
+    ['suspects-go-first', 'suspect ? SUSPECTED : CLEAN', 'suspect ? CLEAN : SUSPECTED', 'a flood keeps good customers waiting'],
     ['suspicion-never', 'this.#suspects.set(network, this.#now());', '', 'a flood from everywhere drowns Vault'],
     ['budget-not-spent', 'this.#left = Math.max(0, this.#units() - 1);', '', 'a flood from everywhere drowns Vault'],
   ],

@@ -132,7 +132,7 @@ export const http: Mutants = {
     ],
     [
       'refusal-unaudited',
-      "options.audit.write(refused(attempt, answered), strangerOf(grant?.door ?? 'token', trace, answered));",
+      "writeRefusal(options.audit, () => refused(attempt, answered), refusalOf(grant?.door ?? 'token', trace, answered));",
       '',
       'guesses are in no audit',
     ],

@@ -16,8 +16,8 @@ export const plugin: Mutants = {
     ],
     [
       'config-changed-while-waiting',
-      'if (token !== undefined && !issuance.superseded && ',
-      'if (token !== undefined && ',
+      'if (held !== undefined && !issuance.superseded && ',
+      'if (held !== undefined && ',
       'a token of the former configuration is handed out',
     ],
     [

@@ -78,7 +78,7 @@ export const token: Mutants = {
       'issuedAt < endings.tokensEndedAt(tenant)',
       'a token of the very second of the cut is served',
     ],
-    ['ended-token-served', 'token.expiresAt * 1000 - now >= floor * 1000', 'floor >= 0', 'an ended token is served'],
+    ['ended-token-served', 'left >= floor * 1000 && left > this.#behind()', 'floor >= 0', 'an ended token is served'],
   ],
   'broker/token/fresh-tokens.ts': [
     [
