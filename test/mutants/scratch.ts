@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { checkout } from '#tools/part/version.ts';
+import { placesOf } from './misfits.ts';
 import type { Mutant } from './mutant.ts';
 
 /** `caught`: a test failed · `survived`: all passed · `broken`: the fault can't be put in, or no test could run */
@@ -26,11 +27,12 @@ export class Scratch {
    * Works on the copy with the fault in it.
    * @returns a text where the fault can't be put in: why
    */
-  async within<T>(file: string, [, find, replace]: Mutant, work: (root: string) => Promise<T>): Promise<T | string> {
+  async within<T>(file: string, mutant: Mutant, work: (root: string) => Promise<T>): Promise<T | string> {
     const path = join(this.#root, file);
     const source = readFileSync(path, 'utf8');
-    const places = source.split(find).length - 1;
+    const places = placesOf(mutant, source);
     if (places !== 1) return `what it replaces stands ${places} times in ${file}`;
+    const [, find, replace] = mutant;
     const mutated = source.replace(find, () => replace);
     try {
       stripTypeScriptTypes(mutated);
