@@ -4,7 +4,7 @@ import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vi
 /**
  * Ends a run with `N passed, N failed, N skipped` alone on a line, true to what ran: a file that can't be loaded, a
  * hook that fails and an error outside any test each count as failed, and a run that tested nothing is not a success.
- * Before it what failed is named, a line each: where only the end of a long output is kept, it still tells which.
+ * Before it what failed is named and why, a line each: where only the end of a long output is kept, it still tells what to mend.
  */
 export default class CountReporter implements Reporter {
   #passed = 0;
@@ -33,18 +33,19 @@ export default class CountReporter implements Reporter {
     this.#passed = 0;
     this.#skipped = 0;
     this.#failed = unhandled.length;
-    this.#names = unhandled.map(({ message }) => `outside any test: ${message.split('\n')[0]}`);
+    this.#names = unhandled.map((error) => `outside any test${why([error])}`);
     for (const module of modules) {
       const file = `${module.project.name} ${module.relativeModuleId}`.trim();
       this.#failed += module.errors().length;
-      if (module.errors().length > 0) this.#names.push(file);
+      if (module.errors().length > 0) this.#names.push(`${file}${why(module.errors())}`);
       for (const suite of module.children.allSuites()) {
         this.#failed += suite.errors().length;
-        if (suite.errors().length > 0) this.#names.push(`${file} > ${suite.fullName}`);
+        if (suite.errors().length > 0) this.#names.push(`${file} > ${suite.fullName}${why(suite.errors())}`);
       }
       for (const test of module.children.allTests()) {
         this.#count(test);
-        if (test.result().state === 'failed') this.#names.push(`${file} > ${test.fullName}`);
+        const { state, errors } = test.result();
+        if (state === 'failed') this.#names.push(`${file} > ${test.fullName}${why(errors)}`);
       }
     }
   }
@@ -56,4 +57,12 @@ export default class CountReporter implements Reporter {
     // Failed, or interrupted before it ended.
     else this.#failed += 1;
   }
+}
+
+const MOST = 400;
+
+/** The first error's words on one line: Terraform's, say, are some lines long. */
+function why(errors: ReadonlyArray<{ readonly message: string }>): string {
+  const words = (errors[0]?.message ?? '').replaceAll(/\s+/g, ' ').trim();
+  return words === '' ? '' : `: ${words.length > MOST ? `${words.slice(0, MOST)} ...` : words}`;
 }

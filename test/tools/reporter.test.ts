@@ -34,11 +34,11 @@ it.each([
   ['what passed and was skipped', { 'a.test.js': `${passing}test.skip('b', () => {});\n` }, '', '1 passed, 0 failed, 1 skipped', 0, []],
   [
     'a failed test',
-    { 'a.test.js': `${passing}test('b', () => { throw new Error('x'); });\n` },
+    { 'a.test.js': `${passing}test('b', () => { throw new Error('x\\n\\n  y'); });\n` },
     '',
     '1 passed, 1 failed, 0 skipped',
     1,
-    ['a.test.js > b'],
+    ['a.test.js > b: x y'],
   ],
   [
     'a file that can not be loaded',
@@ -46,7 +46,7 @@ it.each([
     '',
     '1 passed, 1 failed, 0 skipped',
     1,
-    ['b.test.js'],
+    [expect.stringMatching(/^b\.test\.js: .*nowhere\.js/)],
   ],
   [
     'a hook that fails',
@@ -54,7 +54,7 @@ it.each([
     '',
     '0 passed, 1 failed, 1 skipped',
     1,
-    ['a.test.js > s'],
+    ['a.test.js > s: x'],
   ],
   [
     'an error outside any test',
