@@ -8,7 +8,7 @@ import { GRANT_TYPES } from './token-endpoint.ts';
 export interface MetadataOptions {
   /** With its trailing slash. */
   issuer: string;
-  keys: KeySet;
+  keys: Pick<KeySet, 'published'>;
   /** Seconds that verifiers may keep the key set. */
   jwksMaxAge: number;
 }
@@ -66,7 +66,7 @@ export function metadataRoutes({ issuer, keys, jwksMaxAge }: MetadataOptions): R
     {
       path: '/.well-known/jwks.json',
       method: 'GET',
-      handle: async (call) => replyJson(call, 200, JSON.stringify(await keys.jwks()), cached),
+      handle: async (call) => replyJson(call, 200, JSON.stringify(await keys.published()), cached),
     },
   ];
 }

@@ -1,8 +1,11 @@
 import type { JSONWebKeySet } from 'jose';
 
-/** The port to the public keys that our own tokens verify with: what `/.well-known/jwks.json` serves (RFC 7517). */
+/** The port to the public keys that our own tokens verify with (RFC 7517). */
 export interface KeySet {
+  /** As they were known a moment ago. */
   jwks(): JSONWebKeySet | Promise<JSONWebKeySet>;
+  /** What `/.well-known/jwks.json` serves: not older than the question, where that can be had. */
+  published(): JSONWebKeySet | Promise<JSONWebKeySet>;
   /** How many there were when they were last read; undefined before that, and where nobody reads them. */
   readonly known?: number | undefined;
   /**

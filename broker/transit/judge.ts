@@ -7,7 +7,7 @@ import type { KeySet } from '#broker/token/keyset.ts';
 export interface TransitJudgeOptions {
   /** With its trailing slash. */
   issuer: string;
-  keys: KeySet;
+  keys: Pick<KeySet, 'jwks'>;
   now?: () => number;
 }
 
@@ -15,7 +15,7 @@ export interface TransitJudgeOptions {
 export class TransitJudge implements TokenJudge {
   readonly issuer: string;
   readonly sharedClient = false;
-  readonly #keys: KeySet;
+  readonly #keys: Pick<KeySet, 'jwks'>;
   readonly #now: () => number;
   /** Each is imported once; a key that isn't published any more is dropped with its JWK. */
   readonly #imported = new WeakMap<JWK, Promise<CryptoKey | Uint8Array>>();

@@ -1,8 +1,8 @@
 import { calculateJwkThumbprint, exportJWK, importSPKI } from 'jose';
 import type { JWK, JSONWebKeySet } from 'jose';
 import { z } from 'zod';
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import type { KeySet } from '#broker/token/keyset.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
@@ -38,6 +38,10 @@ export interface TransitKeysOptions extends Clocks {
 
 /** Between two reads that nobody waits for, ms: Vault may be away. */
 const UNASKED = 1_000;
+/** Between two reads for those who ask for the key set, ms: anybody may. */
+const ASKED = 100;
+/** Longer than that nobody waits for a set of this moment where an older one is known, ms. */
+const PATIENCE = 1_000;
 
 interface Versions {
   readonly all: readonly KeyVersion[];
@@ -54,18 +58,22 @@ interface Versions {
  */
 export class TransitKeys implements KeySet {
   readonly #options: TransitKeysOptions;
-  readonly #now: () => number;
-  readonly #monotonic: () => number;
+  readonly #clock: Clock;
   #versions: Versions | undefined;
   #reading: Promise<Versions> | undefined;
+  /** One that begins only now or later. */
+  #upcoming: Promise<Versions> | undefined;
+  /** When one was last begun for those who ask, by the monotonic clock, ms. */
+  #askedAt = -Infinity;
+  /** When one for them has failed, by the monotonic clock, ms. */
+  #failedAt = -Infinity;
   /** When it was last read unasked, by the monotonic clock, ms. */
   #lookedAt = -Infinity;
   readonly #jwks = new Map<string, { kid: string; jwk: JWK }>();
 
   constructor(options: TransitKeysOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#clock = clockOf(options);
   }
 
   get known(): number | undefined {
@@ -74,15 +82,32 @@ export class TransitKeys implements KeySet {
 
   /** @throws {PosternError} temporarily_unavailable, misconfigured */
   async jwks(): Promise<JSONWebKeySet> {
-    const { all } = await this.#current();
-    return { keys: all.map(({ jwk }) => jwk) };
+    return setOf(await this.#current());
+  }
+
+  /**
+   * Read from Vault after it was asked for: another replica may sign by a version that Vault has had for a moment, and a verifier that
+   * finds no such key here doesn't come back for half a minute. What is known is good enough while Vault is away or slow.
+   *
+   * @throws {PosternError} temporarily_unavailable, misconfigured, before it was ever read
+   */
+  async published(): Promise<JSONWebKeySet> {
+    const known = this.#versions;
+    if (known === undefined) return setOf(await this.#readAnew());
+    if (this.#clock.monotonic() - this.#failedAt <= UNASKED) return setOf(known);
+    const over = new AbortController();
+    const late = this.#clock.sleep(PATIENCE, { signal: over.signal, idle: true }).catch(() => {});
+    const read = this.#readAnew().catch(() => {});
+    await Promise.race([read, late]);
+    over.abort();
+    return setOf(this.#versions ?? known);
   }
 
   /** The version to sign with now. @throws {PosternError} */
   async signing(): Promise<KeyVersion> {
     const { all, minSigning } = await this.#current();
     const may = all.filter(({ version }) => version >= minSigning);
-    const published = may.filter(({ createdAt }) => createdAt + 2 * this.#options.jwksMaxAgeMs <= this.#now());
+    const published = may.filter(({ createdAt }) => createdAt + 2 * this.#options.jwksMaxAgeMs <= this.#clock.now());
     const version = published.at(-1) ?? may[0];
     if (version === undefined)
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
@@ -93,7 +118,7 @@ export class TransitKeys implements KeySet {
 
   has(kid: string): boolean {
     const versions = this.#versions;
-    const now = this.#monotonic();
+    const now = this.#clock.monotonic();
     if ((versions === undefined || now - versions.readAt > this.#fresh) && now - this.#lookedAt > UNASKED) {
       this.#lookedAt = now;
       this.#read().catch((error: unknown) => this.#options.onError?.(error));
@@ -114,7 +139,7 @@ export class TransitKeys implements KeySet {
   #current(): Versions | Promise<Versions> {
     const versions = this.#versions;
     if (versions === undefined) return this.#read();
-    const age = this.#monotonic() - versions.readAt;
+    const age = this.#clock.monotonic() - versions.readAt;
     const fresh = this.#fresh;
     if (age <= fresh) return versions;
     if (age <= 2 * fresh) {
@@ -126,6 +151,29 @@ export class TransitKeys implements KeySet {
       this.#options.onError?.(error);
       return versions;
     });
+  }
+
+  /** One that is under way may have been answered before the question. */
+  #readAnew(): Promise<Versions> {
+    this.#upcoming ??= this.#due().then(async () => {
+      // Whoever asks from here on waits for the next.
+      this.#upcoming = undefined;
+      this.#askedAt = this.#clock.monotonic();
+      return this.#read().catch((error: unknown) => {
+        this.#failedAt = this.#clock.monotonic();
+        this.#options.onError?.(error);
+        throw error;
+      });
+    });
+    return this.#upcoming;
+  }
+
+  async #due(): Promise<void> {
+    await this.#reading?.catch(() => {});
+    const wait = this.#askedAt + ASKED - this.#clock.monotonic();
+    if (wait <= 0) return;
+    await this.#clock.sleep(wait, { idle: true });
+    await this.#reading?.catch(() => {});
   }
 
   #read(): Promise<Versions> {
@@ -151,7 +199,7 @@ export class TransitKeys implements KeySet {
       Object.entries(keys).map(([version, { creation_time: created, public_key: pem }]) => this.#version(Number(version), created, pem)),
     );
     const kids = new Set(all.map(({ kid }) => kid));
-    this.#versions = { all: all.sort((a, b) => a.version - b.version), kids, minSigning, readAt: this.#monotonic() };
+    this.#versions = { all: all.sort((a, b) => a.version - b.version), kids, minSigning, readAt: this.#clock.monotonic() };
     return this.#versions;
   }
 
@@ -167,6 +215,8 @@ export class TransitKeys implements KeySet {
     return { version, ...known, createdAt: Date.parse(created) };
   }
 }
+
+const setOf = ({ all }: Versions): JSONWebKeySet => ({ keys: all.map(({ jwk }) => jwk) });
 
 /** The signature in a `transit/sign` answer, base64url (marshaling_algorithm=jws). @throws {VaultFault} */
 export function signatureOf(data: Record<string, unknown> | null | undefined, version: number): string {

@@ -53,7 +53,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     options;
   const { exchange, introspection, now, withdrawal, sources } = issuance;
   // The keys of the source whose issuer this broker is.
-  const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { jwks: () => ({ keys: [] }) };
+  const keys = sources.find((source) => source.keys !== undefined)?.keys ?? { published: () => ({ keys: [] }) };
   // Vault away makes each request fail: none needs a line of its own by then.
   const tell = (counts: Readonly<Record<string, number>>, seconds: number): void =>
     log.warn({ counts, seconds }, 'further requests ended with an error');

@@ -7,7 +7,7 @@ afterEach(() => Promise.all(open.splice(0).map((server) => server.close(0))));
 
 async function start(issuer: string): Promise<string> {
   const server = new HttpServer({
-    routes: metadataRoutes({ issuer, keys: { jwks: () => ({ keys: [] }) }, jwksMaxAge: 300 }),
+    routes: metadataRoutes({ issuer, keys: { published: () => ({ keys: [] }) }, jwksMaxAge: 300 }),
     errors: 'auth0',
     basePath: basePathOf(issuer),
   });

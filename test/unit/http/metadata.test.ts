@@ -14,7 +14,7 @@ async function stage(jwks: KeySet['jwks'] = () => ({ keys: [KEY] }), missing: st
   const server = new HttpServer({
     errors: 'auth0',
     routes: [
-      ...metadataRoutes({ issuer: 'https://tokens.example.com/', keys: { jwks }, jwksMaxAge: 300 }),
+      ...metadataRoutes({ issuer: 'https://tokens.example.com/', keys: { published: jwks }, jwksMaxAge: 300 }),
       ...healthRoutes({ missing: () => missing }),
     ],
   });

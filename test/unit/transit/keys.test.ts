@@ -23,6 +23,8 @@ class TransitKey {
   type = 'rsa-2048';
   reads = 0;
   fault: Error | undefined;
+  /** What Vault's answers wait for. */
+  gate: Promise<void> = Promise.resolve();
 
   constructor() {
     this.rotate();
@@ -42,7 +44,9 @@ class TransitKey {
         expect(path).toBe('transit/keys/postern');
         this.reads++;
         if (this.fault) throw this.fault;
-        return { data: { type: this.type, min_decryption_version: 1, min_encryption_version: this.minEncryption, keys: this.keys } };
+        const keys = structuredClone(this.keys);
+        await this.gate;
+        return { data: { type: this.type, min_decryption_version: 1, min_encryption_version: this.minEncryption, keys } };
       },
     } as unknown as VaultClient;
     return new TransitKeys({
@@ -131,6 +135,87 @@ describe('a key that was taken out of use', () => {
       await settled();
     }
     expect(key.reads - reads).toBeLessThanOrEqual(31);
+  });
+});
+
+describe('what is published', () => {
+  const published = async (keys: TransitKeys) => (await keys.published()).keys.length;
+
+  test('has a version that another replica may sign by in the moment in which Vault has it', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    expect(await published(keys)).toBe(1);
+    key.rotate();
+    key.clock.advance(101);
+    expect(await published(keys)).toBe(2);
+    // What is signed and judged here goes by the same look.
+    expect(await kidsOf(keys)).toHaveLength(2);
+  });
+
+  test('is not what a look has found that began before the question', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    const gate = Promise.withResolvers<void>();
+    await keys.jwks();
+    key.gate = gate.promise;
+    keys.expire();
+    const before = keys.jwks();
+    await new Promise((resolve) => setImmediate(resolve));
+    key.rotate();
+    const asked = published(keys);
+    gate.resolve();
+    expect([(await before).keys.length, await asked]).toEqual([1, 2]);
+  });
+
+  test('costs Vault ten looks a second at most, however many ask, and each is answered by one after its question', async () => {
+    const key = new TransitKey();
+    // The real clock: looks are spaced by it.
+    Object.assign(key.clock, { monotonic: () => performance.now() });
+    const keys = key.replica();
+    const begun = performance.now();
+    const { reads } = key;
+    let asked = 0;
+    while (performance.now() - begun < 550) {
+      asked += 50;
+      await Promise.all(Array.from({ length: 50 }, () => keys.published()));
+    }
+    expect(asked).toBeGreaterThanOrEqual(100);
+    expect(key.reads - reads).toBeLessThanOrEqual((performance.now() - begun) / 100 + 1);
+  });
+
+  test('while Vault is away is what was known, and Vault is asked once a second', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.published();
+    key.fault = new VaultFault('unavailable', 'away');
+    key.clock.advance(101);
+    const { reads } = key;
+    for (let hit = 0; hit < 1_000; hit++) expect(await published(keys)).toBe(1);
+    expect(key.reads - reads).toBe(1);
+    key.fault = undefined;
+    key.rotate();
+    key.clock.advance(1_001);
+    expect(await published(keys)).toBe(2);
+  });
+
+  test('while Vault hangs is what was known, after a second', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.published();
+    const gate = Promise.withResolvers<void>();
+    key.gate = gate.promise;
+    key.clock.advance(101);
+    expect(await published(keys)).toBe(1);
+    gate.resolve();
+  });
+
+  test('is nothing before Vault was ever asked', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    key.fault = new VaultFault('unavailable', 'sealed');
+    await expect(keys.published()).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+    key.fault = undefined;
+    expect(await published(keys)).toBe(1);
   });
 });
 
