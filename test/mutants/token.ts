@@ -191,6 +191,12 @@ export const token: Mutants = {
   ],
   'broker/token/issued-tokens.ts': [
     ['ended-is-read', ' || exp <= now || ', ' || ', 'an ended token is active'],
+    [
+      'signature-in-any-writing',
+      "return Buffer.from(signature, 'base64url').toString('base64url') === signature;",
+      'return signature.length > 0;',
+      'a revoked token is active with another last character',
+    ],
     ['several-audiences', 'audience.length !== 1 || ', '', 'a token for several APIs is judged by the first'],
     [
       'tenant-unchecked',

@@ -76,6 +76,21 @@ describe('is not an access token of ours, though rightly signed', () => {
   });
 });
 
+test('a token is one text: with another last character, of which four bits mean nothing, its signature is as right, and nobody revoked it', async () => {
+  const { asked, issued } = stage();
+  const token = await key.sign(claimsOf(ISSUER, NOW));
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const same = letters.indexOf(token.at(-1)!) & 0b110000;
+  const others = [...letters.slice(same, same + 16)].map((letter) => token.slice(0, -1) + letter).filter((other) => other !== token);
+  expect(others).toHaveLength(15);
+  for (const other of others) {
+    expect(Buffer.from(other.split('.')[2]!, 'base64url')).toEqual(Buffer.from(token.split('.')[2]!, 'base64url'));
+    expect([await issued.read(other), issued.unverified(other)]).toEqual([undefined, undefined]);
+  }
+  expect(asked).toEqual([]);
+  expect(await issued.read(token)).toBeDefined();
+});
+
 describe('costs nothing', () => {
   test.each<[string, string]>([
     ['empty', ''],
