@@ -13,10 +13,14 @@ const MAGIC_COOKIE = 'd602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca
 const START_MS = 10_000;
 /** A provider notices nobody's end: should we be killed before its end is seen to, it never begins. */
 const WHEN_WATCHED = 'read -r watched && exec "$0" </dev/null';
+/** How a program in Go says that it ends. */
+const CRASH = /^(panic|fatal error): /;
 
 export interface Attached extends AsyncDisposable {
   /** With which Terraform uses the providers that run. */
   env: Readonly<Record<string, string>>;
+  /** What those said that have crashed, a line each: Terraform knows only that they don't answer. */
+  crashes(): readonly string[];
 }
 
 interface Running {
@@ -36,9 +40,10 @@ export async function attachProviders(parts: readonly Part[], env: Readonly<Reco
   const folder = mkdtempSync(join(tmpdir(), 'postern-run-'));
   reaper.watchFolder(folder);
   const pids: number[] = [];
+  const crashes: string[] = [];
   const started = await Promise.all(
     // A packed one would have to be unpacked first.
-    parts.filter(({ path }) => !path.endsWith('.zip')).map((part) => start(part, { ...env, TMPDIR: folder }, reaper, pids)),
+    parts.filter(({ path }) => !path.endsWith('.zip')).map((part) => start(part, { ...env, TMPDIR: folder }, reaper, pids, crashes)),
   );
   const running = started.filter((one) => one !== undefined);
   const described = running.map(({ name, pid, protocol, socket }) => [
@@ -48,6 +53,7 @@ export async function attachProviders(parts: readonly Part[], env: Readonly<Reco
   ]);
   return {
     env: running.length === 0 ? {} : { TF_REATTACH_PROVIDERS: JSON.stringify(Object.fromEntries(described)) },
+    crashes: () => crashes,
     async [Symbol.asyncDispose]() {
       for (const pid of pids) {
         killGroup(pid, 'SIGKILL');
@@ -58,10 +64,16 @@ export async function attachProviders(parts: readonly Part[], env: Readonly<Reco
   };
 }
 
-async function start({ path }: Part, env: Record<string, string>, reaper: Reaper, pids: number[]): Promise<Running | undefined> {
+async function start(
+  { name, path }: Part,
+  env: Record<string, string>,
+  reaper: Reaper,
+  pids: number[],
+  crashes: string[],
+): Promise<Running | undefined> {
   const child = spawn('/bin/sh', ['-c', WHEN_WATCHED, path], {
     detached: true,
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...env, TF_PLUGIN_MAGIC_COOKIE: MAGIC_COOKIE, PLUGIN_PROTOCOL_VERSIONS: '5,6' },
   });
   child.on('error', () => {});
@@ -71,6 +83,10 @@ async function start({ path }: Part, env: Record<string, string>, reaper: Reaper
   pids.push(pid);
   reaper.watch(pid);
   child.stdin.end('watched\n');
+  // Of all that it logs only this: the rest may tell what it sends.
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (CRASH.test(line)) crashes.push(`${name}: ${line}`);
+  });
   // Its first line says where it listens: CORE|PROTOCOL|unix|SOCKET|grpc|
   const line = await new Promise<string>((resolve) => {
     createInterface({ input: child.stdout })

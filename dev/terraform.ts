@@ -9,6 +9,7 @@ import { runGroup } from '#tools/process/group.ts';
 import { startReaper } from '#tools/process/reaper.ts';
 import type { Reaper } from '#tools/process/reaper.ts';
 import { attachProviders } from './terraform-provider.ts';
+import type { Attached } from './terraform-provider.ts';
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -134,6 +135,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     // Programs that live for seconds: Go would spend an eighth of them on memory that their end frees.
     GOGC: '400',
   };
+  let crashes: Attached['crashes'] = () => [];
   const run = async (args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }> => {
     const [command = ''] = args;
     // Terraform finishes the request it is in and writes its state before it stops. A second interrupt would make it drop that, and its
@@ -142,7 +144,8 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal: options.signal, reaper });
     options.signal?.throwIfAborted();
     if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
-      throw new PosternError('misconfigured', `terraform ${command} failed.\n${readable(result.stderr || (result.shortMessage ?? ''))}`);
+      const said = [readable(result.stderr || (result.shortMessage ?? '')), ...crashes()];
+      throw new PosternError('misconfigured', `terraform ${command} failed.\n${said.join('\n')}`);
     }
     return { stdout: result.stdout, exitCode: result.exitCode };
   };
@@ -150,6 +153,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   await run(['init', '-no-color', '-reconfigure']);
   const attached = starting.use(await attachProviders(providers.parts, env, reaper));
   env = { ...env, ...attached.env };
+  crashes = attached.crashes;
   const running = starting.move();
   return {
     run,

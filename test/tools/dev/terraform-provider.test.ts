@@ -51,6 +51,14 @@ test('providers are started once, with their environment, and end with their fol
   await reaper.close();
 });
 
+test('a provider that crashes is told with its own words, and with nothing else that it logs', async () => {
+  const reaper = startReaper();
+  const script = `echo '1|5|unix|/run/plugin2|grpc|'; echo 'X-Vault-Token: seen' >&2; echo 'fatal error: concurrent map writes' >&2; exit 2`;
+  await using attached = await attachProviders([provider('vault', script)], { PATH: process.env['PATH'] ?? '' }, reaper);
+  await expect.poll(() => attached.crashes()).toEqual(['acme/vault: fatal error: concurrent map writes']);
+  await reaper.close();
+});
+
 test('where none can be started, Terraform does as ever', async () => {
   const reaper = startReaper();
   await using attached = await attachProviders([provider('dies', 'exit 1')], { PATH: process.env['PATH'] ?? '' }, reaper);
