@@ -1,14 +1,12 @@
 import type { Asked } from '#broker/listener/whole-request.ts';
 import { AppRoleCredential } from '#broker/credential/approle.ts';
 import { ASSERTION_TYPE, ClientAssertion } from '#broker/credential/assertion.ts';
-import type { Identity } from '#broker/credential/identity.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
-import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifiers.ts';
+import type { ClientCredential } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import { decodeFormComponent } from './body.ts';
 import { optional } from './parameter.ts';
 import type { Parameters, Sent } from './parameter.ts';
-import type { Call } from './route.ts';
 
 /** As metadata names them (RFC 8414 `token_endpoint_auth_methods_supported`). */
 export const CLIENT_AUTHENTICATION_METHODS = ['client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
@@ -22,17 +20,13 @@ export const CLIENT_PARAMETERS: Parameters = {
 };
 
 /**
- * Who the client is, at an endpoint that Auth0 doesn't have or documents with 401: without authentication it is that, whatever the dialect.
- * @throws {PosternError} as {@link clientCredential} and the verifier do
+ * The client's credential at an endpoint that Auth0 doesn't have or documents with 401: without authentication it is that, whatever the
+ * dialect.
+ * @throws {PosternError} as {@link clientCredential} does
  */
-export function identify(
-  { request, address }: Call,
-  sent: Sent,
-  verifier: CredentialVerifier,
-  again = false,
-): Identity | Promise<Identity> {
+export function requiredCredential(request: Asked, sent: Sent): ClientCredential {
   if (isAnonymous(request, sent)) throw wrongCredential();
-  return verifier.verify(clientCredential(request, sent), address, again);
+  return clientCredential(request, sent);
 }
 
 function isAnonymous({ headers }: Asked, sent: Sent): boolean {

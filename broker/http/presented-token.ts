@@ -5,12 +5,11 @@ import type { TokenEvent } from '#broker/audit/token-event.ts';
 import { decide } from '#broker/credential/generations.ts';
 import type { Generations } from '#broker/credential/generations.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { Turnstile } from '#broker/credential/turnstile.ts';
-import type { CredentialVerifier } from '#broker/credential/verifiers.ts';
+import type { ClientCredential, CredentialVerifier } from '#broker/credential/verifiers.ts';
 import type { TokenTrace } from '#broker/token/introspection.ts';
 import { NOTHING, known, receiveBody, sentIn } from './body.ts';
 import type { Receiving } from './body.ts';
-import { CLIENT_PARAMETERS, identify } from './client-authentication.ts';
+import { CLIENT_PARAMETERS, requiredCredential } from './client-authentication.ts';
 import { refuseQuery, required } from './parameter.ts';
 import type { Parameters, Sent } from './parameter.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
@@ -28,8 +27,6 @@ export interface PresentedTokenOptions {
   watch?: ExchangeWatch | undefined;
   /** Default: nobody waits for a turn. */
   queueing?: Queueing | undefined;
-  /** So many are decided at once, by tenant; default: all. */
-  turnstile?: Turnstile | undefined;
 }
 
 /** What became of a token, and how the client is told once that is in the audit. */
@@ -65,6 +62,7 @@ class PresentedToken implements Receiving {
   readonly decide: Decide;
   body = NOTHING;
   sent: Sent | undefined = undefined;
+  credential: ClientCredential | undefined = undefined;
   decision: Decision | undefined = undefined;
 
   constructor(call: Call, event: TokenEvent['event'], options: PresentedTokenOptions, decide: Decide) {
@@ -76,7 +74,7 @@ class PresentedToken implements Receiving {
 }
 
 /** What the steps before have filled in. */
-type Parsed = PresentedToken & { sent: Sent };
+type Parsed = PresentedToken & { sent: Sent; credential: ClientCredential };
 type Decided = Parsed & { decision: Decision };
 
 const STEPS = [
@@ -84,6 +82,7 @@ const STEPS = [
   receiveBody,
   readParameters,
   requireToken,
+  readCredential,
   takeTurn,
   authenticateAndDecide,
   writeAudit,
@@ -98,19 +97,22 @@ function requireToken({ sent }: Parsed): void {
   required(sent, 'token');
 }
 
-function takeTurn({ call, options }: Parsed): void | Promise<void> {
-  return waitTurn(options.queueing, call);
+function readCredential(request: Parsed): void {
+  request.credential = requiredCredential(request.call.request, request.sent);
+}
+
+function takeTurn({ call, credential, options }: Parsed): void | Promise<void> {
+  return waitTurn(options.queueing, call, credential);
 }
 
 /** One step, since both are done again where something changed about the tenant meanwhile. */
 async function authenticateAndDecide(request: Parsed): Promise<void> {
-  const { call, options, sent, trace } = request;
+  const { call, credential, options, sent, trace } = request;
   const token = required(sent, 'token');
   const deciding = async (again: boolean) => {
-    const identity = await identify(call, sent, options.verifier, again);
+    const identity = await options.verifier.verify(credential, call.address, again);
     trace.identity = identity;
-    const work = () => request.decide(identity, token, trace);
-    return { tenant: identity.tenant, decision: await (options.turnstile?.run(identity.tenant, work) ?? work()) };
+    return { tenant: identity.tenant, decision: await request.decide(identity, token, trace) };
   };
   request.decision = (await decide(options.generations, deciding, ({ tenant }) => tenant)).decision;
 }

@@ -1,8 +1,10 @@
-import { createLocalJWKSet, errors, jwtVerify } from 'jose';
-import type { JSONWebKeySet, JWTPayload, JWTVerifyGetKey } from 'jose';
+import { KeyObject } from 'node:crypto';
+import { createLocalJWKSet, errors } from 'jose';
+import type { CryptoKey, JSONWebKeySet, JWTPayload, ProtectedHeaderParameters } from 'jose';
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { verifySignedJwt } from './signed-jwt.ts';
 
 export interface RemoteIssuerOptions extends Clocks {
   /** With its trailing slash; its keys are at `.well-known/jwks.json` below it (RFC 7517). */
@@ -30,6 +32,8 @@ export type Verdict =
   | { readonly claims: JWTPayload; readonly fault?: never }
   | { readonly claims?: never; readonly fault: TokenFault; readonly claim?: string };
 
+type FindKey = ReturnType<typeof createLocalJWKSet>;
+
 /** How old the keys may get before they are fetched again, ms. */
 const MAX_AGE = 600_000;
 /** An unknown kid makes the keys be fetched again, but at most so often, ms. */
@@ -47,8 +51,10 @@ export class RemoteIssuer {
   readonly #pauseMs: number;
   readonly #fetchFrom: typeof fetch;
   readonly #clock: Clock;
-  #keys: { readonly find: JWTVerifyGetKey; readonly fetchedAt: number } | undefined;
-  #fetching: Promise<JWTVerifyGetKey> | undefined;
+  #keys: { readonly find: FindKey; readonly fetchedAt: number } | undefined;
+  #fetching: Promise<FindKey> | undefined;
+  /** Each is taken over once. */
+  readonly #taken = new WeakMap<CryptoKey, KeyObject>();
   #pausedUntil = -Infinity;
 
   constructor(options: RemoteIssuerOptions) {
@@ -63,10 +69,9 @@ export class RemoteIssuer {
   /** @throws {PosternError} temporarily_unavailable where the keys can't be had: that says nothing of the token */
   async verify(jwt: string, expected: Expectation = {}): Promise<Verdict> {
     try {
-      const { payload, protectedHeader } = await jwtVerify(jwt, (header, token) => this.#find(header, token), {
+      const { payload, protectedHeader } = await verifySignedJwt(jwt, (header) => this.#find(header), {
         ...expected,
         issuer: this.issuer,
-        algorithms: ['RS256'],
         currentDate: new Date(this.#clock.now()),
       });
       const { typ } = protectedHeader;
@@ -77,24 +82,31 @@ export class RemoteIssuer {
     }
   }
 
-  async #find(...[header, token]: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
+  async #find(header: ProtectedHeaderParameters): Promise<KeyObject> {
+    const found = await this.#published(header);
+    let key = this.#taken.get(found);
+    if (key === undefined) this.#taken.set(found, (key = KeyObject.from(found)));
+    return key;
+  }
+
+  async #published(header: ProtectedHeaderParameters): Promise<CryptoKey> {
     const age = this.#keys === undefined ? Infinity : this.#clock.monotonic() - this.#keys.fetchedAt;
     const find = this.#keys === undefined || age >= MAX_AGE ? await this.#fetch() : this.#keys.find;
     try {
-      return await find(header, token);
+      return await find(header);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey) || age < COOLDOWN || age >= MAX_AGE) throw error;
-      return (await this.#fetch())(header, token);
+      return (await this.#fetch())(header);
     }
   }
 
   /** One fetch at a time, whoever waits for it. */
-  #fetch(): Promise<JWTVerifyGetKey> {
+  #fetch(): Promise<FindKey> {
     this.#fetching ??= this.#fetchNow().finally(() => (this.#fetching = undefined));
     return this.#fetching;
   }
 
-  async #fetchNow(): Promise<JWTVerifyGetKey> {
+  async #fetchNow(): Promise<FindKey> {
     if (this.#clock.monotonic() < this.#pausedUntil) return this.#throwAway();
     this.fetches++;
     const deadline = new AbortController();

@@ -1,8 +1,10 @@
-import { importJWK, jwtVerify } from 'jose';
-import type { CryptoKey, JWK, JWTPayload } from 'jose';
+import { createPublicKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import type { JWK, JWTPayload } from 'jose';
 import { PosternError } from '#broker/error.ts';
 import type { TokenJudge } from '#broker/token/issued-tokens.ts';
 import type { KeySet } from '#broker/token/keyset.ts';
+import { verifySignedJwt } from '#broker/token/signed-jwt.ts';
 
 export interface TransitJudgeOptions {
   /** With its trailing slash. */
@@ -18,7 +20,7 @@ export class TransitJudge implements TokenJudge {
   readonly #keys: Pick<KeySet, 'jwks'>;
   readonly #now: () => number;
   /** Each is imported once; a key that isn't published any more is dropped with its JWK. */
-  readonly #imported = new WeakMap<JWK, Promise<CryptoKey | Uint8Array>>();
+  readonly #imported = new WeakMap<JWK, KeyObject>();
 
   constructor(options: TransitJudgeOptions) {
     this.issuer = options.issuer;
@@ -28,9 +30,8 @@ export class TransitJudge implements TokenJudge {
 
   async judge(accessToken: string): Promise<JWTPayload | undefined> {
     try {
-      const { payload } = await jwtVerify(accessToken, ({ kid }) => this.#verificationKey(kid), {
+      const { payload } = await verifySignedJwt(accessToken, ({ kid }) => this.#verificationKey(kid), {
         issuer: this.issuer,
-        algorithms: ['RS256'],
         currentDate: new Date(this.#now()),
       });
       return payload;
@@ -42,13 +43,13 @@ export class TransitJudge implements TokenJudge {
   }
 
   /** An unknown kid causes no call to Vault: the published keys are read again by their age alone. */
-  async #verificationKey(kid: string | undefined): Promise<CryptoKey | Uint8Array> {
+  async #verificationKey(kid: string | undefined): Promise<KeyObject> {
     const { keys } = await this.#keys.jwks();
     const jwk = kid === undefined ? undefined : keys.find((one) => one.kid === kid);
     if (jwk === undefined) throw new TypeError('no such key');
     let imported = this.#imported.get(jwk);
     if (imported === undefined) {
-      imported = importJWK(jwk, 'RS256');
+      imported = createPublicKey({ key: jwk, format: 'jwk' });
       this.#imported.set(jwk, imported);
     }
     return imported;

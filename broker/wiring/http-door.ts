@@ -73,7 +73,6 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
         audit,
         watch,
         queueing,
-        turnstile: shedding.checks,
       }),
       revocationEndpoint({ verifier, generations, withdrawal, audit, watch, queueing }),
       ...metadataRoutes({ issuer: config.POSTERN_ISSUER, keys, jwksMaxAge: config.POSTERN_JWKS_MAX_AGE }),

@@ -1,6 +1,5 @@
 import { Ration } from '#broker/audit/ration.ts';
 import type { Config } from '#broker/config.ts';
-import { Turnstile } from '#broker/credential/turnstile.ts';
 import type { TurnstileOptions } from '#broker/credential/turnstile.ts';
 import { writeTurn } from '#broker/http/reply.ts';
 import { Lag } from '#broker/listener/lag.ts';
@@ -11,15 +10,10 @@ import type { Metric } from '#broker/metrics/metric.ts';
 import { SHED_AT } from '#broker/overloaded.ts';
 import type { ShedAt } from '#broker/overloaded.ts';
 
-/** Signatures that are checked at once: enough for any number of processors. */
-const CHECKS = 32;
-
 /** Beyond what can be served: where requests wait, and which of them are refused so that the others are served in time. */
 export class Shedding {
   readonly turns: Turns;
   readonly lag: Lag;
-  /** For signatures that are checked in other threads. */
-  readonly checks: Turnstile | undefined;
   /** For those who wait for Vault. */
   readonly turnstile: TurnstileOptions;
   readonly #counts: Record<ShedAt, number> = { turn: 0, vault: 0, lag: 0 };
@@ -33,9 +27,6 @@ export class Shedding {
     });
     this.turns = new Turns({ waitMs, after: writeTurn, onShed: () => this.count('turn') });
     this.lag = new Lag({ waitMs });
-    // Those that wait are no more than there are connections.
-    const checks = { atOnce: CHECKS, queue: Infinity, at: 'turn', waitMs, onShed: () => this.count('turn') } as const;
-    this.checks = waitMs === 0 ? undefined : new Turnstile(checks);
     this.turnstile = { waitMs, onShed: () => this.count('vault') };
     this.lag.start();
   }
@@ -52,11 +43,7 @@ export class Shedding {
         'Requests refused with 503 since more was asked than could be served.',
         SHED_AT.map((at) => ({ labels: { at }, value: this.#counts[at] })),
       ),
-      gauge(
-        'postern_requests_waiting',
-        'Requests that wait for their turn in this process.',
-        this.turns.waiting + (this.checks?.waiting ?? 0),
-      ),
+      gauge('postern_requests_waiting', 'Requests that wait for their turn in this process.', this.turns.waiting),
     ];
   }
 

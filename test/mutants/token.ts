@@ -189,6 +189,17 @@ export const token: Mutants = {
     ['wrong-subject', '?? `${grant.clientId}@clients`', '?? `${grant.tenant}@clients`', 'services know the client by another name'],
     ['lifetime-doubled', 'exp: iat + grant.lifetime', 'exp: iat + grant.lifetime * 2', 'a token outlives what the API says'],
   ],
+  'broker/token/signed-jwt.ts': [
+    [
+      'any-algorithm',
+      "if (alg !== 'RS256') throw",
+      "if (alg === 'none') throw",
+      'a public key is taken for an HMAC secret, or what else a header says',
+    ],
+    ['crit-ignored', 'if (crit !== undefined) throw', 'if (crit === null) throw', 'what must be understood is passed over'],
+    ['signature-unread', 'if (!verify(', 'if (signature === undefined && !verify(', 'anybody signs'],
+    ['weak-key', ' || (key.asymmetricKeyDetails?.modulusLength ?? 0) < LEAST_BITS', '', 'a key of 1024 bits counts'],
+  ],
   'broker/token/issued-tokens.ts': [
     ['ended-is-read', ' || exp <= now || ', ' || ', 'an ended token is active'],
     [
