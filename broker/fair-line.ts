@@ -11,14 +11,11 @@ const [STANDING, LEAST_STANDING] = [4, 2_000];
 /** Of a burst fewer come than leave the line. */
 const NO_BURST = 0.9;
 
-interface Waiting<T> {
-  readonly item: T;
-  readonly since: number;
-}
-
 /** One party's own line. */
 interface Flow<T> {
-  readonly waiting: Queue<Waiting<T>>;
+  readonly waiting: Queue<T>;
+  /** When each came, ms. Beside it: an object for each that waits would live long enough to cost the garbage collector something. */
+  readonly since: Queue<number>;
   /** Since `from`: the shortest wait of those that left, and how many came, left, and were stale. */
   from: number;
   least: number;
@@ -73,10 +70,21 @@ export class FairLine<T> {
     const now = this.#now();
     let flow = this.#flows.get(party);
     if (flow === undefined) {
-      flow = { waiting: new Queue(), from: now, least: Infinity, came: 0, left: 0, stale: 0, leftAt: now, sheds: false };
+      flow = {
+        waiting: new Queue(),
+        since: new Queue(),
+        from: now,
+        least: Infinity,
+        came: 0,
+        left: 0,
+        stale: 0,
+        leftAt: now,
+        sheds: false,
+      };
       this.#flows.set(party, flow);
     }
-    flow.waiting.push({ item, since: now });
+    flow.waiting.push(item);
+    flow.since.push(now);
     flow.came++;
     this.#length++;
   }
@@ -90,7 +98,7 @@ export class FairLine<T> {
       // Its next turn is after all others'.
       this.#flows.delete(party);
       if (flow.waiting.length > 0) this.#flows.set(party, flow);
-      if (next !== undefined) return { item: next.item, waited: now - next.since };
+      if (next !== undefined) return next;
     }
     return undefined;
   }
@@ -100,15 +108,15 @@ export class FairLine<T> {
     return this.#stale.shift();
   }
 
-  #nextOf(flow: Flow<T>, now: number): Waiting<T> | undefined {
-    for (let next = flow.waiting.shift(); next !== undefined; next = flow.waiting.shift()) {
+  #nextOf(flow: Flow<T>, now: number): { readonly item: T; readonly waited: number } | undefined {
+    for (let item = flow.waiting.shift(); item !== undefined; item = flow.waiting.shift()) {
       this.#length--;
       flow.left++;
-      const waited = now - next.since;
+      const waited = now - (flow.since.shift() ?? now);
       flow.least = Math.min(flow.least, waited);
-      if (!flow.sheds || waited < this.#waitMs) return next;
+      if (!flow.sheds || waited < this.#waitMs) return { item, waited };
       flow.stale++;
-      this.#stale.push(next.item);
+      this.#stale.push(item);
     }
     return undefined;
   }

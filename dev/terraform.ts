@@ -153,7 +153,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   await run(['init', '-no-color', '-reconfigure']);
   const attached = starting.use(await attachProviders(providers.parts, env, reaper));
   env = { ...env, ...attached.env };
-  crashes = attached.crashes;
+  crashes = () => attached.crashes();
   const running = starting.move();
   return {
     run,

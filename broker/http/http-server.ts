@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import { ClientAddresses, directAddress } from '#broker/client-address.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorDialect } from '#broker/error.ts';
 import type { Lag } from '#broker/listener/lag.ts';
 import { Listener } from '#broker/listener/listener.ts';
 import type { ListenerOptions } from '#broker/listener/listener.ts';
+import type { Reading } from '#broker/listener/reading.ts';
 import type { Unparsable } from '#broker/listener/refusal.ts';
 import type { Asked } from '#broker/listener/whole-request.ts';
 import type { Answer } from '#broker/listener/whole-response.ts';
@@ -115,6 +117,11 @@ export class HttpServer {
   /** See {@link Listener.useTls}. */
   useTls(tls: TlsPair): void {
     this.#listener.useTls(tls);
+  }
+
+  /** See {@link Listener.readingOf}. */
+  readingOf(socket: Socket): Reading | undefined {
+    return this.#listener.readingOf(socket);
   }
 
   /** See {@link Listener.leave}. */

@@ -1,25 +1,43 @@
+import type { Socket } from 'node:net';
 import type { Credential } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Turns } from '#broker/listener/turns.ts';
+import type { Reading } from '#broker/listener/reading.ts';
+import type { Party, Turns } from '#broker/listener/turns.ts';
 import { networksOf } from '#broker/network.ts';
 import type { Call } from './route.ts';
 
 /** Where requests wait that are more than can be served at once. */
 export interface Queueing {
-  readonly turns: Pick<Turns, 'take'>;
+  readonly turns: Pick<Turns, 'take' | 'leaveUnread' | 'waiting'>;
+  /** See {@link Listener.readingOf}. */
+  readingOf(socket: Socket): Reading | undefined;
   /** Whether the credential was right here before: then it waits in its own client's line, and nobody else can make that longer. */
   isKnown(credential: Credential, address: string): boolean;
 }
 
 /** @returns nothing where it may begin at once. @throws {PosternError} `Overloaded` where it is shed; invalid_request where its client has gone */
 export function waitTurn(queueing: Queueing | undefined, call: Call, credential?: Credential): void | Promise<void> {
-  const waiting = queueing?.turns.take(() => {
-    const { clientId } = credential ?? {};
-    if (credential !== undefined && clientId !== undefined && queueing.isKnown(credential, call.address))
-      return { known: true, name: clientId };
-    return { known: false, name: networksOf(call.address).at(-1) ?? '' };
-  });
-  return waiting?.then(() => {
-    if (call.response.destroyed) throw new PosternError('invalid_request', 'The client went away');
-  });
+  if (queueing === undefined) return undefined;
+  const { turns } = queueing;
+  const reading = turns.waiting === 0 ? undefined : queueing.readingOf(call.request.socket);
+  const waiting = turns.take(reading, () => partyOf(queueing, call, credential));
+  if (waiting !== undefined)
+    return waiting.then(() => {
+      if (call.response.destroyed) throw new PosternError('invalid_request', 'The client went away');
+      if (reading !== undefined) leaveUnread(queueing, call, reading, credential);
+    });
+  if (reading !== undefined) leaveUnread(queueing, call, reading, credential);
+}
+
+/** When it is answered. */
+function leaveUnread(queueing: Queueing, call: Call, reading: Reading, credential: Credential | undefined): void {
+  const party = partyOf(queueing, call, credential);
+  call.response.once('close', () => queueing.turns.leaveUnread(reading, party));
+}
+
+function partyOf(queueing: Queueing, call: Call, credential: Credential | undefined): Party {
+  const { clientId } = credential ?? {};
+  if (credential !== undefined && clientId !== undefined && queueing.isKnown(credential, call.address))
+    return { known: true, name: clientId };
+  return { known: false, name: networksOf(call.address).at(-1) ?? '' };
 }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { networksOf } from '#broker/network.ts';
+import type { Reading } from './reading.ts';
 import type { Answer } from './whole-response.ts';
 
 export interface ConnectionsOptions {
@@ -20,7 +21,7 @@ export interface ConnectionsOptions {
 }
 
 /** How far an answer is. */
-type Progress = Pick<Answer, 'writableEnded' | 'writableFinished' | 'destroyed' | 'once'>;
+type Progress = Pick<Answer, 'headersSent' | 'writableEnded' | 'writableFinished' | 'destroyed' | 'once' | 'setHeader'>;
 
 /** A client's connection, and what is known of it. */
 export interface Connection {
@@ -28,14 +29,18 @@ export interface Connection {
   readonly networks: readonly [string, ...string[]];
   readonly trusted: boolean;
   readonly openedAt: number;
-  /** The answer to the request that came last, of those begun. */
+  /** Requests that were begun. */
+  asked: number;
+  /** The answer to the last of them; nothing where that need not be remembered any more. */
   last: Progress | undefined;
   /** Begin one after the other when `last` is sent. */
   readonly held: (() => void)[];
+  /** Where it was asked for. */
+  reading: Reading | undefined;
   /** Until then nothing is read from it. */
   rest: NodeJS.Timeout | undefined;
   /** What the last sweep saw, and since when, ms. */
-  seen: { state: State; last: Progress | undefined; since: number };
+  seen: { state: State; asked: number; since: number };
 }
 
 /** `fresh`: it has asked nothing yet; `busy`: we are at work; `unread`: the client doesn't read; `ended`: it won't close. */
@@ -94,15 +99,27 @@ export class Connections {
       networks,
       trusted,
       openedAt: now,
+      asked: 0,
       last: undefined,
       held: [],
+      reading: undefined,
       rest: undefined,
-      seen: { state: 'fresh', last: undefined, since: now },
+      seen: { state: 'fresh', asked: 0, since: now },
     };
     this.#all.add(connection);
     if (!trusted) for (const network of networks) this.#of(network).add(connection);
     socket.once('close', () => this.#remove(connection));
     return connection;
+  }
+
+  /** Also those that were left unread. */
+  readAll(): void {
+    for (const { reading } of this.#all) if (reading?.left) reading.start();
+  }
+
+  /** Those whose answer is under way are told by it that it is the last. */
+  closeAfterAnswer(): void {
+    for (const { last } of this.#all) if (last !== undefined && !last.headersSent) last.setHeader('Connection', 'close');
   }
 
   /** Closes those that keep a place and don't use it. Once a second. */
@@ -113,7 +130,7 @@ export class Connections {
     for (const connection of this.#all) {
       const state = stateOf(connection);
       const { seen } = connection;
-      if (seen.state !== state || seen.last !== connection.last) connection.seen = { state, last: connection.last, since: now };
+      if (seen.state !== state || seen.asked !== connection.asked) connection.seen = { state, asked: connection.asked, since: now };
       else if (now - seen.since >= (connection.trusted && state === 'idle' ? this.#options.idleMs : limits[state]))
         connection.socket.destroy();
     }
@@ -168,13 +185,15 @@ function worthOf(connection: Connection, now: number): number {
   if (state === 'busy' || now - connection.openedAt < GRACE) return Infinity;
   if (state === 'fresh' || state === 'ended') return 0;
   // What no sweep has seen yet was answered within the last second.
-  if (connection.seen.last === connection.last) return 1;
+  if (connection.seen.asked === connection.asked) return 1;
   return state === 'unread' ? Infinity : 2;
 }
 
-function stateOf({ socket, last }: Connection): State {
+function stateOf({ asked, last, reading, socket }: Connection): State {
   if (socket.writableEnded) return 'ended';
-  if (last === undefined) return 'fresh';
+  // It may have asked something that nobody has read.
+  if (reading?.left) return 'busy';
+  if (last === undefined) return asked === 0 ? 'fresh' : 'idle';
   if (last.writableFinished || last.destroyed) return 'idle';
   return last.writableEnded ? 'unread' : 'busy';
 }

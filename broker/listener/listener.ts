@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { TlsPair } from '#broker/tls-pair.ts';
 import { Connections } from './connections.ts';
 import type { Connection } from './connections.ts';
+import { Reading } from './reading.ts';
 import { refusal } from './refusal.ts';
 import type { Broken, RawAnswer, Unparsable } from './refusal.ts';
 import { wholeRequest } from './whole-request.ts';
@@ -48,6 +49,14 @@ const TIMEOUTS = {
   unreadTimeout: 10_000,
 };
 
+/** Where a socket keeps its connection: a weak map of them all would be looked through by each garbage collection. */
+const CONNECTION = Symbol('connection');
+type Known = Socket & { [CONNECTION]?: Connection };
+
+function connectionOf(socket: Socket): Connection | undefined {
+  return (socket as Known)[CONNECTION];
+}
+
 /** At the end of a lame duck no connection is kept, ms: those that are idle then can be closed under a request. */
 const NONE_KEPT = 1_000;
 /** How long connections without a request are left open when no new one is taken, ms: theirs may be on its way. */
@@ -66,7 +75,6 @@ export class Listener {
   readonly server: Server;
   readonly #options: ListenerOptions;
   readonly #connections: Connections;
-  readonly #ofSocket = new WeakMap<Socket, Connection>();
   /** TLS only: by the peer's address and port, until the handshake is done. */
   readonly #shakingHands = new Map<string, Connection>();
   /** As Node tells it. */
@@ -77,6 +85,8 @@ export class Listener {
   #draining = false;
   /** ms of the monotonic clock: connections from before `since` are not kept, and none is from `last` on. */
   #leaving: { readonly since: number; readonly last: number } | undefined;
+  /** Connections since the start. */
+  #came = 0;
   /** Of all connections, those beyond {@link HELD_EACH}. */
   #beyond = 0;
 
@@ -156,14 +166,29 @@ export class Listener {
    * meanwhile. A proxy of ours is left alone: it carries others' requests, too.
    */
   rest({ socket }: { readonly socket: Socket }, response: Pick<Answer, 'once'>, ms: number): void {
-    const connection = this.#ofSocket.get(socket);
+    const connection = connectionOf(socket);
     if (connection?.trusted !== false) return;
     response.once('close', () => {
       if (socket.destroyed || socket.writableEnded) return;
-      socket.pause();
+      const reading = this.#readingOf(connection);
+      reading.stop();
       clearTimeout(connection.rest);
-      connection.rest = setTimeout(() => socket.resume(), ms).unref();
+      connection.rest = setTimeout(() => reading.start(), ms).unref();
     });
+  }
+
+  /**
+   * By which a connection may be left unread for others' sake. Of one that has more in work already, and of a proxy of ours, which carries
+   * others' requests, all is read; of any while the process ends.
+   */
+  readingOf(socket: Socket): Reading | undefined {
+    const connection = connectionOf(socket);
+    return connection === undefined || connection.trusted ? undefined : this.#readingOf(connection);
+  }
+
+  #readingOf(connection: Connection): Reading {
+    connection.reading ??= new Reading(connection.socket, () => !this.#draining && connection.held.length === 0 && isOver(connection.last));
+    return connection.reading;
   }
 
   /**
@@ -178,11 +203,13 @@ export class Listener {
   /** Takes no new connections, finishes the requests in flight, then stops; at most `graceMs`. */
   close(graceMs: number): Promise<void> {
     this.#draining = true;
+    // What the unread have asked is on its way, too; and who waits for an answer is to send nothing more.
+    this.#connections.readAll();
+    this.#connections.closeAfterAnswer();
     // A connection whose answer is under way now would be kept, and hold up the end, for this long.
     this.server.keepAliveTimeout = 1;
     return new Promise((resolve) => {
-      // Behind the events of this turn, connections that wait to be accepted among them: closed before, they would be reset.
-      setImmediate(() => {
+      this.#whenAllCame(() => {
         const late = setTimeout(() => this.server.closeAllConnections(), graceMs);
         // Not http's own, which closes connections whose first request is on its way.
         NetServer.prototype.close.call(this.server, () => {
@@ -194,13 +221,25 @@ export class Listener {
     });
   }
 
+  /** Connections that wait to be accepted would be reset; Node takes one in each turn of the event loop. */
+  #whenAllCame(then: () => void): void {
+    const until = performance.now() + ON_ITS_WAY;
+    const look = (before: number): void => {
+      const came = this.#came;
+      if (came === before || performance.now() > until) then();
+      else setImmediate(look, came);
+    };
+    setImmediate(look, -1);
+  }
+
   #admit(socket: Socket, secure: boolean): void {
+    this.#came++;
     const connection = this.#connections.add(socket);
     if (connection === undefined) {
       socket.destroy();
       return;
     }
-    this.#ofSocket.set(socket, connection);
+    (socket as Known)[CONNECTION] = connection;
     if (!secure) {
       this.#lookAt(connection);
       return;
@@ -220,7 +259,8 @@ export class Listener {
     }
     this.#shakingHands.delete(peer);
     connection.socket = socket;
-    this.#ofSocket.set(socket, connection);
+    (socket as Known)[CONNECTION] = connection;
+    if (connection.reading) connection.reading.socket = socket;
     this.#lookAt(connection);
   }
 
@@ -235,6 +275,11 @@ export class Listener {
     const [parse, ...others] = socket.listeners('data') as ((chunk: Buffer) => void)[];
     if (whole === undefined || parse === undefined || others.length > 0) return;
     let first = true;
+    // Nobody asks about it any more: what each connection remembers is what the garbage collector has to carry along.
+    const over = (): void => {
+      connection.last = undefined;
+      this.#wholeIsOver();
+    };
     const look = (chunk: Buffer): void => {
       const request = isOver(connection.last) && !this.#draining ? wholeRequest(chunk, socket) : undefined;
       if (request === undefined) {
@@ -244,7 +289,7 @@ export class Listener {
       } else if (first || !whole.takes(request.url)) {
         first = false;
         parse(chunk);
-      } else if (socket.writable) this.#takeWhole(connection, request, whole.handle);
+      } else if (socket.writable) this.#takeWhole(connection, request, whole.handle, over);
     };
     socket.on('data', look);
     socket.off('data', parse);
@@ -253,11 +298,16 @@ export class Listener {
     });
   }
 
-  #takeWhole(connection: Connection, request: WholeRequest, handle: (request: WholeRequest, response: WholeResponse) => void): void {
+  #takeWhole(
+    connection: Connection,
+    request: WholeRequest,
+    handle: (request: WholeRequest, response: WholeResponse) => void,
+    over: () => void,
+  ): void {
     const { socket } = request;
     // Node's own watch over an idle connection, which each read and write would set anew; the sweep watches it, too.
     if (socket.timeout) socket.setTimeout(0);
-    const response = new WholeResponse(socket, this.#kept, this.#wholeIsOver);
+    const response = new WholeResponse(socket, this.#kept, over);
     this.#wholes++;
     this.#begin(connection, response);
     handle(request, response);
@@ -274,11 +324,12 @@ export class Listener {
 
   #begin(connection: Connection, response: ServerResponse | WholeResponse): void {
     connection.last = response;
+    connection.asked++;
     if (this.#isLeft(connection) || (!connection.trusted && this.#connections.fullness >= 0.9)) response.setHeader('Connection', 'close');
   }
 
   #takeTurn(request: IncomingMessage, response: ServerResponse, handle: ListenerOptions['handle']): void {
-    const connection = this.#ofSocket.get(request.socket);
+    const connection = connectionOf(request.socket);
     if (connection === undefined || request.socket.destroyed) return;
     const begin = (): void => {
       this.#begin(connection, response);

@@ -1,5 +1,6 @@
 import { FairLine } from '#broker/fair-line.ts';
 import { Overloaded } from '#broker/overloaded.ts';
+import { Reading } from './reading.ts';
 
 export interface TurnsOptions {
   /** See {@link FairLine}. 0: nobody waits. */
@@ -19,24 +20,25 @@ export interface Party {
   readonly name: string;
 }
 
-interface Waiting {
-  readonly begin: () => void;
-  readonly shed: (why: Overloaded) => void;
-}
+/** A request, or a connection that may have one. */
+type Waiting = { readonly begin: () => void; readonly shed: (why: Overloaded) => void } | Reading;
 
 /** Requests that begin in one turn of the event loop without a look at anything. */
 const UNSEEN = 32;
-/** How long those of one turn may take, ms, and how many they are at least and at most. */
-const TURN = 2;
+/** Of parties that don't wait yet, while others do. */
+const SPARSE = 4;
+/** How long a turn in which somebody waits may take, ms, and how many begin in it at least and at most. */
+const TURN = 1;
 const LEAST = 4;
 const MOST = 64;
 /** Of those that begin in a turn, how many more are refused in it at most. */
 const REFUSED = 0.25;
-const NONE = { count: 0, since: 0 };
+const NOTHING = { since: 0, count: 0 };
 
 /**
  * So few requests begin in a turn of the event loop that who asks little never waits for those who ask much: what is beyond waits in a
- * {@link FairLine} by party, where it costs nothing, and is shed from there.
+ * {@link FairLine} by party, where it costs nothing, and is shed from there. Of a party that waits already further connections are left
+ * unread until it is their turn: a request that nobody has read is no work for the garbage collector.
  */
 export class Turns {
   readonly #options: TurnsOptions;
@@ -44,11 +46,13 @@ export class Turns {
   readonly #strangers: FairLine<Waiting>;
   readonly #now: () => number;
   #begun = 0;
+  #sparse = 0;
   #scheduled = false;
   #strangersNext = false;
   #atOnce = UNSEEN;
-  /** In this turn, from when on. */
-  #taken = NONE;
+  #turn = 0;
+  /** When the last turn began, and how many began in it. */
+  #last = { since: 0, count: 0 };
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -58,21 +62,55 @@ export class Turns {
     this.#strangers = new FairLine(line);
   }
 
-  /** Requests that wait. */
+  /** Requests that wait, and connections that may have one. */
   get waiting(): number {
     return this.#known.length + this.#strangers.length;
   }
 
-  /** @returns undefined where it may begin at once. @throws {Overloaded} */
-  take(party: () => Party): undefined | Promise<void> {
+  /**
+   * @param reading of the connection by which it came, where that may be left unread
+   * @param party asked where others wait
+   * @returns undefined where it may begin at once; else rejects with {@link Overloaded} where it is shed
+   * @throws {Overloaded}
+   */
+  take(reading: Reading | undefined, party: () => Party): undefined | Promise<void> {
     if (this.#options.waitMs === 0) return undefined;
     if (!this.#scheduled) this.#schedule();
-    if (this.#begun < UNSEEN && this.waiting === 0) {
+    const others = this.waiting > 0;
+    if (!others && this.#begun < UNSEEN) {
       this.#begun++;
       return undefined;
     }
+    if (others && reading?.turn === this.#turn) {
+      this.#passes(reading);
+      return undefined;
+    }
     const { known, name } = party();
-    return new Promise((begin, shed) => (known ? this.#known : this.#strangers).push(name, { begin, shed }));
+    const line = this.#lineOf(known);
+    // Who asks little needs no turn of its own, as long as they are few.
+    if (others && this.#sparse < SPARSE && line.lengthOf(name) === 0) {
+      this.#sparse++;
+      return undefined;
+    }
+    return new Promise((begin, shed) => line.push(name, { begin, shed }));
+  }
+
+  /** After an answer: where the party waits already, its connection is left unread, and what comes by it has its turn behind them. */
+  leaveUnread(reading: Reading, { known, name }: Party): void {
+    const line = this.#lineOf(known);
+    if (line.lengthOf(name) > 0 && reading.leave()) line.push(name, reading);
+  }
+
+  #lineOf(known: boolean): FairLine<Waiting> {
+    return known ? this.#known : this.#strangers;
+  }
+
+  /** It was read for its turn. @throws {Overloaded} where that was to be shed */
+  #passes(reading: Reading): void {
+    reading.turn = -1;
+    if (!reading.sheds) return;
+    this.#options.onShed();
+    throw new Overloaded('turn');
   }
 
   #schedule(): void {
@@ -81,36 +119,47 @@ export class Turns {
     setImmediate(this.#after);
   }
 
+  #begin(item: Waiting, sheds: boolean): void {
+    if (item instanceof Reading) {
+      // If its client has not asked yet, that counts for nothing.
+      item.turn = this.#turn;
+      item.sheds = sheds;
+      item.start();
+    } else if (sheds) {
+      this.#options.onShed();
+      item.shed(new Overloaded('turn'));
+    } else item.begin();
+  }
+
   /** At the end of each turn. */
   readonly #next = (): void => {
-    this.#begun = 0;
+    this.#begun = this.#sparse = 0;
     this.#scheduled = false;
+    this.#turn++;
+    const { count: before, since: then } = this.#last;
+    this.#last = NOTHING;
     if (this.waiting + this.#known.stale + this.#strangers.stale === 0) return;
     const since = this.#now();
+    // All of the turn counts, what was read and who came in it, too.
+    if (before > 0) this.#atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (before * TURN) / Math.max(0.01, since - then))));
     let count = 0;
     for (let next = this.#takeOne(); next !== undefined; next = this.#takeOne()) {
-      next.item.begin();
+      this.#begin(next.item, false);
       if (++count === this.#atOnce) break;
     }
     // To refuse is work, too: fewer are refused than served, and who isn't told yet asks nothing new.
     const most = count + Math.ceil(this.#atOnce * REFUSED);
     for (let stale = this.#takeStale(); stale !== undefined; stale = this.#takeStale()) {
-      this.#options.onShed();
-      stale.shed(new Overloaded('turn'));
+      this.#begin(stale, true);
       if (++count === most) break;
     }
-    this.#taken = { count, since };
+    this.#last = { count, since };
     this.#schedule();
   };
 
   /** They ran when that function had ended, and before this one. */
   readonly #after = (): void => {
-    const { count, since } = this.#taken;
-    if (count === 0) return;
-    this.#options.after?.();
-    const took = Math.max(0.01, this.#now() - since);
-    this.#atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (count * TURN) / took)));
-    this.#taken = NONE;
+    if (this.#last.count > 0) this.#options.after?.();
   };
 
   #takeStale(): Waiting | undefined {

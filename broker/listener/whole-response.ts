@@ -117,6 +117,9 @@ export class WholeResponse implements Answer {
     this.#over();
     for (const listener of this.#listeners ?? []) listener();
     this.#listeners = undefined;
+    // The connection remembers its last answer.
+    this.#headers = '';
+    this.#set.length = 0;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { Ration } from '#broker/audit/ration.ts';
 import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
@@ -59,9 +60,13 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     log.warn({ counts, seconds }, 'further requests ended with an error');
   const failures = new Ration({ lines: FAILURES, tell });
   const outages = new Ration({ lines: OUTAGES, tell });
-  const queueing = { turns: shedding.turns, isKnown: verifier.isKnown.bind(verifier) };
+  const queueing = {
+    turns: shedding.turns,
+    isKnown: verifier.isKnown.bind(verifier),
+    readingOf: (socket: Socket) => server.readingOf(socket),
+  };
   const addresses = new ClientAddresses({ trustedProxies });
-  return new HttpServer({
+  const server = new HttpServer({
     routes: [
       tokenEndpoint({ exchange, audit, watch, queueing, now }),
       ...verifyRoutes({ exchange, audit, watch, queueing, now }),
@@ -109,4 +114,5 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
       if (level === 'debug' || ration.admits(kind)) log[level]({ err, ...request }, 'a request ended with an error');
     },
   });
+  return server;
 }

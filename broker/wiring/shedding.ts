@@ -43,7 +43,11 @@ export class Shedding {
         'Requests refused with 503 since more was asked than could be served.',
         SHED_AT.map((at) => ({ labels: { at }, value: this.#counts[at] })),
       ),
-      gauge('postern_requests_waiting', 'Requests that wait for their turn in this process.', this.turns.waiting),
+      gauge(
+        'postern_requests_waiting',
+        'Requests that wait for their turn in this process, and connections left unread that may have one.',
+        this.turns.waiting,
+      ),
     ];
   }
 

@@ -24,8 +24,8 @@ export interface OverloadOptions {
 /** Addresses that the flood comes from: one may have 2,000 connections. */
 const FLOOD = ['127.0.1.1', '127.0.1.2', '127.0.1.3', '127.0.1.4'];
 const FLOOD_CONNECTIONS = 1_000;
-/** Seconds: what stands for less than two isn't shed. */
-const WARM_UP = 4;
+/** Seconds: Node takes one connection a turn, 4,000 in five, and what stands for less than two isn't shed. */
+const WARM_UP = 8;
 const QUIET = { rate: 100, from: ['127.0.2.1'], connections: 4 } as const;
 
 /**

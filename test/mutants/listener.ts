@@ -48,4 +48,35 @@ export const listener: Mutants = {
       'a request under way is cut off at the stop',
     ],
   ],
+  'broker/listener/reading.ts': [
+    ['unread-only-paused', 'if (handle?.reading !== true) return;', 'if (true) return;', 'what is left unread is read all the same'],
+    ['unread-for-good', 'handle.readStart?.();', '', 'a connection whose turn has come is never read again'],
+    ['unread-whoever', ' || !this.#mayLeave()', '', 'a proxy of ours is left unread with all who ask by it'],
+  ],
+  'broker/listener/turns.ts': [
+    [
+      'turn-kept',
+      'if (others && reading?.turn === this.#turn) {',
+      'if (others && reading !== undefined && reading.turn > 0) {',
+      'a turn that was not used is used later',
+    ],
+    [
+      'left-for-nobody',
+      'if (line.lengthOf(name) > 0 && reading.leave())',
+      'if (reading.leave())',
+      'who asks little waits behind who floods',
+    ],
+    ['sparse-without-end', '&& this.#sparse < SPARSE ', '', 'many who ask little make a turn as long as they like'],
+    ['shed-is-served', 'if (!reading.sheds) return;', 'return;', 'what is stale is served, and makes those behind it late'],
+  ],
+  'broker/listener/connections.ts': [
+    ['unread-is-idle', "  if (reading?.left) return 'busy';\n", '', 'a connection that is left unread is closed as one that does nothing'],
+    [
+      'unread-at-the-end',
+      'for (const { reading } of this.#all) if (reading?.left) reading.start();',
+      '',
+      'what the unread have asked is lost at the end',
+    ],
+    ['kept-at-the-end', "last.setHeader('Connection', 'close');", '{}', 'who is answered at the end sends more'],
+  ],
 };

@@ -27,11 +27,16 @@ async function stage(options: Partial<HttpServerOptions> = {}) {
   const run = vi.fn<() => never>(() => {
     throw new Overloaded('vault');
   });
-  const take = (party: () => Party) => {
+  const take = (_reading: unknown, party: () => Party) => {
     parties.push(party());
     return state.full ? Promise.reject(new Overloaded('turn')) : undefined;
   };
-  const queueing = { turns: { take }, isKnown: ({ clientId }: { clientId?: string | undefined }) => clientId === 'known' };
+  const turns = { take, waiting: 0, leaveUnread: () => {} };
+  const queueing = {
+    turns,
+    readingOf: () => undefined,
+    isKnown: ({ clientId }: { clientId?: string | undefined }) => clientId === 'known',
+  };
   const audit = new RationedAudit({ write: (line) => void lines.push(line) }, 2);
   const server = new HttpServer({
     routes: [

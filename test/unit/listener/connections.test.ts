@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { Connections } from '#broker/listener/connections.ts';
 import type { Connection, ConnectionsOptions } from '#broker/listener/connections.ts';
+import { Reading } from '#broker/listener/reading.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 
 class FakeSocket extends EventEmitter {
@@ -25,7 +26,10 @@ class FakeSocket extends EventEmitter {
 
 type Answer = Pick<ServerResponse, 'writableEnded' | 'writableFinished' | 'destroyed'>;
 const asked = (connection: Connection, answer: Partial<Answer>): void =>
-  void (connection.last = { writableEnded: false, writableFinished: false, destroyed: false, ...answer } as unknown as ServerResponse);
+  void (
+    connection.asked++,
+    (connection.last = { writableEnded: false, writableFinished: false, destroyed: false, ...answer } as unknown as ServerResponse)
+  );
 const busy = (connection: Connection): void => asked(connection, {});
 const answered = (connection: Connection): void => asked(connection, { writableEnded: true, writableFinished: true });
 const unread = (connection: Connection): void => asked(connection, { writableEnded: true });
@@ -141,6 +145,19 @@ describe('the limit of all', () => {
 });
 
 describe('a sweep', () => {
+  test('closes none that is left unread: it may have asked something', () => {
+    const s = stage();
+    const [one, other] = s.openMany(2, () => '192.0.2.7');
+    for (const connection of [one!, other!]) answered(connection);
+    one!.reading = new Reading(one!.socket, () => true);
+    one!.reading.left = true;
+    s.pass(300_000);
+    expect([one!.socket.destroyed, other!.socket.destroyed]).toEqual([false, true]);
+    one!.reading.left = false;
+    s.pass(70_000);
+    expect(one!.socket.destroyed).toBe(true);
+  });
+
   test('closes whose answer lies unread for 10 s, and no connection that is at work', () => {
     const s = stage();
     const [one, other] = s.openMany(2, () => '192.0.2.7');

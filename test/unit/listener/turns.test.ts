@@ -1,5 +1,7 @@
+import { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { Reading } from '#broker/listener/reading.ts';
 import { Turns } from '#broker/listener/turns.ts';
 import { Overloaded } from '#broker/overloaded.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
@@ -11,7 +13,7 @@ function stage(waitMs = 500) {
   const order: string[] = [];
   const errors: unknown[] = [];
   const ask = (name: string, known = true) => {
-    const waiting = turns.take(() => ({ known, name }));
+    const waiting = turns.take(undefined, () => ({ known, name }));
     if (waiting === undefined) order.push(name);
     else
       waiting.then(
@@ -44,6 +46,101 @@ test('who asks once goes before the many of another, a known client and a strang
   expect(s.order.filter((name) => name === 'quiet' || name === '192.0.2.2')).toHaveLength(2);
   expect(s.order.length).toBeLessThan(200);
   await Promise.all(flood.filter((one) => one !== undefined));
+});
+
+/** A connection of which nothing is read until it is told to, and what it was told. */
+function connection(mayLeave = true) {
+  const told: string[] = [];
+  const socket = new Socket();
+  const reading = new Reading(socket, () => mayLeave);
+  vi.spyOn(reading, 'stop').mockImplementation(() => told.push('stop'));
+  vi.spyOn(reading, 'start').mockImplementation(() => told.push('start'));
+  return { reading, told };
+}
+
+test('of a party that waits already a connection is left unread until its turn, and what it asks in that turn begins at once', async () => {
+  const s = stage();
+  const flood = { known: true, name: 'flood' };
+  void s.askMany(100, 'flood');
+  const [one, trusted] = [connection(), connection(false)];
+  for (const { reading } of [one, trusted]) s.turns.leaveUnread(reading, flood);
+  expect([one.told, trusted.told, s.turns.waiting]).toEqual([['stop'], [], 69]);
+  // Those before it go first.
+  void s.askMany(100, 'flood');
+  for (let turns = 0; one.told.length === 1 && turns < 100; turns++) await turn();
+  expect(one.told).toEqual(['stop', 'start']);
+  expect(s.turns.waiting).toBeGreaterThan(0);
+  expect(s.turns.take(one.reading, () => flood)).toBeUndefined();
+  // That was its turn: the next one waits again.
+  expect(s.turns.take(one.reading, () => flood)).toBeInstanceOf(Promise);
+});
+
+test('its turn is over when its client did not ask in it', async () => {
+  const s = stage();
+  const flood = { known: true, name: 'flood' };
+  void s.askMany(100, 'flood');
+  const { reading, told } = connection();
+  s.turns.leaveUnread(reading, flood);
+  for (let turns = 0; told.length === 1 && turns < 100; turns++) {
+    void s.askMany(70, 'flood');
+    await turn();
+  }
+  void s.askMany(200, 'flood');
+  await turn();
+  expect(s.turns.waiting).toBeGreaterThan(0);
+  expect(s.turns.take(reading, () => flood)).toBeInstanceOf(Promise);
+});
+
+test('a connection of a party that does not wait is read on', () => {
+  const s = stage();
+  void s.askMany(100, 'flood');
+  const { reading, told } = connection();
+  s.turns.leaveUnread(reading, { known: true, name: 'quiet' });
+  // A stranger of that name is another.
+  s.turns.leaveUnread(reading, { known: false, name: 'flood' });
+  expect(told).toEqual([]);
+});
+
+test('what was left unread for too long is shed when it is read, as long as its line stands', async () => {
+  const s = stage();
+  const flood = { known: true, name: 'flood' };
+  void s.askMany(50, 'flood');
+  const all = Array.from({ length: 400 }, () => connection());
+  for (const { reading } of all) s.turns.leaveUnread(reading, flood);
+  let [served, shed] = [0, 0];
+  for (let ms = 0; ms < 10_000; ms += 10) {
+    s.clock.advance(10);
+    await turn();
+    // Each asks at once when it is read, and again when it has its answer.
+    for (const { reading, told } of all) {
+      if (told.at(-1) !== 'start') continue;
+      try {
+        expect(s.turns.take(reading, () => flood)).toBeUndefined();
+        served++;
+      } catch (error) {
+        expect(error).toBeInstanceOf(Overloaded);
+        shed++;
+      }
+      s.turns.leaveUnread(reading, flood);
+    }
+  }
+  expect(shed).toBeGreaterThan(0);
+  expect(served).toBeGreaterThan(shed);
+  expect(s.counts.shed).toBe(shed + s.errors.length);
+});
+
+test('who has nothing waiting begins at once though others wait, but only a few in each turn', async () => {
+  const s = stage();
+  void s.askMany(200, 'flood');
+  const newcomers = Array.from({ length: 10 }, (_, n) => s.ask(`quiet-${n}`));
+  expect(newcomers.filter((one) => one === undefined)).toHaveLength(4);
+  await Promise.all(newcomers.filter((one) => one !== undefined));
+  void s.askMany(200, 'flood');
+  await turn();
+  expect(s.turns.waiting).toBeGreaterThan(0);
+  expect(s.ask('quiet-10')).toBeUndefined();
+  // Of the flood none does.
+  expect(s.ask('flood')).toBeInstanceOf(Promise);
 });
 
 test('what is stale is shed with a 503 that says when to come again, and counted', async () => {
