@@ -13,14 +13,18 @@ const MAGIC_COOKIE = 'd602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca
 const START_MS = 10_000;
 /** A provider notices nobody's end: should we be killed before its end is seen to, it never begins. */
 const WHEN_WATCHED = 'read -r watched && exec "$0" </dev/null';
-/** How a program in Go says that it ends. */
-const CRASH = /^(panic|fatal error): /;
+/** How a program in Go says that it ends, and whose calls of it are worth telling then. */
+const CRASH = /^(panic|fatal error|SIGQUIT): /;
+const CALL = /^([^\s(]*(?:vault|provider|openbao)[^\s(]*(?:\(\*\w+\)[^\s(]*)?)\(/;
+const CALLS = 8;
 
 export interface Attached extends AsyncDisposable {
   /** With which Terraform uses the providers that run. */
   env: Readonly<Record<string, string>>;
   /** What those said that have crashed, a line each: Terraform knows only that they don't answer. */
   crashes(): readonly string[];
+  /** Ends them, and has them tell where they wait, as if they had crashed. */
+  end(): void;
 }
 
 interface Running {
@@ -54,6 +58,9 @@ export async function attachProviders(parts: readonly Part[], env: Readonly<Reco
   return {
     env: running.length === 0 ? {} : { TF_REATTACH_PROVIDERS: JSON.stringify(Object.fromEntries(described)) },
     crashes: () => crashes,
+    end() {
+      for (const { pid } of running) killGroup(pid, 'SIGQUIT');
+    },
     async [Symbol.asyncDispose]() {
       for (const pid of pids) {
         killGroup(pid, 'SIGKILL');
@@ -83,9 +90,18 @@ async function start(
   pids.push(pid);
   reaper.watch(pid);
   child.stdin.end('watched\n');
-  // Of all that it logs only this: the rest may tell what it sends.
+  // Of all that it logs only this, and names of functions: the rest may tell what it sends.
+  let calls = -1;
   createInterface({ input: child.stderr }).on('line', (line) => {
-    if (CRASH.test(line)) crashes.push(`${name}: ${line}`);
+    if (CRASH.test(line)) {
+      crashes.push(`${name}: ${line}`);
+      calls = 0;
+      return;
+    }
+    const call = calls === -1 || calls === CALLS ? undefined : CALL.exec(line)?.[1];
+    if (call === undefined) return;
+    crashes.push(`${name}: in ${call}`);
+    calls++;
   });
   // Its first line says where it listens: CORE|PROTOCOL|unix|SOCKET|grpc|
   const line = await new Promise<string>((resolve) => {

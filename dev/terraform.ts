@@ -78,6 +78,11 @@ export async function destroyTerraform(options: TerraformOptions): Promise<{ sec
   return { seconds: secondsSince(begin) };
 }
 
+/** A whole installation takes ten seconds, or a minute beside much else: what takes this long waits for something that won't come, ms. */
+const STUCK_MS = 150_000;
+/** How long Terraform has to tell what its providers ended with, ms. */
+const TOLD_MS = 5_000;
+
 /** Exit code of `plan -detailed-exitcode` when there is something to do. */
 const CHANGES = 2;
 
@@ -136,15 +141,22 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     GOGC: '400',
   };
   let crashes: Attached['crashes'] = () => [];
+  let endProviders: Attached['end'] = () => {};
   const run = async (args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }> => {
     const [command = ''] = args;
     // Terraform finishes the request it is in and writes its state before it stops. A second interrupt would make it drop that, and its
     // providers don't notice when it is killed.
     const folder = join(configuration, 'terraform');
-    const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal: options.signal, reaper });
+    const stuck = new AbortController();
+    const ending = setTimeout(() => endProviders(), STUCK_MS);
+    const late = setTimeout(() => stuck.abort(), STUCK_MS + TOLD_MS);
+    const signal = AbortSignal.any([stuck.signal, ...(options.signal ? [options.signal] : [])]);
+    const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal, reaper });
+    clearTimeout(ending);
+    clearTimeout(late);
     options.signal?.throwIfAborted();
     if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
-      const said = [readable(result.stderr || (result.shortMessage ?? '')), ...crashes()];
+      const said = [...crashes(), readable(result.stderr || (result.shortMessage ?? ''))];
       throw new PosternError('misconfigured', `terraform ${command} failed.\n${said.join('\n')}`);
     }
     return { stdout: result.stdout, exitCode: result.exitCode };
@@ -154,6 +166,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   const attached = starting.use(await attachProviders(providers.parts, env, reaper));
   env = { ...env, ...attached.env };
   crashes = () => attached.crashes();
+  endProviders = () => attached.end();
   const running = starting.move();
   return {
     run,

@@ -59,6 +59,19 @@ test('a provider that crashes is told with its own words, and with nothing else 
   await reaper.close();
 });
 
+test('a provider that hangs is ended, and tells where it waits', async () => {
+  const reaper = startReaper();
+  const says = ['SIGQUIT: quit', 'goroutine 7 [select]:', 'github.com/hashicorp/vault/api.(*Client).rawRequest(0xc000, {0x1})', 'hvs.seen'];
+  writeFileSync(join(mirror, 'says'), `${says.join('\n')}\n`);
+  const script = `trap "cat '${mirror}/says' >&2; exit 2" QUIT; echo '1|5|unix|/run/plugin3|grpc|'; while :; do sleep 0.05; done`;
+  await using attached = await attachProviders([provider('vault', script)], { PATH: process.env['PATH'] ?? '' }, reaper);
+  attached.end();
+  await expect
+    .poll(() => attached.crashes())
+    .toEqual(['acme/vault: SIGQUIT: quit', 'acme/vault: in github.com/hashicorp/vault/api.(*Client).rawRequest']);
+  await reaper.close();
+});
+
 test('where none can be started, Terraform does as ever', async () => {
   const reaper = startReaper();
   await using attached = await attachProviders([provider('dies', 'exit 1')], { PATH: process.env['PATH'] ?? '' }, reaper);
