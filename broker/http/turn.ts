@@ -20,19 +20,22 @@ export function waitTurn(queueing: Queueing | undefined, call: Call, credential?
   if (queueing === undefined) return undefined;
   const { turns } = queueing;
   const reading = turns.waiting === 0 ? undefined : queueing.readingOf(call.request.socket);
-  const waiting = turns.take(reading, () => partyOf(queueing, call, credential));
-  if (waiting !== undefined)
-    return waiting.then(() => {
-      if (call.response.destroyed) throw new PosternError('invalid_request', 'The client went away');
-      if (reading !== undefined) leaveUnread(queueing, call, reading, credential);
-    });
-  if (reading !== undefined) leaveUnread(queueing, call, reading, credential);
+  let found: Party | undefined;
+  const party = (): Party => (found ??= partyOf(queueing, call, credential));
+  const waiting = turns.take(reading, party);
+  if (waiting === undefined) {
+    if (reading !== undefined) leaveUnread(turns, reading, call, party());
+    return undefined;
+  }
+  return waiting.then(() => {
+    if (call.response.destroyed) throw new PosternError('invalid_request', 'The client went away');
+    if (reading !== undefined) leaveUnread(turns, reading, call, party());
+  });
 }
 
 /** When it is answered. */
-function leaveUnread(queueing: Queueing, call: Call, reading: Reading, credential: Credential | undefined): void {
-  const party = partyOf(queueing, call, credential);
-  call.response.once('close', () => queueing.turns.leaveUnread(reading, party));
+function leaveUnread(turns: Queueing['turns'], reading: Reading, { response }: Call, party: Party): void {
+  response.once('close', () => turns.leaveUnread(reading, party));
 }
 
 function partyOf(queueing: Queueing, call: Call, credential: Credential | undefined): Party {
