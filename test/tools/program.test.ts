@@ -177,7 +177,8 @@ describe('the official release', () => {
 
 describe('the cache', () => {
   it('holds nothing under the final name when a build is killed, and the next one works', async () => {
-    machine.go(version, 'echo half > "$2"; : > "$HOME/started"; while :; do sleep 0.1; done');
+    // It goes with its folder: one that was killed for before anybody watched it would go on for ever.
+    machine.go(version, 'echo half > "$2"; : > "$HOME/started"; while [ -e "$HOME/started" ]; do sleep 0.1; done');
     const program = `import { findVault } from '#tools/part/vault.ts'; await findVault(() => {});`;
     const builder = execa(process.execPath, ['--input-type=module', '-e', program], {
       cwd: checkout,
