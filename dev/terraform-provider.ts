@@ -5,14 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Part } from '#tools/part/part.ts';
-import { killGroup } from '#tools/process/reaper.ts';
+import { killGroup, WHEN_WATCHED } from '#tools/process/reaper.ts';
 import type { Reaper } from '#tools/process/reaper.ts';
 
 /** By which a provider knows that it was started on purpose: https://developer.hashicorp.com/terraform/plugin/best-practices/interacting */
 const MAGIC_COOKIE = 'd602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2';
 const START_MS = 10_000;
-/** A provider notices nobody's end: should we be killed before its end is seen to, it never begins. */
-const WHEN_WATCHED = 'read -r watched && exec "$0" </dev/null';
 /** How a program in Go says that it ends, and whose calls of it are worth telling then. */
 const CRASH = /^(panic|fatal error|SIGQUIT): /;
 const CALL = /^([^\s(]*(?:vault|provider|openbao)[^\s(]*(?:\(\*\w+\)[^\s(]*)?)\(/;

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, type Options, type Result } from 'execa';
-import { killGroup, startReaper, type Reaper } from './reaper.ts';
+import { killGroup, startReaper, WHEN_WATCHED, type Reaper } from './reaper.ts';
 
 export interface GroupOptions {
   /** Ends it: SIGTERM to the program, and to all that it has started SIGKILL when it has ended or `graceMs` later. */
@@ -16,7 +16,7 @@ export interface GroupOptions {
   temporary?: string | undefined;
 }
 
-const FIXED = { extendEnv: false, reject: false, stdin: 'ignore', detached: true } as const;
+const FIXED = { extendEnv: false, reject: false, stdin: 'pipe', detached: true } as const;
 
 /**
  * Runs a program to its end in a process group and a temporary folder of its own. However it ends, and however we do, what it has started
@@ -31,9 +31,11 @@ export async function runGroup<Given extends Options & { env: Record<string, str
   const reaper = theirs ?? startReaper();
   const folder = mkdtempSync(join(temporary, 'postern-run-'));
   reaper.watchFolder(folder);
-  const running = execa(program, args, { ...given, ...FIXED, env: { ...given.env, TMPDIR: folder } });
+  const running = execa('/bin/sh', ['-c', WHEN_WATCHED, program, ...args], { ...given, ...FIXED, env: { ...given.env, TMPDIR: folder } });
   const { pid } = running;
   if (pid !== undefined) reaper.watch(pid);
+  running.stdin.on('error', () => {});
+  running.stdin.end('watched\n');
   let hard: NodeJS.Timeout | undefined;
   const abort = (): void => {
     running.kill('SIGTERM');

@@ -48,6 +48,12 @@ export interface Reaper {
 /** What each reaper of this process does when there is no time for good order. */
 const atOnce = new Set<() => Promise<void>>();
 
+/**
+ * A script for `sh -c` with a program and its arguments, which begins when it is told on its input that its end is seen to: were we killed
+ * before, nobody would end it.
+ */
+export const WHEN_WATCHED = 'read -r watched && exec "$0" "$@" </dev/null';
+
 /** Ends all that this process has started through a reaper, and removes its folders, in about a second. */
 export async function endAtOnce(): Promise<void> {
   await Promise.all([...atOnce].map((end) => end()));
