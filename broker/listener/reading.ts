@@ -17,6 +17,9 @@ export class Reading {
   sheds = false;
   /** Whether it is left unread for others' sake. */
   left = false;
+  /** Whose requests came by it; more than one client's where a proxy has it that nobody named, and then it is always read. */
+  #client: string | undefined;
+  #isShared = false;
   /** After TLS's handshake another one stands for the connection. */
   socket: Socket;
   readonly #mayLeave: () => boolean;
@@ -27,10 +30,15 @@ export class Reading {
     this.#mayLeave = mayLeave;
   }
 
+  usedBy(client: string): void {
+    this.#client ??= client;
+    this.#isShared ||= this.#client !== client;
+  }
+
   /** @returns whether it is left unread from here on */
   leave(): boolean {
     const { socket } = this;
-    if (socket.destroyed || socket.writableEnded || socket.isPaused() || !this.#mayLeave()) return false;
+    if (this.#isShared || socket.destroyed || socket.writableEnded || socket.isPaused() || !this.#mayLeave()) return false;
     this.stop();
     this.left = true;
     return true;

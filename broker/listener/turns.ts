@@ -98,6 +98,7 @@ export class Turns {
   /** After an answer: where the party waits already, its connection is left unread, and what comes by it has its turn behind them. */
   leaveUnread(reading: Reading, { known, name }: Party): void {
     const line = this.#lineOf(known);
+    if (known) reading.usedBy(name);
     if (line.lengthOf(name) > 0 && reading.leave()) line.push(name, reading);
   }
 

@@ -51,6 +51,12 @@ export const listener: Mutants = {
   'broker/listener/reading.ts': [
     ['unread-only-paused', 'if (handle?.reading !== true) return;', 'if (true) return;', 'what is left unread is read all the same'],
     ['unread-for-good', 'handle.readStart?.();', '', 'a connection whose turn has come is never read again'],
+    [
+      'unread-shared',
+      'if (this.#isShared || socket',
+      'if (socket',
+      "a proxy that nobody named is left unread for one of its clients, with the others'",
+    ],
     ['unread-whoever', ' || !this.#mayLeave()', '', 'a proxy of ours is left unread with all who ask by it'],
   ],
   'broker/listener/turns.ts': [

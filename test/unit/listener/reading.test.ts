@@ -72,3 +72,14 @@ test('one that is read for its own sake, or that ends, is not left', async () =>
   // Whose turn comes later does no harm.
   s.reading.start();
 });
+
+test('one by which more than one client asks is always read: a proxy has it that nobody named', async () => {
+  const s = await stage(false);
+  s.reading.usedBy('acme');
+  s.reading.usedBy('acme');
+  expect(s.reading.leave()).toBe(true);
+  s.reading.start();
+  s.reading.usedBy('globex');
+  s.reading.usedBy('acme');
+  expect(s.reading.leave()).toBe(false);
+});

@@ -75,6 +75,15 @@ test('of a party that waits already a connection is left unread until its turn, 
   expect(s.turns.take(one.reading, () => flood)).toBeInstanceOf(Promise);
 });
 
+test('a connection by which a client asks that waits for nothing is not left for another that does', () => {
+  const s = stage();
+  void s.askMany(100, 'flood');
+  const { reading, told } = connection();
+  s.turns.leaveUnread(reading, { known: true, name: 'quiet' });
+  s.turns.leaveUnread(reading, { known: true, name: 'flood' });
+  expect(told).toEqual([]);
+});
+
 test('its turn is over when its client did not ask in it', async () => {
   const s = stage();
   const flood = { known: true, name: 'flood' };
