@@ -2,7 +2,7 @@ import nodeCrypto, { createHash } from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 
 /**
- * To sign by RSA takes a millisecond, and WebCrypto works on threads of its own, which come back when they like: no simulation can be played
+ * To sign by RSA takes a millisecond, and WebCrypto works on threads that come back when they like: no simulation can be played
  * again with it. So signatures of the simulation are a digest under a name; jose and what is above it are the real ones.
  */
 const KID = 'simulated';

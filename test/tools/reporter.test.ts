@@ -20,9 +20,9 @@ async function run(files: Record<string, string>, more = ''): Promise<{ last: st
       env: { PATH: process.env['PATH'] ?? '', HOME: root },
       extendEnv: false,
       reject: false,
-      all: true,
     });
-    const lines = result.all.trimEnd().split('\n');
+    // What vitest says on the other stream comes when it likes.
+    const lines = result.stdout.trimEnd().split('\n');
     const named = lines.filter((line) => line.startsWith('failed: ')).map((line) => line.slice('failed: '.length));
     return { last: lines.at(-1) ?? '', named, exitCode: result.exitCode };
   } finally {
