@@ -140,15 +140,13 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     // Programs that live for seconds: Go would spend an eighth of them on memory that their end frees.
     GOGC: '400',
   };
-  let crashes: Attached['crashes'] = () => [];
-  let endProviders: Attached['end'] = () => {};
-  const run = async (args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }> => {
+  const run = async (args: readonly string[], attached?: Attached): Promise<{ stdout: string; exitCode: number | undefined }> => {
     const [command = ''] = args;
     // Terraform finishes the request it is in and writes its state before it stops. A second interrupt would make it drop that, and its
     // providers don't notice when it is killed.
     const folder = join(configuration, 'terraform');
     const stuck = new AbortController();
-    const ending = setTimeout(() => endProviders(), STUCK_MS);
+    const ending = setTimeout(() => attached?.end(), STUCK_MS);
     const late = setTimeout(() => stuck.abort(), STUCK_MS + TOLD_MS);
     const signal = AbortSignal.any([stuck.signal, ...(options.signal ? [options.signal] : [])]);
     const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal, reaper });
@@ -156,7 +154,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     clearTimeout(late);
     options.signal?.throwIfAborted();
     if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
-      const said = [...crashes(), readable(result.stderr || (result.shortMessage ?? ''))];
+      const said = [...(attached?.crashes() ?? []), readable(result.stderr || (result.shortMessage ?? ''))];
       throw new PosternError('misconfigured', `terraform ${command} failed.\n${said.join('\n')}`);
     }
     return { stdout: result.stdout, exitCode: result.exitCode };
@@ -165,11 +163,9 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
   await run(['init', '-no-color', '-reconfigure']);
   const attached = starting.use(await attachProviders(providers.parts, env, reaper));
   env = { ...env, ...attached.env };
-  crashes = () => attached.crashes();
-  endProviders = () => attached.end();
   const running = starting.move();
   return {
-    run,
+    run: (args) => run(args, attached),
     variables: ['-no-color', ...[...(options.variableFiles ?? []), variables].map((file) => `-var-file=${file}`)],
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

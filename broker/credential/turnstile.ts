@@ -1,7 +1,6 @@
 import { PosternError } from '#broker/error.ts';
 import { FairLine } from '#broker/fair-line.ts';
 import { Overloaded } from '#broker/overloaded.ts';
-import type { ShedAt } from '#broker/overloaded.ts';
 
 export interface TurnstileOptions {
   /** Pieces of work at once. Default 64, as many as there are sockets to Vault. */
@@ -12,8 +11,6 @@ export interface TurnstileOptions {
   patienceMs?: number | undefined;
   /** See {@link FairLine}. Default 0: only patience ends a wait. */
   waitMs?: number | undefined;
-  /** What has too much to do. Default Vault. */
-  at?: ShedAt | undefined;
   /** Told of each that waited too long. */
   onShed?: (() => void) | undefined;
   /** ms of a clock that never goes back. */
@@ -25,7 +22,6 @@ export class Turnstile {
   readonly #atOnce: number;
   readonly #queue: number;
   readonly #patienceMs: number;
-  readonly #at: ShedAt;
   readonly #onShed: (() => void) | undefined;
   /** Whoever waits in a later one lets those before go first. */
   readonly #lines: readonly FairLine<(mayRun: boolean) => void>[];
@@ -35,7 +31,6 @@ export class Turnstile {
     this.#atOnce = options.atOnce ?? 64;
     this.#queue = options.queue ?? 2000;
     this.#patienceMs = options.patienceMs ?? 4000;
-    this.#at = options.at ?? 'vault';
     this.#onShed = options.onShed;
     const line = { waitMs: options.waitMs ?? 0, now: options.now ?? (() => performance.now()) };
     this.#lines = Array.from({ length: lines }, () => new FairLine(line));
@@ -66,7 +61,7 @@ export class Turnstile {
       throw new PosternError('too_many_requests', 'Too many requests', { retryAfter: 1 });
     if (await new Promise<boolean>((begin) => line.push(party, begin))) return;
     this.#onShed?.();
-    throw new Overloaded(this.#at);
+    throw new Overloaded('vault');
   }
 
   /** Whether the line is full of others' who have more than an equal share of it. */

@@ -260,7 +260,6 @@ export class Listener {
     this.#shakingHands.delete(peer);
     connection.socket = socket;
     (socket as Known)[CONNECTION] = connection;
-    if (connection.reading) connection.reading.socket = socket;
     this.#lookAt(connection);
   }
 

@@ -20,13 +20,12 @@ export class Reading {
   /** Whose requests came by it; more than one client's where a proxy has it that nobody named, and then it is always read. */
   #client: string | undefined;
   #isShared = false;
-  /** After TLS's handshake another one stands for the connection. */
-  socket: Socket;
+  readonly #socket: Socket;
   readonly #mayLeave: () => boolean;
 
   /** @param mayLeave whether it may be left unread for others' sake */
   constructor(socket: Socket, mayLeave: () => boolean) {
-    this.socket = socket;
+    this.#socket = socket;
     this.#mayLeave = mayLeave;
   }
 
@@ -37,7 +36,7 @@ export class Reading {
 
   /** @returns whether it is left unread from here on */
   leave(): boolean {
-    const { socket } = this;
+    const socket = this.#socket;
     if (this.#isShared || socket.destroyed || socket.writableEnded || socket.isPaused() || !this.#mayLeave()) return false;
     this.stop();
     this.left = true;
@@ -45,8 +44,8 @@ export class Reading {
   }
 
   stop(): void {
-    this.socket.pause();
-    const handle = handleOf(this.socket);
+    this.#socket.pause();
+    const handle = handleOf(this.#socket);
     if (handle?.reading !== true) return;
     handle.reading = false;
     handle.readStop?.();
@@ -54,8 +53,8 @@ export class Reading {
 
   start(): void {
     this.left = false;
-    this.socket.resume();
-    const handle = handleOf(this.socket);
+    this.#socket.resume();
+    const handle = handleOf(this.#socket);
     if (handle?.reading !== false) return;
     handle.reading = true;
     handle.readStart?.();
