@@ -72,7 +72,7 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
   const overHydra = to('cached exchange over Ory Hydra minting a JWT, in memory', 100, '×');
   const tail = new Tail();
   let hits = 0;
-  /** What was asked meanwhile, by whomever. */
+  /** What was asked meanwhile, but for what is asked by the clock. */
   const calls: string[] = [];
   for (let round = 0; round <= rounds; round++) {
     signal.throwIfAborted();
@@ -86,7 +86,9 @@ async function throughput(on: Stack, { rounds, seconds, report, signal }: Bench)
       await work();
       await new Promise((resolve) => setTimeout(resolve, 200));
       if (round === 0) return;
-      calls.push(...(await requestsTo(on.files.vaultAudit)).slice(vaultBefore));
+      const asked = (await requestsTo(on.files.vaultAudit)).slice(vaultBefore);
+      // The broker looks at its signing key twice a minute, whoever asks for what.
+      calls.push(...asked.filter((one) => !one.startsWith('read transit/keys/')));
       for (let call = auth0Before; call < on.auth0.calls.token; call++) calls.push('a token from Auth0');
     };
     const hit = () => postForm(url, form, seconds, [on.broker.child.pid]);

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { ALL_CORES, LOAD_CORE, pin } from './cores.ts';
 import { NotHere } from './part.ts';
-import type { Bench } from './part.ts';
+import type { Bench, Part } from './part.ts';
 import { PARTS } from './parts.ts';
 import { machineOf } from './machine.ts';
 import { keepResult, writeReport } from './results.ts';
@@ -9,16 +9,22 @@ import type { PartResult } from './results.ts';
 import { findWrk } from './wrk.ts';
 
 const NAMES = PARTS.map(({ name }) => name);
+const UNASKED = PARTS.filter(({ named }) => !named).map(({ name }) => name);
 
 const HELP = `Usage: make bench [ARGS='--only PART[,PART] --rounds N --seconds N --soak N --json']
 
 Measures, all in one run, turn by turn, servers on core 0 and the load on core 1, prints it, and writes what was measured, with
-every round, to docs/benchmarks/; parts that don't run keep what they had there.
+every round, to docs/benchmarks/; parts that don't run keep what they had there. In a quarter of an hour (some minutes more the
+first time, in which it builds what is measured beside):
 
-${PARTS.map(({ name, about }) => `  ${name.padEnd(13)} ${about.replaceAll('\n', `\n${' '.repeat(16)}`)}`).join('\n')}
+${toldOf(PARTS.filter(({ named }) => !named))}
+
+Only where they are named, from one minute (observe) to a quarter of an hour (memory):
+
+${toldOf(PARTS.filter(({ named }) => named))}
 
 Options:
-  --only PARTS   some of them (default: all; none: write docs/benchmarks/README.md and the plot anew)
+  --only PARTS   some of them (all: each there is; none: write docs/benchmarks/README.md and the plot anew)
   --rounds N     rounds of each comparison (default 5)
   --seconds N    of each run (default 2)
   --outage N     seconds for which Vault is stopped (default 30)
@@ -33,7 +39,7 @@ Options:
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: NAMES.join(',') },
+    only: { type: 'string', default: UNASKED.join(',') },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
     soak: { type: 'string', default: '45' },
@@ -51,7 +57,7 @@ if (values.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-const only = new Set(values.only === 'none' ? [] : values.only.split(','));
+const only = new Set(values.only === 'none' ? [] : values.only === 'all' ? NAMES : values.only.split(','));
 for (const part of only) if (!NAMES.includes(part)) throw new Error(`--only: there is no ${part}; there are ${NAMES.join(', ')}`);
 const report = (line: string): void => void process.stderr.write(`${line}\n`);
 const abort = new AbortController();
@@ -101,6 +107,10 @@ for (const part of PARTS.filter(({ name }) => only.has(name))) {
 if (!values.dry) await writeReport(NAMES);
 if (values.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
 if (results.some(({ failed }) => failed !== undefined)) process.exitCode = 1;
+
+function toldOf(parts: readonly Part[]): string {
+  return parts.map(({ name, about }) => `  ${name.padEnd(13)} ${about.replaceAll('\n', `\n${' '.repeat(16)}`)}`).join('\n');
+}
 
 function print({ part, took, lines, failed, notHere }: PartResult): void {
   if (values.json) return;

@@ -17,6 +17,7 @@ const CHUNK = 10;
 /** What 100,000 tenants cost a broker, and whether its memory grows with requests. The Vault is a stand-in, the broker is real. */
 export const memory: Part = {
   name: 'memory',
+  named: true,
   about: `a broker that has 100,000 tenants' tokens in memory beside one that has ten: memory, and the p50 of
 hits; memory over 5,000,000 requests`,
   async run(bench) {

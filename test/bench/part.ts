@@ -27,6 +27,8 @@ export interface Part {
   readonly name: string;
   /** For the help. */
   readonly about: string;
+  /** Runs only where it is named: with it, all of them took more than the quarter of an hour that `make bench` may. */
+  readonly named?: true;
   run(bench: Bench): Promise<Line[]>;
 }
 

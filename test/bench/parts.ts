@@ -31,11 +31,13 @@ export const PARTS: readonly Part[] = [
   },
   {
     name: 'observe',
+    named: true,
     about: 'hits with metrics and traces beside hits without',
     run: (bench) => onStack(bench, (stack) => measureObserved(stack, bench)),
   },
   {
     name: 'limits',
+    named: true,
     about: `/verify with a key that is limited in memory beside one that isn't; 30 s of 1,000/s at three
 brokers with Redis, and what others notice of it`,
     async run(bench) {
@@ -53,11 +55,13 @@ external plugin, and the kv v2 that is built in; its start, and its memory after
   memory,
   {
     name: 'keyless',
+    named: true,
     about: "token exchange with a workload's own JWT beside the same with a Vault token",
     run: ({ rounds, seconds, report }) => measureKeyless(rounds, seconds, report),
   },
   {
     name: 'outage',
+    named: true,
     about: 'Vault stopped (SIGSTOP) under a steady load of hits, with a cold exchange each second',
     run: (bench) => onStack(bench, (stack) => measureOutage(stack, bench.outage, bench.report), { pinned: false }),
   },
@@ -68,16 +72,19 @@ external plugin, and the kv v2 that is built in; its start, and its memory after
   },
   {
     name: 'doors',
+    named: true,
     about: '100 tenants and 100 APIs, every door at random: answers for the wrong tenant',
     run: async ({ report }) => [await measureDoors(report)],
   },
   {
     name: 'bulk',
+    named: true,
     about: 'tenant import beside a loop of its calls; lists, prune and doctor with many tenants',
     run: (bench) => onStack(bench, (stack) => measureBulk(stack, bench), { pinned: false }),
   },
   {
     name: 'schemathesis',
+    named: true,
     about: 'the OpenAPI documents of the admin API and the OAuth endpoints held against the servers',
     run: async ({ report }) => [await measureSchemathesis(report)],
   },
