@@ -67,12 +67,13 @@ export async function startHydra(report: (line: string) => void, { audience, sco
     const client = (await answer.json()) as { client_id?: string; client_secret?: string };
     if (client.client_id === undefined || client.client_secret === undefined) throw new Error(`hydra made no client: ${answer.status}`);
     registerSecret('hydra client_secret', client.client_secret);
-    return {
-      url: `http://127.0.0.1:${open}/oauth2/token`,
-      pid: child.pid,
-      form: { grant_type: 'client_credentials', client_id: client.client_id, client_secret: client.client_secret, audience, scope },
-      [Symbol.asyncDispose]: stop,
-    };
+    const url = `http://127.0.0.1:${open}/oauth2/token`;
+    const form = { grant_type: 'client_credentials', client_id: client.client_id, client_secret: client.client_secret, audience, scope };
+    // It makes its keys for the first token, and where many ask for that at once it may fail all of them for seconds.
+    const first = await fetch(url, { method: 'POST', body: new URLSearchParams(form) });
+    if (first.status !== 200) throw new Error(`hydra answered ${first.status}`);
+    await first.body?.cancel();
+    return { url, pid: child.pid, form, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;
