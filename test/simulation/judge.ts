@@ -379,7 +379,9 @@ export class Judge {
       this.#now - begun > OWN_LEASE &&
       // It may have joined a flight that set out while Auth0 didn't answer.
       !this.#world.brokenSince(begun - OWN_LEASE) &&
-      !this.#hasChangedSince(credential.tenant, begun - SETTLED_WITHIN)
+      !this.#hasChangedSince(credential.tenant, begun - SETTLED_WITHIN) &&
+      // By a clock far behind, the tenant's tokens ended just now: it lets that second go by before it asks for one.
+      this.#tellsLives(replica)
     )
       this.#tell({ rule: 'own-lease', text: `replica ${replica} waits for its own lease of ${credential.tenant} for ${audience}` });
     if (this.#now - begun > ENDS_WITHIN)
