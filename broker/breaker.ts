@@ -25,6 +25,8 @@ const IN_A_ROW = 8;
 const WINDOW = 4_000;
 const BUCKETS = 4;
 const LEAST_CALLS = 16;
+/** Of the probes of one who tries by and by, as many as belong together: what is looked at in one look is known only when all of it is. */
+const TOGETHER = 8;
 /** opossum's own timer is the real one, which a simulation can't move: when to try again is decided here. */
 const NEVER = 2 ** 31 - 1;
 
@@ -43,7 +45,8 @@ export class Breaker {
   #failedAt = -Infinity;
   /** When one may try next; of an open one. */
   #tryAt = 0;
-  #trying = false;
+  /** How many do. */
+  #trying = 0;
   #told = false;
 
   constructor(options: BreakerOptions) {
@@ -103,10 +106,9 @@ export class Breaker {
     }
   }
 
-  /** One at a time. */
   async #try<T>(call: () => Promise<T>, probes: boolean): Promise<T> {
-    if (!probes || this.#trying || this.#monotonic() < this.#tryAt) throw this.#refusal();
-    this.#trying = true;
+    if (!probes || !this.#mayTry) throw this.#refusal();
+    this.#trying++;
     try {
       const answer = await call();
       this.#answered();
@@ -119,8 +121,17 @@ export class Breaker {
       }
       throw error;
     } finally {
-      this.#trying = false;
+      this.#trying--;
     }
+  }
+
+  /**
+   * Clients try one at a time, when some time has passed. Who tries by and by has a pace of its own, and is never kept waiting by what
+   * others' calls met: it would not learn what was revoked.
+   */
+  get #mayTry(): boolean {
+    if (this.#options.probed === true) return this.#trying < TOGETHER;
+    return this.#trying === 0 && this.#monotonic() >= this.#tryAt;
   }
 
   /** Whatever was asked when: somebody answers there, and what failed before is over. */
@@ -136,7 +147,7 @@ export class Breaker {
       if (now - this.#turnedAt >= 2 * WINDOW) this.#turnedAt = now - WINDOW;
       this.#window.emit('rotate');
     }
-    if (this.#trying || now - this.#failedAt < WINDOW) return;
+    if (this.#trying > 0 || now - this.#failedAt < WINDOW) return;
     this.#inARow = 0;
     if (this.open && this.#options.probed !== true) this.#renew();
   }

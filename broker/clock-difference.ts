@@ -46,12 +46,26 @@ export class ClockDifference {
 
   /** ms by which theirs is ahead (negative: behind) at least, by all of the last answers; 0: none can be told. */
   get ms(): number {
+    return this.#difference(FORGET);
+  }
+
+  /**
+   * ms by which ours may be behind, 0 where it isn't for sure: up to a second more than the difference, to which a Date is told. What was
+   * observed last holds on while nobody answers: by it tokens and credentials end.
+   */
+  get behind(): number {
+    const ms = this.#difference(Infinity);
+    return ms > 0 ? ms + 1_000 : 0;
+  }
+
+  /** @param forget what was observed so long ago says nothing, ms */
+  #difference(forget: number): number {
     if (this.#last.length < this.#agree) return 0;
     const now = this.#monotonic();
     const ours = this.#now() - now;
     let least = Infinity;
     for (const { from, to, at } of this.#last) {
-      if (now - at >= FORGET) return 0;
+      if (now - at >= forget) return 0;
       const difference = from > ours ? from - ours : to < ours ? to - ours : 0;
       if (Math.abs(difference) < Math.abs(least)) least = difference;
     }

@@ -38,19 +38,22 @@ export class VaultFault extends OwnError {
 
   /** A 404 that says nothing: nothing is stored there. Any other 404 gives a reason, e.g. that the mount doesn't exist. */
   readonly isEmpty: boolean;
+  /** Somebody else's page, a proxy's say: whatever it means, Vault was not asked. */
+  readonly notVaults: boolean;
   /** Of one that was not reached: Node's or undici's code, such as `ECONNREFUSED`. */
   readonly causeCode: string | undefined;
 
   constructor(
     reason: VaultFaultReason,
     message: string,
-    more: { status?: number; retryAfter?: number; isEmpty?: boolean; code?: string | undefined } = {},
+    more: { status?: number; retryAfter?: number; isEmpty?: boolean; notVaults?: boolean; code?: string | undefined } = {},
   ) {
     super(message);
     this.reason = reason;
     this.status = more.status;
     this.retryAfter = more.retryAfter;
     this.isEmpty = more.isEmpty ?? false;
+    this.notVaults = more.notVaults ?? false;
     this.causeCode = more.code;
   }
 
@@ -59,11 +62,11 @@ export class VaultFault extends OwnError {
   }
 
   /**
-   * A 500 about the namespace that the end of the token names: Vault's judgement of that token. Only its words tell it from Vault's
-   * real ones; should they change, it is taken for an outage, which blames nobody.
+   * A 500 about the namespace that the end of the token names, or about a batch token that isn't Base64: Vault's judgement of that token.
+   * Only its words tell it from Vault's real ones; should they change, it is taken for an outage, which blames nobody.
    */
-  get isOfNoNamespace(): boolean {
-    return this.status === 500 && this.message.includes('failed to look up namespace from the token');
+  get isOfBadToken(): boolean {
+    return this.status === 500 && /failed to look up namespace from the token|token check: illegal base64 data/.test(this.message);
   }
 
   /**
@@ -84,7 +87,7 @@ export class VaultFault extends OwnError {
 
   /** A 500 by which Vault has judged what was asked: the same call gets the same answer. */
   get isVerdict(): boolean {
-    return this.isOfNoNamespace || this.isOfNoKeyVersion || this.isOfHalfDeleted;
+    return this.isOfBadToken || this.isOfNoKeyVersion || this.isOfHalfDeleted;
   }
 
   /** A 404 that speaks of no mount or no such path, or is not Vault's at all: a mount's name or VAULT_ADDR is wrong. */
@@ -98,7 +101,7 @@ export class VaultFault extends OwnError {
   get unasked(): Unasked | undefined {
     if (this.isVerdict) return undefined;
     if (this.reason === 'throttled') return 'throttled';
-    return NO_ANSWER.has(this.reason) ? 'unanswered' : undefined;
+    return this.notVaults || NO_ANSWER.has(this.reason) ? 'unanswered' : undefined;
   }
 
   /**
@@ -121,11 +124,12 @@ export class VaultFault extends OwnError {
 
   /** Whether the same call may succeed a little later, without anybody changing anything. */
   get transient(): boolean {
-    return this.unasked !== undefined;
+    return this.unasked !== undefined && this.reason !== 'redirected' && !this.isOfNoMount;
   }
 }
 
-const NO_ANSWER: ReadonlySet<VaultFaultReason> = new Set(['unreachable', 'timeout', 'unavailable', 'not_asked']);
+/** A redirect too: a standby that can't pass on what it is asked names the leader, which it doesn't reach. */
+const NO_ANSWER: ReadonlySet<VaultFaultReason> = new Set(['unreachable', 'timeout', 'unavailable', 'redirected', 'not_asked']);
 
 /** Whether Vault could not be asked; undefined where it has judged, and for any other error. */
 export function unaskedOf(error: unknown): Unasked | undefined {

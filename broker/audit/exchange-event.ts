@@ -52,10 +52,7 @@ export const exchangeEvent = z
     client_id_sha256: field.sha256('an unverified client_id, so that repeated attempts can be told apart').optional(),
     key_id: field.keyId.optional(),
     trust: field.trust.optional(),
-    vault: z
-      .literal('away')
-      .optional()
-      .meta({ description: 'Vault could not be asked, so that the client is known by what Vault said before.' }),
+    vault: field.vault.optional(),
     known: z.literal('before').optional().meta({
       description:
         'The refused credential was right once: tenant and key_id are whose it was. It proved nothing now, and its client was not told.',

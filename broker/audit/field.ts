@@ -31,3 +31,7 @@ export const keyId = z.string().regex(KEY_ID).meta({ description: 'Names the API
 export const trust = z.string().regex(NAME).meta({ description: 'Names the trust, where a workload showed a token of its own issuer.' });
 export const expiresIn = z.number().meta({ description: 'What is left of the token, seconds.' });
 export { text };
+
+export const vault = z
+  .literal('away')
+  .meta({ description: 'Vault could not be asked, so that the client is known by what Vault said before.' });

@@ -28,6 +28,7 @@ export const tokenEventSchema = z
     api: field.api.optional(),
     audience: field.text('Of the token.').optional(),
     token_sha256: field.sha256('whatever was presented').optional(),
+    vault: field.vault.optional(),
     error: field.error.optional(),
   })
   .meta({
@@ -66,6 +67,7 @@ export function tokenEvent(
     api,
     audience: token?.audience,
     token_sha256: sha256(attempt.presented),
+    vault: identity?.unasked ? 'away' : undefined,
     error: 'error' in end ? (end.error instanceof PosternError ? end.error.code : 'internal') : undefined,
   };
   return `${JSON.stringify(line)}\n`;

@@ -180,7 +180,7 @@ export class Authorization {
    */
   async tenantOf(identity: Identity): Promise<TenantGrants> {
     if (this.#options.isDisabled(identity.tenant)) throw disabled();
-    const tenant = await this.#memoOf(identity).grants;
+    const tenant = await this.#grantsOf(identity);
     if (tenant === undefined)
       throw new PosternError('unauthorized_client', 'Client has no grants', {
         detail: `tenants/${identity.tenant} does not exist in Vault`,
@@ -198,7 +198,7 @@ export class Authorization {
   allowancesOf(identity: Identity): readonly Allowance[] | Promise<readonly Allowance[]> {
     const memo = this.#memoOf(identity);
     if (memo.allowances !== undefined) return memo.allowances;
-    return Promise.resolve(memo.grants).then((tenant) => (memo.allowances ??= allowancesOf(identity, tenant)));
+    return this.#grantsOf(identity).then((tenant) => (memo.allowances ??= allowancesOf(identity, tenant)));
   }
 
   async #authorizeAnew(identity: Identity, request: GrantRequest, asked: string): Promise<AuthorizedGrant> {
@@ -245,10 +245,29 @@ export class Authorization {
       const reading = this.#options.grants.readGrants(identity);
       memo = new Memo<AuthorizedGrant>(reading);
       this.#memos.set(identity, memo);
-      // A failed reading is not remembered.
-      reading.catch(() => this.#memos.delete(identity));
+      reading.then(
+        () => {
+          if (identity.before !== undefined) identity.unasked = false;
+          identity.before = undefined;
+        },
+        // A failed reading is not remembered.
+        () => this.#memos.delete(identity),
+      );
     }
     return memo;
+  }
+
+  /** While Vault can't be asked, what it said when this credential was verified before: a login may be the last that it answers. */
+  async #grantsOf(identity: Identity): Promise<TenantGrants | undefined> {
+    try {
+      return await this.#memoOf(identity).grants;
+    } catch (error) {
+      const { before } = identity;
+      const grants = before === undefined ? undefined : this.#memos.get(before.identity)?.grants;
+      if (grants === undefined || grants instanceof Promise || before?.bridges(error) !== true) throw error;
+      identity.unasked = true;
+      return grants;
+    }
   }
 
   async #apiOf(tenant: TenantGrants, audience: string | undefined): Promise<Api> {

@@ -80,8 +80,8 @@ export class AnnouncementWatch {
   readonly #clock: Clock;
   readonly generations: Generations;
   #seen: Announcements | undefined;
-  /** When all was last known, ms of the monotonic clock; undefined: never. */
-  #readAt: number | undefined;
+  /** When each of what is looked at was last known, the announcements first; ms of the monotonic clock. */
+  readonly #readAts: number[];
   /** Whether all that the last look failed at was that Vault didn't answer. */
   #away = false;
   #disabled: ReadonlySet<string> = new Set();
@@ -97,6 +97,7 @@ export class AnnouncementWatch {
     this.#options = options;
     this.#clock = clockOf(options);
     this.generations = options.generations ?? new Generations();
+    this.#readAts = Array(1 + (options.watched?.length ?? 0)).fill(-Infinity);
   }
 
   /** What an operator must know though this replica serves; in words. */
@@ -112,12 +113,17 @@ export class AnnouncementWatch {
 
   /** Whether all was ever read: before that nobody knows who is disabled, or what is revoked. */
   get known(): boolean {
-    return this.#readAt !== undefined;
+    return this.#readAt > -Infinity;
   }
 
   /** How long ago all was last known, ms; Infinity: never. */
   get age(): number {
-    return this.#readAt === undefined ? Infinity : this.#clock.monotonic() - this.#readAt;
+    return this.#clock.monotonic() - this.#readAt;
+  }
+
+  /** When all was last known; -Infinity: never. */
+  get #readAt(): number {
+    return Math.min(...this.#readAts);
   }
 
   /** Whether anybody is served: what is known is not too old. */
@@ -135,7 +141,7 @@ export class AnnouncementWatch {
    * @throws {PosternError} temporarily_unavailable while no epoch is {@link known}, or none was read for long: nobody is served on a guess.
    */
   isDisabled(tenant: string): boolean {
-    if (this.#readAt === undefined)
+    if (!this.known)
       throw new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
         detail: 'the announcements or what is watched with them were not read yet',
         retryAfter: 1,
@@ -168,11 +174,12 @@ export class AnnouncementWatch {
     // What one of them says holds whatever became of the others.
     if (announcements.status === 'fulfilled') this.#take(announcements.value);
     const failed = [announcements, ...others].filter((one) => one.status === 'rejected');
-    this.#away = failed.length > 0 && failed.every(({ reason }) => unaskedOf(reason) === 'unanswered');
-    if (failed.length === 0) {
-      this.#readAt = begun;
-      this.#options.onRead?.();
-    } else for (const one of failed) this.#options.onError?.(one.reason);
+    const all = [announcements, ...others];
+    // Where one of them is answered Vault can be asked, and there is no patience for the others.
+    this.#away = failed.length === all.length && failed.every(({ reason }) => unaskedOf(reason) === 'unanswered');
+    for (const [at, { status }] of all.entries()) if (status === 'fulfilled') this.#readAts[at] = begun;
+    if (failed.length === 0) this.#options.onRead?.();
+    else for (const one of failed) this.#options.onError?.(one.reason);
   }
 
   #take(now: Announcements): void {

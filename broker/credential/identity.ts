@@ -27,6 +27,13 @@ export class VaultToken {
   }
 }
 
+/** What Vault said last time. */
+export interface VerifiedBefore {
+  readonly identity: Identity;
+  /** Whether it may answer where Vault failed so. */
+  bridges(error: unknown): boolean;
+}
+
 /** Who Vault says is calling. */
 export interface Identity {
   /** The AppRole's role name, which Vault puts into the login's metadata. */
@@ -43,6 +50,8 @@ export interface Identity {
   readonly endsAt: number;
   /** It is served by what Vault said before, since Vault can't be asked now. Set by whoever remembers it; the audit marks it. */
   unasked?: boolean;
+  /** The verification of this credential before it, until what this one may do was read: it answers for a Vault that fails then. */
+  before?: VerifiedBefore | undefined;
   /**
    * The token is the caller's own, lent for this one request (RFC 8693): it is used only while that request waits, and the
    * identity is not remembered.

@@ -9,6 +9,9 @@ export const VAULT_TOKEN_TYPE = 'urn:postern:params:oauth:token-type:vault-token
 /** What an HTTP header carries whole. Vault's service tokens are some 100 characters, batch tokens some hundred to 4,000. */
 const TOKEN = /^[\x21-\x7e]{1,8192}$/;
 
+/** What begins like a JSON Web Token: Vault itself says no more to one than that it has failed (500), and it is some other issuer's. */
+const JWT = /^eyJ[\w-]*\.[\w-]*\.[\w-]*$/;
+
 /** Somebody's Vault token, lent for one request (RFC 8693: the subject token). Redacted when printed. */
 export class SubjectToken {
   /** It names no client. */
@@ -21,7 +24,7 @@ export class SubjectToken {
 
   /** @returns undefined where the text can't be a Vault token, at no cost to Vault */
   static of(token: string): SubjectToken | undefined {
-    return TOKEN.test(token) ? new SubjectToken(token) : undefined;
+    return TOKEN.test(token) && !JWT.test(token) ? new SubjectToken(token) : undefined;
   }
 
   reveal(): string {

@@ -28,6 +28,8 @@ export interface Bridging {
   away(): boolean;
   /** Whether announcements are being read. Where they are and Vault only asks for patience (429), nothing is missed. */
   hears(): boolean;
+  /** ms by which our clock is known to be behind Vault's, by which credentials end. Default: 0. */
+  behind?(): number;
 }
 
 export interface LoginOptions extends Clocks {
@@ -118,17 +120,32 @@ export class VerifiedCredentials {
   verify(credential: AppRoleCredential, address: string): Identity | Promise<Identity> {
     const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');
     const known = this.#verified.get(fingerprint);
-    if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt)
+    if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#isCurrent(known.identity))
       return known.identity;
     // Nobody waits for an answer that won't come.
     if (known !== undefined && this.#bridging?.away() === true && this.#bridges(known)) return bridged(known);
     return this.#verifyAnew(fingerprint, credential, address);
   }
 
+  #isCurrent(identity: Identity): boolean {
+    return this.#now() < identity.expiresAt && !this.#hasEnded(identity);
+  }
+
+  /** By Vault's clock, where ours is behind. */
+  #hasEnded({ endsAt }: Identity): boolean {
+    return endsAt !== Infinity && this.#now() + (this.#bridging?.behind?.() ?? 0) >= endsAt;
+  }
+
   /** Never asked is not refused: what Vault said last holds on for a while. A refusal and what is announced take it out of memory. */
   #bridges({ identity, askedAt }: Verified): boolean {
     const { graceMs = 0 } = this.#bridging ?? {};
-    return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && this.#now() < identity.endsAt;
+    return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && !this.#hasEnded(identity);
+  }
+
+  /** Whether it says that Vault couldn't be asked, so that what it said before may answer. */
+  #isUnanswered(error: unknown): boolean {
+    const unasked = unaskedOf(error);
+    return unasked === 'unanswered' || (unasked === 'throttled' && this.#bridging?.hears() === true);
   }
 
   /** Whose it was when it was right, as far as this process knows; looked up for every refused one, known or not, at the same cost. */
@@ -191,7 +208,7 @@ export class VerifiedCredentials {
       const answer = this.#wasRight(fingerprint)
         ? await this.#turnstile.run(credential.clientId, attempt)
         : await this.#throttle.run(credential.lastingClientId, address, attempt, isWrong);
-      const identity = withTextsOf(this.#verified.peek(fingerprint)?.identity, answer);
+      const identity = this.#following(this.#verified.peek(fingerprint), answer);
       this.#onVerified?.(identity);
       this.#note(fingerprint, credential, identity, true);
       this.#refused.delete(fingerprint);
@@ -206,12 +223,24 @@ export class VerifiedCredentials {
         if (past !== undefined) past.right = false;
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
       }
-      const unasked = unaskedOf(error);
       const known = this.#verified.get(fingerprint);
-      const hears = unasked === 'unanswered' || (unasked === 'throttled' && this.#bridging?.hears() === true);
-      if (hears && known !== undefined && this.#bridges(known)) return bridged(known);
+      if (this.#isUnanswered(error) && known !== undefined && this.#bridges(known)) return bridged(known);
       throw error;
     }
+  }
+
+  /** What its tenant may do is yet to be read: until then the one before it answers for that, should Vault fail in between. */
+  #following(known: Verified | undefined, answer: Identity): Identity {
+    if (known === undefined) return answer;
+    const { identity } = known;
+    if (identity.tenant !== answer.tenant || identity.clientId !== answer.clientId) return answer;
+    // Nothing was read for that one either where it has one before it.
+    const before = identity.before ?? {
+      identity,
+      bridges: (error: unknown): boolean => this.#isUnanswered(error) && this.#bridges(known),
+    };
+    // With its texts, which the grant of a token in memory holds already.
+    return { ...answer, tenant: identity.tenant, clientId: identity.clientId, before };
   }
 
   #wasRight(fingerprint: string): boolean {
@@ -223,12 +252,6 @@ export class VerifiedCredentials {
     this.#onceRight.set(fingerprint, past);
     if (this.#byAddress) this.#knownBefore.set(credential.fingerprint(this.#key, ''), past);
   }
-}
-
-/** With the texts of the one before it, which the grant of a token in memory holds already. */
-function withTextsOf(before: Identity | undefined, identity: Identity): Identity {
-  if (before === undefined || before.tenant !== identity.tenant || before.clientId !== identity.clientId) return identity;
-  return { ...identity, tenant: before.tenant, clientId: before.clientId };
 }
 
 function bridged({ identity }: Verified): Identity {

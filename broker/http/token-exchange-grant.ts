@@ -85,6 +85,7 @@ function subjectOf(sent: Sent): SubjectToken | TrustedToken {
   if (!SUBJECTS.includes(type)) throw new PosternError('invalid_request', `Unsupported subject_token_type: use ${SUBJECTS.join(' or ')}`);
   if (type !== VAULT_TOKEN_TYPE) return trustedSubject(token, { clientId: optional(sent, 'client_id'), once: false });
   const subject = SubjectToken.of(token);
-  if (subject === undefined) throw badSubject("The subject_token isn't a Vault token: it may hold no spaces and no line break");
+  if (subject === undefined)
+    throw badSubject("The subject_token isn't a Vault token: it may hold no spaces and no line break, and is no JWT");
   return subject;
 }

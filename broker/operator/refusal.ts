@@ -9,7 +9,7 @@ export function explain(error: unknown, doing: string, address: string): unknown
     return new PosternError('misconfigured', `Vault cannot ${doing}: it has no such mount`, {
       detail: `${error.message}. Are the mounts named as in terraform apply, and is VAULT_ADDR that of Vault itself, without a path?`,
     });
-  switch (error.isOfNoNamespace ? 'denied' : error.reason) {
+  switch (error.isOfBadToken ? 'denied' : error.reason) {
     case 'unreachable':
     case 'not_asked':
     case 'timeout':

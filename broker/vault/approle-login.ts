@@ -57,7 +57,7 @@ export class AppRoleLogin implements Login {
     const token = auth['client_token'];
     const ttl = auth['lease_duration'];
     if (typeof token !== 'string' || typeof tenant !== 'string' || typeof ttl !== 'number')
-      throw unavailable('Vault answered a login without a token, a role name or a life');
+      throw unavailable('Vault answered a login without a token, a role name or a life', 1, 'unanswered');
     if (auth['token_type'] !== 'batch') {
       // Each login with a service token would leave a lease behind in Vault.
       void client.write('auth/token/revoke-self', {}, { token }).catch(() => {});

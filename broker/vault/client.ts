@@ -47,6 +47,8 @@ export interface CallOptions {
   /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
   version?: number | string;
   signal?: AbortSignal;
+  /** Made with a token that a stranger chose: whatever becomes of it says nothing of Vault, which answers 500 to some. */
+  strangers?: boolean;
   /** A list by the deadline of every other call: where somebody waits for it who would rather be told that Vault is away. */
   quick?: boolean;
 }
@@ -225,7 +227,7 @@ export class VaultClient {
     if (options.token) headers['X-Vault-Token'] = options.token;
     if (options.wrapTtl) headers['X-Vault-Wrap-TTL'] = `${options.wrapTtl}s`;
     if (options.forwardedFor) headers['X-Forwarded-For'] = options.forwardedFor;
-    const attempts = options.attempts ?? (method === 'GET' || method === 'LIST' ? 3 : 1);
+    const attempts = options.attempts ?? (options.strangers !== true && (method === 'GET' || method === 'LIST') ? 3 : 1);
     const { onCall } = this.#options;
     const ask = async (): Promise<VaultAnswer> => {
       const begun = this.#clock.monotonic();
@@ -250,7 +252,8 @@ export class VaultClient {
     const tracedAsk = (): Promise<VaultAnswer> => traced('vault', ask, { 'postern.vault.operation': operationOf(method, path) }, 'client');
     for (let attempt = 1; ; attempt++) {
       try {
-        return await (this.#breaker === undefined ? tracedAsk() : this.#breaker.run(tracedAsk, this.#probes));
+        const breaker = options.strangers === true && !this.away ? undefined : this.#breaker;
+        return await (breaker === undefined ? tracedAsk() : breaker.run(tracedAsk, this.#probes));
       } catch (error) {
         const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
         if (!again || options.signal?.aborted) throw error;
@@ -261,8 +264,11 @@ export class VaultClient {
 
   #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
     return this.#transport.request(request).then((reply) => {
-      // A read or list of Vault's always has content: this is somebody else's page.
-      if (reply.body === undefined && reply.statusCode < 300 && (request.method === 'GET' || request.method === 'LIST'))
+      // A read or list of Vault's always has content, and all that it says is JSON: this is somebody else's page.
+      if (
+        reply.statusCode < 300 &&
+        (reply.garbled === true || (reply.body === undefined && (request.method === 'GET' || request.method === 'LIST')))
+      )
         throw new VaultFault('unavailable', "This answer is not Vault's: is VAULT_ADDR right?");
       // node-vault keeps only status and body of an error answer.
       // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
@@ -283,12 +289,14 @@ export class VaultClient {
     const messages = textsOf(errors);
     const heard = status === 404 && !Array.isArray(errors) ? [explanationOf(body)] : messages;
     const said = scrub(heard.join('; '), [options.token, ...strings(json), ...strings(options.query)]);
-    const reason = reasonOfStatus(status, messages);
+    const notVaults = isSomebodyElses(status, body);
+    const reason = notVaults && status !== 404 ? 'unavailable' : reasonOfStatus(status, messages);
     const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
     const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
     return new VaultFault(reason, text, {
       status,
       isEmpty: reason === 'not_found' && heard.length === 0,
+      notVaults,
       ...(Number.isFinite(seconds) ? { retryAfter: seconds } : {}),
     });
   }
@@ -318,6 +326,13 @@ function breakerOf({ onBreak, ...options }: VaultClientOptions): Breaker | undef
     refusal: (retryAfter) => new VaultFault('not_asked', 'Vault has not answered lately; it is asked again by and by', { retryAfter }),
     onChange: onBreak,
   });
+}
+
+/** A proxy's answer: Vault gives a reason with each of these, an empty one say, or data with a 404. */
+function isSomebodyElses(status: number, body: unknown): boolean {
+  if (status !== 403 && status !== 404 && status !== 408) return false;
+  const { errors, warnings, data } = (body ?? {}) as { errors?: unknown; warnings?: unknown; data?: unknown };
+  return !Array.isArray(errors) && !Array.isArray(warnings) && data === undefined;
 }
 
 /** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */

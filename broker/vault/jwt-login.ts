@@ -56,7 +56,8 @@ export async function logInByJwt(options: JwtLoginOptions, login: JwtLogin, word
     throw loginError(error, words, forwardedFor !== undefined);
   });
   const { client_token: token, lease_duration: ttl, token_type: type } = answer.auth ?? {};
-  if (typeof token !== 'string' || typeof ttl !== 'number') throw unavailable('Vault answered a login without a token or a life');
+  if (typeof token !== 'string' || typeof ttl !== 'number')
+    throw unavailable('Vault answered a login without a token or a life', 1, 'unanswered');
   if (type !== 'batch') {
     // As at the AppRole door: each login with a service token would leave a lease behind.
     void client.write('auth/token/revoke-self', {}, { token }).catch(() => {});

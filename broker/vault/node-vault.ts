@@ -16,6 +16,8 @@ export interface NodeVaultRequest {
 export interface NodeVaultResponse {
   statusCode: number;
   body: unknown;
+  /** There was a body, and it isn't JSON. */
+  garbled?: boolean;
   request: { path: string };
   retryAfter: string | undefined;
 }

@@ -63,7 +63,7 @@ export class VaultSubjects implements SubjectLookup {
 
   async lookUp(subject: SubjectToken, address: string): Promise<Identity> {
     const forwardedFor = this.#options.forwardAddress ? address : undefined;
-    const call = { token: subject.reveal(), forwardedFor };
+    const call = { token: subject.reveal(), forwardedFor, strangers: true };
     const now = (this.#options.now ?? Date.now)();
     const self = await this.#self(call);
     if (self.entity_id === '' || (self.namespace_path ?? '').replace(/\/$/, '') !== (this.#options.namespace ?? '').replace(/^\/|\/$/g, ''))
@@ -103,12 +103,12 @@ export class VaultSubjects implements SubjectLookup {
     return parsed.data;
   }
 
-  /** A 403 is Vault's judgement of this token, since it goes out as nobody else's; so is a 500 about the namespace that its end names. */
+  /** A 403 is Vault's judgement of this token, since it goes out as nobody else's; so is a 500 about how it is made. */
   async #ask(path: string, call: CallOptions, judged: () => unknown): Promise<unknown> {
     try {
       return (await this.#options.client.read(path, call))?.data ?? undefined;
     } catch (error) {
-      throw error instanceof VaultFault && (error.reason === 'denied' || error.isOfNoNamespace) ? judged() : asUnavailable(error);
+      throw error instanceof VaultFault && (error.reason === 'denied' || error.isOfBadToken) ? judged() : asUnavailable(error);
     }
   }
 

@@ -131,24 +131,26 @@ export class Transport implements VaultTransport {
     const deadline = new AbortController();
     const late = isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs;
     const cancel = CLOCK.after(late, () => deadline.abort(new DOMException('late', 'TimeoutError')));
-    const body = options.json === undefined ? null : JSON.stringify(options.json);
+    const sent = options.json === undefined ? null : JSON.stringify(options.json);
     const begun = performance.now();
     try {
       const reply = await (isList ? this.#dispatchers.lists : this.#dispatchers.pool).request({
         origin: this.#origin,
         path,
         method: options.method as 'GET',
-        headers: { ...options.headers, 'X-Vault-Request': 'true', ...(body === null ? {} : { 'Content-Type': 'application/json' }) },
-        body,
+        headers: { ...options.headers, 'X-Vault-Request': 'true', ...(sent === null ? {} : { 'Content-Type': 'application/json' }) },
+        body: sent,
         signal: options.signal ? AbortSignal.any([deadline.signal, options.signal]) : deadline.signal,
       });
       const { date } = reply.headers;
       this.clock.observe(typeof date === 'string' ? date : undefined, performance.now() - begun);
       const text = await reply.body.text();
       const retryAfter = reply.headers['retry-after'];
+      const body = parseJson(text);
       return {
         statusCode: reply.statusCode,
-        body: parseJson(text),
+        body,
+        garbled: body === undefined && text !== '',
         request: { path: url.pathname },
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
       };

@@ -70,8 +70,7 @@ export function issuance(
     isDisabled,
   };
   const authorization = new Authorization({ ...may, grants: new VaultGrants(documents), kept: (grant) => cache.kept(grant) });
-  // The difference is sure, and up to a second more, to which a Date is told.
-  const behind = (): number => (client.clock.ms > 0 ? client.clock.ms + 1_000 : 0);
+  const behind = (): number => client.clock.behind;
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),

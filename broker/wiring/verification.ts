@@ -93,7 +93,7 @@ export function verification(
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: forwardAddress,
-    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears },
+    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears, behind: () => client.clock.behind },
     throttle,
     turnstile: new Turnstile(waiting),
   });

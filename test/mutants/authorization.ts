@@ -77,10 +77,11 @@ export const authorization: Mutants = {
     ['memo-without-audience', "`${audience ?? '\\0'}\\0", '`\\0', 'what was authorized for one API is served for another'],
     [
       'failed-reading-remembered',
-      'reading.catch(() => this.#memos.delete(identity));',
-      'reading.catch(() => {});',
+      '() => this.#memos.delete(identity),',
+      '() => {},',
       'one failure of Vault lasts as long as the verification',
     ],
+    ['before-whatever-failed', ' || before?.bridges(error) !== true', '', 'former grants answer for a Vault that refuses'],
   ],
   'broker/authorization/management-audience.ts': [
     ['management-any-case', '.toLowerCase()\n', '\n', "Auth0's Management API under upper case"],

@@ -8,7 +8,20 @@ export const credential: Mutants = {
       '',
       'a revoked secret is served until the process ends',
     ],
-    ['remembered-beyond-end', ' && this.#now() < known.identity.expiresAt)', ')', 'an ended credential is served from memory'],
+    ['remembered-beyond-end', 'this.#now() < identity.expiresAt && ', '', 'a verification outlives the Vault token that came with it'],
+    ['end-unheeded', ' && !this.#hasEnded(identity);\n  }\n\n  /** By', ';\n  }\n\n  /** By', 'an ended credential is served from memory'],
+    [
+      'end-by-own-clock',
+      'this.#now() + (this.#bridging?.behind?.() ?? 0) >= endsAt',
+      'this.#now() >= endsAt',
+      'a credential is served past its end where our clock is behind',
+    ],
+    [
+      'verified-before-answers-always',
+      'boolean => this.#isUnanswered(error) && this.#bridges(known)',
+      'boolean => this.#bridges(known)',
+      'what Vault refuses is answered by what it said before',
+    ],
     [
       'address-forgotten',
       "const fingerprint = credential.fingerprint(this.#key, this.#byAddress ? address : '');",
@@ -194,8 +207,8 @@ export const credential: Mutants = {
     ],
     [
       'unread-is-fine',
-      'if (this.#readAt === undefined)\n      throw',
-      'if (this.#readAt === null)\n      throw',
+      'if (!this.known)\n      throw',
+      'if (this.age < 0)\n      throw',
       'a replica serves before it knows who is disabled',
     ],
     [
@@ -206,10 +219,11 @@ export const credential: Mutants = {
     ],
     [
       'failed-look-is-fresh',
-      '    if (failed.length === 0) {\n      this.#readAt = begun;',
-      '    if (failed.length >= 0) {\n      this.#readAt = begun;',
+      "if (status === 'fulfilled') this.#readAts[at] = begun;",
+      'if (status !== undefined) this.#readAts[at] = begun;',
       'an unreadable list counts as read',
     ],
+    ['partly-is-away', 'failed.length === all.length && ', 'failed.length > 0 && ', 'one unreadable list is gone by for an hour'],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],
   ],
   'broker/credential/endings.ts': [
@@ -252,6 +266,22 @@ export const credential: Mutants = {
       'if (!generations.since(tenantOf(decided), begun)) return decided;',
       'return decided;',
       'what was decided before an announcement is answered after it',
+    ],
+  ],
+  'broker/breaker.ts': [
+    [
+      'looks-one-at-a-time',
+      'return this.#trying < TOGETHER;',
+      'return this.#trying === 0;',
+      'what is revoked is not read while others find nobody',
+    ],
+  ],
+  'broker/vault/client.ts': [
+    [
+      'strangers-open-it',
+      'options.strangers === true && !this.away ? undefined : this.#breaker',
+      'this.#breaker',
+      'tokens that are none keep a broker from what is revoked',
     ],
   ],
   'broker/credential/subject-tokens.ts': [

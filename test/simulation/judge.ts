@@ -213,10 +213,7 @@ export class Judge {
       !(had.since - (this.#cleared.get(path) ?? -Infinity) < SETTLED_WITHIN)
     )
       this.#tell({ rule: 'lease', text: `${by} takes the lease of ${had.holder} at ${path} after ${this.#now - had.since} ms` });
-    this.#entitled.set(key, [
-      ...entitled,
-      { fresh: before?.['grant'] === data?.['grant'] && this.#isFresh(before, tenant) },
-    ]);
+    this.#entitled.set(key, [...entitled, { fresh: before?.['grant'] === data?.['grant'] && this.#isFresh(before, tenant) }]);
   }
 
   /** When it was asked for: while Vault is slow or frozen it may be carried out much later, and its holder knows nothing of that. */

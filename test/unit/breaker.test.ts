@@ -138,3 +138,25 @@ test('one that is probed opens for nobody but the one who probes, however long a
   await expect(breaker.run(async () => 'well', false)).rejects.toThrow('again in 1 s');
   expect(await breaker.run(async () => 'well', true)).toBe('well');
 });
+
+test('who tries by and by is let through with all of one look, whatever the calls of others have met meanwhile', async () => {
+  const breaker = new Breaker({ monotonic: () => 0, weightOf: () => 1, refusal: () => new Error('not asked'), probed: true });
+  breakers.push(breaker);
+  const fail = (): Promise<void> => breaker.run(() => Promise.reject(new Error('away')), false).catch(() => undefined);
+  for (let look = 0; look < 3; look++) {
+    await times(8, fail);
+    expect(breaker.open).toBe(true);
+    const answers = Array.from({ length: 5 }, (_, at) => breaker.run(async () => at, true));
+    expect(await Promise.all(answers)).toEqual([0, 1, 2, 3, 4]);
+    expect(breaker.open).toBe(false);
+  }
+});
+
+test('but with no more than belong together', async () => {
+  const breaker = new Breaker({ monotonic: () => 0, weightOf: () => 1, refusal: () => new Error('not asked'), probed: true });
+  breakers.push(breaker);
+  await times(8, () => breaker.run(() => Promise.reject(new Error('away')), true).catch(() => undefined));
+  const never = new Promise<never>(() => {});
+  for (let at = 0; at < 8; at++) void breaker.run(() => never, true);
+  await expect(breaker.run(() => never, true)).rejects.toThrow('not asked');
+});

@@ -69,3 +69,15 @@ test('what is old or no date says nothing', () => {
   pass(2_000);
   expect(difference.ms).toBe(0);
 });
+
+test('what was observed last holds on for what ends by their clock, while nobody answers', () => {
+  const { at, difference, pass, answer } = stage();
+  expect(difference.behind).toBe(0);
+  for (let times = 0; times < 3; times++) answer(240_000);
+  pass(3_600_000);
+  expect(difference.ms).toBe(0);
+  expect(difference.behind).toBeGreaterThanOrEqual(240_000);
+  expect(difference.behind).toBeLessThanOrEqual(241_000);
+  at.now += 240_000;
+  expect(difference.behind).toBe(0);
+});

@@ -51,6 +51,10 @@ describe('a line of each kind fits it', () => {
       'introspection',
       tokenEvent({ ...presented, event: 'token.introspection', trace: { identity: identityOf() } }, { outcome: 'disabled' }),
     ],
+    [
+      'introspection while Vault is away',
+      tokenEvent({ ...presented, trace: { identity: identityOf({ unasked: true }) } }, { outcome: 'active' }),
+    ],
     ['revocation refused', tokenEvent({ ...presented, trace: {} }, { error: unavailable })],
     ['refreshed', workLine({ ...work, outcome: 'refreshed', served })],
     ['refresh failed', workLine({ ...work, outcome: 'failed', error: unavailable })],

@@ -477,3 +477,48 @@ describe('an API whose document is not valid', () => {
     await expect(authorize('https://other.example.com')).rejects.toMatchObject({ code: 'access_denied' });
   });
 });
+
+describe('while what a client may do can not be read', () => {
+  const unanswered = new PosternError('temporarily_unavailable', 'away', { unasked: 'unanswered' });
+
+  async function stageOf({ bridges = true }: { bridges?: boolean } = {}) {
+    const says: { now: Error | undefined } = { now: undefined };
+    const readGrants = async (): Promise<ReturnType<typeof tenantOf>> => {
+      if (says.now !== undefined) throw says.now;
+      return tenantOf();
+    };
+    const authorization = authorizationOf({ readGrants });
+    const before = identityOf();
+    const granted = await authorization.authorize(before, requestOf());
+    const identity = identityOf({ before: { identity: before, bridges: () => bridges } });
+    says.now = unanswered;
+    return { authorization, granted, identity, says };
+  }
+
+  test('what it might when it was verified before holds, and is marked; what Vault says then counts again', async () => {
+    const { authorization, granted, identity, says } = await stageOf();
+    for (let times = 0; times < 2; times++) {
+      const grant = await authorization.authorize(identity, requestOf());
+      expect([grant.equals(granted), identity.unasked]).toEqual([true, true]);
+    }
+    expect(await authorization.allowancesOf(identity)).toEqual([]);
+    says.now = undefined;
+    await authorization.authorize(identity, requestOf());
+    expect([identity.unasked, identity.before]).toEqual([false, undefined]);
+    says.now = unanswered;
+    expect(await authorization.authorize(identity, requestOf())).toBeDefined();
+    expect(identity.unasked).toBe(false);
+  });
+
+  test('not where Vault has judged, or for longer than it may', async () => {
+    const { authorization, identity } = await stageOf({ bridges: false });
+    await expect(authorization.authorize(identity, requestOf())).rejects.toBe(unanswered);
+    expect(identity.unasked).toBeUndefined();
+  });
+
+  test('nor for somebody who had nothing read before', async () => {
+    const { authorization } = await stageOf();
+    const identity = identityOf({ before: { identity: identityOf(), bridges: () => true } });
+    await expect(authorization.authorize(identity, requestOf())).rejects.toBe(unanswered);
+  });
+});

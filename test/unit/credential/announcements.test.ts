@@ -65,6 +65,29 @@ describe('while announcements can not be read', () => {
     return { clock, says, watch, disabled };
   };
 
+  test('but where one of them is answered Vault can be asked: no grace for what is not known of the others', async () => {
+    const { clock, says, watch, disabled } = await stage(3_600_000);
+    says.other = unanswered;
+    clock.advance(30_000);
+    await watch.look();
+    clock.advance(30_000);
+    expect(disabled('acme')).toBe(false);
+    clock.advance(1);
+    expect(disabled('acme')).toBe('temporarily_unavailable');
+  });
+
+  test('each is known since it was read itself: of two that take turns to fail none is too old', async () => {
+    const { clock, says, watch, disabled } = await stage();
+    for (let look = 0; look < 8; look++) {
+      says.now = look % 2 === 0 ? unanswered : epochOf(1, [], ['gone']);
+      says.other = look % 2 === 0 ? undefined : unanswered;
+      clock.advance(20_000);
+      await watch.look();
+      expect(disabled('acme')).toBe(false);
+    }
+    expect(watch.age).toBe(20_000);
+  });
+
   test('since Vault does not answer, the last ones hold for the grace, and no longer', async () => {
     const { clock, says, watch, disabled } = await stage(3_600_000);
     says.now = unanswered;

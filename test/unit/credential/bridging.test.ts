@@ -13,7 +13,7 @@ const GOOD = credentialOf('acme-role-id', 'right-secret');
 const HOUR = 3_600_000;
 
 /** A Vault that answers as `vault` says, and counts. */
-function stage({ graceMs = HOUR, identity = {} }: { graceMs?: number; identity?: Partial<Identity> } = {}) {
+function stage({ graceMs = HOUR, behind = 0, identity = {} }: { graceMs?: number; behind?: number; identity?: Partial<Identity> } = {}) {
   const clock = new Clock();
   const vault = { says: 'yes' as 'yes' | Error, away: false, hears: true, asked: 0 };
   const turnstile = new Turnstile({ atOnce: 1, now: clock.monotonic });
@@ -21,7 +21,7 @@ function stage({ graceMs = HOUR, identity = {} }: { graceMs?: number; identity?:
     turnstile,
     now: clock.now,
     monotonic: clock.monotonic,
-    bridging: { graceMs, away: () => vault.away, hears: () => vault.hears },
+    bridging: { graceMs, away: () => vault.away, hears: () => vault.hears, behind: () => behind },
     login: {
       login: async () => {
         vault.asked++;
@@ -107,6 +107,57 @@ describe('while Vault does not answer', () => {
     expect(await verify()).toBe('temporarily_unavailable');
     vault.away = true;
     expect(await verify()).toBe('temporarily_unavailable');
+  });
+
+  test('nor past it by the clock of Vault, where ours is behind', async () => {
+    const end = new Clock().ms + 300_000;
+    const { clock, vault, verify } = stage({ behind: 240_000, identity: { endsAt: end } });
+    await verify();
+    vault.says = UNANSWERED;
+    clock.advance(59_999);
+    expect(await verify()).toBe('acme, unasked');
+    clock.advance(1);
+    expect(await verify()).toBe('temporarily_unavailable');
+  });
+
+  test('nor remembered past it by that clock while Vault answers', async () => {
+    const { clock, vault, verify } = stage({ behind: 240_000, identity: { endsAt: new Clock().ms + 250_000 } });
+    await verify();
+    clock.advance(9_999);
+    await verify();
+    expect(vault.asked).toBe(1);
+    clock.advance(1);
+    await verify();
+    expect(vault.asked).toBe(2);
+  });
+
+  test('the one before answers for a Vault that fails between the login and the reading of what the client may do', async () => {
+    const { clock, vault, verified } = stage();
+    const first = await verified.verify(GOOD, ADDRESS);
+    expect(first.before).toBeUndefined();
+    clock.advance(31_000);
+    const second = await verified.verify(GOOD, ADDRESS);
+    expect(second.before?.identity).toBe(first);
+    clock.advance(31_000);
+    // Nothing was read for the second.
+    const { before } = await verified.verify(GOOD, ADDRESS);
+    expect(before?.identity).toBe(first);
+    expect(before?.bridges(UNANSWERED)).toBe(true);
+    expect(before?.bridges(unasked('throttled'))).toBe(true);
+    expect(before?.bridges(unasked(undefined))).toBe(false);
+    vault.hears = false;
+    expect(before?.bridges(unasked('throttled'))).toBe(false);
+    clock.advance(HOUR);
+    expect(before?.bridges(UNANSWERED)).toBe(false);
+  });
+
+  test('and none that is forgotten, or another tenant’s', async () => {
+    const { clock, verified } = stage();
+    await verified.verify(GOOD, ADDRESS);
+    verified.forget('acme');
+    clock.advance(31_000);
+    const { before } = await verified.verify(GOOD, ADDRESS);
+    expect(before).toBeUndefined();
   });
 
   test('nor who was announced: forgotten is forgotten', async () => {

@@ -59,3 +59,8 @@ test('each exchange asks Vault', async () => {
   for (let n = 0; n < 5; n++) await verify('good-1');
   expect(lookUp).toHaveBeenCalledTimes(5);
 });
+
+test('a JWT is no Vault token: Vault has no better answer to one than that it failed', () => {
+  for (const text of ['eyJhbGciOiJSUzI1NiJ9.e30.AAAA', 'eyJhbGciOiJub25lIn0.e30.']) expect(SubjectToken.of(text)).toBeUndefined();
+  for (const text of ['hvs.CAESIJ', 'hvb.AAAA', 's.abc.de', 'eyJroot', 'root']) expect(SubjectToken.of(text)?.reveal()).toBe(text);
+});

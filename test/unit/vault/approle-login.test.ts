@@ -169,6 +169,20 @@ describe('what Vault answers, and what the client hears', () => {
       { 'Retry-After': '3' },
       { code: 'temporarily_unavailable', status: 503, retryAfter: 3 },
     ],
+    [
+      'a quota for longer than anybody should wait',
+      429,
+      { errors: [] },
+      { 'Retry-After': '999999999' },
+      { code: 'temporarily_unavailable', status: 503, retryAfter: 3600 },
+    ],
+    [
+      'a quota that is no time',
+      429,
+      { errors: [] },
+      { 'Retry-After': '-5' },
+      { code: 'temporarily_unavailable', status: 503, retryAfter: 1 },
+    ],
     ['a quota without a time', 429, { errors: [] }, {}, { code: 'temporarily_unavailable', status: 503, retryAfter: 1 }],
     ['sealed', 503, { errors: ['Vault is sealed'] }, {}, { code: 'temporarily_unavailable', status: 503, retryAfter: 1 }],
     [

@@ -147,7 +147,7 @@ describe('hazard: redirects', () => {
         () => client.write('auth/approle/login', { secret_id: SECRET }, { token: TOKEN }),
       ]) {
         const fault = await faultOf(call);
-        expect([fault.reason, fault.transient]).toEqual(['redirected', false]);
+        expect([fault.reason, fault.transient, fault.unasked]).toEqual(['redirected', false, 'unanswered']);
         expect(allOf(fault)).not.toMatch(/canary/);
       }
       expect(server.received).toHaveLength(2);
@@ -651,10 +651,9 @@ describe('answers', () => {
     await client.close();
   });
 
-  test('no content, and a body that is not JSON, are empty answers', async () => {
+  test('a write is answered with nothing, or with JSON; anything else comes from somebody else than Vault', async () => {
     for (const [status, body] of [
       [204, undefined],
-      [200, 'hello'],
       [200, ''],
     ] as const) {
       await using server = await Loopback.start(() => [status, body]);
@@ -662,6 +661,27 @@ describe('answers', () => {
       expect(await client.write('kv/x', {})).toEqual({});
       await client.close();
     }
+    for (const body of ['hello', '<html>Welcome</html>', '{"auth":']) {
+      await using server = await startRaw(200, Buffer.from(body));
+      const client = clientOf(server.origin);
+      const fault = await faultOf(() => client.write('auth/approle/login', {}));
+      expect([fault.reason, fault.unasked]).toEqual(['unavailable', 'unanswered']);
+      await client.close();
+    }
+  });
+
+  test.each([403, 404, 408])('%i without a reason of Vault is no judgement of what was asked', async (status) => {
+    await using server = await startRaw(status, Buffer.from('<html>No backend</html>'));
+    const client = clientOf(server.origin);
+    expect((await faultOf(() => client.write('auth/approle/login', {}))).unasked).toBe('unanswered');
+    await client.close();
+  });
+
+  test.each([403, 404])('%i with one is', async (status) => {
+    await using server = await startRaw(status, { errors: status === 404 ? ['no handler for route "auth/approle/login"'] : [] });
+    const client = clientOf(server.origin);
+    expect((await faultOf(() => client.write('auth/approle/login', {}))).unasked).toBeUndefined();
+    await client.close();
   });
 
   test.each([null, 7, 'x', [1], { keys: 7 }, { keys: [1, 'a', null] }])('a list answer of %j is a list of strings', async (data) => {

@@ -179,3 +179,30 @@ describe('Vault away says nothing of the token', () => {
     });
   });
 });
+
+test.each([
+  'error performing token check: failed to look up namespace from the token: no namespace',
+  'error performing token check: illegal base64 data at input byte 0',
+])('a 500 about how the token is made is Vault’s judgement of it: %s', async (said) => {
+  const { outcome, received } = await lookUp({ fault: { 'lookup-self': [500, { errors: [said] }] } });
+  expect(outcome).toMatchObject({ code: 'invalid_request' });
+  expect(received).toHaveLength(1);
+});
+
+test('a stranger’s tokens open no breaker, whatever Vault answers to them, and each costs it one request', async () => {
+  await using server = await Loopback.start(() => [500, { errors: ['1 error occurred: internal error'] }]);
+  const changes: boolean[] = [];
+  const client = new VaultClient({ address: server.origin, onBreak: (open) => changes.push(open) });
+  const options = { client, approle: 'approle', namespace: undefined, forwardAddress: false, ends: NO_ENDS };
+  const subjects = new VaultSubjects(options);
+  for (let times = 0; times < 20; times++)
+    await expect(subjects.lookUp(SUBJECT, '192.0.2.7')).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  expect([client.away, changes, server.received.length]).toEqual([false, [], 20]);
+  for (let times = 0; times < 8; times++) await client.write('kv/x', {}).catch(() => undefined);
+  expect(client.away).toBe(true);
+  // Others' calls have opened it: then nobody is kept waiting.
+  const asked = server.received.length;
+  await expect(subjects.lookUp(SUBJECT, '192.0.2.7')).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  expect(server.received).toHaveLength(asked);
+  await client.close();
+});
