@@ -51,6 +51,11 @@ async function sealing(wanted: boolean, ask: () => Promise<unknown>): Promise<vo
   }, 60_000);
 }
 
+function httpOf(status: number, body: string): string {
+  const type = body.startsWith('<') ? 'text/html' : 'application/json';
+  return `HTTP/1.1 ${status} Said\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+}
+
 async function readyz(issuer: string): Promise<number> {
   const response = await fetch(`${issuer}readyz`);
   await response.body?.cancel();
@@ -177,6 +182,68 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     const ready = async () => (await (await fetch(`${replica.issuer}readyz`)).json()) as { status: string; why?: string[] };
     return { relay, replica, ready };
   };
+
+  test('one mount of it answers 500 to all, and much is asked there: what is revoked is heard in time all the same', async () => {
+    const { relay, replica, ready } = await frozen();
+    const other = await startReplica({ env: { POSTERN_ISSUER: replica.issuer } });
+    const known = await house.issueSecret(newTenant());
+    const cold = await Promise.all(Array.from({ length: 4 }, () => house.issueSecret(newTenant())));
+    const token = String((await exchange(replica, known, REPORTS)).body['access_token']);
+    const present = async (issuer: string, door: string): Promise<string> => {
+      const { client_id, client_secret } = known;
+      const response = await fetch(`${issuer}oauth/${door}`, {
+        method: 'POST',
+        body: new URLSearchParams({ client_id, client_secret, token }),
+      });
+      return `${response.status} ${await response.text()}`;
+    };
+    relay.answer = { match: /\/v1\/(postern-tokens|auth0)\//, says: httpOf(500, '{"errors":["internal error"]}') };
+    const loaded = new AbortController();
+    const load = (async () => {
+      const asked: Promise<unknown>[] = [];
+      for (let n = 0; !loaded.signal.aborted; n++) {
+        asked.push(exchange(replica, cold[n % cold.length]!, ORDERS));
+        await sleep(25);
+      }
+      await Promise.all(asked);
+    })();
+    try {
+      await sleep(3_000);
+      expect(await present(replica.issuer, 'introspect')).toContain('"active":true');
+      expect(await present(other.issuer, 'revoke')).toMatch(/^200/);
+      // Two seconds are promised; what this machine takes is not.
+      await until(async () => (await present(replica.issuer, 'introspect')).includes('"active":false'), 6_000);
+      expect((await ready()).status).toBe('ready');
+    } finally {
+      loaded.abort();
+      await load;
+      await relay.stop();
+    }
+  });
+
+  test.each([
+    ['logins are answered, and what a tenant may do is not', /\/v1\/postern\/data\/tenants\//, 503, '{"errors":["internal error"]}'],
+    ['a proxy has lost it', /./, 404, '<html>default backend</html>'],
+    ['a proxy is sure that all is well', /./, 200, '<html>Welcome</html>'],
+    ['a standby names a leader that is not there', /./, 307, ''],
+  ])('%s: who was verified before is served on, and nobody else', async (_what, match, status, body) => {
+    const { relay, replica } = await frozen();
+    try {
+      const known = await house.issueSecret(newTenant());
+      const cold = await house.issueSecret(newTenant());
+      expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+      relay.answer = { match, says: httpOf(status, body) };
+      for (let times = 0; times < 3; times++) {
+        await sleep(1_100);
+        expect((await exchange(replica, known, REPORTS)).status).toBe(200);
+        expect((await exchange(replica, cold, REPORTS)).status).toBe(503);
+      }
+      relay.answer = undefined;
+      await until(async () => (await exchange(replica, cold, REPORTS)).status === 200, 10_000);
+    } finally {
+      await relay.stop();
+    }
+  });
 
   test('hits go on, a cold exchange is refused at once, it is told, and all is well soon after', { timeout: 60_000 }, async () => {
     const { relay, replica, ready } = await frozen();

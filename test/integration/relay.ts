@@ -9,6 +9,8 @@ export interface Relay {
   hold: RegExp | undefined;
   /** Answers of matching requests are lost: the connection breaks once Vault has done its work. */
   lose: RegExp | undefined;
+  /** Matching requests don't reach Vault, and are answered so: the whole text of an HTTP response. */
+  answer: { readonly match: RegExp; readonly says: string } | undefined;
   /** Resolves with the next request that is held up. */
   held(): Promise<string>;
   letGo(): void;
@@ -30,7 +32,7 @@ export async function startRelay(target: string): Promise<Relay> {
   const server = createServer((near) => {
     const far = connect(Number(port), hostname);
     for (const socket of [near, far]) sockets.add(socket.on('error', () => {}));
-    let losing = false;
+    let [losing, answering] = [false, false];
     let before: Promise<void> = Promise.resolve();
     near.on('data', (bytes) => {
       // One request at a time goes over a connection: what does not begin one is the rest of a body.
@@ -38,9 +40,11 @@ export async function startRelay(target: string): Promise<Relay> {
       before = before.then(async () => {
         if (line !== undefined) {
           losing = made.lose?.test(line) === true;
+          answering = made.answer?.match.test(line) === true;
+          if (answering) near.write(made.answer!.says);
           await gate(line);
         }
-        far.write(bytes);
+        if (!answering) far.write(bytes);
       });
     });
     far.on('data', (bytes) => (losing ? near.destroy() : near.write(bytes)));
@@ -52,6 +56,7 @@ export async function startRelay(target: string): Promise<Relay> {
     address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     hold: undefined,
     lose: undefined,
+    answer: undefined,
     held: () => new Promise((resolve) => waiting.push(resolve)),
     letGo() {
       made.hold = undefined;
