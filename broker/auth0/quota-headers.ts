@@ -18,6 +18,13 @@ export function tellsOfQuota(headers: Headers): boolean {
   return NAMES.some(([, now, before]) => headers.has(now) || headers.has(before));
 }
 
+/** Whether a 429 is about the organization's own quota, and the shared application's isn't spent. */
+export function isOfOrganization(headers: Headers | undefined): boolean {
+  const isSpent = ([, now, before]: (typeof NAMES)[number]): boolean =>
+    /(?:^|[;,\s])r=0(?=$|[;,\s])/.test(headers?.get(now) ?? headers?.get(before) ?? '');
+  return NAMES.every((one) => isSpent(one) === (one[0] === 'organization'));
+}
+
 /**
  * What Auth0 says of its token quotas (Early Access), by the `auth0` package's own parser. That package is large, and loaded only where
  * such a header comes.

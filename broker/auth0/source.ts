@@ -1,5 +1,6 @@
 import { Breaker } from '#broker/breaker.ts';
 import { ClockDifference } from '#broker/clock-difference.ts';
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
@@ -11,7 +12,7 @@ import type { UpstreamCredential, UpstreamReader } from '#broker/token/upstream.
 import { BINDINGS, checkOwner, ownerParameters } from './binding.ts';
 import type { BindingMode } from './binding.ts';
 import { answerOf, requestToken } from './client-credentials.ts';
-import { readQuota, tellsOfQuota } from './quota-headers.ts';
+import { isOfOrganization, readQuota, tellsOfQuota } from './quota-headers.ts';
 import { Auth0Verifier } from './verifier.ts';
 
 export interface Auth0SourceOptions extends Clocks {
@@ -34,6 +35,9 @@ const TIMEOUT = 5_000;
 /** How long the credential is kept before it is read again, ms; after a refusal by Auth0 it is read at once. */
 const UPSTREAM_AGE = 60_000;
 
+/** How long one tenant's failure says no more of Auth0, ms: longer than the breaker's pause, so that another's turn comes. */
+const FAILING = 3_000;
+
 /** client_credentials at Auth0 with the one shared application. */
 export class Auth0Source implements TokenSource {
   /** Calls to Auth0's token endpoint since the start. */
@@ -48,6 +52,12 @@ export class Auth0Source implements TokenSource {
   readonly #breaker: Breaker;
   /** After a 429 nobody asks before then, whatever the tenant: Auth0 counts them all together. ms of the monotonic clock. */
   #pausedUntil = -Infinity;
+  /** The same of an organization whose own quota is spent, which says nothing of the others. */
+  readonly #organizations = new BoundedMap<string, number>(10_000);
+  /** By tenant: until when it tells nothing more of Auth0, which failed for it, ms of the monotonic clock. */
+  readonly #failing = new BoundedMap<string, number>(10_000);
+  /** Who got a token last, and when, ms of the monotonic clock. */
+  #answered = { tenant: '', at: -Infinity };
 
   constructor(options: Auth0SourceOptions) {
     this.#options = options;
@@ -94,7 +104,8 @@ export class Auth0Source implements TokenSource {
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
-    const pause = this.#pausedUntil - this.#time.monotonic();
+    const own = this.#organizations.get(grant.organization ?? '') ?? -Infinity;
+    const pause = Math.max(this.#pausedUntil, own) - this.#time.monotonic();
     if (pause > 0) throw away('Auth0 has asked for a pause', pause / 1000);
     const bind = BINDINGS[this.#options.binding];
     const parameters = bind.parameters(grant);
@@ -105,10 +116,12 @@ export class Auth0Source implements TokenSource {
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
     };
-    const { accessToken, clientId } = await this.#request(wanted, (headers) => this.#hear(headers, grant)).catch((error: unknown) => {
-      if (!(error instanceof Unknown)) counted?.takeBack();
-      throw error instanceof Unknown ? error.told : error;
-    });
+    const { accessToken, clientId } = await this.#request(wanted, grant, (headers) => this.#hear(headers, grant)).catch(
+      (error: unknown) => {
+        if (!(error instanceof Unknown)) counted?.takeBack();
+        throw error instanceof Unknown ? error.told : error;
+      },
+    );
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
     bind.check(claims, grant, this.#options.tenantClaim);
     checkOwner(claims, grant, this.#options.tenantClaim);
@@ -125,6 +138,7 @@ export class Auth0Source implements TokenSource {
 
   async #request(
     parameters: Record<string, string>,
+    grant: AuthorizedGrant,
     onHeaders: (headers: Headers) => void,
   ): Promise<{ accessToken: string; clientId: string }> {
     let refused = false;
@@ -132,7 +146,7 @@ export class Auth0Source implements TokenSource {
       const { clientId, clientSecrets } = await this.#credential(fresh);
       for (const secret of clientSecrets) {
         try {
-          return { accessToken: await this.#ask(clientId, secret, parameters, onHeaders), clientId };
+          return { accessToken: await this.#ask(clientId, secret, parameters, grant, onHeaders), clientId };
         } catch (error) {
           if (!(error instanceof WrongUpstreamSecret)) throw error;
           refused = true;
@@ -158,6 +172,7 @@ export class Auth0Source implements TokenSource {
     clientId: string,
     clientSecret: string,
     parameters: Record<string, string>,
+    grant: AuthorizedGrant,
     onHeaders: (headers: Headers) => void,
   ): Promise<string> {
     const { issuer, timeoutMs = TIMEOUT, fetch: by } = this.#options;
@@ -176,19 +191,35 @@ export class Auth0Source implements TokenSource {
       });
     };
     try {
-      return await this.#breaker.run(ask, true);
+      // One tenant for which Auth0 fails whatever it is asked: it doesn't count where others are answered, and lets them try first.
+      const failing = (this.#failing.get(grant.tenant) ?? -Infinity) > this.#time.monotonic();
+      const aside = failing && this.available && this.#answersOthers(grant.tenant);
+      const token = await (aside ? ask() : this.#breaker.run(ask, !failing));
+      this.#failing.delete(grant.tenant);
+      this.#answered = { tenant: grant.tenant, at: this.#time.monotonic() };
+      return token;
     } catch (error) {
-      throw error instanceof PosternError ? error : this.#errorOf(error);
+      if (error instanceof PosternError) throw error;
+      const { status } = answerOf(error);
+      if (status === undefined || status >= 500) this.#failing.set(grant.tenant, this.#time.monotonic() + FAILING);
+      throw this.#errorOf(error, grant);
     }
   }
 
+  #answersOthers(tenant: string): boolean {
+    const { tenant: last, at } = this.#answered;
+    return last !== tenant && this.#time.monotonic() - at < FAILING;
+  }
+
   /** Made from the status and Auth0's error code alone: the library's errors hold secrets. */
-  #errorOf(error: unknown): Error {
+  #errorOf(error: unknown, { organization }: AuthorizedGrant): Error {
     const { status, code, response, unsent } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
       const seconds = waitOf(response, this.#time.now());
-      this.#pausedUntil = this.#time.monotonic() + seconds * 1000;
+      const until = this.#time.monotonic() + seconds * 1000;
+      if (organization !== undefined && isOfOrganization(response?.headers)) this.#organizations.set(organization, until);
+      else this.#pausedUntil = Math.max(this.#pausedUntil, until);
       return away('Auth0 answered 429', seconds);
     }
     if (status !== undefined && status < 500) {

@@ -4,6 +4,7 @@ import { allowanceOf } from '#broker/rate-limit/allowance.ts';
 import type { Allowance } from '#broker/rate-limit/allowance.ts';
 import { PosternError } from '#broker/error.ts';
 import { sharedText, sharedValue } from '#broker/shared.ts';
+import { unaskedOf } from '#broker/vault-fault.ts';
 import { SCOPE_TOKEN } from './documents.ts';
 import type { Api, ApiCatalog, Dialect, GrantRequest, TenantGrants } from './documents.ts';
 import { Memo } from './memo.ts';
@@ -250,8 +251,11 @@ export class Authorization {
           if (identity.before !== undefined) identity.unasked = false;
           identity.before = undefined;
         },
-        // A failed reading is not remembered.
-        () => this.#memos.delete(identity),
+        // A failed reading is not remembered. Where Vault has judged, what it said before is over too.
+        (error: unknown) => {
+          if (unaskedOf(error) === undefined) identity.before = undefined;
+          this.#memos.delete(identity);
+        },
       );
     }
     return memo;

@@ -10,6 +10,7 @@ import type { AssertionClaims, ClientKey } from './assertion-check.ts';
 import type { Identity } from './identity.ts';
 import { Lane } from './lane.ts';
 import type { Throttle } from './throttle.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** A client that may authenticate by assertions, as Terraform registered it. All of it is public. */
 export interface Registration {
@@ -59,6 +60,8 @@ export interface AssertionsOptions extends Clocks {
   rememberMs?: number;
   /** Most clients remembered. Default 10,000. */
   max?: number;
+  /** What passes on to Vault those whose assertions are good here. */
+  turnstile?: Turnstile | undefined;
 }
 
 interface Checked {
@@ -85,6 +88,7 @@ export class Assertions {
   /** Client and address of a good assertion. It proves nothing now. */
   readonly #onceRight = new BoundedMap<string, true>(50_000);
   readonly #lane = new Lane();
+  readonly #turnstile: Turnstile;
   /** Used at this replica, so that a replay here costs Vault nothing. The truth is {@link UsedAssertions}. */
   readonly #used = new BoundedMap<string, true>(50_000);
 
@@ -94,6 +98,7 @@ export class Assertions {
     this.#now = options.now ?? Date.now;
     this.#monotonic = monotonicOf(options);
     this.#known = new BoundedMap(options.max ?? 10_000);
+    this.#turnstile = options.turnstile ?? new Turnstile();
   }
 
   /** Forgets the registered keys: the next assertion has them read again. */
@@ -108,15 +113,17 @@ export class Assertions {
    * @throws {PosternError} invalid_client, too_many_requests, temporarily_unavailable, misconfigured
    */
   async verify(assertion: ClientAssertion, address: string, again = false): Promise<Identity> {
-    const checked = await this.#check(assertion, address);
-    if (again) return this.#options.login.login(checked.registration, assertion, address);
-    const key = replayKeyOf(assertion.clientId, checked.claims.jti);
+    const { registration, claims } = await this.#check(assertion, address);
+    const inTurn = <T>(work: () => Promise<T>): Promise<T> => this.#turnstile.run(assertion.clientId, work);
+    const login = (): Promise<Identity> => this.#options.login.login(registration, assertion, address);
+    if (again) return inTurn(login);
+    const key = replayKeyOf(assertion.clientId, claims.jti);
     if (this.#used.has(key)) throw refused('this jti was used before');
     this.#used.set(key, true);
     try {
       // First the login: if Vault is away, the assertion is not used up.
-      const identity = await this.#options.login.login(checked.registration, assertion, address);
-      if (await this.#options.used.claim(key, checked.claims.exp + ASSERTION_SKEW)) return identity;
+      const identity = await inTurn(login);
+      if (await inTurn(() => this.#options.used.claim(key, claims.exp + ASSERTION_SKEW))) return identity;
     } catch (error) {
       this.#used.delete(key);
       throw error;

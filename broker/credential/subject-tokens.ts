@@ -4,6 +4,7 @@ import { PosternError } from '#broker/error.ts';
 import type { Identity } from './identity.ts';
 import type { SubjectToken } from './subject-token.ts';
 import type { Throttle } from './throttle.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** The port to who knows whose a token is (Vault). */
 export interface SubjectLookup {
@@ -22,14 +23,19 @@ export interface SubjectLookup {
 export class SubjectTokens {
   readonly #lookup: SubjectLookup;
   readonly #throttle: Throttle;
+  readonly #turnstile: Turnstile;
   /** HMACs under a key of this process, of tokens that were good the last time. They prove nothing now. */
   readonly #onceGood = new BoundedMap<string, true>(50_000);
   readonly #key = randomBytes(32);
 
-  /** @param throttle one of its own: a bad token names no client, so a token's fingerprint stands for one */
-  constructor(lookup: SubjectLookup, throttle: Throttle) {
+  /**
+   * @param throttle one of its own: a bad token names no client, so a token's fingerprint stands for one
+   * @param turnstile what those pass that were good before
+   */
+  constructor(lookup: SubjectLookup, throttle: Throttle, turnstile = new Turnstile()) {
     this.#lookup = lookup;
     this.#throttle = throttle;
+    this.#turnstile = turnstile;
   }
 
   /** @throws {PosternError} invalid_request, too_many_requests, temporarily_unavailable */
@@ -37,7 +43,9 @@ export class SubjectTokens {
     const fingerprint = createHmac('sha256', this.#key).update(token.reveal()).digest('base64');
     const lookUp = (): Promise<Identity> => this.#lookup.lookUp(token, address);
     try {
-      const identity = await (this.#onceGood.has(fingerprint) ? lookUp() : this.#throttle.run(fingerprint, address, lookUp, isBad));
+      const identity = await (this.#onceGood.has(fingerprint)
+        ? this.#turnstile.run(fingerprint, lookUp)
+        : this.#throttle.run(fingerprint, address, lookUp, isBad));
       this.#onceGood.set(fingerprint, true);
       return identity;
     } catch (error) {

@@ -9,6 +9,7 @@ import type { Throttle } from './throttle.ts';
 import { TRUST_SKEW, judge } from './trust.ts';
 import type { Finding, KeySource, Trust } from './trust.ts';
 import { judgeHeader } from './trusted-token.ts';
+import { Turnstile } from './turnstile.ts';
 import type { TrustedToken } from './trusted-token.ts';
 
 /** The port to where trusts are written down. */
@@ -42,6 +43,8 @@ export interface TrustsOptions extends Clocks {
   used: UsedAssertions;
   /** One of its own: a bad token names no client, so a token's fingerprint stands for one. */
   throttle: Throttle;
+  /** What passes on to Vault those whose tokens are good here. */
+  turnstile?: Turnstile | undefined;
   /** How long trusts are remembered, ms. Default 30,000; what is announced has them forgotten at once. */
   rememberMs?: number;
 }
@@ -58,6 +61,7 @@ export class Trusts {
   readonly #now: () => number;
   readonly #monotonic: () => number;
   readonly #rememberMs: number;
+  readonly #turnstile: Turnstile;
   /** By client_id, issuer and audience: all that the answer depends on. An attacker chooses them, so they are bounded. */
   readonly #known = new BoundedMap<string, { trusts: Promise<readonly Trust[]>; readAt: number }>(10_000);
   /** HMACs under a key of this process, of tokens that were good the last time. They prove nothing now. */
@@ -67,6 +71,7 @@ export class Trusts {
   constructor(options: TrustsOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#turnstile = options.turnstile ?? new Turnstile();
     this.#monotonic = monotonicOf(options);
     this.#rememberMs = options.rememberMs ?? 30_000;
   }
@@ -97,6 +102,16 @@ export class Trusts {
   async #check(token: TrustedToken, address: string, again: boolean): Promise<Identity> {
     const refused = (reason: string): PosternError => notTrusted(token, reason);
     const trust = await this.#trustOf(token, refused);
+    return this.#turnstile.run(trust.tenant, () => this.#use(trust, token, address, again, refused));
+  }
+
+  async #use(
+    trust: Trust,
+    token: TrustedToken,
+    address: string,
+    again: boolean,
+    refused: (reason: string) => PosternError,
+  ): Promise<Identity> {
     const identity = await this.#options.login.login(trust, token, address, refused);
     const { jti, exp } = token.claims;
     // After the login: if Vault is away, the token is not used up.

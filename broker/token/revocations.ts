@@ -68,6 +68,10 @@ export class Revocations {
   #tidyAt = -Infinity;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
+  /** Of those, how many of each tenant. */
+  readonly #waitingOf = new Map<string, number>();
+  /** By sha256: the same token, asked for many times, is written once. */
+  readonly #flights = new Map<string, Promise<boolean>>();
 
   constructor(options: RevocationsOptions) {
     this.#log = options.log;
@@ -100,14 +104,29 @@ export class Revocations {
    */
   async revoke(token: Omit<RevokedToken, 'at'>): Promise<boolean> {
     if (this.has(token.sha256)) return false;
+    const flying = this.#flights.get(token.sha256);
+    if (flying !== undefined) return flying.then(() => false);
     // Before anybody's turn, and at no cost to Vault.
     this.#requireAllowance(token.tenant);
+    // One tenant's don't fill the line that all share.
+    const own = this.#waitingOf.get(token.tenant) ?? 0;
+    if (own >= this.#perMinute) throw tooMany('Too many revocations, try again later', 1);
     if (this.#waiting >= QUEUE) throw busy('too many revocations wait for their turn');
     this.#waiting++;
+    this.#waitingOf.set(token.tenant, own + 1);
     // One after another: those of one process would only lose races to each other.
-    const turn = this.#turn.then(() => this.#write(token)).finally(() => this.#waiting--);
+    const turn = this.#turn.then(() => this.#write(token)).finally(() => this.#leave(token));
+    this.#flights.set(token.sha256, turn);
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  #leave({ sha256, tenant }: Omit<RevokedToken, 'at'>): void {
+    this.#waiting--;
+    this.#flights.delete(sha256);
+    const left = (this.#waitingOf.get(tenant) ?? 1) - 1;
+    if (left === 0) this.#waitingOf.delete(tenant);
+    else this.#waitingOf.set(tenant, left);
   }
 
   async #write(token: Omit<RevokedToken, 'at'>): Promise<boolean> {

@@ -47,7 +47,7 @@ export interface CallOptions {
   /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
   version?: number | string;
   signal?: AbortSignal;
-  /** Made with a token that a stranger chose: whatever becomes of it says nothing of Vault, which answers 500 to some. */
+  /** Vault is made to fail, or to wait, by what a stranger or a tenant chose: whatever becomes of it says nothing of Vault. */
   strangers?: boolean;
   /** A list by the deadline of every other call: where somebody waits for it who would rather be told that Vault is away. */
   quick?: boolean;

@@ -26,6 +26,8 @@ export interface JwtLogin {
   readonly role: string;
   readonly jwt: string;
   readonly address: string;
+  /** Vault fetches the keys of an issuer that the tenant chose: whether that fails, or takes long, says nothing of Vault. */
+  readonly strangers?: boolean;
 }
 
 /** A door's own words for what Vault says. */
@@ -52,9 +54,11 @@ export async function logInByJwt(options: JwtLoginOptions, login: JwtLogin, word
   const askedAt = (options.now ?? Date.now)();
   const forwardedFor = forwardAddress ? address : undefined;
   const role = `${path}/role/${login.role}`;
-  const answer = await client.write(`${path}/login`, { role: login.role, jwt }, { forwardedFor }).catch((error: unknown) => {
-    throw loginError(error, words, forwardedFor !== undefined);
-  });
+  const answer = await client
+    .write(`${path}/login`, { role: login.role, jwt }, { forwardedFor, strangers: login.strangers === true })
+    .catch((error: unknown) => {
+      throw loginError(error, words, forwardedFor !== undefined);
+    });
   const { client_token: token, lease_duration: ttl, token_type: type } = answer.auth ?? {};
   if (typeof token !== 'string' || typeof ttl !== 'number')
     throw unavailable('Vault answered a login without a token or a life', 1, 'unanswered');

@@ -142,11 +142,11 @@ export class Transport implements VaultTransport {
         body: sent,
         signal: options.signal ? AbortSignal.any([deadline.signal, options.signal]) : deadline.signal,
       });
-      const { date } = reply.headers;
-      this.clock.observe(typeof date === 'string' ? date : undefined, performance.now() - begun);
+      const { date, 'retry-after': retryAfter } = reply.headers;
       const text = await reply.body.text();
-      const retryAfter = reply.headers['retry-after'];
       const body = parseJson(text);
+      // A proxy that has lost Vault tells its own time.
+      if (isVaults(reply.statusCode, body)) this.clock.observe(typeof date === 'string' ? date : undefined, performance.now() - begun);
       return {
         statusCode: reply.statusCode,
         body,
@@ -179,6 +179,12 @@ function readCa(file: string): string {
   const ca = certificatesOf(readFileSync(file, 'utf8'));
   if (ca === '') throw new PosternError('misconfigured', 'The CA file holds no certificate (PEM)', { detail: 'See VAULT_CACERT.' });
   return ca;
+}
+
+/** Whether it is surely Vault's: what it gives is JSON, with `errors` where it failed; its health says how it is with any status. */
+function isVaults(status: number, body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return status === 204;
+  return status < 300 || 'initialized' in body || Array.isArray((body as { errors?: unknown }).errors);
 }
 
 function parseJson(text: string): unknown {

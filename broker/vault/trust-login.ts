@@ -25,7 +25,7 @@ export class VaultTrustLogin implements TrustLogin {
     const path = trustMount(this.#options.mount, tenant, trust.issuer);
     const identity = await logInByJwt(
       this.#options,
-      { tenant, clientId, path, role: name, jwt: token.reveal(), address },
+      { tenant, clientId, path, role: name, jwt: token.reveal(), address, strangers: true },
       {
         // By what it holds itself, or the trust was removed just now.
         judged: (message) => refused(`good by the trust, and ${message}`),

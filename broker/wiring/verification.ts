@@ -29,6 +29,9 @@ import { knownDepartures, knownEndings } from './endings.ts';
 import type { Shedding } from './shedding.ts';
 import type { ConnectedVault } from './vault.ts';
 
+/** Tokens of trusts that Vault verifies at once. It waits for their issuers' keys meanwhile, with a socket of 64. */
+const TRUSTING = 16;
+
 export interface Verification {
   readonly verified: VerifiedCredentials;
   readonly verifier: Verifiers;
@@ -77,6 +80,7 @@ export function verification(
     now: clock.monotonic,
   };
   const throttle = new Throttle(allowances);
+  const turnstile = new Turnstile(waiting);
   const verified = new VerifiedCredentials({
     ...clock,
     onVerified: ({ keyId }) => {
@@ -95,7 +99,7 @@ export function verification(
     byAddress: forwardAddress,
     bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears, behind: () => client.clock.behind },
     throttle,
-    turnstile: new Turnstile(waiting),
+    turnstile,
   });
   const replay = new VaultReplay({
     client,
@@ -108,6 +112,7 @@ export function verification(
     login: new VaultAssertionLogin({ client, mount: config.POSTERN_ASSERTION_MOUNT, forwardAddress, announced }),
     used: replay,
     throttle,
+    turnstile,
     audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
     max: config.POSTERN_CACHE_CREDENTIALS,
   });
@@ -117,6 +122,8 @@ export function verification(
     login: new VaultTrustLogin({ client, mount: config.POSTERN_TRUST_MOUNT, forwardAddress, announced }),
     used: replay,
     throttle: new Throttle(allowances),
+    // Fewer than there are sockets: an issuer that is slow to Vault keeps neither logins waiting nor what is announced.
+    turnstile: new Turnstile({ ...waiting, atOnce: TRUSTING }),
   });
   const verifier = new Verifiers({
     onVerified: ({ tenant }) => usage.tenants.record(tenant),
@@ -126,6 +133,7 @@ export function verification(
     subjects: new SubjectTokens(
       new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
       new Throttle(allowances),
+      turnstile,
     ),
   });
   return { verified, verifier, assertions, trusts, endings: announced, departures, generations, usage, replay, refusedAddresses };

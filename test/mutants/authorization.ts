@@ -77,9 +77,15 @@ export const authorization: Mutants = {
     ['memo-without-audience', "`${audience ?? '\\0'}\\0", '`\\0', 'what was authorized for one API is served for another'],
     [
       'failed-reading-remembered',
-      '() => this.#memos.delete(identity),',
-      '() => {},',
+      '          this.#memos.delete(identity);\n',
+      '',
       'one failure of Vault lasts as long as the verification',
+    ],
+    [
+      'before-after-a-judgement',
+      'if (unaskedOf(error) === undefined) identity.before = undefined;',
+      '',
+      'an outage brings back whom Vault has refused',
     ],
     ['before-whatever-failed', ' || before?.bridges(error) !== true', '', 'former grants answer for a Vault that refuses'],
   ],

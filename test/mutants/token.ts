@@ -160,6 +160,12 @@ export const token: Mutants = {
   ],
   'broker/token/revocations.ts': [
     [
+      'line-filled-by-one',
+      'if (own >= this.#perMinute) throw',
+      'if (own >= Infinity) throw',
+      'one tenant keeps the others from revoking',
+    ],
+    [
       'archive-skipped',
       'if (missed) for (const one of await',
       'if (serial < 0) for (const one of await',

@@ -87,8 +87,8 @@ export const faults: Mutants = {
   'broker/credential/verified-credentials.ts': [
     [
       'vault-token-past-end',
-      ' && this.#now() < known.identity.expiresAt)\n      return known.identity;',
-      ')\n      return known.identity;',
+      'return this.#now() < identity.expiresAt && !this.#hasEnded(identity);',
+      'return !this.#hasEnded(identity);',
       "a verification outlives the tenant's own Vault token, by which its grants and tokens are read",
     ],
     [
@@ -99,8 +99,8 @@ export const faults: Mutants = {
     ],
     [
       'remembered-too-long',
-      'this.#monotonic() - known.askedAt < this.#rememberMs && this.#now() < known.identity.expiresAt',
-      '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#now() < known.identity.expiresAt',
+      'this.#monotonic() - known.askedAt < this.#rememberMs && this.#isCurrent(known.identity)',
+      '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#isCurrent(known.identity)',
       'a verification is remembered for longer than it may be',
     ],
     [

@@ -26,6 +26,8 @@ export class FakeAuth0 implements AsyncDisposable {
   secrets = [SECRET];
   /** Answers in place of a token. */
   override: Answer | undefined;
+  /** Whose requests hold this text are answered so, and nobody else's. */
+  failsFor: { readonly text: string; readonly answer: [number, unknown, Record<string, string>] } | undefined;
   keysDown = false;
   /** What is laid over the claims and the header; undefined takes one away. */
   claims: JWTPayload = {};
@@ -73,6 +75,7 @@ export class FakeAuth0 implements AsyncDisposable {
 
   #answer: Answer = async (request, response, raw) => {
     if (request.url === '/.well-known/jwks.json') return this.keysDown ? [503, { error: 'down' }] : [200, { keys: this.published }];
+    if (this.failsFor !== undefined && request.body.includes(this.failsFor.text)) return this.failsFor.answer;
     if (this.override) return this.override(request, response, raw);
     const asked = Object.fromEntries(new URLSearchParams(request.body)) as Record<string, string | undefined>;
     if (!this.secrets.includes(asked['client_secret'] ?? ''))

@@ -562,3 +562,58 @@ describe('each token is counted before it is asked for', () => {
     expect(s.auth0.exchanges).toEqual([]);
   });
 });
+
+describe('one tenant for which Auth0 fails', () => {
+  const grantsOf = (issuer: string) =>
+    Promise.all(
+      ['noisy', 'good', 'other'].map((tenant) =>
+        grantOf({
+          identity: { tenant },
+          apis: [apiOf('orders', { source: 'auth0' })],
+          issuers: { transit: undefined, auth0: issuer },
+          tenant: tenantOf({ organization: `org_${tenant}` }),
+        }),
+      ),
+    );
+  test('whose organization has spent its own quota pauses alone', async () => {
+    await using s = await stage({ binding: 'organization' });
+    const [noisy, good] = await grantsOf(s.auth0.issuer);
+    s.auth0.failsFor = {
+      text: 'org_noisy',
+      answer: [429, {}, { 'Retry-After': '3000', 'Auth0-Organization-Quota-Limit': 'b=per_hour;q=10;r=0;t=3000' }],
+    };
+    expect((await errorOf(() => s.source.issue(noisy!))).retryAfter).toBe(3000);
+    expect((await errorOf(() => s.source.issue(noisy!))).detail).toContain('pause');
+    await s.source.issue(good!);
+  });
+
+  test('but not where the application’s is spent too, and no answer ends a longer pause', async () => {
+    await using s = await stage({ binding: 'organization' });
+    const [noisy, good] = await grantsOf(s.auth0.issuer);
+    const spent = { 'Auth0-Organization-Quota-Limit': 'b=per_hour;q=10;r=0;t=30', 'Auth0-Client-Quota-Limit': 'b=per_hour;q=10;r=0;t=30' };
+    s.auth0.failsFor = { text: 'org_noisy', answer: [429, {}, { 'Retry-After': '30', ...spent }] };
+    await errorOf(() => s.source.issue(noisy!));
+    expect((await errorOf(() => s.source.issue(good!))).detail).toContain('pause');
+  });
+
+  test('opens the breaker for nobody while others are answered, and leaves them the first try where it is open', async () => {
+    const clock = new Clock();
+    await using s = await stage({ binding: 'organization', now: Date.now, monotonic: clock.monotonic });
+    const [noisy, good, other] = await grantsOf(s.auth0.issuer);
+    s.auth0.failsFor = { text: 'org_noisy', answer: [500, {}, {}] };
+    for (let second = 0; second < 30; second++) {
+      await s.source.issue(good!);
+      for (let times = 0; times < 8; times++) await errorOf(() => s.source.issue(noisy!));
+      expect(s.source.available).toBe(true);
+      clock.advance(1_000);
+    }
+    // Nobody else comes for a while: then it counts.
+    clock.advance(10_000);
+    for (let times = 0; times < 8; times++) await errorOf(() => s.source.issue(noisy!));
+    expect(s.source.available).toBe(false);
+    clock.advance(2_001);
+    await errorOf(() => s.source.issue(noisy!));
+    await s.source.issue(other!);
+    expect(s.source.available).toBe(true);
+  });
+});

@@ -516,6 +516,14 @@ describe('while what a client may do can not be read', () => {
     expect(identity.unasked).toBeUndefined();
   });
 
+  test('nor after Vault has judged: an outage that comes then brings nothing back', async () => {
+    const { authorization, identity, says } = await stageOf();
+    says.now = new PosternError('temporarily_unavailable', 'denied');
+    await expect(authorization.authorize(identity, requestOf())).rejects.toBe(says.now);
+    says.now = unanswered;
+    await expect(authorization.authorize(identity, requestOf())).rejects.toBe(unanswered);
+  });
+
   test('nor for somebody who had nothing read before', async () => {
     const { authorization } = await stageOf();
     const identity = identityOf({ before: { identity: identityOf(), bridges: () => true } });

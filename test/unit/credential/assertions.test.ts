@@ -7,6 +7,7 @@ import { ClientAssertion } from '#broker/credential/assertion.ts';
 import { Assertions } from '#broker/credential/assertions.ts';
 import type { AssertionLogin, ClientKeys, Registration, UsedAssertions } from '#broker/credential/assertions.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
+import { Turnstile } from '#broker/credential/turnstile.ts';
 import { PosternError } from '#broker/error.ts';
 import { Clock } from './clock.ts';
 import { identityOf } from './identity.ts';
@@ -24,7 +25,7 @@ beforeEach(() => {
   clock = new Clock();
 });
 
-function stage(options: { client?: number } = {}) {
+function stage(options: { client?: number; atOnce?: number } = {}) {
   const registered = new Map<string, Registration>([
     [CLIENT, { clientId: CLIENT, tenant: 'acme', keys: [{ kid: undefined, key: own.publicKey }] }],
   ]);
@@ -39,6 +40,7 @@ function stage(options: { client?: number } = {}) {
       login: { login },
       used: { claim },
       throttle,
+      turnstile: new Turnstile({ atOnce: options.atOnce }),
       audiences: [ISSUER, `${ISSUER}oauth/token`],
       now: clock.now,
       monotonic: clock.monotonic,
@@ -273,4 +275,19 @@ describe('guesses', () => {
     expect(error).toMatchObject({ code: 'invalid_client', message: 'Unauthorized', detail: 'client_assertion: aud check_failed' });
     expect(inspect(error)).not.toContain('canary');
   });
+});
+
+test('good ones pass a turnstile: one client’s don’t take every way to Vault', async () => {
+  const { assertions, login } = stage({ atOnce: 3 });
+  await assertions.verify(await good(), ADDRESS);
+  const atVault = { now: 0, most: 0 };
+  login.mockImplementation(async ({ tenant, clientId }) => {
+    atVault.most = Math.max(atVault.most, ++atVault.now);
+    await new Promise((resolve) => setImmediate(resolve));
+    atVault.now--;
+    return identityOf({ tenant, clientId });
+  });
+  const all = await Promise.all(Array.from({ length: 30 }, () => good()));
+  await Promise.all(all.map((one) => assertions.verify(one, ADDRESS)));
+  expect(atVault.most).toBe(3);
 });

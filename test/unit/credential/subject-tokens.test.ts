@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { SubjectToken } from '#broker/credential/subject-token.ts';
 import { SubjectTokens, badSubject } from '#broker/credential/subject-tokens.ts';
 import { Throttle } from '#broker/credential/throttle.ts';
+import { Turnstile } from '#broker/credential/turnstile.ts';
 import { PosternError } from '#broker/error.ts';
 import { Clock } from './clock.ts';
 import { identityOf } from './identity.ts';
@@ -61,6 +62,25 @@ test('each exchange asks Vault', async () => {
 });
 
 test('a JWT is no Vault token: Vault has no better answer to one than that it failed', () => {
-  for (const text of ['eyJhbGciOiJSUzI1NiJ9.e30.AAAA', 'eyJhbGciOiJub25lIn0.e30.']) expect(SubjectToken.of(text)).toBeUndefined();
+  const jwts = ['{"alg":"RS256"}', '{ "alg":"RS256"}', '{\n"alg":"RS256"}', ' {"alg":"RS256"}', '\t\n{}'].flatMap((header) => [
+    `${Buffer.from(header).toString('base64url')}.e30.AAAA`,
+    `${Buffer.from(header).toString('base64')}.e30.`,
+  ]);
+  for (const text of jwts) expect(SubjectToken.of(text)).toBeUndefined();
   for (const text of ['hvs.CAESIJ', 'hvb.AAAA', 's.abc.de', 'eyJroot', 'root']) expect(SubjectToken.of(text)?.reveal()).toBe(text);
+});
+
+test('those that were good before pass a turnstile: one client’s don’t take every way to Vault', async () => {
+  const atVault = { now: 0, most: 0 };
+  const lookUp = async () => {
+    atVault.most = Math.max(atVault.most, ++atVault.now);
+    await new Promise((resolve) => setImmediate(resolve));
+    atVault.now--;
+    return identityOf({});
+  };
+  const subjects = new SubjectTokens({ lookUp }, new Throttle(), new Turnstile({ atOnce: 3 }));
+  const token = tokenOf('good-1');
+  await subjects.verify(token, ADDRESS);
+  await Promise.all(Array.from({ length: 50 }, () => subjects.verify(token, ADDRESS)));
+  expect(atVault.most).toBe(3);
 });

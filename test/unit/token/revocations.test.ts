@@ -213,3 +213,37 @@ describe('one tenant may not revoke as it likes, for each costs a new token', ()
     expect(await revocations.revoke(tokenOf(5000))).toBe(true);
   });
 });
+
+describe('many at once', () => {
+  test('of one token are one, and the line is left to others', async () => {
+    const { log, revocations, tokenOf } = stage();
+    const same = Array.from({ length: 300 }, () => revocations.revoke(tokenOf(1)));
+    const other = revocations.revoke(tokenOf(2, 'globex'));
+    expect((await Promise.all(same)).filter((done) => done)).toHaveLength(1);
+    expect(await other).toBe(true);
+    expect(log.appends).toBe(2);
+  });
+
+  test('of one tenant are no more in the line than it may have in a minute', async () => {
+    const { revocations, tokenOf } = stage({ perMinute: 3 });
+    const all = Array.from({ length: 300 }, (_, n) => revocations.revoke(tokenOf(n + 1)).catch(codeOf));
+    const other = Array.from({ length: 3 }, (_, n) => revocations.revoke(tokenOf(1_000 + n, 'globex')).catch(codeOf));
+    expect(await Promise.all(other)).toEqual([true, true, true]);
+    expect((await Promise.all(all)).filter((done) => done === 'too_many_requests')).toHaveLength(297);
+  });
+
+  test('one that failed is tried anew', async () => {
+    const { log, revocations, tokenOf } = stage();
+    log.before = (operation) => (operation === 'append' ? away() : undefined);
+    expect(await Promise.all([1, 2].map(() => revocations.revoke(tokenOf(1)).catch(codeOf)))).toEqual([
+      'temporarily_unavailable',
+      'temporarily_unavailable',
+    ]);
+    log.before = () => {};
+    expect(await revocations.revoke(tokenOf(1))).toBe(true);
+  });
+});
+
+function codeOf(error: unknown): string {
+  return error instanceof PosternError ? error.code : String(error);
+}

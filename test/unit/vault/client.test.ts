@@ -636,7 +636,7 @@ describe('answers', () => {
   }, 60_000);
 
   test('a list has 30 s, one that somebody waits for the deadline of every call', async () => {
-    await using server = await startRaw(200, { data: { keys: ['a'] } }, 300);
+    await using server = await startRaw(200, { data: { keys: ['a'] } }, { delayMs: 300 });
     const client = clientOf(server.origin, { timeoutMs: 100 });
     expect(await client.list('kv/metadata')).toEqual(['a']);
     expect((await faultOf(() => client.list('kv/metadata', { quick: true }))).reason).toBe('timeout');
@@ -737,6 +737,26 @@ describe('answers', () => {
     const client = clientOf(server.origin);
     await faultOf(() => client.read('kv/x'));
     expect(client.calls).toBe(3);
+    await client.close();
+  });
+});
+
+describe('the clock', () => {
+  const date = new Date(Date.now() - 600_000).toUTCString();
+
+  test.each<[string, number, string, boolean]>([
+    ['an answer', 200, '{"data":{}}', true],
+    ['a refusal', 403, '{"errors":["permission denied"]}', true],
+    ['a sealed one', 503, '{"errors":["Vault is sealed"]}', true],
+    ['a proxy’s page', 502, '<html>Bad Gateway</html>', false],
+    ['a proxy’s page that is sure', 200, '<html>Welcome</html>', false],
+    ['a gateway’s own JSON', 504, '{"message":"Endpoint request timed out"}', false],
+    ['nothing at all', 502, '', false],
+  ])('of %s counts only where it is Vault’s', async (_what, status, body, counts) => {
+    await using server = await startRaw(status, Buffer.from(body), { date });
+    const client = clientOf(server.origin);
+    for (let times = 0; times < 3; times++) await client.write('kv/x', {}).catch(() => undefined);
+    expect(client.clock.ms < -590_000).toBe(counts);
     await client.close();
   });
 });

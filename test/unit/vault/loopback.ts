@@ -70,14 +70,19 @@ export class Loopback {
 
 /** Node's parser knows no LIST, which Vault does: this answers whatever comes, and notes its first line. */
 /** @param body sent as JSON; a Buffer as it is */
-export async function startRaw(status: number, body: unknown, delayMs = 0): Promise<AsyncDisposable & { origin: string; lines: string[] }> {
+export async function startRaw(
+  status: number,
+  body: unknown,
+  { delayMs = 0, date }: { delayMs?: number; date?: string } = {},
+): Promise<AsyncDisposable & { origin: string; lines: string[] }> {
+  const dated = date === undefined ? '' : `Date: ${date}\r\n`;
   const lines: string[] = [];
   const text = Buffer.isBuffer(body) ? body.toString() : JSON.stringify(body);
   const server = createNetServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (data) => {
       lines.push(data.toString().split('\r\n')[0] ?? '');
-      const answer = `HTTP/1.1 ${status} X\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
+      const answer = `HTTP/1.1 ${status} X\r\nContent-Type: application/json\r\n${dated}Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`;
       setTimeout(() => socket.write(answer), delayMs);
     });
   });
