@@ -18,7 +18,7 @@ const REPORTS = { audience: 'https://reports.example.com' };
  * before has seen.
  */
 let house: House;
-const unseen = Array.from({ length: 24 }, (_, n) => `customer-${n}`);
+const unseen = Array.from({ length: 48 }, (_, n) => `customer-${n}`);
 beforeAll(async () => {
   house = await startHouse({ tenants: Object.fromEntries(unseen.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) });
 });
