@@ -82,7 +82,7 @@ export class AnnouncementWatch {
   #seen: Announcements | undefined;
   /** When each of what is looked at was last known, the announcements first; ms of the monotonic clock. */
   readonly #readAts: number[];
-  /** Whether all that the last look failed at was that Vault didn't answer. */
+  /** Whether the last look found that Vault answers nothing at all. */
   #away = false;
   #disabled: ReadonlySet<string> = new Set();
   /** Disabled before Vault was restored to a state that doesn't say so. */
@@ -173,8 +173,8 @@ export class AnnouncementWatch {
     const [announcements, ...others] = await Promise.allSettled([reader.readAnnouncements(), ...watched.map((one) => one.look())]);
     // What one of them says holds whatever became of the others.
     if (announcements.status === 'fulfilled') this.#take(announcements.value);
-    const failed = [announcements, ...others].filter((one) => one.status === 'rejected');
     const all = [announcements, ...others];
+    const failed = all.filter((one) => one.status === 'rejected');
     // Where one of them is answered Vault can be asked, and there is no patience for the others.
     this.#away = failed.length === all.length && failed.every(({ reason }) => unaskedOf(reason) === 'unanswered');
     for (const [at, { status }] of all.entries()) if (status === 'fulfilled') this.#readAts[at] = begun;

@@ -10,7 +10,7 @@ export const VAULT_TOKEN_TYPE = 'urn:postern:params:oauth:token-type:vault-token
 const TOKEN = /^[\x21-\x7e]{1,8192}$/;
 
 /**
- * A JSON Web Token is some other issuer's, and Vault itself says no more to one than that it has failed (500). It takes for one what has three
+ * A JSON Web Token is some other issuer's, and Vault says no more to one than that it has failed (500). It takes for one what has three
  * parts of which the first is JSON, with white space and padding as somebody likes.
  */
 function isJwt(text: string): boolean {

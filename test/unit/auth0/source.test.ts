@@ -587,7 +587,7 @@ describe('one tenant for which Auth0 fails', () => {
     await s.source.issue(good!);
   });
 
-  test('but not where the application’s is spent too, and no answer ends a longer pause', async () => {
+  test('but not where the application’s is spent too', async () => {
     await using s = await stage({ binding: 'organization' });
     const [noisy, good] = await grantsOf(s.auth0.issuer);
     const spent = { 'Auth0-Organization-Quota-Limit': 'b=per_hour;q=10;r=0;t=30', 'Auth0-Client-Quota-Limit': 'b=per_hour;q=10;r=0;t=30' };
