@@ -159,12 +159,7 @@ export const token: Mutants = {
     ],
   ],
   'broker/token/revocations.ts': [
-    [
-      'line-filled-by-one',
-      'if (own >= this.#perMinute) throw',
-      'if (own >= Infinity) throw',
-      'one tenant keeps the others from revoking',
-    ],
+    ['line-filled-by-one', 'if (own >= this.#perMinute) throw', 'if (own >= Infinity) throw', 'one tenant keeps the others from revoking'],
     [
       'archive-skipped',
       'if (missed) for (const one of await',
