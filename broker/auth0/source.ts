@@ -1,6 +1,6 @@
+import { BoundedMap } from '#broker/bounded-map.ts';
 import { Breaker } from '#broker/breaker.ts';
 import { ClockDifference } from '#broker/clock-difference.ts';
-import { BoundedMap } from '#broker/bounded-map.ts';
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
@@ -116,12 +116,10 @@ export class Auth0Source implements TokenSource {
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
     };
-    const { accessToken, clientId } = await this.#request(wanted, grant, (headers) => this.#hear(headers, grant)).catch(
-      (error: unknown) => {
-        if (!(error instanceof Unknown)) counted?.takeBack();
-        throw error instanceof Unknown ? error.told : error;
-      },
-    );
+    const { accessToken, clientId } = await this.#request(wanted, grant).catch((error: unknown) => {
+      if (!(error instanceof Unknown)) counted?.takeBack();
+      throw error instanceof Unknown ? error.told : error;
+    });
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
     bind.check(claims, grant, this.#options.tenantClaim);
     checkOwner(claims, grant, this.#options.tenantClaim);
@@ -136,17 +134,13 @@ export class Auth0Source implements TokenSource {
       .catch(() => {});
   }
 
-  async #request(
-    parameters: Record<string, string>,
-    grant: AuthorizedGrant,
-    onHeaders: (headers: Headers) => void,
-  ): Promise<{ accessToken: string; clientId: string }> {
+  async #request(parameters: Record<string, string>, grant: AuthorizedGrant): Promise<{ accessToken: string; clientId: string }> {
     let refused = false;
     for (const fresh of [false, true]) {
       const { clientId, clientSecrets } = await this.#credential(fresh);
       for (const secret of clientSecrets) {
         try {
-          return { accessToken: await this.#ask(clientId, secret, parameters, grant, onHeaders), clientId };
+          return { accessToken: await this.#ask(clientId, secret, parameters, grant), clientId };
         } catch (error) {
           if (!(error instanceof WrongUpstreamSecret)) throw error;
           refused = true;
@@ -168,13 +162,7 @@ export class Auth0Source implements TokenSource {
     return this.#upstream.credential;
   }
 
-  async #ask(
-    clientId: string,
-    clientSecret: string,
-    parameters: Record<string, string>,
-    grant: AuthorizedGrant,
-    onHeaders: (headers: Headers) => void,
-  ): Promise<string> {
+  async #ask(clientId: string, clientSecret: string, parameters: Record<string, string>, grant: AuthorizedGrant): Promise<string> {
     const { issuer, timeoutMs = TIMEOUT, fetch: by } = this.#options;
     const ask = (): Promise<string> => {
       this.calls++;
@@ -185,7 +173,7 @@ export class Auth0Source implements TokenSource {
         timeoutMs,
         parameters,
         clock: this.clock,
-        onHeaders,
+        onHeaders: (headers) => this.#hear(headers, grant),
         clocks: this.#time,
         fetch: by,
       });

@@ -9,8 +9,8 @@ import type { Throttle } from './throttle.ts';
 import { TRUST_SKEW, judge } from './trust.ts';
 import type { Finding, KeySource, Trust } from './trust.ts';
 import { judgeHeader } from './trusted-token.ts';
-import { Turnstile } from './turnstile.ts';
 import type { TrustedToken } from './trusted-token.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** The port to where trusts are written down. */
 export interface TrustReader {
@@ -102,24 +102,16 @@ export class Trusts {
   async #check(token: TrustedToken, address: string, again: boolean): Promise<Identity> {
     const refused = (reason: string): PosternError => notTrusted(token, reason);
     const trust = await this.#trustOf(token, refused);
-    return this.#turnstile.run(trust.tenant, () => this.#use(trust, token, address, again, refused));
-  }
-
-  async #use(
-    trust: Trust,
-    token: TrustedToken,
-    address: string,
-    again: boolean,
-    refused: (reason: string) => PosternError,
-  ): Promise<Identity> {
-    const identity = await this.#options.login.login(trust, token, address, refused);
-    const { jti, exp } = token.claims;
-    // After the login: if Vault is away, the token is not used up.
-    if (token.once && !again && jti !== undefined) {
-      if (typeof jti !== 'string' || jti === '' || jti.length > 1024) throw refused('jti is not text of 1 to 1,024 characters');
-      if (!(await this.#options.used.claim(useOf(trust, jti), Number(exp) + TRUST_SKEW))) throw refused('this jti was used before');
-    }
-    return identity;
+    return this.#turnstile.run(trust.tenant, async () => {
+      const identity = await this.#options.login.login(trust, token, address, refused);
+      const { jti, exp } = token.claims;
+      // After the login: if Vault is away, the token is not used up.
+      if (token.once && !again && jti !== undefined) {
+        if (typeof jti !== 'string' || jti === '' || jti.length > 1024) throw refused('jti is not text of 1 to 1,024 characters');
+        if (!(await this.#options.used.claim(useOf(trust, jti), Number(exp) + TRUST_SKEW))) throw refused('this jti was used before');
+      }
+      return identity;
+    });
   }
 
   /** The one trust that a token is good for: never one of several by chance. */
