@@ -2,6 +2,7 @@ import { NAME } from '#broker/credential/identity.ts';
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import { unaskedOf } from '#broker/vault-fault.ts';
 
 /** One token that was taken back before its end. */
 export interface RevokedToken {
@@ -41,6 +42,8 @@ export interface RevocationsOptions extends Clocks {
   perMinute?: number;
   /** Told once each time the log counts backwards: Vault was restored to an older state. */
   onRestored?: (from: number, to: number) => void;
+  /** Told of each that could not be written when it was asked for, and is now. */
+  onWritten?: (token: RevokedToken) => void;
 }
 
 /** Most revoked tokens of one tenant that have not ended yet: one tenant must not fill what all share. */
@@ -62,6 +65,7 @@ export class Revocations {
   readonly #log: RevocationLog;
   readonly #perMinute: number;
   readonly #onRestored: ((from: number, to: number) => void) | undefined;
+  readonly #onWritten: ((token: RevokedToken) => void) | undefined;
   readonly #clock: Clock;
   readonly #revoked = new Map<string, RevokedToken>();
   #serial: number | undefined;
@@ -72,56 +76,92 @@ export class Revocations {
   readonly #waitingOf = new Map<string, number>();
   /** By sha256: the same token, asked for many times, is written once. */
   readonly #flights = new Map<string, Promise<boolean>>();
+  /** By sha256: asked for while Vault was away. This replica obeys at once, and writes them when Vault answers. */
+  readonly #owed = new Map<string, RevokedToken>();
+  #settling = false;
 
   constructor(options: RevocationsOptions) {
     this.#log = options.log;
     this.#perMinute = options.perMinute ?? 10;
     this.#onRestored = options.onRestored;
+    this.#onWritten = options.onWritten;
     this.#clock = clockOf(options);
   }
 
   /** @param sha256 hexadecimal */
   has(sha256: string): boolean {
-    return this.#revoked.has(sha256);
+    return this.#revoked.has(sha256) || this.#owed.has(sha256);
   }
 
   /** How many are remembered. */
   get size(): number {
-    return this.#revoked.size;
+    return this.#revoked.size + this.#owed.size;
   }
 
   /** Learns what was revoked since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
   async look(): Promise<void> {
     await this.#learn(await this.#log.readRecent());
     this.#tidy();
+    if (this.#owed.size > 0 && !this.#settling) void this.#settle();
   }
 
   /**
-   * Takes a token back, for good. It is written in one piece: after an error nothing is half done, and the same call again
-   * does what is missing.
+   * Takes a token back, for good. It is written in one piece, and the same call again does what is missing. Where Vault is away this
+   * replica obeys all the same, and owes it to the others: whoever wants a token gone shouldn't see it served.
    * @returns false where it was revoked before
    * @throws {PosternError} too_many_requests; temporarily_unavailable when the log can't be written
    */
   async revoke(token: Omit<RevokedToken, 'at'>): Promise<boolean> {
-    if (this.has(token.sha256)) return false;
+    if (this.#revoked.has(token.sha256)) return false;
     const flying = this.#flights.get(token.sha256);
     if (flying !== undefined) return flying.then(() => false);
     // Before anybody's turn, and at no cost to Vault.
-    this.#requireAllowance(token.tenant);
+    const told = this.#owed.get(token.sha256);
+    if (told === undefined) this.#requireAllowance(token.tenant);
     // One tenant's don't fill the line that all share.
     const own = this.#waitingOf.get(token.tenant) ?? 0;
     if (own >= this.#perMinute) throw tooMany('Too many revocations, try again later', 1);
     if (this.#waiting >= QUEUE) throw busy('too many revocations wait for their turn');
+    return this.#take(told ?? { ...token, at: Math.floor(this.#clock.now() / 1000) });
+  }
+
+  /** One after another: those of one process would only lose races to each other. */
+  #take(token: RevokedToken): Promise<boolean> {
     this.#waiting++;
-    this.#waitingOf.set(token.tenant, own + 1);
-    // One after another: those of one process would only lose races to each other.
-    const turn = this.#turn.then(() => this.#write(token)).finally(() => this.#leave(token));
+    this.#waitingOf.set(token.tenant, (this.#waitingOf.get(token.tenant) ?? 0) + 1);
+    const turn = this.#turn.then(() => this.#writeOrOwe(token)).finally(() => this.#leave(token));
     this.#flights.set(token.sha256, turn);
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  #leave({ sha256, tenant }: Omit<RevokedToken, 'at'>): void {
+  async #writeOrOwe(token: RevokedToken): Promise<boolean> {
+    const owed = this.#owed.has(token.sha256);
+    try {
+      const first = await this.#write(token);
+      if (owed) this.#onWritten?.(token);
+      return first;
+    } catch (error) {
+      if (unaskedOf(error) !== undefined) this.#owed.set(token.sha256, token);
+      throw error;
+    }
+  }
+
+  /** Vault has come back. What can't be written is tried again at the next look. */
+  async #settle(): Promise<void> {
+    this.#settling = true;
+    for (const token of this.#owed.values()) {
+      try {
+        await (this.#flights.get(token.sha256) ?? this.#take(token));
+      } catch (error) {
+        // One of a shard that is full doesn't hold up the others.
+        if (unaskedOf(error) !== undefined) break;
+      }
+    }
+    this.#settling = false;
+  }
+
+  #leave({ sha256, tenant }: RevokedToken): void {
     this.#waiting--;
     this.#flights.delete(sha256);
     const left = (this.#waitingOf.get(tenant) ?? 1) - 1;
@@ -129,13 +169,13 @@ export class Revocations {
     else this.#waitingOf.set(tenant, left);
   }
 
-  async #write(token: Omit<RevokedToken, 'at'>): Promise<boolean> {
+  async #write(token: RevokedToken): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       const before = await this.#log.readRecent();
       await this.#learn(before);
-      if (this.has(token.sha256)) return false;
-      this.#requireAllowance(token.tenant);
-      const after = await this.#log.append({ ...token, at: Math.floor(this.#clock.now() / 1000) }, before);
+      if (this.#revoked.has(token.sha256)) return false;
+      if (!this.#owed.has(token.sha256)) this.#requireAllowance(token.tenant);
+      const after = await this.#log.append(token, before);
       if (after !== undefined) {
         await this.#learn(after);
         return true;
@@ -148,7 +188,7 @@ export class Revocations {
   /** Each revocation makes the next exchange ask the source, which may be metered. */
   #requireAllowance(tenant: string): void {
     const now = this.#clock.now() / 1000;
-    const own = [...this.#revoked.values()].filter((one) => one.tenant === tenant && one.exp > now);
+    const own = [...this.#revoked.values(), ...this.#owed.values()].filter((one) => one.tenant === tenant && one.exp > now);
     const lately = own
       .map(({ at }) => at)
       // Far ahead is from before a clock was set back: it fills the window of nobody.
@@ -177,6 +217,7 @@ export class Revocations {
   }
 
   #remember(one: RevokedToken): void {
+    this.#owed.delete(one.sha256);
     const known = this.#revoked.get(one.sha256);
     // The archive does not know when it was.
     if (known === undefined || known.at < one.at) this.#revoked.set(one.sha256, one);
@@ -186,7 +227,7 @@ export class Revocations {
     if (this.#clock.monotonic() < this.#tidyAt) return;
     this.#tidyAt = this.#clock.monotonic() + TIDY_EVERY;
     const now = this.#clock.now();
-    for (const [sha256, { exp }] of this.#revoked) if (hasEnded(exp, now)) this.#revoked.delete(sha256);
+    for (const those of [this.#revoked, this.#owed]) for (const [sha256, { exp }] of those) if (hasEnded(exp, now)) those.delete(sha256);
   }
 }
 

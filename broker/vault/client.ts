@@ -8,7 +8,7 @@ import { operationOf } from './operation.ts';
 import type { VaultOperation } from './operation.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
-import { Transport } from './transport.ts';
+import { Transport, isVaults } from './transport.ts';
 import type { VaultTls, VaultTransport } from './transport.ts';
 
 export interface VaultClientOptions extends Clocks {
@@ -328,11 +328,12 @@ function breakerOf({ onBreak, ...options }: VaultClientOptions): Breaker | undef
   });
 }
 
-/** A proxy's answer: Vault gives a reason with each of these, an empty one say, or data with a 404. */
+/** Whoever says so, it is so. */
+const ANYBODYS: ReadonlySet<number> = new Set([413, 429]);
+
+/** A proxy's refusal, which judges nothing that Vault was asked. */
 function isSomebodyElses(status: number, body: unknown): boolean {
-  if (status !== 403 && status !== 404 && status !== 408) return false;
-  const { errors, warnings, data } = (body ?? {}) as { errors?: unknown; warnings?: unknown; data?: unknown };
-  return !Array.isArray(errors) && !Array.isArray(warnings) && data === undefined;
+  return status >= 400 && status < 500 && !ANYBODYS.has(status) && !isVaults(status, body);
 }
 
 /** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */

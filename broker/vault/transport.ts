@@ -181,10 +181,15 @@ function readCa(file: string): string {
   return ca;
 }
 
-/** Whether it is surely Vault's: what it gives is JSON, with `errors` where it failed; its health says how it is with any status. */
-function isVaults(status: number, body: unknown): boolean {
+/**
+ * Whether an answer is surely Vault's, not a proxy's before it: what Vault gives is JSON, with `errors` where it failed, but for a 404
+ * that has data or a warning; its health says how it is with any status.
+ */
+export function isVaults(status: number, body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return status === 204;
-  return status < 300 || 'initialized' in body || Array.isArray((body as { errors?: unknown }).errors);
+  const { errors, warnings, data } = body as { errors?: unknown; warnings?: unknown; data?: unknown };
+  if (status === 404 && (Array.isArray(warnings) || data !== undefined)) return true;
+  return status < 300 || 'initialized' in body || Array.isArray(errors);
 }
 
 function parseJson(text: string): unknown {

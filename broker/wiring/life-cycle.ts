@@ -32,6 +32,8 @@ export function lifeCycle(
     ...clock,
     log: new VaultRevocations(watched, session, clock.now),
     perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
+    onWritten: ({ tenant, sha256 }) =>
+      log.info({ tenant, sha256 }, 'a token that was taken back while Vault was away is now revoked on every replica'),
     onRestored: (from, to) =>
       log.error({ from, to }, 'state/revocations went back: Vault was restored to an older state; what was revoked stays so here'),
   });

@@ -6,7 +6,7 @@ import { VaultFault } from '#broker/vault-fault.ts';
 import { startBroker } from '#broker/wiring/broker.ts';
 import { TENANTS } from '#dev/scenario.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
-import type { House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';
+import type { Credential, House, LocalReplica, ReplicaOptions } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { startRelay } from './relay.ts';
 
@@ -183,20 +183,44 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     return { relay, replica, ready };
   };
 
+  const presented = async (issuer: string, door: string, { client_id, client_secret }: Credential, token: string): Promise<string> => {
+    const response = await fetch(`${issuer}oauth/${door}`, {
+      method: 'POST',
+      body: new URLSearchParams({ client_id, client_secret, token }),
+    });
+    return `${response.status} ${await response.text()}`;
+  };
+
+  test('a token that is taken back meanwhile is gone here at once, and for all when Vault answers', async () => {
+    const { relay, replica } = await frozen();
+    const other = await startReplica({ env: { POSTERN_ISSUER: replica.issuer } });
+    try {
+      const known = await house.issueSecret(newTenant());
+      const token = String((await exchange(replica, known, REPORTS)).body['access_token']);
+      const present = (issuer: string, door: string) => presented(issuer, door, known, token);
+      expect(await present(replica.issuer, 'introspect')).toContain('"active":true');
+      relay.answer = { match: /./, says: httpOf(503, '{"errors":["Vault is sealed"]}') };
+      expect(await present(replica.issuer, 'revoke')).toMatch(/^503/);
+      expect(await present(replica.issuer, 'introspect')).toContain('"active":false');
+      // No other token can be had meanwhile.
+      expect((await exchange(replica, known, REPORTS)).status).toBe(503);
+      expect(await present(other.issuer, 'introspect')).toContain('"active":true');
+      relay.answer = undefined;
+      await until(async () => (await present(other.issuer, 'introspect')).includes('"active":false'), 10_000);
+      const next = await exchange(replica, known, REPORTS);
+      expect([next.status, next.body['access_token'] === token]).toEqual([200, false]);
+    } finally {
+      await relay.stop();
+    }
+  });
+
   test('one mount of it answers 500 to all, and much is asked there: what is revoked is heard in time all the same', async () => {
     const { relay, replica, ready } = await frozen();
     const other = await startReplica({ env: { POSTERN_ISSUER: replica.issuer } });
     const known = await house.issueSecret(newTenant());
     const cold = await Promise.all(Array.from({ length: 4 }, () => house.issueSecret(newTenant())));
     const token = String((await exchange(replica, known, REPORTS)).body['access_token']);
-    const present = async (issuer: string, door: string): Promise<string> => {
-      const { client_id, client_secret } = known;
-      const response = await fetch(`${issuer}oauth/${door}`, {
-        method: 'POST',
-        body: new URLSearchParams({ client_id, client_secret, token }),
-      });
-      return `${response.status} ${await response.text()}`;
-    };
+    const present = (issuer: string, door: string) => presented(issuer, door, known, token);
     relay.answer = { match: /\/v1\/(postern-tokens|auth0)\//, says: httpOf(500, '{"errors":["internal error"]}') };
     const loaded = new AbortController();
     const load = (async () => {

@@ -178,6 +178,18 @@ export const token: Mutants = {
       'return exp - 3600 < nowMs / 1000;',
       'a revocation is forgotten while the token lives',
     ],
+    [
+      'told-in-vain',
+      'if (unaskedOf(error) !== undefined) this.#owed.set(token.sha256, token);',
+      '',
+      'a token that is taken back while Vault is away is served on',
+    ],
+    [
+      'owed-for-ever',
+      'if (this.#owed.size > 0 && !this.#settling) void this.#settle();',
+      '',
+      'a token that was taken back while Vault was away is good on every other replica',
+    ],
     ['one-fills-the-log', 'if (lately.length >= this.#perMinute) {', 'if (lately.length < 0) {', 'one tenant fills the log for all'],
   ],
   'broker/token/claims.ts': [

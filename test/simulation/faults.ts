@@ -138,8 +138,8 @@ export const faults: Mutants = {
   'broker/token/revocations.ts': [
     [
       'refusal-undone-by-tidying',
-      'if (hasEnded(exp, now)) this.#revoked.delete(sha256);',
-      'if (hasEnded(exp - 120, now)) this.#revoked.delete(sha256);',
+      'if (hasEnded(exp, now)) those.delete(sha256);',
+      'if (hasEnded(exp - 120, now)) those.delete(sha256);',
       'a revocation is tidied away while its token lives',
     ],
   ],

@@ -19,6 +19,91 @@ const away = () => {
   throw new PosternError('temporarily_unavailable', 'away', { retryAfter: 1 });
 };
 
+/** What Vault's adapter makes of a Vault that doesn't answer. */
+const unasked = () => {
+  throw new PosternError('temporarily_unavailable', 'away', { retryAfter: 1, unasked: 'unanswered' });
+};
+
+describe('a revocation that Vault is away for', () => {
+  test.each(['recent', 'append'] as const)('is refused, obeyed here at once, and written when Vault answers (%s fails)', async (broken) => {
+    const { log, replica, revocations, tokenOf } = stage();
+    const other = replica();
+    await Promise.all([revocations.look(), other.look()]);
+    log.before = (operation) => (operation === broken ? unasked() : undefined);
+    await expect(revocations.revoke(tokenOf(1))).rejects.toThrow('away');
+    expect([revocations.has(sha(1)), other.has(sha(1)), revocations.size]).toEqual([true, false, 1]);
+    log.before = () => {};
+    await revocations.look();
+    await expect.poll(() => log.recent.map(({ sha256 }) => sha256)).toEqual([sha(1)]);
+    await other.look();
+    expect([revocations.has(sha(1)), other.has(sha(1)), revocations.size]).toEqual([true, true, 1]);
+  });
+
+  test('is written by the same call again, too, and once', async () => {
+    const { log, revocations, tokenOf } = stage({ perMinute: 1 });
+    log.before = unasked;
+    await expect(revocations.revoke(tokenOf(1))).rejects.toThrow('away');
+    await expect(revocations.revoke(tokenOf(1))).rejects.toThrow('away');
+    log.before = () => {};
+    expect(await revocations.revoke(tokenOf(1))).toBe(true);
+    expect(await revocations.revoke(tokenOf(1))).toBe(false);
+    await revocations.look();
+    expect([log.appends, revocations.size]).toEqual([1, 1]);
+  });
+
+  test('counts for the limit of its tenant, and is told when it is written', async () => {
+    const written: string[] = [];
+    const { clock, log, tokenOf } = stage();
+    const revocations = new Revocations({
+      log,
+      now: clock.now,
+      monotonic: clock.monotonic,
+      perMinute: 2,
+      onWritten: ({ sha256, tenant }) => written.push(`${tenant} ${sha256}`),
+    });
+    log.before = unasked;
+    for (const n of [1, 2]) await expect(revocations.revoke(tokenOf(n))).rejects.toThrow('away');
+    await expect(revocations.revoke(tokenOf(3))).rejects.toMatchObject({ code: 'too_many_requests' });
+    expect(revocations.has(sha(3))).toBe(false);
+    log.before = () => {};
+    await revocations.look();
+    await expect.poll(() => written).toEqual([`acme ${sha(1)}`, `acme ${sha(2)}`]);
+    expect(log.recent).toHaveLength(2);
+  });
+
+  test('is not written where another replica did it meanwhile', async () => {
+    const { log, replica, revocations, tokenOf } = stage();
+    log.before = unasked;
+    await expect(revocations.revoke(tokenOf(1))).rejects.toThrow('away');
+    log.before = () => {};
+    await replica().revoke(tokenOf(1));
+    await revocations.look();
+    expect([log.appends, revocations.size]).toEqual([1, 1]);
+  });
+
+  test('does not hold up another whose shard is not full', async () => {
+    const { log, revocations, tokenOf } = stage();
+    log.before = unasked;
+    for (const n of [1, 2]) await expect(revocations.revoke(tokenOf(n))).rejects.toThrow('away');
+    let appends = 0;
+    log.before = (operation) => (operation === 'append' && ++appends === 1 ? away() : undefined);
+    await revocations.look();
+    await expect.poll(() => log.recent.map(({ sha256 }) => sha256)).toEqual([sha(2)]);
+    await revocations.look();
+    await expect.poll(() => log.recent.map(({ sha256 }) => sha256)).toEqual([sha(2), sha(1)]);
+  });
+
+  test('is forgotten once its token has ended', async () => {
+    const { clock, log, revocations, tokenOf } = stage();
+    log.before = unasked;
+    await expect(revocations.revoke(tokenOf(1))).rejects.toThrow('away');
+    log.before = (operation) => (operation === 'append' ? unasked() : undefined);
+    clock.advance(3_600_000 + 61_000);
+    await revocations.look();
+    expect(revocations.size).toBe(0);
+  });
+});
+
 describe('a revocation', () => {
   test('made before a clock was set back does not count as a late one', async () => {
     const { clock, revocations, tokenOf } = stage({ perMinute: 1 });

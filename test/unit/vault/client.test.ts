@@ -670,11 +670,13 @@ describe('answers', () => {
     }
   });
 
-  test.each([403, 404, 408])('%i without a reason of Vault is no judgement of what was asked', async (status) => {
-    await using server = await startRaw(status, Buffer.from('<html>No backend</html>'));
-    const client = clientOf(server.origin);
-    expect((await faultOf(() => client.write('auth/approle/login', {}))).unasked).toBe('unanswered');
-    await client.close();
+  test.each([400, 401, 403, 404, 405, 407, 408, 410, 421, 431, 451])('%i without a reason of Vault judges nothing', async (status) => {
+    for (const body of [Buffer.from('<html>No backend</html>'), { message: 'Unauthorized' }, Buffer.alloc(0)]) {
+      await using server = await startRaw(status, body);
+      const client = clientOf(server.origin);
+      expect((await faultOf(() => client.write('auth/approle/login', {}))).unasked).toBe('unanswered');
+      await client.close();
+    }
   });
 
   test.each([403, 404])('%i with one is', async (status) => {
