@@ -35,6 +35,10 @@ const TIMEOUT = 5_000;
 /** How long the credential is kept before it is read again, ms; after a refusal by Auth0 it is read at once. */
 const UPSTREAM_AGE = 60_000;
 
+/** Between two tokens of a grant that are refused here, ms: at first, and after many. */
+const REFUSED = 2_000;
+const REFUSED_LONGEST = 60_000;
+
 /** How long one tenant's failure says no more of Auth0, ms: longer than the breaker's pause, so that another's turn comes. */
 const FAILING = 3_000;
 
@@ -56,6 +60,10 @@ export class Auth0Source implements TokenSource {
   readonly #organizations = new BoundedMap<string, number>(10_000);
   /** By tenant: until when it tells nothing more of Auth0, which failed for it, ms of the monotonic clock. */
   readonly #failing = new BoundedMap<string, number>(10_000);
+  /** By grant: tokens that came while Auth0's keys couldn't be had. */
+  readonly #unjudged = new BoundedMap<string, Paid>(10_000);
+  /** By grant: what was wrong with its last token, and until when no other is asked for, ms of the monotonic clock. */
+  readonly #refused = new BoundedMap<string, { readonly error: unknown; readonly pause: number; readonly until: number }>(10_000);
   /** Who got a token last, and when, ms of the monotonic clock. */
   #answered = { tenant: '', at: -Infinity };
 
@@ -107,23 +115,48 @@ export class Auth0Source implements TokenSource {
     const own = this.#organizations.get(grant.organization ?? '') ?? -Infinity;
     const pause = Math.max(this.#pausedUntil, own) - this.#time.monotonic();
     if (pause > 0) throw away('Auth0 has asked for a pause', pause / 1000);
-    const bind = BINDINGS[this.#options.binding];
-    const parameters = bind.parameters(grant);
+    const paid = await this.#paidFor(grant);
+    const token = await this.#judge(paid, grant).catch((error: unknown) => {
+      if (error instanceof PosternError && error.code === 'temporarily_unavailable') this.#unjudged.set(grant.digest, paid);
+      else this.#refuse(grant.digest, error);
+      throw error;
+    });
+    this.#refused.delete(grant.digest);
+    return token;
+  }
+
+  /** One that couldn't be judged yet is judged before another is asked for. */
+  async #paidFor(grant: AuthorizedGrant): Promise<Paid> {
+    const unjudged = this.#unjudged.get(grant.digest);
+    this.#unjudged.delete(grant.digest);
+    if (unjudged !== undefined) return unjudged;
+    const refused = this.#refused.get(grant.digest);
+    if (refused !== undefined && this.#time.monotonic() < refused.until) throw refused.error;
+    await this.#verifier.ready();
     const counted = await this.#options.meter?.count(grant);
     const wanted = {
-      ...parameters,
+      ...BINDINGS[this.#options.binding].parameters(grant),
       ...ownerParameters(grant),
       audience: grant.audience,
       ...(grant.scope === '' ? {} : { scope: grant.scope }),
     };
-    const { accessToken, clientId } = await this.#request(wanted, grant).catch((error: unknown) => {
+    return this.#request(wanted, grant).catch((error: unknown) => {
       if (!(error instanceof Unknown)) counted?.takeBack();
       throw error instanceof Unknown ? error.told : error;
     });
+  }
+
+  async #judge({ accessToken, clientId }: Paid, grant: AuthorizedGrant): Promise<Token> {
     const claims = await this.#verifier.verify(accessToken, grant, clientId);
-    bind.check(claims, grant, this.#options.tenantClaim);
+    BINDINGS[this.#options.binding].check(claims, grant, this.#options.tenantClaim);
     checkOwner(claims, grant, this.#options.tenantClaim);
     return new Token(accessToken, claims.scope, claims.iat, claims.exp, this.#time.random());
+  }
+
+  /** What Auth0 is set up to give doesn't get better by the next token, which is paid for, too. */
+  #refuse(digest: string, error: unknown): void {
+    const pause = Math.min((this.#refused.get(digest)?.pause ?? REFUSED / 2) * 2, REFUSED_LONGEST);
+    this.#refused.set(digest, { error, pause, until: this.#time.monotonic() + pause });
   }
 
   #hear(headers: Headers, grant: AuthorizedGrant): void {
@@ -134,7 +167,7 @@ export class Auth0Source implements TokenSource {
       .catch(() => {});
   }
 
-  async #request(parameters: Record<string, string>, grant: AuthorizedGrant): Promise<{ accessToken: string; clientId: string }> {
+  async #request(parameters: Record<string, string>, grant: AuthorizedGrant): Promise<Paid> {
     let refused = false;
     for (const fresh of [false, true]) {
       const { clientId, clientSecrets } = await this.#credential(fresh);
@@ -223,6 +256,12 @@ export class Auth0Source implements TokenSource {
     const told = away('Auth0 cannot be reached or did not answer in time', 2);
     return unsent ? told : new Unknown(told);
   }
+}
+
+/** A token as it came. */
+interface Paid {
+  readonly accessToken: string;
+  readonly clientId: string;
 }
 
 class WrongUpstreamSecret extends Error {}

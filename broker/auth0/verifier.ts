@@ -27,8 +27,16 @@ export class Auth0Verifier {
 
   constructor(options: Auth0VerifierOptions) {
     this.#now = options.now ?? Date.now;
-    // Nobody but Auth0 hands tokens in here, so a failed fetch needs no pause.
-    this.#auth0 = new RemoteIssuer({ ...options, pauseMs: 0 });
+    // Nobody but Auth0 hands tokens in here.
+    this.#auth0 = new RemoteIssuer({ ...options, pauseMs: 2_000 });
+  }
+
+  /**
+   * Before a token is paid for: that it can be verified.
+   * @throws {PosternError} temporarily_unavailable
+   */
+  ready(): Promise<void> {
+    return this.#auth0.ready();
   }
 
   /**

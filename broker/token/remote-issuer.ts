@@ -32,10 +32,16 @@ export type Verdict =
   | { readonly claims: JWTPayload; readonly fault?: never }
   | { readonly claims?: never; readonly fault: TokenFault; readonly claim?: string };
 
-type FindKey = ReturnType<typeof createLocalJWKSet>;
+interface Keys {
+  readonly find: ReturnType<typeof createLocalJWKSet>;
+  /** ms of the monotonic clock. */
+  readonly fetchedAt: number;
+}
 
 /** How old the keys may get before they are fetched again, ms. */
 const MAX_AGE = 600_000;
+/** Where they can't be, those at hand are good for so long, ms: an issuer tells of a key long before it signs by it. */
+const KEPT = 3_600_000;
 /** An unknown kid makes the keys be fetched again, but at most so often, ms. */
 const COOLDOWN = 30_000;
 /** RFC 9068 §2.1, and what Auth0 sets without that profile. */
@@ -51,11 +57,13 @@ export class RemoteIssuer {
   readonly #pauseMs: number;
   readonly #fetchFrom: typeof fetch;
   readonly #clock: Clock;
-  #keys: { readonly find: FindKey; readonly fetchedAt: number } | undefined;
-  #fetching: Promise<FindKey> | undefined;
+  #keys: Keys | undefined;
+  #fetching: Promise<Keys> | undefined;
   /** Each is taken over once. */
   readonly #taken = new WeakMap<CryptoKey, KeyObject>();
   #pausedUntil = -Infinity;
+  /** Whether the last fetch failed. */
+  #failing = false;
 
   constructor(options: RemoteIssuerOptions) {
     this.issuer = options.issuer;
@@ -82,6 +90,14 @@ export class RemoteIssuer {
     }
   }
 
+  /**
+   * Resolves while there are keys to verify by.
+   * @throws {PosternError} temporarily_unavailable
+   */
+  async ready(): Promise<void> {
+    await this.#usable();
+  }
+
   async #find(header: ProtectedHeaderParameters): Promise<KeyObject> {
     const found = await this.#published(header);
     let key = this.#taken.get(found);
@@ -90,23 +106,35 @@ export class RemoteIssuer {
   }
 
   async #published(header: ProtectedHeaderParameters): Promise<CryptoKey> {
-    const age = this.#keys === undefined ? Infinity : this.#clock.monotonic() - this.#keys.fetchedAt;
-    const find = this.#keys === undefined || age >= MAX_AGE ? await this.#fetch() : this.#keys.find;
+    const { find, fetchedAt } = await this.#usable();
     try {
       return await find(header);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || age < COOLDOWN || age >= MAX_AGE) throw error;
-      return (await this.#fetch())(header);
+      if (!(error instanceof errors.JWKSNoMatchingKey) || this.#clock.monotonic() - fetchedAt < COOLDOWN) throw error;
+      return (await this.#fetch()).find(header);
     }
   }
 
-  /** One fetch at a time, whoever waits for it. */
-  #fetch(): Promise<FindKey> {
+  async #usable(): Promise<Keys> {
+    const known = this.#keys;
+    const age = known === undefined ? Infinity : this.#clock.monotonic() - known.fetchedAt;
+    if (known !== undefined && age < MAX_AGE) return known;
+    try {
+      return await this.#fetch();
+    } catch (error) {
+      if (known === undefined || age >= KEPT) throw error;
+      return known;
+    }
+  }
+
+  /** One fetch at a time, whoever waits for it; after one that failed, nobody but who finds out. */
+  async #fetch(): Promise<Keys> {
+    if (this.#fetching !== undefined && this.#failing) return this.#throwAway();
     this.#fetching ??= this.#fetchNow().finally(() => (this.#fetching = undefined));
     return this.#fetching;
   }
 
-  async #fetchNow(): Promise<FindKey> {
+  async #fetchNow(): Promise<Keys> {
     if (this.#clock.monotonic() < this.#pausedUntil) return this.#throwAway();
     this.fetches++;
     const deadline = new AbortController();
@@ -114,16 +142,20 @@ export class RemoteIssuer {
     try {
       const response = await this.#fetchFrom(this.#url, { redirect: 'manual', signal: deadline.signal });
       if (response.status === 200) {
-        const find = createLocalJWKSet((await response.json()) as JSONWebKeySet);
-        this.#keys = { find, fetchedAt: this.#clock.monotonic() };
-        return find;
-      }
-      await response.body?.cancel();
+        const set = (await response.json()) as JSONWebKeySet;
+        const find = createLocalJWKSet(set);
+        // Whoever issues tokens has a key.
+        if (set.keys.length > 0) {
+          this.#failing = false;
+          return (this.#keys = { find, fetchedAt: this.#clock.monotonic() });
+        }
+      } else await response.body?.cancel();
     } catch {
       // Told below: what a fetch throws may hold more than may be logged.
     } finally {
       cancel();
     }
+    this.#failing = true;
     this.#pausedUntil = this.#clock.monotonic() + this.#pauseMs;
     return this.#throwAway();
   }

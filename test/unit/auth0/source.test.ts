@@ -38,15 +38,19 @@ async function stage(options: Partial<Auth0SourceOptions> & { secrets?: string[]
     now: () => Date.now() + clock.offset,
     ...options,
   });
-  const grant = await grantOf({
-    apis: [apiOf('orders', { source: 'auth0' })],
-    issuers: { transit: undefined, auth0: auth0.issuer },
-    tenant: tenantOf({ organization: 'org_acme', grants: [{ api: 'orders', scopes: ['read:all', 'write:all'] }] }),
-  });
+  const grantFor = (request: { scope?: string } = {}) =>
+    grantOf({
+      apis: [apiOf('orders', { source: 'auth0' })],
+      issuers: { transit: undefined, auth0: auth0.issuer },
+      tenant: tenantOf({ organization: 'org_acme', grants: [{ api: 'orders', scopes: ['read:all', 'write:all'] }] }),
+      request,
+    });
+  const grant = await grantFor();
   return {
     auth0,
     source,
     grant,
+    grantOf: grantFor,
     upstream,
     clock,
     issue: () => source.issue(grant),
@@ -317,12 +321,53 @@ describe('when Auth0 fails', () => {
     expect((await errorOf(s.issue)).status).toBe(503);
   });
 
-  test('its key set is down: an outage, and no token is served unchecked', async () => {
-    await using s = await stage();
+  test('its key set is down: an outage, and no token is asked for that could not be checked', async () => {
+    const clock = new Clock();
+    await using s = await stage({ monotonic: clock.monotonic });
     s.auth0.keysDown = true;
-    expect((await errorOf(s.issue)).code).toBe('temporarily_unavailable');
+    for (let n = 0; n < 3; n++) {
+      expect((await errorOf(s.issue)).code).toBe('temporarily_unavailable');
+      clock.advance(2_000);
+    }
+    expect(s.auth0.exchanges).toHaveLength(0);
     s.auth0.keysDown = false;
     await s.issue();
+    expect(s.auth0.exchanges).toHaveLength(1);
+  });
+
+  test('its key set is down when it signs by a new key: the token is kept until it can be checked', async () => {
+    const clock = new Clock();
+    await using s = await stage({ monotonic: clock.monotonic });
+    await s.issue();
+    clock.advance(30_000);
+    Object.assign(s.auth0, { key: foreign, published: [foreign.jwk], keysDown: true });
+    for (let n = 0; n < 3; n++) {
+      expect((await errorOf(s.issue)).code).toBe('temporarily_unavailable');
+      clock.advance(2_000);
+    }
+    s.auth0.keysDown = false;
+    await s.issue();
+    expect(s.auth0.exchanges).toHaveLength(2);
+    await s.issue();
+    expect(s.auth0.exchanges).toHaveLength(3);
+  });
+
+  test('what it gives is refused: no token after token is paid for, and other grants are not held up', async () => {
+    const clock = new Clock();
+    await using s = await stage({ monotonic: clock.monotonic });
+    s.auth0.forge = (payload) => s.auth0.sign({ ...payload, aud: 'another' });
+    for (let waited = 0; waited < 600; waited++) {
+      expect((await errorOf(s.issue)).code).toBe('misconfigured');
+      clock.advance(1_000);
+    }
+    // After 2, 4, 8, 16 and 32 s, and once a minute.
+    expect(s.auth0.exchanges).toHaveLength(14);
+    s.auth0.forge = undefined;
+    await s.source.issue(await s.grantOf({ scope: 'read:all' }));
+    clock.advance(60_000);
+    await s.issue();
+    await s.issue();
+    expect(s.auth0.exchanges).toHaveLength(17);
   });
 });
 
@@ -533,9 +578,16 @@ describe('each token is counted before it is asked for', () => {
   });
 
   test('nobody listens there: taken back', async () => {
-    await using s = await metered({ issuer: `http://127.0.0.1:${await closedPort()}/` });
+    const closed = `http://127.0.0.1:${await closedPort()}/`;
+    await using s = await metered({ fetch: (to, init) => fetch(String(to).endsWith('/oauth/token') ? closed : to, init) });
     await errorOf(s.issue);
     expect(s.tally).toEqual({ counted: 1, takenBack: 1 });
+  });
+
+  test('nobody ever listened there: its keys are wanted first, so nothing was counted', async () => {
+    await using s = await metered({ issuer: `http://127.0.0.1:${await closedPort()}/` });
+    await errorOf(s.issue);
+    expect(s.tally).toEqual({ counted: 0, takenBack: 0 });
   });
 
   test('no answer, or a 200 that nobody can read: nobody knows, so it stays', async () => {

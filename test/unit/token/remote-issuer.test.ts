@@ -103,6 +103,7 @@ describe('the keys', () => {
     ['not JSON', { text: '<html>' }],
     ['not a key set', { text: '{"keys":1}' }],
     ['null', { text: 'null' }],
+    ['none at all', { text: '{"keys":[]}' }],
     ['nothing before the deadline', { silent: true }],
   ])('that are %s say nothing of a token, and are left alone for 5 s', async (_fault, broken) => {
     const one = issuer({ timeoutMs: 200 });
@@ -122,6 +123,35 @@ describe('the keys', () => {
     await expect(one.verify(await token(key))).rejects.toMatchObject({ ...away, retryAfter: 2 });
     answer.status = 200;
     expect((await one.verify(await token(key))).claims).toBeDefined();
+  });
+
+  test('that cannot be fetched again are good for an hour, and no longer', async () => {
+    const one = issuer();
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    answer.status = 503;
+    clock.advance(3_599_999);
+    expect((await one.verify(await token(key))).claims).toBeDefined();
+    // Of a new key they say nothing.
+    await expect(one.verify(await token(next))).rejects.toMatchObject(away);
+    clock.advance(5_000);
+    await expect(one.verify(await token(key))).rejects.toMatchObject(away);
+    await expect(one.ready()).rejects.toMatchObject(away);
+    Object.assign(answer, { status: 200, keys: [next.jwk] });
+    clock.advance(5_000);
+    expect((await one.verify(await token(next))).claims).toBeDefined();
+  });
+
+  test('that failed to come are waited for by nobody but who finds out', async () => {
+    const one = issuer({ timeoutMs: 300 });
+    answer.silent = true;
+    await expect(one.ready()).rejects.toMatchObject(away);
+    clock.advance(5_000);
+    const finding = one.ready().catch(() => 'late');
+    const begun = performance.now();
+    await expect(one.ready()).rejects.toMatchObject(away);
+    expect(performance.now() - begun).toBeLessThan(300);
+    expect(await finding).toBe('late');
+    expect(answer.asked).toBe(2);
   });
 
   test('known already serve on while a made-up kid finds the issuer away', async () => {
