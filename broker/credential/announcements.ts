@@ -71,6 +71,13 @@ export interface Restored {
   readonly held: readonly string[];
 }
 
+interface Look {
+  /** `unanswered`: Vault could not be asked. */
+  readonly ended: 'known' | 'refused' | 'unanswered';
+  /** ms of the monotonic clock. */
+  readonly begun: number;
+}
+
 /** Between two looks, ms. */
 export const LOOK_MS = 1_000;
 
@@ -80,24 +87,33 @@ export class AnnouncementWatch {
   readonly #clock: Clock;
   readonly generations: Generations;
   #seen: Announcements | undefined;
+  /** What is looked at, each on its own: one that isn't answered holds up no other. */
+  readonly #sources: readonly (() => Promise<void>)[];
   /** When each of what is looked at was last known, the announcements first; ms of the monotonic clock. */
   readonly #readAts: number[];
-  /** Whether the last look found that Vault answers nothing at all. */
+  /** How the last look at each ended, and when it had begun. */
+  readonly #looks: Look[];
+  /** Whether Vault answers nothing at all. */
   #away = false;
+  /** Where it was away: when it first answered again, ms of the monotonic clock. */
+  #backAt: number | undefined;
   #disabled: ReadonlySet<string> = new Set();
   /** Disabled before Vault was restored to a state that doesn't say so. */
   readonly #held = new Set<string>();
   #restored: Restored | undefined;
   /** When the latest announcement known was made, ms since 1970. */
   #latest = 0;
-  #cancel: (() => void) | undefined;
+  readonly #cancels: ((() => void) | undefined)[] = [];
   #stopped = false;
 
   constructor(options: AnnouncementWatchOptions) {
     this.#options = options;
     this.#clock = clockOf(options);
     this.generations = options.generations ?? new Generations();
-    this.#readAts = Array(1 + (options.watched?.length ?? 0)).fill(-Infinity);
+    const { reader, watched = [] } = options;
+    this.#sources = [async () => this.#take(await reader.readAnnouncements()), ...watched.map((one) => () => one.look())];
+    this.#readAts = this.#sources.map(() => -Infinity);
+    this.#looks = this.#sources.map(() => ({ ended: 'refused', begun: -Infinity }));
   }
 
   /** What an operator must know though this replica serves; in words. */
@@ -155,31 +171,69 @@ export class AnnouncementWatch {
     return this.#disabled.has(tenant) || this.#held.has(tenant) || this.#options.alsoDisabled?.(tenant) === true;
   }
 
-  /** Looks once, then again every interval until {@link stop}. */
+  /** Looks once at each, then again every interval after that until {@link stop}. */
   async start(): Promise<void> {
-    await this.look();
-    if (this.#stopped) return;
-    this.#cancel = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());
+    await Promise.all(this.#sources.map((_, at) => this.#watch(at)));
   }
 
   stop(): void {
     this.#stopped = true;
-    this.#cancel?.();
+    for (const cancel of this.#cancels) cancel?.();
   }
 
+  /** Looks once at each. */
   async look(): Promise<void> {
+    await Promise.all(this.#sources.map((_, at) => this.#lookAt(at)));
+  }
+
+  async #watch(at: number): Promise<void> {
+    this.#cancels[at] = undefined;
+    await this.#lookAt(at);
+    if (this.#stopped) return;
+    // What was asked before Vault came back says nothing of now.
+    const { begun, ended } = this.#looks[at]!;
+    const late = ended === 'unanswered' && this.#backAt !== undefined && begun < this.#backAt;
+    this.#cancels[at] = this.#clock.after(late ? 0 : (this.#options.intervalMs ?? LOOK_MS), () => void this.#watch(at));
+  }
+
+  async #lookAt(at: number): Promise<void> {
     const begun = this.#clock.monotonic();
-    const { reader, watched = [] } = this.#options;
-    const [announcements, ...others] = await Promise.allSettled([reader.readAnnouncements(), ...watched.map((one) => one.look())]);
-    // What one of them says holds whatever became of the others.
-    if (announcements.status === 'fulfilled') this.#take(announcements.value);
-    const all = [announcements, ...others];
-    const failed = all.filter((one) => one.status === 'rejected');
-    // Where one of them is answered Vault can be asked, and there is no patience for the others.
-    this.#away = failed.length === all.length && failed.every(({ reason }) => unaskedOf(reason) === 'unanswered');
-    for (const [at, { status }] of all.entries()) if (status === 'fulfilled') this.#readAts[at] = begun;
-    if (failed.length === 0) this.#options.onRead?.();
-    else for (const one of failed) this.#options.onError?.(one.reason);
+    let failed: { readonly error: unknown } | undefined;
+    try {
+      await this.#sources[at]!();
+      this.#readAts[at] = begun;
+    } catch (error) {
+      failed = { error };
+    }
+    this.#looks[at] = {
+      begun,
+      ended: failed === undefined ? 'known' : unaskedOf(failed.error) === 'unanswered' ? 'unanswered' : 'refused',
+    };
+    this.#judge();
+    if (failed !== undefined) this.#options.onError?.(failed.error);
+    else if (this.#looks.every(({ ended }) => ended === 'known')) this.#options.onRead?.();
+  }
+
+  /**
+   * Where one of them is answered Vault can be asked, and there is no patience for the others; but for what is asked already, and once
+   * more.
+   */
+  #judge(): void {
+    const unanswered = this.#looks.filter(({ ended }) => ended === 'unanswered');
+    if (unanswered.length === this.#looks.length) {
+      this.#away = true;
+      this.#backAt = undefined;
+    }
+    if (!this.#away || unanswered.length === this.#looks.length) return;
+    if (this.#backAt === undefined) {
+      this.#backAt = this.#clock.monotonic();
+      for (const [at, cancel] of this.#cancels.entries())
+        if (cancel !== undefined) {
+          cancel();
+          void this.#watch(at);
+        }
+    }
+    this.#away = unanswered.some(({ begun }) => begun < this.#backAt!);
   }
 
   #take(now: Announcements): void {

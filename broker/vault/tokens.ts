@@ -29,16 +29,21 @@ export interface TokenPlaces {
   write(path: string, data: Record<string, unknown>, cas: number, options: CallOptions): Promise<number>;
 }
 
+/** Told of each token that was stored, and of the version written. */
+export type OnStored = (grant: AuthorizedGrant, token: Token, version: number) => void;
+
 /** The replicas' shared cache in Vault. The tenant's own token reads, the broker's writes. */
 export class VaultTokens implements TokenStore {
   readonly #places: TokenPlaces;
   readonly #session: VaultSession;
   readonly #clock: Clock;
+  readonly #onStored: OnStored | undefined;
 
-  constructor(places: TokenPlaces, session: VaultSession, clocks: Clocks = {}) {
+  constructor(places: TokenPlaces, session: VaultSession, { onStored, ...clocks }: Clocks & { readonly onStored?: OnStored } = {}) {
     this.#places = places;
     this.#session = session;
     this.#clock = clockOf(clocks);
+    this.#onStored = onStored;
   }
 
   async read(grant: AuthorizedGrant, as: VaultToken, forwardedFor: string | undefined): Promise<StoredToken> {
@@ -52,7 +57,10 @@ export class VaultTokens implements TokenStore {
 
   async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
     try {
-      return await this.#session.use((own) => this.#places.write(pathOf(grant), documentOf(grant, token, lease), version, { token: own }));
+      const data = documentOf(grant, token, lease);
+      const written = await this.#session.use((own) => this.#places.write(pathOf(grant), data, version, { token: own }));
+      if (token !== undefined) this.#onStored?.(grant, token, written);
+      return written;
     } catch (error) {
       if (lostRace(error)) return undefined;
       throw asUnavailable(error);

@@ -188,6 +188,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await Promise.all([server.close(config.POSTERN_SHUTDOWN_GRACE * 1000), admin?.close()]);
     await self?.close();
     replay.stop();
+    issued.lately.stop();
     await issued.publisher?.stop();
     await ledger.stop();
     await Promise.all([usage.keys.stop(), usage.tenants.stop()]);

@@ -18,6 +18,8 @@ import type { Meter } from '#broker/quota/meter.ts';
 import type { Publisher } from '#broker/token/publisher.ts';
 import type { Revocations } from '#broker/token/revocations.ts';
 import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';
+import { Servable } from '#broker/token/servable.ts';
+import { StoredLately } from '#broker/token/stored-lately.ts';
 import { Withdrawal } from '#broker/token/withdrawal.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
 import { Kv } from '#broker/vault/kv.ts';
@@ -49,6 +51,7 @@ export interface Issuance {
   readonly withdrawal: Withdrawal;
   /** Undefined where tokens lie in the plugin. */
   readonly publisher: Publisher | undefined;
+  readonly lately: StoredLately;
   /** Those of one tenant leave this replica's memory. */
   forgetTokens(tenant: string): void;
 }
@@ -75,10 +78,18 @@ export function issuance(
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
     session,
-    clock,
+    { ...clock, onStored: (grant, token, version) => lately.add(grant, token, version) },
   );
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
   const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), behind };
+  const voids = new Servable(servable);
+  const lately = new StoredLately({
+    ...clock,
+    store,
+    changes: () => generations.now,
+    isVoid: (tenant, token) => isDisabled(tenant) || voids.isRevoked(token, tenant),
+    onError: (err) => vault.troubles.fails('a token that was ended meanwhile can not be taken out of the shared store', err),
+  });
   const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM, now: clock.now });
   const cache = new TokenCache({
     ...clock,
@@ -104,6 +115,7 @@ export function issuance(
     sources,
     cache,
     now: () => (clock.now ?? Date.now)() + behind(),
+    lately,
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
