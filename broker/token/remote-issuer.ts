@@ -44,6 +44,8 @@ const MAX_AGE = 600_000;
 const KEPT = 3_600_000;
 /** An unknown kid makes the keys be fetched again, but at most so often, ms. */
 const COOLDOWN = 30_000;
+/** Since the pause after a failed fetch, ms. */
+const JUST_FAILED = 5_000;
 /** RFC 9068 §2.1, and what Auth0 sets without that profile. */
 const ACCESS_TOKEN_TYP = /^(application\/)?(at\+)?jwt$/i;
 
@@ -62,8 +64,8 @@ export class RemoteIssuer {
   /** Each is taken over once. */
   readonly #taken = new WeakMap<CryptoKey, KeyObject>();
   #pausedUntil = -Infinity;
-  /** Whether the last fetch failed. */
-  #failing = false;
+  /** Whether the fetch under way follows one that has just failed: nobody waits for it but who began it. */
+  #doubtful = false;
 
   constructor(options: RemoteIssuerOptions) {
     this.issuer = options.issuer;
@@ -129,7 +131,7 @@ export class RemoteIssuer {
 
   /** One fetch at a time, whoever waits for it; after one that failed, nobody but who finds out. */
   async #fetch(): Promise<Keys> {
-    if (this.#fetching !== undefined && this.#failing) return this.#throwAway();
+    if (this.#fetching !== undefined && this.#doubtful) return this.#throwAway();
     this.#fetching ??= this.#fetchNow().finally(() => (this.#fetching = undefined));
     return this.#fetching;
   }
@@ -137,6 +139,7 @@ export class RemoteIssuer {
   async #fetchNow(): Promise<Keys> {
     if (this.#clock.monotonic() < this.#pausedUntil) return this.#throwAway();
     this.fetches++;
+    this.#doubtful = this.#clock.monotonic() - this.#pausedUntil < JUST_FAILED;
     const deadline = new AbortController();
     const cancel = this.#clock.after(this.#timeoutMs, () => deadline.abort());
     try {
@@ -146,7 +149,6 @@ export class RemoteIssuer {
         const find = createLocalJWKSet(set);
         // Whoever issues tokens has a key.
         if (set.keys.length > 0) {
-          this.#failing = false;
           return (this.#keys = { find, fetchedAt: this.#clock.monotonic() });
         }
       } else await response.body?.cancel();
@@ -155,7 +157,6 @@ export class RemoteIssuer {
     } finally {
       cancel();
     }
-    this.#failing = true;
     this.#pausedUntil = this.#clock.monotonic() + this.#pauseMs;
     return this.#throwAway();
   }

@@ -154,6 +154,16 @@ describe('the keys', () => {
     expect(answer.asked).toBe(2);
   });
 
+  test('that failed to come long ago are waited for by all', async () => {
+    const one = issuer();
+    answer.status = 503;
+    await expect(one.ready()).rejects.toMatchObject(away);
+    answer.status = 200;
+    clock.advance(10_000);
+    await Promise.all(Array.from({ length: 5 }, () => one.ready()));
+    expect(answer.asked).toBe(2);
+  });
+
   test('known already serve on while a made-up kid finds the issuer away', async () => {
     const one = issuer();
     expect((await one.verify(await token(key))).claims).toBeDefined();
