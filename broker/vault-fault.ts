@@ -85,6 +85,11 @@ export class VaultFault extends OwnError {
     return this.status === 500 && this.message.includes('could not find version data');
   }
 
+  /** Vault is sealed, as its words alone tell. */
+  get isOfSealed(): boolean {
+    return this.status === 503 && this.message.endsWith('Vault is sealed');
+  }
+
   /** A 500 by which Vault has judged what was asked: the same call gets the same answer. */
   get isVerdict(): boolean {
     return this.isOfBadToken || this.isOfNoKeyVersion || this.isOfHalfDeleted;

@@ -1,6 +1,7 @@
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
+import type { Unasked } from '#broker/error.ts';
 import { unaskedOf } from '#broker/vault-fault.ts';
 import { Generations } from './generations.ts';
 import type { VerifiedCredentials } from './verified-credentials.ts';
@@ -72,8 +73,8 @@ export interface Restored {
 }
 
 interface Look {
-  /** `unanswered`: Vault could not be asked. */
-  readonly ended: 'known' | 'refused' | 'unanswered';
+  /** `refused`: by Vault's judgement, or what is there can't be understood. */
+  readonly ended: 'known' | 'refused' | Unasked;
   /** ms of the monotonic clock. */
   readonly begun: number;
 }
@@ -135,6 +136,12 @@ export class AnnouncementWatch {
   /** How long ago all was last known, ms; Infinity: never. */
   get age(): number {
     return this.#clock.monotonic() - this.#readAt;
+  }
+
+  /** Why one of them could not be read at the last look; undefined: all could. */
+  get unread(): 'refused' | Unasked | undefined {
+    const ends = this.#looks.map(({ ended }) => ended);
+    return (['refused', 'throttled', 'unanswered'] as const).find((end) => ends.includes(end));
   }
 
   /** When all was last known; -Infinity: never. */
@@ -207,7 +214,7 @@ export class AnnouncementWatch {
     }
     this.#looks[at] = {
       begun,
-      ended: failed === undefined ? 'known' : unaskedOf(failed.error) === 'unanswered' ? 'unanswered' : 'refused',
+      ended: failed === undefined ? 'known' : (unaskedOf(failed.error) ?? 'refused'),
     };
     this.#judge();
     if (failed !== undefined) this.#options.onError?.(failed.error);

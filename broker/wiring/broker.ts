@@ -1,3 +1,4 @@
+import type { AnnouncementWatch } from '#broker/credential/announcements.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RationedAudit } from '#broker/audit/rationed-audit.ts';
 import { failureOf, workLine } from '#broker/audit/work-event.ts';
@@ -17,6 +18,7 @@ import { Shedding } from './shedding.ts';
 import { Quota, withLedger } from './quota.ts';
 import { authorityRenewal, certificateRenewal, proxiesRenewal } from './renewals.ts';
 import { connectVault } from './vault.ts';
+import type { ConnectedVault } from './vault.ts';
 import { tracedExchanges, tracing } from './tracing.ts';
 import { verification } from './verification.ts';
 
@@ -106,14 +108,14 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       ...(announcements.serves ? [] : ['what was announced, ended or revoked lately: it could not be read for too long']),
       ...clocks.tooFar(),
     ],
-    degraded: () => {
-      const seconds = Math.round(announcements.age / 1000);
-      return client.away ? [`Vault has not answered for ${seconds} s: only who was verified before and has a token here is served`] : [];
-    },
+    degraded: () => degradedBy(vault, announcements),
     warnings: () => [
       ...announcements.warnings,
       ...clocks.warnings(),
       ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
+      ...issued.sources.flatMap(({ name, available }) =>
+        available?.() === false ? [`${name} does not answer: only tokens at hand are served`] : [],
+      ),
     ],
   });
   const { given, inFile } = config.trustedProxies;
@@ -252,6 +254,22 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     close: () => (closing ??= close()),
   };
 }
+
+/** Why no replica can serve anybody new now, or will soon serve nobody. */
+function degradedBy({ client, silence }: ConnectedVault, announcements: AnnouncementWatch): string[] {
+  const { age, unread } = announcements;
+  const seconds = Math.round(age / 1000);
+  if (client.away)
+    return [`Vault has not answered for ${seconds} s (${silence.last}): only who was verified before and has a token here is served`];
+  if (age <= HEARD || unread === undefined) return [];
+  return [`what is announced, ended and revoked was last read ${seconds} s ago (${UNREAD[unread]}): after a minute nobody is served`];
+}
+
+const UNREAD = {
+  refused: 'Vault refuses it, or it is not valid: see the log',
+  throttled: 'Vault answers 429: raise its rate limit quota',
+  unanswered: 'Vault does not answer for all of it',
+} as const;
 
 function cannotListen(setting: string, { host, port }: { readonly host: string; readonly port: number }): (error: unknown) => never {
   return (error) => {

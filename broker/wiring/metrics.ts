@@ -70,7 +70,7 @@ function read(
   const { age } = announcements;
   return [
     gauge('postern_build_info', 'Always 1.', 1, { version }),
-    gauge('postern_ready', '1 while nothing is lacking, 0 else.', progress.lacks().length === 0 ? 1 : 0),
+    gauge('postern_ready', '1 while nothing is lacking, 0 else.', progress.lacks().length === 0 && progress.missing().length === 0 ? 1 : 0),
     ...counts.exchanges.metrics(),
     counts.sources.metric(),
     counts.vault.metric(),

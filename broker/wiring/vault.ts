@@ -11,10 +11,12 @@ import { ownLogin } from '#broker/vault/own/own-login.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import type { SessionEvent } from '#broker/vault/session.ts';
 import { Troubles } from './troubles.ts';
+import { VaultSilence } from './vault-silence.ts';
 
 /** Vault, and what the broker reads there with its own token, whoever asks. */
 export interface ConnectedVault {
   readonly client: VaultClient;
+  readonly silence: VaultSilence;
   /** The broker's own login. */
   readonly session: VaultSession;
   readonly documents: Kv;
@@ -43,10 +45,14 @@ export function connectVault(
   onCall?: VaultClientOptions['onCall'],
   { clock = {}, transport, fetch: by }: World = {},
 ): ConnectedVault {
+  const silence = new VaultSilence();
   const client = vaultClient(config, {
     ...clock,
     transport,
-    onCall,
+    onCall: (operation, ms, error) => {
+      silence.observe(error);
+      onCall?.(operation, ms, error);
+    },
     onBreak: (open) => log.info(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
   });
   const probing = client.probing();
@@ -68,7 +74,7 @@ export function connectVault(
     onError: (err) => troubles.fails('the APIs could not be read again', err),
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
-  return { client, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles, clock, fetch: by };
+  return { client, silence, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles, clock, fetch: by };
 }
 
 function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {

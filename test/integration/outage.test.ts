@@ -269,6 +269,25 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     }
   });
 
+  test.each([
+    ['sealed', 503, '{"errors":["Vault is sealed"]}', /not answered for \d+ s \(it answers 503: it is sealed\)/],
+    ['out of quota', 429, '{"errors":["rate limit quota exceeded"]}', /last read \d+ s ago \(Vault answers 429/],
+    ['not what it was', 403, '{"errors":["permission denied"]}', /last read \d+ s ago \(Vault refuses it/],
+    ['lost by a proxy', 404, '<html>default backend</html>', /not answered for \d+ s \(somebody else answers in its place/],
+  ])('a Vault that is %s is told, with why, and that it is over', async (_what, status, body, why) => {
+    const { relay, ready } = await frozen();
+    try {
+      expect(await ready()).toMatchObject({ status: 'ready' });
+      relay.answer = { match: /./, says: httpOf(status, body) };
+      await until(async () => why.test((await ready()).why?.join() ?? ''), 15_000);
+      expect((await ready()).status).toBe('degraded');
+      relay.answer = undefined;
+      await until(async () => (await ready()).status === 'ready', 10_000);
+    } finally {
+      await relay.stop();
+    }
+  });
+
   test('hits go on, a cold exchange is refused at once, it is told, and all is well soon after', { timeout: 60_000 }, async () => {
     const { relay, replica, ready } = await frozen();
     try {
