@@ -48,6 +48,8 @@ export interface Identity {
   readonly expiresAt: number;
   /** When the credential itself ends, as its metadata and its rotation say; ms since 1970, Infinity where no end is known. */
   readonly endsAt: number;
+  /** Its credential is good for so many logins only, which Vault counts: it is never taken for good without asking. */
+  readonly counted?: true | undefined;
   /** It is served by what Vault said before, since Vault can't be asked now. Set by whoever remembers it; the audit marks it. */
   unasked?: boolean;
   /** The verification of this credential before it, until what this one may do was read: it answers for a Vault that fails then. */

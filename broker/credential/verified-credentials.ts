@@ -123,7 +123,10 @@ export class VerifiedCredentials {
     if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#isCurrent(known.identity))
       return known.identity;
     // Nobody waits for an answer that won't come.
-    if (known !== undefined && this.#bridging?.away() === true && this.#bridges(known)) return bridged(known);
+    if (known !== undefined && this.#bridging?.away() === true) {
+      if (this.#hasEnded(known.identity)) throw endedCredential(known);
+      if (this.#bridges(known)) return bridged(known);
+    }
     return this.#verifyAnew(fingerprint, credential, address);
   }
 
@@ -139,7 +142,8 @@ export class VerifiedCredentials {
   /** Never asked is not refused: what Vault said last holds on for a while. A refusal and what is announced take it out of memory. */
   #bridges({ identity, askedAt }: Verified): boolean {
     const { graceMs = 0 } = this.#bridging ?? {};
-    return this.#monotonic() - askedAt < this.#rememberMs + graceMs && graceMs > 0 && !this.#hasEnded(identity);
+    const inTime = graceMs > 0 && this.#monotonic() - askedAt < this.#rememberMs + graceMs;
+    return inTime && identity.counted !== true && !this.#hasEnded(identity);
   }
 
   /** Whether it says that Vault couldn't be asked, so that what it said before may answer. */
@@ -224,7 +228,10 @@ export class VerifiedCredentials {
         this.#refused.set(fingerprint, this.#monotonic() + this.#refusalMs);
       }
       const known = this.#verified.get(fingerprint);
-      if (this.#isUnanswered(error) && known !== undefined && this.#bridges(known)) return bridged(known);
+      if (this.#isUnanswered(error) && known !== undefined) {
+        if (this.#hasEnded(known.identity)) throw endedCredential(known);
+        if (this.#bridges(known)) return bridged(known);
+      }
       throw error;
     }
   }
@@ -252,6 +259,11 @@ export class VerifiedCredentials {
     this.#onceRight.set(fingerprint, past);
     if (this.#byAddress) this.#knownBefore.set(credential.fingerprint(this.#key, ''), past);
   }
+}
+
+/** Its own end is known, whoever can be asked. */
+function endedCredential({ identity }: Verified): EndedCredential {
+  return new EndedCredential(identity, wrongCredential().message);
 }
 
 function bridged({ identity }: Verified): Identity {

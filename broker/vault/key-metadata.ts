@@ -18,6 +18,8 @@ const CREDENTIAL_ID = /^cred_[0-9a-f]{24}$/;
 export const CREDENTIAL_ID_METADATA = 'credential_id';
 /** The metadata field in which `postern secret issue` notes when a secret_id ends, in seconds since 1970. */
 export const EXPIRY_METADATA = 'expires_at';
+/** The one in which it notes for how many logins it is good, where it isn't for any number. */
+export const USES_METADATA = 'num_uses';
 
 export function newCredentialId(): string {
   return `cred_${randomBytes(12).toString('hex')}`;

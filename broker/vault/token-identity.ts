@@ -1,7 +1,7 @@
 import { MAX_TOKEN_TTL, VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
 import type { Endings } from '#broker/credential/endings.ts';
-import { apiKeyOf, EXPIRY_METADATA } from './key-metadata.ts';
+import { apiKeyOf, EXPIRY_METADATA, USES_METADATA } from './key-metadata.ts';
 import type { KeyEnds } from './key-ends.ts';
 
 /** What Vault says of a tenant's token: the answer to a login, or to a look-up of the token itself. */
@@ -66,6 +66,7 @@ export async function identityOf(
     forwardedFor,
     expiresAt: Math.min(tokenEnd, secretEnd),
     endsAt: secretEnd,
+    ...(metadata[USES_METADATA] === undefined ? {} : { counted: true as const }),
     ...(lent ? { lent: true as const, createdAt: lent.createdAt } : {}),
     ...named,
   };

@@ -1,5 +1,5 @@
 import { PosternError } from '#broker/error.ts';
-import { CREDENTIAL_ID_METADATA, EXPIRY_METADATA, endingIdOf, newCredentialId } from '#broker/vault/key-metadata.ts';
+import { CREDENTIAL_ID_METADATA, EXPIRY_METADATA, USES_METADATA, endingIdOf, newCredentialId } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { canonicalCidrs, checkTenantId, contains, isCidr } from '#broker/operator/name.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
@@ -79,6 +79,8 @@ export async function issueSecretId(access: VaultAccess, options: IssueOptions, 
     ...(options.name === undefined ? {} : { name: options.name }),
     // The broker remembers a verified credential no longer than this.
     ...(ttl > 0 ? { [EXPIRY_METADATA]: String(Math.floor(operator.now / 1000) + ttl) } : {}),
+    // Nor does it go by an earlier verification where the next one may be refused.
+    ...(numUses > 0 ? { [USES_METADATA]: String(numUses) } : {}),
   };
   const answer = await access.call(`issue a secret_id of ${tenant}`, ({ client, as }) =>
     client.write(

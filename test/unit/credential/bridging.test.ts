@@ -104,6 +104,20 @@ describe('while Vault does not answer', () => {
     clock.advance(99_999);
     expect(await verify()).toBe('acme, unasked');
     clock.advance(1);
+    // Nobody need be asked for that.
+    expect(await verify()).toBe('invalid_client');
+    vault.away = true;
+    expect(await verify()).toBe('invalid_client');
+    vault.away = false;
+    vault.says = 'yes';
+    expect(await verify()).toBe('acme');
+  });
+
+  test('nor where it is good for so many logins only', async () => {
+    const { clock, vault, verify } = stage({ identity: { counted: true } });
+    await verify();
+    vault.says = UNANSWERED;
+    clock.advance(30_000);
     expect(await verify()).toBe('temporarily_unavailable');
     vault.away = true;
     expect(await verify()).toBe('temporarily_unavailable');
@@ -117,7 +131,7 @@ describe('while Vault does not answer', () => {
     clock.advance(59_999);
     expect(await verify()).toBe('acme, unasked');
     clock.advance(1);
-    expect(await verify()).toBe('temporarily_unavailable');
+    expect(await verify()).toBe('invalid_client');
   });
 
   test('nor remembered past it by that clock while Vault answers', async () => {
