@@ -41,14 +41,16 @@ export interface Target {
 export interface Credentials {
   /**
    * As the global `fetch`, with the token: paths are taken relative to the service. Where the service answers 401 to a token,
-   * the request is sent once more with a new one, if its body can be sent twice.
+   * the request is sent once more with a new one, if its body can be sent twice. Without a new one (Postern is away, or gave one
+   * for a 401 less than 30 s ago) the 401 is the answer, and the token at hand stays.
    * @throws {TypeError} for an origin that is not the service's
+   * @throws {CredentialsError} as `token()` does
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /**
-   * A token that lives. It is fetched anew in the background after four fifths of its life; until then, and while Postern is
-   * away, the one at hand is given.
-   * @throws {CredentialsError}
+   * A token that lives. It is fetched anew in the background after four fifths of its life, or a little before; until then, and
+   * while Postern is away, the one at hand is given.
+   * @throws {CredentialsError} also at once, without asking Postern, before it may be asked again (`retryAfter`)
    */
   token(): Promise<string>;
 }
@@ -60,7 +62,7 @@ export class CredentialsError extends Error {
   readonly status: number | undefined;
   /** RFC 6749 §5.2, as Auth0 words it; undefined where none was told. */
   readonly error: string | undefined;
-  /** Seconds, from Retry-After. */
+  /** Seconds until Postern is asked again, 3600 at most: as long as it asked for (Retry-After), else the pause after a failure. */
   readonly retryAfter: number | undefined;
 
   constructor(
@@ -79,19 +81,33 @@ const VAULT_TOKEN_TYPE = 'urn:postern:params:oauth:token-type:vault-token';
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 /** Of a token's life, after which the next is fetched in the background. */
 const REFRESH_AT = 0.8;
+/** By so much of it, at random, a moment is moved: workloads that began together, or were refused together, don't come together. */
+const SPREAD = 0.2;
 /** A token is not sent in its last seconds, which it may not survive on its way. */
 const MARGIN_MS = 5_000;
-/** After a failure in the background, before the next attempt. */
-const PAUSE_MS = 5_000;
-/** Longest wait that Postern may ask for (Retry-After) before a first token is given up, and how often. */
-const PATIENCE_MS = 10_000;
+/** After a failure, before Postern is asked again, where it tells no Retry-After: doubled with each. */
+const PAUSE_MIN_MS = 1_000;
+const PAUSE_MAX_MS = 30_000;
+/** Longest Retry-After that is obeyed, seconds. */
+const RETRY_AFTER_MAX = 3_600;
+/** Longest Retry-After that a caller who has no token waits out, seconds, and how often Postern is asked for him. */
+const PATIENCE = 10;
 const ATTEMPTS = 3;
+/** After a service's 401 has led to another token, before its next may: a service that refuses all tokens makes no exchanges. */
+const DENIAL_MS = 30_000;
 
 interface Held {
   readonly token: string;
   /** By the monotonic clock, ms: a clock that is set makes no token older. */
   readonly refreshAt: number;
   readonly endsAt: number;
+}
+
+/** What the last attempt failed with. */
+interface Failure {
+  readonly error: unknown;
+  /** Until then Postern is left alone; by the monotonic clock, ms. */
+  readonly until: number;
 }
 
 /**
@@ -103,21 +119,64 @@ export function credentials(options: Target & Proof): Credentials {
   const send = options.fetch ?? fetch;
   const issue = issuerOf(options);
   let held: Held | undefined;
-  let flight: Promise<Held> | undefined;
-  let pauseUntil = 0;
+  let failure: Failure | undefined;
+  let failures = 0;
+  let attempt: Promise<Held> | undefined;
+  let round: Promise<Held> | undefined;
+  let deniedUntil = 0;
 
-  const renew = (): Promise<Held> =>
-    (flight ??= issue()
-      .then((fresh) => (held = fresh))
-      .finally(() => (flight = undefined)));
+  const ask = (): Promise<Held> =>
+    (attempt ??= issue()
+      .then(
+        (fresh) => {
+          failures = 0;
+          failure = undefined;
+          return (held = fresh);
+        },
+        (error: unknown) => {
+          failure = { error, until: performance.now() + pauseAfter(error, failures++) };
+          throw error;
+        },
+      )
+      .finally(() => (attempt = undefined)));
+  const mayAsk = () => failure === undefined || performance.now() >= failure.until;
+
+  /** For who waits: asks again as long as that makes sense. */
+  const insist = async (): Promise<Held> => {
+    // The workload's own errors (a secret that can't be read) are no reason to leave Postern alone.
+    if (!mayAsk() && failure?.error instanceof CredentialsError) throw refusalOf(failure.error, failure.until, true);
+    for (let asked = 1; ; asked++) {
+      try {
+        return await ask();
+      } catch (error) {
+        const until = failure?.until ?? 0;
+        if (!(error instanceof CredentialsError)) throw error;
+        if (asked === ATTEMPTS || !isBusy(error)) throw refusalOf(error, until);
+        await new Promise((resolve) => setTimeout(resolve, until - performance.now()));
+      }
+    }
+  };
+  const obtain = (): Promise<Held> => (round ??= insist().finally(() => (round = undefined)));
 
   const token = async (): Promise<string> => {
     const now = performance.now();
-    if (held === undefined || now >= held.endsAt) return (await renew()).token;
-    if (now >= held.refreshAt && now >= pauseUntil && flight === undefined) {
-      renew().catch(() => (pauseUntil = performance.now() + PAUSE_MS));
-    }
+    if (held === undefined || now >= held.endsAt) return (await obtain()).token;
+    // Once, without waits: the next request asks again, and an idle process can end.
+    if (now >= held.refreshAt && attempt === undefined && round === undefined && mayAsk()) ask().catch(() => {});
     return held.token;
+  };
+
+  /** Another token after a 401; undefined where there is none now. What is held is replaced by another only, not dropped. */
+  const insteadOf = async (denied: string): Promise<string | undefined> => {
+    if (held !== undefined && held.token !== denied) return held.token;
+    if (performance.now() < deniedUntil) return undefined;
+    try {
+      const fresh = await obtain();
+      deniedUntil = performance.now() + DENIAL_MS;
+      return fresh.token;
+    } catch {
+      return undefined;
+    }
   };
 
   return {
@@ -128,13 +187,17 @@ export function credentials(options: Target & Proof): Credentials {
         throw new TypeError(`This token is for ${service.origin} only, not for ${new URL(request.url).origin}`);
       // A body that is a stream can be read once; a copy of it would have to be held in memory.
       const body = init?.body ?? (input instanceof Request ? input.body : null);
-      const again = body instanceof ReadableStream ? undefined : request.clone();
+      const copy = body instanceof ReadableStream ? undefined : request.clone();
       const used = await token();
       const response = await send(withToken(request, used));
-      if (response.status !== 401 || again === undefined) return response;
+      if (response.status !== 401) return response;
+      const other = insteadOf(used);
+      // The next request has the other token.
+      if (copy === undefined) return response;
+      const fresh = await other;
+      if (fresh === undefined) return response;
       await response.body?.cancel();
-      if (held?.token === used) held = undefined;
-      return send(withToken(again, await token()));
+      return send(withToken(copy, fresh));
     },
   };
 }
@@ -144,7 +207,7 @@ function withToken(request: Request, token: string): Request {
   return request;
 }
 
-/** One way to a new token, whatever the proof. */
+/** One way to a new token, whatever the proof: asks once. */
 function issuerOf(options: Target & Proof): () => Promise<Held> {
   const issuer = new URL(options.issuer);
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(issuer.hostname);
@@ -187,21 +250,17 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
   };
 
   return async () => {
-    for (let attempt = 1; ; attempt++) {
-      const ask = await prepare();
-      const asked = performance.now();
-      try {
-        const answer = await ask();
-        const life = (answer.expires_in ?? 0) * 1000;
-        // A life shorter than the margin is used to its half: better a token that may end than none.
-        const margin = Math.min(MARGIN_MS, life / 2);
-        return { token: answer.access_token, refreshAt: asked + life * REFRESH_AT, endsAt: asked + life - margin };
-      } catch (raw) {
-        const error = await toldBy(raw);
-        const wait = waitAfter(error);
-        if (wait === undefined || attempt === ATTEMPTS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, wait));
-      }
+    const ask = await prepare();
+    const asked = performance.now();
+    try {
+      const answer = await ask();
+      const life = (answer.expires_in ?? 0) * 1000;
+      // A life shorter than the margin is used to its half: better a token that may end than none.
+      const margin = Math.min(MARGIN_MS, life / 2);
+      const refresh = life * REFRESH_AT * (1 - SPREAD * Math.random());
+      return { token: answer.access_token, refreshAt: asked + refresh, endsAt: asked + life - margin };
+    } catch (raw) {
+      throw await toldBy(raw);
     }
   };
 }
@@ -213,15 +272,12 @@ async function toldBy(raw: unknown): Promise<unknown> {
   if (response === undefined) return new CredentialsError(`Postern gives no answer that can be used: ${raw.message}`);
   const { status } = response;
   const body = raw instanceof oauth.ResponseBodyError ? raw.cause : await response.json().catch(() => ({}));
-  const { error, error_description: description } = body as { error?: unknown; error_description?: unknown };
-  const after = Number(response.headers.get('retry-after') ?? Number.NaN);
+  const { error, error_description } = body as { error?: unknown; error_description?: unknown };
+  const code = typeof error === 'string' ? error : undefined;
+  const description = typeof error_description === 'string' ? error_description : undefined;
   return new CredentialsError(
-    `Postern answered ${status}${typeof error === 'string' ? ` ${error}` : ''}${typeof description === 'string' ? `: ${description}` : ''}`,
-    {
-      status,
-      error: typeof error === 'string' ? error : undefined,
-      retryAfter: Number.isFinite(after) && after >= 0 ? after : undefined,
-    },
+    `Postern answered ${status}${code === undefined ? '' : ` ${code}`}${description === undefined ? '' : `: ${description}`}`,
+    { status, error: code, retryAfter: retryAfterOf(response.headers) },
   );
 }
 
@@ -230,11 +286,31 @@ function responseOf(raw: Error): Response | undefined {
   return raw.cause instanceof Response ? raw.cause : undefined;
 }
 
-/** ms to wait before it makes sense to ask again; undefined where it makes none. RFC 9110 §10.2.3. */
-function waitAfter(error: unknown): number | undefined {
-  if (!(error instanceof CredentialsError) || (error.status !== 429 && error.status !== 503)) return undefined;
-  const wait = (error.retryAfter ?? 1) * 1000;
-  return wait <= PATIENCE_MS ? wait : undefined;
+/** Seconds. RFC 9110 §10.2.3: a number, or a date, which goes by the clock that the reply tells, since ours may be another. */
+function retryAfterOf(headers: Headers): number | undefined {
+  const told = headers.get('retry-after') ?? '';
+  const theirNow = Date.parse(headers.get('date') ?? '');
+  const seconds = /^\d+$/.test(told) ? Number(told) : (Date.parse(told) - (Number.isNaN(theirNow) ? Date.now() : theirNow)) / 1000;
+  return seconds >= 0 ? Math.min(Math.ceil(seconds), RETRY_AFTER_MAX) : undefined;
+}
+
+/** ms to leave Postern alone after one more failure. Never less than it asked for. */
+function pauseAfter(error: unknown, failuresBefore: number): number {
+  const told = error instanceof CredentialsError ? error.retryAfter : undefined;
+  if (told) return Math.min(told * (1 + SPREAD * Math.random()), RETRY_AFTER_MAX) * 1000;
+  const pause = Math.min(PAUSE_MIN_MS * 2 ** failuresBefore, PAUSE_MAX_MS);
+  return pause * (1 + SPREAD * (2 * Math.random() - 1));
+}
+
+/** Whether it makes sense to ask again for who waits. */
+function isBusy({ status, retryAfter = 0 }: CredentialsError): boolean {
+  return (status === 429 || status === 503) && retryAfter <= PATIENCE;
+}
+
+/** As the caller hears it: who comes back after as many seconds is not told to wait again. */
+function refusalOf({ message, status, error }: CredentialsError, until: number, early = false): CredentialsError {
+  const retryAfter = Math.max(Math.ceil((until - performance.now()) / 1000), 0);
+  return new CredentialsError(early ? `${message} (it is asked again in ${retryAfter} s)` : message, { status, error, retryAfter });
 }
 
 async function valueOf(secret: Secret): Promise<string> {

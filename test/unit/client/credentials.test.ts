@@ -22,7 +22,12 @@ class Wire {
       const refusal = this.refusals.shift();
       return (
         refusal ??
-        Response.json({ access_token: `token-${this.asked.length}`, token_type: 'Bearer', expires_in: this.life, scope: 'read:orders' })
+        Response.json({
+          access_token: `token-${this.asked.length}`,
+          token_type: 'Bearer',
+          expires_in: this.life,
+          scope: 'read:orders',
+        })
       );
     }
     const token = request.headers.get('authorization')?.replace('Bearer ', '') ?? null;
@@ -37,9 +42,12 @@ const refusal = (status: number, error: string, headers: Record<string, string> 
 let wire: Wire;
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+  // A refresh at exactly four fifths, and a wait of exactly Retry-After; the tests of the spread have others.
+  vi.spyOn(Math, 'random').mockReturnValue(0);
   wire = new Wire();
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
 });
 
@@ -103,6 +111,125 @@ describe('credentials()', () => {
     expect(wire.asked).toHaveLength(1);
   });
 
+  it.each([
+    { told: '3600', headers: {}, seconds: 3600 },
+    { told: 'more than an hour', headers: { 'Retry-After': '86400' }, seconds: 3600 },
+    // Their clock is not ours.
+    {
+      told: 'a date',
+      headers: { 'Retry-After': 'Sun, 06 Nov 1994 08:50:37 GMT', Date: 'Sun, 06 Nov 1994 08:49:37 GMT' },
+      seconds: 60,
+    },
+  ])('leaves Postern alone as long as it asks for, whoever comes: $told', async ({ headers, seconds }) => {
+    const client = orders();
+    wire.refusals = [refusal(429, 'too_many_requests', { 'Retry-After': '3600', ...headers })];
+    await expect(client.token()).rejects.toMatchObject({ status: 429, retryAfter: seconds });
+    await vi.advanceTimersByTimeAsync(1_500);
+    for (let i = 0; i < 100; i++) {
+      await expect(client.token()).rejects.toMatchObject({
+        name: 'CredentialsError',
+        status: 429,
+        error: 'too_many_requests',
+        retryAfter: seconds - 1,
+        message: `Postern answered 429 too_many_requests: why (it is asked again in ${seconds - 1} s)`,
+      });
+    }
+    await vi.advanceTimersByTimeAsync((seconds - 2) * 1000);
+    await expect(client.fetch('/v1')).rejects.toMatchObject({ status: 429, retryAfter: 1 });
+    expect(wire.asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(600);
+    expect(await client.token()).toBe('token-2');
+  });
+
+  it('leaves Postern alone in the background, too, while the token at hand serves', async () => {
+    wire.life = 1000;
+    const client = orders();
+    await client.token();
+    wire.refusals = [refusal(503, 'temporarily_unavailable', { 'Retry-After': '120' })];
+    await vi.advanceTimersByTimeAsync(801_000);
+    for (let i = 0; i < 119; i++) {
+      expect(await client.token()).toBe('token-1');
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(wire.asked).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(2_000);
+    await client.token();
+    await vi.waitFor(async () => expect(await client.token()).toBe('token-3'));
+  });
+
+  it('tells who comes a wait that is enough', async () => {
+    vi.mocked(Math.random).mockReturnValue(0.5);
+    wire.refusals = [refusal(429, 'too_many_requests', { 'Retry-After': '60' })];
+    const client = orders();
+    await expect(client.token()).rejects.toMatchObject({ retryAfter: 66 });
+    await vi.advanceTimersByTimeAsync(65_900);
+    await expect(client.token()).rejects.toMatchObject({ retryAfter: 1 });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await client.token()).toBe('token-2');
+    const down = orders({ fetch: () => Promise.reject(new TypeError('fetch failed')) });
+    await expect(down.token()).rejects.toMatchObject({ retryAfter: 1 });
+  });
+
+  it.each([
+    { random: 0, first: 800, last: 24_000 },
+    { random: 0.999999, first: 1200, last: 36_000 },
+  ])('pauses longer with each failure where Postern tells nothing, up to 30 s, at random ($random)', async ({ random, first, last }) => {
+    vi.mocked(Math.random).mockReturnValue(random);
+    const times: number[] = [];
+    const away = vi.fn<typeof fetch>(() => {
+      times.push(performance.now());
+      return Promise.reject(new TypeError('fetch failed'));
+    });
+    const client = orders({ fetch: away });
+    for (let i = 0; i < 2_000; i++) {
+      await client.token().catch(() => {});
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    const pauses = times.slice(1).map((time, i) => time - times[i]!);
+    expect(pauses[0]! - first).toBeLessThanOrEqual(100);
+    for (const [i, pause] of pauses.entries()) {
+      const least = Math.min(first * 2 ** i, last);
+      expect(pause).toBeGreaterThanOrEqual(least - 1);
+      expect(pause).toBeLessThan(least + 200);
+    }
+    // It has ended: a failure after it pauses shortly again.
+    away.mockImplementation(wire.fetch);
+    await vi.advanceTimersByTimeAsync(36_000);
+    expect(await client.token()).toBe('token-1');
+    await vi.advanceTimersByTimeAsync(99_000);
+    wire.refusals = [refusal(500, 'server_error')];
+    await expect(client.token()).rejects.toMatchObject({ status: 500 });
+    await vi.advanceTimersByTimeAsync(first + 100);
+    expect(await client.token()).toBe('token-3');
+  });
+
+  it('spreads the refresh, and the end of a wait, by a fifth', async () => {
+    vi.mocked(Math.random).mockReturnValue(0.999999);
+    wire.refusals = [refusal(429, 'too_many_requests', { 'Retry-After': '5' })];
+    const client = orders();
+    const first = client.token();
+    await vi.advanceTimersByTimeAsync(5_900);
+    expect(wire.asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(await first).toBe('token-2');
+    await vi.advanceTimersByTimeAsync(63_000);
+    await client.token();
+    expect(wire.asked).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(1_500);
+    await client.token();
+    await vi.waitFor(() => expect(wire.asked).toHaveLength(3));
+  });
+
+  it('makes the life of a token no longer or shorter where the clock is set', async () => {
+    const client = orders();
+    await client.token();
+    for (const days of [-400, 400]) {
+      vi.spyOn(Date, 'now').mockReturnValue(new Date().getTime() + days * 86_400_000);
+      expect(await client.token()).toBe('token-1');
+    }
+    expect(wire.asked).toHaveLength(1);
+  });
+
   it('reads the secret anew for each token, and trims what a file adds', async () => {
     const secrets = ['one\n', 'two'];
     const client = orders({ clientSecret: () => Promise.resolve(secrets.shift() ?? '') });
@@ -122,6 +249,14 @@ describe('credentials()', () => {
     await expect(down.token()).rejects.toMatchObject({ name: 'CredentialsError', status: undefined });
     const unreadable = orders({ clientSecret: () => Promise.reject(Object.assign(new Error('ENOENT: /run/secret'), { code: 'ENOENT' })) });
     await expect(unreadable.token()).rejects.toMatchObject({ code: 'ENOENT' });
+    const broken = orders({
+      clientSecret: () => {
+        throw new Error('no secret');
+      },
+    });
+    // Who asks again is not kept off: the file may be there by now.
+    for (let i = 0; i < 3; i++) await expect(broken.token()).rejects.toThrow('no secret');
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('sends a request once more with a new token after a 401, with its body', async () => {
@@ -138,6 +273,70 @@ describe('credentials()', () => {
     const body = new Blob(['x']).stream();
     expect((await orders().fetch('/v1', { method: 'POST', body, duplex: 'half' } as RequestInit)).status).toBe(401);
     expect(wire.sent).toHaveLength(3);
+  });
+
+  it.each([
+    { why: 'Postern is away', reply: () => refusal(503, 'temporarily_unavailable', { 'Retry-After': '60' }) },
+    { why: 'Postern refuses', reply: () => refusal(403, 'unauthorized_client') },
+  ])('answers a 401 as it is where $why, and keeps the token', async ({ reply }) => {
+    const client = orders();
+    await client.token();
+    wire.refusals = Array.from({ length: 50 }, reply);
+    wire.service = () => new Response('why', { status: 401 });
+    const denied = await client.fetch('/v1');
+    expect([denied.status, await denied.text()]).toEqual([401, 'why']);
+    expect(wire.asked).toHaveLength(2);
+    expect((await client.fetch('/v1')).status).toBe(401);
+    expect(wire.asked).toHaveLength(2);
+    wire.service = () => new Response('ok');
+    for (let i = 0; i < 5; i++) expect((await client.fetch('/v1')).status).toBe(200);
+    expect(new Set(wire.sent.map(({ token }) => token))).toEqual(new Set(['token-1']));
+    expect(wire.asked).toHaveLength(2);
+  });
+
+  it('keeps the token where the secret for another cannot be read', async () => {
+    const secrets = ['one'];
+    const client = orders({ clientSecret: () => secrets.shift() ?? '' });
+    await client.token();
+    wire.service = () => new Response('', { status: 401 });
+    expect((await client.fetch('/v1')).status).toBe(401);
+    wire.service = () => new Response('ok');
+    expect(await bearer(client)).toBe('token-1');
+  });
+
+  it('makes one exchange in 30 s for a service that refuses every token', async () => {
+    wire.life = 3600;
+    wire.service = () => new Response('', { status: 401 });
+    const client = orders();
+    for (let i = 0; i < 100; i++) expect((await client.fetch('/v1')).status).toBe(401);
+    expect(wire.asked).toHaveLength(2);
+    expect(wire.sent).toHaveLength(101);
+    await vi.advanceTimersByTimeAsync(29_900);
+    await client.fetch('/v1');
+    expect(wire.asked).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(200);
+    for (let i = 0; i < 10; i++) await client.fetch('/v1');
+    expect(wire.asked).toHaveLength(3);
+  });
+
+  it('makes one exchange for all requests that are refused at the same time, and sends each again', async () => {
+    const client = orders();
+    await client.token();
+    wire.service = (token) => new Response('', { status: token === 'token-1' ? 401 : 200 });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => client.fetch('/v1')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(wire.asked).toHaveLength(2);
+    expect(wire.sent).toHaveLength(40);
+  });
+
+  it('has another token after a 401 to a stream, for the next request', async () => {
+    const client = orders();
+    wire.service = (token) => new Response('', { status: token === 'token-1' ? 401 : 200 });
+    const stream = () => ({ method: 'POST', body: new Blob(['x']).stream(), duplex: 'half' }) as RequestInit;
+    expect((await client.fetch('/v1', stream())).status).toBe(401);
+    await vi.waitFor(async () => expect(await client.token()).toBe('token-2'));
+    expect((await client.fetch('/v1', stream())).status).toBe(200);
+    expect(wire.asked).toHaveLength(2);
   });
 
   it.each([
