@@ -85,6 +85,10 @@ const REFRESH_AT = 0.8;
 const SPREAD = 0.2;
 /** A token is not sent in its last seconds, which it may not survive on its way. */
 const MARGIN_MS = 5_000;
+/** Of a token, seconds: where Postern doesn't tell it; the shortest, lest each request fetches one; and Auth0's longest. */
+const LIFE_UNTOLD = 60;
+const LIFE_MIN = 1;
+const LIFE_MAX = 30 * 86_400;
 /** After a failure, before Postern is asked again, where it tells no Retry-After: doubled with each. */
 const PAUSE_MIN_MS = 1_000;
 const PAUSE_MAX_MS = 30_000;
@@ -95,6 +99,8 @@ const PATIENCE = 10;
 const ATTEMPTS = 3;
 /** After a service's 401 has led to another token, before its next may: a service that refuses all tokens makes no exchanges. */
 const DENIAL_MS = 30_000;
+/** Of a reply of Postern, which is a page at most: one without an end doesn't fill the memory. */
+const BODY_MAX = 64 * 1024;
 
 interface Held {
   readonly token: string;
@@ -218,6 +224,7 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
     ...(options.audience === undefined ? {} : { audience: options.audience }),
     ...(options.scope === undefined ? {} : { scope: options.scope }),
   };
+  const send = bounded(options.fetch ?? fetch) as oauth.CustomFetch;
   let server: oauth.ServerMetadata | undefined;
 
   const configure = async (proof: oauth.ClientAuth, clientId: string): Promise<oauth.Configuration> => {
@@ -225,7 +232,7 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
     server = found;
     const configuration = new oauth.Configuration(found, clientId, undefined, proof);
     configuration.timeout = timeout;
-    if (options.fetch) configuration[oauth.customFetch] = options.fetch as oauth.CustomFetch;
+    configuration[oauth.customFetch] = send;
     if (loopback) oauth.allowInsecureRequests(configuration);
     return configuration;
   };
@@ -233,7 +240,7 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
     oauth.discovery(issuer, 'postern', undefined, undefined, {
       timeout,
       ...(loopback ? { execute: [oauth.allowInsecureRequests] } : {}),
-      ...(options.fetch ? { [oauth.customFetch]: options.fetch as oauth.CustomFetch } : {}),
+      [oauth.customFetch]: send,
     });
   /** Reads the secret; the errors of that are the workload's own, and stay as they are. */
   const prepare = async (): Promise<() => Promise<oauth.TokenEndpointResponse>> => {
@@ -254,7 +261,10 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
     const asked = performance.now();
     try {
       const answer = await ask();
-      const life = (answer.expires_in ?? 0) * 1000;
+      if (answer.token_type !== 'bearer') throw new Error('its token_type is not Bearer');
+      // RFC 6750 §2.1. What is no header would be told, whole, by the error of whoever makes one of it.
+      if (!/^[\w.~+/-]+=*$/.test(answer.access_token)) throw new Error('its access_token is none that a header can carry');
+      const life = Math.min(Math.max(answer.expires_in ?? LIFE_UNTOLD, LIFE_MIN), LIFE_MAX) * 1000;
       // A life shorter than the margin is used to its half: better a token that may end than none.
       const margin = Math.min(MARGIN_MS, life / 2);
       const refresh = life * REFRESH_AT * (1 - SPREAD * Math.random());
@@ -265,6 +275,41 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
   };
 }
 
+/**
+ * Reads what Postern replies to its end, within the deadline of the call. A refusal whose body is too long, or breaks off, is one
+ * still: what follows from it is in its status and headers.
+ */
+function bounded(send: typeof fetch): typeof fetch {
+  return async (input, init) => {
+    const response = await send(input, init);
+    if (response.body === null) return response;
+    const { status, statusText, headers } = response;
+    const body = await textOf(response.body).catch((error: unknown) => {
+      if (response.ok) throw error;
+      return '';
+    });
+    return new Response(body, { status, statusText, headers });
+  };
+}
+
+async function textOf(body: ReadableStream<Uint8Array>): Promise<string> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.byteLength;
+    if (size > BODY_MAX) {
+      reader.cancel().catch(() => {});
+      // The library passes this kind on as it is.
+      throw new TypeError(`a reply of more than ${BODY_MAX / 1024} KiB`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
 /** The library tells a refusal in three ways, by its status; here it is one. Its own errors hold the request, and are not passed on. */
 async function toldBy(raw: unknown): Promise<unknown> {
   if (!(raw instanceof Error)) return raw;
@@ -273,12 +318,17 @@ async function toldBy(raw: unknown): Promise<unknown> {
   const { status } = response;
   const body = raw instanceof oauth.ResponseBodyError ? raw.cause : await response.json().catch(() => ({}));
   const { error, error_description } = body as { error?: unknown; error_description?: unknown };
-  const code = typeof error === 'string' ? error : undefined;
-  const description = typeof error_description === 'string' ? error_description : undefined;
+  const code = worded(error);
+  const description = worded(error_description);
   return new CredentialsError(
     `Postern answered ${status}${code === undefined ? '' : ` ${code}`}${description === undefined ? '' : `: ${description}`}`,
     { status, error: code, retryAfter: retryAfterOf(response.headers) },
   );
+}
+
+/** RFC 6749 §5.2 has printable ASCII; whatever else somebody on the way says, it makes no lines of its own in a log. */
+function worded(told: unknown): string | undefined {
+  return typeof told === 'string' ? told.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 256) : undefined;
 }
 
 function responseOf(raw: Error): Response | undefined {

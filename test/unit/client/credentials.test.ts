@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { generateKeyPair } from 'jose';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { credentials } from '#client/credentials.ts';
@@ -11,6 +15,8 @@ class Wire {
   readonly sent: { url: string; method: string; token: string | null; body: string }[] = [];
   life = 100;
   refusals: Response[] = [];
+  /** Other members of the answer with the token. */
+  more: object = {};
   service: (token: string) => Response = () => new Response('ok');
 
   readonly fetch: typeof fetch = async (input, init) => {
@@ -27,6 +33,7 @@ class Wire {
           token_type: 'Bearer',
           expires_in: this.life,
           scope: 'read:orders',
+          ...this.more,
         })
       );
     }
@@ -230,6 +237,73 @@ describe('credentials()', () => {
     expect(wire.asked).toHaveLength(1);
   });
 
+  it.each([
+    { expires_in: undefined, lives: 54, ends: 56 },
+    { expires_in: 0, lives: 0.4, ends: 0.6 },
+    { expires_in: '100', lives: 94, ends: 96 },
+    { expires_in: 1e306, lives: 29 * 86_400, ends: 30 * 86_400 },
+  ])('uses a token with expires_in $expires_in for a while', async ({ expires_in, lives, ends }) => {
+    wire.more = { expires_in };
+    const client = orders();
+    await client.token();
+    wire.refusals = Array.from({ length: 9 }, () => refusal(401, 'access_denied'));
+    await vi.advanceTimersByTimeAsync(lives * 1000);
+    expect(await client.token()).toBe('token-1');
+    await vi.advanceTimersByTimeAsync((ends - lives) * 1000);
+    await expect(client.token()).rejects.toMatchObject({ status: 401 });
+  });
+
+  it.each([
+    { expires_in: -1 },
+    { expires_in: null },
+    { expires_in: 'soon' },
+    { token_type: 'DPoP' },
+    { token_type: 'N_A' },
+    { token_type: undefined },
+    { access_token: 'sesame\nopen' },
+    { access_token: 'sésame' },
+    { access_token: '' },
+    { access_token: 7 },
+  ])('takes no token from %j, and tells nothing of it', async (more) => {
+    wire.more = more;
+    const error = await orders()
+      .fetch('/v1')
+      .then(() => undefined)
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: 'CredentialsError', message: expect.stringContaining('no answer that can be used') });
+    expect(String(error)).not.toMatch(/s.same|token-1/);
+    expect(wire.sent).toHaveLength(0);
+  });
+
+  it('reads no more of a reply than 64 KiB', async () => {
+    let pulled = 0;
+    const endless = () =>
+      new ReadableStream<Uint8Array>({
+        pull(controller) {
+          pulled += 16_384;
+          controller.enqueue(new Uint8Array(16_384).fill(0x61));
+        },
+      });
+    const json = { 'Content-Type': 'application/json' };
+    wire.refusals = [new Response(endless(), { headers: json })];
+    await expect(orders().token()).rejects.toMatchObject({
+      name: 'CredentialsError',
+      message: 'Postern gives no answer that can be used: a reply of more than 64 KiB',
+    });
+    expect(pulled).toBeLessThan(200_000);
+    // A page of a proxy, say.
+    wire.refusals = [new Response(endless(), { status: 503, headers: { 'Retry-After': '70' } })];
+    await expect(orders().token()).rejects.toMatchObject({ status: 503, retryAfter: 70 });
+  });
+
+  it('tells what Postern says on one line', async () => {
+    wire.refusals = [Response.json({ error: 'a\nb', error_description: 'x'.repeat(1000) }, { status: 400 })];
+    const error = (await orders()
+      .token()
+      .catch((thrown: unknown) => thrown)) as Error;
+    expect(error.message).toBe(`Postern answered 400 a?b: ${'x'.repeat(256)}`);
+  });
+
   it('reads the secret anew for each token, and trims what a file adds', async () => {
     const secrets = ['one\n', 'two'];
     const client = orders({ clientSecret: () => Promise.resolve(secrets.shift() ?? '') });
@@ -380,5 +454,50 @@ describe('credentials()', () => {
       .map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>);
     expect(header).toMatchObject({ alg: 'RS256', kid: 'k1' });
     expect(payload).toMatchObject({ iss: 'id', sub: 'id', aud: ISSUER, jti: expect.any(String) });
+  });
+});
+
+describe('over real connections', () => {
+  const servers: Server[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.close().closeAllConnections();
+  });
+  async function listen(answer: Parameters<typeof createServer>[1]): Promise<string> {
+    const server = createServer(answer).listen(0, '127.0.0.1');
+    servers.push(server);
+    await once(server, 'listening');
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  it('takes neither the secret nor the token to where a redirect leads', async () => {
+    vi.useRealTimers();
+    const seen: (string | undefined)[] = [];
+    const stranger = await listen((request, response) => {
+      seen.push(request.headers.authorization);
+      response.end('{}');
+    });
+    const redirecting = { discovery: false, token: true };
+    const postern = await listen((request, response) => {
+      const issuer = `http://${request.headers.host}`;
+      const discovery = request.url?.startsWith('/.well-known') === true;
+      if (discovery ? redirecting.discovery : redirecting.token) return response.writeHead(307, { Location: stranger }).end();
+      response.setHeader('Content-Type', 'application/json');
+      return response.end(
+        JSON.stringify(
+          discovery
+            ? { issuer: `${issuer}/`, token_endpoint: `${issuer}/oauth/token` }
+            : { access_token: 'good', token_type: 'Bearer', expires_in: 60 },
+        ),
+      );
+    });
+    const service = await listen((_request, response) => response.writeHead(307, { Location: stranger }).end());
+    const client = () => credentials({ issuer: postern, service, clientId: 'id', clientSecret: 'secret' });
+    await expect(client().token()).rejects.toMatchObject({ name: 'CredentialsError', status: 307 });
+    redirecting.discovery = true;
+    await expect(client().token()).rejects.toMatchObject({ name: 'CredentialsError', status: 307 });
+    expect(seen).toEqual([]);
+    redirecting.discovery = redirecting.token = false;
+    expect((await client().fetch('/v1')).status).toBe(200);
+    expect(seen).toEqual([undefined]);
   });
 });
