@@ -32,7 +32,7 @@ export interface Target {
   readonly audience?: string;
   /** Space-delimited (RFC 6749 §3.3). Default: all that the tenant has. */
   readonly scope?: string;
-  /** Deadline of one call to Postern, seconds. Default 10. */
+  /** Deadline of one call to Postern, and of reading a secret before it, seconds. Default 10. */
   readonly timeout?: number;
   /** For tests and proxies. Default: the global one. */
   readonly fetch?: typeof fetch;
@@ -42,7 +42,7 @@ export interface Credentials {
   /**
    * As the global `fetch`, with the token: paths are taken relative to the service. Where the service answers 401 to a token,
    * the request is sent once more with a new one, if its body can be sent twice. Without a new one (Postern is away, or gave one
-   * for a 401 less than 30 s ago) the 401 is the answer, and the token at hand stays.
+   * for a 401 less than 30 s ago) the 401 is the answer, and the token at hand stays. A `signal` also ends the wait for a token.
    * @throws {TypeError} for an origin that is not the service's
    * @throws {CredentialsError} as `token()` does
    */
@@ -194,18 +194,29 @@ export function credentials(options: Target & Proof): Credentials {
       // A body that is a stream can be read once; a copy of it would have to be held in memory.
       const body = init?.body ?? (input instanceof Request ? input.body : null);
       const copy = body instanceof ReadableStream ? undefined : request.clone();
-      const used = await token();
+      const used = await unlessAborted(request.signal, token);
       const response = await send(withToken(request, used));
       if (response.status !== 401) return response;
       const other = insteadOf(used);
       // The next request has the other token.
       if (copy === undefined) return response;
-      const fresh = await other;
+      const fresh = await unlessAborted(request.signal, () => other);
       if (fresh === undefined) return response;
       await response.body?.cancel();
       return send(withToken(copy, fresh));
     },
   };
+}
+
+/** The fetch of one caller ends by its signal; what others wait for as well goes on. */
+async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  return Promise.race([work(), aborted]).finally(() => signal.removeEventListener('abort', onAbort));
 }
 
 function withToken(request: Request, token: string): Request {
@@ -245,14 +256,15 @@ function issuerOf(options: Target & Proof): () => Promise<Held> {
   /** Reads the secret; the errors of that are the workload's own, and stay as they are. */
   const prepare = async (): Promise<() => Promise<oauth.TokenEndpointResponse>> => {
     if ('vaultToken' in options) {
-      const exchange = { ...parameters, subject_token: await valueOf(options.vaultToken), subject_token_type: VAULT_TOKEN_TYPE };
+      const token = await valueOf(options.vaultToken, timeout);
+      const exchange = { ...parameters, subject_token: token, subject_token_type: VAULT_TOKEN_TYPE };
       // The Vault token is the whole credential: no client authentication goes along.
       return async () => oauth.genericGrantRequest(await configure(() => {}, 'vault'), TOKEN_EXCHANGE, exchange);
     }
     const proof =
       'privateKey' in options
         ? oauth.PrivateKeyJwt(options.kid === undefined ? options.privateKey : { key: options.privateKey, kid: options.kid })
-        : oauth.ClientSecretBasic(await valueOf(options.clientSecret));
+        : oauth.ClientSecretBasic(await valueOf(options.clientSecret, timeout));
     return async () => oauth.clientCredentialsGrant(await configure(proof, options.clientId), parameters);
   };
 
@@ -363,8 +375,18 @@ function refusalOf({ message, status, error }: CredentialsError, until: number, 
   return new CredentialsError(early ? `${message} (it is asked again in ${retryAfter} s)` : message, { status, error, retryAfter });
 }
 
-async function valueOf(secret: Secret): Promise<string> {
-  const value = (typeof secret === 'string' ? secret : await secret()).trim();
+async function valueOf(secret: Secret, timeout: number): Promise<string> {
+  const value = (typeof secret === 'string' ? secret : await inTime(secret, timeout)).trim();
   if (value === '') throw new TypeError('the credential is empty');
   return value;
+}
+
+/** All requests wait for one reading of a secret: one that never ends must not stop them for good. */
+async function inTime(secret: () => string | Promise<string>, timeout: number): Promise<string> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the credential was not read within ${timeout} s`)), timeout * 1000);
+  });
+  const read = async () => secret();
+  return Promise.race([read(), late]).finally(() => clearTimeout(timer));
 }

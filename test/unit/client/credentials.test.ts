@@ -304,6 +304,37 @@ describe('credentials()', () => {
     expect(error.message).toBe(`Postern answered 400 a?b: ${'x'.repeat(256)}`);
   });
 
+  it('ends the wait of a caller who gives up, and of no other', async () => {
+    let answer = () => {};
+    const client = orders({
+      fetch: async (input: string | Request, init: RequestInit) => {
+        if (new Request(input).url === `${ISSUER}oauth/token`) await new Promise<void>((resolve) => (answer = resolve));
+        return wire.fetch(input, init);
+      },
+    });
+    const abort = new AbortController();
+    const gone = client.fetch('/v1', { signal: abort.signal });
+    const stays = client.fetch('/v1');
+    await vi.advanceTimersByTimeAsync(10);
+    abort.abort(new Error('enough'));
+    await expect(gone).rejects.toThrow('enough');
+    answer();
+    expect((await stays).status).toBe(200);
+    expect(wire.asked).toHaveLength(1);
+    expect(wire.sent).toHaveLength(1);
+    await expect(client.fetch('/v1', { signal: abort.signal })).rejects.toThrow('enough');
+  });
+
+  it('asks for a secret again where reading it never ended', async () => {
+    const read = vi.fn<() => Promise<string>>(() => new Promise(() => {}));
+    const client = orders({ clientSecret: read, timeout: 3 });
+    const token = expect(client.token()).rejects.toThrow('the credential was not read within 3 s');
+    await vi.advanceTimersByTimeAsync(3_000);
+    await token;
+    read.mockResolvedValue('secret');
+    expect(await client.token()).toBe('token-1');
+  });
+
   it('reads the secret anew for each token, and trims what a file adds', async () => {
     const secrets = ['one\n', 'two'];
     const client = orders({ clientSecret: () => Promise.resolve(secrets.shift() ?? '') });
