@@ -29,8 +29,11 @@ export interface Publication {
 
 /** The port to where publications lie, all with the broker's own token. */
 export interface PublicationStore {
-  /** Tenants that are marked, and those of which something lies there still. @throws {PosternError} temporarily_unavailable */
-  tenants(): Promise<readonly string[]>;
+  /**
+   * Tenants that are marked, and those of which something lies there still: a long list, perhaps.
+   * @throws {PosternError} temporarily_unavailable, and when the signal says so
+   */
+  tenants(signal?: AbortSignal): Promise<readonly string[]>;
   /** Undefined where it was taken back meanwhile. @throws {PosternError} temporarily_unavailable; misconfigured where it isn't valid */
   publication(tenant: string): Promise<Publication | undefined>;
   /** By API. @throws {PosternError} temporarily_unavailable */
@@ -39,6 +42,8 @@ export interface PublicationStore {
   remember(tenant: string, published: ReadonlyMap<string, Published>): Promise<void>;
   /** The version of the document at a place, never the token in it; 0: there is none. @throws {PosternError} temporarily_unavailable */
   version(tenant: string, api: string): Promise<number>;
+  /** Whether a document could be written at a place now; none is. @throws {PosternError} temporarily_unavailable or misconfigured: it couldn't */
+  check(tenant: string, api: string): Promise<void>;
   /**
    * @param token undefined: what is there goes
    * @returns the version written; undefined where somebody was faster

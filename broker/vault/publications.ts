@@ -20,6 +20,8 @@ import { asUnavailable } from './unavailable.ts';
 export const publicationPath = (tenant: string): string => `publications/${tenant}`;
 const rememberedPath = (tenant: string): string => `state/published/${tenant}`;
 const LEASE_PATH = 'state/publisher';
+/** A version that no document has: a write that names it is refused by check-and-set alone. */
+const NO_VERSION = 2 ** 31 - 1;
 
 const published = z.object({
   grant: z.string(),
@@ -47,9 +49,11 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
     this.#options = options;
   }
 
-  async tenants(): Promise<readonly string[]> {
+  async tenants(signal?: AbortSignal): Promise<readonly string[]> {
+    // Once: a lost one has taken its 30 s, and who asks comes again.
+    const once = { attempts: 1, ...(signal === undefined ? {} : { signal }) };
     const lists = await Promise.all(
-      ['publications', 'state/published'].map((path) => this.#ask((as) => this.#options.documents.list(path, as))),
+      ['publications', 'state/published'].map((path) => this.#ask((as) => this.#options.documents.list(path, { ...as, ...once }))),
     );
     return [...new Set(lists.flat())].filter((name) => NAME.test(name));
   }
@@ -103,6 +107,11 @@ export class VaultPublications implements PublicationStore, LeaseStore, GrantRea
     const answer = await this.#ask((as) => client.read(`${tokens.mount}/metadata/${tenant}/${api}`, as));
     const version = answer?.data?.['current_version'];
     return typeof version === 'number' ? version : 0;
+  }
+
+  /** By a write that Vault refuses for its version: where it would refuse for another reason, as policy or a quota, it says that one. */
+  async check(tenant: string, api: string): Promise<void> {
+    await this.#race((as) => this.#options.tokens.write(`${tenant}/${api}`, {}, NO_VERSION, as));
   }
 
   publish(

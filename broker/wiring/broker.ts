@@ -112,6 +112,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     warnings: () => [
       ...announcements.warnings,
       ...clocks.warnings(),
+      ...(issued.publisher?.warnings ?? []),
       ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),
       ...issued.sources.flatMap(({ name, available }) =>
         available?.() === false ? [`${name} does not answer: only tokens at hand are served`] : [],

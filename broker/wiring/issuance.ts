@@ -80,6 +80,7 @@ export function issuance(
     session,
     { ...clock, onStored: (grant, token, version) => lately.add(grant, token, version) },
   );
+  const metered = new Set(sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
   const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), behind };
   const voids = new Servable(servable);
@@ -119,7 +120,7 @@ export function issuance(
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
     introspection: new Introspection({ authorization, apis, issued, revocations, endings, departures, isDisabled }),
-    publisher: publishing(config, log, vault, { authorization: may, sources: asked, servable, generations, onWork }),
+    publisher: publishing(config, log, vault, { authorization: may, sources: asked, metered, servable, generations, onWork }),
     withdrawal: new Withdrawal({ authorization, apis, issued, revocations, store }),
   };
 }

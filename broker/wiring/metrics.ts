@@ -104,6 +104,11 @@ function read(
       { labels: { outcome: 'failed' }, value: cache.refreshes.failed },
     ]),
     gauge(
+      'postern_publications_failing',
+      'Places of published tokens that could not be written at the last attempt, by the replica that publishes.',
+      issued.publisher?.failing,
+    ),
+    gauge(
       'postern_signing_key_versions',
       'Versions of the key that signs, all of them published, as last read.',
       issued.sources.find(({ keys }) => keys !== undefined)?.keys?.known,

@@ -24,6 +24,8 @@ const LEASE = 10_000;
 export interface Issuing {
   readonly authorization: Omit<AuthorizationOptions, 'grants'>;
   readonly sources: Readonly<Record<string, TokenSource | undefined>>;
+  /** Names of those whose issuer counts its tokens. */
+  readonly metered: ReadonlySet<string>;
   readonly servable: ServableOptions;
   readonly generations: Generations;
   readonly onWork?: ((work: TokenWork) => void) | undefined;
@@ -33,27 +35,35 @@ export interface Issuing {
 export function publishing(
   config: Config,
   log: Logger,
-  { client, session, documents, troubles }: ConnectedVault,
-  { authorization: options, sources, servable: servableOptions, generations, onWork }: Issuing,
+  { client, session, documents, troubles, clock }: ConnectedVault,
+  { authorization: options, sources, metered, servable: servableOptions, generations, onWork }: Issuing,
 ): Publisher | undefined {
   if (config.POSTERN_TOKEN_STORE === 'plugin') return undefined;
   const store = new VaultPublications({ client, documents, tokens: new Kv(client, config.POSTERN_TOKENS_MOUNT), session });
   const authorization = new Authorization({ ...options, grants: store });
   const servable = new Servable(servableOptions);
-  const fresh = new FreshTokens(sources, servable);
+  const fresh = new FreshTokens(sources, servable, clock);
+  const now = clock.now ?? Date.now;
   return new Publisher({
+    ...clock,
     store,
-    leadership: new Leadership({ store, leaseMs: LEASE, ...(onWork === undefined ? {} : { onHandover: onWork }) }),
+    leadership: new Leadership({ ...clock, store, leaseMs: LEASE, ...(onWork === undefined ? {} : { onHandover: onWork }) }),
     authorize: (publication, api) => authorize(authorization, options, publication, api),
+    admit: (grant) => fresh.admit(grant),
     issue: (grant) => fresh.issue(grant),
     generations,
     isRevoked: (published, tenant) => servable.isRevoked(published, tenant),
+    isServable: (token, tenant) => servable.includes(token, now(), tenant),
+    isMetered: (source) => metered.has(source),
     lead: config.POSTERN_PUBLISH_LEAD,
     ...(onWork === undefined ? {} : { onWork }),
-    onError: (tenant, err) =>
-      tenant === undefined
-        ? troubles.fails('nothing can be published now', err)
-        : log.warn({ err, tenant }, 'a token could not be published; the one that lies there stays'),
+    onError: (tenant, err) => {
+      if (tenant === undefined) return troubles.fails('nothing can be published now', err);
+      const message = 'a token could not be published; the one that lies there stays';
+      // That Vault or Auth0 is away is the same for all of them.
+      if (err instanceof PosternError && err.code === 'temporarily_unavailable') troubles.fails(message, err);
+      else log.warn({ err, tenant }, message);
+    },
   });
 }
 
