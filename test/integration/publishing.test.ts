@@ -9,6 +9,7 @@ import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { registerSecret } from '#test/fixture/ledger.ts';
 import { vaultToken } from '#test/fixture/vault-token.ts';
 import { postern } from './cli-run.ts';
+import { startRelay } from './relay.ts';
 import { Watch, sidecar, tokenOf } from './sidecar.stage.ts';
 import type { Sidecar } from './sidecar.stage.ts';
 
@@ -144,3 +145,41 @@ test('a deleted tenant leaves nothing that anybody publishes', async () => {
   expect(refused.code).toBe(2);
   expect(refused.stderr).toMatch(/no grant for what is to be published: payroll/);
 }, 60_000);
+
+test.each([
+  [403, '{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}'],
+  [429, '{"errors":["request path \\"postern-tokens/data/acme/orders\\": rate limit quota exceeded"]}'],
+  [500, '{"errors":["1 error occurred:\\n\\t* no space left on device\\n\\n"]}'],
+])(
+  'where Vault answers each write of a token %i no token of Auth0 is spent, /readyz tells, and the process ends in time',
+  async (status, body) => {
+    await replicas[1]?.stop();
+    const relay = await startRelay(house.vault.address);
+    relay.answer = {
+      match: /^(POST|PUT) \/v1\/postern-tokens\/data\//,
+      says: `HTTP/1.1 ${status} X\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    };
+    const calls = house.auth0.calls.token;
+    const replica = await house.startReplica({ env: { VAULT_ADDR: relay.address } });
+    replicas[1] = replica;
+    const ready = async (): Promise<unknown> => (await fetch(new URL('readyz', replica.issuer))).json();
+    await expect
+      .poll(ready, { timeout: 15_000, interval: 200 })
+      .toMatchObject({ warnings: [expect.stringMatching(/^published tokens: \d+ could not be put/)] });
+    await sleep(7_000);
+    expect(house.auth0.calls.token).toBe(calls);
+    relay.answer = undefined;
+    await expect.poll(() => house.auth0.calls.token, { timeout: 25_000, interval: 200 }).toBeGreaterThan(calls);
+    await appears('acme');
+    // A list that Vault doesn't answer keeps nobody waiting.
+    relay.hold = /^LIST \/v1\/postern\/metadata\/publications/;
+    const held = relay.held();
+    await house.root.write('postern/data/state/catalog', { data: { digest: String(Math.random()), disabled: [] } });
+    await held;
+    const begun = performance.now();
+    await replica.stop();
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    await relay.stop();
+  },
+  90_000,
+);

@@ -1,6 +1,37 @@
 import type { Mutants } from './mutant.ts';
 
 export const token: Mutants = {
+  'broker/token/publisher.ts': [
+    [
+      'published-though-ended',
+      'if (found.digest === digest && this.#options.isServable(found.token, tenant)) return found.token;',
+      'if (found.digest === digest) return found.token;',
+      'a token that was revoked while it could not be written is put where an Agent reads it',
+    ],
+    [
+      'published-though-announced',
+      'if (changed) entry.unwritten.clear();',
+      '',
+      'a token issued for what a tenant was granted before is put where an Agent reads it',
+    ],
+    [
+      'unwritten-thrown-away',
+      'entry.unwritten.set(api, { digest, token });',
+      '',
+      "each write that fails costs a token of Auth0's, until a tenant's cap is spent",
+    ],
+    ['issued-unwritable', 'await this.#options.store.check(grant.tenant, grant.api);', '', 'a token is paid for that nobody can ever have'],
+    [
+      'published-by-two',
+      'if (generations.since(tenant, entry.begun) || !leadership.held) return false;',
+      'if (generations.since(tenant, entry.begun)) return false;',
+      'a replica writes after another has taken over',
+    ],
+  ],
+  'broker/token/pace.ts': [
+    ['no-pace', 'if (this.#left < 1) return false;', '', "many marked tenants use up Auth0's rate, and its 429 locks clients out"],
+    ['away-for-one', 'const SEVERAL = 3;', 'const SEVERAL = 1;', 'one tenant for which Auth0 fails keeps all others from their tokens'],
+  ],
   'broker/token/cache.ts': [
     [
       'changed-while-issued',

@@ -29,7 +29,7 @@ export const REMEDIES: Readonly<Record<string, string>> = {
   'Not Found': 'the address is none of the endpoints in docs/reference.md; is the path behind a proxy right?',
   'The token is being issued, try again': 'try again after `Retry-After`; if it stays, Auth0 or Vault is slow: `postern doctor`',
   'The token issuer is not available': "Auth0 or Vault can't issue one now: the broker's log says why; docs/outages.md",
-  'Somebody else writes there': 'another replica publishes this token: nothing to do, unless it stays (`postern_publication_…` metrics)',
+  'Somebody else writes there': 'another replica publishes this token: nothing to do, unless it stays (`postern_publications_failing`)',
   "Your organization's people make no keys of their own here": 'an operator sets `self_service` for the tenant (docs/user-keys.md)',
   'You have no key of this id': 'list your keys and take an id from there',
   "Your organization's people have … keys, which is as many as they may have": "revoke some, or raise the tenant's `self_service.keys`",
