@@ -42,7 +42,7 @@ export interface PublicationStore {
   remember(tenant: string, published: ReadonlyMap<string, Published>): Promise<void>;
   /** The version of the document at a place, never the token in it; 0: there is none. @throws {PosternError} temporarily_unavailable */
   version(tenant: string, api: string): Promise<number>;
-  /** Whether a document could be written at a place now; none is. @throws {PosternError} temporarily_unavailable or misconfigured: it couldn't */
+  /** Writes nothing, and returns where a document could be written now. @throws {PosternError} why it couldn't */
   check(tenant: string, api: string): Promise<void>;
   /**
    * @param token undefined: what is there goes
