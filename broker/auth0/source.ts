@@ -24,6 +24,8 @@ export interface Auth0SourceOptions extends Clocks {
   tenantClaim: string;
   /** Deadline of a call to Auth0, ms. Default 5000. */
   timeoutMs?: number;
+  /** How long the credential is kept before it is read again, ms; after a refusal by Auth0 it is read at once. Default 60,000. */
+  upstreamAgeMs?: number | undefined;
   /** Default: the global one. */
   fetch?: typeof fetch | undefined;
   /** Counts each token before it is asked for. */
@@ -32,7 +34,7 @@ export interface Auth0SourceOptions extends Clocks {
 
 /** Deadline of a call to Auth0, ms. */
 const TIMEOUT = 5_000;
-/** How long the credential is kept before it is read again, ms; after a refusal by Auth0 it is read at once. */
+/** Default, ms. */
 const UPSTREAM_AGE = 60_000;
 
 /** Between two tokens of a grant that are refused here, ms: at first, and after many. */
@@ -190,7 +192,8 @@ export class Auth0Source implements TokenSource {
 
   async #credential(fresh: boolean): Promise<UpstreamCredential> {
     const now = this.#time.monotonic();
-    if (!fresh && this.#upstream !== undefined && now - this.#upstream.readAt < UPSTREAM_AGE) return this.#upstream.credential;
+    if (!fresh && this.#upstream !== undefined && now - this.#upstream.readAt < (this.#options.upstreamAgeMs ?? UPSTREAM_AGE))
+      return this.#upstream.credential;
     this.#upstream = { credential: await this.#options.upstream.readUpstream(), readAt: now };
     return this.#upstream.credential;
   }

@@ -16,9 +16,9 @@ export const plugin: Mutants = {
     ],
     [
       'config-changed-while-waiting',
-      'if (held !== undefined && !issuance.superseded && ',
+      'if (held !== undefined && basis === issuance.basis && ',
       'if (held !== undefined && ',
-      'a token of the former configuration is handed out',
+      'a token of a former API or configuration is handed out',
     ],
     [
       'dropped-but-in-memory',
@@ -29,10 +29,23 @@ export const plugin: Mutants = {
     ['drop-keeps-storage', 'await records.delete(place);', '', 'a dropped token is served from storage'],
     [
       'reset-keeps-issuance',
-      '    this.#issuance = undefined;\n    this.#making = undefined;\n  }\n\n  /** The tenant',
-      '    this.#making = undefined;\n  }\n\n  /** The tenant',
+      '    this.#current = undefined;\n    this.#issuance?.judgeAnew();',
+      '    this.#issuance?.judgeAnew();',
       'the former configuration goes on',
     ],
+    [
+      'moved-api-in-memory',
+      '    this.#issuance?.cache.forget((grant) => grant.api === name);\n',
+      '',
+      'a token in memory is one of an API that has gone, and is not found where the next of its audience keeps its own',
+    ],
+    [
+      'source-for-each-change',
+      'if (this.#source?.madeFrom === madeFrom) return this.#source.source;',
+      '',
+      'a change of the configuration forgets the pause that Auth0 asked for',
+    ],
+    ['former-application', 'upstreamAgeMs: 0,', 'upstreamAgeMs: 60_000,', "tokens are asked for in the former application's name"],
     ['adopts-disabled', 'tenant.role.disabled || ', '', 'a disabled role gets its tokens back into memory'],
     ['adopts-other-grant', 'grant.digest === record.grant && ', '', 'a stored token of another grant is fetched again'],
     [
@@ -49,16 +62,18 @@ export const plugin: Mutants = {
       '',
       'a token is stored though the role was disabled meanwhile',
     ],
-    ['still-granted-by-key', 'again?.key === grant.key && ', '', 'a token with scopes that were taken away is stored'],
-    [
-      'still-granted-superseded',
-      ' && !this.#superseded && this.#options',
-      ' && this.#options',
-      'a token of the former configuration is stored',
-    ],
+    ['still-granted-by-key', 'if (again?.key !== key) return false;\n', '', 'a token with scopes that were taken away is stored'],
+    ['still-granted-by-other', '!this.isFor(config) || ', '', 'a token of the former configuration is stored'],
+    ['still-granted-ended', 'this.#ended || config', 'config', 'a token is stored by what was granted before the configuration went'],
   ],
   'broker/plugin/engine/roles.ts': [
     ['role-kept', 'if (known !== undefined) this.#superseded.add(known);', '', 'who waits gets what the former role allowed'],
+    [
+      'invalid-role-enabled',
+      'z.boolean().catch(true)',
+      'z.boolean().catch(false)',
+      'who replaces a role that is not valid enables a disabled tenant by the way',
+    ],
     ['role-remembered', '    this.#tenants.delete(name);\n  }', '  }', 'a removed role goes on'],
     [
       'slow-reading-kept',
@@ -86,12 +101,24 @@ export const plugin: Mutants = {
       'this.#catalog = catalog;',
       'a catalogue from before a change is kept',
     ],
-    ['management-stored', ' || isManagementAudience(document.audience) ? [] :', ' ? [] :', 'a stored Management API is issued for'],
+    ['management-stored', ' && !isManagementAudience(found.audience)', '', 'a stored Management API is issued for'],
     [
       'api-change-untold',
-      '    this.#reading = undefined;\n    this.#onChange();',
-      '    this.#reading = undefined;',
+      '    this.#catalog = catalog.with(name, after);\n    this.#onChange(name);',
+      '    this.#catalog = catalog.with(name, after);',
       'grants of a former API go on',
+    ],
+    [
+      'api-invalidation-untold',
+      '    this.#reading = undefined;\n    this.#onChange(name);',
+      '    this.#reading = undefined;',
+      'a standby grants by a former API',
+    ],
+    [
+      'failed-write-kept',
+      '      this.forget(name);\n      throw error;',
+      '      throw error;',
+      'an API that was changed in spite of the error goes on as it was',
     ],
   ],
   'broker/plugin/engine/token-records.ts': [
@@ -151,6 +178,14 @@ export const plugin: Mutants = {
       'the only copy of a rotated secret is not used',
     ],
     ['http-issuer', '    httpsOrLoopback(url) &&\n', '', 'the client secret goes over the network in the clear'],
+  ],
+  'broker/plugin/engine/path/role.ts': [
+    [
+      'invalid-role-opened',
+      '(!left?.client_id && values.client_id === undefined)',
+      'false',
+      'who replaces a role that is not valid opens it to everybody of that name',
+    ],
   ],
   'broker/plugin/engine/path/config.ts': [
     [

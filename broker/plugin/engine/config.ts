@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { httpsOrLoopback } from '#broker/loopback.ts';
 import { PosternError } from '#broker/error.ts';
-import type { Records } from './records.ts';
+import type { Invalid, Records } from './records.ts';
 
 export const CONFIG_KEY = 'config';
 
@@ -64,8 +64,8 @@ export class Configuration {
   }
 
   /** As it is stored now, or would be if storage had taken it: a change is made to this, and must not lose a rotated secret. */
-  stored(): Promise<Config | undefined> {
-    return this.#unsaved === undefined ? this.#records.read(CONFIG_KEY, configDocument) : Promise.resolve(this.#unsaved);
+  stored(): Promise<Config | Invalid | undefined> {
+    return this.#unsaved === undefined ? this.#records.look(CONFIG_KEY, configDocument) : Promise.resolve(this.#unsaved);
   }
 
   /** @throws {ReadOnly}, {BackendError} 503 */

@@ -5,9 +5,10 @@ import { tokenOf } from '#broker/token/document.ts';
 import type { TokenCache } from '#broker/token/cache.ts';
 import type { Served } from '#broker/token/served.ts';
 import type { Token } from '#broker/token/token.ts';
+import type { Config } from './config.ts';
 import type { Entities } from './entities.ts';
 import { Issuance, Superseded } from './issuance.ts';
-import type { IssuanceOptions } from './issuance.ts';
+import type { CountedSource, IssuanceOptions } from './issuance.ts';
 import { identityOf } from './roles.ts';
 import type { Tenant } from './roles.ts';
 import type { Place, TokenRecord } from './token-records.ts';
@@ -33,8 +34,14 @@ const DECISIONS = 5;
 /** Credentials of tenants: who may have which token, from memory, storage or Auth0. The broker's own rooms decide and cache. */
 export class Credentials {
   readonly #options: CredentialsOptions;
+  /** The latest there was. */
   #issuance: Issuance | undefined;
-  #making: Promise<Issuance> | undefined;
+  /** The same, where it is that of the configuration as it is now. */
+  #current: Issuance | undefined;
+  /** Changes of the configuration. */
+  #changes = 0;
+  /** It knows Auth0's pauses and keys, and whether Auth0 answers: one, while what it is made from stays. */
+  #source: { readonly madeFrom: string; readonly source: CountedSource } | undefined;
   #earlierCalls = 0;
 
   constructor(options: CredentialsOptions) {
@@ -46,14 +53,14 @@ export class Credentials {
     return this.#issuance?.cache.size ?? 0;
   }
 
-  /** The present one; undefined before the first request. */
+  /** Undefined before the first request. */
   get cache(): TokenCache | undefined {
     return this.#issuance?.cache;
   }
 
   /** To Auth0's token endpoint. */
   get calls(): number {
-    return this.#earlierCalls + (this.#issuance?.calls ?? 0);
+    return this.#earlierCalls + (this.#source?.source.calls ?? 0);
   }
 
   /**
@@ -78,26 +85,31 @@ export class Credentials {
       const found = this.#options.roles.find(reader.tenant);
       const tenant = found instanceof Promise ? await found : found;
       if (tenant === undefined || !(await this.#isReader(tenant, reader))) throw unknownRole(reader.tenant);
-      const issuance = this.#issuance ?? (await this.#make());
+      const issuance = this.#current ?? (await this.#prepare());
+      // It changed while it was read.
+      if (issuance === undefined || issuance !== this.#current) continue;
+      const { basis } = issuance;
       const grant = await issuance.authorize(tenant, request);
       const served = issuance.cache.get(grant, tenant.identity);
       const held = served instanceof Promise ? await servedOrSuperseded(served) : served;
-      // Any of these may have waited. What is handed out must hold now.
-      if (held !== undefined && !issuance.superseded && this.#options.roles.isCurrent(tenant))
+      // Any of these may have waited. What is handed out must hold now; where it is granted anew, it lies ready by then.
+      if (held !== undefined && basis === issuance.basis && this.#options.roles.isCurrent(tenant))
         return { token: held.token, next: this.#next(held.token, issuance.minRemaining(reader.tenant)), from: held.from };
     }
     throw new PosternError('temporarily_unavailable', 'What this tenant may have is being changed', { retryAfter: 1 });
   }
 
-  /** The next request begins with the configuration and APIs that are stored then. */
-  reset(): void {
-    if (this.#issuance !== undefined) {
-      this.#issuance.supersede();
-      this.#options.counts.ended(this.#issuance.cache);
-    }
-    this.#earlierCalls = this.calls;
-    this.#issuance = undefined;
-    this.#making = undefined;
+  /** The configuration may be another now: the next request begins with what is stored then. */
+  forgetConfiguration(): void {
+    this.#changes++;
+    this.#current = undefined;
+    this.#issuance?.judgeAnew();
+  }
+
+  /** The API is another now, or none: who may have what is decided anew, and its tokens are read from storage by that. */
+  forgetApi(name: string): void {
+    this.#issuance?.judgeAnew();
+    this.#issuance?.cache.forget((grant) => grant.api === name);
   }
 
   /** The tenant's role is another now: its next token is read from storage, by what it then may have. */
@@ -135,15 +147,19 @@ export class Credentials {
   /**
    * Fetches the next token for whoever asked for the one at hand, so that nobody waits for it.
    * @param most how many to begin
+   * @param signal ends it early
    */
-  async refresh(most: number): Promise<void> {
-    const issuance = this.#issuance;
+  async refresh(most: number, signal?: AbortSignal): Promise<void> {
+    if (this.#issuance === undefined) return;
+    // Where the configuration can't be had, nothing can.
+    const issuance = this.#current ?? (await this.#prepare().catch(() => undefined));
     if (issuance === undefined) return;
     const { cache, store } = issuance;
     const now = this.#options.now();
     cache.forget((_grant, token) => token !== undefined && token.expiresAt * 1000 < now);
     let begun = 0;
     for (const held of cache.recent()) {
+      if (signal?.aborted === true) return;
       await store.noteAsked(held);
       if (begun < most && cache.refreshAhead(held, identityOf(held.grant.tenant, held.grant.clientId))) begun++;
     }
@@ -154,8 +170,8 @@ export class Credentials {
     const token = tokenOf(record);
     if (token === undefined || record.asked !== true) return;
     if ((await this.#options.configuration.read()) === undefined) return;
-    const issuance = this.#issuance ?? (await this.#make());
-    if (issuance.cache.full) return;
+    const issuance = this.#current ?? (await this.#prepare());
+    if (issuance === undefined || issuance.cache.full) return;
     const [tenant, api] = await Promise.all([this.#options.roles.find(place.tenant), this.#options.apis.byName(place.api)]);
     if (tenant === undefined || tenant.role.disabled || api === undefined) return;
     if (token.expiresAt * 1000 - this.#options.now() < leastLife(token, issuance.minRemaining(place.tenant))) return;
@@ -180,28 +196,49 @@ export class Credentials {
     return Math.max(1, Math.ceil(wait / 1000));
   }
 
-  #make(): Promise<Issuance> {
-    if (this.#making !== undefined) return this.#making;
-    const making = this.#makeNow();
-    this.#making = making;
-    making.then(
-      (issuance) => {
-        if (this.#making === making) this.#issuance = issuance;
-        // The configuration that it was made from has changed meanwhile.
-        else issuance.supersede();
-      },
-      () => {
-        if (this.#making === making) this.#making = undefined;
-      },
-    );
-    return making;
+  /**
+   * That of the configuration as it is stored: the one there is goes on where it can.
+   * @returns undefined where the configuration changed while it was read
+   * @throws {Invalid}; {BackendError} 400 without a configuration, 503
+   */
+  async #prepare(): Promise<Issuance | undefined> {
+    const changes = this.#changes;
+    const config = await this.#options.configuration.read();
+    if (changes !== this.#changes) return undefined;
+    if (config === undefined) {
+      this.#replace(undefined);
+      throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
+    }
+    if (this.#current !== undefined) return this.#current;
+    const source = this.#sourceFor(config);
+    if (this.#issuance?.isFor(config) === true) this.#issuance.configure(config, source);
+    else this.#replace(new Issuance(config, source, this.#options));
+    return (this.#current = this.#issuance);
   }
 
-  async #makeNow(): Promise<Issuance> {
-    const config = await this.#options.configuration.read();
-    if (config === undefined)
-      throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
-    return new Issuance(config, this.#options);
+  #replace(issuance: Issuance | undefined): void {
+    if (this.#issuance !== undefined) {
+      this.#issuance.end();
+      this.#options.counts.ended(this.#issuance.cache);
+    }
+    this.#issuance = issuance;
+  }
+
+  #sourceFor(config: Config): CountedSource {
+    const { configuration, now, source: make } = this.#options;
+    const settings = {
+      issuer: config.issuer,
+      binding: config.binding,
+      tenantClaim: config.tenant_claim,
+      timeoutMs: config.timeout * 1000,
+      upstreamAgeMs: 0,
+    } as const;
+    const madeFrom = JSON.stringify(settings);
+    if (this.#source?.madeFrom === madeFrom) return this.#source.source;
+    this.#earlierCalls = this.calls;
+    const source = make({ ...settings, upstream: { readUpstream: () => configuration.credential(now()) } });
+    this.#source = { madeFrom, source };
+    return source;
   }
 }
 

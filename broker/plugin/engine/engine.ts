@@ -1,5 +1,5 @@
-import { monotonicOf } from '#broker/clock.ts';
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
 import { ReadOnly } from '#broker/plugin/backend.ts';
 import type { Backend, BackendRequest, BackendResponse, PluginLog, SpecialPaths, Storage, SystemView } from '#broker/plugin/backend.ts';
@@ -66,8 +66,8 @@ export class Engine implements Backend {
   readonly specialPaths: SpecialPaths = { sealWrapStorage: [CONFIG_KEY, CACHE, SHARED] };
   readonly version: string;
   readonly #options: EngineOptions;
+  readonly #clock: Clock;
   readonly #now: () => number;
-  readonly #monotonic: () => number;
   readonly #startedAt: number;
   readonly #counts = new Counts();
   #mounted: Mounted | undefined;
@@ -76,8 +76,8 @@ export class Engine implements Backend {
   constructor(options: EngineOptions) {
     this.#options = options;
     this.version = options.version;
-    this.#now = options.now ?? Date.now;
-    this.#monotonic = monotonicOf(options);
+    this.#clock = clockOf(options);
+    this.#now = this.#clock.now;
     this.#startedAt = this.#now();
   }
 
@@ -87,7 +87,7 @@ export class Engine implements Backend {
     this.#mounted = this.#mount(storage, system);
     const { configuration, credentials, cache, shared } = this.#mounted;
     const { log, upkeepMs = 5_000 } = this.#options;
-    this.#upkeep = new Upkeep({ system, configuration, credentials, cache, shared, log, monotonic: this.#monotonic, everyMs: upkeepMs });
+    this.#upkeep = new Upkeep({ system, configuration, credentials, cache, shared, log, clock: this.#clock, everyMs: upkeepMs });
     this.#upkeep.start();
   }
 
@@ -120,7 +120,7 @@ export class Engine implements Backend {
     const mounted = this.#mounted;
     if (mounted === undefined) return;
     if (key === CONFIG_KEY) mounted.configuration.forget();
-    else if (key.startsWith('apis/')) mounted.apis.forget();
+    else if (key.startsWith('apis/')) mounted.apis.forget(key.slice('apis/'.length));
     else if (key.startsWith('roles/')) {
       mounted.roles.forget(key.slice('roles/'.length));
       mounted.credentials.forgetTenant(key.slice('roles/'.length));
@@ -146,23 +146,23 @@ export class Engine implements Backend {
     const records = new Records(storage);
     const cache = new TokenRecords(records, CACHE, now);
     const shared = new TokenRecords(records, SHARED, now);
-    const configuration = new Configuration(records, () => credentials.reset());
-    const apis = new Apis(records, () => credentials.reset());
+    const configuration = new Configuration(records, () => credentials.forgetConfiguration());
+    const apis = new Apis(records, log, (name) => credentials.forgetApi(name));
     const roles = new Roles(records);
     const credentials: Credentials = new Credentials({
       configuration,
       apis,
       roles,
       records: cache,
-      entities: new Entities(system, this.#monotonic),
+      entities: new Entities(system, this.#clock.monotonic),
       source,
       sourceName,
       log,
       counts: this.#counts,
       now,
-      monotonic: this.#monotonic,
+      monotonic: this.#clock.monotonic,
     });
-    const told = { version, startedAt: this.#startedAt, configuration, credentials, counts: this.#counts };
+    const told = { version, startedAt: this.#startedAt, configuration, apis, credentials, counts: this.#counts };
     const paths = new Paths([
       configPath(configuration, now),
       rotatePath(configuration, rotate, now),

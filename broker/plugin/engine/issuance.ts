@@ -22,6 +22,8 @@ export interface SourceSettings {
   readonly binding: Config['binding'];
   readonly tenantClaim: string;
   readonly timeoutMs: number;
+  /** ms: none, for it lies in memory, and a configuration that changes has another. */
+  readonly upstreamAgeMs: 0;
   readonly upstream: { readUpstream(): Promise<{ readonly clientId: string; readonly clientSecrets: readonly string[] }> };
 }
 
@@ -50,39 +52,34 @@ const MAX = 12_000;
  */
 const MAX_BYTES = 36_000_000;
 
-/** While the token was being issued, the role, an API or the configuration changed: whoever waits has to be judged again. */
+/** How often a new token is judged anew because something changed while it was. */
+const JUDGEMENTS = 5;
+
+/** While the token was being issued, it became one that isn't granted any more: whoever waits has to be judged again. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 }
 
-/** How tokens are granted, issued and cached under one configuration; another configuration has another Issuance. */
+/**
+ * How tokens are granted, issued and cached for one application at Auth0 and one binding; another application has another Issuance, and so
+ * nothing of what is under way for this one.
+ */
 export class Issuance {
-  readonly config: Config;
   readonly cache: TokenCache;
   readonly store: StorageTokens;
   readonly #options: IssuanceOptions;
-  readonly #authorization: Authorization;
-  readonly #source: CountedSource;
-  #superseded = false;
+  #config: Config;
+  /** Whoever waits for a token of the one before goes on waiting. */
+  #source: CountedSource;
+  #authorization: Authorization;
+  #ended = false;
 
-  constructor(config: Config, options: IssuanceOptions) {
-    const { configuration, apis, roles, records, log, now, monotonic } = options;
-    this.config = config;
+  constructor(config: Config, source: CountedSource, options: IssuanceOptions) {
+    const { records, log, now, monotonic } = options;
+    this.#config = config;
+    this.#source = source;
     this.#options = options;
-    this.#source = options.source({
-      issuer: config.issuer,
-      binding: config.binding,
-      tenantClaim: config.tenant_claim,
-      timeoutMs: config.timeout * 1000,
-      upstream: { readUpstream: () => configuration.credential(now()) },
-    });
-    this.#authorization = new Authorization({
-      grants: roles,
-      apis,
-      issuers: { [options.sourceName]: config.issuer },
-      layout: claimsLayout({ binding: config.binding, tenantClaim: config.tenant_claim }),
-      isDisabled: () => false,
-    });
+    this.#authorization = this.#authorizationNow();
     this.store = new StorageTokens(records, (grant) => this.cache.isAwaited(grant));
     this.cache = new TokenCache({
       store: this.store,
@@ -104,23 +101,36 @@ export class Issuance {
     });
   }
 
-  /** Calls to Auth0's token endpoint. */
-  get calls(): number {
-    return this.#source.calls;
+  /** What grants are decided by: another one after each change of an API or the configuration, and what was decided before is to be again. */
+  get basis(): object {
+    return this.#authorization;
   }
 
-  get superseded(): boolean {
-    return this.#superseded;
+  /** An API or the configuration has changed. What is under way is judged by what it was granted. */
+  judgeAnew(): void {
+    this.#authorization = this.#authorizationNow();
   }
 
-  /** The configuration or an API has changed: what is under way is not stored any more. */
-  supersede(): void {
-    this.#superseded = true;
+  /** Another takes its place, or none: what is under way is not stored any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Whether it is for this configuration, too. */
+  isFor(config: Config): boolean {
+    const { issuer, client_id: clientId, binding, tenant_claim: claim } = this.#config;
+    return issuer === config.issuer && clientId === config.client_id && binding === config.binding && claim === config.tenant_claim;
+  }
+
+  /** @param config that it {@link isFor} */
+  configure(config: Config, source: CountedSource): void {
+    this.#config = config;
+    this.#source = source;
   }
 
   /** Seconds of life that a token must have left to be handed to this tenant; half its life where that is less. */
   minRemaining(tenant: string): number {
-    return Math.max(this.config.min_remaining, this.#options.roles.known(tenant)?.role.min_remaining ?? 0);
+    return Math.max(this.#config.min_remaining, this.#options.roles.known(tenant)?.role.min_remaining ?? 0);
   }
 
   /** @throws {PosternError} as Authorization does; {BackendError} 400 for an audience that is not an API's, or is missing */
@@ -146,14 +156,33 @@ export class Issuance {
     return token;
   }
 
-  async #isStillGranted(grant: AuthorizedGrant): Promise<boolean> {
-    const tenant = await this.#options.roles.find(grant.tenant);
-    if (tenant === undefined) return false;
-    const { audience, scope } = grant;
-    const again = await this.authorize(tenant, { audience, scope, organization: undefined }).catch((error: unknown) => {
-      if (error instanceof PosternError && error.status >= 500) throw error;
-      return undefined;
+  async #isStillGranted({ tenant: name, audience, scope, key }: AuthorizedGrant): Promise<boolean> {
+    const { configuration, roles } = this.#options;
+    for (let judgement = 0; judgement < JUDGEMENTS; judgement++) {
+      const { basis } = this;
+      const config = await configuration.read();
+      const tenant = await roles.find(name);
+      if (this.#ended || config === undefined || !this.isFor(config) || tenant === undefined) return false;
+      const again = await this.authorize(tenant, { audience, scope, organization: undefined }).catch((error: unknown) => {
+        if (error instanceof PosternError && error.status >= 500) throw error;
+        return undefined;
+      });
+      if (again?.key !== key) return false;
+      // Any of these may have waited.
+      if (basis === this.basis && roles.isCurrent(tenant)) return true;
+    }
+    return false;
+  }
+
+  #authorizationNow(): Authorization {
+    const { roles, apis, sourceName } = this.#options;
+    const { issuer, binding, tenant_claim: tenantClaim } = this.#config;
+    return new Authorization({
+      grants: roles,
+      apis,
+      issuers: { [sourceName]: issuer },
+      layout: claimsLayout({ binding, tenantClaim }),
+      isDisabled: () => false,
     });
-    return again?.key === grant.key && !this.#superseded && this.#options.roles.isCurrent(tenant);
   }
 }

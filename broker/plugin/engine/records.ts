@@ -6,6 +6,16 @@ import { PosternError } from '#broker/error.ts';
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
+/** What was read at a key, and is no document of this version. It is there all the same: whoever writes it whole replaces it. */
+export class Invalid extends PosternError {
+  /** @param place in the document */
+  constructor(key: string, place: string) {
+    super('misconfigured', `What is stored at ${key} is not valid`, {
+      detail: `${key}: ${place}: written by another version? Write it whole, or delete it`,
+    });
+  }
+}
+
 /** JSON documents in the engine's part of Vault's storage. Each is written whole, so none is ever half there. */
 export class Records {
   readonly #storage: Storage;
@@ -17,17 +27,24 @@ export class Records {
 
   /**
    * @returns undefined where there is nothing
-   * @throws {PosternError} misconfigured where something else lies there; {BackendError} 503 where the storage is away
+   * @throws {Invalid}; {BackendError} 503 where the storage is away
    */
   async read<Schema extends z.ZodType>(key: string, schema: Schema): Promise<z.infer<Schema> | undefined> {
+    const found = await this.look(key, schema);
+    if (found instanceof Invalid) throw found;
+    return found;
+  }
+
+  /**
+   * The same for whoever can go on without what is not valid.
+   * @throws {BackendError} 503: what can't be read now may be valid
+   */
+  async look<Schema extends z.ZodType>(key: string, schema: Schema): Promise<z.infer<Schema> | Invalid | undefined> {
     const bytes = await this.#storage.get(key).catch(away);
     if (bytes === undefined) return undefined;
     const parsed = schema.safeParse(jsonOf(bytes));
-    if (parsed.success) return parsed.data;
     // The issue names the place in the document; zod's own text could quote what is there.
-    throw new PosternError('misconfigured', `What is stored at ${key} is not valid`, {
-      detail: `${key}: ${parsed.error.issues[0]?.path.join('.')}: written by another version? Write it again`,
-    });
+    return parsed.success ? parsed.data : new Invalid(key, parsed.error.issues[0]?.path.join('.') || 'no JSON object');
   }
 
   /** @throws {ReadOnly} for Vault to forward the request; {BackendError} 503 */

@@ -6,7 +6,7 @@ import { BoundedMap } from '#broker/bounded-map.ts';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { NAME, VaultToken } from '#broker/credential/identity.ts';
 import type { Identity } from '#broker/credential/identity.ts';
-import type { Records } from './records.ts';
+import type { Invalid, Records } from './records.ts';
 
 const PREFIX = 'roles/';
 /** Most roles in memory. */
@@ -23,6 +23,9 @@ export const roleDocument = tenantDocument
   });
 
 export type Role = z.infer<typeof roleDocument>;
+
+/** What still binds of a role that isn't valid: whose it is, and that it is disabled, as it is unless it surely isn't. */
+const bonds = roleDocument.pick({ client_id: true }).extend({ disabled: z.boolean().catch(true) });
 
 /** A tenant that has a role. */
 export interface Tenant {
@@ -85,6 +88,16 @@ export class Roles implements GrantReader {
   /** As it is stored now. */
   stored(name: string): Promise<Role | undefined> {
     return this.#records.read(PREFIX + name, roleDocument);
+  }
+
+  /** As it is stored now, also where it isn't valid: who writes it whole replaces it. @throws {BackendError} 503 */
+  look(name: string): Promise<Role | Invalid | undefined> {
+    return this.#records.look(PREFIX + name, roleDocument);
+  }
+
+  /** Of a role that isn't valid. @returns Invalid where not even these can be read. @throws {BackendError} 503 */
+  lookAtBonds(name: string): Promise<z.infer<typeof bonds> | Invalid | undefined> {
+    return this.#records.look(PREFIX + name, bonds);
   }
 
   readGrants(identity: Identity): Promise<TenantGrants | undefined> {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { NAME } from '#broker/credential/identity.ts';
-import { PosternError } from '#broker/error.ts';
 import { tokenDocument } from '#broker/token/document.ts';
 import type { TokenDocument } from '#broker/token/document.ts';
 import type { Token } from '#broker/token/token.ts';
+import { Invalid } from './records.ts';
 import type { Records } from './records.ts';
 
 /** SHA-256 in base64url, as a grant's digest is. */
@@ -45,12 +45,8 @@ export class TokenRecords {
 
   /** Anything but a record of this version counts as missing: a token can be had anew. */
   async read(place: Place): Promise<TokenRecord | undefined> {
-    try {
-      return await this.#records.read(this.#storageKey(place), record);
-    } catch (error) {
-      if (error instanceof PosternError && error.code === 'misconfigured') return undefined;
-      throw error;
-    }
+    const found = await this.#records.look(this.#storageKey(place), record);
+    return found instanceof Invalid ? undefined : found;
   }
 
   /**

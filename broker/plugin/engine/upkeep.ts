@@ -1,3 +1,4 @@
+import type { Clock } from '#broker/clock.ts';
 import { ReadOnly } from '#broker/plugin/backend.ts';
 import type { PluginLog, SystemView } from '#broker/plugin/backend.ts';
 import type { Configuration } from './config.ts';
@@ -14,8 +15,7 @@ export interface UpkeepOptions {
   /** What brokers share: only what has ended is removed. */
   readonly shared: TokenRecords;
   readonly log: PluginLog;
-  /** ms of a clock that never goes back. */
-  readonly monotonic: () => number;
+  readonly clock: Pick<Clock, 'monotonic' | 'after'>;
   /** Between two rounds, ms. */
   readonly everyMs: number;
 }
@@ -27,12 +27,15 @@ const LOOKS = 200;
 /** Between the end of one look at all stored tokens and the next, ms. */
 const REST = 60_000;
 
+/** Longest wait for a round under way, ms: Vault seals, steps down and unmounts no sooner than this has ended. */
+const PATIENCE = 1_000;
+
 /** What is done without a request: only on the node that may write, and bounded in each round. */
 export class Upkeep {
   readonly #options: UpkeepOptions;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
-  #stopped = false;
+  readonly #stop = new AbortController();
   #walk: AsyncGenerator<{ readonly records: TokenRecords; readonly place: Place }> | undefined;
   #restUntil = -Infinity;
 
@@ -44,16 +47,22 @@ export class Upkeep {
     this.#timer ??= setInterval(() => void this.round(), this.#options.everyMs).unref();
   }
 
-  /** Nothing is read or written any more once it is done. */
+  /**
+   * Ends a round under way after the call to storage that it is at; that one may go on, where storage takes longer than a second. The
+   * mount's storage is then closed.
+   */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stop.abort();
     clearInterval(this.#timer);
-    await this.#running;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(PATIENCE, resolve);
+    await Promise.race([this.#running, late]);
+    cancel();
   }
 
   /** One round; those that would overlap are one. It never rejects. */
   round(): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
+    if (this.#stop.signal.aborted) return Promise.resolve();
     return (this.#running ??= this.#round().finally(() => (this.#running = undefined)));
   }
 
@@ -62,11 +71,12 @@ export class Upkeep {
     try {
       if (!(await this.#mayWrite())) return;
       if (configuration.unsaved) await configuration.save();
-      await credentials.refresh(REFRESHES);
+      await credentials.refresh(REFRESHES, this.#stop.signal);
       await this.#look();
     } catch (error) {
       // The next round tries again.
-      if (!(error instanceof ReadOnly)) log.warn('upkeep of tokens was broken off', { reason: reasonOf(error) });
+      if (!(error instanceof ReadOnly) && !this.#stop.signal.aborted)
+        log.warn('upkeep of tokens was broken off', { reason: reasonOf(error) });
     }
   }
 
@@ -80,10 +90,10 @@ export class Upkeep {
   }
 
   async #look(): Promise<void> {
-    const { monotonic, cache, credentials, log } = this.#options;
-    if (monotonic() < this.#restUntil) return;
+    const { clock, cache, credentials, log } = this.#options;
+    if (clock.monotonic() < this.#restUntil) return;
     this.#walk ??= this.#places();
-    for (let looks = 0; looks < LOOKS && !this.#stopped; looks++) {
+    for (let looks = 0; looks < LOOKS && !this.#stop.signal.aborted; looks++) {
       const { value, done } = await this.#walk.next().catch((error: unknown) => {
         // A generator that threw is over: the next round begins a new walk.
         this.#walk = undefined;
@@ -91,7 +101,7 @@ export class Upkeep {
       });
       if (done === true) {
         this.#walk = undefined;
-        this.#restUntil = monotonic() + REST;
+        this.#restUntil = clock.monotonic() + REST;
         return;
       }
       const { records, place } = value;

@@ -5,6 +5,7 @@ import type { Apis } from '#broker/plugin/engine/apis.ts';
 import { choice, list, text } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { Invalid } from '#broker/plugin/engine/records.ts';
 
 const api = name('The name that roles know the API by.');
 
@@ -33,12 +34,13 @@ export function apiPaths(apis: Apis, source: string): readonly Path[] {
         'what roles may grant; the client grant must have them too. A later write changes what it names. Deleting an API leaves ' +
         'roles that grant it as they are: the grant opens nothing until an API of that name is there again.',
       parameters: { api },
-      exists: async ({ api: called = '' }) => (await apis.byName(called)) !== undefined,
+      exists: async ({ api: called = '' }) => (await apis.look(called)) !== undefined,
       operations: {
         read: operation({
           summary: 'Its audience and scopes.',
           handle: async ({ names }) => {
-            const found = await apis.byName(names.api ?? '');
+            const found = await apis.look(names.api ?? '');
+            if (found instanceof Invalid) throw found;
             return found && { data: { audience: found.audience, scopes: found.scopes, source: found.source } };
           },
         }),
@@ -48,13 +50,19 @@ export function apiPaths(apis: Apis, source: string): readonly Path[] {
           handle: ({ names, values }) =>
             apis.alone(async () => {
               const called = names.api ?? '';
-              const before = await apis.byName(called);
+              const found = await apis.look(called);
+              if (found instanceof Invalid && (values.audience == null || values.scopes === undefined))
+                throw new BackendError(
+                  400,
+                  `${found.message}, so that no part of it can be changed: write it whole, with audience and scopes`,
+                );
+              const before = found instanceof Invalid ? undefined : found;
               const audience = values.audience ?? before?.audience;
               if (audience === undefined) throw new BackendError(400, 'audience is required');
               if (isManagementAudience(audience)) throw new BackendError(400, `audience ${MANAGEMENT_AUDIENCE}`);
-              const other = await apis.byAudience(audience);
-              if (other !== undefined && other.name !== called)
-                throw new BackendError(400, `audience is already that of the API ${other.name}: one audience has one name`);
+              const other = await apis.nameOf(audience);
+              if (other !== undefined && other !== called)
+                throw new BackendError(400, `audience is already that of the API ${other}: one audience has one name`);
               const scopes = values.scopes === null ? [] : (values.scopes ?? before?.scopes ?? []);
               await apis.write({
                 ...(before ?? { lifetime: 86_400, dialect: 'access_token' as const }),

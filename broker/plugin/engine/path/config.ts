@@ -5,6 +5,7 @@ import { choice, duration, text } from '#broker/plugin/engine/field.ts';
 import type { Values } from '#broker/plugin/engine/field.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { Invalid } from '#broker/plugin/engine/records.ts';
 
 const fields = {
   issuer: text('Your Auth0 domain or issuer, e.g. acme.eu.auth0.com. https, but for a stand-in on this machine.', {
@@ -68,9 +69,13 @@ export function configPath(configuration: Configuration, now: () => number): Pat
         fields,
         handle: ({ values }) =>
           configuration.alone(async () => {
-            const before = await configuration.stored();
+            const found = await configuration.stored();
+            if (found instanceof Invalid) requireWhole(values, found);
+            const before = found instanceof Invalid ? undefined : found;
             const config = written(values, before, now());
             await configuration.write(config);
+            if (found instanceof Invalid)
+              return { warnings: [`${found.message}: all of it is replaced, what this write doesn't name too`] };
             return before?.management !== undefined && config.management === undefined && values.management_client_id !== null
               ? {
                   warnings: [
@@ -90,6 +95,15 @@ export function configPath(configuration: Configuration, now: () => number): Pat
       }),
     },
   };
+}
+
+/** What was written before is not known, so neither is what a part would be a part of. @throws {BackendError} 400 */
+function requireWhole({ issuer, client_id: id, client_secret: secret }: Values<typeof fields>, { message }: Invalid): void {
+  if ([issuer, id, secret].some((value) => typeof value !== 'string'))
+    throw new BackendError(
+      400,
+      `${message}, so that no part of it can be changed: write it whole, with issuer, client_id and client_secret`,
+    );
 }
 
 /** @throws {BackendError} 400 where something is missing, or a secret would go where it was not written for */

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { readable } from './info.ts';
 import type { InfoOptions } from './info.ts';
 
 interface Told {
@@ -33,16 +34,19 @@ export function metricsPath(options: InfoOptions): Path {
   };
 }
 
-async function read({ version, startedAt, configuration, credentials, counts }: InfoOptions): Promise<Told[]> {
+async function read({ version, startedAt, configuration, apis, credentials, counts }: InfoOptions): Promise<Told[]> {
   const { reads, upstream } = counts;
   const cache = counts.cache(credentials.cache);
   const { user, system } = process.cpuUsage();
+  const config = await readable(configuration);
   const one = (name: string, help: string, type: Told['type'], value: number): Told => ({ name, help, type, values: [[{}, value]] });
   return [
     { name: 'postern_plugin_info', help: 'Always 1.', type: 'gauge', values: [[{ version }, 1]] },
     one('postern_plugin_start_time_seconds', 'When this process began, since 1970.', 'gauge', startedAt / 1000),
-    one('postern_plugin_configured', '1 where it has a configuration.', 'gauge', (await configuration.read()) === undefined ? 0 : 1),
+    one('postern_plugin_configured', '1 where it has a configuration.', 'gauge', config.there ? 1 : 0),
+    one('postern_plugin_config_readable', '0 where it is not valid, or storage is away.', 'gauge', config.readable ? 1 : 0),
     one('postern_plugin_config_unsaved', '1 after a rotation that storage did not take yet.', 'gauge', configuration.unsaved ? 1 : 0),
+    one('postern_plugin_apis_invalid', 'APIs that are left out, not being valid.', 'gauge', apis.invalid ?? 0),
     {
       name: 'postern_plugin_reads_total',
       help: 'Reads of creds, by outcome and where the token came from.',

@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { Api } from '#broker/authorization/documents.ts';
 import { CLIENT_ID } from '#broker/credential/approle.ts';
 import { NAME } from '#broker/credential/identity.ts';
 import { BackendError } from '#broker/plugin/backend.ts';
 import type { Apis } from '#broker/plugin/engine/apis.ts';
 import type { Credentials } from '#broker/plugin/engine/credentials.ts';
 import { duration, flag, jsonOf, map, objectOf, text } from '#broker/plugin/engine/field.ts';
+import type { Values } from '#broker/plugin/engine/field.ts';
 import { name, operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { Invalid } from '#broker/plugin/engine/records.ts';
 import { roleDocument } from '#broker/plugin/engine/roles.ts';
 import type { Role, Roles } from '#broker/plugin/engine/roles.ts';
 import { listed } from './api.ts';
@@ -53,6 +54,33 @@ export interface RoleOptions {
 }
 
 export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly Path[] {
+  /** @throws {ReadOnly}, {BackendError} 503 */
+  const drop = async (called: string, done: string): Promise<void> => {
+    try {
+      await credentials.drop(called);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      throw new BackendError(
+        503,
+        `roles/${called} is ${done}, and that holds from now on; but Vault's storage did not let its cached tokens be dropped: delete ` +
+          `creds/${called} to have that, too`,
+      );
+    }
+  };
+  /**
+   * What a write leaves of a role that isn't valid: it is not to make anybody else's of it, nor to enable it by the way.
+   * @throws {BackendError} 400 for a part of a role
+   */
+  const bondsOf = async (called: string, { message }: Invalid, values: Values<typeof fields>): Promise<Partial<Role>> => {
+    const bonds = await roles.lookAtBonds(called);
+    const left = bonds instanceof Invalid ? undefined : bonds;
+    if (values.disabled !== true && (values.grants === undefined || (!left?.client_id && values.client_id === undefined)))
+      throw new BackendError(
+        400,
+        `${message}, so that no part of it can be changed: write it whole, with grants and client_id (in JSON null where it has none), or with disabled=true, or delete it`,
+      );
+    return left ?? { disabled: true };
+  };
   return [
     {
       pattern: 'roles',
@@ -70,7 +98,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
         'disabling a role, or giving it another client_id, drops its cached tokens, and a token that is just being fetched is ' +
         'neither stored nor handed out.',
       parameters: { tenant },
-      exists: async ({ tenant: called = '' }) => (await roles.stored(called)) !== undefined,
+      exists: async ({ tenant: called = '' }) => (await roles.look(called)) !== undefined,
       operations: {
         read: operation({
           summary: 'Its grants and settings.',
@@ -95,7 +123,8 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
           handle: ({ names, values }) =>
             roles.alone(names.tenant ?? '', async () => {
               const called = names.tenant ?? '';
-              const before = await roles.stored(called);
+              const found = await roles.look(called);
+              const before = found instanceof Invalid ? await bondsOf(called, found, values) : found;
               // null puts a field back to its default.
               const named = Object.entries(values).filter(([, value]) => value !== undefined);
               const role = roleDocument.parse({
@@ -106,10 +135,16 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
               if (values.grants !== undefined || values.default_api !== undefined) await checkApis(role, apis);
               await roles.write(called, role);
               // A token for whoever had the name before, or for a tenant that is disabled, is not left lying about.
-              if (role.disabled || (before !== undefined && before.client_id !== role.client_id)) await credentials.drop(called);
+              if (role.disabled || found instanceof Invalid || (before !== undefined && before.client_id !== role.client_id))
+                await drop(called, 'stored as it was written');
               else credentials.forgetTenant(called);
               const warnings =
                 Object.keys(role.claims).length > 0 ? ['claims are set in tokens from Auth0 only by an Action of your own there'] : [];
+              if (found instanceof Invalid)
+                warnings.push(
+                  `${found.message}: all of it is replaced${role.client_id ? '' : ', and the role has no client_id now'}` +
+                    (role.disabled && values.disabled !== true ? '; it stays disabled until disabled=false is written' : ''),
+                );
               return warnings.length > 0 ? { warnings } : undefined;
             }),
         }),
@@ -119,7 +154,7 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
             roles.alone(names.tenant ?? '', async () => {
               const called = names.tenant ?? '';
               await roles.delete(called);
-              await credentials.drop(called);
+              await drop(called, 'deleted');
               return undefined;
             }),
         }),
@@ -134,7 +169,8 @@ async function checkApis(role: Role, apis: Apis): Promise<void> {
   for (const { api, scopes } of role.grants) {
     if (seen.has(api)) throw new BackendError(400, `grants: the API ${api} is there twice`);
     seen.add(api);
-    const found: Api | undefined = await apis.byName(api);
+    const found = await apis.look(api);
+    if (found instanceof Invalid) throw new BackendError(400, `grants: what is stored at apis/${api} is not valid: write it again first`);
     if (found === undefined) throw new BackendError(400, `grants: there is no API ${api}: write apis/${api} first`);
     const unknown = scopes.filter((scope) => !found.scopes.includes(scope));
     if (unknown.length > 0) throw new BackendError(400, `grants: the API ${api} has no scope ${unknown.slice(0, 10).join(', ')}`);

@@ -5,6 +5,7 @@ import type { Config, Configuration } from '#broker/plugin/engine/config.ts';
 import { flag, text } from '#broker/plugin/engine/field.ts';
 import { operation } from '#broker/plugin/engine/path.ts';
 import type { Path } from '#broker/plugin/engine/path.ts';
+import { Invalid } from '#broker/plugin/engine/records.ts';
 
 /** The shared application, whose secret is to be rotated, and the one that may. */
 export interface Rotation {
@@ -89,6 +90,7 @@ async function rotateOnce(
   await configuration.save();
   const { before, management } = await configuration.alone(async () => {
     const stored = await configuration.stored();
+    if (stored instanceof Invalid) throw stored;
     if (stored === undefined)
       throw new BackendError(400, 'this engine is not configured: write issuer, client_id and client_secret to config');
     if (stored.management === undefined) throw withoutManagement(stored.issuer);
@@ -111,7 +113,8 @@ async function rotateOnce(
   }
   return configuration.alone(async () => {
     // Somebody may have written other settings meanwhile; they stay.
-    const latest = (await configuration.stored().catch(() => before)) ?? before;
+    const found = await configuration.stored().catch(() => before);
+    const latest = found === undefined || found instanceof Invalid ? before : found;
     if (latest.client_id !== before.client_id || latest.issuer !== before.issuer) {
       throw new BackendError(
         409,

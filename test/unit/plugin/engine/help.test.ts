@@ -117,6 +117,8 @@ describe('operations', () => {
       version: 'v1.2.3',
       started_at: expect.any(String),
       configured: true,
+      config_readable: true,
+      apis_invalid: 0,
       config_unsaved: false,
       reads_from_memory: 0,
       reads_from_storage: 0,

@@ -158,6 +158,26 @@ describe('roles', () => {
     await s.read('creds/acme');
   });
 
+  test.each<readonly [string, 'update' | 'delete', Record<string, unknown>, string]>([
+    ['a role is disabled', 'update', { disabled: true }, 'stored as it was written'],
+    ['a role becomes the role of another client', 'update', { client_id: 'another' }, 'stored as it was written'],
+    ['a role is deleted', 'delete', {}, 'deleted'],
+  ])("%s, and its cached tokens can't be dropped: the answer says what is done and what is not", async (_, operation, data, done) => {
+    await using s = await stage(key);
+    await s.setUp();
+    await s.read('creds/acme');
+    s.storage.failing = /^(list|delete) cache/;
+    expect(await refusal(() => s.call(operation, 'roles/acme', data))).toEqual({
+      status: 503,
+      message:
+        `roles/acme is ${done}, and that holds from now on; but Vault's storage did not let its cached tokens be dropped: ` +
+        'delete creds/acme to have that, too',
+    });
+    s.storage.failing = undefined;
+    expect((await refusal(() => s.read('creds/acme'))).status).toBeOneOf([403, 404]);
+    expect((await s.call('delete', 'creds/acme'))?.data).toEqual({ dropped: 1 });
+  });
+
   test('two who change it at once both have their way: nobody is enabled again by who widens its grants', async () => {
     await using s = await stage(key);
     await s.setUp();

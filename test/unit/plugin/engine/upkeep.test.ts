@@ -213,3 +213,51 @@ test('a stored token of another grant than the role now has is not taken into me
   await s.engine.upkeep();
   expect(s.auth0.exchanges).toHaveLength(1);
 });
+
+describe('the end of a mount', () => {
+  /** 40 tokens of which storage doesn't say yet that somebody asked for them: a round reads and writes each. */
+  async function busy(s: Stage): Promise<void> {
+    await s.setUp();
+    const tenants = Array.from({ length: 40 }, (_, i) => `t${i}`);
+    for (const tenant of tenants) await s.write(`roles/${tenant}`, { grants: { orders: ['read:orders'] } });
+    await Promise.all(tenants.map((tenant) => s.read(`creds/${tenant}`)));
+    for (const path of s.storage.entries.keys()) {
+      if (!path.startsWith('cache/')) continue;
+      const { asked: _, ...document } = s.storage.json(path);
+      await s.storage.put(path, new TextEncoder().encode(JSON.stringify(document)), true);
+    }
+    await s.restart();
+    await Promise.all(tenants.map((tenant) => s.read(`creds/${tenant}`)));
+    s.storage.calls.length = 0;
+  }
+
+  test('does not wait for a round of upkeep, which ends with the call it is at', async () => {
+    await using s = await stage(key);
+    await busy(s);
+    s.storage.delayMs = 50;
+    const round = s.engine.upkeep();
+    await expect.poll(() => s.storage.calls.length).toBeGreaterThan(0);
+    const begun = Date.now();
+    await s.engine.cleanup();
+    expect(Date.now() - begun).toBeLessThan(900);
+    const calls = s.storage.calls.length;
+    await round;
+    expect(calls).toBeLessThan(20);
+    expect(s.storage.calls).toHaveLength(calls);
+  });
+
+  test('waits a second for storage that hangs, and no longer', async () => {
+    await using s = await stage(key);
+    await busy(s);
+    s.storage.delayMs = 4_000;
+    const round = s.engine.upkeep();
+    await expect.poll(() => s.storage.calls.length).toBeGreaterThan(0);
+    const begun = Date.now();
+    await s.engine.cleanup();
+    expect(Date.now() - begun).toBeGreaterThan(900);
+    expect(Date.now() - begun).toBeLessThan(3_000);
+    s.storage.delayMs = 0;
+    await round;
+    expect(s.log.text).toBe('');
+  });
+});
