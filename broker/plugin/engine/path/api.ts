@@ -51,7 +51,7 @@ export function apiPaths(apis: Apis, source: string): readonly Path[] {
             apis.alone(async () => {
               const called = names.api ?? '';
               const found = await apis.look(called);
-              if (found instanceof Invalid && (values.audience == null || values.scopes === undefined))
+              if (found instanceof Invalid && (typeof values.audience !== 'string' || values.scopes === undefined))
                 throw new BackendError(
                   400,
                   `${found.message}, so that no part of it can be changed: write it whole, with audience and scopes`,
