@@ -9,6 +9,5 @@ export const survivors: Survivors = {
   'early-for-all': 'an early reading compares the digest of the grant, so it never gives the token of another one',
   'revoked-again': 'a revoked token is refused as one that ends at once, too, in other words',
   'role-changed-while-waiting': 'a write to a role drops its tokens, and what is issued anew is looked at again in issuance.ts',
-  'config-changed-while-waiting': 'another configuration has a cache of its own, and what is issued anew is looked at again in issuance.ts',
   'role-invalidation': 'each cached token that goes is told by itself, and the grant of another role has another key',
 };

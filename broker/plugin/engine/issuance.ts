@@ -101,7 +101,7 @@ export class Issuance {
     });
   }
 
-  /** What grants are decided by: another one after each change of an API or the configuration, and what was decided before is to be again. */
+  /** What grants are decided by: another after each change of an API or the configuration. What was decided before is to be again. */
   get basis(): object {
     return this.#authorization;
   }

@@ -22,8 +22,8 @@ export function infoPath({ version, startedAt, configuration, apis, credentials,
       'Version and start of this process, whether it is configured, and what it has done since it started: reads of creds by where the ' +
       'token came from, those that were refused or failed, tokens asked of Auth0 (upstream_calls counts each request, upstream_ok, ' +
       'upstream_refused and upstream_unavailable each token), tokens in memory, replaced and pushed out. config_unsaved is true ' +
-      'after a rotation that storage did not take yet. config_readable is false where what is stored there is not valid, or storage is away; ' +
-      'apis_invalid counts the APIs that are left out since what is stored of them is not valid.',
+      'after a rotation that storage did not take yet. config_readable is false where what is stored there is not valid, or storage is ' +
+      'away; apis_invalid counts the APIs that are left out since what is stored of them is not valid.',
     parameters: {},
     operations: {
       read: operation({

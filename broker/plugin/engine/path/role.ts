@@ -77,7 +77,8 @@ export function rolePaths({ roles, apis, credentials }: RoleOptions): readonly P
     if (values.disabled !== true && (values.grants === undefined || (!left?.client_id && values.client_id === undefined)))
       throw new BackendError(
         400,
-        `${message}, so that no part of it can be changed: write it whole, with grants and client_id (in JSON null where it has none), or with disabled=true, or delete it`,
+        `${message}, so that no part of it can be changed: write it whole, with grants and client_id (in JSON null where it has none), or ` +
+          'with disabled=true, or delete it',
       );
     return left ?? { disabled: true };
   };

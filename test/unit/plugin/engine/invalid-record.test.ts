@@ -196,7 +196,8 @@ describe('a role that is not valid', () => {
     const answer = await s.write('roles/acme', { grants });
     expect(await s.read('roles/acme')).toMatchObject({ client_id: OURS, disabled, grants: [{ api: 'orders', scopes: ['read:orders'] }] });
     expect(answer?.warnings).toEqual([
-      `What is stored at roles/acme is not valid: all of it is replaced${disabled ? '; it stays disabled until disabled=false is written' : ''}`,
+      'What is stored at roles/acme is not valid: all of it is replaced' +
+        (disabled ? '; it stays disabled until disabled=false is written' : ''),
     ]);
     await s.write('roles/acme', { disabled: false });
     expect((await s.read('roles/acme'))['disabled']).toBe(false);
