@@ -25,6 +25,8 @@ export interface LedgerOptions extends Clocks {
   onError?: (error: unknown) => void;
   /** After each look at what the others counted. */
   onLook?: () => void;
+  /** Told at the end where some of what was counted could not be written. @param tokens of these, asked of an issuer */
+  onUnwritten?: (tokens: number) => void;
 }
 
 /** Defaults. */
@@ -151,12 +153,12 @@ export class QuotaLedger implements Meter {
     ]);
   }
 
-  /** Writes what is left, as far as `patienceMs` allows. Never throws. */
+  /** Writes what is left, as far as `patienceMs` allows, whatever Vault was being asked. Never throws. */
   async stop(patienceMs = 3_000): Promise<void> {
     this.#stopping.abort();
-    await this.#loops;
     this.#handOver();
-    await Promise.race([this.flush(), sleep(patienceMs, undefined, { ref: false })]);
+    await Promise.race([Promise.all([this.flush(), this.#loops]), sleep(patienceMs, undefined, { ref: false })]);
+    if ([...this.#pages.values()].some(({ hasUnwritten }) => hasUnwritten)) this.#options.onUnwritten?.(this.unwritten);
   }
 
   /** Never throws: what could not be written is tried again next time. */
@@ -174,6 +176,7 @@ export class QuotaLedger implements Meter {
       const whole = await this.#each(
         names,
         async (name) => {
+          this.#stopping.signal.throwIfAborted();
           const page = this.#page(month, name);
           await page.refresh();
           // Page by page: all at once would keep everybody waiting who asks for a token meanwhile.

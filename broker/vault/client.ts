@@ -23,6 +23,8 @@ export interface VaultClientOptions extends Clocks {
   proxy?: string | undefined;
   /** Deadline of one attempt, ms. Default 2000. */
   timeoutMs?: number;
+  /** The same of a list that is not `quick`, ms. Default 30,000. */
+  listTimeoutMs?: number | undefined;
   /** Most sockets open at once. Default 64. */
   connections?: number;
   /** In place of HTTP. */
@@ -112,6 +114,7 @@ export class VaultClient {
         tls: options.tls,
         proxy: options.proxy,
         timeoutMs: options.timeoutMs ?? 2000,
+        listTimeoutMs: options.listTimeoutMs,
         connections: options.connections ?? 64,
       });
     this.#breaker = shared === undefined ? breakerOf(options) : shared.breaker;
@@ -149,7 +152,7 @@ export class VaultClient {
 
   /**
    * @returns the keys below `path`; none where nothing is stored. A list may be long: 64 MiB, some 900,000 digests, and 30 s
-   * unless `quick`.
+   * (`listTimeoutMs`) unless `quick`.
    * @throws {VaultFault} `not_found` where Vault gives a reason, e.g. that the mount doesn't exist; `too_large`
    */
   async list(path: string, options: CallOptions = {}): Promise<string[]> {
@@ -206,7 +209,7 @@ export class VaultClient {
     this.#transport.trust(pem);
   }
 
-  /** Ends the idle sockets and waits for the calls in flight. */
+  /** Ends the idle sockets and waits for the calls in flight; a long list is broken off. */
   close(): Promise<void> {
     this.#breaker?.stop();
     return this.#transport.close();

@@ -60,7 +60,8 @@ export class VaultQuotaPages implements QuotaStore {
   }
 
   async pages(month: string): Promise<readonly string[]> {
-    const names = await this.#as((as) => this.#kv.list(quotaFolder(month), as));
+    // 257 names at most, and the next look is not far.
+    const names = await this.#as((as) => this.#kv.list(quotaFolder(month), { ...as, attempts: 1, quick: true }));
     return names.filter((found) => QUOTA_PAGE.test(found));
   }
 

@@ -68,7 +68,10 @@ export class VaultReplay implements UsedAssertions {
 
   /** Tidies until {@link stop}; never throws. Replicas do so at times of their own. */
   async run(): Promise<void> {
-    while (await this.#pause()) await this.tidy().catch((error: unknown) => this.#options.onError?.(error));
+    while (await this.#pause())
+      await this.tidy().catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) this.#options.onError?.(error);
+      });
   }
 
   stop(): void {
@@ -84,10 +87,13 @@ export class VaultReplay implements UsedAssertions {
     // Without a shard as older brokers wrote them.
     const ended = (name: string): boolean =>
       /^\d+(-[0-9a-f]+)?\/$/.test(name) && (Number.parseInt(name, 10) + 1) * BUCKET + KEEP < now / 1000;
-    const buckets = (await session.use((token) => kv.list('', { token }))).filter(ended);
+    // The next tidying is not far, and nobody waits for a long list at the end.
+    const list = (path: string): Promise<string[]> =>
+      session.use((token) => kv.list(path, { token, attempts: 1, signal: this.#stop.signal }));
+    const buckets = (await list('')).filter(ended);
     let removed = 0;
     for (const bucket of buckets) {
-      const keys = await session.use((token) => kv.list(bucket.slice(0, -1), { token }));
+      const keys = await list(bucket.slice(0, -1));
       for (let at = 0; at < keys.length; at += AT_ONCE) {
         if (this.#stop.signal.aborted) return removed;
         const some = keys.slice(at, at + AT_ONCE);

@@ -32,6 +32,8 @@ export interface TransportOptions {
   proxy?: string | undefined;
   /** Deadline of one attempt, ms. */
   timeoutMs: number;
+  /** The same of a list, ms; never less. Default 30,000. */
+  listTimeoutMs?: number | undefined;
   /** Most sockets open to Vault at once. */
   connections: number;
 }
@@ -72,6 +74,7 @@ export class Transport implements VaultTransport {
   readonly clock = new ClockDifference();
   readonly #origin: string;
   readonly #timeoutMs: number;
+  readonly #listTimeoutMs: number;
   readonly #make: (authorities: string | undefined) => Dispatchers;
   #dispatchers: Dispatchers;
   /** PEM of the CA that is trusted in place of the system's; undefined: the system's. */
@@ -80,6 +83,7 @@ export class Transport implements VaultTransport {
   /** @throws what reading the CA file does; {PosternError} misconfigured where it holds no certificate */
   constructor(options: TransportOptions) {
     this.#timeoutMs = options.timeoutMs;
+    this.#listTimeoutMs = Math.max(options.listTimeoutMs ?? LIST_TIMEOUT, options.timeoutMs);
     const { origin } = new URL(options.address);
     this.#origin = origin;
     const { timeoutMs, tls = {} } = options;
@@ -98,7 +102,7 @@ export class Transport implements VaultTransport {
         ? new Pool(origin, { ...settings, connect })
         : new ProxyAgent({ ...settings, uri, proxyTunnel: true, requestTls: connect, connectTimeout: timeoutMs });
     };
-    const long = Math.max(LIST_TIMEOUT, timeoutMs);
+    const long = this.#listTimeoutMs;
     this.#make = (ca) => ({
       pool: dispatcher(
         { connections: options.connections, maxResponseSize: MAX_BODY, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
@@ -129,7 +133,7 @@ export class Transport implements VaultTransport {
     const isList = options.method === 'LIST';
     // Not AbortSignal.timeout, whose timers and signals stay for all of their time after the answer came.
     const deadline = new AbortController();
-    const late = isList && !options.quick ? Math.max(LIST_TIMEOUT, this.#timeoutMs) : this.#timeoutMs;
+    const late = isList && !options.quick ? this.#listTimeoutMs : this.#timeoutMs;
     const cancel = CLOCK.after(late, () => deadline.abort(new DOMException('late', 'TimeoutError')));
     const sent = options.json === undefined ? null : JSON.stringify(options.json);
     const begun = performance.now();
@@ -161,8 +165,14 @@ export class Transport implements VaultTransport {
     }
   }
 
+  /** Waits for what is in flight, but for no longer than an attempt may take: a long list is broken off. */
   async close(): Promise<void> {
-    await closeBoth(this.#dispatchers);
+    const dispatchers = this.#dispatchers;
+    const late = Promise.withResolvers<void>();
+    const cancel = CLOCK.after(this.#timeoutMs, () => late.resolve());
+    await Promise.race([closeBoth(dispatchers), late.promise]);
+    cancel();
+    await Promise.all([dispatchers.pool.destroy(), dispatchers.lists.destroy()]);
   }
 }
 

@@ -98,7 +98,7 @@ export class VaultTrusts implements TrustReader {
 
   #list(path: string): Promise<string[]> {
     return this.#session
-      .use((token) => this.#kv.list(path, { token }))
+      .use((token) => this.#kv.list(path, { token, quick: true }))
       .catch((error: unknown) => {
         throw asUnavailable(error);
       });

@@ -51,6 +51,7 @@ const SHUT_OUT = 30_000;
 /** A proxy sends requests as soon as it can connect: they wait so long at most for the first login, ms, in place of a 503. */
 const START = 2_000;
 
+
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
   const ended = Promise.withResolvers<PosternError>();
@@ -192,11 +193,14 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     await self?.close();
     replay.stop();
     issued.lately.stop();
-    await issued.publisher?.stop();
-    await ledger.stop();
-    await Promise.all([usage.keys.stop(), usage.tenants.stop()]);
     limits.stop();
     shedding.stop();
+    // What the publisher counts is written with the rest.
+    const counted = async (): Promise<void> => {
+      await issued.publisher?.stop();
+      await ledger.stop();
+    };
+    await Promise.all([counted(), usage.keys.stop(), usage.tenants.stop()]);
     await session.stop();
     await client.close();
     rationed.end();

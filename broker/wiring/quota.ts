@@ -49,6 +49,7 @@ export class Quota implements Meter {
       exchangedMs: config.POSTERN_USAGE_INTERVAL * 1000,
       onError: this.#onError,
       onLook: () => this.#look(),
+      onUnwritten: (tokens) => log.warn({ tokens }, 'not all that was counted for the ledger of tokens could be written before the end'),
     });
   }
 

@@ -1,7 +1,8 @@
 import { Pool } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startHouse } from '#test/fixture/broker.ts';
+import { exchange, startHouse } from '#test/fixture/broker.ts';
 import type { House } from '#test/fixture/broker.ts';
+import { startRelay } from './relay.ts';
 
 let house: House;
 beforeAll(async () => {
@@ -87,4 +88,27 @@ test('a replica killed while it asks Auth0 leaves a lease that ends: another one
   // The lease lives 10 s.
   expect(performance.now() - start).toBeLessThan(13_000);
   expect(house.auth0.calls.token).toBe(2);
+});
+
+test('SIGTERM while Vault hangs, and while a list is on its way there: the process ends by itself within what an orchestrator allows', async () => {
+  const credential = await house.issueSecret('acme');
+  const relay = await startRelay(house.vault.address);
+  try {
+    relay.hold = /^LIST \/v1\/postern\/metadata\/state\/quota/;
+    const listed = relay.held();
+    const replica = await house.startReplicaProcess({
+      env: { VAULT_ADDR: relay.address, POSTERN_LAME_DUCK: '0', POSTERN_SHUTDOWN_GRACE: '10' },
+    });
+    expect((await exchange(replica, credential, { audience: 'https://reports.example.com' })).status).toBe(200);
+    await listed;
+    relay.hold = /./;
+    const begun = performance.now();
+    process.kill(replica.child.pid, 'SIGTERM');
+    expect(await replica.child.ended).toBe('code 0');
+    // Helm gives 10 s beyond the grace, which nobody uses here.
+    expect(performance.now() - begun).toBeLessThan(10_000);
+    expect(await replica.log()).toContain('postern has stopped');
+  } finally {
+    await relay.stop();
+  }
 });

@@ -173,6 +173,32 @@ test('what clients exchanged is counted beside it, and at the end all of it is w
   expect([store.count('acme', 'exchanged'), store.count('globex', 'exchanged'), store.count('acme')]).toEqual([1000, 1, 0]);
 });
 
+test('the end waits for no look and no write longer than it is given, and what could not be written is told', async () => {
+  const store = new MemoryPages();
+  const onUnwritten = vi.fn();
+  const { ledger } = stage({ onUnwritten, patienceMs: 10 }, store);
+  store.pages = () => new Promise(() => {});
+  ledger.start();
+  ledger.exchanged(of('acme'));
+  store.before = () => new Promise(() => {});
+  await ledger.count(of('acme'));
+  const begun = performance.now();
+  await ledger.stop(200);
+  expect(performance.now() - begun).toBeLessThan(2_000);
+  expect(onUnwritten.mock.calls).toEqual([[1]]);
+});
+
+test('a look that hangs keeps the end from writing nothing', async () => {
+  const store = new MemoryPages();
+  const onUnwritten = vi.fn();
+  const { ledger } = stage({ onUnwritten }, store);
+  store.pages = () => new Promise(() => {});
+  ledger.start();
+  ledger.exchanged(of('acme'));
+  await ledger.stop(200);
+  expect([store.count('acme', 'exchanged'), onUnwritten.mock.calls.length]).toEqual([1, 0]);
+});
+
 test('others’ counts are seen after a look', async () => {
   const { store, ledger } = stage();
   const other = stage({}, store).ledger;

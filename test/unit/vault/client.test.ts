@@ -643,6 +643,17 @@ describe('answers', () => {
     await client.close();
   });
 
+  test('the end waits for no list longer than for any other call', async () => {
+    await using server = await startRaw(200, { data: { keys: ['a'] } }, { delayMs: 5_000 });
+    const client = clientOf(server.origin, { timeoutMs: 100 });
+    const listed = faultOf(() => client.list('kv/metadata', { attempts: 1 }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const begun = performance.now();
+    await client.close();
+    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect((await listed).reason).toBe('unreachable');
+  });
+
   test('a deleted KV version is 404 with its metadata, which a check-and-set needs', async () => {
     const body = { data: { data: null, metadata: { version: 7, deletion_time: '2026-01-01T00:00:00Z' } } };
     await using server = await Loopback.start(() => [404, body]);
