@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -40,6 +41,8 @@ export interface SelfServerOptions {
   onError?: (error: unknown, request: { path: string; address: string; instance: string; problem: string; status: number }) => void;
 }
 
+/** Longest wait for changes of the same tenant that came before, ms. */
+const TURN = 10_000;
 const MAX_BODY = 16 * 1024;
 const MAX_DELIVERY = 1024 * 1024;
 export const LOG_STREAM_PATH = '/self/v1/auth0-logs';
@@ -232,16 +235,24 @@ export class SelfServer {
     );
   }
 
-  /** One after the other, of one tenant on this replica. */
+  /** One after the other, of one tenant on this replica. @throws {Problem} temporarily-unavailable where it takes those before too long */
   async #inTurn<T>(tenant: string, work: () => Promise<T>): Promise<T> {
     const before = this.#turns.get(tenant) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    const settled = mine.catch(() => {});
-    this.#turns.set(tenant, settled);
+    const mine = Promise.withResolvers<void>();
+    const ended = before.then(() => mine.promise);
+    this.#turns.set(tenant, ended);
+    void ended.then(() => {
+      if (this.#turns.get(tenant) === ended) this.#turns.delete(tenant);
+    });
+    const waiting = new AbortController();
     try {
-      return await mine;
+      const late = sleep(TURN, 'late', { signal: waiting.signal, ref: false }).catch(() => {});
+      if ((await Promise.race([before, late])) === 'late')
+        throw new Problem('temporarily-unavailable', 'A change of a colleague of yours takes long; try again later', { retryAfter: 1 });
+      waiting.abort();
+      return await work();
     } finally {
-      if (this.#turns.get(tenant) === settled) this.#turns.delete(tenant);
+      mine.resolve();
     }
   }
 

@@ -10,7 +10,7 @@ import { mountsFrom } from '#broker/mounts.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { OperatorLogin } from '#broker/vault/operator-login.ts';
 import { levelOf } from './level.ts';
-import { vaultClient } from './vault.ts';
+import { LIST_PATIENCE, vaultClient } from './vault.ts';
 import type { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { version } from '#broker/version.ts';
 
@@ -35,7 +35,7 @@ export function adminDoor(
 ): AdminDoor | undefined {
   const { admin } = config;
   if (admin === undefined) return undefined;
-  const client = vaultClient(config, { connections: CONNECTIONS });
+  const client = vaultClient(config, { connections: CONNECTIONS, listTimeoutMs: LIST_PATIENCE });
   const settings: Readonly<Record<string, unknown>> = { ...config };
   const mounts = mountsFrom((variable) => settings[variable]);
   const bearer = bearerVerifier(config);

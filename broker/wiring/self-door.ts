@@ -20,7 +20,7 @@ import { SelfServer } from '#broker/self/self-server.ts';
 import { OperatorLogin } from '#broker/vault/operator-login.ts';
 import { version } from '#broker/version.ts';
 import { levelOf } from './level.ts';
-import { vaultClient } from './vault.ts';
+import { LIST_PATIENCE, vaultClient } from './vault.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** Most sockets to Vault. They are apart from the customers' workloads, so that many people keep none of those waiting. */
@@ -49,7 +49,7 @@ export function selfDoor(
 ): SelfDoor | undefined {
   const { POSTERN_SELF_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer, logStreamSecret } = config;
   if ((audience === undefined || issuer === undefined) && logStreamSecret === undefined) return undefined;
-  const client = vaultClient(config, { connections: CONNECTIONS });
+  const client = vaultClient(config, { connections: CONNECTIONS, listTimeoutMs: LIST_PATIENCE });
   const settings: Readonly<Record<string, unknown>> = { ...config };
   const mounts = mountsFrom((variable) => settings[variable]);
   /** With the broker's own token; one that has died is noticed and replaced. */

@@ -86,6 +86,9 @@ function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GR
   log.error({ ...event, method }, `the broker has no way to a Vault token: ${ends}`);
 }
 
+/** Where somebody waits for a list of Vault's, as at the doors for people, it has so long, ms. */
+export const LIST_PATIENCE = 10_000;
+
 export function vaultClient(config: Config, more: Omit<VaultClientOptions, 'address'> = {}): VaultClient {
   return new VaultClient({
     address: config.VAULT_ADDR,

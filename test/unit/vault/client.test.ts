@@ -635,12 +635,15 @@ describe('answers', () => {
     }
   }, 60_000);
 
-  test('a list has 30 s, one that somebody waits for the deadline of every call', async () => {
+  test('a list has 30 s or what its client says, one that somebody waits for the deadline of every call', async () => {
     await using server = await startRaw(200, { data: { keys: ['a'] } }, { delayMs: 300 });
     const client = clientOf(server.origin, { timeoutMs: 100 });
     expect(await client.list('kv/metadata')).toEqual(['a']);
     expect((await faultOf(() => client.list('kv/metadata', { quick: true }))).reason).toBe('timeout');
     await client.close();
+    const waited = clientOf(server.origin, { timeoutMs: 100, listTimeoutMs: 200 });
+    expect((await faultOf(() => waited.list('kv/metadata'))).reason).toBe('timeout');
+    await waited.close();
   });
 
   test('the end waits for no list longer than for any other call', async () => {
