@@ -119,6 +119,15 @@ export class VaultFault extends OwnError {
   }
 
   /**
+   * A 403 about the token itself, whatever it is used for: what it is bound to leaves out the address that Vault saw. What its policies
+   * don't let it do, and that it has ended, is told among several errors; only the words tell them apart, and should they change, it is
+   * taken for what an operator has to mend.
+   */
+  get isOfTokenElsewhere(): boolean {
+    return this.status === 403 && this.message.endsWith(': permission denied');
+  }
+
+  /**
    * OpenBao's limit on strings in one request (`max_request_json_strings` of its listener), or one of Vault's on entries of an object,
    * elements of a list (10,000 each) and all together (`max_json_…`): the same document as one text has none.
    */

@@ -9,8 +9,8 @@ export interface RefusedAddress {
   readonly address: string;
   /** What Vault was told; undefined: nothing, so that it judges the broker's own address. */
   readonly forwarded: string | undefined;
-  /** What Vault says that it saw. */
-  readonly seen: string;
+  /** What Vault says that it saw; undefined: it let the client log in, and says nothing of why the token is good for nothing. */
+  readonly seen: string | undefined;
 }
 
 /** Clients that are told of; whoever comes after so many others is told of again. */
@@ -45,6 +45,7 @@ export class RefusedAddresses {
 
   #why({ address, forwarded, seen }: RefusedAddress): keyof typeof CAUSE {
     if (forwarded === undefined) return 'silent';
+    if (seen === undefined) return 'token';
     if (canonicalAddress(seen) !== canonicalAddress(forwarded)) return 'deaf';
     return this.#proxies.has(address) ? 'proxy' : 'outside';
   }
@@ -57,6 +58,9 @@ const CAUSE = {
   deaf:
     "Vault judged another address than the client's, which was forwarded: x_forwarded_for_authorized_addrs of Vault's listener leaves " +
     'out this broker, or what stands between them',
+  token:
+    "the CIDRs that its tenant's Vault tokens are bound to (vault_cidrs) leave out the client's address, which was forwarded; or " +
+    "x_forwarded_for_authorized_addrs of Vault's listener leaves out this broker, so that Vault judged another",
   proxy:
     'who was taken for the client sends X-Forwarded-For and is not in POSTERN_TRUSTED_PROXIES: if it is a proxy of yours, name it there',
   outside:

@@ -2,20 +2,30 @@ import { sharedGrants, tenantDocument } from '#broker/authorization/documents.ts
 import type { TenantGrants } from '#broker/authorization/documents.ts';
 import type { GrantReader } from '#broker/authorization/authorization.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import type { RefusedAddress } from '#broker/credential/refused-addresses.ts';
 import { badSubject } from '#broker/credential/subject-tokens.ts';
 import { wrongCredential } from '#broker/credential/verified-credentials.ts';
 import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
+import { tokenElsewhere } from './token-elsewhere.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
+
+export interface GrantsOptions {
+  /** Told where the address of a client that has just logged in is refused. The client isn't. */
+  readonly onRefusedAddress?: (refused: RefusedAddress) => void;
+  readonly now?: (() => number) | undefined;
+}
 
 /** Reads `tenants/<tenant>` as the tenant: Vault refuses a neighbour's. */
 export class VaultGrants implements GrantReader {
   readonly #kv: Kv;
+  readonly #options: GrantsOptions;
 
-  constructor(kv: Kv) {
+  constructor(kv: Kv, options: GrantsOptions = {}) {
     this.#kv = kv;
+    this.#options = options;
   }
 
   async readGrants(identity: Identity): Promise<TenantGrants | undefined> {
@@ -23,6 +33,10 @@ export class VaultGrants implements GrantReader {
     const { data } = await this.#kv
       .read(path, { token: identity.token.reveal(), forwardedFor: identity.forwardedFor })
       .catch((error: unknown) => {
+        const { onRefusedAddress = () => {}, now = Date.now } = this.#options;
+        // One that is served on while Vault is away may have a token that has ended.
+        const elsewhere = now() < identity.expiresAt ? tokenElsewhere(error, identity, onRefusedAddress) : undefined;
+        if (elsewhere !== undefined) throw elsewhere;
         if (error instanceof VaultFault && error.reason === 'denied') {
           throw unavailable(
             `${error.message}: does the role "${identity.tenant}" have the policy postern-tenant, and is that ` +

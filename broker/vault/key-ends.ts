@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import type { VaultToken } from '#broker/credential/identity.ts';
+import type { Identity } from '#broker/credential/identity.ts';
+import type { RefusedAddress } from '#broker/credential/refused-addresses.ts';
 import { documentFault } from '#broker/document-fault.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { KEY_ID } from './key-metadata.ts';
 import type { Kv } from './kv.ts';
+import { tokenElsewhere } from './token-elsewhere.ts';
 import { asUnavailable, unavailable } from './unavailable.ts';
 
 /** `keys/<tenant>`: the API keys that are being replaced. A tenant that rotates none has no such document. */
@@ -45,21 +47,31 @@ export function rotationsPath(tenant: string): string {
   return `keys/${tenant}`;
 }
 
+/** Who has just logged in with a key, or lends their token. */
+export type KeyHolder = Pick<Identity, 'tenant' | 'clientId' | 'token' | 'forwardedFor' | 'lent'>;
+
 /** When a rotation ends a key. Read with the tenant's own token at each verification of an API key, and of nothing else. */
 export class KeyEnds {
   readonly #kv: Kv;
 
-  constructor(kv: Kv) {
+  readonly #onRefusedAddress: (refused: RefusedAddress) => void;
+
+  /** @param onRefusedAddress told where the address of a client that has just logged in is refused */
+  constructor(kv: Kv, onRefusedAddress: (refused: RefusedAddress) => void = () => {}) {
     this.#kv = kv;
+    this.#onRefusedAddress = onRefusedAddress;
   }
 
   /**
    * @returns seconds since 1970; undefined where no rotation ends it
-   * @throws {PosternError} temporarily_unavailable, misconfigured: a key whose end is not known is not served
+   * @throws {PosternError} invalid_client; temporarily_unavailable, misconfigured: a key whose end is not known is not served
    */
-  async of(tenant: string, keyId: string, token: VaultToken, forwardedFor: string | undefined): Promise<number | undefined> {
+  async of(keyId: string, holder: KeyHolder): Promise<number | undefined> {
+    const { tenant, token, forwardedFor } = holder;
     const path = rotationsPath(tenant);
     const { data } = await this.#kv.read(path, { token: token.reveal(), forwardedFor }).catch((error: unknown) => {
+      const elsewhere = tokenElsewhere(error, holder, this.#onRefusedAddress);
+      if (elsewhere !== undefined) throw elsewhere;
       if (error instanceof VaultFault && error.reason === 'denied')
         throw unavailable(`${error.message}: API keys need the policy postern-tenant of this version (terraform apply)`);
       throw asUnavailable(error);

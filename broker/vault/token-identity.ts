@@ -52,7 +52,8 @@ export async function identityOf(
   if (!lent && ttl > MAX_TOKEN_TTL) throw refusals.tooLong();
   const token = new VaultToken(facts.token);
   const named = apiKeyOf(metadata, tenant);
-  const rotatedAt = named.keyId === undefined ? undefined : await rotations.of(tenant, named.keyId, token, forwardedFor);
+  const holder = { tenant, clientId, token, forwardedFor, ...(lent ? { lent: true as const } : {}) };
+  const rotatedAt = named.keyId === undefined ? undefined : await rotations.of(named.keyId, holder);
   const secretEnd = Math.min(endOf(metadata[EXPIRY_METADATA]), rotatedAt ?? Infinity) * 1000;
   // Vault removes an ended secret_id when it next tidies up, which may be a minute later, and its tokens live on: both still look good
   // there.

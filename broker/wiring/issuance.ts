@@ -27,6 +27,7 @@ import { EngineTokenPlaces } from '#broker/vault/plugin-tokens.ts';
 import { VaultTokens } from '#broker/vault/tokens.ts';
 import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
 import { publishing } from './publishing.ts';
+import { toldAddresses } from './verification.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What stands between a credential and a token. */
@@ -72,7 +73,9 @@ export function issuance(
     layout: claimsLayout({ binding: config.POSTERN_AUTH0_BINDING, tenantClaim: config.POSTERN_TENANT_CLAIM }),
     isDisabled,
   };
-  const authorization = new Authorization({ ...may, grants: new VaultGrants(documents), kept: (grant) => cache.kept(grant) });
+  const addresses = toldAddresses(log);
+  const grants = new VaultGrants(documents, { now: clock.now, onRefusedAddress: (refused) => addresses.refused(refused) });
+  const authorization = new Authorization({ ...may, grants, kept: (grant) => cache.kept(grant) });
   const behind = (): number => client.clock.behind;
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(

@@ -45,6 +45,13 @@ export interface Verification {
   readonly refusedAddresses: RefusedAddresses;
 }
 
+/** Right credentials from wrong addresses, in the log. */
+export function toldAddresses(log: Logger): RefusedAddresses {
+  return new RefusedAddresses(({ clientId, address, seen }, cause) =>
+    log.warn({ client_id: clientId, address, seen_by_vault: seen }, `a right credential is refused: ${cause}`),
+  );
+}
+
 /** WHO: every way in which a client proves itself. @param hears whether announcements are being read */
 export function verification(
   config: Config,
@@ -64,13 +71,11 @@ export function verification(
     });
   const usage = { keys: usageOf('key'), tenants: usageOf('tenant') };
   const forwardAddress = config.POSTERN_FORWARD_CLIENT_ADDRESS;
-  const refusedAddresses = new RefusedAddresses(({ clientId, address, seen }, cause) =>
-    log.warn({ client_id: clientId, address, seen_by_vault: seen }, `a right credential is refused: ${cause}`),
-  );
+  const refusedAddresses = toldAddresses(log);
   const generations = new Generations();
   const announced = knownEndings(log, vault, generations, (tenant) => verified.forget(tenant));
   const departures = knownDepartures(log, vault, generations, (gone) => verified.forgetThose(gone));
-  const ends = { rotations: new KeyEnds(documents), announced, departed: departures };
+  const ends = { rotations: new KeyEnds(documents, (refused) => refusedAddresses.refused(refused)), announced, departed: departures };
   const waiting = { ...shedding?.turnstile, now: clock.monotonic };
   const unseen = new Unseen(waiting);
   const allowances = {

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiKey } from '#broker/credential/api-key.ts';
+import { AppRoleCredential } from '#broker/credential/approle.ts';
 import type { Identity } from '#broker/credential/identity.ts';
+import type { RefusedAddress } from '#broker/credential/refused-addresses.ts';
 import { VerifiedCredentials } from '#broker/credential/verified-credentials.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { issueKey } from '#broker/operator/key/issue.ts';
@@ -52,7 +54,10 @@ beforeAll(async () => {
     stateDirectory: join(folder, 'terraform'),
     variables: {
       apis: { reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read:reports'] } },
-      tenants: { acme: { grants: [{ api: 'reports', scopes: ['read:reports'] }] } },
+      tenants: {
+        acme: { grants: [{ api: 'reports', scopes: ['read:reports'] }] },
+        walled: { grants: [{ api: 'reports', scopes: ['read:reports'] }], vault_cidrs: ['198.51.100.0/24'] },
+      },
     },
   });
   client = new VaultClient({ address: `http://127.0.0.1:${port}` });
@@ -97,4 +102,59 @@ test('a broker that does not forward addresses refuses such a key from everywher
     ends: { ...NO_ENDS, rotations: new KeyEnds(new Kv(client, 'postern')) },
   });
   await expect(login.login(credential, '198.51.100.7')).rejects.toMatchObject({ code: 'invalid_client' });
+});
+
+/** A secret of `walled`, or a key, and what a broker makes of it. */
+async function walled(keyed: boolean) {
+  const { key } = await issueKey(access, { tenant: 'walled' });
+  registerSecret('api key', key);
+  const secret = await client.write('auth/approle/role/walled/secret-id', {}, { token: vault.rootToken });
+  const id = await client.read('auth/approle/role/walled/role-id', { token: vault.rootToken });
+  registerSecret('secret_id', String(secret.data?.['secret_id']));
+  const plain = AppRoleCredential.of(String(id?.data?.['role_id']), String(secret.data?.['secret_id']))!;
+  const credential = keyed ? ApiKey.parse(key)!.credential : plain;
+  registerSecret('secret_id', credential.reveal());
+  const told: RefusedAddress[] = [];
+  const tell = (refused: RefusedAddress): void => void told.push(refused);
+  const documents = new Kv(client, 'postern');
+  const verified = new VerifiedCredentials({
+    login: new AppRoleLogin({
+      client,
+      mount: 'approle',
+      forwardAddress: true,
+      ends: { ...NO_ENDS, rotations: new KeyEnds(documents, tell) },
+    }),
+    byAddress: true,
+  });
+  const grants = new VaultGrants(documents, { onRefusedAddress: tell });
+  const from = async (address: string) => grants.readGrants(await verified.verify(credential, address));
+  return { from, told, clientId: credential.lastingClientId };
+}
+
+test.each([
+  ['secret', false],
+  ['key', true],
+])(
+  'a %s whose Vault tokens are bound to addresses is wrong elsewhere, like any wrong one, and operators are told why',
+  async (_, keyed) => {
+    const { from, told, clientId } = await walled(keyed);
+    expect(await from('198.51.100.7')).toMatchObject({ grants: [{ api: 'reports' }] });
+    await expect(from('203.0.113.7')).rejects.toMatchObject({ code: 'invalid_client', message: 'Unauthorized', retryAfter: undefined });
+    expect(told).toEqual([{ clientId, address: '203.0.113.7', forwarded: '203.0.113.7', seen: undefined }]);
+  },
+);
+
+test.each([
+  ['secret', false],
+  ['key', true],
+])('a policy that is missing makes no %s wrong, from wherever it may be used', async (_, keyed) => {
+  const { from, told } = await walled(keyed);
+  const as = { token: vault.rootToken };
+  await client.write('auth/approle/role/walled/policies', { token_policies: ['not-applied'] }, as);
+  try {
+    await expect(from('198.51.100.7')).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+    expect(told).toEqual([]);
+  } finally {
+    await client.write('auth/approle/role/walled/policies', { token_policies: ['postern-tenant'] }, as);
+  }
 });

@@ -279,6 +279,15 @@ export const credential: Mutants = {
       'tokens that are none keep a broker from what is revoked',
     ],
   ],
+  'broker/vault/token-elsewhere.ts': [
+    ['denial-blamed', 'error.isOfTokenElsewhere', "error.reason === 'denied'", 'a policy that is missing makes all secrets wrong'],
+    [
+      'address-not-told',
+      '|| forwardedFor === undefined',
+      '|| forwardedFor === null',
+      'a broker at the wrong address makes all secrets wrong',
+    ],
+  ],
   'broker/credential/subject-tokens.ts': [
     ['bad-stays-good', 'if (isBad(error)) this.#onceGood.delete(fingerprint);', '', 'a token that ended is asked about without limit'],
   ],

@@ -14,6 +14,7 @@ test.each<[string, Partial<RefusedAddress>, string]>([
   ['nothing is forwarded', { forwarded: undefined, seen: '10.0.0.1' }, 'POSTERN_FORWARD_CLIENT_ADDRESS=true'],
   ['Vault sees another address than was forwarded', { seen: '10.0.0.1' }, 'x_forwarded_for_authorized_addrs'],
   ['the client is outside', {}, 'outside the CIDRs'],
+  ['its token is not good there', { seen: undefined }, 'vault_cidrs'],
   ['the same address in another spelling', { forwarded: '2001:db8::7', seen: '2001:DB8:0:0::7' }, 'outside the CIDRs'],
 ])('why: %s', (_, more, words) => {
   const { told, refused } = stage();

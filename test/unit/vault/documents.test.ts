@@ -53,6 +53,32 @@ describe('tenants/<tenant>', () => {
   });
 });
 
+describe('a token that Vault refuses as such', () => {
+  const bare = new VaultFault('denied', 'Vault answered 403 to postern/data/tenants/acme: permission denied', { status: 403 });
+  const byPolicy = new VaultFault(
+    'denied',
+    'Vault answered 403 to postern/data/tenants/acme: 1 error occurred:\n\t* permission denied\n\n',
+    {
+      status: 403,
+    },
+  );
+
+  test.each<[string, VaultFault, Parameters<typeof identityOf>[0], string]>([
+    ['is a wrong credential from where its client is', bare, { forwardedFor: '192.0.2.7' }, 'invalid_client'],
+    ['is for operators to mend where no address is forwarded', bare, {}, 'temporarily_unavailable'],
+    ['and has ended says nothing of its client', bare, { forwardedFor: '192.0.2.7', expiresAt: 1 }, 'temporarily_unavailable'],
+    ['and is lent was judged before', bare, { forwardedFor: '192.0.2.7', lent: true }, 'temporarily_unavailable'],
+    ['for its policies is for operators to mend', byPolicy, { forwardedFor: '192.0.2.7' }, 'temporarily_unavailable'],
+  ])('%s', async (_, fault, over, code) => {
+    const fixture = new KvFixture('postern');
+    fixture.fault = fault;
+    const told: object[] = [];
+    const grants = new VaultGrants(fixture.kv, { onRefusedAddress: (refused) => told.push(refused) });
+    await expect(grants.readGrants(identityOf(over))).rejects.toMatchObject({ code });
+    expect(told).toHaveLength(code === 'invalid_client' ? 1 : 0);
+  });
+});
+
 describe('apis/', () => {
   const api = (audience: string, more: object = {}) => ({ audience, source: 'transit', scopes: ['a'], ...more });
 
