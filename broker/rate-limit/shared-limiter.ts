@@ -26,6 +26,17 @@ const MAX_LIMITERS = 1_000;
 const PREFIX = 'postern:limits';
 /** ms */
 const ABOUT_TO_END = 300;
+/** What the store said is used up isn't asked for again for so long, ms: another replica may give back, or an operator empty the store. */
+const BLOCK = 2_000;
+/** Counts that are known to be used up. */
+const MAX_BLOCKED = 50_000;
+
+/** By the monotonic clock, ms. */
+interface Blocked {
+  readonly until: number;
+  /** When the window ends. */
+  readonly ends: number;
+}
 
 /** One window's count after a request: what is left of it, or that it is used up. */
 interface Counted {
@@ -33,18 +44,21 @@ interface Counted {
   readonly window: Window;
   readonly left: Left;
   readonly admitted: boolean;
+  /** Whether the store was asked. */
+  readonly asked: boolean;
   /** ms */
   readonly endsIn: number;
 }
 
 /**
  * Counts in Valkey or Redis, for all brokers together: one atomic script a window, whose count ends by itself. What is known here to be
- * used up isn't asked for again. Where the store fails or is too slow, requests are counted locally until it answers a probe.
+ * used up isn't asked for again for some seconds. Where the store fails or is too slow, requests are counted locally until it answers a probe.
  */
 export class SharedLimiter implements Limiter {
   readonly #options: SharedLimiterOptions;
   readonly #limiters = new BoundedMap<string, RateLimiterRedis>(MAX_LIMITERS);
   readonly #names = new WeakMap<Allowance, string>();
+  readonly #blocked = new BoundedMap<string, Blocked>(MAX_BLOCKED);
   #probing: NodeJS.Timeout | undefined;
   /** Requests, by where they were counted. */
   readonly counted = { store: 0, memory: 0 };
@@ -109,25 +123,33 @@ export class SharedLimiter implements Limiter {
       }
       if (exhausted !== undefined) break;
     }
-    // A request that one window refuses counts in none. Nobody waits for it.
-    if (exhausted !== undefined) for (const one of counted) if (one.admitted) this.#giveBack(one);
+    // A request that one window refuses counts in none, that one neither: what is given back later would else go to nobody. Nobody waits.
+    if (exhausted !== undefined) for (const one of counted) if (one.asked) this.#giveBack(one);
     const left = counted.map((one) => one.left);
     return { exhausted, fields: fieldsOf(allowances, left) };
   }
 
   async #consume(allowance: Allowance, window: Window): Promise<Counted> {
     const key = `${this.#nameOf(allowance)}:${window.name}`;
+    const block = blockOf(key, window);
+    const blocked = this.#blocked.get(block);
+    const now = performance.now();
+    if (blocked !== undefined && now < blocked.until)
+      return countedOf(key, window, { remainingPoints: 0, msBeforeNext: blocked.ends - now });
     try {
-      return countedOf(key, window, await this.#limiterOf(window).consume(key), true);
+      return countedOf(key, window, await this.#limiterOf(window).consume(key), 'admitted');
     } catch (error) {
-      if (error instanceof RateLimiterRes) return countedOf(key, window, error, false);
-      throw error;
+      if (!(error instanceof RateLimiterRes)) throw error;
+      const ends = performance.now() + error.msBeforeNext;
+      this.#blocked.set(block, { until: Math.min(performance.now() + BLOCK, ends), ends });
+      return countedOf(key, window, error, 'refused');
     }
   }
 
   /** Not where the window is about to end: it would be the next one that gains by it. */
-  #giveBack({ key, window, endsIn }: Counted): void {
+  #giveBack({ key, window, endsIn, admitted }: Counted): void {
     if (endsIn < ABOUT_TO_END) return;
+    if (admitted) this.#blocked.delete(blockOf(key, window));
     this.#limiterOf(window)
       .reward(key)
       .catch((error: unknown) => this.#fails(error instanceof Error ? error : new Error('the store answered nonsense')));
@@ -142,7 +164,6 @@ export class SharedLimiter implements Limiter {
         keyPrefix: PREFIX,
         points: quota,
         duration: seconds,
-        inMemoryBlockOnConsumed: quota,
         rejectIfRedisNotReady: true,
       });
       this.#limiters.set(which, limiter);
@@ -198,7 +219,18 @@ export class SharedLimiter implements Limiter {
   }
 }
 
-function countedOf(key: string, window: Window, { remainingPoints, msBeforeNext }: RateLimiterRes, admitted: boolean): Counted {
+/** A quota that changes is another one. */
+const blockOf = (key: string, { quota }: Window): string => `${key}/${quota}`;
+
+/** @param said by the store; undefined: it wasn't asked */
+function countedOf(
+  key: string,
+  window: Window,
+  { remainingPoints, msBeforeNext }: Pick<RateLimiterRes, 'remainingPoints' | 'msBeforeNext'>,
+  said?: 'admitted' | 'refused',
+): Counted {
+  const admitted = said === 'admitted';
   const seconds = Math.min(window.seconds, Math.max(1, Math.ceil(msBeforeNext / 1000)));
-  return { key, window, admitted, endsIn: msBeforeNext, left: { window, remaining: admitted ? remainingPoints : 0, seconds } };
+  const left = { window, remaining: admitted ? remainingPoints : 0, seconds };
+  return { key, window, admitted, asked: said !== undefined, endsIn: msBeforeNext, left };
 }

@@ -134,6 +134,36 @@ describe('three replicas with one store', () => {
     expect(names.join()).not.toContain('canary');
   });
 
+  test('what another window refuses is given back on the replica that was asked, too, whoever else asks in between', async () => {
+    const [one, two] = [await replica(), await replica()];
+    const [tenant, key] = [of({ per_second: 2 }), of({ per_day: 2 }, 'key', 'key_1')];
+    const oneLeft = async (by: Replica): Promise<unknown> => (await by.limiter.admit([tenant, key])).exhausted?.window.name;
+    expect(await oneLeft(one)).toBeUndefined();
+    await sleep(1_100);
+    // The last one of the key's day comes in a second that its tenant has used up.
+    await Promise.all([one.limiter.admit([tenant]), two.limiter.admit([tenant])]);
+    expect(await Promise.all([oneLeft(one), oneLeft(two)])).not.toContain(undefined);
+    await until(async () => (await admin.get((await admin.keys('*key-day'))[0] ?? '')) === '1', 2_000);
+    await sleep(2_100);
+    expect(await Promise.all([one, two, one, two].map(oneLeft))).toEqual(
+      expect.arrayContaining([undefined, 'key-day', 'key-day', 'key-day']) as unknown,
+    );
+  });
+
+  test('what is used up is asked for again every some seconds: who is let through there is let through here', async () => {
+    const { limiter } = await replica();
+    const acme = [of({ per_day: 3 })];
+    expect(await admitted([limiter], acme, 3)).toBe(3);
+    const refused = await limiter.admit(acme);
+    expect(refused.exhausted?.seconds).toBeGreaterThan(86_000);
+    const asked = Number(await admin.get((await admin.keys('*'))[0]!));
+    // Told from memory, and when the window ends as before.
+    expect((await limiter.admit(acme)).exhausted?.seconds).toBeGreaterThan(86_000);
+    expect(Number(await admin.get((await admin.keys('*'))[0]!))).toBeLessThanOrEqual(asked);
+    await admin.flushall();
+    await expect.poll(async () => (await limiter.admit(acme)).exhausted, { timeout: 4_000 }).toBeUndefined();
+  });
+
   test('a limit that changes goes on with what was used', async () => {
     const { limiter } = await replica();
     expect(await admitted([limiter], [of({ per_day: 5 })], 9)).toBe(5);
