@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UsedAssertions } from '#broker/credential/assertions.ts';
+import { PosternError } from '#broker/error.ts';
 import type { VaultClient } from './client.ts';
 import { VaultFault, lostRace } from '#broker/vault-fault.ts';
 import type { Kv } from './kv.ts';
@@ -18,6 +19,15 @@ const AT_ONCE = 4;
 const SHARD = 2;
 /** A clock further off Vault's than this tidies nothing, ms: it might throw away what still counts. */
 const TRUSTED_SKEW = 60_000;
+
+/** The record may be there, though its answer was lost: whoever repeats the request as it was may be refused as one who repeats it. */
+function perhapsUsed({ message, retryAfter = 1, unasked }: VaultFault): PosternError {
+  return new PosternError('temporarily_unavailable', 'Service temporarily unavailable: try again with a new assertion or token', {
+    detail: `${message}: whether this one is used is not known`,
+    retryAfter,
+    unasked,
+  });
+}
 
 export interface VaultReplayOptions {
   client: Pick<VaultClient, 'health'>;
@@ -62,7 +72,9 @@ export class VaultReplay implements UsedAssertions {
           `${error.message}: is the mount ${this.#options.kv.mount} there, and may the broker write to it (terraform apply)?`,
         );
       }
-      throw asUnavailable(error);
+      throw error instanceof VaultFault && error.unasked === 'unanswered' && error.reason !== 'not_asked'
+        ? perhapsUsed(error)
+        : asUnavailable(error);
     }
   }
 

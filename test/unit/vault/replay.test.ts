@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import type { VaultClient } from '#broker/vault/client.ts';
+import type { PosternError } from '#broker/error.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { Kv } from '#broker/vault/kv.ts';
 import { VaultReplay } from '#broker/vault/replay.ts';
@@ -132,6 +133,27 @@ test('an hour of 200,000 assertions is tidied at once, and no list has more than
   expect(mount.records.size).toBe(0);
   expect(mount.longest).toBeLessThan(2000);
 }, 60_000);
+
+test.each([
+  ['unreachable', true],
+  ['timeout', true],
+  ['unavailable', true],
+  ['not_asked', false],
+  ['throttled', false],
+] as const)('%s: who may have used theirs is told to make a new one (%s), and is never let in by the old', async (reason, told) => {
+  const replica = mount.replica(new Clock(BEGIN * 1000));
+  mount.fault = new VaultFault(reason, 'no');
+  const refused = await replica.claim('k', BEGIN + 60).then(
+    () => undefined,
+    (error: unknown) => error as PosternError,
+  );
+  expect(refused?.code).toBe('temporarily_unavailable');
+  expect(refused?.message.includes('a new assertion')).toBe(told);
+  mount.fault = undefined;
+  // As where the write was carried out.
+  expect(await mount.replica(new Clock(BEGIN * 1000)).claim('k', BEGIN + 60)).toBe(true);
+  expect(await replica.claim('k', BEGIN + 60)).toBe(false);
+});
 
 test('a replica whose clock is off throws nothing away', async () => {
   const replay = mount.replica(new Clock((BEGIN + 5 * HOUR) * 1000));
