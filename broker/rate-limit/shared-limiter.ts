@@ -52,7 +52,8 @@ interface Counted {
 
 /**
  * Counts in Valkey or Redis, for all brokers together: one atomic script a window, whose count ends by itself. What is known here to be
- * used up isn't asked for again for some seconds. Where the store fails or is too slow, requests are counted locally until it answers a probe.
+ * used up isn't asked for again for some seconds. Where the store fails or is too slow, requests are counted locally until it answers a
+ * probe.
  */
 export class SharedLimiter implements Limiter {
   readonly #options: SharedLimiterOptions;

@@ -23,7 +23,7 @@ afterAll(async () => {
   await house?.stop();
 });
 
-test('whoever waits for a list of Vault that does not come is told so within some 10 s, also behind a colleague who waits for one', async () => {
+test('whoever waits for a list of Vault that does not come is told so within some 10 s, also behind a colleague who does', async () => {
   const back = await backEndToken(house, Object.keys(PERMISSIONS));
   const people = await Promise.all(
     ['alice', 'bob', 'carol'].map((name) =>

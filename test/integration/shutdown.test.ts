@@ -90,7 +90,7 @@ test('a replica killed while it asks Auth0 leaves a lease that ends: another one
   expect(house.auth0.calls.token).toBe(2);
 });
 
-test('SIGTERM while Vault hangs, and while a list is on its way there: the process ends by itself within what an orchestrator allows', async () => {
+test('SIGTERM while Vault hangs with a list on its way: the process ends by itself within what an orchestrator allows', async () => {
   const credential = await house.issueSecret('acme');
   const relay = await startRelay(house.vault.address);
   try {
