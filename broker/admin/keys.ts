@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { PosternError } from '#broker/error.ts';
 import { issueKey } from '#broker/operator/key/issue.ts';
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
-import { revokeKeys } from '#broker/operator/key/revoke.ts';
+import { revokeKeys, revokeStrays } from '#broker/operator/key/revoke.ts';
 import { rotateKey } from '#broker/operator/key/rotate.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { listKeys, pickKey } from '#broker/operator/key/list.ts';
@@ -69,7 +69,7 @@ export const keyOperations: readonly Operation[] = [
       const issued = await issueKey(caller.access, {
         tenant: params.tenant,
         environment,
-        ...(marker === undefined ? {} : { keyId: keyIdOf(marker) }),
+        ...(marker === undefined ? {} : { request: marker }),
         ...(name === undefined ? {} : { name }),
         ...(ttl === undefined ? {} : { ttl }),
         ...(cidrs === undefined ? {} : { cidrs }),
@@ -81,9 +81,7 @@ export const keyOperations: readonly Operation[] = [
     },
     // An attempt that broke off may have issued a key that nobody knows.
     async recover({ caller, params, marker }) {
-      const keys = marker === undefined ? [] : await listKeys(caller.access, params.tenant);
-      const stray = keys.filter((key) => key.key_id === keyIdOf(marker ?? ''));
-      if (stray.length > 0) await revokeKeys(caller.access, { tenant: params.tenant, keys: stray.map(({ accessor }) => accessor) });
+      if (marker !== undefined) await revokeStrays(caller.access, params.tenant, marker);
       return undefined;
     },
     async undo({ caller, params }, { body }) {
@@ -171,10 +169,6 @@ export const keyOperations: readonly Operation[] = [
     },
   }),
 ];
-
-function keyIdOf(marker: string): string {
-  return `key_${marker}`;
-}
 
 /** Later keys come later; keys of one second by their ids. */
 function positionOf({ issued_at, key_id }: KeyView): string {

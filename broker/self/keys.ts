@@ -16,7 +16,7 @@ import {
   scopesOf,
 } from '#broker/operator/key/owned.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
-import { revokeKeys } from '#broker/operator/key/revoke.ts';
+import { revokeKeys, revokeStrays } from '#broker/operator/key/revoke.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { ADMINISTRATOR } from './caller.ts';
 import { selfOperation } from './operation.ts';
@@ -106,14 +106,17 @@ export const selfOperations: readonly SelfOperation[] = [
     success: { status: 201, description: 'It is made.', body: { name: 'OwnIssuedKey', schema: ownIssuedKey }, headers: LOCATION },
     refusals: ['conflict', 'unprocessable'],
     async handle({ person, body, marker }) {
-      const issued = issuedOf(await issueOwned(person, { ...body, keyId: marker === undefined ? undefined : `key_${marker}` }));
+      const issued = issuedOf(await issueOwned(person, { ...body, request: marker }));
       return { status: 201, headers: { Location: `${KEYS}/${issued.key_id}` }, body: issued };
     },
     // An attempt that broke off may have made a key that nobody knows.
     async recover({ person, marker }) {
-      const stray = (await listOwned(person, 'me')).filter((key) => key.key_id === `key_${marker}`);
-      if (stray.length > 0) await revokeKeys(person.access, { tenant: person.tenant, keys: stray.map(({ accessor }) => accessor) });
+      if (marker !== undefined) await revokeStrays(person.access, person.tenant, marker);
       return undefined;
+    },
+    async undo({ person }, { body }) {
+      const { key_id } = body as z.output<typeof ownIssuedKey>;
+      await revokeKeys(person.access, { tenant: person.tenant, keys: [key_id] });
     },
   }),
   selfOperation({

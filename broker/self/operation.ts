@@ -29,14 +29,17 @@ export interface SelfOperation extends Pick<OperationDefinition<unknown, unknown
   handle(call: SelfCall<any, any, any>): Promise<RepeatableAnswer>;
   // oxlint-disable-next-line typescript/no-explicit-any
   recover?(call: SelfCall<any, any, any>, draft: RepeatableAnswer | undefined): Promise<RepeatableAnswer | undefined>;
+  // oxlint-disable-next-line typescript/no-explicit-any
+  undo?(call: SelfCall<any, any, any>, answer: RepeatableAnswer): Promise<void>;
 }
 
-interface Definition<P, Q, B> extends Omit<SelfOperation, 'params' | 'query' | 'body' | 'handle' | 'recover'> {
+interface Definition<P, Q, B> extends Omit<SelfOperation, 'params' | 'query' | 'body' | 'handle' | 'recover' | 'undo'> {
   readonly params: z.ZodType<P>;
   readonly query: z.ZodType<Q>;
   readonly body?: { readonly name: string; readonly schema: z.ZodType<B> } | undefined;
   handle(call: SelfCall<P, Q, B>): Promise<RepeatableAnswer>;
   recover?(call: SelfCall<P, Q, B>, draft: RepeatableAnswer | undefined): Promise<RepeatableAnswer | undefined>;
+  undo?(call: SelfCall<P, Q, B>, answer: RepeatableAnswer): Promise<void>;
 }
 
 /** Checks a definition's types against each other. */

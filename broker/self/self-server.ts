@@ -231,7 +231,11 @@ export class SelfServer {
         input: { params, query, body },
         place: `state/self/${person.tenant}`,
       },
-      { run, recover: async (marker, draft) => operation.recover?.(call(marker, nothing), draft) },
+      {
+        run,
+        recover: async (marker, draft) => operation.recover?.(call(marker, nothing), draft),
+        undo: async (answer) => operation.undo?.(call(undefined, nothing), answer),
+      },
     );
   }
 

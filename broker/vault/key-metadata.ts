@@ -47,6 +47,8 @@ export const KEY_METADATA = {
   organization: 'organization',
   /** When the owner's access token by which it was made was issued, seconds since 1970. */
   sessionAt: 'session_at',
+  /** The request that made it, where that may be repeated: by this a further attempt finds what an earlier one left. */
+  request: 'request',
 } as const;
 
 /** Vault refuses a login (500) whose metadata has a longer value: they become metadata of the entity's alias. */

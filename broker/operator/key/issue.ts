@@ -33,12 +33,12 @@ export interface IssueKeyOptions {
   owner?: string;
   /** Asked whether the owner may have such a key. Default: nobody is. */
   directory?: Directory;
-  /** What it is called in lists, where the caller must find it again after a break. Default: a new one. */
-  keyId?: string;
+  /** Names the request that may be repeated: see {@link revokeStrays}. */
+  request?: string;
 }
 
 /** Issues it whatever the tenant has: whoever calls has looked. */
-export interface IssueAsOptions extends Omit<IssueKeyOptions, 'owner' | 'keyId' | 'directory'> {
+export interface IssueAsOptions extends Omit<IssueKeyOptions, 'owner' | 'directory'> {
   /** The person whose key it is, and the organization in which they ask for it. */
   owner?: KeyOwner;
   /** Who issues it, where that isn't who the Vault token says. */
@@ -78,14 +78,14 @@ export const DEFAULT_ENVIRONMENT = 'live';
  * @throws {PosternError} not_found, invalid_request; access_denied; temporarily_unavailable
  */
 export async function issueKey(access: VaultAccess, options: IssueKeyOptions): Promise<IssuedKey> {
-  const { tenant, scopes, owner, directory, keyId = newKeyId(), ...rest } = options;
+  const { tenant, scopes, owner, directory, ...rest } = options;
   checkTenantId(tenant);
   const owned = owner === undefined ? undefined : await ownedBy(access, { ...options, owner });
   if (owned !== undefined && directory !== undefined) await checkOwner(directory, owned.owner, scopes ?? []);
   if (scopes !== undefined) await checkScopes(access, tenant, scopes);
   // Keys whose end has come go by the way; what fails here is left to the next run.
   await settleRotations(access, tenant).catch(() => {});
-  return issueAs(access, keyId, { ...rest, tenant, ...(scopes === undefined ? {} : { scopes }), ...owned });
+  return issueAs(access, newKeyId(), { ...rest, tenant, ...(scopes === undefined ? {} : { scopes }), ...owned });
 }
 
 /** Issues it under a key id that was noted before, in place of another. The scopes are not compared with the tenant's grants. */
@@ -111,6 +111,7 @@ export async function issueAs(access: VaultAccess, keyId: string, options: Issue
         ...(scopes === undefined ? {} : { [KEY_METADATA.scopes]: scopes.join(' ') }),
         ...(limits === null ? {} : { [KEY_METADATA.limits]: formatLimits(limits) }),
         ...(replaces === undefined ? {} : { [KEY_METADATA.replaces]: replaces }),
+        ...(options.request === undefined ? {} : { [KEY_METADATA.request]: options.request }),
         ...(options.owner === undefined ? {} : ownerMetadata(options.owner)),
       },
     },

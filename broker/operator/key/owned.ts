@@ -43,7 +43,7 @@ export interface NewOwnedKey {
   readonly cidrs?: readonly string[] | undefined;
   readonly limits?: Limits | null | undefined;
   readonly environment?: string | undefined;
-  readonly keyId?: string | undefined;
+  readonly request?: string | undefined;
 }
 
 /** What a tenant allows its people. @throws {PosternError} unauthorized_client where it allows nothing */
@@ -86,7 +86,7 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
   if (ttl === 0 || ttl > longest)
     throw new PosternError('invalid_request', `A key of yours ends after ${longest} s at most: name a ttl of 60 to ${longest}`);
   await requireRoom(person, 1);
-  const issued = await issueAs(access, wanted.keyId ?? newKeyId(), {
+  const issued = await issueAs(access, newKeyId(), {
     tenant,
     owner: { id, organization, since: person.since },
     issuedBy: id,
@@ -96,6 +96,7 @@ export async function issueOwned(person: Person, wanted: NewOwnedKey): Promise<I
     ...(wanted.cidrs === undefined ? {} : { cidrs: wanted.cidrs }),
     ...(wanted.limits === undefined ? {} : { limits: wanted.limits }),
     ...(wanted.environment === undefined ? {} : { environment: wanted.environment }),
+    ...(wanted.request === undefined ? {} : { request: wanted.request }),
   });
   try {
     person.checkHere();

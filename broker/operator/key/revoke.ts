@@ -1,4 +1,4 @@
-import { KEY_ID } from '#broker/vault/key-metadata.ts';
+import { KEY_ID, KEY_METADATA } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { announce } from '#broker/operator/announcement.ts';
 import { checkKeyName, listKeys } from './list.ts';
@@ -6,6 +6,7 @@ import { settleRotations } from './settle.ts';
 import { checkTenantId } from '#broker/operator/name.ts';
 import { revokeSecretId } from '#broker/operator/secret/revoke.ts';
 import type { RevokeOptions } from '#broker/operator/secret/revoke.ts';
+import { readSecretIds } from '#broker/operator/secret/secret-id.ts';
 
 export interface KeyRevocation {
   tenant: string;
@@ -49,4 +50,14 @@ export async function revokeKeys(
     missing: [...unknown, ...missing.map((one) => accessors.get(one) ?? one)],
     epoch,
   };
+}
+
+/**
+ * Revokes what an earlier attempt at a request has made, and perhaps nobody knows. Each attempt makes a key of another id: one that has
+ * ended is never good again.
+ * @throws {PosternError} as {@link revokeSecretId}
+ */
+export async function revokeStrays(access: VaultAccess, tenant: string, request: string): Promise<void> {
+  const strays = (await readSecretIds(access, tenant)).filter(({ metadata }) => metadata[KEY_METADATA.request] === request);
+  if (strays.length > 0) await revokeSecretId(access, { tenant, accessors: strays.map(({ view }) => view.accessor) });
 }

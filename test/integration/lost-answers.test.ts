@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { PERMISSIONS } from '#broker/admin/caller.ts';
+import { APIS } from '#dev/scenario.ts';
+import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
+import type { AdminReply } from '#test/fixture/admin.ts';
+import { startHouse } from '#test/fixture/broker.ts';
+import type { House, LocalReplica } from '#test/fixture/broker.ts';
+import { personToken } from '#test/fixture/person.ts';
+import { startRelay } from './relay.ts';
+import type { Relay } from './relay.ts';
+
+/*
+ * What becomes of keys where Vault does its work and its answer is lost, or breaks off half-way. `one` reaches Vault by a relay, `two` at once.
+ */
+
+let house: House;
+let relay: Relay;
+let one: LocalReplica;
+let two: LocalReplica;
+let alice: string;
+let backEnd: string;
+const REPORTS = APIS['reports']!.audience;
+const ORGANIZATION = 'org_acme1';
+const ISSUING = /POST \/v1\/auth\/approle\/role\/acme\/secret-id$/;
+
+beforeAll(async () => {
+  const grants = [{ api: 'reports', scopes: ['read:reports'] }];
+  house = await startHouse({
+    admin: true,
+    self: true,
+    tenants: {
+      acme: { organization: ORGANIZATION, grants, self_service: { keys_per_user: 50 } },
+      globex: { organization: 'org_globex1', grants, self_service: { keys_per_user: 1 } },
+    },
+  });
+  relay = await startRelay(house.vault.address);
+  one = await house.startReplica({ env: { VAULT_ADDR: relay.address } });
+  two = await house.startReplica();
+  alice = await personToken(house, 'auth0|alice', { organization: ORGANIZATION, permissions: ['read:reports'] });
+  backEnd = await backEndToken(house, Object.keys(PERMISSIONS));
+}, 180_000);
+afterEach(() => {
+  relay.lose = relay.answer = undefined;
+  relay.letGo();
+});
+afterAll(async () => {
+  await relay?.stop();
+  await house?.stop();
+});
+
+const verify = async (key: string, replica = two): Promise<number> => {
+  const reply = await fetch(`${replica.issuer}verify?audience=${encodeURIComponent(REPORTS)}`, { headers: { 'X-API-Key': key } });
+  await reply.arrayBuffer();
+  return reply.status;
+};
+/** Both ways to an API key, as somebody who may. */
+const doors = ['self', 'admin'] as const;
+const at = (door: (typeof doors)[number], method: string, path = '', body?: unknown, headers: Record<string, string> = {}) =>
+  door === 'self'
+    ? callAdmin(one.issuer, { jwt: alice }, method, `/self/v1/keys${path}`, body, headers)
+    : callAdmin(one.admin, { jwt: backEnd }, method, `/v1/tenants/acme/keys${path}`, body, headers);
+
+describe.each(doors)('a key made by a repeated request (%s)', (door) => {
+  test('is good, and the one of the attempt whose answer was lost is gone', async () => {
+    const before = ((await at(door, 'GET')).body['keys'] as unknown[]).length;
+    const headers = { 'Idempotency-Key': randomUUID() };
+    const ask = (): Promise<AdminReply> => at(door, 'POST', '', { name: 'laptop' }, headers);
+    relay.lose = ISSUING;
+    expect((await ask()).status).toBe(503);
+    relay.lose = undefined;
+    const made = await ask();
+    expect(made.status, made.text).toBe(201);
+    expect((await at(door, 'GET')).body['keys']).toHaveLength(before + 1);
+    // Until after every broker knows what has ended.
+    await sleep(3000);
+    expect([await verify(made.body['key'], one), await verify(made.body['key'])]).toEqual([200, 200]);
+    expect((await ask()).body).toEqual(made.body);
+  });
+});
+
+test('a key refused for want of room, and made by the same request once there is some, is good', async () => {
+  const jwt = await personToken(house, 'auth0|bella', { organization: 'org_globex1', permissions: ['read:reports'] });
+  const ask = (base: string, key: string): Promise<AdminReply> =>
+    callAdmin(base, { jwt }, 'POST', '/self/v1/keys', { name: 'laptop' }, { 'Idempotency-Key': key });
+  // Two at once, each of which counts the other's: the one at the relay is issued after both have looked.
+  const key = randomUUID();
+  relay.hold = /POST \/v1\/auth\/approle\/role\/globex\/secret-id$/;
+  const held = relay.held();
+  const first = ask(one.issuer, key);
+  await held;
+  const other = await ask(two.issuer, randomUUID());
+  relay.letGo();
+  const refused = await first;
+  expect([refused.status, other.status], refused.text).toEqual([409, 201]);
+  expect((await callAdmin(two.issuer, { jwt }, 'DELETE', `/self/v1/keys/${other.body['key_id']}`)).status).toBe(204);
+  const made = await ask(one.issuer, key);
+  expect(made.status, made.text).toBe(201);
+  await sleep(3000);
+  expect([await verify(made.body['key'], one), await verify(made.body['key'])]).toEqual([200, 200]);
+});
