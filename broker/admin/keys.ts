@@ -3,7 +3,7 @@ import { PosternError } from '#broker/error.ts';
 import { issueKey } from '#broker/operator/key/issue.ts';
 import type { IssuedKey } from '#broker/operator/key/issue.ts';
 import { revokeKeys, revokeStrays } from '#broker/operator/key/revoke.ts';
-import { rotateKey } from '#broker/operator/key/rotate.ts';
+import { endReplaced, rotateKey } from '#broker/operator/key/rotate.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { listKeys, pickKey } from '#broker/operator/key/list.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
@@ -156,8 +156,8 @@ export const keyOperations: readonly Operation[] = [
       if (issued === undefined) throw new PosternError('temporarily_unavailable', 'The rotation ended without a new key');
       return answerOf({ ...issued, warnings: [...issued.warnings, ...warnings] });
     },
-    // It was all done where the key that was kept is more than an attempt; else the domain destroys what was left.
-    async recover({ caller, params }, draft) {
+    // The new key counts where it is more than an attempt, and the old one's end is all that is left; else the domain destroys what was left.
+    async recover({ caller, params, body }, draft) {
       if (draft === undefined) return undefined;
       const issued = draft.body as RotatedKey;
       const keys = await listKeys(caller.access, params.tenant);
@@ -165,7 +165,13 @@ export const keyOperations: readonly Operation[] = [
       const done =
         keys.some((key) => key.key_id === issued.key_id && key.state === 'active') &&
         (old === undefined || old.replaced_by === issued.key_id);
-      return done ? draft : undefined;
+      if (!done) return undefined;
+      const { warnings } = await endReplaced(caller.access, params.tenant, {
+        keyId: params.key_id,
+        accessor: old?.accessor,
+        overlap: body.overlap,
+      });
+      return { ...draft, body: { ...issued, warnings: [...issued.warnings, ...warnings] } };
     },
   }),
 ];

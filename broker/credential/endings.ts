@@ -27,6 +27,8 @@ export interface RecentEndings {
   readonly serial: number;
   /** The latest, newest last. Those before were moved to the archive. */
   readonly recent: readonly Ending[];
+  /** Ids of keys that have an end now, which brokers learn when they verify them anew: the latest of `serial`, newest last. */
+  readonly rotated?: { readonly serial: number; readonly keys: readonly string[] } | undefined;
 }
 
 /** The port to where operators write them. A faulty document throws: nobody guesses that nothing has ended. */
@@ -41,6 +43,8 @@ export interface EndingsOptions {
   onEnding?: (ending: Ending) => void;
   /** Told once each time the document counts backwards or is gone: Vault was restored from an older state. */
   onRestored?: (from: number, to: number) => void;
+  /** Told of keys that must be verified anew; undefined: it isn't known which. */
+  onRotated?: (keyIds: readonly string[] | undefined) => void;
   now?: (() => number) | undefined;
 }
 
@@ -57,6 +61,7 @@ export class Endings {
   #serial: number | undefined;
   /** The one that {@link #serial} counts last. */
   #last: Ending | undefined;
+  #rotated: number | undefined;
   #tidyAt = 0;
 
   constructor(options: EndingsOptions) {
@@ -66,7 +71,7 @@ export class Endings {
 
   /** Learns what has ended since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
   async look(): Promise<void> {
-    const { serial, recent } = await this.#options.reader.readRecent();
+    const { serial, recent, rotated } = await this.#options.reader.readRecent();
     const known = this.#serial;
     for (const ending of recent) this.#learn(ending);
     const back = known !== undefined && (serial < known || !sameEnding(this.#last, recent[recent.length - 1 - (serial - known)]));
@@ -76,7 +81,17 @@ export class Endings {
     this.#serial = serial;
     this.#last = recent.at(-1);
     if (back) this.#options.onRestored?.(known, serial);
+    this.#lookAtRotated(rotated);
     this.#tidy();
+  }
+
+  /** At the first look nothing was verified before it. */
+  #lookAtRotated({ serial, keys }: NonNullable<RecentEndings['rotated']> = { serial: 0, keys: [] }): void {
+    const known = this.#rotated;
+    this.#rotated = serial;
+    if (known === undefined || known === serial) return;
+    const fresh = serial - known;
+    this.#options.onRotated?.(fresh > 0 && fresh <= keys.length ? keys.slice(-fresh) : undefined);
   }
 
   /** Whether the credential behind it, or the Vault token that it lends, was ended. */

@@ -37,6 +37,8 @@ export interface SecretIdMemory {
 /** What announces for a caller whom Vault lets end only what is its own. */
 export interface Announcer {
   ended(endings: readonly Pick<Ending, 'kind' | 'id' | 'tenant'>[]): Promise<void>;
+  /** That a rotation gave this key an end. */
+  rotated(keyId: string): Promise<void>;
 }
 
 /** An operator's way into Vault: their token, and errors that say what to do. */

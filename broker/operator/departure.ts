@@ -3,7 +3,7 @@ import { departureId } from '#broker/credential/owner.ts';
 import type { Departure } from '#broker/credential/owner.ts';
 import { DEPARTURES_PATH } from '#broker/vault/endings.ts';
 import type { Announcer, VaultAccess } from './access.ts';
-import { announceEndings } from './ending.ts';
+import { announceEndings, announceRotated } from './ending.ts';
 import type { NewEnding } from './ending.ts';
 
 /** What stands for "no tenant" where an ending must name one: a person's departure is about all. */
@@ -41,13 +41,17 @@ export async function announceDepartures(
  */
 export function ownAnnouncer(asBroker: <T>(work: (access: VaultAccess) => Promise<T>) => Promise<T>, now: () => number): Announcer {
   let waiting: NewEnding[] = [];
+  let rotated: string[] = [];
   let next: Promise<void> | undefined;
   let writing: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
-    const those = waiting;
-    waiting = [];
+    const [those, keys] = [waiting, rotated];
+    [waiting, rotated] = [[], []];
     next = undefined;
-    const written = asBroker((access) => announceEndings(access, now(), those, DEPARTURES_PATH));
+    const written = asBroker(async (access) => {
+      if (those.length > 0) await announceEndings(access, now(), those, DEPARTURES_PATH);
+      if (keys.length > 0) await announceRotated(access, keys, DEPARTURES_PATH);
+    });
     // The next ones don't fail with these.
     writing = written.catch(() => {});
     return written;
@@ -58,6 +62,11 @@ export function ownAnnouncer(asBroker: <T>(work: (access: VaultAccess) => Promis
       const those = endings.filter(({ kind }) => kind === 'credential');
       if (those.length === 0) return Promise.resolve();
       waiting.push(...those);
+      next ??= writing.then(write);
+      return next;
+    },
+    rotated(keyId) {
+      rotated.push(keyId);
       next ??= writing.then(write);
       return next;
     },

@@ -7,6 +7,8 @@ import { checkAndSet } from './check-and-set.ts';
 
 /** Endings that every replica reads each second, at most; the older half is then moved to the archive. */
 const MAX_RECENT = 128;
+/** Rotated keys in the document; a broker that missed more verifies all keys of people anew. */
+const MAX_ROTATED = 64;
 /** Endings in one shard, at most: some 500 kB, less than a storage entry of Vault may have. */
 const MAX_IN_SHARD = 4_000;
 /**
@@ -57,9 +59,24 @@ function append(access: VaultAccess, path: string, made: readonly Ending[], now:
       await archive(access, path, old, now);
       recent = recent.slice(old.length);
     }
-    const after = { serial: before.data.serial + made.length, recent: [...recent, ...made] };
+    const after = { ...before.data, serial: before.data.serial + made.length, recent: [...recent, ...made] };
     return async () =>
       void (await access.call('announce what has ended', ({ documents, as }) => documents.write(path, after, version, as)));
+  });
+}
+
+/** Tells every broker to verify these keys anew: a rotation ends them, and its record, which they read then, says when. */
+export function announceRotated(access: VaultAccess, keyIds: readonly string[], path: string): Promise<void> {
+  return checkAndSet(access.clock, async () => {
+    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
+    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
+    if (!before.success) throw invalid(access, path, version);
+    const { serial, keys } = before.data.rotated ?? { serial: 0, keys: [] };
+    const rotated = { serial: serial + keyIds.length, keys: [...keys, ...keyIds].slice(-MAX_ROTATED) };
+    return async () =>
+      void (await access.call('announce the end of a key', ({ documents, as }) =>
+        documents.write(path, { ...before.data, rotated }, version, as),
+      ));
   });
 }
 

@@ -17,6 +17,7 @@ import {
 } from '#broker/operator/key/owned.ts';
 import type { KeyView } from '#broker/operator/key/list.ts';
 import { revokeKeys, revokeStrays } from '#broker/operator/key/revoke.ts';
+import { endReplaced } from '#broker/operator/key/rotate.ts';
 import type { RotatedKey } from '#broker/operator/key/rotate.ts';
 import { ADMINISTRATOR } from './caller.ts';
 import { selfOperation } from './operation.ts';
@@ -187,7 +188,7 @@ export const selfOperations: readonly SelfOperation[] = [
     async handle({ person, params, body, keep }) {
       let issued: RotatedKey | undefined;
       const answer = (one: RotatedKey) => ({ status: 201, headers: { Location: `${KEYS}/${one.key_id}` }, body: rotatedOf(one) });
-      await rotateOwned(person, params.key_id, {
+      const { warnings } = await rotateOwned(person, params.key_id, {
         overlap: body.overlap,
         deliver: async (one) => {
           issued = one;
@@ -195,10 +196,10 @@ export const selfOperations: readonly SelfOperation[] = [
         },
       });
       if (issued === undefined) throw new PosternError('temporarily_unavailable', 'The rotation ended without a new key');
-      return answer(issued);
+      return answer({ ...issued, warnings: [...issued.warnings, ...warnings] });
     },
-    // It was all done where the key that was kept is more than an attempt; else the domain destroys what was left.
-    async recover({ person, params }, draft) {
+    // The new key counts where it is more than an attempt, and the old one's end is all that is left; else the domain destroys what was left.
+    async recover({ person, params, body }, draft) {
       if (draft === undefined) return undefined;
       const issued = draft.body as z.output<typeof ownRotatedKey>;
       const keys = await listOwned(person, 'me');
@@ -206,7 +207,13 @@ export const selfOperations: readonly SelfOperation[] = [
       const done =
         keys.some((key) => key.key_id === issued.key_id && key.state === 'active') &&
         (old === undefined || old.replaced_by === issued.key_id);
-      return done ? draft : undefined;
+      if (!done) return undefined;
+      const { warnings } = await endReplaced(person.access, person.tenant, {
+        keyId: params.key_id,
+        accessor: old?.accessor,
+        overlap: body.overlap,
+      });
+      return { ...draft, body: { ...issued, warnings: [...issued.warnings, ...warnings] } };
     },
   }),
 ];

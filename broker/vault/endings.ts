@@ -20,8 +20,10 @@ const ending = z.object({
   at: z.number(),
   until: z.number(),
 });
-/** `state/ended` */
-export const endingsDocument = z.object({ serial: z.number().int().nonnegative(), recent: z.array(ending) });
+/** Keys of people that a rotation ends, the latest last, and how many there ever were. */
+const rotated = z.object({ serial: z.number().int().nonnegative(), keys: z.array(z.string().max(128)) });
+/** `state/ended`, `state/departures`; `rotated` is the latter's. */
+export const endingsDocument = z.object({ serial: z.number().int().nonnegative(), recent: z.array(ending), rotated: rotated.optional() });
 /** `state/ended/<0…f>` */
 export const endingShardDocument = z.object({ ended: z.array(ending) });
 

@@ -40,6 +40,11 @@ export function knownDepartures(
     },
     onRestored: (from, to) =>
       log.error({ from, to }, 'state/departures went back: Vault was restored to an older state; who is known to have left stays so'),
+    onRotated: (keyIds) => {
+      const rotated = keyIds === undefined ? undefined : new Set(keyIds);
+      forget(({ owner, keyId }) => (rotated === undefined ? owner !== undefined : keyId !== undefined && rotated.has(keyId)));
+      generations.allChanged();
+    },
   });
   return departures;
 }

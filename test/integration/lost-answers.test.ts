@@ -41,10 +41,13 @@ beforeAll(async () => {
   alice = await personToken(house, 'auth0|alice', { organization: ORGANIZATION, permissions: ['read:reports'] });
   backEnd = await backEndToken(house, Object.keys(PERMISSIONS));
 }, 180_000);
-afterEach(() => {
+afterEach(async () => {
   relay.lose = relay.answer = undefined;
   relay.letGo();
-});
+  // Whatever was left to be destroyed goes with the next key, so that no test meets another's.
+  await expect.poll(async () => (await at('admin', 'POST', '', { name: 'settles' })).status, { timeout: 30_000 }).toBe(201);
+  await expect.poll(async () => (await fetch(`${one.issuer}readyz`)).status, { timeout: 30_000 }).toBe(200);
+}, 60_000);
 afterAll(async () => {
   await relay?.stop();
   await house?.stop();
@@ -99,4 +102,69 @@ test('a key refused for want of room, and made by the same request once there is
   expect(made.status, made.text).toBe(201);
   await sleep(3000);
   expect([await verify(made.body['key'], one), await verify(made.body['key'])]).toEqual([200, 200]);
+});
+
+const DESTRUCTION = /secret-id-accessor\/destroy/;
+const FAILURE = 'HTTP/1.1 500 Said\r\nContent-Type: application/json\r\nContent-Length: 29\r\n\r\n{"errors":["internal error"]}';
+const fail = (match: RegExp): unknown => (relay.answer = { match, says: FAILURE });
+const make = async (door: (typeof doors)[number]): Promise<{ key: string; key_id: string }> => {
+  const made = await at(door, 'POST', '', { name: 'laptop' });
+  expect(made.status, made.text).toBe(201);
+  expect([await verify(made.body['key'], one), await verify(made.body['key'])]).toEqual([200, 200]);
+  return made.body as { key: string; key_id: string };
+};
+const listedIds = async (door: (typeof doors)[number]): Promise<string[]> =>
+  ((await at(door, 'GET', '?limit=100')).body['keys'] as { key_id: string }[]).map(({ key_id: keyId }) => keyId);
+
+describe.each(doors)('the end that a rotation sets (%s)', (door) => {
+  test('is known at each broker, also where Vault is away by then', async () => {
+    const old = await make(door);
+    const rotated = await at(door, 'POST', `/${old.key_id}/rotate`, { overlap: 6 });
+    expect(rotated.status, rotated.text).toBe(201);
+    const end = Date.parse(rotated.body['replaces_until']);
+    await sleep(2500);
+    expect([await verify(old.key, one), await verify(old.key)]).toEqual([200, 200]);
+    relay.hold = /./;
+    await sleep(end + 500 - Date.now());
+    expect(await verify(old.key)).toBe(401);
+    expect(await verify(old.key, one)).not.toBe(200);
+  }, 40_000);
+
+  test('without an overlap, where the old key could not be destroyed: it is refused all the same, and the answer says so', async () => {
+    const old = await make(door);
+    fail(DESTRUCTION);
+    const rotated = await at(door, 'POST', `/${old.key_id}/rotate`, { overlap: 0 });
+    expect(rotated.status, rotated.text).toBe(201);
+    expect(rotated.body['warnings']).toEqual([expect.stringContaining('could not be destroyed at Vault yet')]);
+    await sleep(2000);
+    expect([await verify(old.key, one), await verify(old.key)]).toEqual([401, 401]);
+    expect(await verify(rotated.body['key'])).toBe(200);
+  }, 40_000);
+
+  test('is finished by the repeated request, where the first one broke off after it was noted', async () => {
+    const old = await make(door);
+    const headers = { 'Idempotency-Key': randomUUID() };
+    const ask = (): Promise<AdminReply> => at(door, 'POST', `/${old.key_id}/rotate`, { overlap: 0 }, headers);
+    fail(DESTRUCTION);
+    const first = ask();
+    const noted = async (): Promise<boolean> => {
+      const document = (await house.root.read('postern/data/keys/acme'))?.data?.['data'] as { rotations: Record<string, unknown>[] };
+      return document?.rotations.some(({ key_id: keyId, until }) => keyId === old.key_id && until !== null);
+    };
+    await expect.poll(noted, { timeout: 10_000, interval: 20 }).toBe(true);
+    fail(/secret-id-accessor\/destroy|state\/(self|idempotency)/);
+    expect((await first).status).toBe(503);
+    relay.answer = undefined;
+    let again = await ask();
+    // That it broke off could not be noted either.
+    for (let waited = 0; again.status === 409 && waited < 30; waited += 1) {
+      await sleep(1000);
+      again = await ask();
+    }
+    expect([again.status, again.body['warnings']], again.text).toEqual([201, []]);
+    const ids = await listedIds(door);
+    expect([ids.includes(old.key_id), ids.includes(again.body['key_id'])]).toEqual([false, true]);
+    await sleep(2000);
+    expect([await verify(old.key), await verify(again.body['key'])]).toEqual([401, 200]);
+  }, 60_000);
 });

@@ -248,6 +248,13 @@ export const credential: Mutants = {
     ],
     ['ending-shortened', 'Math.max(known?.until ?? 0, ending.until)', 'ending.until', 'a later announcement makes an ending end sooner'],
     ['ended-too-soon', 'if (ending.until * 1000 >= now) continue;', '', 'an ending is forgotten within a minute'],
+    [
+      'rotation-unheard',
+      'if (known === undefined || known === serial) return;',
+      'if (known === undefined || serial > 0) return;',
+      "the end that a person's rotation set is not known while the key is remembered",
+    ],
+    ['rotations-missed', 'fresh > 0 && fresh <= keys.length ? ', 'fresh > 0 ? ', 'a rotation that fell off the list goes unnoticed'],
   ],
   'broker/credential/generations.ts': [
     [

@@ -5,7 +5,7 @@ import { formatLimits } from '#broker/rate-limit/limits.ts';
 import type { Limits } from '#broker/rate-limit/limits.ts';
 import { KEY_METADATA, newKeyId, ownerOf } from '#broker/vault/key-metadata.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { announce } from '#broker/operator/announcement.ts';
+import { announceRotation } from '#broker/operator/announcement.ts';
 import { checkKeyName, keyViewOf, pickKey } from './list.ts';
 import type { KeyView } from './list.ts';
 import { issueAs } from './issue.ts';
@@ -47,8 +47,8 @@ export interface RotatedKey extends IssuedKey {
 }
 
 export const MAX_OVERLAP = 30 * 86_400;
-/** Confirmations tried while Vault is away, since the new key is out already. */
-const CONFIRMATIONS = 4;
+/** At what follows once the new key is out, while Vault is away. */
+const ATTEMPTS = 4;
 
 /**
  * Issues a key in place of another and ends that one after the overlap. `keys/<tenant>` notes the key id of the new one before it is
@@ -99,18 +99,37 @@ export async function rotateKey(access: VaultAccess, options: RotateOptions): Pr
     warnings: [...issued.warnings, ...life.warnings],
   });
   await confirm(access, old, issued, until);
+  return endReplaced(access, tenant, { keyId: old.key_id, accessor: old.accessor, overlap });
+}
+
+/**
+ * The last of a rotation, once the old key's end is noted: without an overlap it is destroyed, and brokers are told of its end. Harmless
+ * a second time.
+ * @param ended.accessor undefined where it isn't there any more
+ * @returns what of it could not be done
+ */
+export async function endReplaced(
+  access: VaultAccess,
+  tenant: string,
+  ended: { readonly keyId: string; readonly accessor: string | undefined; readonly overlap: number },
+): Promise<{ warnings: string[] }> {
+  const { keyId, accessor, overlap } = ended;
   const warnings: string[] = [];
   if (overlap === 0) {
-    await revokeSecretId(access, { tenant, accessors: [old.accessor] })
-      .then(() => settleRotations(access, tenant))
-      .catch(() =>
-        warnings.push(`Brokers refuse ${old.key_id} within 30 s, but it could not be destroyed at Vault yet: postern key prune ${tenant}`),
-      );
-    return { warnings };
+    const destroyed =
+      accessor === undefined ||
+      (await persistently(() => revokeSecretId(access, { tenant, accessors: [accessor] })).then(
+        () => true,
+        () => false,
+      ));
+    // What fails here is left to the next run.
+    await settleRotations(access, tenant).catch(() => {});
+    if (destroyed) return { warnings };
+    warnings.push(`${keyId} has ended, but could not be destroyed at Vault yet: postern key prune ${tenant}`);
   }
   // Without the announcement brokers learn of the end when they verify the key again.
-  await announce(access, tenant).catch(() =>
-    warnings.push(`The end of ${old.key_id} could not be announced: brokers learn of it within 30 s.`),
+  await persistently(() => announceRotation(access, tenant, keyId)).catch(() =>
+    warnings.push(`The end of ${keyId} could not be announced: brokers learn of it within 30 s.`),
   );
   return { warnings };
 }
@@ -205,23 +224,30 @@ async function lost(access: VaultAccess, old: KeyView, issued: IssuedKey, when: 
 /** Gives the old key its end, in seconds since 1970. @throws {PosternError} conflict where another run has claimed the rotation since */
 async function confirm(access: VaultAccess, old: KeyView, issued: IssuedKey, until: number): Promise<void> {
   let ours = false;
+  await persistently(() =>
+    changeRotations(access, old.tenant, (rotations) => {
+      const mine = rotations.find((one) => one.key_id === old.key_id && one.new_key_id === issued.key_id);
+      ours = mine !== undefined;
+      // An end that is there already was noted by a write whose answer was lost.
+      if (mine === undefined || mine.until !== null) return undefined;
+      return rotations.map((one) => (one === mine ? { ...one, until } : one));
+    }),
+  ).catch((error: unknown) => {
+    throw error instanceof PosternError ? unconfirmed(error, old) : error;
+  });
+  if (!ours) throw await lost(access, old, issued, 'after it was shown');
+}
+
+/** Again while Vault is away, a little. */
+async function persistently<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await changeRotations(access, old.tenant, (rotations) => {
-        const mine = rotations.find((one) => one.key_id === old.key_id && one.new_key_id === issued.key_id);
-        ours = mine !== undefined;
-        // An end that is there already was noted by a write whose answer was lost.
-        if (mine === undefined || mine.until !== null) return undefined;
-        return rotations.map((one) => (one === mine ? { ...one, until } : one));
-      });
-      break;
+      return await work();
     } catch (error) {
-      if (!(error instanceof PosternError)) throw error;
-      if (error.code !== 'temporarily_unavailable' || attempt === CONFIRMATIONS) throw unconfirmed(error, old);
+      if (!(error instanceof PosternError && error.code === 'temporarily_unavailable') || attempt === ATTEMPTS) throw error;
       await sleep(300 * attempt);
     }
   }
-  if (!ours) throw await lost(access, old, issued, 'after it was shown');
 }
 
 function unconfirmed(error: PosternError, old: KeyView): PosternError {

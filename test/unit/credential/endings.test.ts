@@ -10,11 +10,11 @@ const CRED = 'cred_0123456789abcdef01234567';
 function stage() {
   const clock = new Clock();
   const now = clock.ms / 1000;
-  const log = { recent: [] as Ending[], archive: [] as Ending[], serial: 0, away: false };
+  const log = { recent: [] as Ending[], archive: [] as Ending[], serial: 0, away: false, rotated: undefined as RecentEndings['rotated'] };
   const told: string[] = [];
   const endings = new Endings({
     reader: {
-      readRecent: async (): Promise<RecentEndings> => ({ serial: log.serial, recent: [...log.recent] }),
+      readRecent: async (): Promise<RecentEndings> => ({ serial: log.serial, recent: [...log.recent], rotated: log.rotated }),
       readArchive: async () => {
         if (log.away) throw new Error('away');
         return log.archive;
@@ -22,6 +22,7 @@ function stage() {
     },
     onEnding: ({ kind, id }) => told.push(`${kind} ${id}`),
     onRestored: (from, to) => told.push(`restored ${from} ${to}`),
+    onRotated: (keys) => told.push(`rotated ${keys?.join(' ') ?? 'any'}`),
     now: clock.now,
   });
   const end = (ending: Partial<Ending>): Ending => {
@@ -133,4 +134,37 @@ test('a later announcement never makes an ending end sooner', async () => {
   clock.advance(120_000);
   await endings.look();
   expect(endings.includes(identityOf({ keyId: KEY }))).toBe(true);
+});
+
+describe('keys that a rotation gave an end', () => {
+  test('are told once each, and those of before the first look to nobody', async () => {
+    const { endings, log, told } = stage();
+    log.rotated = { serial: 2, keys: ['key_1', 'key_2'] };
+    await endings.look();
+    expect(told).toEqual([]);
+    log.rotated = { serial: 4, keys: ['key_1', 'key_2', 'key_3', 'key_4'] };
+    await endings.look();
+    await endings.look();
+    expect(told).toEqual(['rotated key_3 key_4']);
+  });
+
+  test('the first one of all is told', async () => {
+    const { endings, log, told } = stage();
+    await endings.look();
+    log.rotated = { serial: 1, keys: ['key_1'] };
+    await endings.look();
+    expect(told).toEqual(['rotated key_1']);
+  });
+
+  test.each([
+    ['more than are in the list', 9, ['key_8', 'key_9']],
+    ['a list that counts anew', 1, ['key_9']],
+  ])('%s: it could be any', async (_what, serial, keys) => {
+    const { endings, log, told } = stage();
+    log.rotated = { serial: 5, keys: ['key_4', 'key_5'] };
+    await endings.look();
+    log.rotated = { serial, keys };
+    await endings.look();
+    expect(told).toEqual(['rotated any']);
+  });
 });

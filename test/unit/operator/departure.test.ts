@@ -82,6 +82,21 @@ test('nothing but the end of a key comes from somebody who reaches keys alone', 
   expect(documents.stored.size).toBe(0);
 });
 
+test('rotated keys are told beside what has ended, and neither takes anything of the other away', async () => {
+  const documents = new Documents();
+  const replicas = [1, 2].map(() => ownAnnouncer((work) => work(accessTo(documents)), Date.now));
+  await Promise.all(
+    replicas.flatMap((replica, at) => [
+      replica.ended(keys(`ended-${at}`, 2)),
+      ...keys(`rotated-${at}`, 40).map(({ id }) => replica.rotated(id)),
+    ]),
+  );
+  const { recent, rotated } = endingsDocument.parse(documents.stored.get(DEPARTURES_PATH)?.data);
+  expect(recent).toHaveLength(4);
+  expect([rotated?.serial, rotated?.keys.length]).toEqual([80, 64]);
+  expect(documents.writes).toBeLessThan(12);
+});
+
 test('a delivery of 1,000 people, each of another second, is told in a few writes, with the second of each', async () => {
   const documents = new Documents();
   const now = Math.floor(Date.now() / 1000);
