@@ -19,6 +19,8 @@ export interface AccessOptions {
   clock?: Clocks | undefined;
   /** Tells brokers what this caller ended, where the caller may not write that for everybody. */
   announcer?: Announcer | undefined;
+  /** Whether the end of this key was announced, where the caller knows that already. */
+  hasEnded?: ((keyId: string) => boolean) | undefined;
   /** What is known of secret_ids, so that a list looks up new ones alone. */
   secretIds?: SecretIdMemory | undefined;
   /**
@@ -37,6 +39,8 @@ export interface SecretIdMemory {
 /** What announces for a caller whom Vault lets end only what is its own. */
 export interface Announcer {
   ended(endings: readonly Pick<Ending, 'kind' | 'id' | 'tenant'>[]): Promise<void>;
+  /** That these are destroyed, whose end was announced. */
+  destroyed(ids: readonly string[]): Promise<void>;
   /** That a rotation gave this key an end. */
   rotated(keyId: string): Promise<void>;
 }
@@ -47,6 +51,7 @@ export class VaultAccess {
   readonly clock: Clock;
   readonly announcer: Announcer | undefined;
   readonly secretIds: SecretIdMemory | undefined;
+  readonly hasEnded: AccessOptions['hasEnded'];
   readonly #activeNode: AccessOptions['activeNode'];
   readonly #token: VaultToken;
   #way: Way;
@@ -56,6 +61,7 @@ export class VaultAccess {
     this.clock = clockOf(options.clock ?? {});
     this.announcer = options.announcer;
     this.secretIds = options.secretIds;
+    this.hasEnded = options.hasEnded;
     this.#activeNode = options.activeNode;
     this.#token = options.token;
     this.#way = this.#wayBy(options.client);

@@ -3,7 +3,7 @@ import { departureId } from '#broker/credential/owner.ts';
 import type { Departure } from '#broker/credential/owner.ts';
 import { DEPARTURES_PATH } from '#broker/vault/endings.ts';
 import type { Announcer, VaultAccess } from './access.ts';
-import { announceEndings, announceRotated } from './ending.ts';
+import { announceEndings, announceRotated, settleEndings } from './ending.ts';
 import type { NewEnding } from './ending.ts';
 
 /** What stands for "no tenant" where an ending must name one: a person's departure is about all. */
@@ -41,16 +41,17 @@ export async function announceDepartures(
  */
 export function ownAnnouncer(asBroker: <T>(work: (access: VaultAccess) => Promise<T>) => Promise<T>, now: () => number): Announcer {
   let waiting: NewEnding[] = [];
-  let rotated: string[] = [];
+  let [rotated, destroyed]: [string[], string[]] = [[], []];
   let next: Promise<void> | undefined;
   let writing: Promise<void> = Promise.resolve();
   const write = (): Promise<void> => {
-    const [those, keys] = [waiting, rotated];
-    [waiting, rotated] = [[], []];
+    const [those, keys, gone] = [waiting, rotated, destroyed];
+    [waiting, rotated, destroyed] = [[], [], []];
     next = undefined;
     const written = asBroker(async (access) => {
       if (those.length > 0) await announceEndings(access, now(), those, DEPARTURES_PATH);
       if (keys.length > 0) await announceRotated(access, keys, DEPARTURES_PATH);
+      if (gone.length > 0) await settleEndings(access, gone, DEPARTURES_PATH);
     });
     // The next ones don't fail with these.
     writing = written.catch(() => {});
@@ -62,6 +63,11 @@ export function ownAnnouncer(asBroker: <T>(work: (access: VaultAccess) => Promis
       const those = endings.filter(({ kind }) => kind === 'credential');
       if (those.length === 0) return Promise.resolve();
       waiting.push(...those);
+      next ??= writing.then(write);
+      return next;
+    },
+    destroyed(ids) {
+      destroyed.push(...ids);
       next ??= writing.then(write);
       return next;
     },

@@ -17,6 +17,8 @@ const MAX_IN_SHARD = 4_000;
 const KEPT = 7 * 86_400;
 /** A person's departure is kept for longer than a key of theirs may live. Seconds. */
 const KEPT_OWNER = 400 * 86_400;
+/** Of a credential without an end, until it is destroyed. Seconds. */
+export const ENDLESS = 100 * 365 * 86_400;
 /** Clocks differ: what was made in the seconds around an end counts as made before it. */
 const SKEW = 2;
 /** By how much an ending outlives the last token that it is about, seconds. */
@@ -63,6 +65,45 @@ function append(access: VaultAccess, path: string, made: readonly Ending[], now:
     return async () =>
       void (await access.call('announce what has ended', ({ documents, as }) => documents.write(path, after, version, as)));
   });
+}
+
+/**
+ * Notes that credentials whose end was announced are destroyed: it is known for the usual time from now on, no longer for as long as they
+ * could live. Those that are not named stay known for that long, so that none is good again whose destruction failed.
+ */
+export async function settleEndings(access: VaultAccess, ids: readonly string[], path: string = ENDINGS_PATH): Promise<void> {
+  if (access.announcer !== undefined) return access.announcer.destroyed(ids);
+  const gone = new Set(ids);
+  const settled = (endings: readonly Ending[]): Ending[] =>
+    endings.map((one) => (one.kind === 'credential' && gone.has(one.id) ? { ...one, until: Math.min(one.until, one.at + KEPT) } : one));
+  const recent = await checkAndSet(access.clock, async () => {
+    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
+    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
+    if (!before.success) throw invalid(access, path, version);
+    const after = { ...before.data, recent: settled(before.data.recent) };
+    return async () => {
+      if (after.recent.some(({ until }, at) => until !== before.data.recent[at]?.until))
+        await access.call('note what is destroyed', ({ documents, as }) => documents.write(path, after, version, as));
+      return new Set(after.recent.map(({ id }) => id));
+    };
+  });
+  const archived = new Set(ids.filter((id) => !recent.has(id)).map((id) => endingShardPath(id, path)));
+  for (const shard of archived)
+    await checkAndSet(access.clock, async () => {
+      const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(shard, as));
+      const before = endingShardDocument.safeParse(data ?? { ended: [] });
+      if (!before.success) throw invalid(access, shard, version);
+      const ended = settled(before.data.ended);
+      return async () => {
+        if (ended.some(({ until }, at) => until !== before.data.ended[at]?.until))
+          await access.call('note what is destroyed', ({ documents, as }) => documents.write(shard, { ended }, version, as));
+      };
+    });
+}
+
+/** Whether the credential may be there still: nobody has noted its destruction, and it could live for longer than the usual time. */
+export function isUnsettled({ kind, at, until }: Ending): boolean {
+  return kind === 'credential' && until > at + KEPT;
 }
 
 /** Tells every broker to verify these keys anew: a rotation ends them, and its record, which they read then, says when. */

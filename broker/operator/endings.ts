@@ -10,22 +10,32 @@ export async function readEndings(access: VaultAccess): Promise<Endings> {
   return endings;
 }
 
+/** What one of the two documents and its archive say. One that is not valid tells nothing. */
+export async function readEndingsAt(access: VaultAccess, path: string): Promise<Ending[]> {
+  const reader = new OperatorEndings(access, [path]);
+  const [{ recent }, archive] = [await reader.readRecent(), await reader.readArchive()];
+  return [...archive, ...recent];
+}
+
 /** Both documents as one. One that is not valid tells nothing: `postern doctor` says so. */
 class OperatorEndings implements EndingReader {
   readonly #access: VaultAccess;
 
-  constructor(access: VaultAccess) {
+  readonly #paths: readonly string[];
+
+  constructor(access: VaultAccess, paths: readonly string[] = [ENDINGS_PATH, DEPARTURES_PATH]) {
     this.#access = access;
+    this.#paths = paths;
   }
 
   async readRecent(): Promise<RecentEndings> {
-    const both = await Promise.all([ENDINGS_PATH, DEPARTURES_PATH].map((path) => this.#read(path)));
+    const both = await Promise.all(this.#paths.map((path) => this.#read(path)));
     const all = both.map((data) => endingsDocument.safeParse(data).data ?? { serial: 0, recent: [] });
     return { serial: all.reduce((sum, { serial }) => sum + serial, 0), recent: all.flatMap(({ recent }) => recent) };
   }
 
   async readArchive(): Promise<Ending[]> {
-    const paths = [ENDINGS_PATH, DEPARTURES_PATH].flatMap((path) => ENDING_SHARDS.map((shard) => `${path}/${shard}`));
+    const paths = this.#paths.flatMap((path) => ENDING_SHARDS.map((shard) => `${path}/${shard}`));
     const all = await Promise.all(paths.map((path) => this.#read(path)));
     return all.flatMap((data) => endingShardDocument.safeParse(data).data?.ended ?? []);
   }

@@ -31,6 +31,7 @@ export function adminDoor(
   log: Logger,
   audit: AuditLog,
   trustedProxies: TrustedProxies,
+  hasEnded: (keyId: string) => boolean,
   exposed?: Exposition,
 ): AdminDoor | undefined {
   const { admin } = config;
@@ -43,7 +44,7 @@ export function adminDoor(
     callers: new Callers({
       bearer,
       login: new OperatorLogin({ client, mount: config.POSTERN_ADMIN_MOUNT }),
-      accessOf: (token) => new VaultAccess({ client, token, mounts }),
+      accessOf: (token) => new VaultAccess({ client, token, mounts, hasEnded }),
     }),
     audit,
     version,

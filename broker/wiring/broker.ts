@@ -124,11 +124,14 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const trustedProxies = new TrustedProxies([...given, ...inFile]);
   // These doors are loaded only where they are on: with what they need they would be a quarter of the start.
   const withSelf = config.POSTERN_SELF_AUDIENCE !== undefined || config.logStreamSecret !== undefined;
+  const hasEnded = (keyId: string): boolean =>
+    [life.endings, life.departures].some((known) => known.knownAt('credential', keyId) !== undefined);
   const self = !withSelf
     ? undefined
     : (await import('./self-door.ts')).selfDoor(config, log, vault, {
         audit: rationed,
         departures: life.departures,
+        hasEnded,
         isDisabled: (tenant) => announcements.isDisabled(tenant),
       });
   await self?.ready();
@@ -164,7 +167,9 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   }));
   const metrics = metricsDoor(config, log, exposed);
   const admin =
-    config.admin === undefined ? undefined : (await import('./admin-door.ts')).adminDoor(config, log, rationed, trustedProxies, exposed);
+    config.admin === undefined
+      ? undefined
+      : (await import('./admin-door.ts')).adminDoor(config, log, rationed, trustedProxies, hasEnded, exposed);
   const { VAULT_CACERT: caFile, POSTERN_TRUSTED_PROXIES_FILE: proxiesFile } = config;
   const renewals = [
     ...(config.tls === undefined ? [] : [certificateRenewal(config.tls, log, (pair) => server.useTls(pair))]),

@@ -37,6 +37,8 @@ export interface SelfDoor {
 export interface SelfDoorOptions {
   readonly audit: AuditLog;
   readonly departures: Endings;
+  /** Whether the end of this key was announced. */
+  readonly hasEnded: (keyId: string) => boolean;
   readonly isDisabled: (tenant: string) => boolean;
 }
 
@@ -45,7 +47,7 @@ export function selfDoor(
   config: Config,
   log: Logger,
   { session }: ConnectedVault,
-  { audit, departures, isDisabled }: SelfDoorOptions,
+  { audit, departures, hasEnded, isDisabled }: SelfDoorOptions,
 ): SelfDoor | undefined {
   const { POSTERN_SELF_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer, logStreamSecret } = config;
   if ((audience === undefined || issuer === undefined) && logStreamSecret === undefined) return undefined;
@@ -71,7 +73,7 @@ export function selfDoor(
         : new People({
             bearer: new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
             login: new OperatorLogin({ client, mount: config.POSTERN_SELF_MOUNT }),
-            accessOf: (token) => new VaultAccess({ client, token, mounts, announcer, secretIds }),
+            accessOf: (token) => new VaultAccess({ client, token, mounts, announcer, hasEnded, secretIds }),
             isDisabled,
             departed: departures,
           }),

@@ -50,10 +50,11 @@ export interface KeyView {
 export async function listKeys(
   access: VaultAccess,
   tenant: string,
-  options: { onProgress?: Progress; signal?: AbortSignal } = {},
+  options: { onProgress?: Progress; signal?: AbortSignal; hasEnded?: VaultAccess['hasEnded'] } = {},
 ): Promise<KeyView[]> {
+  const { hasEnded = access.hasEnded } = options;
   const [stored, { rotations, names }] = await Promise.all([readSecretIds(access, tenant, options), readRotations(access, tenant)]);
-  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names) ?? []);
+  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names, hasEnded) ?? []);
   const used = await readLastUse(
     access,
     'key',
@@ -104,6 +105,7 @@ export function keyViewOf(
   rotations: Rotations,
   now: number,
   names: Readonly<Record<string, string>> = {},
+  hasEnded: VaultAccess['hasEnded'] = undefined,
 ): KeyView | undefined {
   const keyId = metadata[KEY_METADATA.keyId];
   if (typeof keyId !== 'string' || !KEY_ID.test(keyId)) return undefined;
@@ -135,7 +137,8 @@ export function keyViewOf(
     issued_at: issuedAt,
     expires_at: Number.isFinite(ends) ? new Date(ends).toISOString() : null,
     last_used_at: null,
-    state: ends <= now ? 'ended' : unconfirmed ? 'unconfirmed' : replaced === undefined ? 'active' : 'ending',
+    // Announced, though it is there still: a revocation that broke off.
+    state: ends <= now || hasEnded?.(keyId) === true ? 'ended' : unconfirmed ? 'unconfirmed' : replaced === undefined ? 'active' : 'ending',
     replaces: typeof replaces === 'string' ? replaces : null,
     replaced_by: replaced?.new_key_id ?? null,
   };

@@ -64,7 +64,7 @@ export async function listOwned(
   of: 'me' | 'organization',
 ): Promise<KeyView[]> {
   const [stored, { rotations, names }] = await Promise.all([readSecretIds(access, tenant), readRotations(access, tenant)]);
-  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names) ?? []);
+  const keys = stored.flatMap((one) => keyViewOf(one, rotations, Date.now(), names, access.hasEnded) ?? []);
   return keys.filter(
     (key) => key.owner !== null && key.organization === organization && (key.owner === id || (of === 'organization' && administrator)),
   );

@@ -142,7 +142,7 @@ async function replaceable(access: VaultAccess, tenant: string, which: string): 
     whoIs(access),
   ]);
   const old = pickKey(
-    stored.flatMap((one) => keyViewOf(one, rotations, now, names) ?? []),
+    stored.flatMap((one) => keyViewOf(one, rotations, now, names, access.hasEnded) ?? []),
     tenant,
     which,
   );

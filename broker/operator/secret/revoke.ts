@@ -1,6 +1,7 @@
+import { MAX_TOKEN_TTL } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
-import { announceEndings } from '#broker/operator/ending.ts';
+import { ENDLESS, announceEndings, settleEndings } from '#broker/operator/ending.ts';
 import type { NewEnding } from '#broker/operator/ending.ts';
 import { whoIs } from '#broker/operator/whoami.ts';
 import { endingIdOf } from '#broker/vault/key-metadata.ts';
@@ -66,16 +67,26 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
       });
       const there = found.filter(({ stored }) => stored !== undefined);
       missing.push(...found.filter(({ stored }) => stored === undefined).map(({ accessor }) => accessor));
+      const { now } = await whoIs(access);
       const ids = there.map(({ stored }) => endingIdOf(stored?.metadata ?? {}));
       const unnamed: NewEnding[] = ids.includes(undefined) ? [{ kind: 'unnamed', id: tenant, tenant }] : [];
-      const named = ids.flatMap((id): NewEnding[] => (id === undefined ? [] : [{ kind: 'credential', id, tenant }]));
-      if (there.length > 0) await announceEndings(access, (await whoIs(access)).now, [...named, ...unnamed]);
+      const named = there.flatMap(({ stored }, at): NewEnding[] => {
+        const id = ids[at];
+        return id === undefined ? [] : [{ kind: 'credential', id, tenant, lives: lifeLeft(stored?.view.expires_at, now) }];
+      });
+      if (there.length > 0) await announceEndings(access, now, [...named, ...unnamed]);
       await inParallel(there, WIDTH, async ({ accessor }) => {
         signal?.throwIfAborted();
         await destroy(access, tenant, accessor);
         revoked.push(accessor);
         options.onProgress?.(revoked.length + missing.length, accessors.length);
       });
+      // Where this fails they are only known for longer than need be.
+      if (named.length > 0)
+        await settleEndings(
+          access,
+          named.map(({ id }) => id),
+        ).catch(() => {});
       // Until its destruction a credential without an id could still log in, and make tokens that are newer than the first end.
       if (unnamed.length > 0) await announceEndings(access, (await whoIs(access)).now, unnamed);
     }
@@ -89,6 +100,11 @@ export async function revokeSecretId(access: VaultAccess, options: RevokeOptions
   });
   if (failure !== undefined) throw halfWay(failure, signal?.aborted === true, `${revoked.length} of ${accessors.length}`, tenant);
   return { tenant, revoked, missing, epoch };
+}
+
+/** For how long it and what it logs in could live were it not destroyed, seconds. */
+function lifeLeft(end: string | null | undefined, now: number): number {
+  return typeof end === 'string' ? Math.max(0, (Date.parse(end) - now) / 1000) + MAX_TOKEN_TTL : ENDLESS;
 }
 
 /** One that is there. */

@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
+import { readEndings } from '#broker/operator/endings.ts';
+import type { VaultAccess } from '#broker/operator/access.ts';
+import type { Endings } from '#broker/credential/endings.ts';
 import { settleRotations } from '#broker/operator/key/settle.ts';
 import { checkOwnerId } from '#broker/operator/key/owned-by.ts';
 import { listKeys, pageOfKeys } from '#broker/operator/key/list.ts';
@@ -59,8 +62,10 @@ A replaced key whose end has come is destroyed by the way, where your token may.
       });
       if (destroyed.length > 0)
         output.note(`destroyed, since a rotation ended ${destroyed.length === 1 ? 'it' : 'them'}: ${destroyed.join(', ')}`);
+      const endings = await endingsIfKnown(access);
+      const hasEnded = (keyId: string): boolean => endings?.knownAt('credential', keyId) !== undefined;
       const [all, bound] = await Promise.all([
-        listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal }),
+        listKeys(access, tenant, { onProgress: output.counter('keys'), signal: terminal.signal, hasEnded }),
         readBoundCidrs(access, tenant),
       ]);
       const { keys, next } = pageOfKeys(owner === undefined ? all : all.filter((key) => key.owner === owner), options);
@@ -93,4 +98,12 @@ A replaced key whose end has come is destroyed by the way, where your token may.
       }
     }),
   );
+}
+
+/** Whoever may not read them sees a key whose revocation broke off as active. */
+async function endingsIfKnown(access: VaultAccess): Promise<Endings | undefined> {
+  return readEndings(access).catch((error: unknown) => {
+    if (error instanceof PosternError && error.code === 'access_denied') return undefined;
+    throw error;
+  });
 }

@@ -4,13 +4,15 @@ import { settleReplacements } from '#broker/operator/secret/replacements.ts';
 import { rotatingTenants } from '#broker/operator/key/rotating.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { patiently } from '#broker/operator/patience.ts';
+import { finishRevocations } from '#broker/operator/secret/unfinished.ts';
+import { KEY_ID } from '#broker/vault/key-metadata.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
 import { tenantIndex } from '#broker/operator/tenant/list.ts';
 import type { Context } from '#cli/command/context.ts';
 
 export function pruneCommand(context: Context): Command {
   return context
-    .command('prune', 'destroy replaced keys and secret_ids whose end has come', [
+    .command('prune', 'destroy replaced keys and secret_ids whose end has come, and those whose revocation broke off', [
       ['postern key prune acme', "one tenant's"],
       ['postern key prune --json', "every tenant's: for a nightly job"],
     ])
@@ -35,8 +37,15 @@ export function pruneCommand(context: Context): Command {
             secrets: accessors.map((accessor) => ({ tenant: name, accessor })),
           };
         });
-        const destroyed = ended.flatMap(({ keys }) => keys);
-        const secrets = ended.flatMap((one) => one.secrets);
+        const finished = await patiently(() => finishRevocations(access, tenant));
+        const destroyed = [
+          ...ended.flatMap(({ keys }) => keys),
+          ...finished.filter(({ id }) => KEY_ID.test(id)).map(({ tenant: of, id }) => ({ tenant: of, key_id: id })),
+        ];
+        const secrets = [
+          ...ended.flatMap((one) => one.secrets),
+          ...finished.filter(({ id }) => !KEY_ID.test(id)).map(({ tenant: of, accessor }) => ({ tenant: of, accessor })),
+        ];
         output.result(
           { destroyed, secret_ids: secrets },
           destroyed.length + secrets.length === 0
