@@ -33,6 +33,9 @@ export function Changes({ api, tenant }: { api: AdminApi; tenant?: string }) {
                 )}
                 {change.key_id !== null && <code>{change.key_id}</code>} by {change.caller ?? 'unknown'}
                 {change.outcome === 'refused' && <span class="state ended"> refused: {change.error ?? 'unknown'}</span>}
+                {change.outcome === 'unknown' && (
+                  <span class="state ended"> may be done in part or in whole: {change.error ?? 'unknown'}</span>
+                )}
               </li>
             ))}
           </ol>

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { admissionLine, lineOf } from '#broker/audit/admin-event.ts';
-import type { AdminEvent } from '#broker/audit/admin-event.ts';
+import type { ChangeOutcome, AdminEvent } from '#broker/audit/admin-event.ts';
 import type { AuditLog } from '#broker/audit/exchange-event.ts';
 import { RecentChanges } from '#broker/audit/recent-changes.ts';
 import { ClientAddresses } from '#broker/client-address.ts';
@@ -233,7 +233,7 @@ export class AdminServer {
     const caller = this.#callers.get(request);
     if (caller === undefined) throw new Problem('invalid-token', 'The request was not admitted');
     const begin = performance.now();
-    const written = (outcome: 'done' | 'replayed' | 'refused', more: Told): void => {
+    const written = (outcome: ChangeOutcome, more: Told): void => {
       if (!operation.need.changes) return;
       const { tenant, key_id, accessor, trust } = { ...namesIn(request.body), ...namesIn(request.params), ...namesIn(more.answer?.body) };
       const event: AdminEvent = {

@@ -1,5 +1,7 @@
 import type { FastifyReply } from 'fastify';
+import type { ChangeOutcome } from '#broker/audit/admin-event.ts';
 import type { RepeatableAnswer } from './idempotency.ts';
+import { problemOf } from './problem.ts';
 
 export interface Told {
   readonly answer?: RepeatableAnswer;
@@ -13,7 +15,7 @@ export interface Told {
 export async function answerAudited(
   reply: FastifyReply,
   run: () => Promise<{ readonly answer: RepeatableAnswer; readonly replayed: boolean }>,
-  written: (outcome: 'done' | 'replayed' | 'refused', told: Told) => void,
+  written: (outcome: ChangeOutcome, told: Told) => void,
 ): Promise<FastifyReply> {
   try {
     const { answer, replayed } = await run();
@@ -21,7 +23,8 @@ export async function answerAudited(
     if (replayed) void reply.header('Idempotency-Replayed', 'true');
     return await reply.code(answer.status).headers(answer.headers).send(answer.body);
   } catch (error) {
-    written('refused', { error });
+    // Vault may have done what its answer, or ours, did not tell.
+    written(problemOf(error).status >= 500 ? 'unknown' : 'refused', { error });
     throw error;
   }
 }

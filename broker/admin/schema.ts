@@ -326,7 +326,9 @@ export const trustPage = z.strictObject({ trusts: z.array(trustView), next_curso
 const change = z.strictObject({
   time: z.iso.datetime(),
   event: z.string().meta({ description: 'The operation, as the audit names it.', examples: ['admin.issueKey'] }),
-  outcome: z.enum(['done', 'replayed', 'refused']),
+  outcome: z.enum(['done', 'replayed', 'refused', 'unknown']).meta({
+    description: '`unknown`: answered with 500 or more, so that all of it, some of it or nothing may be done.',
+  }),
   caller: z.string().meta({ description: "Subject of the caller's JWT, or display name of the Vault token." }),
   tenant: z.string().nullable(),
   key_id: z.string().nullable(),

@@ -12,7 +12,9 @@ export const adminEvent = z
       .string()
       .regex(/^(admin|self)\.[a-z][A-Za-z]{0,63}$/)
       .meta({ description: '`admin.<operation>` or `self.<operation>`, e.g. `admin.issueKey`.' }),
-    outcome: z.enum(['done', 'replayed', 'refused']),
+    outcome: z.enum(['done', 'replayed', 'refused', 'unknown']).meta({
+      description: '`unknown`: it ended with a status of 500 or more, so that all of it, some of it or nothing may be done.',
+    }),
     caller: field.text("Subject of the JWT (of `self.…` the person's Auth0 user id), or display name of the Vault token.", 1024),
     by: z.enum(['jwt', 'vault_token']),
     address: field.address,
@@ -26,6 +28,8 @@ export const adminEvent = z
   .meta({
     description: 'One change through the admin or the self-service API. Never a secret: keys by their accessor, callers by their name.',
   });
+/** How a change through one of the two APIs went. */
+export type ChangeOutcome = z.infer<typeof adminEvent>['outcome'];
 export type AdminEvent = Readonly<z.infer<typeof adminEvent>>;
 
 export const departuresEvent = z

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChangeOutcome } from '#broker/audit/admin-event.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -184,7 +185,7 @@ export class SelfServer {
     const person = this.#people.get(request);
     if (person === undefined) throw new Problem('invalid-token', 'The request was not admitted');
     const begin = performance.now();
-    const written = (outcome: 'done' | 'replayed' | 'refused', more: Told): void => {
+    const written = (outcome: ChangeOutcome, more: Told): void => {
       if (!operation.changes) return;
       const named = { ...(request.params as object), ...(more.answer?.body as object | undefined) } as { key_id?: unknown };
       this.#options.audit.write(

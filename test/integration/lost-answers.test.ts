@@ -2,12 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { PERMISSIONS } from '#broker/admin/caller.ts';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { finishRevocations } from '#broker/operator/secret/unfinished.ts';
+import { VaultClient } from '#broker/vault/client.ts';
 import { APIS } from '#dev/scenario.ts';
 import { backEndToken, callAdmin } from '#test/fixture/admin.ts';
 import type { AdminReply } from '#test/fixture/admin.ts';
 import { startHouse } from '#test/fixture/broker.ts';
 import type { House, LocalReplica } from '#test/fixture/broker.ts';
 import { personToken } from '#test/fixture/person.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
 import { startRelay } from './relay.ts';
 import type { Relay } from './relay.ts';
 
@@ -167,4 +172,54 @@ describe.each(doors)('the end that a rotation sets (%s)', (door) => {
     await sleep(2000);
     expect([await verify(old.key), await verify(again.body['key'])]).toEqual([401, 200]);
   }, 60_000);
+});
+
+describe.each(doors)('a revocation that breaks off at the destruction (%s)', (door) => {
+  test('shows the key as ended, is known for as long as the key could live, and is finished by `key prune`', async () => {
+    const path = `postern/data/state/${door === 'self' ? 'departures' : 'ended'}`;
+    const ending = async (keyId: string): Promise<{ at: number; until: number }> => {
+      const { recent } = (await house.root.read(path))?.data?.['data'] as { recent: { id: string; at: number; until: number }[] };
+      return recent.findLast(({ id }) => id === keyId)!;
+    };
+    const days = ({ at: from, until }: { at: number; until: number }): number => (until - from) / 86_400;
+    const gone = await make(door);
+    expect((await at(door, 'DELETE', `/${gone.key_id}`)).status).toBe(204);
+    expect(days(await ending(gone.key_id))).toBe(7);
+    const left = await make(door);
+    fail(DESTRUCTION);
+    expect((await at(door, 'DELETE', `/${left.key_id}`)).status).toBe(503);
+    relay.answer = undefined;
+    await expect.poll(() => verify(left.key)).toBe(401);
+    await expect.poll(async () => (await at(door, 'GET', `/${left.key_id}`)).body['state'], { timeout: 5000 }).toBe('ended');
+    expect(days(await ending(left.key_id))).toBeGreaterThan(89);
+    const client = new VaultClient({ address: house.vault.address, timeoutMs: 10_000 });
+    const access = new VaultAccess({ client, token: new VaultToken(await vaultToken(house, 'postern-operator')) });
+    try {
+      expect(await finishRevocations(access)).toMatchObject([{ tenant: 'acme', id: left.key_id }]);
+      expect(await finishRevocations(access)).toEqual([]);
+    } finally {
+      await client.close();
+    }
+    expect(days(await ending(left.key_id))).toBe(7);
+    expect(await listedIds(door)).not.toContain(left.key_id);
+  }, 40_000);
+});
+
+test.each([
+  ['a tenant disabled', 'POST', '/v1/tenants/globex/disable', /POST \/v1\/postern\/data\/state\/epoch$/, 'admin.disableTenant'],
+  ['a key revoked', 'DELETE', '', /secret-id-accessor\/destroy/, 'admin.revokeKey'],
+])('%s where Vault did it and its answer is lost is no refusal in the audit', async (_what, method, path, losing, event) => {
+  const target = path === '' ? `/v1/tenants/acme/keys/${(await make('admin')).key_id}` : path;
+  if (path === '') fail(losing);
+  else relay.lose = losing;
+  expect((await callAdmin(one.admin, { jwt: backEnd }, method, target)).status).toBe(503);
+  expect((await one.events()).findLast((one) => one.event === event)).toMatchObject({
+    outcome: 'unknown',
+    error: 'temporarily-unavailable',
+  });
+  relay.lose = relay.answer = undefined;
+  const { body } = await callAdmin(one.admin, { jwt: backEnd }, 'GET', '/v1/changes');
+  expect((body['changes'] as { event: string; outcome: string }[]).find((change) => change.event === event)?.outcome).toBe('unknown');
+  expect((await callAdmin(one.admin, { jwt: backEnd }, 'POST', '/v1/tenants/nobody/disable')).status).toBe(404);
+  expect((await one.events()).findLast((one) => one.event === 'admin.disableTenant')?.['outcome']).toBe('refused');
 });
