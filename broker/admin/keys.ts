@@ -156,7 +156,7 @@ export const keyOperations: readonly Operation[] = [
       if (issued === undefined) throw new PosternError('temporarily_unavailable', 'The rotation ended without a new key');
       return answerOf({ ...issued, warnings: [...issued.warnings, ...warnings] });
     },
-    // The new key counts where it is more than an attempt, and the old one's end is all that is left; else the domain destroys what was left.
+    // Where the new key is more than an attempt the old one's end is all that is left; else the domain destroys what was left.
     async recover({ caller, params, body }, draft) {
       if (draft === undefined) return undefined;
       const issued = draft.body as RotatedKey;

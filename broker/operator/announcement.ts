@@ -37,7 +37,7 @@ export function announce(access: VaultAccess, tenant: string, change: Change = '
   });
 }
 
-/** Tells every broker that a rotation gave a key an end, so that it is verified anew within 2 s. @throws {PosternError} as {@link announce} */
+/** Tells every broker that a rotation gave a key an end: it is verified anew within 2 s. @throws {PosternError} as {@link announce} */
 export async function announceRotation(access: VaultAccess, tenant: string, keyId: string): Promise<void> {
   await (access.announcer === undefined ? announce(access, tenant) : access.announcer.rotated(keyId));
 }
