@@ -2,15 +2,18 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 
+/** Chooses requests by their method and path. */
+type Match = Pick<RegExp, 'test'>;
+
 /** Stands between the CLI and Vault. */
 export interface Relay {
   address: string;
   /** Requests whose method and path match are held up until they are let go. */
-  hold: RegExp | undefined;
+  hold: Match | undefined;
   /** Answers of matching requests are lost: the connection breaks once Vault has done its work. */
-  lose: RegExp | undefined;
+  lose: Match | undefined;
   /** Matching requests don't reach Vault, and are answered so: the whole text of an HTTP response. */
-  answer: { readonly match: RegExp; readonly says: string } | undefined;
+  answer: { readonly match: Match; readonly says: string } | undefined;
   /** Resolves with the next request that is held up. */
   held(): Promise<string>;
   letGo(): void;

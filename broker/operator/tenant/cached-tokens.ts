@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { inParallel } from '#broker/operator/parallel.ts';
 import { WIDTH } from '#broker/operator/secret/secret-id.ts';
@@ -37,7 +36,7 @@ const ANNOUNCED_WITHIN = 2_000;
  */
 export async function clearCachedTokensTwice(access: VaultAccess, tenant: string, withPlugin: boolean): Promise<number> {
   const cleared = await clearCachedTokens(access, tenant, withPlugin);
-  await sleep(ANNOUNCED_WITHIN);
+  await access.clock.sleep(ANNOUNCED_WITHIN);
   return cleared + (await clearCachedTokens(access, tenant, withPlugin));
 }
 

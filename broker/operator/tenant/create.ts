@@ -111,7 +111,7 @@ export async function writeTenant(
   if (found.role === undefined && found.data === undefined) {
     if (options.update)
       throw new PosternError('not_found', `There is no tenant "${tenant}" to update`, { detail: 'Without --update it is made.' });
-    if (!options.force && !isNew) await requireFreeName(access, tenant);
+    if (!isNew) await requireFreeName(access, tenant, options.force === true);
   }
   checkSpecification(tenant, spec, apis);
   const before = documentBefore(found);

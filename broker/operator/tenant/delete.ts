@@ -39,11 +39,10 @@ const MOST_SEARCHED = 2_000;
 const registration = z.object({ tenant: z.string() });
 
 /**
- * Ends a tenant: it is disabled first, so that everything stops; its client_id and all that it held are announced as ended, and its name is
- * set
- * aside until its longest token is over; then its role and with it every secret_id, its documents, registered keys, the plugin's role and
- * all
- * cached tokens go, and last its name leaves the list of disabled ones. Interrupted, the same call goes on.
+ * Ends a tenant: it is disabled first, so that everything stops; its name is set aside until its longest token is over, with the client_ids
+ * by which the rest is found; all that it held is announced as ended; then its trusts and registered keys go, its role and with it every
+ * secret_id, its documents, the plugin's role and all cached tokens, and last its name leaves the list of disabled ones. Interrupted, the
+ * same call goes on.
  * @throws {PosternError} not_found
  */
 export async function deleteTenant(access: VaultAccess, tenant: string): Promise<Deletion> {
@@ -59,7 +58,7 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
       undefined ||
     (await hasCachedTokens(access, tenant, withPlugin));
   if (!known) await showTenant(access, tenant);
-  const clientIds = [
+  const named = [
     role === undefined ? undefined : await readRoleId(access, tenant),
     tenantDocument.safeParse(data ?? {}).data?.client_id,
   ].filter((id) => typeof id === 'string');
@@ -67,17 +66,19 @@ export async function deleteTenant(access: VaultAccess, tenant: string): Promise
   const { now } = await whoIs(access);
   const until = Math.ceil(now / 1000) + lives;
   await announce(access, tenant, 'disable');
-  await writeTombstone(access, tenant, until, clientIds);
+  // Those too that a deletion which was interrupted noted, when role and document named them still.
+  const clientIds = await writeTombstone(access, tenant, until, named);
   await announceEndings(access, now, [
     { kind: 'tokens', id: tenant, tenant, lives },
-    ...[...new Set(clientIds)].map((id) => ({ kind: 'credential' as const, id, tenant, lives })),
+    ...clientIds.map((id) => ({ kind: 'credential' as const, id, tenant, lives })),
   ]);
+  // While the tenant is still there: else its name could be used anew over what its former workloads log in by.
+  for (const id of clientIds) await eraseTrusts(access, tenant, id);
+  const { removed, unsearched } = await removeRegisteredKeys(access, tenant, clientIds);
   await removeRole(access, tenant);
   await access.call(`delete the document of ${tenant}`, ({ documents, as }) => documents.remove(`tenants/${tenant}`, as));
   await removePublication(access, tenant);
   await access.call(`delete the rotations of ${tenant}`, ({ documents, as }) => documents.remove(rotationsPath(tenant), as));
-  for (const id of new Set(clientIds)) await eraseTrusts(access, tenant, id);
-  const { removed, unsearched } = await removeRegisteredKeys(access, tenant, clientIds);
   if (withPlugin) await deletePluginRole(access, tenant);
   const cleared = await stopTenant(access, tenant);
   const { epoch } = await announce(access, tenant, 'enable');

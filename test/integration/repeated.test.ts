@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { VaultToken } from '#broker/credential/identity.ts';
+import { PosternError } from '#broker/error.ts';
+import { VaultAccess } from '#broker/operator/access.ts';
+import { createTenant } from '#broker/operator/tenant/create.ts';
+import { deleteTenant } from '#broker/operator/tenant/delete.ts';
+import { addTrust } from '#broker/operator/trust/add.ts';
+import { VaultClient } from '#broker/vault/client.ts';
+import { rotationsPath } from '#broker/vault/key-ends.ts';
+import { trustMount } from '#broker/vault/trust-login.ts';
+import { startHouse } from '#test/fixture/broker.ts';
+import type { House } from '#test/fixture/broker.ts';
+import { vaultToken } from '#test/fixture/vault-token.ts';
+import { startRelay } from './relay.ts';
+import type { Relay } from './relay.ts';
+import { AUDIENCE, GITHUB, SUBJECT, issuerKey } from './trust.forgeries.ts';
+
+/*
+ * What an operator did and Vault broke off, and the operator did again, ends as if nothing had broken off: at each of its writes in turn,
+ * whether Vault did it and its answer was lost, or Vault refused it.
+ */
+
+const pem = issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const GRANTS = [{ api: 'reports', scopes: ['read', 'write'] }];
+
+let house: House;
+let relay: Relay;
+let client: VaultClient;
+let operator: VaultAccess;
+
+beforeAll(async () => {
+  house = await startHouse({
+    plugin: true,
+    apis: { reports: { audience: 'https://reports.example.com', source: 'transit', scopes: ['read', 'write'] } },
+    tenants: { acme: { grants: GRANTS, issuers: { [GITHUB]: { keys: [pem] } } } },
+  });
+  relay = await startRelay(house.vault.address);
+  client = new VaultClient({ address: relay.address, timeoutMs: 10_000 });
+  const token = new VaultToken(await vaultToken(house, 'postern-operator'));
+  // Nobody here stores a token late, so that nobody waits for them.
+  operator = new VaultAccess({ client, token, clock: { sleep: () => Promise.resolve() } });
+}, 120_000);
+afterAll(async () => {
+  await client?.close();
+  await relay?.stop();
+  await house?.stop();
+});
+
+const BROKEN = { refused: 'Vault refuses it', lost: "Vault's answer is lost" } as const;
+type Broken = keyof typeof BROKEN;
+const body = '{"errors":["internal error"]}';
+const refusal = `HTTP/1.1 500 Said\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+
+/**
+ * Does it, and has its write of this number broken off; then does it again, if it failed.
+ * @param at 0: none
+ * @returns how many writes there were at the first time
+ */
+async function doneTwice(work: () => Promise<unknown>, at: number, how: Broken): Promise<number> {
+  let writes = 0;
+  const match = { test: (line: string) => !/^(GET|LIST) /.test(line) && (writes += 1) === at };
+  if (how === 'lost') relay.lose = match;
+  else relay.answer = { match, says: refusal };
+  const fault = await work().then(
+    () => undefined,
+    (error: unknown) => error as PosternError,
+  );
+  const before = writes;
+  [relay.lose, relay.answer] = [undefined, undefined];
+  expect(fault?.code).toBe(at === 0 ? undefined : 'temporarily_unavailable');
+  if (fault !== undefined)
+    await work().catch((error: unknown) => {
+      // Where the last write was done, there is nothing left to do.
+      if (!(error instanceof PosternError && at === all && ['not_found', 'conflict'].includes(error.code))) throw error;
+    });
+  return before;
+}
+/** Writes of what is tried, undisturbed. */
+let all = 0;
+
+/** Each write of `work` broken off in turn, in both ways, on what `stage` makes anew. */
+async function ofEach(stage: () => Promise<{ work: () => Promise<unknown>; end: () => Promise<unknown> }>, least: number): Promise<void> {
+  all = 0;
+  const undisturbed = await stage();
+  all = await doneTwice(undisturbed.work, 0, 'lost');
+  expect(all).toBeGreaterThanOrEqual(least);
+  const wanted = await undisturbed.end();
+  for (const how of Object.keys(BROKEN) as Broken[])
+    for (let at = 1; at <= all; at += 1) {
+      const { work, end } = await stage();
+      await doneTwice(work, at, how);
+      expect(await end(), `write ${at} of ${all}: ${BROKEN[how]}`).toEqual(wanted);
+    }
+}
+
+/** All paths of a KV mount. */
+async function walk(mount: string, folder = ''): Promise<string[]> {
+  const entries = await house.root.list(`${mount}/metadata/${folder}`.replace(/\/$/, ''));
+  const folders = entries.filter((entry) => entry.endsWith('/'));
+  const deeper = await Promise.all(folders.map((entry) => walk(mount, `${folder}${entry}`)));
+  return [...entries.filter((entry) => !entry.endsWith('/')).map((entry) => `${mount}/${folder}${entry}`), ...deeper.flat()];
+}
+
+test('a deletion that was broken off and is run again leaves what an undisturbed one leaves', { timeout: 240_000 }, async () => {
+  const { root } = house;
+  const mount = trustMount('postern-trust', 'acme', GITHUB);
+  await ofEach(async () => {
+    await createTenant(operator, 'acme', { grants: GRANTS, publish: ['reports'] }, { update: all === 0, force: true });
+    await addTrust(operator, { tenant: 'acme', name: 'ci', issuer: GITHUB, audience: AUDIENCE, subject: SUBJECT });
+    const roleId = String((await root.read('auth/approle/role/acme/role-id'))?.data?.['role_id']);
+    await root.write(`postern/data/assertions/${roleId}`, { data: { tenant: 'acme' } });
+    await root.write(`postern/data/${rotationsPath('acme')}`, { data: {} });
+    await root.write('postern-tokens/data/acme/reports', { data: {} });
+    return {
+      work: () => deleteTenant(operator, 'acme'),
+      async end() {
+        const paths = [...(await walk('postern')), ...(await walk('postern-tokens'))];
+        const disabled = (await root.read('postern/data/state/epoch'))?.data?.['data'] as { disabled: string[] };
+        const ended = JSON.stringify((await root.read('postern/data/state/ended'))?.data);
+        return {
+          documents: paths.filter((path) => path.includes('acme') || path.includes(roleId)),
+          roles: (await root.list('auth/approle/role')).includes('acme'),
+          trusts: await root.list(`${mount}/role`),
+          plugin: (await root.list('auth0/roles')).includes('acme'),
+          disabled: disabled.disabled,
+          ended: ended.includes(roleId),
+        };
+      },
+    };
+  }, 15);
+});
+
+test('a name is not used anew before the deletion that was broken off is run to its end', async () => {
+  await createTenant(operator, 'globex', { grants: GRANTS, publish: ['reports'] });
+  relay.answer = { match: /^DELETE \S+\/publications\//, says: refusal };
+  await expect(deleteTenant(operator, 'globex')).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+  relay.answer = undefined;
+  const again = () => createTenant(operator, 'globex', { grants: [] }, { force: true });
+  await expect(again()).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('broken off') });
+  await deleteTenant(operator, 'globex');
+  await again();
+  expect(await walk('postern')).not.toContain('postern/publications/globex');
+});
