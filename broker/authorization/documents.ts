@@ -74,6 +74,11 @@ export const tenantDocument = z.object({
   organization: z.string().min(1).max(128).nullish(),
   claims: structure(z.record(claimName, z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).default({})),
   disabled: flag(z.boolean().default(false)),
+  /**
+   * Since when access tokens may be alive that hold more than this, seconds since 1970: grants were taken away, and brokers are not told of
+   * that yet, or it was broken off. Brokers don't look at it.
+   */
+  narrowing_since: wholeNumber(z.number().int().min(0).max(253_402_300_799)).nullish(),
   /** How often it may ask for a token, with all of its credentials together. */
   limits: structure(limitsDocument).nullish(),
   /** `terraform`: its next apply writes this document anew. */

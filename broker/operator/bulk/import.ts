@@ -145,8 +145,10 @@ async function complete(access: VaultAccess, row: Row, known: Known): Promise<Se
     throw new PosternError('conflict', `${tenant} is there and differs: ${differs.join(', ')}`, {
       detail: 'It was left as it is. --update changes it to what the file says.',
     });
-  // What a killed run left: the role is there and the document doesn't name its client_id yet, or the plugin has not heard of it.
-  const unfinished = !complete || !found.data?.['client_id'] || known.inPlugin?.has(tenant) === false;
+  // What a killed run left: the role is there and the document doesn't name its client_id yet, the plugin has not heard of it, or tokens
+  // that hold more than it has now are not ended.
+  const unfinished =
+    !complete || !found.data?.['client_id'] || typeof found.data['narrowing_since'] === 'number' || known.inPlugin?.has(tenant) === false;
   if (dryRun) return !complete ? 'made' : differs.length > 0 || unfinished ? 'changed' : 'unchanged';
   if (differs.some((what) => what !== 'disabled') || unfinished) await write(complete);
   const settled = await settleState(access, row, known, isDisabled);

@@ -34,7 +34,7 @@ export interface CreateOptions {
   /**
    * Of an update: makes the grants out of those that are there, in one check-and-set. Those of the specification are only checked.
    */
-  edit?: (before: readonly Grant[], defaultApi: string | null | undefined) => readonly Grant[];
+  edit?: (before: TenantGrants) => readonly Grant[];
 }
 
 /** An update leaves out grants that are there. */
@@ -115,10 +115,7 @@ export async function writeTenant(
   }
   checkSpecification(tenant, spec, apis);
   const before = documentBefore(found);
-  const document = documentOf(
-    before,
-    options.edit === undefined ? spec : { ...spec, grants: options.edit(before.grants, before.default_api) },
-  );
+  const document = documentOf(before, options.edit === undefined ? spec : { ...spec, grants: options.edit(before) });
   // A grant that goes takes its mark along.
   if (spec.publish === undefined) document.publish = document.publish.filter((api) => document.grants.some((grant) => grant.api === api));
   if (there && !options.replace) requireNoneDropped(tenant, before, document);
@@ -134,15 +131,20 @@ export async function writeTenant(
     });
   }
   const roleIdBefore = role === undefined ? undefined : await readRoleId(access, tenant);
-  const version = await writeDocument(access, tenant, { ...document, client_id: roleIdBefore ?? null }, found.version);
+  const narrowing = before.narrowing_since ?? (there && isNarrower(before, document) ? Math.floor(access.clock.now() / 1000) : undefined);
+  // The mark stays until the tokens that hold more are ended: whoever comes after one that was broken off finds the narrow document alone.
+  const marked = narrowing === undefined ? document : { ...document, narrowing_since: narrowing };
+  const version = await writeDocument(access, tenant, { ...marked, client_id: roleIdBefore ?? null }, found.version);
   if (unmade) await removeRole(access, tenant);
   await writeRole(access, tenant, spec, role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
   if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
+  const whole = { ...document, client_id: roleId };
   const isPublished = publishedOf(document, apis).length > 0;
-  if (isPublished || publishedOf(before, apis).length > 0) await writePublication(access, tenant, { ...document, client_id: roleId }, apis);
-  const narrower = there && isNarrower(before, document);
-  if (narrower)
+  // What was published may not be told by the document any more: it was narrowed by one that was broken off.
+  if (isPublished || !isNew) await writePublication(access, tenant, whole, apis);
+  // After the document: what was issued by the wide one until now is ended with it.
+  if (narrowing !== undefined)
     await announceEndings(access, (await whoIs(access)).now, [{ kind: 'issued', id: tenant, tenant, lives: await longestLife(access) }]);
   // Brokers remember the grants of a verified credential for a while.
   const told = there || isPublished;
@@ -155,7 +157,10 @@ export async function writeTenant(
         roleId,
       )
     : undefined;
-  if (narrower) await clearCachedTokensTwice(access, tenant, withPlugin);
+  if (narrowing !== undefined) {
+    await clearCachedTokensTwice(access, tenant, withPlugin);
+    await removeMark(access, tenant, whole, version);
+  }
   return { roleId, problem };
 }
 
@@ -170,6 +175,15 @@ function writeDocument(access: VaultAccess, tenant: string, document: TenantGran
         });
       throw error;
     });
+}
+
+/** Where somebody else has changed it meanwhile the mark is theirs to remove; where it was made anew, it has none. */
+async function removeMark(access: VaultAccess, tenant: string, document: TenantGrants, version: number): Promise<void> {
+  const now = await access.call(`read the tenant ${tenant}`, ({ documents, as }) => documents.read(`tenants/${tenant}`, as));
+  if (now.version !== version || now.data?.['client_id'] !== document.client_id) return;
+  await writeDocument(access, tenant, document, version).catch((error: unknown) => {
+    if (!(error instanceof PosternError && error.code === 'conflict')) throw error;
+  });
 }
 
 /** A list of grants that leaves one out may be a list of those to add. @throws {PosternError} conflict */

@@ -1,3 +1,4 @@
+import type { TenantGrants } from '#broker/authorization/documents.ts';
 import { PosternError } from '#broker/error.ts';
 import type { VaultAccess } from '#broker/operator/access.ts';
 import { createTenant } from './create.ts';
@@ -15,7 +16,7 @@ export function merged(grants: readonly Grant[]): { api: string; scopes: string[
  * conflict where somebody else changes it
  */
 export function addGrants(access: VaultAccess, tenant: string, added: readonly Grant[]): Promise<TenantView> {
-  return createTenant(access, tenant, { grants: merged(added) }, { update: true, edit: (before) => merged([...before, ...added]) });
+  return createTenant(access, tenant, { grants: merged(added) }, { update: true, edit: (before) => merged([...before.grants, ...added]) });
 }
 
 /**
@@ -23,8 +24,9 @@ export function addGrants(access: VaultAccess, tenant: string, added: readonly G
  * @throws {PosternError} not_found where it has no such grant; conflict for the default API, and where somebody else changes it
  */
 export function removeGrants(access: VaultAccess, tenant: string, removed: readonly Grant[]): Promise<TenantView> {
-  const edit = (before: readonly Grant[], defaultApi: string | null | undefined): Grant[] => {
-    for (const { api, scopes } of removed) requireThere(tenant, before, api, scopes);
+  const edit = ({ grants: before, default_api: defaultApi, narrowing_since: narrowing }: TenantGrants): Grant[] => {
+    // What is not there may be what one that was broken off took away: this one goes on with it.
+    if (typeof narrowing !== 'number') for (const { api, scopes } of removed) requireThere(tenant, before, api, scopes);
     const after = before.flatMap((grant): Grant[] => {
       const less = merged(removed).find(({ api }) => api === grant.api);
       if (less === undefined) return [grant];

@@ -153,6 +153,11 @@ export function summaryOf(
     problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
   if (hasRole && data !== undefined && parsed.success && !document.client_id)
     problems.push('its document names no client_id, as where its making was broken off: `postern tenant create --update` completes it');
+  if (typeof document.narrowing_since === 'number')
+    problems.push(
+      `grants were taken from it at ${new Date(document.narrowing_since * 1000).toISOString()}, and access tokens that hold them may be ` +
+        'alive: if nobody is at it, that was broken off; repeat it, or change anything of the tenant, to end them',
+    );
   if (!parsed.success) problems.push(`its document is not valid: ${documentFault(parsed.error)}`);
   const disabled = announcements.disabled.includes(tenant) || document.disabled;
   return {
