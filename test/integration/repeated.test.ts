@@ -156,6 +156,14 @@ test('a name is not used anew before the deletion that was broken off is run to 
   expect(await walk('postern')).not.toContain('postern/publications/globex');
 });
 
+/** A credential of one that Terraform doesn't know. */
+async function credentialOf(tenant: string): Promise<{ client_id: string; client_secret: string }> {
+  const role = `auth/approle/role/${tenant}`;
+  const secret = String((await house.root.write(`${role}/secret-id`)).data?.['secret_id']);
+  registerSecret('secret_id', secret);
+  return { client_id: String((await house.root.read(`${role}/role-id`))?.data?.['role_id']), client_secret: secret };
+}
+
 /** What lies in KV; undefined where nothing does. */
 async function document(path: string): Promise<Record<string, unknown> | undefined> {
   return (await house.root.read(`postern/data/${path}`))?.data?.['data'] as Record<string, unknown> | undefined;
@@ -176,10 +184,8 @@ test('what a narrowing that was broken off and is repeated takes away is ended e
   await ofEach(async () => {
     const tenant = `narrowed-${tokens.length}`;
     const wide = [...GRANTS, { api: 'orders', scopes: ['read'] }];
-    const { role_id: roleId } = await createTenant(operator, tenant, { grants: wide, publish: ['orders'] });
-    const secret = String((await root.write(`auth/approle/role/${tenant}/secret-id`)).data?.['secret_id']);
-    registerSecret('secret_id', secret);
-    const { status, body: given } = await exchange(replica, { client_id: roleId!, client_secret: secret }, { audience: REPORTS });
+    await createTenant(operator, tenant, { grants: wide, publish: ['orders'] });
+    const { status, body: given } = await exchange(replica, await credentialOf(tenant), { audience: REPORTS });
     expect([status, given['scope']]).toEqual([200, 'read write']);
     const token = String(given['access_token']);
     expect(await isActive(token)).toBe(true);
@@ -216,4 +222,33 @@ test('what a narrowing that was broken off and is repeated takes away is ended e
   }, 9);
   for (const [at, token] of tokens.entries())
     await expect.poll(() => isActive(token), { message: `narrowing ${at}`, timeout: 3_000 }).toBe(false);
+});
+
+test('a tenant whose making was broken off and is repeated is made whole', { timeout: 240_000 }, async () => {
+  let number = 0;
+  await ofEach(async () => {
+    const tenant = `made-${(number += 1)}`;
+    return {
+      work: () => createTenant(operator, tenant, { grants: GRANTS, publish: ['reports'] }),
+      async end() {
+        const credential = await credentialOf(tenant);
+        const plain = async (path: string): Promise<unknown> => {
+          const { client_id: of, ...rest } = (await document(path)) ?? {};
+          return { ...rest, mine: of === credential.client_id };
+        };
+        const announced = (await document('state/epoch'))?.['recent'] as { tenant: string }[];
+        const { state, problems } = await showTenant(operator, tenant);
+        return {
+          document: await plain(`tenants/${tenant}`),
+          publication: await plain(`publications/${tenant}`),
+          plugin: (await house.root.read(`auth0/roles/${tenant}`))?.data?.['client_id'] === credential.client_id,
+          announced: announced.some((one) => one.tenant === tenant),
+          state,
+          problems,
+          exchange: (await exchange(replica, credential, { audience: REPORTS })).status,
+        };
+      },
+    };
+  }, 6);
+  await expect(createTenant(operator, 'made-1', { grants: GRANTS })).rejects.toMatchObject({ code: 'conflict' });
 });

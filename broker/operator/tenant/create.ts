@@ -49,9 +49,8 @@ export class GrantsLeftOut extends PosternError {
 }
 
 /**
- * Makes a tenant: its document, then its role, then the client_id into the document. What was interrupted in between is completed by the
- * same
- * call. An update that takes something away is announced, and ends the access tokens that hold it.
+ * Makes a tenant: its document, then its role and all else, then the client_id into the document. What was interrupted in between is
+ * completed by the same call. An update that takes something away is announced, and ends the access tokens that hold it.
  * @throws {PosternError} conflict when it is there and this is not an update, when a grant would be dropped, or the name was used lately;
  * not_found
  *   when it is not there and this is an update; invalid_request
@@ -104,7 +103,9 @@ export async function writeTenant(
   const unmade = await isUnmade(access, tenant, found);
   const role = unmade ? undefined : found.role;
   const there = role !== undefined && found.data !== undefined;
-  if (there && !options.update)
+  // Its client_id is written into it last of all that makes it.
+  const named = typeof found.data?.['client_id'] === 'string';
+  if (there && named && !options.update)
     throw new PosternError('conflict', `The tenant "${tenant}" exists`, {
       detail: 'Nothing was changed. With --update it is changed; `postern tenant show` tells how it is now.',
     });
@@ -132,13 +133,13 @@ export async function writeTenant(
   }
   const roleIdBefore = role === undefined ? undefined : await readRoleId(access, tenant);
   const narrowing = before.narrowing_since ?? (there && isNarrower(before, document) ? Math.floor(access.clock.now() / 1000) : undefined);
+  const made = roleIdBefore !== undefined && (named || found.data === undefined);
   // The mark stays until the tokens that hold more are ended: whoever comes after one that was broken off finds the narrow document alone.
   const marked = narrowing === undefined ? document : { ...document, narrowing_since: narrowing };
-  const version = await writeDocument(access, tenant, { ...marked, client_id: roleIdBefore ?? null }, found.version);
+  const version = await writeDocument(access, tenant, { ...marked, client_id: made ? roleIdBefore : null }, found.version);
   if (unmade) await removeRole(access, tenant);
   await writeRole(access, tenant, spec, role);
   const roleId = roleIdBefore ?? (await readRoleId(access, tenant));
-  if (roleIdBefore === undefined) await writeDocument(access, tenant, { ...document, client_id: roleId }, version);
   const whole = { ...document, client_id: roleId };
   const isPublished = publishedOf(document, apis).length > 0;
   // What was published may not be told by the document any more: it was narrowed by one that was broken off.
@@ -157,10 +158,10 @@ export async function writeTenant(
         roleId,
       )
     : undefined;
-  if (narrowing !== undefined) {
-    await clearCachedTokensTwice(access, tenant, withPlugin);
-    await removeMark(access, tenant, whole, version);
-  }
+  if (narrowing !== undefined) await clearCachedTokensTwice(access, tenant, withPlugin);
+  // Last: until then the document shows that something is left to do, and the same call again does it.
+  if (!made) await writeDocument(access, tenant, whole, version);
+  else if (narrowing !== undefined) await removeMark(access, tenant, whole, version);
   return { roleId, problem };
 }
 

@@ -152,7 +152,7 @@ export function summaryOf(
   if (data === undefined)
     problems.push('it has no document, so nothing is granted to it: run `postern tenant create` again to complete it');
   if (hasRole && data !== undefined && parsed.success && !document.client_id)
-    problems.push('its document names no client_id, as where its making was broken off: `postern tenant create --update` completes it');
+    problems.push('its document names no client_id, as where its making was broken off: run `postern tenant create` again to complete it');
   if (typeof document.narrowing_since === 'number')
     problems.push(
       `grants were taken from it at ${new Date(document.narrowing_since * 1000).toISOString()}, and access tokens that hold them may be ` +
