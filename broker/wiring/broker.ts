@@ -51,7 +51,6 @@ const SHUT_OUT = 30_000;
 /** A proxy sends requests as soon as it can connect: they wait so long at most for the first login, ms, in place of a 503. */
 const START = 2_000;
 
-
 /** The composition root: every part is made and wired in this room and nowhere else. */
 export async function startBroker(config: Config, log: Logger, audit: AuditLog): Promise<Broker> {
   const ended = Promise.withResolvers<PosternError>();
