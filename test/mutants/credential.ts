@@ -3,6 +3,12 @@ import type { Mutants } from './mutant.ts';
 export const credential: Mutants = {
   'broker/credential/verified-credentials.ts': [
     [
+      'counted-bridged',
+      'return inTime && identity.counted !== true && !this.#hasEnded(identity);',
+      'return inTime && !this.#hasEnded(identity);',
+      'a secret that is good for one login is served for an outage',
+    ],
+    [
       'remembered-for-ever',
       'this.#monotonic() - known.askedAt < this.#rememberMs && ',
       '',
@@ -194,6 +200,18 @@ export const credential: Mutants = {
     ['keys-for-ever', 'this.#monotonic() - readAt < maxAge', 'maxAge > 0', 'a removed key goes on'],
   ],
   'broker/credential/announcements.ts': [
+    [
+      'one-holds-up-all',
+      'await Promise.all(this.#sources.map((_, at) => this.#watch(at)));',
+      'await this.look();\n    if (!this.#stopped) this.#cancels[0] = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());',
+      'a disabled tenant is served while another document hangs',
+    ],
+    [
+      'no-patience-at-the-end',
+      'this.#away = unanswered.some(({ begun }) => begun < this.#backAt!);',
+      'this.#away = false;',
+      'after an outage everybody is refused until all is read again',
+    ],
     [
       'stale-is-fine',
       '    if (this.age > this.#patienceMs) {',

@@ -189,6 +189,34 @@ export const token: Mutants = {
       'who presents an API key takes a 200 for its revocation',
     ],
   ],
+  'broker/token/remote-issuer.ts': [
+    [
+      'keys-kept-for-ever',
+      'if (known === undefined || age >= KEPT) throw error;',
+      'if (known === undefined) throw error;',
+      'a withdrawn key is believed while the issuer is away',
+    ],
+    [
+      'keys-waited-for-by-all',
+      'if (this.#fetching !== undefined && this.#doubtful) return this.#throwAway();',
+      '',
+      'while an issuer hangs everybody waits for it',
+    ],
+  ],
+  'broker/token/stored-lately.ts': [
+    [
+      'late-store-stays',
+      'if (this.#stored.get(one.grant.digest) === one && this.#isVoid(one)) await this.#takeOut(one);',
+      'void one;',
+      'a token that was ended while this broker could not hear of it lies where Vault Agents read it',
+    ],
+    [
+      'late-store-judged-once',
+      'const judged = changes === this.#changes ? this.#new : [...this.#stored.values()];',
+      'const judged = this.#new;',
+      'the same, where it was stored before that was heard',
+    ],
+  ],
   'broker/token/revocations.ts': [
     ['line-filled-by-one', 'if (own >= this.#perMinute) throw', 'if (own >= Infinity) throw', 'one tenant keeps the others from revoking'],
     [

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { AnnouncementWatch, NO_ANNOUNCEMENTS } from '#broker/credential/announcements.ts';
 import type { Announcements } from '#broker/credential/announcements.ts';
 import { PosternError } from '#broker/error.ts';
-import { Clock } from './clock.ts';
+import { Clock, deferred } from './clock.ts';
 
 const epochOf = (epoch: number, recent: [number, string][] = [], disabled: string[] = []): Announcements => ({
   epoch,
@@ -86,6 +86,70 @@ describe('while announcements can not be read', () => {
       expect(disabled('acme')).toBe(false);
     }
     expect(watch.age).toBe(20_000);
+  });
+
+  test('one that hangs holds up no other: who is disabled meanwhile is refused', async () => {
+    let now = epochOf(1);
+    const hangs = Promise.withResolvers<void>();
+    let looks = 0;
+    const watch = new AnnouncementWatch({
+      reader: { readAnnouncements: async () => now },
+      watched: [{ look: () => (looks++ === 0 ? Promise.resolve() : hangs.promise) }],
+      verified: { forget: () => {}, forgetAll: () => {} },
+      intervalMs: 10,
+    });
+    await watch.start();
+    await vi.waitFor(() => expect(looks).toBe(2));
+    now = epochOf(2, [[2, 'acme']], ['acme']);
+    await vi.waitFor(() => expect(watch.isDisabled('acme')).toBe(true));
+    watch.stop();
+    hangs.resolve();
+  });
+
+  test('when one is answered again the others are asked at once, and there is patience until they were', async () => {
+    const clock = new Clock();
+    const timers: (() => void)[] = [];
+    let away = false;
+    let late: PromiseWithResolvers<void> | undefined;
+    const other = { looks: 0 };
+    const watch = new AnnouncementWatch({
+      now: clock.now,
+      monotonic: clock.monotonic,
+      after: (_ms, work) => {
+        timers.push(work);
+        return () => void timers.splice(timers.indexOf(work), 1);
+      },
+      reader: { readAnnouncements: () => (away ? Promise.reject(unanswered) : Promise.resolve(epochOf(1))) },
+      watched: [
+        {
+          look: async () => {
+            other.looks++;
+            // Its timer is the later one.
+            await sleep(5);
+            if (late !== undefined) await late.promise;
+            if (away) throw unanswered;
+          },
+        },
+      ],
+      verified: { forget: () => {}, forgetAll: () => {} },
+      graceMs: 3_600_000,
+    });
+    await watch.start();
+    away = true;
+    for (const due of timers.splice(0)) due();
+    await vi.waitFor(() => expect(timers).toHaveLength(2));
+    clock.advance(600_000);
+    expect(watch.isDisabled('acme')).toBe(false);
+    away = false;
+    late = deferred();
+    expect(other.looks).toBe(2);
+    timers.shift()!();
+    await vi.waitFor(() => expect(other.looks).toBe(3));
+    expect(watch.isDisabled('acme')).toBe(false);
+    // It could be asked, and says nothing all the same.
+    clock.advance(2_000);
+    late.reject(unanswered);
+    await vi.waitFor(() => expect(() => watch.isDisabled('acme')).toThrow());
   });
 
   test('since Vault does not answer, the last ones hold for the grace, and no longer', async () => {
