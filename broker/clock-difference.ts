@@ -11,6 +11,8 @@ interface Observation {
 
 /** Answers that must agree before a difference counts: one that a proxy held back says nothing. */
 const AGREE = 3;
+/** An answer that took longer, as a long list does, may have been dated at any time of that: it would agree with everything. ms */
+const LONGEST = 3_000;
 /** What was observed longer ago says nothing any more, ms. */
 const FORGET = 600_000;
 
@@ -37,7 +39,7 @@ export class ClockDifference {
    */
   observe(date: string | null | undefined, tookMs: number): void {
     const theirs = Date.parse(date ?? '');
-    if (Number.isNaN(theirs)) return;
+    if (Number.isNaN(theirs) || tookMs > LONGEST) return;
     const at = this.#monotonic();
     // To the second: it was up to 999 ms later there than the header says.
     const one = { from: theirs - at, to: theirs + 999 - (at - tookMs), at };

@@ -29,8 +29,17 @@ test.each([0, 400, -400, 999, -200])('a second, or the time that the answer took
   const { difference, answer } = stage(1);
   answer(ahead);
   expect(Math.abs(difference.ms)).toBeLessThan(1_000);
-  answer(-20_000, 21_000);
+  answer(-2_000, 2_900);
   expect(difference.ms).toBe(0);
+});
+
+test('an answer that took long, as a long list does, says nothing against those that did not', () => {
+  const { difference, answer } = stage(3);
+  for (let n = 0; n < 3; n++) answer(-15_000);
+  const known = difference.ms;
+  expect(known).toBeLessThan(-14_000);
+  answer(-15_000, 11_000);
+  expect(difference.ms).toBe(known);
 });
 
 test('both directions are told', () => {
