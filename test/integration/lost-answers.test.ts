@@ -115,7 +115,9 @@ const fail = (match: RegExp): unknown => (relay.answer = { match, says: FAILURE 
 const make = async (door: (typeof doors)[number]): Promise<{ key: string; key_id: string }> => {
   const made = await at(door, 'POST', '', { name: 'laptop' });
   expect(made.status, made.text).toBe(201);
-  expect([await verify(made.body['key'], one), await verify(made.body['key'])]).toEqual([200, 200]);
+  // For the one behind the relay Vault may just be back.
+  await expect.poll(() => verify(made.body['key'], one), { timeout: 10_000 }).toBe(200);
+  expect(await verify(made.body['key'])).toBe(200);
   return made.body as { key: string; key_id: string };
 };
 const listedIds = async (door: (typeof doors)[number]): Promise<string[]> =>
