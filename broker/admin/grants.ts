@@ -36,8 +36,8 @@ export const grantOperations: readonly Operation[] = [
     tag,
     summary: 'Sets all that a tenant may have',
     description:
-      'What is not named is taken away, on every broker within 2 s. Access tokens that hold it are inactive at introspection from then on; ' +
-      'who verifies by the key set alone takes them to their end. All else of the tenant stays.',
+      'What is not named is taken away, on every broker within 2 s. Access tokens that hold it are inactive at introspection; who ' +
+      'verifies by the key set alone takes them to their end. All else of the tenant stays.',
     need: { permission: 'manage:grants', changes: true },
     params: ofTenant,
     query: none,

@@ -28,8 +28,8 @@ interface Stored {
 }
 
 /**
- * Tokens that this replica put into the shared store lately. Whoever ends a tenant's tokens clears the store, and again two seconds later; a
- * replica that hears of it still later may have stored one meanwhile, which a Vault Agent would go on reading. It takes it out itself.
+ * Tokens that this replica put into the shared store lately. Whoever ends a tenant's tokens clears the store, and again two seconds later;
+ * a replica that hears of it still later may have stored one meanwhile, which a Vault Agent would go on reading. It takes it out itself.
  */
 export class StoredLately {
   readonly #options: StoredLatelyOptions;

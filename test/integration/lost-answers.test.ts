@@ -180,8 +180,8 @@ describe.each(doors)('a revocation that breaks off at the destruction (%s)', (do
   test('shows the key as ended, is known for as long as the key could live, and is finished by `key prune`', async () => {
     const path = `postern/data/state/${door === 'self' ? 'departures' : 'ended'}`;
     const ending = async (keyId: string): Promise<{ at: number; until: number }> => {
-      const { recent } = (await house.root.read(path))?.data?.['data'] as { recent: { id: string; at: number; until: number }[] };
-      return recent.findLast(({ id }) => id === keyId)!;
+      const found = (await house.root.read(path))?.data?.['data'] as { recent: { id: string; at: number; until: number }[] } | undefined;
+      return found!.recent.findLast(({ id }) => id === keyId)!;
     };
     const days = ({ at: from, until }: { at: number; until: number }): number => (until - from) / 86_400;
     const gone = await make(door);

@@ -203,7 +203,7 @@ export const credential: Mutants = {
     [
       'one-holds-up-all',
       'await Promise.all(this.#sources.map((_, at) => this.#watch(at)));',
-      'await this.look();\n    if (!this.#stopped) this.#cancels[0] = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());',
+      'await this.look();\n    this.#cancels[0] = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());',
       'a disabled tenant is served while another document hangs',
     ],
     [
@@ -232,11 +232,16 @@ export const credential: Mutants = {
     ],
     [
       'failed-look-is-fresh',
-      "if (status === 'fulfilled') this.#readAts[at] = begun;",
-      'if (status !== undefined) this.#readAts[at] = begun;',
+      '      this.#readAts[at] = begun;\n    } catch (error) {\n      failed = { error };',
+      '    } catch (error) {\n      failed = { error };\n    } finally {\n      this.#readAts[at] = begun;',
       'an unreadable list counts as read',
     ],
-    ['partly-is-away', 'failed.length === all.length && ', 'failed.length > 0 && ', 'one unreadable list is gone by for an hour'],
+    [
+      'partly-is-away',
+      'if (unanswered.length === this.#looks.length) {',
+      'if (unanswered.length > 0) {',
+      'one unreadable list is gone by for an hour',
+    ],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],
   ],
   'broker/credential/endings.ts': [

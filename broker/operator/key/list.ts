@@ -105,7 +105,7 @@ export function keyViewOf(
   rotations: Rotations,
   now: number,
   names: Readonly<Record<string, string>> = {},
-  hasEnded: VaultAccess['hasEnded'] = undefined,
+  hasEnded?: VaultAccess['hasEnded'],
 ): KeyView | undefined {
   const keyId = metadata[KEY_METADATA.keyId];
   if (typeof keyId !== 'string' || !KEY_ID.test(keyId)) return undefined;

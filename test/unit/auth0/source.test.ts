@@ -579,7 +579,7 @@ describe('each token is counted before it is asked for', () => {
 
   test('nobody listens there: taken back', async () => {
     const closed = `http://127.0.0.1:${await closedPort()}/`;
-    await using s = await metered({ fetch: (to, init) => fetch(String(to).endsWith('/oauth/token') ? closed : to, init) });
+    await using s = await metered({ fetch: (to, init) => fetch(new Request(to, init).url.endsWith('/oauth/token') ? closed : to, init) });
     await errorOf(s.issue);
     expect(s.tally).toEqual({ counted: 1, takenBack: 1 });
   });

@@ -110,8 +110,7 @@ describe('while announcements can not be read', () => {
     const clock = new Clock();
     const timers: (() => void)[] = [];
     let away = false;
-    let late: PromiseWithResolvers<void> | undefined;
-    const other = { looks: 0 };
+    const other = { looks: 0, late: undefined as PromiseWithResolvers<void> | undefined };
     const watch = new AnnouncementWatch({
       now: clock.now,
       monotonic: clock.monotonic,
@@ -126,7 +125,7 @@ describe('while announcements can not be read', () => {
             other.looks++;
             // Its timer is the later one.
             await sleep(5);
-            if (late !== undefined) await late.promise;
+            if (other.late !== undefined) await other.late.promise;
             if (away) throw unanswered;
           },
         },
@@ -141,14 +140,14 @@ describe('while announcements can not be read', () => {
     clock.advance(600_000);
     expect(watch.isDisabled('acme')).toBe(false);
     away = false;
-    late = deferred();
+    other.late = deferred();
     expect(other.looks).toBe(2);
     timers.shift()!();
     await vi.waitFor(() => expect(other.looks).toBe(3));
     expect(watch.isDisabled('acme')).toBe(false);
     // It could be asked, and says nothing all the same.
     clock.advance(2_000);
-    late.reject(unanswered);
+    other.late.reject(unanswered);
     await vi.waitFor(() => expect(() => watch.isDisabled('acme')).toThrow());
   });
 

@@ -57,7 +57,7 @@ test('what is stored though it was ended before is taken out, too', async () => 
   expect(s.entry()?.token).toBeUndefined();
 });
 
-test("what somebody else wrote or cleared since is theirs, and what was stored before the last minute and a half is the operators'", async () => {
+test('what somebody else wrote or cleared since is theirs, and what was stored long ago is left to operators', async () => {
   const s = await stage();
   await s.put();
   await s.store.write((await grantOf())!, new Token('d.e.f', '', 1, 2), undefined, 1);
