@@ -238,8 +238,8 @@ export const credential: Mutants = {
     ],
     [
       'partly-is-away',
-      'if (unanswered.length === this.#looks.length) {',
-      'if (unanswered.length > 0) {',
+      'this.#away = unanswered.some(({ begun }) => begun < this.#backAt!);',
+      'this.#away = unanswered.length > 0;',
       'one unreadable list is gone by for an hour',
     ],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],

@@ -33,8 +33,8 @@ export const faults: Mutants = {
   'broker/vault/tokens.ts': [
     [
       'store-without-check-and-set',
-      'documentOf(grant, token, lease), version, { token: own }',
-      'documentOf(grant, token, lease), undefined as never, { token: own }',
+      'write(pathOf(grant), data, version, { token: own })',
+      'write(pathOf(grant), data, undefined as never, { token: own })',
       'the write of a token overwrites what came in between',
     ],
   ],
@@ -78,8 +78,8 @@ export const faults: Mutants = {
     ['disable-unheeded', 'this.#disabled = new Set(now.disabled);', 'this.#disabled = new Set();', 'a disabled tenant is served'],
     [
       'not-read-after-reconnect',
-      '    if (this.#stopped) return;\n    this.#cancel',
-      '    if (this.#stopped || this.#away) return;\n    this.#cancel',
+      '    if (this.#stopped) return;\n    // What was asked',
+      '    if (this.#stopped || this.#away) return;\n    // What was asked',
       'after an outage announcements are not read any more',
     ],
     ['stale-is-fine', '    if (this.age > this.#patienceMs) {', '    if (this.age < -Infinity) {', 'who was disabled is served on a guess'],
@@ -154,8 +154,8 @@ export const faults: Mutants = {
   'broker/operator/ending.ts': [
     [
       'lost-ending',
-      'documents.write(path, after, version, as)',
-      'documents.write(path, after, undefined, as)',
+      "announce what has ended', ({ documents, as }) => documents.write(path, after, version, as)",
+      "announce what has ended', ({ documents, as }) => documents.write(path, after, undefined, as)",
       'of two credentials that are ended at once, one stays good',
     ],
   ],
