@@ -73,6 +73,8 @@ export class Judge {
   readonly #disabled = new Map<string, number>();
   readonly #ended: Ended[] = [];
   readonly #revoked = new Map<string, number>();
+  /** Those that a client wanted to take back: who was asked obeys, though Vault was away and nothing says so. */
+  readonly #takenBack = new Set<string>();
   /** tenant -> API's scopes as they were announced, the newest last. */
   readonly #granted = new Map<string, { readonly scopes: ReadonlySet<string>; readonly from: number; until: number }[]>();
   readonly #written = new Map<string, ReadonlySet<string>>();
@@ -177,6 +179,11 @@ export class Judge {
     }
   }
 
+  takesBack(tenant: string, token: string): void {
+    this.touch(tenant);
+    this.#takenBack.add(token);
+  }
+
   #revokedNow(data: Record<string, unknown> | undefined): void {
     const { recent = [] } = (data ?? {}) as { recent?: { sha256: string; tenant: string }[] };
     for (const { sha256, tenant } of recent) {
@@ -225,7 +232,7 @@ export class Judge {
   #isFresh(document: Record<string, unknown> | undefined, tenant: string): boolean {
     const { access_token: token, issued_at: iat, expires_at: exp } = document ?? {};
     if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number') return false;
-    if (this.#revoked.has(createHash('sha256').update(token).digest('hex'))) return false;
+    if (this.#takenBack.has(token) || this.#revoked.has(createHash('sha256').update(token).digest('hex'))) return false;
     if (this.#ended.some((one) => one.tenant === tenant && (one.kind === 'tokens' || one.kind === 'issued') && iat <= one.at)) return false;
     return this.#isYoung(iat, exp);
   }

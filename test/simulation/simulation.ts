@@ -209,7 +209,7 @@ class Simulation {
     const token = this.#held.get(`${tenant} ${audience}`);
     const credential = this.#operators.credentials.find((one) => one.tenant === tenant && !one.ended);
     if (!replica.runs || token === undefined || credential === undefined) return;
-    this.#judge.touch(tenant);
+    this.#judge.takesBack(tenant, token);
     replica.withdraw(credential.secret, credential.address, token).then(
       () => this.#note(`${tenant} has taken ${nameOf(token)} back`),
       (error: unknown) => this.#note(`${tenant} could not take ${nameOf(token)} back: ${String(error)}`),
