@@ -220,7 +220,9 @@ export class Judge {
       !(had.since - (this.#cleared.get(path) ?? -Infinity) < SETTLED_WITHIN)
     )
       this.#tell({ rule: 'lease', text: `${by} takes the lease of ${had.holder} at ${path} after ${this.#now - had.since} ms` });
-    this.#entitled.set(key, [...entitled, { fresh: before?.['grant'] === data?.['grant'] && this.#isFresh(before, tenant) }]);
+    // Its versions begin anew then: a lease that is extended by an old one may take the place of a token.
+    const anew = this.#now - (this.#cleared.get(path) ?? -Infinity) < SETTLED_WITHIN;
+    this.#entitled.set(key, [...entitled, { fresh: !anew && before?.['grant'] === data?.['grant'] && this.#isFresh(before, tenant) }]);
   }
 
   /** When it was asked for: while Vault is slow or frozen it may be carried out much later, and its holder knows nothing of that. */
