@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Ending } from '#broker/credential/endings.ts';
 import { MAX_TOKEN_TTL } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
@@ -51,17 +52,15 @@ export async function announceEndings(
 
 function append(access: VaultAccess, path: string, made: readonly Ending[], now: number): Promise<void> {
   return checkAndSet(access.clock, async () => {
-    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
-    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
-    if (!before.success) throw invalid(access, path, version);
-    let { recent } = before.data;
+    const { before, version } = await readValid(access, path, endingsDocument, { serial: 0, recent: [] });
+    let { recent } = before;
     if (recent.length + made.length > MAX_RECENT) {
       const old = recent.slice(0, recent.length + made.length - MAX_RECENT / 2);
       // Before they leave the list: interrupted in between, they stand in both.
       await archive(access, path, old, now);
       recent = recent.slice(old.length);
     }
-    const after = { ...before.data, serial: before.data.serial + made.length, recent: [...recent, ...made] };
+    const after = { ...before, serial: before.serial + made.length, recent: [...recent, ...made] };
     return async () =>
       void (await access.call('announce what has ended', ({ documents, as }) => documents.write(path, after, version, as)));
   });
@@ -77,12 +76,10 @@ export async function settleEndings(access: VaultAccess, ids: readonly string[],
   const settled = (endings: readonly Ending[]): Ending[] =>
     endings.map((one) => (one.kind === 'credential' && gone.has(one.id) ? { ...one, until: Math.min(one.until, one.at + KEPT) } : one));
   const recent = await checkAndSet(access.clock, async () => {
-    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
-    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
-    if (!before.success) throw invalid(access, path, version);
-    const after = { ...before.data, recent: settled(before.data.recent) };
+    const { before, version } = await readValid(access, path, endingsDocument, { serial: 0, recent: [] });
+    const after = { ...before, recent: settled(before.recent) };
     return async () => {
-      if (after.recent.some(({ until }, at) => until !== before.data.recent[at]?.until))
+      if (after.recent.some(({ until }, at) => until !== before.recent[at]?.until))
         await access.call('note what is destroyed', ({ documents, as }) => documents.write(path, after, version, as));
       return new Set(after.recent.map(({ id }) => id));
     };
@@ -90,12 +87,10 @@ export async function settleEndings(access: VaultAccess, ids: readonly string[],
   const archived = new Set(ids.filter((id) => !recent.has(id)).map((id) => endingShardPath(id, path)));
   for (const shard of archived)
     await checkAndSet(access.clock, async () => {
-      const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(shard, as));
-      const before = endingShardDocument.safeParse(data ?? { ended: [] });
-      if (!before.success) throw invalid(access, shard, version);
-      const ended = settled(before.data.ended);
+      const { before, version } = await readValid(access, shard, endingShardDocument, { ended: [] });
+      const ended = settled(before.ended);
       return async () => {
-        if (ended.some(({ until }, at) => until !== before.data.ended[at]?.until))
+        if (ended.some(({ until }, at) => until !== before.ended[at]?.until))
           await access.call('note what is destroyed', ({ documents, as }) => documents.write(shard, { ended }, version, as));
       };
     });
@@ -109,14 +104,12 @@ export function isUnsettled({ kind, at, until }: Ending): boolean {
 /** Tells every broker to verify these keys anew: a rotation ends them, and its record, which they read then, says when. */
 export function announceRotated(access: VaultAccess, keyIds: readonly string[], path: string): Promise<void> {
   return checkAndSet(access.clock, async () => {
-    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
-    const before = endingsDocument.safeParse(data ?? { serial: 0, recent: [] });
-    if (!before.success) throw invalid(access, path, version);
-    const { serial, keys } = before.data.rotated ?? { serial: 0, keys: [] };
+    const { before, version } = await readValid(access, path, endingsDocument, { serial: 0, recent: [] });
+    const { serial, keys } = before.rotated ?? { serial: 0, keys: [] };
     const rotated = { serial: serial + keyIds.length, keys: [...keys, ...keyIds].slice(-MAX_ROTATED) };
     return async () =>
       void (await access.call('announce the end of a key', ({ documents, as }) =>
-        documents.write(path, { ...before.data, rotated }, version, as),
+        documents.write(path, { ...before, rotated }, version, as),
       ));
   });
 }
@@ -131,10 +124,8 @@ async function archive(access: VaultAccess, path: string, old: readonly Ending[]
 
 function addTo(access: VaultAccess, path: string, those: readonly Ending[], now: number): Promise<void> {
   return checkAndSet(access.clock, async () => {
-    const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
-    const before = endingShardDocument.safeParse(data ?? { ended: [] });
-    if (!before.success) throw invalid(access, path, version);
-    const byName = new Map([...before.data.ended, ...those].map((ending) => [`${ending.kind} ${ending.id}`, ending]));
+    const { before, version } = await readValid(access, path, endingShardDocument, { ended: [] });
+    const byName = new Map([...before.ended, ...those].map((ending) => [`${ending.kind} ${ending.id}`, ending]));
     const ended = [...byName.values()].filter(({ until }) => until > now).sort((a, b) => a.until - b.until);
     // Those whose tokens are over are kept only for the case of a restore.
     const kept = ended.slice(-MAX_IN_SHARD);
@@ -150,6 +141,14 @@ function addTo(access: VaultAccess, path: string, those: readonly Ending[], now:
     return async () =>
       void (await access.call('keep what has ended', ({ documents, as }) => documents.write(path, { ended: kept }, version, as)));
   });
+}
+
+/** @returns what is there (`none` where nothing is), and its version for check-and-set. @throws {PosternError} misconfigured */
+async function readValid<T>(access: VaultAccess, path: string, document: z.ZodType<T>, none: T): Promise<{ before: T; version: number }> {
+  const { data, version } = await access.call('read what has ended', ({ documents, as }) => documents.read(path, as));
+  const parsed = document.safeParse(data ?? none);
+  if (!parsed.success) throw invalid(access, path, version);
+  return { before: parsed.data, version };
 }
 
 function invalid(access: VaultAccess, path: string, version: number): PosternError {

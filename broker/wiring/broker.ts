@@ -84,7 +84,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       meter: quota,
     },
   );
-  const metered = new Set(issued.sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
+  const { metered } = issued;
 
   const clocks = new ClockWatch(
     [

@@ -44,6 +44,8 @@ export interface Gates {
 
 export interface Issuance {
   readonly sources: readonly ConfiguredSource[];
+  /** Names of those whose issuer counts its tokens. */
+  readonly metered: ReadonlySet<string>;
   readonly cache: TokenCache;
   /** By which the life of a token is told: our clock, or Vault's where that is ahead. ms since 1970. */
   readonly now: () => number;
@@ -117,6 +119,7 @@ export function issuance(
   });
   return {
     sources,
+    metered,
     cache,
     now: () => (clock.now ?? Date.now)() + behind(),
     lately,
