@@ -42,8 +42,8 @@ export interface SelfServerOptions {
   onError?: (error: unknown, request: { path: string; address: string; instance: string; problem: string; status: number }) => void;
 }
 
-/** Longest wait for changes of the same tenant that came before, ms. */
-const TURN = 10_000;
+/** Longest wait for changes of the same tenant that came before, ms. Whose turn comes may then wait for a list that hangs. */
+const TURN = 4_000;
 const MAX_BODY = 16 * 1024;
 const MAX_DELIVERY = 1024 * 1024;
 export const LOG_STREAM_PATH = '/self/v1/auth0-logs';

@@ -180,7 +180,8 @@ describe('what is published', () => {
       await Promise.all(Array.from({ length: 50 }, () => keys.published()));
     }
     expect(asked).toBeGreaterThanOrEqual(100);
-    expect(key.reads - reads).toBeLessThanOrEqual((performance.now() - begun) / 100 + 1);
+    // A timer may be a millisecond early, by each of the looks.
+    expect(key.reads - reads).toBeLessThanOrEqual((performance.now() - begun) / 99 + 1);
   });
 
   test('while Vault is away is what was known, and Vault is asked once a second', async () => {
