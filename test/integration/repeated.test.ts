@@ -1,16 +1,30 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ApiKey } from '#broker/credential/api-key.ts';
+import type { Directory } from '#broker/credential/directory.ts';
 import { VaultToken } from '#broker/credential/identity.ts';
 import { PosternError } from '#broker/error.ts';
 import { VaultAccess } from '#broker/operator/access.ts';
 import { readApis } from '#broker/operator/apis.ts';
 import { importTenants } from '#broker/operator/bulk/import.ts';
 import type { Row } from '#broker/operator/bulk/row.ts';
+import { isUnsettled } from '#broker/operator/ending.ts';
+import { readEndingsAt } from '#broker/operator/endings.ts';
+import { issueKey } from '#broker/operator/key/issue.ts';
+import type { IssuedKey } from '#broker/operator/key/issue.ts';
+import { revokeKeys } from '#broker/operator/key/revoke.ts';
+import { rotateKey } from '#broker/operator/key/rotate.ts';
+import { settleRotations } from '#broker/operator/key/settle.ts';
+import { syncOwners } from '#broker/operator/owner/sync.ts';
+import { finishRevocations } from '#broker/operator/secret/unfinished.ts';
 import { createTenant } from '#broker/operator/tenant/create.ts';
 import { removeGrants } from '#broker/operator/tenant/grants.ts';
 import { deleteTenant } from '#broker/operator/tenant/delete.ts';
+import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts';
+import { revokeTokens } from '#broker/operator/tenant/revoke-tokens.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
 import { addTrust } from '#broker/operator/trust/add.ts';
 import { VaultClient } from '#broker/vault/client.ts';
+import { DEPARTURES_PATH, ENDINGS_PATH } from '#broker/vault/endings.ts';
 import { rotationsPath } from '#broker/vault/key-ends.ts';
 import { trustMount } from '#broker/vault/trust-login.ts';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
@@ -256,4 +270,119 @@ test('a tenant whose making was broken off and is repeated is made whole', { tim
     };
   }, 6);
   await expect(createTenant(operator, 'made-1', { grants: GRANTS })).rejects.toMatchObject({ code: 'conflict' });
+});
+
+/** What of a stop is still to be done. */
+async function leftOver(tenant: string): Promise<Record<string, unknown>> {
+  const accessors = await house.root.list(`auth/approle/role/${tenant}/secret-id`);
+  // That all is destroyed may be left to be noted by the next `key prune`, which finds nothing to destroy.
+  expect([await settleRotations(operator, tenant), await finishRevocations(operator, tenant)]).toEqual([[], []]);
+  const unsettled = await Promise.all([ENDINGS_PATH, DEPARTURES_PATH].map((path) => readEndingsAt(operator, path)));
+  return {
+    credentials: accessors.length,
+    unsettled: unsettled.flat().filter((one) => one.tenant === tenant && isUnsettled(one)).length,
+    rotations: (await document(rotationsPath(tenant)))?.['rotations'] ?? [],
+  };
+}
+
+test(
+  'a tenant whose stop, or start, was broken off and is repeated is stopped, or started, at every door',
+  { timeout: 240_000 },
+  async () => {
+    let number = 0;
+    for (const begin of ['enabled', 'disabled'])
+      await ofEach(async () => {
+        const tenant = `stopped-${(number += 1)}`;
+        await createTenant(operator, tenant, { grants: GRANTS });
+        const credential = await credentialOf(tenant);
+        const status = async (): Promise<number> => (await exchange(replica, credential, { audience: REPORTS })).status;
+        expect(await status()).toBe(200);
+        if (begin === 'disabled') {
+          await disableTenant(operator, tenant);
+          await expect.poll(status, { timeout: 5_000 }).toBe(403);
+        }
+        return {
+          work: () => (begin === 'enabled' ? disableTenant(operator, tenant) : enableTenant(operator, tenant)),
+          async end() {
+            const { disabled } = (await document('state/epoch')) as { disabled: string[] };
+            const { state, problems } = await showTenant(operator, tenant);
+            const cached = await house.stored(tenant, 'reports');
+            await expect.poll(status, { timeout: 5_000 }).toBe(begin === 'enabled' ? 403 : 200);
+            return {
+              announced: disabled.includes(tenant),
+              plugin: (await house.root.read(`auth0/roles/${tenant}`))?.data?.['disabled'],
+              cached: cached === undefined,
+              state,
+              problems,
+            };
+          },
+        };
+      }, 2);
+  },
+);
+
+test('tokens whose revocation was broken off and is repeated are ended everywhere', { timeout: 240_000 }, async () => {
+  let number = 0;
+  await ofEach(async () => {
+    const tenant = `emptied-${(number += 1)}`;
+    await createTenant(operator, tenant, { grants: GRANTS });
+    const credential = await credentialOf(tenant);
+    const given = async (): Promise<string> =>
+      String((await exchange(replica, credential, { audience: REPORTS, scope: 'read' })).body['access_token']);
+    const token = await given();
+    const service = await house.issueSecret('service');
+    return {
+      work: () => revokeTokens(operator, tenant),
+      async end() {
+        await expect.poll(given, { timeout: 5_000 }).not.toBe(token);
+        const reply = await fetch(`${replica.issuer}oauth/introspect`, {
+          method: 'POST',
+          body: new URLSearchParams({ ...service, token }),
+        });
+        return { ...(await leftOver(tenant)), active: ((await reply.json()) as Record<string, unknown>)['active'] };
+      },
+    };
+  }, 4);
+});
+
+const GONE: Directory = {
+  membersOf: () => Promise.resolve(new Map()),
+  standingOf: () => Promise.resolve('deleted'),
+  lost: () => Promise.resolve([]),
+};
+const ENDS: Readonly<Record<string, (tenant: string, key: IssuedKey) => Promise<unknown>>> = {
+  'that is revoked': (tenant, key) => revokeKeys(operator, { tenant, keys: [key.key_id] }),
+  'whose owner is gone': (tenant) => syncOwners(operator, { directory: GONE, tenants: [tenant] }),
+  'that is rotated without overlap': (tenant, key) =>
+    rotateKey(operator, {
+      tenant,
+      key: key.key_id,
+      overlap: 0,
+      deliver({ key: text }) {
+        registerSecret('api key', text);
+        registerSecret('secret_id', ApiKey.parse(text)!.credential.reveal());
+      },
+    }),
+};
+
+test.each(Object.keys(ENDS))('a key %s, broken off and repeated, is gone', { timeout: 240_000 }, async (how) => {
+  let number = 0;
+  await ofEach(async () => {
+    const tenant = `left-${how.split(' ').at(-1)}-${(number += 1)}`;
+    await createTenant(operator, tenant, { grants: GRANTS, organization: `org_${tenant.replaceAll('-', '')}` });
+    const key = await issueKey(operator, { tenant, owner: `auth0|alice${number}`, scopes: ['read'] });
+    registerSecret('api key', key.key);
+    const { credential } = ApiKey.parse(key.key)!;
+    const client = { client_id: credential.clientId, client_secret: credential.reveal() };
+    registerSecret('secret_id', client.client_secret);
+    const status = async (): Promise<number> => (await exchange(replica, client, { audience: REPORTS })).status;
+    expect(await status()).toBe(200);
+    return {
+      work: () => ENDS[how]!(tenant, key),
+      async end() {
+        await expect.poll(status, { timeout: 5_000 }).toBe(401);
+        return leftOver(tenant);
+      },
+    };
+  }, 3);
 });
