@@ -75,6 +75,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     {
       ...life,
       verifier,
+      refusedAddresses: who.refusedAddresses,
       isDisabled: (tenant) => announcements.isDisabled(tenant),
       limiter: limits.limiter,
     },

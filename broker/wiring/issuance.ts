@@ -6,6 +6,7 @@ import type { Generations } from '#broker/credential/generations.ts';
 import type { Verifiers } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Limiter } from '#broker/rate-limit/admission.ts';
+import type { RefusedAddresses } from '#broker/credential/refused-addresses.ts';
 import type { Logger } from '#broker/log.ts';
 import { SOURCES } from '#broker/sources.ts';
 import { TokenCache } from '#broker/token/cache.ts';
@@ -27,7 +28,6 @@ import { EngineTokenPlaces } from '#broker/vault/plugin-tokens.ts';
 import { VaultTokens } from '#broker/vault/tokens.ts';
 import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
 import { publishing } from './publishing.ts';
-import { toldAddresses } from './verification.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What stands between a credential and a token. */
@@ -38,6 +38,7 @@ export interface Gates {
   readonly departures: Endings;
   readonly generations: Generations;
   readonly isDisabled: (tenant: string) => boolean;
+  readonly refusedAddresses: RefusedAddresses;
   /** Default: nothing is limited. */
   readonly limiter?: Limiter | undefined;
 }
@@ -64,7 +65,7 @@ export function issuance(
   config: Config,
   log: Logger,
   vault: ConnectedVault,
-  { verifier, revocations, endings, departures, generations, isDisabled, limiter }: Gates,
+  { verifier, revocations, endings, departures, generations, isDisabled, refusedAddresses, limiter }: Gates,
   { onIssue, onWork, meter }: { readonly onIssue?: OnIssue; readonly onWork?: TokenCacheOptions['onWork']; readonly meter?: Meter } = {},
 ): Issuance {
   const { client, session, documents, apis, clock } = vault;
@@ -75,8 +76,7 @@ export function issuance(
     layout: claimsLayout({ binding: config.POSTERN_AUTH0_BINDING, tenantClaim: config.POSTERN_TENANT_CLAIM }),
     isDisabled,
   };
-  const addresses = toldAddresses(log);
-  const grants = new VaultGrants(documents, { now: clock.now, onRefusedAddress: (refused) => addresses.refused(refused) });
+  const grants = new VaultGrants(documents, { now: clock.now, onRefusedAddress: (refused) => refusedAddresses.refused(refused) });
   const authorization = new Authorization({ ...may, grants, kept: (grant) => cache.kept(grant) });
   const behind = (): number => client.clock.behind;
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';

@@ -46,7 +46,7 @@ export interface Verification {
 }
 
 /** Right credentials from wrong addresses, in the log. */
-export function toldAddresses(log: Logger): RefusedAddresses {
+function toldAddresses(log: Logger): RefusedAddresses {
   return new RefusedAddresses(({ clientId, address, seen }, cause) =>
     log.warn({ client_id: clientId, address, seen_by_vault: seen }, `a right credential is refused: ${cause}`),
   );

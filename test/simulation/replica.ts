@@ -98,6 +98,7 @@ export class Replica {
     const issued = issuance(config, silent, vault, {
       ...life,
       verifier: who.verifier,
+      refusedAddresses: who.refusedAddresses,
       isDisabled: (tenant) => announcements.isDisabled(tenant),
     });
     void vault.session.run();

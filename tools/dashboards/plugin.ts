@@ -43,6 +43,24 @@ export const plugin = board({
         ),
         value(
           {
+            title: 'Stored, and not readable',
+            what: 'Mounts whose configuration is not valid or not there to read, and APIs that are left out: docs/plugin-paths.md.',
+            unit: 'short',
+            queries: [
+              {
+                expr:
+                  `(count(${of('postern_plugin_config_readable')} == 0) or vector(0)) + ` +
+                  `(sum(${of('postern_plugin_apis_invalid')}) or vector(0))`,
+              },
+            ],
+          },
+          [
+            [null, 'green'],
+            [1, 'red'],
+          ],
+        ),
+        value(
+          {
             title: 'Rotated and not saved',
             what: 'A rotated secret that storage did not take yet lies in memory alone: docs/plugin-paths.md.',
             unit: 'short',

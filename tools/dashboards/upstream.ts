@@ -129,6 +129,12 @@ export const upstream = board({
           queries: [{ expr: `sum by (outcome) (${rate('postern_token_refreshes_total')})`, legend: '{{outcome}}' }],
         }),
         graph({
+          title: 'Published tokens that fail',
+          what: 'By the replica that publishes, the last attempt. PosternPublicationsFail: docs/alerts.md.',
+          unit: 'short',
+          queries: [{ expr: `max by (instance) (${of('postern_publications_failing')}) > 0`, legend: '{{instance}}' }],
+        }),
+        graph({
           title: 'Versions of the key that signs',
           what: 'Vault transit; all of them stand in the key set.',
           unit: 'short',
