@@ -130,7 +130,7 @@ export const upstream = board({
         }),
         graph({
           title: 'Published tokens that fail',
-          what: 'By the replica that publishes, the last attempt. PosternPublicationsFail: docs/alerts.md.',
+          what: 'By the replica that publishes, the last attempt. PosternPublishingFails: docs/alerts.md.',
           unit: 'short',
           queries: [{ expr: `max by (instance) (${of('postern_publications_failing')}) > 0`, legend: '{{instance}}' }],
         }),
