@@ -45,7 +45,7 @@ beforeAll(async () => {
       action: readFileSync(join(checkout, 'terraform/modules/auth0/action.js'), 'utf8'),
     },
   });
-  vault = await startPluginVault({ logLevel: 'debug' });
+  vault = await startPluginVault({ logLevel: 'debug', config: 'raw_storage_endpoint = true' });
   await vault.register(await vault.installEntry());
   await vault.enable();
 });
@@ -388,6 +388,20 @@ describe('what ends, and comes back', () => {
     await expect.poll(async () => (await vault.call('GET', 'auth0/creds/acme')).status, { timeout: 10_000 }).toBe(503);
     await vault.unseal();
     expect((await creds('acme')).access_token).toBe(first.access_token);
+  });
+
+  test('a record that cannot be read, as after a half restore, ends nobody else, is told, and is mended by a write', async () => {
+    const { uuid } = (await vault.root('GET', 'sys/mounts/auth0'))['data'];
+    await vault.root('POST', `sys/raw/logical/${uuid}/apis/planted`, { value: '{' });
+    const first = await creds('acme');
+    await vault.restart();
+    expect((await creds('acme')).access_token).toBe(first.access_token);
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ apis_invalid: 1 });
+    expect((await vault.call('GET', 'auth0/apis/planted')).status).toBe(503);
+    await vault.root('POST', 'auth0/apis/planted', { audience: 'https://planted.example.com', scopes: 'a' });
+    expect((await vault.root('GET', 'auth0/info'))['data']).toMatchObject({ apis_invalid: 0 });
+    await vault.root('DELETE', 'auth0/apis/planted');
+    await creds('acme');
   });
 
   test("neither the secret nor a token is in Vault's log, in the plugin's arguments or in its storage as it is", async () => {
