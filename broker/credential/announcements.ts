@@ -102,6 +102,8 @@ export class AnnouncementWatch {
   /** Disabled before Vault was restored to a state that doesn't say so. */
   readonly #held = new Set<string>();
   #restored: Restored | undefined;
+  /** What was known before each time they went back, and is not among what Vault has now. */
+  #lost: readonly Announcements[] = [];
   /** When the latest announcement known was made, ms since 1970. */
   #latest = 0;
   readonly #cancels: ((() => void) | undefined)[] = [];
@@ -254,6 +256,7 @@ export class AnnouncementWatch {
     for (const tenant of this.#disabled.difference(wasDisabled)) this.#options.onDisabled?.(tenant);
     if (before !== undefined && goesBack(before, now)) this.#hold(before, now);
     else if (now.epoch === before?.epoch) return;
+    this.#regain(now);
     const news = now.recent.filter((change) => before !== undefined && change.epoch > before.epoch && change.epoch <= now.epoch);
     this.#release(before, now);
     // Every step from `before` to `now` must be accounted for, else something fell off the list. At the first look nothing is.
@@ -272,8 +275,18 @@ export class AnnouncementWatch {
   /** What was known as disabled stays so, though Vault has forgotten it. */
   #hold(before: Announcements, now: Announcements): void {
     for (const tenant of before.disabled) if (!now.disabled.includes(tenant)) this.#held.add(tenant);
+    this.#lost = [...this.#lost, before];
     this.#restored = { from: before.epoch, to: now.epoch, held: [...this.#held] };
     this.#options.onRestored?.(this.#restored);
+  }
+
+  /** Where all is there again that was lost, nothing is: somebody else had answered, or a newer snapshot was restored. */
+  #regain(now: Announcements): void {
+    if (this.#restored === undefined) return;
+    this.#lost = this.#lost.filter((lost) => !contains(now, lost));
+    if (this.#lost.length > 0) return;
+    this.#restored = undefined;
+    this.#held.clear();
   }
 
   /** Only an announcement made after the restore takes back what is held: an older one may just have come back with it. */
@@ -283,10 +296,21 @@ export class AnnouncementWatch {
     for (const { tenant, change, at = 0 } of now.recent) {
       if (at <= this.#latest) continue;
       if (change === 'enable') this.#held.delete(tenant);
-      if (change === 'replayed') this.#restored = undefined;
+      if (change === 'replayed') {
+        this.#restored = undefined;
+        this.#lost = [];
+      }
     }
     if (this.#restored !== undefined) this.#restored = { ...this.#restored, held: [...this.#held] };
   }
+}
+
+/** Whether `now` has the latest of `before`, and with it all that led there. */
+function contains(now: Announcements, before: Announcements): boolean {
+  const latest = before.recent.findLast(({ epoch }) => epoch === before.epoch);
+  return now.recent.some(
+    ({ epoch, tenant, at }) => at !== undefined && epoch === latest?.epoch && tenant === latest.tenant && at === latest.at,
+  );
 }
 
 /** Whether `now` does not continue `before`: a smaller number, or the same number for another announcement. */

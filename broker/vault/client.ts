@@ -267,15 +267,14 @@ export class VaultClient {
 
   #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
     return this.#transport.request(request).then((reply) => {
-      // A read or list of Vault's always has content, and all that it says is JSON: this is somebody else's page.
-      if (
-        reply.statusCode < 300 &&
-        (reply.garbled === true || (reply.body === undefined && (request.method === 'GET' || request.method === 'LIST')))
-      )
+      // A read or list of Vault's always has content: what has none, or isn't as Vault writes it, is somebody else's page.
+      const reads = request.method === 'GET' || request.method === 'LIST';
+      const vaults = isVaults(reply.statusCode, reply.body);
+      if (reply.statusCode < 300 && (!vaults || (reads && reply.body === undefined)))
         throw new VaultFault('unavailable', "This answer is not Vault's: is VAULT_ADDR right?");
       // node-vault keeps only status and body of an error answer.
       // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
-      if (reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer | undefined)?.data) reply.statusCode = 200;
+      if (vaults && reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer).data) reply.statusCode = 200;
       if (reply.statusCode === 429 && reply.retryAfter !== undefined)
         reply.body = { ...(reply.body as object), retryAfter: reply.retryAfter };
       return reply;
@@ -289,10 +288,10 @@ export class VaultClient {
     };
     if (status === 0) return new VaultFault('unreachable', 'Vault cannot be reached');
     const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
-    const messages = textsOf(errors);
-    const heard = status === 404 && !Array.isArray(errors) ? [explanationOf(body)] : messages;
-    const said = scrub(heard.join('; '), [options.token, ...strings(json), ...strings(options.query)]);
     const notVaults = isSomebodyElses(status, body);
+    const messages = textsOf(errors);
+    const heard = status !== 404 ? messages : notVaults ? [NOT_VAULTS] : Array.isArray(errors) ? messages : [explanationOf(body)];
+    const said = scrub(heard.join('; '), [options.token, ...strings(json), ...strings(options.query)]);
     const reason = notVaults && status !== 404 ? 'unavailable' : reasonOfStatus(status, messages);
     const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
     const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
@@ -339,10 +338,12 @@ function isSomebodyElses(status: number, body: unknown): boolean {
   return status >= 400 && status < 500 && !ANYBODYS.has(status) && !isVaults(status, body);
 }
 
+const NOT_VAULTS = "this answer is not Vault's: is VAULT_ADDR right?";
+
 /** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */
 function explanationOf(body: unknown): string {
   const { warnings, data } = (body ?? {}) as { warnings?: unknown; data?: { error?: unknown } | null };
-  return textsOf([...textsOf(warnings), data?.error])[0] ?? "this answer is not Vault's: is VAULT_ADDR right?";
+  return textsOf([...textsOf(warnings), data?.error])[0] ?? 'without a reason';
 }
 
 function textsOf(value: unknown): string[] {

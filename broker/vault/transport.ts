@@ -192,14 +192,14 @@ function readCa(file: string): string {
 }
 
 /**
- * Whether an answer is surely Vault's, not a proxy's before it: what Vault gives is JSON, with `errors` where it failed, but for a 404
- * that has data or a warning; its health says how it is with any status.
+ * Whether an answer is surely Vault's, not a proxy's before it: what Vault gives is JSON with its `request_id`, also where that is empty
+ * (wrapped) or a 404 has data or a warning. A failure has `errors` instead, which are texts; what tells of the node itself has neither.
  */
 export function isVaults(status: number, body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return status === 204;
-  const { errors, warnings, data } = body as { errors?: unknown; warnings?: unknown; data?: unknown };
-  if (status === 404 && (Array.isArray(warnings) || data !== undefined)) return true;
-  return status < 300 || 'initialized' in body || Array.isArray(errors);
+  const { request_id: id, errors, initialized, ha_enabled: leads } = body as Record<string, unknown>;
+  if (typeof id === 'string' || typeof initialized === 'boolean' || typeof leads === 'boolean') return true;
+  return status >= 400 && Array.isArray(errors) && errors.every((one) => typeof one === 'string');
 }
 
 function parseJson(text: string): unknown {

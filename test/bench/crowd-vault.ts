@@ -98,7 +98,7 @@ async function answer(request: IncomingMessage): Promise<object | undefined> {
 
 function reply(response: ServerResponse, found: object | undefined): void {
   response.writeHead(found === undefined ? 404 : 200, { 'Content-Type': 'application/json' });
-  response.end(JSON.stringify(found ?? { errors: [] }));
+  response.end(JSON.stringify(found === undefined ? { errors: [] } : { request_id: 'of-the-bench', ...found }));
 }
 
 const server = createServer((request, response) => {
@@ -109,7 +109,7 @@ const server = createServer((request, response) => {
 });
 // Node's server knows no LIST. The APIs are all that is listed here.
 server.on('clientError', (_error, socket) => {
-  const body = JSON.stringify({ data: { keys: [CROWD_API] } });
+  const body = JSON.stringify({ request_id: 'of-the-bench', data: { keys: [CROWD_API] } });
   socket.end(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
 });
 server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }));

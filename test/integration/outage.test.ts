@@ -249,6 +249,8 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     ['logins are answered, and what a tenant may do is not', /\/v1\/postern\/data\/tenants\//, 503, '{"errors":["internal error"]}'],
     ['a proxy has lost it', /./, 404, '<html>default backend</html>'],
     ['a proxy is sure that all is well', /./, 200, '<html>Welcome</html>'],
+    ['a gateway tells so as JSON', /./, 200, '{"status":"maintenance"}'],
+    ['a gateway finds nothing', /./, 404, '{"errors":[{"title":"Not Found"}]}'],
     ['a standby names a leader that is not there', /./, 307, ''],
   ])('%s: who was verified before is served on, and nobody else', async (_what, match, status, body) => {
     const { relay, replica } = await frozen();
@@ -274,6 +276,7 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     ['out of quota', 429, '{"errors":["rate limit quota exceeded"]}', /last read \d+ s ago \(Vault answers 429/],
     ['not what it was', 403, '{"errors":["permission denied"]}', /last read \d+ s ago \(Vault refuses it/],
     ['lost by a proxy', 404, '<html>default backend</html>', /not answered for \d+ s \(somebody else answers in its place/],
+    ['lost by a gateway', 403, '{"errors":[{"title":"Forbidden"}]}', /not answered for \d+ s \(somebody else answers in its place/],
   ])('a Vault that is %s is told, with why, and that it is over', async (_what, status, body, why) => {
     const { relay, ready } = await frozen();
     try {

@@ -231,6 +231,18 @@ export const credential: Mutants = {
       'a restore from a snapshot enables who was disabled',
     ],
     [
+      'restored-for-good',
+      'this.#lost = this.#lost.filter((lost) => !contains(now, lost));',
+      '',
+      'a restore that was none is told until somebody restarts the broker',
+    ],
+    [
+      'regained-by-number',
+      'epoch === latest?.epoch && tenant === latest.tenant && at === latest.at',
+      'epoch === latest?.epoch',
+      'what a restore lost is forgotten when the numbers have come as far again',
+    ],
+    [
       'failed-look-is-fresh',
       '      this.#readAts[at] = begun;\n    } catch (error) {\n      failed = { error };',
       '    } catch (error) {\n      failed = { error };\n    } finally {\n      this.#readAts[at] = begun;',
@@ -299,6 +311,20 @@ export const credential: Mutants = {
       'return this.#trying < TOGETHER;',
       'return this.#trying === 0;',
       'what is revoked is not read while others find nobody',
+    ],
+  ],
+  'broker/vault/transport.ts': [
+    [
+      'any-json-is-vaults',
+      "if (typeof id === 'string' ||",
+      "if (status < 300 || typeof id === 'string' ||",
+      "a gateway's page is taken for Vault's word: what is announced reads as nothing",
+    ],
+    [
+      'errors-of-anything',
+      " && errors.every((one) => typeof one === 'string')",
+      '',
+      "a gateway's 404 is taken for nothing stored, its 403 for Vault's refusal",
     ],
   ],
   'broker/vault/client.ts': [

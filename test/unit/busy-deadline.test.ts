@@ -17,7 +17,7 @@ const SERVER = `
     request.resume().on('end', () => {
       parentPort.postMessage('asked');
       setTimeout(() => response.setHeader('content-type', 'application/json').end(request.url.startsWith('/v1/')
-        ? '{"data":{"keys":"some"}}' : '{"access_token":"token","token_type":"bearer","expires_in":60}'), 50);
+        ? '{"request_id":"1","data":{"keys":"some"}}' : '{"access_token":"token","token_type":"bearer","expires_in":60}'), 50);
     });
   });
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`;

@@ -32,7 +32,7 @@ async function announce(vault: string): Promise<{ code: number; out: string; err
 
 test('a standby that sends the caller on is left for the active node, which is asked from then on', async () => {
   const active = await node(({ method }) =>
-    method === 'GET' ? { status: 404, body: { errors: [] } } : { status: 200, body: { data: { version: 1 } } },
+    method === 'GET' ? { status: 404, body: { errors: [] } } : { status: 200, body: { request_id: '1', data: { version: 1 } } },
   );
   const standby = await node(({ url }) =>
     url === '/v1/sys/leader'

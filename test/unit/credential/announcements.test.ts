@@ -486,4 +486,32 @@ describe('a restore of Vault', () => {
     await watch.look();
     expect(watch.warnings).toEqual([]);
   });
+
+  test('was none where all is there again: somebody else had answered', async () => {
+    const { state, watch } = await stage(before);
+    state.now = NO_ANNOUNCEMENTS;
+    await watch.look();
+    expect(watch.warnings).toHaveLength(1);
+    state.now = { epoch: 3, disabled: [], recent: [...before.recent, said(3, 'evil', 'enable', 300)] };
+    await watch.look();
+    expect(watch.warnings).toEqual([]);
+    expect(watch.isDisabled('evil')).toBe(false);
+  });
+
+  test('is none the less where the numbers are the same again, and not what they told; or where only some of it is back', async () => {
+    const { state, watch } = await stage(before);
+    state.now = { epoch: 1, disabled: [], recent: [first] };
+    await watch.look();
+    const other = { epoch: 2, disabled: [], recent: [first, said(2, 'evil', 'changed', 300)] };
+    for (const now of [other, { epoch: 1, disabled: [], recent: [first] }, other]) {
+      state.now = now;
+      await watch.look();
+      expect(watch.warnings).toHaveLength(1);
+      expect(watch.isDisabled('evil')).toBe(true);
+    }
+    state.now = before;
+    await watch.look();
+    // What was announced after the restore is lost by now.
+    expect(watch.warnings).toHaveLength(1);
+  });
 });

@@ -661,32 +661,63 @@ describe('answers', () => {
     const body = { data: { data: null, metadata: { version: 7, deletion_time: '2026-01-01T00:00:00Z' } } };
     await using server = await Loopback.start(() => [404, body]);
     const client = clientOf(server.origin);
-    expect(await client.read('kv/data/x')).toEqual(body);
+    expect(await client.read('kv/data/x')).toMatchObject(body);
     await client.close();
   });
 
-  test('a write is answered with nothing, or with JSON; anything else comes from somebody else than Vault', async () => {
-    for (const [status, body] of [
-      [204, undefined],
-      [200, ''],
-    ] as const) {
-      await using server = await Loopback.start(() => [status, body]);
-      const client = clientOf(server.origin);
-      expect(await client.write('kv/x', {})).toEqual({});
-      await client.close();
-    }
-    for (const body of ['hello', '<html>Welcome</html>', '{"auth":']) {
+  test('a write is answered with 204, or with JSON of Vault; anything else comes from somebody else', async () => {
+    await using wrote = await Loopback.start(() => [204, undefined]);
+    const writer = clientOf(wrote.origin);
+    expect(await writer.write('kv/x', {})).toEqual({});
+    await writer.close();
+    for (const body of [
+      '',
+      'hello',
+      '<html>Welcome</html>',
+      '{"auth":',
+      '{}',
+      '[]',
+      '{"status":"maintenance"}',
+      '{"data":{},"errors":[]}',
+    ]) {
       await using server = await startRaw(200, Buffer.from(body));
       const client = clientOf(server.origin);
-      const fault = await faultOf(() => client.write('auth/approle/login', {}));
-      expect([fault.reason, fault.unasked]).toEqual(['unavailable', 'unanswered']);
+      for (const call of [() => client.write('auth/approle/login', {}), () => client.read('kv/x', { attempts: 1 })]) {
+        const fault = await faultOf(call);
+        expect([fault.reason, fault.unasked]).toEqual(['unavailable', 'unanswered']);
+      }
       await client.close();
     }
   });
 
+  // As Vault 2.1 and OpenBao 2.7 were seen to answer.
+  test.each([
+    ['a wrapped answer, whose id is empty', { request_id: '', wrap_info: { token: 'x' }, data: null }],
+    ['what `sys/unseal` tells', { type: 'shamir', initialized: true, sealed: false }],
+    ['what `sys/leader` tells', { ha_enabled: true, leader_address: '' }],
+  ])('%s is Vault’s', async (_what, body) => {
+    await using server = await startRaw(200, Buffer.from(JSON.stringify(body)));
+    const client = clientOf(server.origin);
+    expect(await client.write('sys/x', {})).toEqual(body);
+    await client.close();
+  });
+
+  test.each([
+    ['JSON:API', { errors: [{ title: 'Not Found' }] }],
+    ['a text among objects', { errors: ['Not Found', {}] }],
+    ['data without an id', { data: { data: { epoch: 0 } } }],
+    ['warnings without an id', { warnings: ['gone'] }],
+  ])('a 404 of %s is not nothing stored, but somebody else’s', async (_what, body) => {
+    await using server = await startRaw(404, Buffer.from(JSON.stringify(body)));
+    const client = clientOf(server.origin);
+    for (const call of [() => client.read('kv/data/x', { attempts: 1 }), () => client.list('kv/metadata/x', { attempts: 1 })])
+      expect(await faultOf(call)).toMatchObject({ notVaults: true, isEmpty: false, isOfNoMount: true, unasked: 'unanswered' });
+    await client.close();
+  });
+
   test.each([400, 401, 403, 404, 405, 407, 408, 410, 421, 431, 451])('%i without a reason of Vault judges nothing', async (status) => {
-    for (const body of [Buffer.from('<html>No backend</html>'), { message: 'Unauthorized' }, Buffer.alloc(0)]) {
-      await using server = await startRaw(status, body);
+    for (const body of ['<html>No backend</html>', '{"message":"Unauthorized"}', '{"errors":[{"title":"Unauthorized"}]}', '']) {
+      await using server = await startRaw(status, Buffer.from(body));
       const client = clientOf(server.origin);
       expect((await faultOf(() => client.write('auth/approle/login', {}))).unasked).toBe('unanswered');
       await client.close();
@@ -761,11 +792,12 @@ describe('the clock', () => {
   const date = new Date(Date.now() - 600_000).toUTCString();
 
   test.each<[string, number, string, boolean]>([
-    ['an answer', 200, '{"data":{}}', true],
+    ['an answer', 200, '{"request_id":"1","data":{}}', true],
     ['a refusal', 403, '{"errors":["permission denied"]}', true],
     ['a sealed one', 503, '{"errors":["Vault is sealed"]}', true],
     ['a proxy’s page', 502, '<html>Bad Gateway</html>', false],
     ['a proxy’s page that is sure', 200, '<html>Welcome</html>', false],
+    ['a gateway’s JSON that is sure', 200, '{"status":"maintenance"}', false],
     ['a gateway’s own JSON', 504, '{"message":"Endpoint request timed out"}', false],
     ['nothing at all', 502, '', false],
   ])('of %s counts only where it is Vault’s', async (_what, status, body, counts) => {

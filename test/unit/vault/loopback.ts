@@ -64,12 +64,19 @@ export class Loopback {
     if (!answered) return;
     const [status, body, headers = {}] = answered;
     response.writeHead(status, { 'Content-Type': 'application/json', ...headers });
-    response.end(body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body));
+    const sent = received.url.startsWith('/v1/') ? asVaults(status, body) : body;
+    response.end(sent === undefined ? '' : typeof sent === 'string' ? sent : JSON.stringify(sent));
   }
 }
 
+/** As Vault answers: with its `request_id`, but for what only tells why it failed. @param body what isn't an object stays as it is */
+export function asVaults(status: number, body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || 'errors' in body || (status >= 300 && status !== 404)) return body;
+  return { request_id: '00000000-0000-4000-8000-000000000000', ...body };
+}
+
 /** Node's parser knows no LIST, which Vault does: this answers whatever comes, and notes its first line. */
-/** @param body sent as JSON; a Buffer as it is */
+/** @param body sent as JSON, as Vault would; a Buffer as it is */
 export async function startRaw(
   status: number,
   body: unknown,
@@ -77,7 +84,7 @@ export async function startRaw(
 ): Promise<AsyncDisposable & { origin: string; lines: string[] }> {
   const dated = date === undefined ? '' : `Date: ${date}\r\n`;
   const lines: string[] = [];
-  const text = Buffer.isBuffer(body) ? body.toString() : JSON.stringify(body);
+  const text = Buffer.isBuffer(body) ? body.toString() : JSON.stringify(asVaults(status, body));
   const server = createNetServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (data) => {

@@ -25,7 +25,7 @@ describe.skipIf(!openssl)('TLS', () => {
   });
   const server = createServer((request, response) => {
     seen.push(String(request.headers['x-vault-token']));
-    response.end('{"data":{"ok":true}}');
+    response.end('{"request_id":"1","data":{"ok":true}}');
   });
 
   beforeAll(async () => {
