@@ -60,6 +60,11 @@ export class ClockDifference {
     return ms > 0 ? ms + 1_000 : 0;
   }
 
+  /** Whether theirs is known, and not further off than that, ms: what was observed last holds on, since a step of ours would show. */
+  agrees(ms: number): boolean {
+    return this.#last.length === this.#agree && Math.abs(this.#difference(Infinity)) <= ms;
+  }
+
   /** @param forget what was observed so long ago says nothing, ms */
   #difference(forget: number): number {
     if (this.#last.length < this.#agree) return 0;

@@ -45,6 +45,7 @@ export const auth0 = {
       calls: () => source.calls,
       available: () => source.available,
       clock: source.clock,
+      askTime: () => source.askTime(),
     };
   },
 

@@ -31,4 +31,6 @@ export interface ConfiguredSource {
   readonly metered?: true;
   /** Its issuer's clock beside ours; undefined where Vault is the one that is asked. */
   readonly clock?: ClockDifference;
+  /** Has it tell its time, which `clock` learns, by a request that counts for nothing. @throws what a fetch throws */
+  readonly askTime?: () => Promise<void>;
 }

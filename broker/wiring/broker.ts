@@ -88,12 +88,10 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
   const { metered } = issued;
 
   const clocks = new ClockWatch(
-    [
-      { name: 'Vault', label: 'vault', difference: client.clock },
-      ...issued.sources.flatMap(({ name, issuer, clock }) =>
-        clock === undefined ? [] : [{ name: issuer, label: name, difference: clock }],
-      ),
-    ],
+    { name: 'Vault', label: 'vault', difference: client.clock },
+    issued.sources.flatMap(({ name, issuer, clock, askTime }) =>
+      clock === undefined ? [] : [{ name: issuer, label: name, difference: clock, ask: askTime }],
+    ),
     log,
   );
   const lacking = () => [
@@ -109,7 +107,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
       ...(announcements.serves ? [] : ['what was announced, ended or revoked lately: it could not be read for too long']),
       ...clocks.tooFar(),
     ],
-    degraded: () => degradedBy(vault, announcements),
+    degraded: () => [...degradedBy(vault, announcements), ...clocks.theirs()],
     warnings: () => [
       ...announcements.warnings,
       ...clocks.warnings(),

@@ -9,42 +9,60 @@ export interface Timekeeper {
   /** Of the metric. */
   readonly label: string;
   readonly difference: Pick<ClockDifference, 'ms'>;
+  /** Has it tell its time once more, though nobody needs it for anything else. */
+  readonly ask?: (() => Promise<void>) | undefined;
 }
 
 /** From here on an operator is told, ms. */
 const TOLD = 30_000;
-/** From here on ends of tokens and of leases can't be judged, and this replica serves nobody, ms. */
+/** From here on ends of tokens and of leases can't be judged, and a replica whose own clock is wrong serves nobody, ms. */
 const TOO_FAR = 300_000;
 /** How often it is looked at for the log, ms. */
 const LOOK = 5_000;
 
 /** Whether this machine's clock agrees with Vault's and with those of the issuers. */
 export class ClockWatch {
+  readonly #vault: Pick<ClockDifference, 'agrees'>;
+  readonly #issuers: readonly Timekeeper[];
   readonly #all: readonly Timekeeper[];
   readonly #log: Pick<Logger, 'warn'>;
   readonly #told = new Set<string>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(all: readonly Timekeeper[], log: Pick<Logger, 'warn'>) {
-    this.#all = all;
+  constructor(vault: Timekeeper & { readonly difference: ClockDifference }, issuers: readonly Timekeeper[], log: Pick<Logger, 'warn'>) {
+    this.#vault = vault.difference;
+    this.#issuers = issuers;
+    this.#all = [vault, ...issuers];
     this.#log = log;
     this.#timer = setInterval(() => this.look(), LOOK).unref();
   }
 
-  /** Each in words; empty: they agree as far as one can serve. */
+  /** By whose word this machine's own clock is too far off to serve, each in words. An issuer's isn't taken against Vault's. */
   tooFar(): readonly string[] {
-    return this.#beyond(TOO_FAR);
+    const ours = this.#vault.agrees(TOLD);
+    return this.#beyond(TOO_FAR)
+      .filter((one) => !ours || !this.#issuers.includes(one))
+      .map(textOf);
+  }
+
+  /** Issuers whose clock is as far off where Vault's agrees with ours, each in words: no other replica would do better. */
+  theirs(): readonly string[] {
+    if (!this.#vault.agrees(TOLD)) return [];
+    return this.#beyond(TOO_FAR)
+      .filter((one) => this.#issuers.includes(one))
+      .map((one) => `${one.name} tells a time that is ${Math.abs(seconds(one))} s off that of Vault and of this machine`);
   }
 
   /** Each in words; empty: nothing to tell. */
   warnings(): readonly string[] {
-    return this.#beyond(TOLD);
+    return this.#beyond(TOLD).map(textOf);
   }
 
-  /** Tells once when a clock begins to differ, and once when it has ended. */
+  /** Tells once when a clock begins to differ, and once when it has ended. Whose does is asked again: nobody may come who would ask. */
   look(): void {
     for (const one of this.#all) {
       const differs = Math.abs(one.difference.ms) > TOLD;
+      if (differs) void one.ask?.().catch(() => {});
       if (differs === this.#told.has(one.name)) continue;
       if (differs) this.#told.add(one.name);
       else this.#told.delete(one.name);
@@ -68,8 +86,8 @@ export class ClockWatch {
     clearInterval(this.#timer);
   }
 
-  #beyond(limit: number): string[] {
-    return this.#all.filter((one) => Math.abs(one.difference.ms) > limit).map(textOf);
+  #beyond(limit: number): Timekeeper[] {
+    return this.#all.filter((one) => Math.abs(one.difference.ms) > limit);
   }
 }
 

@@ -81,11 +81,32 @@ test(
   },
 );
 
-test("Auth0's clock is compared, too", { timeout: 60_000 }, async () => {
-  house.auth0.faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'token', times: 2 });
-  const before = house.auth0.calls.token;
-  for (const tenant of ['acme', 'globex'])
-    expect((await exchange(replica, await house.issueSecret(tenant), { audience: 'https://orders.example.com' })).status).toBe(200);
-  expect(house.auth0.calls.token - before).toBe(2);
-  await says({ http: 503, missing: [expect.stringContaining(house.auth0.issuer)] });
-});
+test(
+  "Auth0's clock is compared, too: off alone it is told, and nobody is out for it; right again it is told as such soon",
+  { timeout: 60_000 },
+  async () => {
+    const { faults, issuer, calls } = house.auth0;
+    const before = calls.token;
+    faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'token', times: 2 });
+    faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'jwks' });
+    const orders = { audience: 'https://orders.example.com' };
+    const credentials = await Promise.all(['acme', 'globex'].map((tenant) => house.issueSecret(tenant)));
+    for (const credential of credentials) expect((await exchange(replica, credential, orders)).status).toBe(200);
+    expect(calls.token - before).toBe(2);
+    await says({
+      http: 200,
+      status: 'degraded',
+      why: [expect.stringMatching(/^http\S+ tells a time that is (399|400|401) s off that of Vault and of this machine$/)],
+      warnings: [expect.stringContaining(issuer)],
+    });
+    // As it is still after it was asked again.
+    const looks = calls.jwks;
+    await expect.poll(() => calls.jwks - looks, { timeout: 15_000 }).toBeGreaterThan(1);
+    expect(await readiness()).toMatchObject({ http: 200, status: 'degraded' });
+
+    faults.clear();
+    await says({ http: 200, status: 'ready' });
+    expect(await readiness()).not.toHaveProperty('warnings');
+    expect(calls.token - before).toBe(2);
+  },
+);

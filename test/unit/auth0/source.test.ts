@@ -544,6 +544,20 @@ describe('the key set', () => {
   });
 });
 
+describe('its time', () => {
+  test.each([
+    ['as it tells it', {}, true],
+    ['not as a cache kept it', { age: '600' }, false],
+  ])('is learnt from a look at its keys, %s', async (_how, headers, counts) => {
+    const date = new Date(Date.now() - 600_000).toUTCString();
+    const looked = async (): Promise<Response> => new Response('{}', { headers: { date, ...headers } });
+    await using s = await stage({ fetch: looked });
+    for (let times = 0; times < 2; times++) await s.source.askTime();
+    expect(s.source.clock.ms < -590_000).toBe(counts);
+    expect(s.source.calls).toBe(0);
+  });
+});
+
 describe('each token is counted before it is asked for', () => {
   const metered = async (options: Partial<Auth0SourceOptions> = {}) => {
     const tally = { counted: 0, takenBack: 0 };
