@@ -156,10 +156,16 @@ export class AnnouncementWatch {
     return this.age <= this.#patienceMs;
   }
 
-  /** Never asked is not refused: only while Vault doesn't answer is there more patience. */
+  /**
+   * Never asked is not refused: only while Vault doesn't answer is there more patience. What it doesn't answer yet after an outage is as
+   * old as that, and has the usual time from there; together it is no more than while nothing was answered.
+   */
   get #patienceMs(): number {
     const { staleMs = 60_000, graceMs = 0 } = this.#options;
-    return this.#away ? Math.max(staleMs, graceMs) : staleMs;
+    const longest = Math.max(staleMs, graceMs);
+    if (this.#away) return longest;
+    if (this.#backAt === undefined || this.unread !== 'unanswered') return staleMs;
+    return Math.min(longest, Math.max(staleMs, this.#backAt + staleMs - this.#readAt));
   }
 
   /**

@@ -254,6 +254,18 @@ export const credential: Mutants = {
       'this.#away = unanswered.length > 0;',
       'one unreadable list is gone by for an hour',
     ],
+    [
+      'no-minute-after-an-outage',
+      'return Math.min(longest, Math.max(staleMs, this.#backAt + staleMs - this.#readAt));',
+      'return staleMs;',
+      'a Vault that is partly back is worse than one that is away',
+    ],
+    [
+      'minute-after-minute',
+      'return Math.min(longest, Math.max(staleMs, this.#backAt + staleMs - this.#readAt));',
+      'return Math.max(staleMs, this.#backAt + staleMs - this.#readAt);',
+      'who cuts the network now and then keeps an announcement from being obeyed for ever',
+    ],
     ['missed-steps', 'steps === now.epoch - before.epoch', 'steps > 0', 'what fell off the list is not forgotten'],
   ],
   'broker/credential/endings.ts': [

@@ -145,10 +145,42 @@ describe('while announcements can not be read', () => {
     timers.shift()!();
     await vi.waitFor(() => expect(other.looks).toBe(3));
     expect(watch.isDisabled('acme')).toBe(false);
-    // It could be asked, and says nothing all the same.
+    // It could be asked, and says nothing all the same: a minute from the first answer.
     clock.advance(2_000);
     other.late.reject(unanswered);
-    await vi.waitFor(() => expect(() => watch.isDisabled('acme')).toThrow());
+    await sleep(20);
+    clock.advance(58_000);
+    expect(watch.isDisabled('acme')).toBe(false);
+    clock.advance(1);
+    expect(() => watch.isDisabled('acme')).toThrow();
+  });
+
+  test('where Vault answers now one, now another after an outage, nobody is refused in between', async () => {
+    const { clock, says, watch, disabled } = await stage(3_600_000);
+    Object.assign(says, { now: unanswered, other: unanswered });
+    await watch.look();
+    clock.advance(66_000);
+    for (let round = 0; round < 10; round++) {
+      Object.assign(says, { now: unanswered, other: unanswered });
+      if (round % 5 === 2) says.now = epochOf(1, [], ['gone']);
+      if (round % 5 === 4) says.other = undefined;
+      await watch.look();
+      expect([round, disabled('acme'), disabled('gone')]).toEqual([round, false, true]);
+      clock.advance(1_000);
+    }
+  });
+
+  test('however often it comes back in between, what was never answered holds for the grace and no longer', async () => {
+    const { clock, says, watch, disabled } = await stage(300_000);
+    for (let minute = 0; minute < 10; minute++) {
+      Object.assign(says, { now: unanswered, other: unanswered });
+      await watch.look();
+      says.now = epochOf(1, [], ['gone']);
+      await watch.look();
+      await watch.look();
+      expect([minute, disabled('acme')]).toEqual([minute, minute <= 5 ? false : 'temporarily_unavailable']);
+      clock.advance(60_000);
+    }
   });
 
   test('since Vault does not answer, the last ones hold for the grace, and no longer', async () => {
