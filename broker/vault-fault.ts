@@ -90,6 +90,12 @@ export class VaultFault extends OwnError {
     return this.status === 503 && this.message.endsWith('Vault is sealed');
   }
 
+  /** Surely nothing was done: no connection came about, or whoever answered is sealed, or a standby that knows no leader. */
+  get isOfNothingDone(): boolean {
+    const { status = 0, message, causeCode } = this;
+    return causeCode === 'ECONNREFUSED' || this.isOfSealed || (status >= 500 && message.endsWith('active cluster node not found'));
+  }
+
   /** A 500 by which Vault has judged what was asked: the same call gets the same answer. */
   get isVerdict(): boolean {
     return this.isOfBadToken || this.isOfNoKeyVersion || this.isOfHalfDeleted;

@@ -39,11 +39,11 @@ export class AppRoleLogin implements Login {
     const forwardedFor = this.#options.forwardAddress ? address : undefined;
     let auth: Record<string, unknown>;
     try {
-      // Never tried again: a login may have spent one of the secret_id's uses even if its answer was lost.
+      // Tried again only where nothing was done: a login may have spent one of the secret_id's uses even if its answer was lost.
       const answer = await client.write(
         `auth/${mount}/login`,
         { role_id: credential.clientId, secret_id: credential.reveal() },
-        { forwardedFor },
+        { forwardedFor, onceMore: true },
       );
       auth = answer.auth ?? {};
     } catch (error) {

@@ -44,6 +44,8 @@ export interface CallOptions {
   forwardedFor?: string | undefined;
   /** Attempts in all, for calls that may be repeated. Default 3 for reads and lists, 1 for the rest. */
   attempts?: number;
+  /** One further attempt where surely nothing was done: among several nodes of Vault the next one may do it. */
+  onceMore?: boolean;
   /** Where Vault takes a read's parameters, as the way back of an OIDC login. */
   query?: Readonly<Record<string, string>>;
   /** Which version of a KV v2 document (a number) or of a plugin in the catalogue (`v1.2.3`) is read; the newest unless told. */
@@ -258,8 +260,9 @@ export class VaultClient {
         const breaker = options.strangers === true && !this.away ? undefined : this.#breaker;
         return await (breaker === undefined ? tracedAsk() : breaker.run(tracedAsk, this.#probes));
       } catch (error) {
-        const again = attempt < attempts && error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
-        if (!again || options.signal?.aborted) throw error;
+        const again = error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
+        const most = again && options.onceMore === true && error.isOfNothingDone ? attempts + 1 : attempts;
+        if (!again || attempt >= most || options.signal?.aborted) throw error;
         await this.#clock.sleep(50 * attempt * (0.5 + this.#clock.random()));
       }
     }

@@ -55,7 +55,7 @@ export async function logInByJwt(options: JwtLoginOptions, login: JwtLogin, word
   const forwardedFor = forwardAddress ? address : undefined;
   const role = `${path}/role/${login.role}`;
   const answer = await client
-    .write(`${path}/login`, { role: login.role, jwt }, { forwardedFor, strangers: login.strangers === true })
+    .write(`${path}/login`, { role: login.role, jwt }, { forwardedFor, strangers: login.strangers === true, onceMore: true })
     .catch((error: unknown) => {
       throw loginError(error, words, forwardedFor !== undefined);
     });

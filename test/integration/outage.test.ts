@@ -191,6 +191,23 @@ describe('Vault is frozen for longer than a verification is remembered', () => {
     return `${response.status} ${await response.text()}`;
   };
 
+  test('a login that meets a sealed node first is served by the next, and uses up one of its uses', async () => {
+    const { relay, replica } = await frozen();
+    try {
+      const tenant = newTenant();
+      let logins = 0;
+      const test = (line: string): boolean => line.includes('/auth/approle/login') && logins++ === 0;
+      relay.answer = { match: { test }, says: httpOf(503, '{"errors":["Vault is sealed"]}') };
+      const once = await house.issueSecret(tenant, { numUses: 2 });
+      expect((await exchange(replica, once, REPORTS)).status).toBe(200);
+      expect(logins).toBe(2);
+      const { data } = await house.root.write(`auth/approle/role/${tenant}/secret-id/lookup`, { secret_id: once.client_secret });
+      expect(data?.['secret_id_num_uses']).toBe(1);
+    } finally {
+      await relay.stop();
+    }
+  });
+
   test('a token that is taken back meanwhile is gone here at once, and for all when Vault answers', async () => {
     const { relay, replica } = await frozen();
     const other = await startReplica({ env: { POSTERN_ISSUER: replica.issuer } });

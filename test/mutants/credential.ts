@@ -341,6 +341,12 @@ export const credential: Mutants = {
   ],
   'broker/vault/client.ts': [
     [
+      'login-twice',
+      'options.onceMore === true && error.isOfNothingDone',
+      'options.onceMore === true',
+      "a login whose answer was lost is sent again and uses up another of the secret_id's uses",
+    ],
+    [
       'strangers-open-it',
       'options.strangers === true && !this.away ? undefined : this.#breaker',
       'this.#breaker',

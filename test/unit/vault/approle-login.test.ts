@@ -32,6 +32,7 @@ async function stage(
     server,
     clock,
     login: () => login.login(ACME, '192.0.2.7'),
+    calls: () => client.calls,
     async [Symbol.asyncDispose]() {
       await client.close();
       await server[Symbol.asyncDispose]();
@@ -226,7 +227,27 @@ describe('what Vault answers, and what the client hears', () => {
     await using s = await stage(() => [status, body, headers]);
     const { code, status: told, retryAfter } = await errorOf(s.login);
     expect({ code, status: told, retryAfter }).toEqual(expected);
-    // A login may have spent one of the secret_id's uses: it is never tried again.
+    // A login may have spent one of the secret_id's uses: it is tried again only where surely nothing was done, and once.
+    expect(s.server.received).toHaveLength(_what === 'sealed' || _what === 'no leader' ? 2 : 1);
+  });
+
+  test.each([
+    ['a sealed node', 503, 'Vault is sealed'],
+    ['a standby without a leader', 500, 'local node not active but active cluster node not found'],
+  ])('%s has used nothing up: the next one is asked', async (_what, status, text) => {
+    let asked = 0;
+    await using s = await stage(() => (++asked === 1 ? [status, { errors: [text] }] : [200, { auth: batch }]));
+    expect((await s.login()).tenant).toBe('acme');
+    expect(s.server.received).toHaveLength(2);
+  });
+
+  test.each([
+    ['a 500', 500, { errors: ['internal error'] }],
+    ['a 503 of a proxy', 503, '<html>'],
+    ['who speaks of a seal in other words', 503, { errors: ['Vault is sealed, says a proxy'] }],
+  ])('%s may have done it all the same: nobody is asked again', async (_what, status, body) => {
+    await using s = await stage(() => [status, body]);
+    await errorOf(s.login);
     expect(s.server.received).toHaveLength(1);
   });
 
@@ -253,6 +274,7 @@ describe('what Vault answers, and what the client hears', () => {
     expect(broken.server.received).toHaveLength(1);
     await using nobody = await stage(() => [200, {}], { address: `http://127.0.0.1:${await closedPort()}` });
     expect((await errorOf(nobody.login)).code).toBe('temporarily_unavailable');
+    expect(nobody.calls()).toBe(2);
   });
 });
 
