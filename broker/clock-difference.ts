@@ -15,6 +15,8 @@ const AGREE = 3;
 const LONGEST = 3_000;
 /** What was observed longer ago says nothing any more, ms. */
 const FORGET = 600_000;
+/** The same for what would let something live on: a machine that slept, which stops the monotonic clock, seems to be ahead. ms */
+const FRESH = 60_000;
 
 /**
  * How far this machine's clock is from somebody else's, by the Date of their answers (RFC 9110 §6.6.1). What is observed is kept against
@@ -25,6 +27,8 @@ export class ClockDifference {
   readonly #monotonic: () => number;
   readonly #agree: number;
   #last: Observation[] = [];
+  /** Whether they answer, and without a Date. */
+  #undated = false;
 
   /** @param options.agree answers that must agree. Default 3 */
   constructor(options: Clocks & { agree?: number } = {}) {
@@ -39,6 +43,7 @@ export class ClockDifference {
    */
   observe(date: string | null | undefined, tookMs: number): void {
     const theirs = Date.parse(date ?? '');
+    this.#undated = Number.isNaN(theirs);
     if (Number.isNaN(theirs) || tookMs > LONGEST) return;
     const at = this.#monotonic();
     // To the second: it was up to 999 ms later there than the header says.
@@ -63,6 +68,31 @@ export class ClockDifference {
   /** Whether theirs is known, and not further off than that, ms: what was observed last holds on, since a step of ours would show. */
   agrees(ms: number): boolean {
     return this.#last.length === this.#agree && Math.abs(this.#difference(Infinity)) <= ms;
+  }
+
+  /** ms by which ours is ahead for sure, by what was observed just now; 0 where it isn't. */
+  get ahead(): number {
+    return Math.max(0, -this.#difference(FRESH));
+  }
+
+  /** Their time as far as it is known, else ours: for what they stamp, and what is signed in their name. ms since 1970 */
+  get theirs(): number {
+    return this.#now() + (this.ms || Math.max(0, this.#difference(Infinity)));
+  }
+
+  /** The later one of their time and ours, by which ends what somebody else has stamped. ms since 1970 */
+  get latest(): number {
+    return this.#now() + this.behind;
+  }
+
+  /**
+   * By both clocks it is so late at least: what must not be forgotten before its time is forgotten by this. No step of our own clock moves
+   * it ahead of theirs, at any moment. -Infinity until theirs is known; ours where they tell none. ms since 1970
+   */
+  get earliest(): number {
+    const ours = this.#now();
+    if (this.#last.length < this.#agree) return this.#undated ? ours : -Infinity;
+    return Math.min(ours, this.#monotonic() + Math.min(...this.#last.map(({ from }) => from)));
   }
 
   /** @param forget what was observed so long ago says nothing, ms */

@@ -1,3 +1,5 @@
+import { monotonicOf } from '#broker/clock.ts';
+import type { Clocks } from '#broker/clock.ts';
 import type { Identity } from './identity.ts';
 import { EVERYBODY, departureId } from './owner.ts';
 import type { Owner } from './owner.ts';
@@ -37,7 +39,7 @@ export interface EndingReader {
   readArchive(): Promise<Ending[]>;
 }
 
-export interface EndingsOptions {
+export interface EndingsOptions extends Clocks {
   reader: EndingReader;
   /** Told of each that is new. */
   onEnding?: (ending: Ending) => void;
@@ -45,7 +47,8 @@ export interface EndingsOptions {
   onRestored?: (from: number, to: number) => void;
   /** Told of keys that must be verified anew; undefined: it isn't known which. */
   onRotated?: (keyIds: readonly string[] | undefined) => void;
-  now?: (() => number) | undefined;
+  /** So late it is for sure, by which they are forgotten: no clock that went ahead makes one good again. ms since 1970. Default: now. */
+  earliest?: (() => number) | undefined;
 }
 
 /** Between two looks for what may be forgotten, ms. */
@@ -54,7 +57,8 @@ const TIDY_EVERY = 60_000;
 /** What has ended, as operators announced it. Nothing learnt is unlearnt before its time, whatever the document says later. */
 export class Endings {
   readonly #options: EndingsOptions;
-  readonly #now: () => number;
+  readonly #earliest: () => number;
+  readonly #monotonic: () => number;
   readonly #known = new Map<string, Ending>();
   /** Of kinds `tokens` and `issued`, by tenant: looked at by each request that is served from memory. */
   readonly #tokensEndedAt = new Map<string, number>();
@@ -62,11 +66,12 @@ export class Endings {
   /** The one that {@link #serial} counts last. */
   #last: Ending | undefined;
   #rotated: number | undefined;
-  #tidyAt = 0;
+  #tidyAt = -Infinity;
 
   constructor(options: EndingsOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#earliest = options.earliest ?? options.now ?? Date.now;
+    this.#monotonic = monotonicOf(options);
   }
 
   /** Learns what has ended since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
@@ -145,7 +150,7 @@ export class Endings {
     const key = keyOf(ending.kind, ending.id);
     const known = this.#known.get(key);
     if (known !== undefined && known.at >= ending.at && known.until >= ending.until) return;
-    if (ending.until <= this.#now() / 1000) return;
+    if (ending.until <= this.#earliest() / 1000) return;
     const at = Math.max(known?.at ?? 0, ending.at);
     this.#known.set(key, { ...ending, at, until: Math.max(known?.until ?? 0, ending.until) });
     if (ofTokens(ending)) this.#tokensEndedAt.set(ending.tenant, Math.max(this.#tokensEndedAt.get(ending.tenant) ?? 0, at));
@@ -153,9 +158,9 @@ export class Endings {
   }
 
   #tidy(): void {
-    const now = this.#now();
-    if (now < this.#tidyAt) return;
-    this.#tidyAt = now + TIDY_EVERY;
+    if (this.#monotonic() < this.#tidyAt) return;
+    this.#tidyAt = this.#monotonic() + TIDY_EVERY;
+    const now = this.#earliest();
     for (const [key, ending] of this.#known) {
       if (ending.until * 1000 >= now) continue;
       this.#known.delete(key);

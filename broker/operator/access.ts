@@ -67,6 +67,11 @@ export class VaultAccess {
     this.#way = this.#wayBy(options.client);
   }
 
+  /** By Vault's clock and ours it is so late for sure, by which Vault's documents forget; -Infinity until Vault's is known. ms since 1970 */
+  get earliest(): number {
+    return this.#way.client.clock.earliest;
+  }
+
   /**
    * Calls Vault as the operator.
    * @param doing what for, completing "Vault refuses to …"

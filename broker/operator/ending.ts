@@ -46,18 +46,17 @@ export async function announceEndings(
     return { kind, id, tenant, at, until: at + Math.max(lives + MARGIN, kind === 'credential' ? KEPT : kind === 'owner' ? KEPT_OWNER : 0) };
   });
   // Many at once, of a tenant with a thousand credentials, come piece by piece: each fits beside the others.
-  for (let from = 0; from < made.length; from += MAX_RECENT / 2)
-    await append(access, path, made.slice(from, from + MAX_RECENT / 2), now / 1000);
+  for (let from = 0; from < made.length; from += MAX_RECENT / 2) await append(access, path, made.slice(from, from + MAX_RECENT / 2));
 }
 
-function append(access: VaultAccess, path: string, made: readonly Ending[], now: number): Promise<void> {
+function append(access: VaultAccess, path: string, made: readonly Ending[]): Promise<void> {
   return checkAndSet(access.clock, async () => {
     const { before, version } = await readValid(access, path, endingsDocument, { serial: 0, recent: [] });
     let { recent } = before;
     if (recent.length + made.length > MAX_RECENT) {
       const old = recent.slice(0, recent.length + made.length - MAX_RECENT / 2);
       // Before they leave the list: interrupted in between, they stand in both.
-      await archive(access, path, old, now);
+      await archive(access, path, old);
       recent = recent.slice(old.length);
     }
     const after = { ...before, serial: before.serial + made.length, recent: [...recent, ...made] };
@@ -114,23 +113,28 @@ export function announceRotated(access: VaultAccess, keyIds: readonly string[], 
   });
 }
 
-async function archive(access: VaultAccess, path: string, old: readonly Ending[], now: number): Promise<void> {
-  const shards = Map.groupBy(
-    old.filter(({ until }) => until > now),
-    ({ id }) => endingShardPath(id, path),
-  );
-  for (const [shard, those] of shards) await addTo(access, shard, those, now);
+/** A clock that is ahead must not throw out what still counts. Seconds since 1970. */
+function hasPassed(access: VaultAccess, until: number): boolean {
+  return until * 1000 <= access.earliest;
 }
 
-function addTo(access: VaultAccess, path: string, those: readonly Ending[], now: number): Promise<void> {
+async function archive(access: VaultAccess, path: string, old: readonly Ending[]): Promise<void> {
+  const shards = Map.groupBy(
+    old.filter(({ until }) => !hasPassed(access, until)),
+    ({ id }) => endingShardPath(id, path),
+  );
+  for (const [shard, those] of shards) await addTo(access, shard, those);
+}
+
+function addTo(access: VaultAccess, path: string, those: readonly Ending[]): Promise<void> {
   return checkAndSet(access.clock, async () => {
     const { before, version } = await readValid(access, path, endingShardDocument, { ended: [] });
     const byName = new Map([...before.ended, ...those].map((ending) => [`${ending.kind} ${ending.id}`, ending]));
-    const ended = [...byName.values()].filter(({ until }) => until > now).sort((a, b) => a.until - b.until);
+    const ended = [...byName.values()].filter(({ until }) => !hasPassed(access, until)).sort((a, b) => a.until - b.until);
     // Those whose tokens are over are kept only for the case of a restore.
     const kept = ended.slice(-MAX_IN_SHARD);
     const dropped = ended.slice(0, ended.length - kept.length);
-    if (dropped.some(({ at }) => at > now - MAX_TOKEN_TTL - MARGIN))
+    if (dropped.some(({ at }) => at > access.earliest / 1000 - MAX_TOKEN_TTL - MARGIN))
       throw new PosternError(
         'temporarily_unavailable',
         `${path} in Vault is full: ${MAX_IN_SHARD} credentials in it ended within an hour`,

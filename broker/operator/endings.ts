@@ -5,7 +5,7 @@ import type { VaultAccess } from './access.ts';
 
 /** What has ended, as brokers know it, read once with the operator's token: credentials, and people who left. */
 export async function readEndings(access: VaultAccess): Promise<Endings> {
-  const endings = new Endings({ reader: new OperatorEndings(access) });
+  const endings = new Endings({ reader: new OperatorEndings(access), earliest: () => access.earliest });
   await endings.look();
   return endings;
 }

@@ -44,6 +44,8 @@ export interface RevocationsOptions extends Clocks {
   onRestored?: (from: number, to: number) => void;
   /** Told of each that could not be written when it was asked for, and is now. */
   onWritten?: (token: RevokedToken) => void;
+  /** So late it is for sure, by which they are forgotten: no clock that went ahead makes one good again. ms since 1970. Default: now. */
+  earliest?: (() => number) | undefined;
 }
 
 /** Most revoked tokens of one tenant that have not ended yet: one tenant must not fill what all share. */
@@ -67,6 +69,7 @@ export class Revocations {
   readonly #onRestored: ((from: number, to: number) => void) | undefined;
   readonly #onWritten: ((token: RevokedToken) => void) | undefined;
   readonly #clock: Clock;
+  readonly #earliest: () => number;
   readonly #revoked = new Map<string, RevokedToken>();
   #serial: number | undefined;
   #tidyAt = -Infinity;
@@ -86,6 +89,7 @@ export class Revocations {
     this.#onRestored = options.onRestored;
     this.#onWritten = options.onWritten;
     this.#clock = clockOf(options);
+    this.#earliest = options.earliest ?? this.#clock.now;
   }
 
   /** @param sha256 hexadecimal */
@@ -226,7 +230,7 @@ export class Revocations {
   #tidy(): void {
     if (this.#clock.monotonic() < this.#tidyAt) return;
     this.#tidyAt = this.#clock.monotonic() + TIDY_EVERY;
-    const now = this.#clock.now();
+    const now = this.#earliest();
     for (const those of [this.#revoked, this.#owed]) for (const [sha256, { exp }] of those) if (hasEnded(exp, now)) those.delete(sha256);
   }
 }

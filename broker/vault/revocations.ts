@@ -28,12 +28,13 @@ const shardDocument = z.object({ revoked: z.record(z.string(), z.string().regex(
 export class VaultRevocations implements RevocationLog {
   readonly #kv: Kv;
   readonly #session: VaultSession;
-  readonly #now: () => number;
+  readonly #earliest: () => number;
 
-  constructor(kv: Kv, session: VaultSession, now: () => number = Date.now) {
+  /** @param earliest so late it is for sure, by which the archive forgets; ms since 1970 */
+  constructor(kv: Kv, session: VaultSession, earliest: () => number = Date.now) {
     this.#kv = kv;
     this.#session = session;
-    this.#now = now;
+    this.#earliest = earliest;
   }
 
   async readRecent(): Promise<RecentRevocations> {
@@ -53,7 +54,7 @@ export class VaultRevocations implements RevocationLog {
     if (kept.length >= MAX_RECENT) {
       const old = kept.slice(0, MAX_RECENT / 2);
       // Before they leave the list: interrupted in between, they stand in both.
-      await this.#archive(old.filter(({ exp }) => !hasEnded(exp, this.#now())));
+      await this.#archive(old.filter(({ exp }) => !hasEnded(exp, this.#earliest())));
       kept = kept.slice(old.length);
     }
     const now = { serial: after.serial + 1, recent: [...kept, token] };
@@ -71,7 +72,7 @@ export class VaultRevocations implements RevocationLog {
       const found = await this.#readShard(shard);
       const revoked: Record<string, string> = {};
       for (const { sha256, exp, tenant } of [...found.tokens, ...tokens])
-        if (!hasEnded(exp, this.#now())) revoked[sha256] = `${exp} ${tenant}`;
+        if (!hasEnded(exp, this.#earliest())) revoked[sha256] = `${exp} ${tenant}`;
       // None is thrown out to make room: it would be good again.
       if (Object.keys(revoked).length > MAX_IN_SHARD) {
         throw unavailable(

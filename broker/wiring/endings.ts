@@ -8,12 +8,13 @@ import type { ConnectedVault } from './vault.ts';
 /** What ended must be known before anybody is verified, so it is made first. */
 export function knownEndings(
   log: Logger,
-  { watched, session, clock }: ConnectedVault,
+  { client, watched, session, clock }: ConnectedVault,
   generations: Generations,
   forget: (tenant: string) => void,
 ): Endings {
   return new Endings({
     ...clock,
+    earliest: () => client.clock.earliest,
     reader: new VaultEndings(watched, session),
     onEnding: ({ tenant }) => {
       forget(tenant);
@@ -27,12 +28,13 @@ export function knownEndings(
 /** What brokers announce themselves: people who left, and keys that their owners revoked. */
 export function knownDepartures(
   log: Logger,
-  { watched, session, clock }: ConnectedVault,
+  { client, watched, session, clock }: ConnectedVault,
   generations: Generations,
   forget: (gone: (identity: Identity) => boolean) => void,
 ): Endings {
   const departures = new Endings({
     ...clock,
+    earliest: () => client.clock.earliest,
     reader: new VaultEndings(watched, session, DEPARTURES_PATH),
     onEnding: () => {
       forget((identity) => departures.includes(identity));

@@ -24,13 +24,16 @@ export interface LifeCycle {
 export function lifeCycle(
   config: Config,
   log: Logger,
-  { watched, session, apis, troubles, clock }: ConnectedVault,
+  { client, watched, session, apis, troubles, clock }: ConnectedVault,
   { verified, assertions, trusts, endings, departures, generations }: Verification,
   forgetTokens: (tenant: string) => void,
 ): LifeCycle {
+  const earliest = (): number => client.clock.earliest;
   const revocations = new Revocations({
     ...clock,
-    log: new VaultRevocations(watched, session, clock.now),
+    now: () => client.clock.theirs,
+    earliest,
+    log: new VaultRevocations(watched, session, earliest),
     perMinute: config.POSTERN_REVOCATIONS_PER_MINUTE,
     onWritten: ({ tenant, sha256 }) =>
       log.info({ tenant, sha256 }, 'a token that was taken back while Vault was away is now revoked on every replica'),

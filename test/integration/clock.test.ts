@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { exchange, startHouse } from '#test/fixture/broker.ts';
-import type { House, ProcessReplica } from '#test/fixture/broker.ts';
+import type { Credential, House, ProcessReplica } from '#test/fixture/broker.ts';
 
 /*
  * A broker whose wall clock is set while it runs: `Date.now` of the real process is shifted by what stands in a file.
@@ -40,6 +41,13 @@ const readiness = async (): Promise<{ http: number; warnings?: string[]; missing
 const says = (what: Record<string, unknown>): Promise<void> =>
   expect.poll(async () => (await readiness()) as Record<string, unknown>, { timeout: 10_000 }).toMatchObject(what);
 const REPORTS = 'https://reports.example.com';
+const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
+const present = async (door: string, { client_id, client_secret }: Credential, token: string): Promise<unknown> => {
+  const body = new URLSearchParams({ client_id, client_secret, token });
+  const reply = await fetch(`${replica.issuer}oauth/${door}`, { method: 'POST', body });
+  const text = await reply.text();
+  return text === '' ? reply.status : JSON.parse(text);
+};
 
 test(
   'that the clock is off is told from 30 s on; from 5 min on it is not ready; set right it serves again',
@@ -110,3 +118,40 @@ test(
     expect(calls.token - before).toBe(2);
   },
 );
+
+test('what is revoked and ended stays so over a clock that went ahead and came back', { timeout: 180_000 }, async () => {
+  const [acme, globex] = [await house.issueSecret('acme'), await house.issueSecret('globex')];
+  const tokenOf = async (credential: Credential): Promise<string> =>
+    String((await exchange(replica, credential, { audience: REPORTS })).body['access_token']);
+  const [revoked, ended] = [await tokenOf(acme), await tokenOf(globex)];
+  await sleep(1_500);
+  const now = Math.floor(Date.now() / 1000);
+  // As both lie after many later ones: in the archive.
+  const sha = sha256Of(revoked);
+  const place = `postern/data/state/revocations/${sha[0]}`;
+  await house.root.write(place, { data: { revoked: { [sha]: `${decodeJwt(revoked).exp} acme` } } });
+  const ending = { kind: 'tokens', id: 'globex', tenant: 'globex', at: now, until: now + 3_900 };
+  await house.root.write(`postern/data/state/ended/${sha256Of('globex')[0]}`, { data: { ended: [ending] } });
+  const others = Array.from({ length: 128 }, (_, n) => ({ sha256: sha256Of(`${n}`), tenant: 'other', exp: now + 3_600, at: now }));
+  await house.root.write('postern/data/state/revocations', { data: { serial: 129, recent: others } });
+  await house.root.write('postern/data/state/ended', { data: { serial: 1, recent: [] } });
+  const inactive = async (): Promise<void> => {
+    expect(await present('introspect', acme, revoked)).toEqual({ active: false });
+    expect(await present('introspect', globex, ended)).toEqual({ active: false });
+  };
+  await expect.poll(inactive, { timeout: 5_000 }).toBeUndefined();
+
+  await set(7_200_000);
+  await says({ http: 503 });
+  // This replica moves the older half to the archive, and writes that anew.
+  await present('revoke', acme, await tokenOf(acme));
+  const archive = (await house.root.read(place))?.data as { data: { revoked: Record<string, string> } };
+  expect(Object.keys(archive.data.revoked)).toEqual(
+    expect.arrayContaining([sha, ...others.slice(0, 64).flatMap((one) => (one.sha256[0] === sha[0] ? [one.sha256] : []))]),
+  );
+  await sleep(62_000);
+  await set(0);
+  await says({ http: 200 });
+  await inactive();
+  expect(await tokenOf(acme)).not.toBe(revoked);
+});

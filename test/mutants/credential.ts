@@ -270,6 +270,12 @@ export const credential: Mutants = {
   ],
   'broker/credential/endings.ts': [
     [
+      'forgotten-by-own-clock',
+      'this.#earliest = options.earliest ?? options.now ?? Date.now;',
+      'this.#earliest = options.now ?? Date.now;',
+      'a clock that went ahead and came back makes good again what has ended',
+    ],
+    [
       'ended-credential-known',
       "if (id !== undefined && this.#known.has(keyOf('credential', id))) return true;",
       '',

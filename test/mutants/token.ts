@@ -232,6 +232,12 @@ export const token: Mutants = {
       'nothing is learnt',
     ],
     [
+      'forgotten-by-own-clock',
+      'const now = this.#earliest();',
+      'const now = this.#clock.now();',
+      'a clock that went ahead and came back makes revoked tokens good again',
+    ],
+    [
       'forgotten-before-end',
       'return exp + KEPT_AFTER_END < nowMs / 1000;',
       'return exp - 3600 < nowMs / 1000;',

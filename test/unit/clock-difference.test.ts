@@ -90,3 +90,43 @@ test('what was observed last holds on for what ends by their clock, while nobody
   at.now += 240_000;
   expect(difference.behind).toBe(0);
 });
+
+test('it is so late at least: by the earlier of both clocks, and by no step of our own', () => {
+  const { at, difference, pass, answer } = stage();
+  answer(0);
+  answer(0);
+  // What theirs is isn't known yet, and ours may have been set wrong before this process began.
+  expect(difference.earliest).toBe(-Infinity);
+  answer(0);
+  const right = at.now;
+  expect(difference.earliest).toBeLessThanOrEqual(right);
+  expect(difference.earliest).toBeGreaterThan(right - 1_000);
+  at.now += 7_200_000;
+  expect(difference.earliest).toBeLessThanOrEqual(right);
+  pass(3_600_000);
+  expect(difference.earliest).toBeLessThanOrEqual(right + 3_600_000);
+  expect(difference.earliest).toBeGreaterThan(right + 3_599_000);
+  at.now = right - 60_000;
+  expect(difference.earliest).toBe(right - 60_000);
+});
+
+test('somebody whose answers have no Date leaves us to our own clock', () => {
+  const { at, difference } = stage();
+  difference.observe(undefined, 10);
+  expect([difference.earliest, difference.theirs, difference.latest, difference.ahead]).toEqual([at.now, at.now, at.now, 0]);
+});
+
+test('their time is told whichever clock is ahead; what others stamped ends by the later one', () => {
+  const { at, difference, pass, answer } = stage();
+  for (const off of [120_000, -120_000]) {
+    for (let times = 0; times < 3; times++) answer(off);
+    expect(Math.abs(difference.theirs - (at.now + off))).toBeLessThan(1_010);
+    const late = difference.latest - (at.now + Math.max(0, off));
+    expect(late).toBeGreaterThanOrEqual(0);
+    expect(late).toBeLessThanOrEqual(1_010);
+    expect(difference.ahead > 118_000).toBe(off < 0);
+  }
+  // A machine that slept seems to be ahead: nothing lives on by that for long.
+  pass(61_000);
+  expect(difference.ahead).toBe(0);
+});

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { Endings } from '#broker/credential/endings.ts';
-import type { Ending, RecentEndings } from '#broker/credential/endings.ts';
+import type { Ending, EndingsOptions, RecentEndings } from '#broker/credential/endings.ts';
 import { Clock } from './clock.ts';
 import { identityOf } from './identity.ts';
 
 const KEY = 'key_0123456789abcdef01234567';
 const CRED = 'cred_0123456789abcdef01234567';
 
-function stage() {
+function stage(more: Partial<EndingsOptions> = {}) {
   const clock = new Clock();
   const now = clock.ms / 1000;
   const log = { recent: [] as Ending[], archive: [] as Ending[], serial: 0, away: false, rotated: undefined as RecentEndings['rotated'] };
@@ -24,6 +24,7 @@ function stage() {
     onRestored: (from, to) => told.push(`restored ${from} ${to}`),
     onRotated: (keys) => told.push(`rotated ${keys?.join(' ') ?? 'any'}`),
     now: clock.now,
+    ...more,
   });
   const end = (ending: Partial<Ending>): Ending => {
     const one: Ending = { kind: 'credential', id: KEY, tenant: 'acme', at: now, until: now + 7200, ...ending };
@@ -119,6 +120,24 @@ test('is forgotten after its time, and what comes after its time is not learnt',
   await endings.look();
   expect(endings.all().map(({ id }) => id)).toEqual([KEY]);
   clock.advance(7_300_000);
+  await endings.look();
+  expect(endings.all()).toEqual([]);
+});
+
+test('is neither forgotten nor passed over by a clock that went ahead', async () => {
+  let earliest = -Infinity;
+  const { endings, end, clock, log, now } = stage({ earliest: () => earliest });
+  clock.advance(86_400_000);
+  log.archive.push(end({}));
+  Object.assign(log, { recent: [], serial: 1 });
+  await endings.look();
+  expect(endings.includes(identityOf({ keyId: KEY }))).toBe(true);
+  earliest = now * 1000;
+  clock.advance(61_000);
+  await endings.look();
+  expect(endings.includes(identityOf({ keyId: KEY }))).toBe(true);
+  earliest = (now + 7_201) * 1000;
+  clock.advance(61_000);
   await endings.look();
   expect(endings.all()).toEqual([]);
 });

@@ -41,8 +41,11 @@ class Documents {
   }
 }
 
-const accessTo = (documents: Documents): VaultAccess =>
+const accessTo = (documents: Documents, earliest: () => number = Date.now): VaultAccess =>
   ({
+    get earliest() {
+      return earliest();
+    },
     clock: clockOf({}),
     mounts: { kv: 'postern' },
     call: async (_doing: string, work: (vault: unknown) => unknown) => work({ documents, as: { token: 't' } }),
@@ -105,4 +108,24 @@ test('a delivery of 1,000 people, each of another second, is told in a few write
   expect(documents.writes).toBeLessThan(40);
   const at = new Map(documents.announced.map((one) => [one.id, one.at]));
   for (const one of departures) expect(at.get(departureId(one.owner))).toBe(one.at + 2);
+});
+
+test('what was moved to the archive is thrown out by no clock that is ahead, and by time', async () => {
+  const documents = new Documents();
+  const right = Date.now();
+  let passed = -Infinity;
+  const far = 500 * 86_400_000;
+  const [before, ahead] = [right, right + far].map((now) =>
+    ownAnnouncer(
+      (work) => work(accessTo(documents, () => passed)),
+      () => now,
+    ),
+  );
+  await before!.ended(keys('old', 128));
+  passed = right;
+  await ahead!.ended(keys('new', 128));
+  expect(new Set(documents.announced.map(({ id }) => id)).size).toBe(256);
+  passed = right + far;
+  await ahead!.ended(keys('last', 128));
+  expect(documents.announced.filter(({ id }) => id.startsWith('old')).length).toBeLessThan(128);
 });

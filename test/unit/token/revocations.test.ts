@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { PosternError } from '#broker/error.ts';
 import { MAX_PER_TENANT, Revocations } from '#broker/token/revocations.ts';
+import type { RevocationsOptions } from '#broker/token/revocations.ts';
 import { Clock } from '#test/unit/credential/clock.ts';
 import { MemoryLog } from './memory-log.ts';
 
 const sha = (n: number) => n.toString(16).padStart(64, '0');
 
-function stage(options: { perMinute?: number } = {}) {
+function stage(options: Partial<RevocationsOptions> = {}) {
   const clock = new Clock();
   const log = new MemoryLog();
   const replica = () => new Revocations({ log, now: clock.now, monotonic: clock.monotonic, ...options });
@@ -332,3 +333,21 @@ describe('many at once', () => {
 function codeOf(error: unknown): string {
   return error instanceof PosternError ? error.code : String(error);
 }
+
+test('a clock that went ahead and came back makes no revoked token good again', async () => {
+  let earliest = 1_800_000_000_000;
+  const { clock, log, revocations, tokenOf } = stage({ earliest: () => earliest });
+  const token = { ...tokenOf(1), at: 0 };
+  log.archive.push(token);
+  log.serial = 1;
+  await revocations.look();
+  clock.advance(7_200_000);
+  await revocations.look();
+  clock.setBack(7_200_000);
+  await revocations.look();
+  expect(revocations.has(sha(1))).toBe(true);
+  earliest += 3_661_000;
+  clock.advance(61_000);
+  await revocations.look();
+  expect(revocations.has(sha(1))).toBe(false);
+});
