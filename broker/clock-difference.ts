@@ -85,6 +85,11 @@ export class ClockDifference {
     return this.#now() + this.behind;
   }
 
+  /** Their time as above, and no earlier than it may be: by it ends what they have stamped. ms since 1970 */
+  get theirsAtLatest(): number {
+    return this.#now() + this.behind - this.ahead;
+  }
+
   /**
    * By both clocks it is so late at least: what must not be forgotten before its time is forgotten by this. No step of our own clock moves
    * it ahead of theirs, at any moment. -Infinity until theirs is known; ours where they tell none. ms since 1970

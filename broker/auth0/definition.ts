@@ -20,6 +20,8 @@ interface Surroundings {
   readonly upstream: (source: string) => UpstreamReader;
   readonly meter?: Meter | undefined;
   readonly clock?: Clocks | undefined;
+  /** The clock by which ends what Auth0 stamps, ms since 1970. Default: this machine's. */
+  readonly latest?: (() => number) | undefined;
   readonly fetch?: typeof fetch | undefined;
 }
 
@@ -30,12 +32,22 @@ export const auth0 = {
 
   configure(
     { POSTERN_AUTH0_ISSUER: issuer, POSTERN_AUTH0_BINDING: binding, POSTERN_AUTH0_TIMEOUT: timeout }: Settings,
-    { tenantClaim, upstream, meter, clock = {}, fetch: by }: Surroundings,
+    { tenantClaim, upstream, meter, clock = {}, latest = clock.now, fetch: by }: Surroundings,
   ): ConfiguredSource | undefined {
     if (issuer === undefined) return undefined;
     const timeoutMs = timeout * 1000;
-    const source = new Auth0Source({ ...clock, issuer, upstream: upstream(name), binding, tenantClaim, timeoutMs, meter, fetch: by });
-    const judge = new Auth0Judge({ ...clock, issuer, clientId: () => source.clientId(), timeoutMs, fetch: by });
+    const source = new Auth0Source({
+      ...clock,
+      issuer,
+      upstream: upstream(name),
+      binding,
+      tenantClaim,
+      timeoutMs,
+      meter,
+      latest,
+      fetch: by,
+    });
+    const judge = new Auth0Judge({ ...clock, now: latest, issuer, clientId: () => source.clientId(), timeoutMs, fetch: by });
     return {
       name,
       issuer,

@@ -28,6 +28,8 @@ export interface Auth0SourceOptions extends Clocks {
   upstreamAgeMs?: number | undefined;
   /** Default: the global one. */
   fetch?: typeof fetch | undefined;
+  /** By which a token that has come is judged, ms since 1970. Default: `now`. */
+  latest?: (() => number) | undefined;
   /** Counts each token before it is asked for. */
   meter?: Meter | undefined;
 }
@@ -85,6 +87,7 @@ export class Auth0Source implements TokenSource {
     this.clock = new ClockDifference({ ...this.#time, agree: 2 });
     this.#verifier = new Auth0Verifier({
       ...this.#time,
+      now: options.latest ?? this.#time.now,
       issuer: options.issuer,
       timeoutMs: options.timeoutMs ?? TIMEOUT,
       fetch: options.fetch,

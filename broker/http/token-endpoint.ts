@@ -4,6 +4,7 @@ import type { ExchangeWatch } from '#broker/audit/exchange-watch.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
+import type { Token } from '#broker/token/token.ts';
 import { NOTHING, known, receiveBody, sentIn } from './body.ts';
 import type { Receiving } from './body.ts';
 import { clientCredentialsGrant } from './client-credentials-grant.ts';
@@ -25,7 +26,8 @@ export interface TokenEndpointOptions {
   watch?: ExchangeWatch | undefined;
   /** Default: nobody waits for a turn. */
   queueing?: Queueing | undefined;
-  now?: () => number;
+  /** By which the life of a token is told, ms since 1970. */
+  now?: (token: Token) => number;
 }
 
 export const GRANTS: readonly TokenGrant[] = [clientCredentialsGrant, tokenExchangeGrant, jwtBearerGrant];
@@ -111,7 +113,7 @@ function takeToken(request: Answered): void | Promise<void> {
 /** Before the reply, so that no token goes out that the audit knows nothing of. */
 function writeAudit(request: Answered): void {
   const { options, served } = request;
-  request.expiresIn = served.token.remaining((options.now ?? Date.now)());
+  request.expiresIn = served.token.remaining((options.now ?? Date.now)(served.token));
   const attempt = attemptOf(request);
   options.audit.write(granted(attempt, served, request.expiresIn));
   options.watch?.granted(attempt, served);

@@ -7,6 +7,7 @@ import { PosternError } from '#broker/error.ts';
 import { currentSpan, headersOf } from '#broker/span.ts';
 import type { Served } from '#broker/token/cache.ts';
 import type { Exchange, Trace } from '#broker/token/exchange.ts';
+import type { Token } from '#broker/token/token.ts';
 import { addFields, replyInTurn } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { inOrder } from './steps.ts';
@@ -25,7 +26,8 @@ export interface VerifyEndpointOptions {
   watch?: ExchangeWatch | undefined;
   /** Default: nobody waits for a turn. */
   queueing?: Queueing | undefined;
-  now?: () => number;
+  /** By which the life of a token is told, ms since 1970. */
+  now?: (token: Token) => number;
 }
 
 /**
@@ -109,7 +111,7 @@ function checkScopes({ demand, served }: Answered): void {
 function writeAudit(request: Answered): void {
   const { options, served } = request;
   const attempt = attemptOf(request);
-  options.audit.write(granted(attempt, served, served.token.remaining((options.now ?? Date.now)())));
+  options.audit.write(granted(attempt, served, served.token.remaining((options.now ?? Date.now)(served.token))));
   options.watch?.granted(attempt, served);
 }
 

@@ -12,6 +12,7 @@ const ANY = 'any';
 /**
  * Announces who left, so that every broker refuses their keys within 2 s. Those that are known already are not written again, so that a
  * delivery may be repeated as often as anybody likes.
+ * @param now Vault's clock, ms since 1970
  * @returns how many were news
  * @throws {PosternError} temporarily_unavailable, misconfigured
  */
@@ -19,6 +20,7 @@ export async function announceDepartures(
   access: VaultAccess,
   known: Pick<Endings, 'knownAt'>,
   departures: readonly Departure[],
+  now: number = Date.now(),
 ): Promise<number> {
   const latest = new Map<string, number>();
   for (const { owner, organization, at, only } of departures) {
@@ -28,7 +30,7 @@ export async function announceDepartures(
   if (latest.size > 0)
     await announceEndings(
       access,
-      Date.now(),
+      now,
       [...latest].map(([id, at]) => ({ kind: 'owner', id, tenant: ANY, at })),
       DEPARTURES_PATH,
     );

@@ -46,8 +46,8 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
   onRefreshError?: (grant: AuthorizedGrant, error: unknown) => void;
   /** Whether a token in the store is one that its source made for this grant. Default: all are. */
   isGenuine?: (grant: AuthorizedGrant, token: Token) => Promise<boolean>;
-  /** Told of one that isn't: it is served to nobody, and overwritten. */
-  onForgery?: (grant: AuthorizedGrant, token: Token) => void;
+  /** Told of one that isn't, or that is dated in the future by the store's clock: it is served to nobody, and overwritten. */
+  onForgery?: (grant: AuthorizedGrant, token: Token, future: boolean) => void;
   /** Told of what is done in the background. */
   onWork?: (work: TokenWork) => void;
 }
@@ -121,9 +121,9 @@ export class TokenCache {
    */
   get(grant: AuthorizedGrant, identity: Identity, early?: EarlyReading): Served | Promise<Served> {
     const held = this.#memory.get(grant.key);
-    const now = this.#now();
-    if (held === undefined || !this.#servable.includes(held.token, now, grant.tenant))
-      return this.#join(grant, identity, undefined, true, early);
+    if (held === undefined) return this.#join(grant, identity, undefined, true, early);
+    const now = this.#servable.now(held.token);
+    if (!this.#servable.includes(held.token, grant.tenant, now)) return this.#join(grant, identity, undefined, true, early);
     held.asked = true;
     if (now < held.token.refreshAt) return held;
     if (identity.lent) return this.#refreshWaiting(grant, identity, held);
@@ -141,8 +141,8 @@ export class TokenCache {
    * @returns whether it has begun to
    */
   refreshAhead({ grant, token }: HeldToken, identity: Identity): boolean {
-    const now = this.#now();
-    if (now < token.refreshAt || !this.#servable.includes(token, now, grant.tenant) || !this.#mayRefresh(grant)) return false;
+    const now = this.#servable.now(token);
+    if (now < token.refreshAt || !this.#servable.includes(token, grant.tenant, now) || !this.#mayRefresh(grant)) return false;
     this.#refresh(grant, identity, token, false);
     return true;
   }
@@ -187,26 +187,11 @@ export class TokenCache {
   /** Whether memory has a token that may be served for all that the tenant was last granted at this API. */
   holds(tenant: string, api: string): boolean {
     const held = this.#memory.whole(tenant, api);
-    return held !== undefined && this.#servable.includes(held.token, this.#now(), tenant);
+    return held !== undefined && this.#servable.includes(held.token, tenant);
   }
 
   #requireUnchanged({ tenant }: AuthorizedGrant, begun: number): void {
     if (this.#options.generations?.since(tenant, begun)) throw new Changed();
-  }
-
-  /**
-   * By the store's clock it isn't a token of the future, so ours is behind: its life isn't known here, and what the others serve isn't ours
-   * to replace. One of the future by both is another machine's fault, and is replaced as what nobody can verify.
-   * @throws {PosternError} temporarily_unavailable
-   */
-  #requireClock({ issuedAt }: Token, now: number, storeNow: number): void {
-    const issued = (issuedAt - CLOCK_TOLERANCE) * 1000;
-    if (issued > now && issued <= storeNow)
-      throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-        detail: "the token in the shared cache was issued in the future: is this machine's clock right?",
-        retryAfter: 10,
-        here: true,
-      });
   }
 
   /** @throws {PosternError} what went wrong here a moment ago */
@@ -315,10 +300,9 @@ export class TokenCache {
       const patient = this.#monotonic() < giveUp;
       if (
         stored.token !== undefined &&
-        this.#servable.includes(stored.token, now, grant.tenant) &&
+        this.#servable.includes(stored.token, grant.tenant) &&
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
-        this.#requireClock(stored.token, now, storeNow);
         const genuine = await this.#isGenuine(grant, stored.token);
         // Revoked while it was being verified.
         if (genuine && !this.#servable.isRevoked(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };
@@ -366,7 +350,7 @@ export class TokenCache {
   async #isGenuine(grant: AuthorizedGrant, token: Token): Promise<boolean> {
     const { isGenuine, onForgery } = this.#options;
     if (isGenuine === undefined || (await traced('token check', () => isGenuine(grant, token)))) return true;
-    onForgery?.(grant, token);
+    onForgery?.(grant, token, (token.issuedAt - CLOCK_TOLERANCE) * 1000 > Math.max(this.#storeNow(), this.#servable.now(token)));
     return false;
   }
 

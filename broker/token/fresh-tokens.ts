@@ -14,6 +14,9 @@ const NEXT_SECOND = 1_000;
 /** An end of all tokens lies in the next seconds at most, since clocks differ; nobody is kept waiting for a later one. ms. */
 const LONGEST_WAIT = 5_000;
 
+/** Longest pause that is named, s. */
+const LONGEST_PAUSE = 3_600;
+
 /** A new token ends at once by this machine's clock, so that it can't be served here. Where clocks are right it is as good as any. */
 export class Untimely extends PosternError {
   readonly token: Token;
@@ -33,12 +36,21 @@ export class FreshTokens {
   readonly #sources: Readonly<Record<string, TokenSource | undefined>>;
   readonly #servable: Servable;
   readonly #clock: Clock;
+  readonly #storeNow: () => number;
 
-  /** @param sources by name */
-  constructor(sources: Readonly<Record<string, TokenSource | undefined>>, servable: Servable, clocks: Clocks = {}) {
+  /**
+   * @param sources by name
+   * @param clocks `storeNow`: the clock by which operators end tokens, ms since 1970. Default: `now`.
+   */
+  constructor(
+    sources: Readonly<Record<string, TokenSource | undefined>>,
+    servable: Servable,
+    clocks: Clocks & { readonly storeNow?: (() => number) | undefined } = {},
+  ) {
     this.#sources = sources;
     this.#servable = servable;
     this.#clock = clockOf(clocks);
+    this.#storeNow = clocks.storeNow ?? this.#clock.now;
   }
 
   /** @throws {PosternError} where its source would surely refuse */
@@ -53,7 +65,7 @@ export class FreshTokens {
     if (source === undefined)
       throw new PosternError('misconfigured', 'This API is not available', { detail: `token source ${grant.source} is not configured` });
     // Else it would be void as soon as it was made; with source auth0 each costs quota.
-    const wait = (this.#servable.endedAt(grant.tenant) + 1) * 1000 - this.#clock.now();
+    const wait = this.#untilCounted(grant.tenant);
     if (wait > 0 && wait <= LONGEST_WAIT) await this.#clock.sleep(wait);
     let token = await source.issue(grant);
     if (this.#servable.isRevoked(token, grant.tenant)) {
@@ -63,9 +75,15 @@ export class FreshTokens {
     if (this.#servable.isRevoked(token, grant.tenant))
       throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
         detail: `source ${grant.source} gives a revoked token again`,
-        retryAfter: 1,
+        // Where an end was announced by a clock that is ahead, none is good before that second.
+        retryAfter: Math.min(LONGEST_PAUSE, Math.max(1, Math.ceil(this.#untilCounted(grant.tenant) / 1000))),
       });
-    if (!this.#servable.includes(token, this.#clock.now(), grant.tenant)) throw new Untimely(token, grant.source);
+    if (!this.#servable.includes(token, grant.tenant)) throw new Untimely(token, grant.source);
     return token;
+  }
+
+  /** How long until a token of the tenant is from after the end of all its tokens, ms; below 0: it is. */
+  #untilCounted(tenant: string): number {
+    return (this.#servable.endedAt(tenant) + 1) * 1000 - this.#storeNow();
   }
 }

@@ -51,14 +51,15 @@ export interface IssuedTokensOptions {
   judges: readonly TokenJudge[];
   /** The namespaced claim that names the tenant. */
   tenantClaim: string;
-  now?: (() => number) | undefined;
+  /** By issuer: the clock by which its tokens end; ms since 1970. Default: this machine's. */
+  now?: ((issuer: string) => number) | undefined;
 }
 
 /** Reads what somebody presents as an access token. What no source of ours issued, or what has ended, does not count. */
 export class IssuedTokens {
   readonly #judges: ReadonlyMap<string, TokenJudge>;
   readonly #tenantClaim: string;
-  readonly #now: () => number;
+  readonly #now: (issuer: string) => number;
 
   constructor(options: IssuedTokensOptions) {
     this.#judges = new Map(options.judges.map((judge) => [judge.issuer, judge]));
@@ -73,7 +74,7 @@ export class IssuedTokens {
     const issuer = claimsOf(accessToken)?.iss;
     const judge = issuer === undefined ? undefined : this.#judges.get(issuer);
     const claims = await judge?.judge(accessToken);
-    return judge === undefined || claims === undefined ? undefined : this.#tokenOf(accessToken, claims, judge.sharedClient);
+    return judge === undefined || claims === undefined ? undefined : this.#tokenOf(accessToken, claims, judge);
   }
 
   /** As it says itself: nobody has looked at its signature. */
@@ -81,15 +82,15 @@ export class IssuedTokens {
     if (!isToken(accessToken)) return undefined;
     const claims = claimsOf(accessToken);
     const judge = claims?.iss === undefined ? undefined : this.#judges.get(claims.iss);
-    return judge === undefined || claims === undefined ? undefined : this.#tokenOf(accessToken, claims, judge.sharedClient);
+    return judge === undefined || claims === undefined ? undefined : this.#tokenOf(accessToken, claims, judge);
   }
 
-  #tokenOf(accessToken: string, claims: JWTPayload, sharedClient: boolean): IssuedToken | undefined {
+  #tokenOf(accessToken: string, claims: JWTPayload, { issuer, sharedClient }: TokenJudge): IssuedToken | undefined {
     const { aud, iat, exp, scope = '', org_id: organization } = claims;
     const tenant = claims[this.#tenantClaim];
     const audience = [aud].flat();
     const clientId = claims['client_id'] ?? claims['azp'];
-    const now = this.#now() / 1000;
+    const now = this.#now(issuer) / 1000;
     // Each source checks all this before it gives a token out.
     if (audience.length !== 1 || audience[0] === undefined || typeof clientId !== 'string' || typeof scope !== 'string') return undefined;
     if (iat === undefined || exp === undefined || exp <= now || iat > now + CLOCK_TOLERANCE) return undefined;

@@ -22,6 +22,8 @@ export interface PublisherOptions extends Clocks {
   isRevoked: (published: Published, tenant: string) => boolean;
   /** Whether a token that was issued a while ago may still be handed out. */
   isServable: (token: Token, tenant: string) => boolean;
+  /** The time by which a token ends, ms since 1970. Default: `now`. */
+  nowOf?: (published: Published) => number;
   /** Whether the issuer behind a source counts its tokens: it is asked at a pace. Default: none does. */
   isMetered?: (source: string) => boolean;
   /** So long before a token ends the next one is there, or half its life where that is less. Seconds. */
@@ -400,6 +402,9 @@ export class Publisher {
     const lead = Math.min(this.#options.lead, (expiresAt - issuedAt) / 2);
     // By the token itself: the same on each replica, and by chance.
     const early = lead * SPREAD * (Number.parseInt(sha256.slice(0, 8), 16) / 2 ** 32);
-    return this.#clock.now() >= (expiresAt - lead - early) * 1_000 || this.#options.isRevoked(published, tenant);
+    return (
+      (this.#options.nowOf ?? this.#clock.now)(published) >= (expiresAt - lead - early) * 1_000 ||
+      this.#options.isRevoked(published, tenant)
+    );
   }
 }

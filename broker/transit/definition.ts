@@ -1,3 +1,4 @@
+import type { Clocks } from '#broker/clock.ts';
 import type { ConfiguredSource } from '#broker/token/source.ts';
 import type { VaultClient } from '#broker/vault/client.ts';
 import type { VaultSession } from '#broker/vault/session.ts';
@@ -19,6 +20,7 @@ interface Surroundings {
   readonly issuer: string;
   readonly tenantClaim: string;
   readonly jwksMaxAgeMs: number;
+  readonly clock?: Clocks | undefined;
   readonly warn: (error: unknown, message: string) => void;
 }
 
@@ -28,11 +30,13 @@ export const transit = {
   settings,
 
   configure({ POSTERN_TRANSIT_MOUNT: mount, POSTERN_TRANSIT_KEY: key }: Settings, surroundings: Surroundings): ConfiguredSource {
-    const { client, session, issuer, tenantClaim, jwksMaxAgeMs, warn } = surroundings;
+    const { client, session, issuer, tenantClaim, jwksMaxAgeMs, clock, warn } = surroundings;
+    // By Vault's clock, whose key signs: what one replica makes, all others judge.
+    const now = (): number => client.clock.theirs;
     const onError = (error: unknown): void => warn(error, 'the transit keys could not be read again');
-    const keys = new TransitKeys({ client, session, mount, key, jwksMaxAgeMs, onError });
-    const source = new TransitSource({ client, session, keys, mount, key, tenantClaim });
-    return { name, issuer, source, judge: new TransitJudge({ issuer, keys }), keys };
+    const keys = new TransitKeys({ client, session, mount, key, jwksMaxAgeMs, onError, ...clock, now });
+    const source = new TransitSource({ client, session, keys, mount, key, tenantClaim, now });
+    return { name, issuer, source, judge: new TransitJudge({ issuer, keys, now: () => client.clock.theirsAtLatest }), keys };
   },
 
   checks: async () => ({ name, ...(await import('./doctor.ts')).transitChecks }),

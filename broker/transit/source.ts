@@ -19,6 +19,7 @@ export interface TransitSourceOptions {
   key: string;
   /** The namespaced claim that names the tenant. */
   tenantClaim: string;
+  /** The clock of its tokens, ms since 1970. Default: this machine's. */
   now?: () => number;
 }
 
@@ -34,10 +35,10 @@ export class TransitSource implements TokenSource {
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {
-    const { keys, mount, key, tenantClaim } = this.#options;
+    const { keys, mount, key, tenantClaim, now = Date.now } = this.#options;
     const claimsOf = async () => {
       const { version, kid } = await keys.signing();
-      return { version, claims: accessTokenClaims(grant, kid, tenantClaim, (this.#options.now ?? Date.now)()) };
+      return { version, claims: accessTokenClaims(grant, kid, tenantClaim, now()) };
     };
     let { version, claims } = await claimsOf();
     let input = signingInput(claims);
@@ -56,7 +57,12 @@ export class TransitSource implements TokenSource {
     }
     const jwt = `${input}.${signature}`;
     try {
-      await jwtVerify(jwt, createLocalJWKSet(await keys.jwks()), { issuer: grant.issuer, audience: grant.audience, algorithms: ['RS256'] });
+      await jwtVerify(jwt, createLocalJWKSet(await keys.jwks()), {
+        issuer: grant.issuer,
+        audience: grant.audience,
+        algorithms: ['RS256'],
+        currentDate: new Date(now()),
+      });
     } catch {
       keys.expire();
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {

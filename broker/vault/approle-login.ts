@@ -23,6 +23,8 @@ export interface AppRoleLoginOptions {
   /** Told where the secret was right and its CIDRs leave out the address that Vault saw. The client isn't. */
   onRefusedAddress?: (refused: RefusedAddress) => void;
   now?: (() => number) | undefined;
+  /** ms by which our clock is behind Vault's. Default: 0. */
+  behind?: (() => number) | undefined;
 }
 
 /** Vault decides: AppRole login with the customer's credential ("AppRole auth method", HTTP API). */
@@ -72,7 +74,7 @@ export class AppRoleLogin implements Login {
         detail: 'An AppRole role has a name that no tenant can have: use a-z, 0-9 and -',
       });
     return identityOf(
-      { tenant, clientId: credential.lastingClientId, token, forwardedFor, metadata, ttl, askedAt: now },
+      { tenant, clientId: credential.lastingClientId, token, forwardedFor, metadata, ttl, askedAt: now, behind: this.#options.behind?.() },
       this.#options.ends,
       {
         ended: () => new EndedCredential({ tenant, keyId: keyIdIn(metadata) }, wrongCredential().message),

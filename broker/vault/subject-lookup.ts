@@ -20,7 +20,9 @@ export interface VaultSubjectsOptions {
   /** Whether Vault is told the client's address, for tokens bound to addresses. */
   forwardAddress: boolean;
   ends: CredentialEnds;
-  now?: () => number;
+  now?: (() => number) | undefined;
+  /** ms by which our clock is behind Vault's. Default: 0. */
+  behind?: (() => number) | undefined;
 }
 
 /** `auth/token/lookup-self` ("Token auth method", HTTP API). */
@@ -79,10 +81,14 @@ export class VaultSubjects implements SubjectLookup {
     const lent = { createdAt: self.creation_time ?? 0 };
     // Only batch tokens can't be revoked one by one.
     if (self.type === 'batch' && (self.creation_ttl ?? ttl) > MAX_TOKEN_TTL) throw tooLong();
-    return identityOf({ tenant, clientId, token: call.token, forwardedFor, metadata, ttl, askedAt: now, lent }, this.#options.ends, {
-      ended: () => badSubject('The credential that the subject_token comes from has ended'),
-      tooLong,
-    });
+    return identityOf(
+      { tenant, clientId, token: call.token, forwardedFor, metadata, ttl, askedAt: now, behind: this.#options.behind?.(), lent },
+      this.#options.ends,
+      {
+        ended: () => badSubject('The credential that the subject_token comes from has ended'),
+        tooLong,
+      },
+    );
   }
 
   async #self(call: CallOptions): Promise<z.infer<typeof lookup>> {

@@ -16,6 +16,8 @@ export interface TokenFacts {
   readonly ttl: number;
   /** ms since 1970 */
   readonly askedAt: number;
+  /** ms by which our clock is behind Vault's then, by which a credential ends. Default 0. */
+  readonly behind?: number | undefined;
   /** Present where the token is the caller's own, lent for one request. */
   readonly lent?: { readonly createdAt: number };
 }
@@ -48,7 +50,7 @@ export async function identityOf(
   { rotations, announced, departed }: CredentialEnds,
   refusals: Refusals,
 ): Promise<Identity> {
-  const { tenant, clientId, forwardedFor, metadata, ttl, askedAt, lent } = facts;
+  const { tenant, clientId, forwardedFor, metadata, ttl, askedAt, behind = 0, lent } = facts;
   if (!lent && ttl > MAX_TOKEN_TTL) throw refusals.tooLong();
   const token = new VaultToken(facts.token);
   const named = apiKeyOf(metadata, tenant);
@@ -57,7 +59,7 @@ export async function identityOf(
   const secretEnd = Math.min(endOf(metadata[EXPIRY_METADATA]), rotatedAt ?? Infinity) * 1000;
   // Vault removes an ended secret_id when it next tidies up, which may be a minute later, and its tokens live on: both still look good
   // there.
-  if (secretEnd <= askedAt) throw refusals.ended();
+  if (secretEnd <= askedAt + behind) throw refusals.ended();
   // The margin keeps a request that starts just in time from ending with a dead token. A lent one is used at once.
   const tokenEnd = askedAt + ttl * 1000 - (lent ? 0 : Math.min(5000, ttl * 100));
   const identity: Identity = {

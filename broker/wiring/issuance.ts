@@ -21,6 +21,7 @@ import type { Revocations } from '#broker/token/revocations.ts';
 import type { ConfiguredSource, TokenSource } from '#broker/token/source.ts';
 import { Servable } from '#broker/token/servable.ts';
 import { StoredLately } from '#broker/token/stored-lately.ts';
+import type { Token } from '#broker/token/token.ts';
 import { Withdrawal } from '#broker/token/withdrawal.ts';
 import { VaultGrants } from '#broker/vault/grants.ts';
 import { Kv } from '#broker/vault/kv.ts';
@@ -48,8 +49,8 @@ export interface Issuance {
   /** Names of those whose issuer counts its tokens. */
   readonly metered: ReadonlySet<string>;
   readonly cache: TokenCache;
-  /** By which the life of a token is told: our clock, or Vault's where that is ahead. ms since 1970. */
-  readonly now: () => number;
+  /** By which the life of a token is told, ms since 1970: Vault's clock where its key signed it, else the later of Vault's and ours. */
+  readonly now: (token: Pick<Token, 'signedBy'>) => number;
   readonly exchange: Exchange;
   readonly introspection: Introspection;
   readonly withdrawal: Withdrawal;
@@ -78,7 +79,11 @@ export function issuance(
   };
   const grants = new VaultGrants(documents, { now: clock.now, onRefusedAddress: (refused) => refusedAddresses.refused(refused) });
   const authorization = new Authorization({ ...may, grants, kept: (grant) => cache.kept(grant) });
-  const behind = (): number => client.clock.behind;
+  // What is signed by Vault's key is dated by Vault's clock; of what another issuer dated, the later clock counts.
+  const own = sources.flatMap(({ issuer, keys }) => (keys === undefined ? [] : [issuer]));
+  const nowOf = (ours: boolean): number => (ours ? client.clock.theirsAtLatest : client.clock.latest);
+  const tokenNow = (signedBy: string): number => nowOf(own.some((issuer) => signedBy.startsWith(`${issuer} `)));
+  const storeNow = (): number => client.clock.theirs;
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
     inPlugin ? new EngineTokenPlaces(client, config.POSTERN_PLUGIN_MOUNT) : new Kv(client, config.POSTERN_TOKENS_MOUNT),
@@ -87,7 +92,7 @@ export function issuance(
   );
   const metered = new Set(sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
-  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), behind };
+  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), tokenNow };
   const voids = new Servable(servable);
   const lately = new StoredLately({
     ...clock,
@@ -96,15 +101,24 @@ export function issuance(
     isVoid: (tenant, token) => isDisabled(tenant) || voids.isRevoked(token, tenant),
     onError: (err) => vault.troubles.fails('a token that was ended meanwhile can not be taken out of the shared store', err),
   });
-  const issued = new IssuedTokens({ judges: sources.map(({ judge }) => judge), tenantClaim: config.POSTERN_TENANT_CLAIM, now: clock.now });
+  const issued = new IssuedTokens({
+    judges: sources.map(({ judge }) => judge),
+    tenantClaim: config.POSTERN_TENANT_CLAIM,
+    now: (issuer) => nowOf(own.includes(issuer)),
+  });
   const cache = new TokenCache({
     ...clock,
     ...servable,
     isGenuine: (grant, token) => isGenuine(issued, grant, token),
-    onForgery: ({ tenant, api }, { sha256 }) =>
-      log.error({ tenant, api, sha256 }, 'what lies in the cache is not a token that was made for this tenant: it is served to nobody'),
+    onForgery: ({ tenant, api }, { sha256 }, future) =>
+      log.error(
+        { tenant, api, sha256 },
+        future
+          ? "what lies in the cache is dated in the future: the clock of the replica that made it, or of its issuer, is ahead of Vault's"
+          : 'what lies in the cache is not a token that was made for this tenant: it is served to nobody',
+      ),
     store,
-    storeNow: () => (clock.now ?? Date.now)() + client.clock.ms,
+    storeNow,
     sources: asked,
     generations,
     scopeSets: config.POSTERN_SCOPE_SETS,
@@ -121,7 +135,7 @@ export function issuance(
     sources,
     metered,
     cache,
-    now: () => (clock.now ?? Date.now)() + behind(),
+    now: ({ signedBy }) => tokenNow(signedBy),
     lately,
     forgetTokens: (tenant) => cache.forget((grant) => grant.tenant === tenant),
     exchange: new Exchange({ verified: verifier, authorization, cache, apis, store, generations, limiter }),
@@ -173,6 +187,7 @@ function configuredSources(
     upstream: (source: string) => new VaultUpstream(documents, session, source),
     meter,
     clock,
+    latest: () => client.clock.latest,
     fetch: by,
     warn: (err: unknown, message: string) => troubles.fails(message, err),
   };

@@ -42,8 +42,7 @@ export function publishing(
   const store = new VaultPublications({ client, documents, tokens: new Kv(client, config.POSTERN_TOKENS_MOUNT), session });
   const authorization = new Authorization({ ...options, grants: store });
   const servable = new Servable(servableOptions);
-  const fresh = new FreshTokens(sources, servable, clock);
-  const now = clock.now ?? Date.now;
+  const fresh = new FreshTokens(sources, servable, { ...clock, storeNow: () => client.clock.theirs });
   return new Publisher({
     ...clock,
     store,
@@ -53,7 +52,8 @@ export function publishing(
     issue: (grant) => fresh.issue(grant),
     generations,
     isRevoked: (published, tenant) => servable.isRevoked(published, tenant),
-    isServable: (token, tenant) => servable.includes(token, now(), tenant),
+    isServable: (token, tenant) => servable.includes(token, tenant),
+    nowOf: (published) => servable.now(published),
     isMetered: (source) => metered.has(source),
     lead: config.POSTERN_PUBLISH_LEAD,
     ...(onWork === undefined ? {} : { onWork }),

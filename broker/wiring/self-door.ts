@@ -46,7 +46,7 @@ export interface SelfDoorOptions {
 export function selfDoor(
   config: Config,
   log: Logger,
-  { session }: ConnectedVault,
+  { client: vault, session, clock }: ConnectedVault,
   { audit, departures, hasEnded, isDisabled }: SelfDoorOptions,
 ): SelfDoor | undefined {
   const { POSTERN_SELF_AUDIENCE: audience, POSTERN_AUTH0_ISSUER: issuer, logStreamSecret } = config;
@@ -63,7 +63,7 @@ export function selfDoor(
       return attempt();
     });
   };
-  const announcer = ownAnnouncer(asBroker, Date.now);
+  const announcer = ownAnnouncer(asBroker, () => vault.clock.theirs);
   // Many people of one organization list many keys. That these are there, and that this person may see them, Vault says each time.
   const secretIds = new BoundedMap<string, StoredSecretId>(50_000);
   const server = new SelfServer({
@@ -71,7 +71,13 @@ export function selfDoor(
       audience === undefined || issuer === undefined
         ? undefined
         : new People({
-            bearer: new BearerVerifier({ issuer, audience, timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000 }),
+            bearer: new BearerVerifier({
+              ...clock,
+              now: () => vault.clock.latest,
+              issuer,
+              audience,
+              timeoutMs: config.POSTERN_AUTH0_TIMEOUT * 1000,
+            }),
             login: new OperatorLogin({ client, mount: config.POSTERN_SELF_MOUNT }),
             accessOf: (token) => new VaultAccess({ client, token, mounts, announcer, hasEnded, secretIds }),
             isDisabled,
@@ -83,7 +89,8 @@ export function selfDoor(
         : new LogStream({
             secret: logStreamSecret,
             departuresOf,
-            announce: (those) => asBroker((access) => announceDepartures(access, departures, those)),
+            now: () => vault.clock.theirs,
+            announce: (those) => asBroker((access) => announceDepartures(access, departures, those, vault.clock.theirs)),
           }),
     audit,
     version,

@@ -1,4 +1,5 @@
-import type { Clocks } from '#broker/clock.ts';
+import { clockOf } from '#broker/clock.ts';
+import type { Clock, Clocks } from '#broker/clock.ts';
 import type { Config } from '#broker/config.ts';
 import type { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
@@ -26,7 +27,7 @@ export interface ConnectedVault {
   /** Tells of what fails while Vault is away. */
   readonly troubles: Troubles;
   /** What all rooms take time and chance from. */
-  readonly clock: Clocks;
+  readonly clock: Clock;
   readonly fetch?: typeof fetch | undefined;
 }
 
@@ -43,8 +44,9 @@ export function connectVault(
   log: Logger,
   onEnd?: (reason: PosternError) => void,
   onCall?: VaultClientOptions['onCall'],
-  { clock = {}, transport, fetch: by }: World = {},
+  { clock: given = {}, transport, fetch: by }: World = {},
 ): ConnectedVault {
+  const clock = clockOf(given);
   const silence = new VaultSilence();
   const client = vaultClient(config, {
     ...clock,

@@ -61,6 +61,9 @@ export function verification(
   shedding?: Pick<Shedding, 'turnstile'>,
 ): Verification {
   const { client, session, documents, troubles, clock } = vault;
+  const behind = (): number => client.clock.behind;
+  // Of what clients and their issuers stamp, the later clock counts.
+  const latest = (): number => client.clock.latest;
   const usageFailed = (err: unknown): void =>
     troubles.fails('the last uses of API keys and tenants could not be written; they are written later', err);
   const usageOf = (of: Used): Usage =>
@@ -93,6 +96,7 @@ export function verification(
     },
     login: new AppRoleLogin({
       now: clock.now,
+      behind,
       client,
       mount: config.POSTERN_APPROLE_MOUNT,
       forwardAddress,
@@ -102,7 +106,7 @@ export function verification(
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: forwardAddress,
-    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears, behind: () => client.clock.behind },
+    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears, behind },
     throttle,
     turnstile,
   });
@@ -110,6 +114,7 @@ export function verification(
     client,
     kv: new Kv(client, config.POSTERN_REPLAY_MOUNT),
     session,
+    now: () => client.clock.theirs,
     onError: (err) => troubles.fails('used assertions could not be tidied up', err),
   });
   const assertions = new Assertions({
@@ -118,6 +123,8 @@ export function verification(
     used: replay,
     throttle,
     turnstile,
+    now: latest,
+    monotonic: clock.monotonic,
     audiences: [config.POSTERN_ISSUER, tokenEndpointOf(config.POSTERN_ISSUER)],
     max: config.POSTERN_CACHE_CREDENTIALS,
   });
@@ -126,6 +133,8 @@ export function verification(
     keys: new FetchedKeys({ privateHosts: config.POSTERN_TRUST_PRIVATE_HOSTS }),
     login: new VaultTrustLogin({ client, mount: config.POSTERN_TRUST_MOUNT, forwardAddress, announced }),
     used: replay,
+    now: latest,
+    monotonic: clock.monotonic,
     throttle: new Throttle(allowances),
     // Fewer than there are sockets: an issuer that is slow to Vault keeps neither logins waiting nor what is announced.
     turnstile: new Turnstile({ ...waiting, atOnce: TRUSTING }),
@@ -136,7 +145,7 @@ export function verification(
     assertions,
     trusts,
     subjects: new SubjectTokens(
-      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends }),
+      new VaultSubjects({ client, approle: config.POSTERN_APPROLE_MOUNT, namespace: config.VAULT_NAMESPACE, forwardAddress, ends, behind }),
       new Throttle(allowances),
       turnstile,
     ),

@@ -119,6 +119,40 @@ test(
   },
 );
 
+test.each([-120_000, 120_000])(
+  "by a clock that is off by %d ms tokens are dated, judged and ended by Vault's",
+  { timeout: 60_000 },
+  async (off) => {
+    const [acme, globex] = [await house.issueSecret('acme'), await house.issueSecret('globex')];
+    const tokenOf = async (credential: Credential): Promise<{ token: string; life: number }> => {
+      const { status, body } = await exchange(replica, credential, { audience: REPORTS });
+      expect(status).toBe(200);
+      return { token: String(body['access_token']), life: Number(body['expires_in']) };
+    };
+    const before = (await tokenOf(acme)).token;
+    await set(off);
+    await says({ http: 200, warnings: expect.arrayContaining([expect.stringMatching(/that of Vault/)]) });
+    expect(await present('introspect', acme, before)).toMatchObject({ active: true });
+    expect(await present('revoke', acme, before)).toBe(200);
+    const { token, life } = await tokenOf(acme);
+    const { iat, exp } = decodeJwt(token);
+    const now = Date.now() / 1000;
+    expect(Math.abs(iat! - now)).toBeLessThan(3);
+    expect(Math.abs(exp! - now - life)).toBeLessThan(3);
+    expect(await present('introspect', acme, token)).toMatchObject({ active: true });
+
+    const old = (await tokenOf(globex)).token;
+    const at = Math.ceil(Date.now() / 1000) + 2;
+    const serial = off > 0 ? 2 : 1;
+    const ending = { kind: 'tokens', id: 'globex', tenant: 'globex', at, until: at + 3_900 };
+    await house.root.write('postern/data/state/ended', { data: { serial, recent: [ending] } });
+    await expect.poll(() => present('introspect', globex, old), { timeout: 5_000 }).toEqual({ active: false });
+    expect((await tokenOf(globex)).token).not.toBe(old);
+    await set(0);
+    await says({ http: 200 });
+  },
+);
+
 test('what is revoked and ended stays so over a clock that went ahead and came back', { timeout: 180_000 }, async () => {
   const [acme, globex] = [await house.issueSecret('acme'), await house.issueSecret('globex')];
   const tokenOf = async (credential: Credential): Promise<string> =>
@@ -134,12 +168,21 @@ test('what is revoked and ended stays so over a clock that went ahead and came b
   await house.root.write(`postern/data/state/ended/${sha256Of('globex')[0]}`, { data: { ended: [ending] } });
   const others = Array.from({ length: 128 }, (_, n) => ({ sha256: sha256Of(`${n}`), tenant: 'other', exp: now + 3_600, at: now }));
   await house.root.write('postern/data/state/revocations', { data: { serial: 129, recent: others } });
-  await house.root.write('postern/data/state/ended', { data: { serial: 1, recent: [] } });
+  await house.root.write('postern/data/state/ended', { data: { serial: 3, recent: [] } });
   const inactive = async (): Promise<void> => {
     expect(await present('introspect', acme, revoked)).toEqual({ active: false });
     expect(await present('introspect', globex, ended)).toEqual({ active: false });
   };
-  await expect.poll(inactive, { timeout: 5_000 }).toBeUndefined();
+  await expect
+    .poll(
+      () =>
+        inactive().then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 5_000 },
+    )
+    .toBe(true);
 
   await set(7_200_000);
   await says({ http: 503 });
@@ -154,4 +197,13 @@ test('what is revoked and ended stays so over a clock that went ahead and came b
   await says({ http: 200 });
   await inactive();
   expect(await tokenOf(acme)).not.toBe(revoked);
+});
+
+test("Auth0's clock is compared, too", { timeout: 60_000 }, async () => {
+  house.auth0.faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'token', times: 2 });
+  const before = house.auth0.calls.token;
+  for (const tenant of ['acme', 'globex'])
+    expect((await exchange(replica, await house.issueSecret(tenant), { audience: 'https://orders.example.com' })).status).toBe(200);
+  expect(house.auth0.calls.token - before).toBe(2);
+  await says({ http: 503, missing: [expect.stringContaining(house.auth0.issuer)] });
 });

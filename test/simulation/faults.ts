@@ -13,7 +13,7 @@ export const faults: Mutants = {
     ['own-lease-waited-for', 'lease.holder === holder || ', '', 'a broker waits for its own lease, whose reply was lost'],
   ],
   'broker/wiring/issuance.ts': [
-    ['lease-by-own-clock', ' + client.clock.ms', '', "two machines whose clocks differ take each other's leases for ended"],
+    ['lease-by-own-clock', 'client.clock.theirs;', 'clock.now();', "two machines whose clocks differ take each other's leases for ended"],
   ],
   'broker/token/cache.ts': [
     ['no-single-flight', 'if (flying) {', 'if (flying && flying.forgotten === undefined) {', 'each request flies by itself'],

@@ -141,7 +141,7 @@ export class Cluster {
       replica.verified.set(t, now);
     }
     const held = replica.tokens.get(t);
-    if (held !== undefined && this.#servable.includes(held, now * 1000, '')) {
+    if (held !== undefined && this.#servable.includes(held, '', now * 1000)) {
       if (known) this.#counters.add('hits', 1);
       if (now * 1000 >= held.refreshAt) this.#refresh(t, replica, held, now);
       return held.expiresAt;
@@ -176,7 +176,7 @@ export class Cluster {
   #stored(t: number, now: number): boolean {
     const until = this.#storedUntil[t]!;
     return (
-      until > 0 && this.#servable.includes({ sha256: '', signedBy: '', issuedAt: this.#storedAt[t]!, expiresAt: until }, now * 1000, '')
+      until > 0 && this.#servable.includes({ sha256: '', signedBy: '', issuedAt: this.#storedAt[t]!, expiresAt: until }, '', now * 1000)
     );
   }
 

@@ -628,18 +628,26 @@ describe('among replicas', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test("a replica whose clock is far behind leaves the others' token where it is", async () => {
-    const { asked, clock, replica, store } = stage({ isGenuine: async () => false });
+  test.each([-120_000, 3_550_000])("a replica whose clock is off by %d ms, and knows it, serves the others' token", async (off) => {
+    const { asked, clock, replica } = stage();
     const grant = await grantOf();
     await get(replica(), grant);
-    const stored = store.entries.get('acme/orders');
-    const behind = { now: () => clock.now() - 60_000, storeNow: clock.now };
-    expect(await codeOf(get(replica(behind), grant))).toBe('temporarily_unavailable');
-    expect(store.entries.get('acme/orders')).toEqual(stored);
+    const wrong = replica({ now: () => clock.now() + off, storeNow: clock.now, tokenNow: clock.now });
+    expect((await get(wrong, grant)).from).toBe('store');
+    expect((await get(wrong, grant)).from).toBe('memory');
+    // Nor does it fetch another before that one is due.
     expect(asked).toHaveLength(1);
-    // A token of the future by the store's clock, too: whoever made it is wrong.
-    expect(await codeOf(get(replica({ ...behind, storeNow: behind.now }), grant))).toBe('ok');
-    expect(asked).toHaveLength(2);
+  });
+
+  test('one that is dated in the future is told as that', async () => {
+    const told: boolean[] = [];
+    const { asked, clock, replica } = stage({ isGenuine: async () => false, onForgery: (_grant, _token, future) => told.push(future) });
+    const grant = await grantOf();
+    await get(replica(), grant);
+    await get(replica({ now: () => clock.now() - 60_000 }), grant);
+    await get(replica(), grant);
+    expect(told).toEqual([true, false]);
+    expect(asked).toHaveLength(3);
   });
 
   test('one whose own clock is to blame for a refusal pauses alone', async () => {

@@ -13,16 +13,16 @@ describe('a token is served', () => {
     [40, 20, true],
     [40, 19.999, false],
   ])('of %d s with %d s left: %s', (lifetime, left, served) => {
-    expect(new Servable({}).includes(token(lifetime), before(lifetime, left), 'acme')).toBe(served);
+    expect(new Servable({ now: () => before(lifetime, left) }).includes(token(lifetime), 'acme')).toBe(served);
   });
 
-  it.each([
-    ['less than it has left', 3600, 70, 69, true],
-    ['as much as it has left', 3600, 70, 70, false],
-    ['more than it must have left', 40, 25, 35, false],
-    ['less than it must have left', 40, 25, 15, true],
-  ])('by a clock that is behind by %s', (_, lifetime, left, behind, served) => {
-    const servable = new Servable({ behind: () => behind * 1000 });
-    expect(servable.includes(token(lifetime), before(lifetime, left), 'acme')).toBe(served);
+  it("by its signer's clock", () => {
+    const servable = new Servable({ tokenNow: (signedBy) => before(3600, signedBy === 'a 1' ? 60 : 59), now: () => Infinity });
+    expect(servable.includes(token(3600), 'acme')).toBe(true);
+    expect(servable.includes({ ...token(3600), signedBy: 'b 1' }, 'acme')).toBe(false);
+  });
+
+  it.each([Number.NEGATIVE_INFINITY, 0])('never past its end, however little it must have left: %d s', (minRemaining) => {
+    expect(new Servable({ minRemaining, now: () => before(3600, 0) }).includes(token(3600), 'acme')).toBe(false);
   });
 });
