@@ -198,12 +198,3 @@ test('what is revoked and ended stays so over a clock that went ahead and came b
   await inactive();
   expect(await tokenOf(acme)).not.toBe(revoked);
 });
-
-test("Auth0's clock is compared, too", { timeout: 60_000 }, async () => {
-  house.auth0.faults.set({ kind: 'clock', milliseconds: 400_000 }, { endpoint: 'token', times: 2 });
-  const before = house.auth0.calls.token;
-  for (const tenant of ['acme', 'globex'])
-    expect((await exchange(replica, await house.issueSecret(tenant), { audience: 'https://orders.example.com' })).status).toBe(200);
-  expect(house.auth0.calls.token - before).toBe(2);
-  await says({ http: 503, missing: [expect.stringContaining(house.auth0.issuer)] });
-});
