@@ -19,6 +19,8 @@ import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import { errorBody, replyError } from './reply.ts';
 import type { Call, Route } from './route.ts';
 import { pathOf } from './target.ts';
+import { waitTurn } from './turn.ts';
+import type { Queueing } from './turn.ts';
 import { bodyIsLeft, linger } from './unread.ts';
 
 export interface HttpServerOptions {
@@ -45,6 +47,8 @@ export interface HttpServerOptions {
   starting?: Promise<void>;
   /** Sheds requests while the event loop is behind. */
   lag?: Pick<Lag, 'stands' | 'sheds'> | undefined;
+  /** Where requests wait whose route doesn't wait for a turn itself. Default: none waits. */
+  queueing?: Queueing | undefined;
   /** Told of each that is shed for that. */
   onShed?: () => void;
   /** Begins the trace of a request, where one is recorded. */
@@ -86,10 +90,9 @@ export class HttpServer {
       handle: (request, response) => this.#serve(request, response),
       whole: { takes: (target) => this.#takesWhole(target), handle: (request, response) => this.#serve(request, response) },
       refuse: (why, request, response) =>
-        this.#answer(
-          { request, response, address: this.#addresses.of(request), id: requestIdOf(request, trustedProxies) },
+        this.#fail(
+          this.#callOf(request, response),
           new PosternError('invalid_request', why === 'rules' ? 'The request is not valid HTTP/1.1' : 'This expectation cannot be met'),
-          undefined,
         ),
       refuseUnparsable: (why) => {
         const error = REFUSALS[why];
@@ -102,6 +105,7 @@ export class HttpServer {
       isTrusted: (address) => trustedProxies.trusts(address),
       timeouts: options.timeouts,
     });
+    this.#listener.server.on('connection', () => options.queueing?.turns.accepted());
   }
 
   /** Connections: open now, and turned away since the start. */
@@ -146,12 +150,16 @@ export class HttpServer {
 
   #serve(request: Asked, response: Answer): void {
     if (request.url !== undefined) request.url = this.#belowBase(request.url);
-    const call: Call = { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies) };
+    const call = this.#callOf(request, response);
     if (this.#options.lag?.stands === true && this.#sheds(call)) return;
     const span = this.#options.tracer?.request(request.method ?? '', request.headers, this.#believesTrace(request));
     if (span === undefined) return this.#handle(call);
     this.#endWith(span, call);
     within(span, () => this.#handle(call));
+  }
+
+  #callOf(request: Asked, response: Answer): Call {
+    return { request, response, address: this.#addresses.of(request), id: requestIdOf(request, this.#trustedProxies), asksTurn: false };
   }
 
   /** At the head, before anything is read or looked up. Probes are answered: they tell whoever sends requests. */
@@ -189,11 +197,32 @@ export class HttpServer {
     try {
       route = this.#route(call.request);
       const found = route;
-      const handling =
-        this.#starting === undefined || found.early === true ? found.handle(call) : this.#starting.then(() => found.handle(call));
-      if (handling instanceof Promise) handling.catch((error: unknown) => this.#answer(call, error, route));
+      const waiting = found.ownTurn === true ? undefined : this.#waitTurn(call, found.early === true);
+      const handling = waiting === undefined ? this.#run(call, found) : waiting.then(() => this.#run(call, found));
+      if (handling instanceof Promise) handling.catch((error: unknown) => this.#fail(call, error, route));
     } catch (error) {
-      this.#answer(call, error, route);
+      this.#fail(call, error, route);
+    }
+  }
+
+  #run(call: Call, route: Route): void | Promise<void> {
+    return this.#starting === undefined || route.early === true ? route.handle(call) : this.#starting.then(() => route.handle(call));
+  }
+
+  #waitTurn(call: Call, probes: boolean): void | Promise<void> {
+    const { queueing } = this.#options;
+    return waitTurn(queueing, call, undefined, probes ? (this.#listener.isFirst(call.request.socket) ? 'new' : 'kept') : undefined);
+  }
+
+  /** What is refused before it had a turn has one, too: it costs no less than what is served. */
+  #fail(call: Call, error: unknown, route?: Route): void {
+    const answer = (told: unknown): void => this.#answer(call, told, route);
+    try {
+      const waiting = call.asksTurn ? undefined : this.#waitTurn(call, false);
+      if (waiting === undefined) answer(error);
+      else void waiting.then(() => answer(error), answer);
+    } catch (shed) {
+      answer(shed);
     }
   }
 

@@ -49,7 +49,7 @@ const KNOWN = known(PRESENTED_PARAMETERS);
 /** An endpoint to which an authenticated client presents one token (RFC 7662 §2.1, RFC 7009 §2.1). */
 export function presentedTokenRoute(path: string, event: TokenEvent['event'], options: PresentedTokenOptions, decide: Decide): Route {
   const run = inOrder(STEPS, refuse);
-  return { path, method: 'POST', whole: true, handle: (call) => run(new PresentedToken(call, event, options, decide)) };
+  return { path, method: 'POST', whole: true, ownTurn: true, handle: (call) => run(new PresentedToken(call, event, options, decide)) };
 }
 
 /** What is known of one request so far. */

@@ -11,6 +11,8 @@ export interface Call {
   readonly address: string;
   /** Names the request in the audit, in logs and, as X-Request-Id, in its answer. */
   readonly id: string;
+  /** Whether it has asked for its turn: each request does so once, whatever its answer is. */
+  asksTurn: boolean;
 }
 
 /** Of a route that isn't `whole`. @throws TypeError of another's */
@@ -32,6 +34,8 @@ export interface Route {
   readonly early?: boolean;
   /** Takes a {@link WholeRequest}, too: it reads the body by {@link receiveBody} or not at all. */
   readonly whole?: boolean;
+  /** Its handler waits for the turn of whoever asks, once it knows that. Before that of any other the server does, by its network. */
+  readonly ownTurn?: boolean;
   /** @throws {PosternError} which the server answers with */
   handle(call: Call): void | Promise<void>;
   /** Writes the answer to an error in this route's own form, in place of RFC 6749's. Nothing has been sent yet. */

@@ -41,7 +41,7 @@ const KNOWN = known(...GRANTS.map(({ parameters }) => parameters));
 /** `POST /oauth/token` (RFC 6749 §3.2), as Auth0's endpoint of that name. */
 export function tokenEndpoint(options: TokenEndpointOptions): Route {
   const run = inOrder(STEPS, refuse);
-  return { path: '/oauth/token', method: 'POST', whole: true, handle: (call) => run(new TokenRequest(call, options)) };
+  return { path: '/oauth/token', method: 'POST', whole: true, ownTurn: true, handle: (call) => run(new TokenRequest(call, options)) };
 }
 
 /** What is known of one request so far. */

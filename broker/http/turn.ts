@@ -2,13 +2,13 @@ import type { Socket } from 'node:net';
 import type { Credential } from '#broker/credential/verifiers.ts';
 import { PosternError } from '#broker/error.ts';
 import type { Reading } from '#broker/listener/reading.ts';
-import type { Party, Turns } from '#broker/listener/turns.ts';
+import type { Party, Probe, Turns } from '#broker/listener/turns.ts';
 import { networksOf } from '#broker/network.ts';
 import type { Call } from './route.ts';
 
 /** Where requests wait that are more than can be served at once. */
 export interface Queueing {
-  readonly turns: Pick<Turns, 'take' | 'leaveUnread' | 'waiting'>;
+  readonly turns: Pick<Turns, 'accepted' | 'take' | 'leaveUnread' | 'waiting'>;
   /** See {@link Listener.readingOf}. */
   readingOf(socket: Socket): Reading | undefined;
   /** Whether the credential was right here before: then it waits in its own client's line, and nobody else can make that longer. */
@@ -16,13 +16,14 @@ export interface Queueing {
 }
 
 /** @returns nothing where it may begin at once. @throws {PosternError} `Overloaded` where it is shed; invalid_request where its client has gone */
-export function waitTurn(queueing: Queueing | undefined, call: Call, credential?: Credential): void | Promise<void> {
+export function waitTurn(queueing: Queueing | undefined, call: Call, credential?: Credential, probe?: Probe): void | Promise<void> {
+  call.asksTurn = true;
   if (queueing === undefined) return undefined;
   const { turns } = queueing;
   const reading = turns.waiting === 0 ? undefined : queueing.readingOf(call.request.socket);
   let found: Party | undefined;
   const party = (): Party => (found ??= partyOf(queueing, call, credential));
-  const waiting = turns.take(reading, party);
+  const waiting = turns.take(reading, party, probe);
   if (waiting === undefined) {
     if (reading !== undefined) leaveUnread(turns, reading, call, party());
     return undefined;

@@ -46,8 +46,8 @@ export function verifyRoutes(options: VerifyEndpointOptions): Route[] {
   // By the demand that was read already; undefined where reading it was the error.
   const answer = (call: Call, error: PosternError) => refuseKey(call, error, refusedDemands.get(call));
   return [
-    { path: '/verify', method: 'any', whole: true, handle, refuse: answer },
-    { path: '/verify/', prefix: true, method: 'any', whole: true, handle, refuse: answer },
+    { path: '/verify', method: 'any', whole: true, ownTurn: true, handle, refuse: answer },
+    { path: '/verify/', prefix: true, method: 'any', whole: true, ownTurn: true, handle, refuse: answer },
   ];
 }
 

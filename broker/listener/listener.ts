@@ -186,6 +186,11 @@ export class Listener {
     return connection === undefined || connection.trusted ? undefined : this.#readingOf(connection);
   }
 
+  /** Whether the request that is in work is the first of its connection. */
+  isFirst(socket: Socket): boolean {
+    return connectionOf(socket)?.asked === 1;
+  }
+
   #readingOf(connection: Connection): Reading {
     connection.reading ??= new Reading(connection.socket, () => !this.#draining && connection.held.length === 0 && isOver(connection.last));
     return connection.reading;

@@ -23,14 +23,24 @@ export interface Party {
 /** A request, or a connection that may have one. */
 type Waiting = { readonly begin: () => void; readonly shed: (why: Overloaded) => void } | Reading;
 
+/**
+ * Who asks after the process itself: by a connection of its own, as kubelets and balancers do, or by one that has asked before. It is never
+ * shed, since what it isn't told takes the process out of rotation, or ends it.
+ */
+export type Probe = 'new' | 'kept';
+
 /** Requests that begin in one turn of the event loop without a look at anything. */
 const UNSEEN = 32;
 /** Of parties that don't wait yet, while others do. */
 const SPARSE = 4;
+/** Probes by connections of their own that begin in a turn, whoever waits. */
+const PROBES = 4;
 /** How long a turn in which somebody waits may take, ms, and how many begin in it at least and at most. */
 const TURN = 1;
 const LEAST = 4;
 const MOST = 64;
+/** Of those that wait, how many begin in a turn in which a connection was accepted: Node accepts one in each, and others wait for that. */
+const LEAST_BESIDE = 1;
 /** Of those that begin in a turn, how many more are refused in it at most. */
 const REFUSED = 0.25;
 const NOTHING = { since: 0, count: 0 };
@@ -47,6 +57,8 @@ export class Turns {
   readonly #now: () => number;
   #begun = 0;
   #sparse = 0;
+  #probes = 0;
+  #accepted = false;
   #scheduled = false;
   #strangersNext = false;
   #atOnce = UNSEEN;
@@ -73,7 +85,7 @@ export class Turns {
    * @returns undefined where it may begin at once; else rejects with {@link Overloaded} where it is shed
    * @throws {Overloaded}
    */
-  take(reading: Reading | undefined, party: () => Party): undefined | Promise<void> {
+  take(reading: Reading | undefined, party: () => Party, probe?: Probe): undefined | Promise<void> {
     if (this.#options.waitMs === 0) return undefined;
     if (!this.#scheduled) this.#schedule();
     const others = this.waiting > 0;
@@ -82,7 +94,11 @@ export class Turns {
       return undefined;
     }
     if (others && reading?.turn === this.#turn) {
-      this.#passes(reading);
+      this.#passes(reading, probe);
+      return undefined;
+    }
+    if (probe === 'new' && this.#probes < PROBES) {
+      this.#probes++;
       return undefined;
     }
     const { known, name } = party();
@@ -92,7 +108,12 @@ export class Turns {
       this.#sparse++;
       return undefined;
     }
-    return new Promise((begin, shed) => line.push(name, { begin, shed }));
+    return new Promise((begin, shed) => line.push(name, { begin, shed: probe === undefined ? shed : () => begin() }));
+  }
+
+  /** A connection was accepted. */
+  accepted(): void {
+    this.#accepted = true;
   }
 
   /** After an answer: where the party waits already, its connection is left unread, and what comes by it has its turn behind them. */
@@ -107,9 +128,9 @@ export class Turns {
   }
 
   /** It was read for its turn. @throws {Overloaded} where that was to be shed */
-  #passes(reading: Reading): void {
+  #passes(reading: Reading, probe: Probe | undefined): void {
     reading.turn = -1;
-    if (!reading.sheds) return;
+    if (!reading.sheds || probe !== undefined) return;
     this.#options.onShed();
     throw new Overloaded('turn');
   }
@@ -134,22 +155,25 @@ export class Turns {
 
   /** At the end of each turn. */
   readonly #next = (): void => {
-    this.#begun = this.#sparse = 0;
+    this.#begun = this.#sparse = this.#probes = 0;
     this.#scheduled = false;
     this.#turn++;
     const { count: before, since: then } = this.#last;
     this.#last = NOTHING;
+    const beside = this.#accepted;
+    this.#accepted = false;
     if (this.waiting + this.#known.stale + this.#strangers.stale === 0) return;
     const since = this.#now();
     // All of the turn counts, what was read and who came in it, too.
-    if (before > 0) this.#atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (before * TURN) / Math.max(0.01, since - then))));
+    if (before > 0 && !beside) this.#atOnce = Math.round(Math.min(MOST, Math.max(LEAST, (before * TURN) / Math.max(0.01, since - then))));
+    const atOnce = beside ? LEAST_BESIDE : this.#atOnce;
     let count = 0;
     for (let next = this.#takeOne(); next !== undefined; next = this.#takeOne()) {
       this.#begin(next.item, false);
-      if (++count === this.#atOnce) break;
+      if (++count === atOnce) break;
     }
     // To refuse is work, too: fewer are refused than served, and who isn't told yet asks nothing new.
-    const most = count + Math.ceil(this.#atOnce * REFUSED);
+    const most = count + Math.ceil(atOnce * REFUSED);
     for (let stale = this.#takeStale(); stale !== undefined; stale = this.#takeStale()) {
       this.#begin(stale, true);
       if (++count === most) break;

@@ -93,6 +93,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     tls: config.tls,
     trustedProxies,
     tracer,
+    queueing,
     lag: shedding.lag,
     onShed: () => shedding.count('lag'),
     starting,

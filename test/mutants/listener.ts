@@ -73,7 +73,15 @@ export const listener: Mutants = {
       'who asks little waits behind who floods',
     ],
     ['sparse-without-end', '&& this.#sparse < SPARSE ', '', 'many who ask little make a turn as long as they like'],
-    ['shed-is-served', 'if (!reading.sheds) return;', 'return;', 'what is stale is served, and makes those behind it late'],
+    [
+      'shed-is-served',
+      'if (!reading.sheds || probe !== undefined) return;',
+      'return;',
+      'what is stale is served, and makes those behind it late',
+    ],
+    ['probe-shed', 'shed: probe === undefined ? shed : () => begin()', 'shed', 'a flood has the process taken out of rotation, or ended'],
+    ['probes-without-end', "probe === 'new' && this.#probes < PROBES", "probe === 'new'", 'many probes make a turn as long as they like'],
+    ['accepts-late', 'beside ? LEAST_BESIDE : this.#atOnce', 'this.#atOnce', 'who connects waits for a whole turn for each before it'],
   ],
   'broker/listener/connections.ts': [
     ['unread-is-idle', "  if (reading?.left) return 'busy';\n", '', 'a connection that is left unread is closed as one that does nothing'],

@@ -31,7 +31,7 @@ async function stage(options: Partial<HttpServerOptions> = {}) {
     parties.push(party());
     return state.full ? Promise.reject(new Overloaded('turn')) : undefined;
   };
-  const turns = { take, waiting: 0, leaveUnread: () => {} };
+  const turns = { take, waiting: 0, leaveUnread: () => {}, accepted: () => {} };
   const queueing = {
     turns,
     readingOf: () => undefined,

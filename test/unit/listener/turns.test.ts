@@ -152,6 +152,46 @@ test('who has nothing waiting begins at once though others wait, but only a few 
   expect(s.ask('flood')).toBeInstanceOf(Promise);
 });
 
+test('a probe by a connection of its own begins at once whoever waits, as long as such are few', async () => {
+  const s = stage();
+  const stranger = () => ({ known: false, name: '192.0.2.1' });
+  void s.askMany(200, '192.0.2.1', false);
+  const probes = Array.from({ length: 10 }, () => s.turns.take(undefined, stranger, 'new'));
+  expect(probes.filter((one) => one === undefined)).toHaveLength(4);
+  expect(s.turns.take(undefined, stranger, 'kept')).toBeInstanceOf(Promise);
+  await turn();
+  expect(s.turns.waiting).toBeGreaterThan(0);
+  expect(s.turns.take(undefined, stranger, 'new')).toBeUndefined();
+});
+
+test('no probe is shed, however long it has waited', async () => {
+  const s = stage();
+  const stranger = () => ({ known: false, name: '192.0.2.1' });
+  const { reading, told } = connection();
+  s.turns.leaveUnread(reading, stranger());
+  for (let ms = 0; ms < 5_000; ms += 10) {
+    void s.askMany(200, '192.0.2.1', false);
+    const probe = s.turns.take(undefined, stranger, 'kept');
+    probe?.catch(() => s.order.push('shed'));
+    s.turns.leaveUnread(reading, stranger());
+    s.clock.advance(10);
+    await turn();
+    if (told.at(-1) === 'start') expect(s.turns.take(reading, stranger, 'kept')).toBeUndefined();
+  }
+  expect(s.counts.shed).toBeGreaterThan(0);
+  expect(s.order).not.toContain('shed');
+});
+
+test('in a turn in which a connection was accepted one begins of those that wait: the next is accepted in the next turn', async () => {
+  const s = stage();
+  void s.askMany(100, 'flood');
+  s.turns.accepted();
+  await turn();
+  expect(s.order.length).toBe(32 + 1);
+  await turn();
+  expect(s.order.length).toBeGreaterThanOrEqual(32 + 1 + 4);
+});
+
 test('what is stale is shed with a 503 that says when to come again, and counted', async () => {
   const s = stage();
   for (let ms = 0; ms < 5_000; ms += 10) {
