@@ -36,6 +36,7 @@ or a syslog receiver: POSTERN_AUDIT_SYSLOG).
 SIGTERM and SIGINT: not ready any more, served on for POSTERN_LAME_DUCK seconds, then what is in flight is finished.
 A second one ends it at once, with exit code 143 or 130.
 SIGHUP opens both files anew, and reads certificates, CA files and trusted proxies again.
+SIGUSR1 and SIGUSR2 do nothing.
 `;
 
 /**
@@ -47,6 +48,8 @@ export async function serve(): Promise<void> {
   let early = false;
   let hangUp = (): void => void (early = true);
   process.on('SIGHUP', () => hangUp());
+  // By default the one opens Node's inspector, by which any local user reads secrets, and the other ends the process at once.
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
   const config = readConfig(process.env);
   const stderr = new Destination(2);
   const logDestination = openLog(config, {

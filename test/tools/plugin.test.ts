@@ -45,7 +45,7 @@ it('a script that is executed by itself, with its limits and without what the en
   expect(JSON.parse(stdout)).toEqual({
     version: 'v1.2.3',
     argv: ['a', '-b'],
-    execArgv: ['--max-semi-space-size=2', '--max-old-space-size=68'],
+    execArgv: ['--max-semi-space-size=2', '--max-old-space-size=68', '--disable-sigusr1'],
     map: 1,
     env: [],
   });

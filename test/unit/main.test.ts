@@ -99,6 +99,25 @@ test('SIGHUP while it starts, before there is anything to read again, ends nothi
   }
 });
 
+test('SIGUSR1 opens no inspector, and SIGUSR2 ends nothing', async () => {
+  const broker = execa(process.execPath, [fileURLToPath(import.meta.resolve('#broker/main.ts'))], {
+    env: BROKER,
+    extendEnv: false,
+    reject: false,
+  });
+  const lines: string[] = [];
+  for await (const line of broker.iterable({ from: 'stderr' })) {
+    lines.push(line);
+    if (!line.includes('postern listens')) continue;
+    broker.kill('SIGUSR1');
+    broker.kill('SIGUSR2');
+    await sleep(500);
+    broker.kill('SIGTERM');
+  }
+  expect(await broker).toMatchObject({ exitCode: 0 });
+  expect(lines.filter((line) => !line.startsWith('{'))).toEqual([]);
+});
+
 test.each(['POSTERN_LISTEN', 'POSTERN_ADMIN_LISTEN', 'POSTERN_METRICS_LISTEN'])(
   '`postern serve` ends with exit code 6 where the port of %s is taken, and keeps none of the others',
   async (setting) => {

@@ -7,7 +7,7 @@ import { makeExecutable } from '#tools/dist/executable.ts';
 import { bundledPackages, notice } from '#tools/dist/notice.ts';
 import { sbom } from '#tools/dist/sbom.ts';
 import type { BundledPackage } from '#tools/dist/notice.ts';
-import { MEMORY_FLAGS, bundlePlugin, shellHead } from './bundle.ts';
+import { NODE_FLAGS, bundlePlugin, shellHead } from './bundle.ts';
 
 /** The name in Vault's catalogue, and of the executable. */
 export const PLUGIN_NAME = 'postern-auth0';
@@ -68,7 +68,7 @@ export async function buildPlugin(options: PluginBuildOptions): Promise<PluginBu
     const inner = join(folder, `.${PLUGIN_NAME}.${process.pid}.cjs`);
     try {
       await bundlePlugin({ entry, file: inner, version });
-      await makeExecutable({ script: inner, file: join(folder, PLUGIN_NAME), execArgv: MEMORY_FLAGS, report });
+      await makeExecutable({ script: inner, file: join(folder, PLUGIN_NAME), execArgv: NODE_FLAGS, report });
     } finally {
       await rm(inner, { force: true });
     }

@@ -5,9 +5,9 @@ import { checkout } from '#tools/part/version.ts';
 
 /**
  * V8's limits, MB: a plugin with 10,000 tokens needs three quarters of it, and what it keeps is bounded by that (engine/credentials.ts),
- * and without them garbage piles up to 250 MB under load.
+ * and without them garbage piles up to 250 MB under load. And SIGUSR1 opens no inspector, by which any local user could read tokens.
  */
-export const MEMORY_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=68'];
+export const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=68', '--disable-sigusr1'];
 
 /** The oldest Node that the plugin is tried on. */
 const OLDEST_NODE = 24;
@@ -77,7 +77,7 @@ export function shellHead(node: string): string {
   if (!/^[\w./@+-]+$/.test(node)) throw new Error('the path of Node may hold letters, digits and . _ / @ + - only');
   return (
     `#!/bin/sh\n':' //; unset NODE_OPTIONS NODE_DEBUG NODE_V8_COVERAGE NODE_COMPILE_CACHE; exec ${node} ` +
-    `${MEMORY_FLAGS.join(' ')} -- "$0" "$@"\n`
+    `${NODE_FLAGS.join(' ')} -- "$0" "$@"\n`
   );
 }
 
