@@ -1,4 +1,5 @@
 import * as oauth from 'openid-client';
+import { MAX_TOKEN_ANSWER, TooLong, boundedFetch } from '#broker/bounded-fetch.ts';
 import { clockOf } from '#broker/clock.ts';
 import type { Clocks } from '#broker/clock.ts';
 import { currentSpan, headersOf, traced } from '#broker/span.ts';
@@ -38,7 +39,7 @@ export async function requestToken({
   clock,
   onHeaders,
   clocks = {},
-  fetch: ask = fetch,
+  fetch: by,
 }: ClientCredentialsRequest): Promise<string> {
   const configuration = new oauth.Configuration(
     { issuer, token_endpoint: new URL('oauth/token', issuer).href },
@@ -48,6 +49,7 @@ export async function requestToken({
   );
   // The library's own deadline keeps its timer and signal after the answer came.
   Object.assign(configuration, { timeout: undefined });
+  const ask = boundedFetch(MAX_TOKEN_ANSWER, by);
   const time = clockOf(clocks);
   const deadline = new AbortController();
   const cancel = time.after(timeoutMs, () => deadline.abort(new DOMException('late', 'TimeoutError')));
@@ -85,6 +87,8 @@ export interface Answer {
   readonly response: Response | undefined;
   /** The request surely didn't arrive: there was no connection. */
   readonly unsent: boolean;
+  /** It was longer than any answer with a token, and not read to its end. */
+  readonly tooLong: boolean;
 }
 
 /** Of errors before a connection was there. */
@@ -94,9 +98,16 @@ const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'
 export function answerOf(error: unknown): Answer {
   const { response, cause } = error as { response?: unknown; cause?: unknown };
   const found = [response, cause].find((one): one is Response => one instanceof Response);
-  return error instanceof oauth.ResponseBodyError
-    ? { status: error.status, code: error.error, response: found, unsent: false }
-    : { status: found?.status, code: undefined, response: found, unsent: found === undefined && causes(error).some(isUnsent) };
+  if (error instanceof oauth.ResponseBodyError)
+    return { status: error.status, code: error.error, response: found, unsent: false, tooLong: false };
+  const why = causes(error);
+  return {
+    status: found?.status,
+    code: undefined,
+    response: found,
+    unsent: found === undefined && why.some(isUnsent),
+    tooLong: why.some((one) => one instanceof TooLong),
+  };
 }
 
 /** An error and what it was made from, not deeper than libraries go. */

@@ -1,4 +1,5 @@
 import { ManagementClient, ManagementError, ManagementTimeoutError } from 'auth0';
+import { boundedFetch } from '#broker/bounded-fetch.ts';
 import { PosternError } from '#broker/error.ts';
 import { isLoopback } from '#broker/loopback.ts';
 
@@ -15,6 +16,9 @@ export interface ManagementOptions {
   retries?: number;
 }
 
+/** Of an answer, bytes: a page has a hundred things at most. */
+const MAX_PAGE = 16 * 1024 * 1024;
+
 /**
  * Auth0's own Management client, with defaults for a person who waits: 10 s instead of 60, one retry, no telemetry.
  * @throws {PosternError} invalid_request
@@ -28,7 +32,7 @@ export function createManagement(options: ManagementOptions): ManagementClient {
     telemetry: false,
     // A redirect would carry the token along.
     fetch: (input, init) =>
-      fetch(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
+      boundedFetch(MAX_PAGE)(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
         ...init,
         redirect: 'error',
       }),

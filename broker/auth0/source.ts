@@ -256,7 +256,7 @@ export class Auth0Source implements TokenSource {
 
   /** Made from the status and Auth0's error code alone: the library's errors hold secrets. */
   #errorOf(error: unknown, { organization }: AuthorizedGrant): Error {
-    const { status, code, response, unsent } = answerOf(error);
+    const { status, code, response, unsent, tooLong } = answerOf(error);
     if (status === 401 || code === 'invalid_client') return new WrongUpstreamSecret();
     if (status === 429) {
       const seconds = waitOf(response, this.#time.now());
@@ -275,7 +275,7 @@ export class Auth0Source implements TokenSource {
       return status < 300 ? new Unknown(told) : told;
     }
     if (status !== undefined) return away(`Auth0 answered ${status}`, 2);
-    const told = away('Auth0 cannot be reached or did not answer in time', 2);
+    const told = away(tooLong ? 'Auth0 answered at a length that no token has' : 'Auth0 cannot be reached or did not answer in time', 2);
     return unsent ? told : new Unknown(told);
   }
 }

@@ -1,6 +1,7 @@
 import { KeyObject } from 'node:crypto';
 import { createLocalJWKSet, errors } from 'jose';
 import type { CryptoKey, JSONWebKeySet, JWTPayload, ProtectedHeaderParameters } from 'jose';
+import { MAX_DOCUMENT, boundedFetch } from '#broker/bounded-fetch.ts';
 import { clockOf } from '#broker/clock.ts';
 import type { Clock, Clocks } from '#broker/clock.ts';
 import { PosternError } from '#broker/error.ts';
@@ -72,7 +73,7 @@ export class RemoteIssuer {
     this.#url = new URL('.well-known/jwks.json', options.issuer);
     this.#timeoutMs = options.timeoutMs ?? 5_000;
     this.#pauseMs = options.pauseMs ?? 5_000;
-    this.#fetchFrom = options.fetch ?? fetch;
+    this.#fetchFrom = boundedFetch(MAX_DOCUMENT, options.fetch);
     this.#clock = clockOf(options);
   }
 

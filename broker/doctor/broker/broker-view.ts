@@ -1,3 +1,4 @@
+import { MAX_DOCUMENT, boundedFetch } from '#broker/bounded-fetch.ts';
 import { once } from '#broker/doctor/view.ts';
 import type { View } from '#broker/doctor/view.ts';
 import { silenceOf } from '#broker/silence.ts';
@@ -54,7 +55,7 @@ export function bodyOf(answer: Answer | Unanswered | undefined): Answer['body'] 
 
 async function ask(url: string): Promise<Answer | Unanswered> {
   try {
-    const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await boundedFetch(MAX_DOCUMENT)(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
     const body: unknown = await response.json().catch(() => undefined);
     return { status: response.status, body: typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {} };
   } catch (error) {

@@ -1,3 +1,4 @@
+import { MAX_DOCUMENT, MAX_TOKEN_ANSWER, boundedFetch } from '#broker/bounded-fetch.ts';
 import { PosternError } from '#broker/error.ts';
 import type { ErrorCode } from '#broker/error.ts';
 import { silenceOf } from '#broker/silence.ts';
@@ -41,7 +42,7 @@ export async function exchange(options: ExchangeOptions): Promise<Exchanged> {
   let response: Response;
   let body: Record<string, unknown>;
   try {
-    response = await fetch(new URL('oauth/token', options.url), {
+    response = await boundedFetch(MAX_TOKEN_ANSWER)(new URL('oauth/token', options.url), {
       method: 'POST',
       body: form,
       headers: { accept: 'application/json' },
@@ -79,7 +80,7 @@ async function parametersOf({ credential, url, signal }: ExchangeOptions): Promi
 /** A load balancer's or a container's address is not what the broker calls itself. @throws {PosternError} temporarily_unavailable */
 async function issuerAt(url: string, signal: AbortSignal): Promise<string> {
   try {
-    const response = await fetch(new URL('.well-known/oauth-authorization-server', url), {
+    const response = await boundedFetch(MAX_DOCUMENT)(new URL('.well-known/oauth-authorization-server', url), {
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
     });

@@ -1,5 +1,6 @@
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose';
+import { createRemoteJWKSet, customFetch, decodeJwt, decodeProtectedHeader, errors, jwtVerify } from 'jose';
 import type { JWTPayload, ProtectedHeaderParameters } from 'jose';
+import { MAX_DOCUMENT, boundedFetch } from '#broker/bounded-fetch.ts';
 import { PosternError } from '#broker/error.ts';
 import { httpsOrLoopback } from '#broker/loopback.ts';
 import { silenceOf } from '#broker/silence.ts';
@@ -41,7 +42,7 @@ export async function decodeAndVerify(token: string, audience: string | undefine
   }
   if (jwksUri === undefined) return { header, claims, jwksUri, fault: `the discovery document of ${iss} cannot be read` };
   try {
-    const keys = createRemoteJWKSet(new URL(jwksUri), { timeoutDuration: TIMEOUT_MS });
+    const keys = createRemoteJWKSet(new URL(jwksUri), { timeoutDuration: TIMEOUT_MS, [customFetch]: boundedFetch(MAX_DOCUMENT) });
     await jwtVerify(token, keys, { issuer: iss, algorithms: ['RS256'], ...(audience === undefined ? {} : { audience }) });
     return { header, claims, jwksUri, fault: undefined };
   } catch (error) {
@@ -55,7 +56,7 @@ async function discover(issuer: string): Promise<string | undefined> {
   const url = new URL('.well-known/openid-configuration', issuer.endsWith('/') ? issuer : `${issuer}/`);
   // The issuer is the token's own word, which is not verified yet.
   if (!httpsOrLoopback(url)) return undefined;
-  const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await boundedFetch(MAX_DOCUMENT)(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) return undefined;
   const { issuer: named, jwks_uri: jwksUri } = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
   return named === issuer && typeof jwksUri === 'string' ? jwksUri : undefined;

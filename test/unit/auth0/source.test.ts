@@ -1,4 +1,7 @@
 import { createHmac, createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { SignJWT, UnsecuredJWT, exportJWK, importJWK } from 'jose';
 import type { JWK } from 'jose';
@@ -12,6 +15,9 @@ import { Clock } from '#test/unit/credential/clock.ts';
 import { closedPort } from '#test/unit/vault/loopback.ts';
 import { CLIENT, FakeAuth0, SECRET, TENANT_CLAIM, keyPair } from './fake-auth0.ts';
 import type { KeyPair } from './fake-auth0.ts';
+
+/** Bytes; what a socket holds of it besides what is read is far less. */
+const MUCH = 64 * 1024 * 1024;
 
 let key: KeyPair;
 let foreign: KeyPair;
@@ -263,6 +269,37 @@ describe('when Auth0 fails', () => {
     const begun = Date.now();
     expect((await errorOf(s.issue)).code).toBe('temporarily_unavailable');
     expect(Date.now() - begun).toBeLessThan(1500);
+  });
+
+  test.each([
+    ['a token', '/oauth/token', 'Auth0 answered at a length that no token has'],
+    ['its keys', '/.well-known/jwks.json', 'cannot be fetched'],
+  ])('%s without end: no more is read than such an answer has', async (_which, path, told) => {
+    await using s = await stage({ timeoutMs: 60_000 });
+    let sent = 0;
+    const endless = createServer((request, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      if (request.url !== path) return void response.end(JSON.stringify({ keys: s.auth0.published }));
+      const chunk = Buffer.alloc(65_536, ' ');
+      const more = (): void => {
+        while (!response.destroyed && sent < MUCH) {
+          sent += chunk.length;
+          if (!response.write(chunk)) return void response.once('drain', more);
+        }
+        response.end();
+      };
+      more();
+    }).listen(0, '127.0.0.1');
+    await once(endless, 'listening');
+    try {
+      await using other = await stage({ issuer: `http://127.0.0.1:${(endless.address() as AddressInfo).port}/`, timeoutMs: 60_000 });
+      const error = await errorOf(other.issue);
+      expect([error.code, error.detail]).toEqual(['temporarily_unavailable', expect.stringContaining(told)]);
+      expect(sent).toBeLessThan(MUCH / 2);
+    } finally {
+      endless.closeAllConnections();
+      endless.close();
+    }
   });
 
   test('nobody there', async () => {
