@@ -167,7 +167,7 @@ test('what is revoked and ended stays so over a clock that went ahead and came b
   const ending = { kind: 'tokens', id: 'globex', tenant: 'globex', at: now, until: now + 3_900 };
   await house.root.write(`postern/data/state/ended/${sha256Of('globex')[0]}`, { data: { ended: [ending] } });
   const others = Array.from({ length: 128 }, (_, n) => ({ sha256: sha256Of(`${n}`), tenant: 'other', exp: now + 3_600, at: now }));
-  await house.root.write('postern/data/state/revocations', { data: { serial: 129, recent: others } });
+  await house.root.write('postern/data/state/revocations', { data: { serial: 1_000, recent: others } });
   await house.root.write('postern/data/state/ended', { data: { serial: 3, recent: [] } });
   const inactive = async (): Promise<void> => {
     expect(await present('introspect', acme, revoked)).toEqual({ active: false });

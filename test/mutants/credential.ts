@@ -270,6 +270,12 @@ export const credential: Mutants = {
   ],
   'broker/credential/endings.ts': [
     [
+      'forgotten-at-once',
+      'if (ending.until <= this.#earliest() / 1000) return;',
+      'if (ending.until <= (this.#options.now ?? Date.now)() / 1000) return;',
+      'a broker that starts with a clock that is ahead never learns what has ended',
+    ],
+    [
       'forgotten-by-own-clock',
       'this.#earliest = options.earliest ?? options.now ?? Date.now;',
       'this.#earliest = options.now ?? Date.now;',

@@ -39,7 +39,7 @@ export const faults: Mutants = {
     ],
   ],
   'broker/token/servable.ts': [
-    ['served-past-end', '>= floor * 1000 && left > this.#behind()', '>= -30_000', 'a token is served after its end'],
+    ['served-past-end', '>= floor * 1000 && left > 0', '>= -30_000', 'a token is served after its end'],
     ['revocation-unheeded', 'revocations?.has(sha256) === true ||', '', 'a token that was taken back is served on'],
     [
       'end-of-tokens-unheeded',

@@ -120,3 +120,15 @@ test('one that has ended is none, though a judge let it pass', async () => {
   expect(await read(NOW)).toBeUndefined();
   expect(await read(NOW + 1)).toMatchObject({ exp: NOW + 1 });
 });
+
+test("each issuer's tokens are judged by the clock that is theirs", async () => {
+  const claims = claimsOf(ISSUER, NOW);
+  const read = async (now: (issuer: string) => number) =>
+    new IssuedTokens({
+      judges: [{ issuer: ISSUER, sharedClient: false, judge: async () => claims }],
+      tenantClaim: TENANT_CLAIM,
+      now,
+    }).read(await key.sign(claims));
+  expect(await read((issuer) => (issuer === ISSUER ? NOW * 1000 : Infinity))).toMatchObject({ iat: claims.iat });
+  expect(await read((issuer) => (issuer === ISSUER ? Infinity : NOW * 1000))).toBeUndefined();
+});
