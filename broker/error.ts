@@ -75,7 +75,7 @@ export class PosternError extends OwnError {
   readonly code: ErrorCode;
   /** What an operator needs to know and a client must not. Never a secret. */
   readonly detail: string | undefined;
-  /** Seconds after which trying again makes sense. */
+  /** Seconds after which trying again makes sense: a whole number, a month's at most, whatever it was computed from. */
   readonly retryAfter: number | undefined;
 
   /** Of a `temporarily_unavailable`: whether whoever decides was not asked. */
@@ -91,7 +91,7 @@ export class PosternError extends OwnError {
     super(description);
     this.code = code;
     this.detail = more.detail;
-    this.retryAfter = more.retryAfter;
+    this.retryAfter = wholeSeconds(more.retryAfter);
     this.unasked = more.unasked;
     this.here = more.here === true;
   }
@@ -117,6 +117,15 @@ export class PosternError extends OwnError {
   get exitCode(): number {
     return CODES[this.code][2];
   }
+}
+
+/** Quotas of a month last longest, s. */
+const LONGEST_RETRY = 31 * 86_400;
+
+/** As Retry-After has it (RFC 9110 §10.2.3). */
+function wholeSeconds(seconds: number | undefined): number | undefined {
+  if (seconds === undefined || Number.isNaN(seconds)) return undefined;
+  return Math.min(Math.max(Math.ceil(seconds), 0), LONGEST_RETRY);
 }
 
 /** How a code is answered, in the one dialect and in the other. */

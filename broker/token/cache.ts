@@ -12,7 +12,7 @@ import { HeldLease } from './held-lease.ts';
 import { HeldTokens } from './held-tokens.ts';
 import type { HeldToken } from './held-tokens.ts';
 import { CLOCK_TOLERANCE } from './issued-tokens.ts';
-import { isFree } from './lease.ts';
+import { LONGEST_PAUSE, isFree, isPause } from './lease.ts';
 import { ScopeSets } from './scope-sets.ts';
 import { Servable } from './servable.ts';
 import type { ServableOptions } from './servable.ts';
@@ -54,8 +54,6 @@ export interface TokenCacheOptions extends Clocks, ServableOptions {
 
 /** Pause after a failed refresh, ms, unless the source names a longer one. */
 const REFRESH_PAUSE = 5_000;
-/** Longer than a source may name, ms; a spent quota lasts to the month's end, or until an operator gives more. */
-const LONGEST_PAUSE = 3_600_000;
 /** Between two looks at the store while another replica asks the source, ms. */
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
@@ -308,7 +306,7 @@ export class TokenCache {
         if (genuine && !this.#servable.isRevoked(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };
         stored = { ...stored, token: undefined };
       }
-      if (stored.lease?.paused && stored.lease.until > storeNow) {
+      if (stored.lease !== undefined && isPause(stored.lease, storeNow)) {
         throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
           retryAfter: Math.ceil((stored.lease.until - storeNow) / 1000),
         });
@@ -432,7 +430,7 @@ export class TokenCache {
    */
   #pauseFor({ key }: AuthorizedGrant, error: unknown): number | undefined {
     if (!(error instanceof PosternError) || error.retryAfter === undefined || error.code === 'too_many_requests') return undefined;
-    if (!error.here) return error.retryAfter;
+    if (!error.here) return Math.min(error.retryAfter, LONGEST_PAUSE / 1000);
     this.#faults.set(key, { until: this.#monotonic() + error.retryAfter * 1000, error });
     return undefined;
   }
@@ -440,6 +438,6 @@ export class TokenCache {
 
 function whyFree({ paused, until }: { paused: boolean; until: number }, ours: boolean, now: number): Handover['why'] {
   if (ours && !paused) return 'left_over';
-  if (until > now) return 'unchanged';
-  return paused ? 'pause_over' : 'ended';
+  if (paused) return 'pause_over';
+  return until > now ? 'unchanged' : 'ended';
 }

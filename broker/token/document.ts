@@ -3,6 +3,14 @@ import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import type { Lease, StoredToken } from './store.ts';
 import { Token } from './token.ts';
 
+/** The year 9999's end, seconds since 1970: what is later is no time, and the document is overwritten. */
+const LATEST = 253_402_300_799;
+const seconds = z.number().min(0).max(LATEST);
+const milliseconds = z
+  .number()
+  .min(0)
+  .max(LATEST * 1000);
+
 /** What a shared store holds of one grant, whatever store that is. */
 export const tokenDocument = z.object({
   /** The digest of the grant's key: a token of another grant at this place does not count. */
@@ -11,9 +19,9 @@ export const tokenDocument = z.object({
   token_type: z.literal('Bearer').optional(),
   scope: z.string().optional(),
   /** Seconds since 1970. */
-  issued_at: z.number().optional(),
-  expires_at: z.number().optional(),
-  lease: z.object({ holder: z.string(), until: z.number(), paused: z.boolean() }).optional(),
+  issued_at: seconds.optional(),
+  expires_at: seconds.optional(),
+  lease: z.object({ holder: z.string(), until: milliseconds, paused: z.boolean() }).optional(),
 });
 
 export type TokenDocument = z.infer<typeof tokenDocument>;

@@ -400,6 +400,21 @@ describe('Auth0', () => {
     expect(await until(async () => (await exchange(second, customer, ORDERS)).status === 200, 10_000)).toBeGreaterThan(2000);
   });
 
+  test('has said nothing, and a pause of a year lies in the store: nobody is refused for it', async () => {
+    const first = await startReplica();
+    const tenant = newTenant();
+    const customer = await house.issueSecret(tenant);
+    expect((await exchange(first, customer, REPORTS)).status).toBe(200);
+    const { grant } = (await house.stored(tenant, 'reports'))!;
+    for (const until of [Date.now() + 365 * 86_400_000, 1e300]) {
+      const lease = { holder: 'whoever', until, paused: true };
+      await house.root.write(`postern-tokens/data/${tenant}/reports`, { data: { grant, lease } });
+      const replica = await startReplica({ env: { POSTERN_ISSUER: first.issuer } });
+      expect((await exchange(replica, customer, REPORTS)).status).toBe(200);
+      expect(await house.stored(tenant, 'reports')).toMatchObject({ grant, access_token: expect.any(String) });
+    }
+  });
+
   test('hangs: the deadline ends the wait', async () => {
     const replica = await startReplica({ env: { POSTERN_AUTH0_TIMEOUT: '1' } });
     house.auth0.faults.set({ kind: 'hang' });

@@ -71,13 +71,8 @@ export const token: Mutants = {
       'const free = true;',
       'each replica asks Auth0 at once',
     ],
-    [
-      'paused-ignored',
-      'if (stored.lease?.paused && stored.lease.until > storeNow) {',
-      'if (stored.lease?.paused && stored.lease.until > Infinity) {',
-      'Auth0 is asked again though it said when',
-    ],
-    ['fault-pauses-all', 'if (!error.here) return error.retryAfter;', 'return error.retryAfter;', "one machine's wrong clock stops all"],
+    ['paused-ignored', 'isPause(stored.lease, storeNow)', 'isPause(stored.lease, Infinity)', 'Auth0 is asked again though it said when'],
+    ['fault-pauses-all', 'if (!error.here) return Math.min(', 'return Math.min(', "one machine's wrong clock stops all"],
     ['fault-asks-on', 'if (free) this.#requireFaultless(grant);', '', 'a machine whose clock is wrong asks Auth0 at every request'],
     ['placed-though-changed', 'if (obsolete) return;', '', 'a token for a tenant disabled meanwhile is stored a moment later'],
     [
@@ -85,6 +80,14 @@ export const token: Mutants = {
       'void this.#placeLater(grant, token, version, begun);',
       '',
       'a token that could not be stored costs another call to Auth0',
+    ],
+  ],
+  'broker/token/lease.ts': [
+    [
+      'paused-for-ever',
+      ' && lease.until <= now + LONGEST_PAUSE + AHEAD',
+      '',
+      'who writes a pause of a year into the store has a tenant refused for it',
     ],
   ],
   'broker/token/held-lease.ts': [['lease-not-kept', 'if (this.#left-- <= 0) return;', 'return;', 'a lease ends while its holder works']],

@@ -129,6 +129,21 @@ describe('an error body', () => {
     expect(reply.headers).not.toHaveProperty('www-authenticate');
   });
 
+  test.each([
+    [0.2, '1'],
+    [1e300, '2678400'],
+    [Infinity, '2678400'],
+    [-3, '0'],
+    [Number.NaN, undefined],
+  ])('tells %d seconds as a whole number, of a month at most', async (retryAfter, told) => {
+    const s = await stage();
+    s.behave.post = () => {
+      throw new PosternError('temporarily_unavailable', 'not yet', { retryAfter });
+    };
+    const reply = await send(s.port, { method: 'POST', path: '/oauth/token', headers: FORM, body: 'a=1' });
+    expect(reply.headers['retry-after']).toBe(told);
+  });
+
   test.each(['invalid_client', 'no_client'] as const)("RFC 6749's dialect says invalid_client of %s", async (code) => {
     const s = await stage({ errors: 'rfc6749' });
     s.behave.post = () => {

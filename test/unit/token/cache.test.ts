@@ -203,6 +203,8 @@ describe('work in the background is told', () => {
     ['ended', { holder: 'dead', until: -1, paused: false }],
     ['pause_over', { holder: 'dead', until: -1, paused: true }],
     ['unchanged', { holder: 'dead', until: 300_000, paused: false }],
+    ['pause_over', { holder: 'dead', until: 2 * 3_600_000, paused: true }],
+    ['pause_over', { holder: 'dead', until: 1e300, paused: true }],
   ])('a lease that is taken over: %s', async (why, lease) => {
     const work: TokenWork[] = [];
     const { cache, store } = stage({ now: Date.now, leaseMs: 200, onWork: (one) => work.push(one) });
@@ -680,6 +682,14 @@ describe('among replicas', () => {
     clock.advance(99_500);
     expect(await codeOf(get(replica(), grant))).toBe('temporarily_unavailable');
     expect(asked).toHaveLength(2);
+  });
+
+  test('a pause that the source named for longer than an hour is one of an hour', async () => {
+    const { replica, source } = stage();
+    const grant = await grantOf();
+    source.issue = () => Promise.reject(away(90_000));
+    expect(await codeOf(get(replica(), grant))).toBe('temporarily_unavailable');
+    await expect(get(replica(), grant)).rejects.toMatchObject({ code: 'temporarily_unavailable', retryAfter: 3_600 });
   });
 
   test('during such a pause a token that lies in the store is served still', async () => {
