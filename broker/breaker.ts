@@ -74,6 +74,16 @@ export class Breaker {
 
   /** Whether nobody is asked now, but by a probe. */
   get open(): boolean {
+    this.#forget();
+    return this.#isOpen;
+  }
+
+  /** Whether a call that probes would be let through now. */
+  get mayTry(): boolean {
+    return !this.open || this.#mayTry;
+  }
+
+  get #isOpen(): boolean {
     return !this.#breaker.closed;
   }
 
@@ -86,7 +96,6 @@ export class Breaker {
    * @throws what `call` throws; while it is open, what `refusal` gives
    */
   async run<T>(call: () => Promise<T>, probes: boolean): Promise<T> {
-    this.#forget();
     if (this.open) return this.#try(call, probes);
     try {
       const answer = (await this.#breaker.fire(call)) as T;
@@ -94,20 +103,20 @@ export class Breaker {
       return answer;
     } catch (error) {
       // It opened between our look and opossum's.
-      if ((error as { code?: unknown }).code === 'EOPENBREAKER') throw this.#refusal();
+      if ((error as { code?: unknown }).code === 'EOPENBREAKER') throw this.refusal();
       const weight = this.#options.weightOf(error);
       if (weight === 0) this.#answered();
       else {
         this.#inARow += weight;
         this.#failedAt = this.#monotonic();
-        if (this.#inARow >= IN_A_ROW && !this.open) this.#breaker.open();
+        if (this.#inARow >= IN_A_ROW && !this.#isOpen) this.#breaker.open();
       }
       throw error;
     }
   }
 
   async #try<T>(call: () => Promise<T>, probes: boolean): Promise<T> {
-    if (!probes || !this.#mayTry) throw this.#refusal();
+    if (!probes || !this.#mayTry) throw this.refusal();
     this.#trying++;
     try {
       const answer = await call();
@@ -137,7 +146,7 @@ export class Breaker {
   /** Whatever was asked when: somebody answers there, and what failed before is over. */
   #answered(): void {
     this.#inARow = 0;
-    if (this.open) this.#renew();
+    if (this.#isOpen) this.#renew();
   }
 
   /** What failed too long ago. */
@@ -149,7 +158,7 @@ export class Breaker {
     }
     if (this.#trying > 0 || now - this.#failedAt < WINDOW) return;
     this.#inARow = 0;
-    if (this.open && this.#options.probed !== true) this.#renew();
+    if (this.#isOpen && this.#options.probed !== true) this.#renew();
   }
 
   #renew(): void {
@@ -157,7 +166,8 @@ export class Breaker {
     this.#breaker.close();
   }
 
-  #refusal(): Error {
+  /** What is thrown in place of asking. */
+  refusal(): Error {
     return this.#options.refusal(Math.max(1, Math.ceil((this.#tryAt - this.#monotonic()) / 1000)));
   }
 

@@ -24,8 +24,10 @@ export interface Login {
 export interface Bridging {
   /** How long a verification is good for beyond its time while Vault can't be asked, ms; 0: not at all. */
   readonly graceMs: number;
-  /** Whether it is known that Vault doesn't answer. */
+  /** Whether it is known that Vault doesn't answer logins. */
   away(): boolean;
+  /** Whether it may be asked behind who is served meanwhile: at least to find out whether it answers again. Default: only where not away. */
+  mayTry?(): boolean;
   /** Whether announcements are being read. Where they are and Vault only asks for patience (429), nothing is missed. */
   hears(): boolean;
   /** ms by which our clock is known to be behind Vault's, by which credentials end. Default: 0. */
@@ -55,7 +57,18 @@ interface Verified {
   readonly identity: Identity;
   /** ms of the monotonic clock. */
   readonly askedAt: number;
+  /** When somebody had waited for Vault in vain, ms of the monotonic clock. */
+  vainAt?: number;
+  /** When it was last asked behind who was served. */
+  behindAt?: number;
 }
+
+/** Waiting is what takes longer than this, ms. */
+const WAITING = 500;
+/** So long after somebody waited in vain nobody else does with this credential, ms: Vault is asked behind them. */
+const IN_VAIN = 10_000;
+/** Between two such attempts with one credential, ms. */
+const BEHIND = 1_000;
 
 /** Whose a credential was that was right here once. */
 interface Past extends KnownBefore {
@@ -123,11 +136,27 @@ export class VerifiedCredentials {
     if (known !== undefined && this.#monotonic() - known.askedAt < this.#rememberMs && this.#isCurrent(known.identity))
       return known.identity;
     // Nobody waits for an answer that won't come.
-    if (known !== undefined && this.#bridging?.away() === true) {
+    if (known !== undefined && (this.#bridging?.away() === true || this.#waitedInVain(known))) {
       if (this.#hasEnded(known.identity)) throw endedCredential(known);
-      if (this.#bridges(known)) return bridged(known);
+      if (this.#bridges(known)) {
+        if (this.#mayAskBehind(known)) void this.#verifyAnew(fingerprint, credential, address).catch(() => {});
+        return bridged(known);
+      }
     }
     return this.#verifyAnew(fingerprint, credential, address);
+  }
+
+  #waitedInVain({ vainAt }: Verified): boolean {
+    return vainAt !== undefined && this.#monotonic() - vainAt < IN_VAIN;
+  }
+
+  /** Whoever is served meanwhile: so it is found out that Vault answers again, and what. */
+  #mayAskBehind(known: Verified): boolean {
+    const now = this.#monotonic();
+    if (now - (known.behindAt ?? known.vainAt ?? -Infinity) < BEHIND) return false;
+    const may = this.#bridging?.mayTry === undefined ? this.#bridging?.away() === false : this.#bridging.mayTry();
+    if (may) known.behindAt = now;
+    return may;
   }
 
   #isCurrent(identity: Identity): boolean {
@@ -199,6 +228,7 @@ export class VerifiedCredentials {
 
   async #ask(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
     const generation = this.#generation;
+    const begun = this.#monotonic();
     let askedAt = 0;
     const attempt = () => {
       askedAt = this.#monotonic();
@@ -230,6 +260,7 @@ export class VerifiedCredentials {
       const known = this.#verified.get(fingerprint);
       if (this.#isUnanswered(error) && known !== undefined) {
         if (this.#hasEnded(known.identity)) throw endedCredential(known);
+        if (unaskedOf(error) === 'unanswered' && this.#monotonic() - begun > WAITING) known.vainAt = this.#monotonic();
         if (this.#bridges(known)) return bridged(known);
       }
       throw error;

@@ -85,7 +85,7 @@ export class TransitSource implements TokenSource {
           signature_algorithm: 'pkcs1v15',
           marshaling_algorithm: 'jws',
         },
-        { token, attempts: 2 },
+        { token, attempts: 2, part: 'signing' },
       ),
     );
     return signatureOf(answer.data, version);

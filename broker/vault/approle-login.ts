@@ -45,7 +45,7 @@ export class AppRoleLogin implements Login {
       const answer = await client.write(
         `auth/${mount}/login`,
         { role_id: credential.clientId, secret_id: credential.reveal() },
-        { forwardedFor, onceMore: true },
+        { forwardedFor, part: 'logins', onceMore: true },
       );
       auth = answer.auth ?? {};
     } catch (error) {

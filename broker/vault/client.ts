@@ -8,6 +8,8 @@ import { operationOf } from './operation.ts';
 import type { VaultOperation } from './operation.ts';
 import { nodeVaultOver } from './node-vault.ts';
 import type { NodeVault, NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
+import { VAULT_PARTS } from './part.ts';
+import type { VaultPart } from './part.ts';
 import { Transport, isVaults } from './transport.ts';
 import type { VaultTls, VaultTransport } from './transport.ts';
 
@@ -29,8 +31,9 @@ export interface VaultClientOptions extends Clocks {
   connections?: number;
   /** In place of HTTP. */
   transport?: VaultTransport | undefined;
-  /** While Vault doesn't answer, who asks is told at once, and only {@link VaultClient.probing} tries. Told when that begins and ends. */
-  onBreak?: (open: boolean) => void;
+  /** While Vault doesn't answer, who asks is told at once, and only {@link VaultClient.probing} tries. Told when that begins and ends; the
+   * same of a part of Vault that alone doesn't answer in time. */
+  onBreak?: (open: boolean, part?: VaultPart) => void;
   /** Told of each attempt that was made, and how it ended; undefined: well. */
   onCall?: ((operation: VaultOperation, ms: number, error: unknown) => void) | undefined;
 }
@@ -53,6 +56,10 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Vault is made to fail, or to wait, by what a stranger or a tenant chose: whatever becomes of it says nothing of Vault. */
   strangers?: boolean;
+  /** What does it in Vault. Where that hangs, who needs it is told at once, though all else is answered. */
+  part?: VaultPart;
+  /** A read that may go on though nobody waits for it any more: so it is found out whether its part answers again. */
+  behind?: boolean;
   /** A list by the deadline of every other call: where somebody waits for it who would rather be told that Vault is away. */
   quick?: boolean;
 }
@@ -100,10 +107,11 @@ export class VaultClient {
   readonly #transport: VaultTransport;
   readonly #client: NodeVault;
   readonly #breaker: Breaker | undefined;
+  readonly #parts: ReadonlyMap<VaultPart, Breaker>;
   readonly #probes: boolean;
 
   /** @param shared of the client that this one is a face of */
-  constructor(options: VaultClientOptions, shared?: { readonly transport: VaultTransport; readonly breaker: Breaker | undefined }) {
+  constructor(options: VaultClientOptions, shared?: Shared) {
     this.address = options.address;
     this.#options = options;
     this.#clock = clockOf(options);
@@ -120,6 +128,7 @@ export class VaultClient {
         connections: options.connections ?? 64,
       });
     this.#breaker = shared === undefined ? breakerOf(options) : shared.breaker;
+    this.#parts = shared === undefined ? partsOf(options) : shared.parts;
     this.#probes = shared !== undefined;
     this.#client = nodeVaultOver(options.address, options.namespace, (request) => this.#send(request));
   }
@@ -139,9 +148,24 @@ export class VaultClient {
     return this.#breaker?.open === true;
   }
 
+  /** The parts of Vault that alone have not answered in time lately. */
+  get hanging(): readonly VaultPart[] {
+    return [...this.#parts].filter(([, breaker]) => breaker.open).map(([part]) => part);
+  }
+
+  /** Whether it is not asked now, since it has not answered lately: all of Vault, or this part alone. */
+  isSilent(part: VaultPart): boolean {
+    return this.away || this.#parts.get(part)?.open === true;
+  }
+
+  /** Whether this part may be asked now, be it only to find out whether it answers again. */
+  mayTry(part: VaultPart): boolean {
+    return !this.away && this.#parts.get(part)?.mayTry !== false;
+  }
+
   /** The same, for what the broker asks on its own account: it may try whether Vault answers again. */
   probing(): VaultClient {
-    return new VaultClient(this.#options, { transport: this.#transport, breaker: this.#breaker });
+    return new VaultClient(this.#options, { transport: this.#transport, breaker: this.#breaker, parts: this.#parts });
   }
 
   /**
@@ -214,6 +238,7 @@ export class VaultClient {
   /** Ends the idle sockets and waits for the calls in flight; a long list is broken off. */
   close(): Promise<void> {
     this.#breaker?.stop();
+    for (const breaker of this.#parts.values()) breaker.stop();
     return this.#transport.close();
   }
 
@@ -257,8 +282,7 @@ export class VaultClient {
     const tracedAsk = (): Promise<VaultAnswer> => traced('vault', ask, { 'postern.vault.operation': operationOf(method, path) }, 'client');
     for (let attempt = 1; ; attempt++) {
       try {
-        const breaker = options.strangers === true && !this.away ? undefined : this.#breaker;
-        return await (breaker === undefined ? tracedAsk() : breaker.run(tracedAsk, this.#probes));
+        return await this.#through(tracedAsk, options);
       } catch (error) {
         const again = error instanceof VaultFault && AT_ONCE.has(error.reason) && !error.isVerdict;
         const most = again && options.onceMore === true && error.isOfNothingDone ? attempts + 1 : attempts;
@@ -266,6 +290,17 @@ export class VaultClient {
         await this.#clock.sleep(50 * attempt * (0.5 + this.#clock.random()));
       }
     }
+  }
+
+  async #through(ask: () => Promise<VaultAnswer>, options: CallOptions): Promise<VaultAnswer> {
+    const breaker = options.strangers === true && !this.away ? undefined : this.#breaker;
+    const all = (): Promise<VaultAnswer> => (breaker === undefined ? ask() : breaker.run(ask, this.#probes));
+    // Where nobody answers at all, that says nothing of one part.
+    const part = options.part === undefined || this.away ? undefined : this.#parts.get(options.part);
+    if (part === undefined) return all();
+    if (options.behind !== true || !part.open) return part.run(all, true);
+    void part.run(all, true).catch(() => {});
+    throw part.refusal();
   }
 
   #send(request: NodeVaultRequest): Promise<NodeVaultResponse> {
@@ -321,6 +356,12 @@ function queryOf({ query, version }: CallOptions): string {
 /** Worth another attempt at once. A time-out has already used up the caller's patience. */
 const AT_ONCE: ReadonlySet<VaultFault['reason']> = new Set(['unreachable', 'unavailable']);
 
+interface Shared {
+  readonly transport: VaultTransport;
+  readonly breaker: Breaker | undefined;
+  readonly parts: ReadonlyMap<VaultPart, Breaker>;
+}
+
 function breakerOf({ onBreak, ...options }: VaultClientOptions): Breaker | undefined {
   if (onBreak === undefined) return undefined;
   return new Breaker({
@@ -331,6 +372,26 @@ function breakerOf({ onBreak, ...options }: VaultClientOptions): Breaker | undef
     refusal: (retryAfter) => new VaultFault('not_asked', 'Vault has not answered lately; it is asked again by and by', { retryAfter }),
     onChange: onBreak,
   });
+}
+
+/** Only what keeps clients waiting opens one: an error that comes at once may be that of one tenant's document. */
+function partsOf({ onBreak, ...options }: VaultClientOptions): ReadonlyMap<VaultPart, Breaker> {
+  if (onBreak === undefined) return new Map();
+  return new Map(
+    (Object.keys(VAULT_PARTS) as VaultPart[]).map((part) => [
+      part,
+      new Breaker({
+        ...clockOf(options),
+        resetMs: 1_000,
+        weightOf: (error) => (error instanceof VaultFault && error.reason === 'timeout' ? 2 : 0),
+        refusal: (retryAfter) =>
+          new VaultFault('not_asked', `Vault has not answered in time lately for ${VAULT_PARTS[part]}; it is asked again by and by`, {
+            retryAfter,
+          }),
+        onChange: (open) => onBreak(open, part),
+      }),
+    ]),
+  );
 }
 
 /** Whoever says so, it is so. */

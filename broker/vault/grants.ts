@@ -31,7 +31,7 @@ export class VaultGrants implements GrantReader {
   async readGrants(identity: Identity): Promise<TenantGrants | undefined> {
     const path = `tenants/${identity.tenant}`;
     const { data } = await this.#kv
-      .read(path, { token: identity.token.reveal(), forwardedFor: identity.forwardedFor })
+      .read(path, { token: identity.token.reveal(), forwardedFor: identity.forwardedFor, part: 'tenants', behind: identity.lent !== true })
       .catch((error: unknown) => {
         const { onRefusedAddress = () => {}, now = Date.now } = this.#options;
         // One that is served on while Vault is away may have a token that has ended.

@@ -55,7 +55,11 @@ export async function logInByJwt(options: JwtLoginOptions, login: JwtLogin, word
   const forwardedFor = forwardAddress ? address : undefined;
   const role = `${path}/role/${login.role}`;
   const answer = await client
-    .write(`${path}/login`, { role: login.role, jwt }, { forwardedFor, strangers: login.strangers === true, onceMore: true })
+    .write(
+      `${path}/login`,
+      { role: login.role, jwt },
+      { forwardedFor, ...(login.strangers === true ? { strangers: true } : { part: 'assertions' }), onceMore: true },
+    )
     .catch((error: unknown) => {
       throw loginError(error, words, forwardedFor !== undefined);
     });

@@ -67,15 +67,17 @@ export class KeyEnds {
    * @throws {PosternError} invalid_client; temporarily_unavailable, misconfigured: a key whose end is not known is not served
    */
   async of(keyId: string, holder: KeyHolder): Promise<number | undefined> {
-    const { tenant, token, forwardedFor } = holder;
+    const { tenant, token, forwardedFor, lent } = holder;
     const path = rotationsPath(tenant);
-    const { data } = await this.#kv.read(path, { token: token.reveal(), forwardedFor }).catch((error: unknown) => {
-      const elsewhere = tokenElsewhere(error, holder, this.#onRefusedAddress);
-      if (elsewhere !== undefined) throw elsewhere;
-      if (error instanceof VaultFault && error.reason === 'denied')
-        throw unavailable(`${error.message}: API keys need the policy postern-tenant of this version (terraform apply)`);
-      throw asUnavailable(error);
-    });
+    const { data } = await this.#kv
+      .read(path, { token: token.reveal(), forwardedFor, part: 'tenants', behind: lent !== true })
+      .catch((error: unknown) => {
+        const elsewhere = tokenElsewhere(error, holder, this.#onRefusedAddress);
+        if (elsewhere !== undefined) throw elsewhere;
+        if (error instanceof VaultFault && error.reason === 'denied')
+          throw unavailable(`${error.message}: API keys need the policy postern-tenant of this version (terraform apply)`);
+        throw asUnavailable(error);
+      });
     if (data === undefined) return undefined;
     const parsed = rotationsDocument.safeParse(data);
     if (!parsed.success)

@@ -51,14 +51,14 @@ export class VaultTokens implements TokenStore {
   }
 
   async readEarly(tenant: string, api: string, identity: Identity): EarlyReading {
-    const found = await this.#read(`${tenant}/${api}`, identity.token, identity.forwardedFor);
+    const found = await this.#read(`${tenant}/${api}`, identity.token, identity.forwardedFor, identity.lent !== true);
     return (grant) => this.#forGrant(found, grant);
   }
 
   async write(grant: AuthorizedGrant, token: Token | undefined, lease: Lease | undefined, version: number): Promise<number | undefined> {
     try {
       const data = documentOf(grant, token, lease);
-      const written = await this.#session.use((own) => this.#places.write(pathOf(grant), data, version, { token: own }));
+      const written = await this.#session.use((own) => this.#places.write(pathOf(grant), data, version, { token: own, part: 'storing' }));
       if (token !== undefined) this.#onStored?.(grant, token, written);
       return written;
     } catch (error) {
@@ -83,7 +83,7 @@ export class VaultTokens implements TokenStore {
       // The lease of somebody who is fetching the next one already stays.
       const left: TokenDocument = { grant: data.grant, ...(data.lease === undefined ? {} : { lease: data.lease }) };
       try {
-        await this.#session.use((own) => this.#places.write(path, left, found.version, { token: own }));
+        await this.#session.use((own) => this.#places.write(path, left, found.version, { token: own, part: 'storing' }));
         return true;
       } catch (error) {
         if (!lostRace(error)) throw asUnavailable(error);
@@ -97,8 +97,8 @@ export class VaultTokens implements TokenStore {
     return storedOf(tokenDocument.safeParse(data).data, version, grant, this.#clock.random());
   }
 
-  #read(path: string, as: VaultToken, forwardedFor: string | undefined): Promise<KvDocument> {
-    return this.#places.read(path, { token: as.reveal(), forwardedFor }).catch((error: unknown) => {
+  #read(path: string, as: VaultToken, forwardedFor: string | undefined, behind = false): Promise<KvDocument> {
+    return this.#places.read(path, { token: as.reveal(), forwardedFor, part: 'tokens', behind }).catch((error: unknown) => {
       throw asUnavailable(error);
     });
   }

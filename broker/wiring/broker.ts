@@ -7,6 +7,7 @@ import { PosternError } from '#broker/error.ts';
 import type { Logger } from '#broker/log.ts';
 import { TrustedProxies } from '#broker/trusted-proxies.ts';
 import type { VaultApis } from '#broker/vault/apis.ts';
+import { VAULT_PARTS } from '#broker/vault/part.ts';
 import { httpDoor } from './http-door.ts';
 import { issuance } from './issuance.ts';
 import { lifeCycle } from './life-cycle.ts';
@@ -269,8 +270,12 @@ function degradedBy({ client, silence }: ConnectedVault, announcements: Announce
   const seconds = Math.round(age / 1000);
   if (client.away)
     return [`Vault has not answered for ${seconds} s (${silence.last}): only who was verified before and has a token here is served`];
-  if (age <= HEARD || unread === undefined) return [];
-  return [`what is announced, ended and revoked was last read ${seconds} s ago (${UNREAD[unread]}): after a minute nobody is served`];
+  const hanging = client.hanging.map((part) => `Vault does not answer in time for ${VAULT_PARTS[part]}: who needs that is refused at once`);
+  if (age <= HEARD || unread === undefined) return hanging;
+  return [
+    ...hanging,
+    `what is announced, ended and revoked was last read ${seconds} s ago (${UNREAD[unread]}): after a minute nobody is served`,
+  ];
 }
 
 const UNREAD = {

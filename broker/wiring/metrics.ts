@@ -17,6 +17,8 @@ import type { Limiting } from './limiting.ts';
 import type { Quota } from './quota.ts';
 import type { Progress } from './progress.ts';
 import type { Shedding } from './shedding.ts';
+import { VAULT_PARTS } from '#broker/vault/part.ts';
+import type { VaultPart } from '#broker/vault/part.ts';
 import type { ConnectedVault } from './vault.ts';
 
 /** What is counted on the way, whether anybody looks or not. */
@@ -75,6 +77,10 @@ function read(
     counts.sources.metric(),
     counts.vault.metric(),
     gauge('postern_vault_available', '0 while Vault does not answer and only the broker itself asks it.', vault.client.away ? 0 : 1),
+    {
+      ...gauge('postern_vault_part_available', '0 while this part of Vault does not answer in time.', undefined),
+      values: (Object.keys(VAULT_PARTS) as VaultPart[]).map((part) => ({ labels: { part }, value: vault.client.isSilent(part) ? 0 : 1 })),
+    },
     {
       ...gauge('postern_source_available', '0 while its issuer does not answer and is asked now and then only.', undefined),
       values: issued.sources.flatMap(({ name, available }) =>

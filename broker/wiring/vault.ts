@@ -55,7 +55,10 @@ export function connectVault(
       silence.observe(error);
       onCall?.(operation, ms, error);
     },
-    onBreak: (open) => log.info(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again'),
+    onBreak: (open, part) => {
+      if (part !== undefined) log.info({ part }, open ? 'this part of Vault does not answer in time' : 'this part of Vault answers again');
+      else log.info(open ? 'Vault does not answer: until it does, only this broker itself asks it' : 'Vault answers again');
+    },
   });
   const probing = client.probing();
   const troubles = new Troubles(log, clock.monotonic);

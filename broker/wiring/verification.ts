@@ -106,7 +106,13 @@ export function verification(
     rememberMs: config.POSTERN_VERIFY_TTL * 1000,
     max: config.POSTERN_CACHE_CREDENTIALS,
     byAddress: forwardAddress,
-    bridging: { graceMs: config.POSTERN_OUTAGE_GRACE * 1000, away: () => client.away, hears, behind },
+    bridging: {
+      graceMs: config.POSTERN_OUTAGE_GRACE * 1000,
+      away: () => client.isSilent('logins'),
+      mayTry: () => client.mayTry('logins'),
+      hears,
+      behind,
+    },
     throttle,
     turnstile,
   });

@@ -3,6 +3,18 @@ import type { Mutants } from './mutant.ts';
 export const credential: Mutants = {
   'broker/credential/verified-credentials.ts': [
     [
+      'waits-again',
+      'this.#bridging?.away() === true || this.#waitedInVain(known)',
+      'this.#bridging?.away() === true',
+      'a known client waits for the time-out at each hit',
+    ],
+    [
+      'never-asked-behind',
+      'if (may) known.behindAt = now;',
+      'if (may) return false;',
+      'a known client is served unasked though Vault answers',
+    ],
+    [
       'counted-bridged',
       'return inTime && identity.counted !== true && !this.#hasEnded(identity);',
       'return inTime && !this.#hasEnded(identity);',
@@ -357,6 +369,18 @@ export const credential: Mutants = {
       'options.onceMore === true && error.isOfNothingDone',
       'options.onceMore === true',
       "a login whose answer was lost is sent again and uses up another of the secret_id's uses",
+    ],
+    [
+      'parts-as-one',
+      'options.part === undefined || this.away ? undefined : this.#parts.get(options.part)',
+      'undefined as Breaker | undefined',
+      'logins hang, announcements are read, and each client waits for each time-out',
+    ],
+    [
+      'errors-open-a-part',
+      "error.reason === 'timeout' ? 2 : 0",
+      "error.reason !== 'denied' ? 2 : 0",
+      "one tenant's document that Vault can't read keeps all others out",
     ],
     [
       'strangers-open-it',

@@ -127,10 +127,10 @@ export const faults: Mutants = {
     ],
   ],
   'broker/breaker.ts': [
-    ['breaker-never-closes', '    if (this.open) this.#renew();\n  }', '  }', 'after an outage nobody is asked any more'],
+    ['breaker-never-closes', '    if (this.#isOpen) this.#renew();\n  }', '  }', 'after an outage nobody is asked any more'],
     [
       'breaker-remembers',
-      '    if (this.open && this.#options.probed !== true) this.#renew();\n',
+      '    if (this.#isOpen && this.#options.probed !== true) this.#renew();\n',
       '',
       'a burst at an idle broker meets a breaker that still counts an outage long over',
     ],

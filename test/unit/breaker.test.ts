@@ -122,6 +122,18 @@ test('the first answer closes it, and what failed before it does not open it aga
   expect(breaker.open).toBe(false);
 });
 
+test('one that nobody probes is not open any more when its failures are some seconds old, though nobody has asked', async () => {
+  let now = 0;
+  const breaker = new Breaker({ monotonic: () => now, weightOf: () => 1, refusal: () => new Error('not asked'), resetMs: 500 });
+  breakers.push(breaker);
+  await times(8, () => breaker.run(() => Promise.reject(new Error('away')), true).catch(() => undefined));
+  expect([breaker.open, breaker.mayTry]).toEqual([true, false]);
+  now += 600;
+  expect([breaker.open, breaker.mayTry]).toEqual([true, true]);
+  now += 4_000;
+  expect([breaker.open, breaker.mayTry]).toEqual([false, true]);
+});
+
 test('one that is probed opens for nobody but the one who probes, however long ago it failed', async () => {
   let now = 0;
   const breaker = new Breaker({

@@ -8,6 +8,7 @@ import { Clock, deferred } from './clock.ts';
 import { credentialOf } from './credential.ts';
 import { identityOf } from './identity.ts';
 
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const ADDRESS = '192.0.2.1';
 const GOOD = credentialOf('acme-role-id', 'right-secret');
 const HOUR = 3_600_000;
@@ -15,16 +16,23 @@ const HOUR = 3_600_000;
 /** A Vault that answers as `vault` says, and counts. */
 function stage({ graceMs = HOUR, behind = 0, identity = {} }: { graceMs?: number; behind?: number; identity?: Partial<Identity> } = {}) {
   const clock = new Clock();
-  const vault = { says: 'yes' as 'yes' | Error, away: false, hears: true, asked: 0 };
+  const vault = { says: 'yes' as 'yes' | Error, takes: 0, away: false, mayTry: false, hears: true, asked: 0 };
   const turnstile = new Turnstile({ atOnce: 1, now: clock.monotonic });
   const verified = new VerifiedCredentials({
     turnstile,
     now: clock.now,
     monotonic: clock.monotonic,
-    bridging: { graceMs, away: () => vault.away, hears: () => vault.hears, behind: () => behind },
+    bridging: {
+      graceMs,
+      away: () => vault.away,
+      mayTry: () => !vault.away || vault.mayTry,
+      hears: () => vault.hears,
+      behind: () => behind,
+    },
     login: {
       login: async () => {
         vault.asked++;
+        clock.advance(vault.takes);
         if (vault.says !== 'yes') throw vault.says;
         return identityOf({ expiresAt: clock.ms + 60_000, ...identity });
       },
@@ -67,6 +75,44 @@ describe('while Vault does not answer', () => {
     const identity = verified.verify(GOOD, ADDRESS);
     expect(identity).not.toBeInstanceOf(Promise);
     expect(vault.asked).toBe(1);
+  });
+
+  test('who waited for it in vain waits once: for ten seconds it is asked behind who is served, and what it says then counts', async () => {
+    const { clock, vault, verified, verify } = stage();
+    await verify();
+    vault.says = UNANSWERED;
+    vault.takes = 2_000;
+    clock.advance(31_000);
+    expect(await verify()).toBe('acme, unasked');
+    expect(vault.asked).toBe(2);
+    clock.advance(900);
+    expect(verified.verify(GOOD, ADDRESS)).not.toBeInstanceOf(Promise);
+    expect(vault.asked).toBe(2);
+    clock.advance(200);
+    expect(verified.verify(GOOD, ADDRESS)).not.toBeInstanceOf(Promise);
+    await settled();
+    expect(vault.asked).toBe(3);
+    vault.says = wrongCredential();
+    clock.advance(1_100);
+    expect(await verify()).toBe('acme, unasked');
+    await settled();
+    expect(await verify()).toBe('invalid_client');
+  });
+
+  test('where it is known that it hangs, one is asked behind who is served as often as may be', async () => {
+    const { clock, vault, verified } = stage();
+    await verified.verify(GOOD, ADDRESS);
+    vault.says = UNANSWERED;
+    vault.away = true;
+    clock.advance(31_000);
+    expect(verified.verify(GOOD, ADDRESS)).not.toBeInstanceOf(Promise);
+    expect(vault.asked).toBe(1);
+    vault.mayTry = true;
+    vault.says = 'yes';
+    expect(verified.verify(GOOD, ADDRESS)).toMatchObject({ unasked: true });
+    await settled();
+    expect(vault.asked).toBe(2);
+    expect((verified.verify(GOOD, ADDRESS) as Identity).unasked).toBeUndefined();
   });
 
   test.each([

@@ -230,6 +230,78 @@ describe('hazard: no deadline', () => {
   });
 });
 
+describe('hazard: a part of Vault hangs, and all else is answered', () => {
+  const stage = async () => {
+    const hanging = { logins: true };
+    const server = await Loopback.start(({ url }, response) => {
+      if (hanging.logins && url.endsWith('/login')) return;
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"data":{"data":{}},"request_id":"1"}');
+    });
+    const changes: unknown[] = [];
+    let now = 0;
+    const client = clientOf(server.origin, {
+      timeoutMs: 1_000,
+      monotonic: () => now,
+      onBreak: (open: boolean, part?: string) => changes.push([part, open]),
+    });
+    const login = async () => {
+      await client.read('kv/data/state/epoch');
+      return client.write('auth/approle/login', {}, { part: 'logins' });
+    };
+    return { server, client, changes, hanging, login, after: (ms: number) => (now += ms) };
+  };
+
+  test('it is not asked any more but by one at a time, whatever the rest answers, and the rest is', async () => {
+    const { server, client, changes, hanging, login, after } = await stage();
+    for (let n = 0; n < 4; n++) expect((await faultOf(login)).reason).toBe('timeout');
+    expect([client.away, client.hanging, changes]).toEqual([false, ['logins'], [['logins', true]]]);
+    const asked = server.received.length;
+    expect(await faultOf(login)).toMatchObject({ reason: 'not_asked', retryAfter: 1 });
+    expect(server.received.length).toBe(asked + 1);
+    expect([client.isSilent('logins'), client.isSilent('tenants'), client.mayTry('logins')]).toEqual([true, false, false]);
+    after(1_100);
+    expect(client.mayTry('logins')).toBe(true);
+    const tries = await Promise.all([faultOf(login), faultOf(login)]);
+    expect(tries.map(({ reason }) => reason).sort()).toEqual(['not_asked', 'timeout']);
+    after(1_100);
+    hanging.logins = false;
+    await login();
+    expect([client.hanging, changes]).toEqual([
+      [],
+      [
+        ['logins', true],
+        ['logins', false],
+      ],
+    ]);
+    await client.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  test('a read finds out behind who is refused meanwhile', async () => {
+    const { server, client, hanging, after } = await stage();
+    const read = async () => {
+      await client.read('kv/data/state/epoch');
+      return client.read('tenants/login', { part: 'tenants', behind: true });
+    };
+    for (let n = 0; n < 4; n++) expect((await faultOf(read)).reason).toBe('timeout');
+    after(1_100);
+    hanging.logins = false;
+    expect((await faultOf(read)).reason).toBe('not_asked');
+    await vi.waitFor(() => expect(client.hanging).toEqual([]));
+    await read();
+    await client.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  test('an error that comes at once opens nothing: it may be that of one tenant’s document', async () => {
+    await using server = await Loopback.start(() => [500, { errors: ['internal error'] }]);
+    const client = clientOf(server.origin, { onBreak: () => {} });
+    for (let n = 0; n < 6; n++) await faultOf(() => client.read('tenants/acme', { part: 'tenants', behind: true, attempts: 1 }));
+    expect(client.hanging).toEqual([]);
+    await client.close();
+  });
+});
+
 describe('hazard: no second attempt, or one too many', () => {
   test('a read is tried three times while Vault is away', async () => {
     let calls = 0;
