@@ -26,7 +26,7 @@ export interface Bridging {
   readonly graceMs: number;
   /** Whether it is known that Vault doesn't answer logins. */
   away(): boolean;
-  /** Whether it may be asked behind who is served meanwhile: at least to find out whether it answers again. Default: only where not away. */
+  /** Whether it may be asked behind who is served meanwhile: if only to find out whether it answers again. Default: if not away. */
   mayTry?(): boolean;
   /** Whether announcements are being read. Where they are and Vault only asks for patience (429), nothing is missed. */
   hears(): boolean;

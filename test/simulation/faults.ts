@@ -33,8 +33,8 @@ export const faults: Mutants = {
   'broker/vault/tokens.ts': [
     [
       'store-without-check-and-set',
-      'write(pathOf(grant), data, version, { token: own })',
-      'write(pathOf(grant), data, undefined as never, { token: own })',
+      'write(pathOf(grant), data, version, ',
+      'write(pathOf(grant), data, undefined as never, ',
       'the write of a token overwrites what came in between',
     ],
   ],
