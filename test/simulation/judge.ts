@@ -62,6 +62,15 @@ interface Ended {
   readonly known: number;
 }
 
+function nameOf({ process, credential, audience, scope = '' }: Ask): string {
+  return `${process} ${credential.id} ${audience} ${scope}`;
+}
+
+/** Whether the tenant's access tokens ended with it. */
+function ofTokens({ kind }: Ended): boolean {
+  return kind === 'tokens' || kind === 'issued';
+}
+
 function apiOf(audience: string): string {
   return audience.replace(/^https:\/\/([^.]+)\..*$/, '$1');
 }
@@ -89,6 +98,10 @@ export class Judge {
   /** path -> when an operator took away what lay there last, ms. */
   readonly #cleared = new Map<string, number>();
   readonly #minted = new Map<string, { at: number; iat: number; exp: number; vain: boolean }>();
+  /** process, credential and what it asked for -> what it was served last. */
+  readonly #served = new Map<string, { readonly at: number; readonly iat: number; readonly exp: number }>();
+  /** Taken back at a process that could not tell Vault at once: it has to obey all the same, and to tell Vault later. */
+  #owed: readonly { readonly token: string; readonly process: string; readonly at: number }[] = [];
   /** Tokens made at Auth0. */
   mints = 0;
 
@@ -184,6 +197,11 @@ export class Judge {
     this.#takenBack.add(token);
   }
 
+  /** A process has taken a token back, and could not tell Vault. */
+  owes(process: string, token: string): void {
+    this.#owed = [...this.#owed, { token, process, at: this.#now }];
+  }
+
   #revokedNow(data: Record<string, unknown> | undefined): void {
     const { recent = [] } = (data ?? {}) as { recent?: { sha256: string; tenant: string }[] };
     for (const { sha256, tenant } of recent) {
@@ -235,7 +253,7 @@ export class Judge {
     const { access_token: token, issued_at: iat, expires_at: exp } = document ?? {};
     if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number') return false;
     if (this.#takenBack.has(token) || this.#revoked.has(createHash('sha256').update(token).digest('hex'))) return false;
-    if (this.#ended.some((one) => one.tenant === tenant && (one.kind === 'tokens' || one.kind === 'issued') && iat <= one.at)) return false;
+    if (this.#ended.some((one) => ofTokens(one) && one.tenant === tenant && iat <= one.at)) return false;
     return this.#isYoung(iat, exp);
   }
 
@@ -277,14 +295,22 @@ export class Judge {
     return (this.#changed.get(tenant) ?? -Infinity) >= ms;
   }
 
-  /** From when on a replica must know what reached Vault then. */
+  /** From when on a replica must know what reached Vault then; and whatever befalls it after that, it does. */
   #dueAt(known: number, replica: number): number {
-    const well = this.#world.wellSince(replica);
     const late = this.#world.plan.happenings.some(
       (one) => one.what === 'vault-late' && one.at < this.#now && one.at + one.for + 2_000 > known,
     );
     // Two looks of which each had to wait: that which was under way, and the next.
-    return Math.max(known, well === 0 ? 0 : well + RECOVERS_WITHIN) + ANNOUNCED_WITHIN + (late ? 2 * LATEST : 0);
+    const within = ANNOUNCED_WITHIN + (late ? 2 * LATEST : 0);
+    let due = known + within;
+    for (const { from, to } of this.#world.troublesOf(replica))
+      if (from < due) due = Math.max(due, to + RECOVERS_WITHIN + within);
+    return due;
+  }
+
+  /** Whether a replica can't reach Vault as it should, or could not a moment ago. */
+  #troubled(replica: number): boolean {
+    return this.#world.troublesOf(replica).some(({ to }) => this.#now <= to + RECOVERS_WITHIN + ANNOUNCED_WITHIN + 2 * LATEST);
   }
 
   #overdue(known: number, replica: number): boolean {
@@ -292,7 +318,8 @@ export class Judge {
   }
 
   /** A client has a token. */
-  served({ replica, credential, audience, scope, begun, process }: Ask, token: string): void {
+  served(ask: Ask, token: string): void {
+    const { replica, credential, audience, scope, begun, process } = ask;
     const { tenant, id, roleId } = credential;
     const claims = claimsOf(token) as { aud: string; scope: string; iat: number; exp: number };
     const wrong = (rule: string, why: string): void =>
@@ -309,6 +336,16 @@ export class Judge {
       if (!times.some((grant) => grant.scopes.has(one) && (grant.until === Infinity || !this.#overdue(grant.until, replica))))
         wrong('narrowed', `it has ${one}, which the tenant was not granted any more`);
     }
+    const granted = [...(this.#granted.get(tenant)?.at(-1)?.scopes ?? [])];
+    if (asked === undefined && granted.some((one) => !scopes.includes(one)) && this.#isCalm(ask, begun))
+      wrong('less', `its scope is ${claims.scope}, and the tenant has ${granted.join(' ')}`);
+    this.#served.set(nameOf(ask), { at: this.#now, iat: claims.iat, exp: claims.exp });
+    // By a clock that is behind it has more.
+    const left = claims.exp * 1000 - (EPOCH + begun);
+    if (left < Math.min(60, (claims.exp - claims.iat) / 2) * 1000 - this.#skew - 1_500) wrong('short', `${left} ms of its life were left`);
+    const well = this.#world.plan.settings.skews.every((_, index) => !this.#troubled(index));
+    const told = this.#owed.find((one) => one.token === token && one.at <= begun && (one.process === process || well));
+    if (told !== undefined) wrong('owed', `it was taken back at ${told.process} ${this.#now - told.at} ms ago, while Vault was away`);
     if (claims.exp * 1000 <= this.#world.vault.now) wrong('past-end', `it ended ${this.#world.vault.now / 1000 - claims.exp} s ago`);
     const since = this.#disabled.get(tenant);
     if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
@@ -324,15 +361,20 @@ export class Judge {
       wrong('stale', `what is announced was read ${begun - heard.announcements} ms before it was asked for`);
     // Nobody was told: it is looked at when the request comes, and not again.
     const remembered = destroyedAt === undefined ? Infinity : destroyedAt + this.#world.plan.settings.verifyTtl * 1000;
-    if (destroyedAt !== undefined && begun > remembered + ANNOUNCED_WITHIN && this.#overdue(remembered, replica))
+    if (destroyedAt !== undefined && begun > remembered + ANNOUNCED_WITHIN && this.#overdue(remembered, replica) && !this.#troubled(replica))
       wrong('remembered', `the credential was destroyed ${this.#now - destroyedAt} ms ago`);
     for (const one of this.#ended) {
       if (!this.#overdue(one.known, replica)) continue;
       if (one.kind === 'credential' && (one.id === id || one.id === roleId))
         wrong('ended', `the credential ended ${this.#now - one.known} ms ago`);
-      if ((one.kind === 'tokens' || one.kind === 'issued') && one.tenant === tenant && claims.iat <= one.at)
+      if (ofTokens(one) && one.tenant === tenant && claims.iat <= one.at)
         wrong('void', `its tokens were ended ${this.#now - one.known} ms ago, and it is older`);
     }
+  }
+
+  /** A process has ended, and with it what it owed. */
+  crashed(process: string): void {
+    this.#owed = this.#owed.filter((one) => one.process !== process);
   }
 
   /** A client was refused. */
@@ -352,6 +394,26 @@ export class Judge {
     const good = !credential.ended && !this.#ended.some(({ kind, id }) => kind === 'credential' && id === credential.roleId);
     if (error.code === 'invalid_client' && good) return told('false-refusal');
     if (good && this.#isCalm(ask, begun)) told('unserved');
+    if (good && this.#isBridged(ask)) told('outage');
+  }
+
+  /** Whether Vault is out of reach, and all is remembered that is needed without it. */
+  #isBridged(ask: Ask): boolean {
+    const { settings, happenings } = this.#world.plan;
+    const { tenant } = ask.credential;
+    const before = this.#served.get(nameOf(ask));
+    return (
+      before !== undefined &&
+      // Else one is pushed out by another.
+      settings.room > 2 &&
+      // What was under way when it began has come to its end.
+      this.#world.unreachedSince(ask.replica) + SETTLED_WITHIN / 2 < ask.begun &&
+      // On what is announced nobody may go by then.
+      !happenings.some(({ what }) => what === 'vault-denies') &&
+      !this.#disabled.has(tenant) &&
+      !this.#hasChangedSince(tenant, before.at - SETTLED_WITHIN) &&
+      this.#isYoung(before.iat, before.exp)
+    );
   }
 
   /** Whether nothing is the matter that could keep this client from being served. */
@@ -365,11 +427,6 @@ export class Judge {
       granted.size > 0 &&
       (scope === undefined || granted.has(scope))
     );
-  }
-
-  /** Whether this client must be served now. */
-  owes(ask: Ask): boolean {
-    return !ask.credential.ended && this.#isCalm(ask, this.#now);
   }
 
   /** A request has come. */
@@ -397,6 +454,22 @@ export class Judge {
         rule: 'endless',
         text: `a request of ${credential.tenant} for ${audience} at replica ${replica} has not ended after ${this.#now - begun} ms`,
       });
+  }
+
+  /** What lies in the shared store when all is over: a Vault Agent would read it, whom no broker guards. */
+  stored(): void {
+    const { happenings } = this.#world.plan;
+    // Whoever stored a token takes it out where it is void, unless it has ended before that.
+    if (happenings.some(({ what }) => what === 'crash')) return;
+    for (const [path, { access_token: token, issued_at: iat, expires_at: exp }] of this.#world.vault.all('postern-tokens/')) {
+      const [, tenant = ''] = path.split('/');
+      if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number' || exp * 1000 <= this.#world.vault.now) continue;
+      if (this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN)) continue;
+      const ended = this.#ended.some((one) => ofTokens(one) && one.tenant === tenant && iat <= one.at);
+      const revoked = this.#revoked.has(createHash('sha256').update(token).digest('hex'));
+      if (ended || revoked || this.#disabled.has(tenant))
+        this.#tell({ rule: 'lies', text: `a token of ${tenant} lies at ${path}: ${ended ? 'ended' : revoked ? 'revoked' : 'disabled'}` });
+    }
   }
 
   sizes(replica: number, sizes: readonly number[], room: number): void {

@@ -5,6 +5,7 @@ import type { AppRoleCredential } from '#broker/credential/approle.ts';
 import { createLog } from '#broker/log.ts';
 import type { Served } from '#broker/token/served.ts';
 import type { ExchangeRequest, Trace } from '#broker/token/exchange.ts';
+import type { TokenTrace } from '#broker/token/introspection.ts';
 import { issuance } from '#broker/wiring/issuance.ts';
 import type { Issuance } from '#broker/wiring/issuance.ts';
 import { lifeCycle } from '#broker/wiring/life-cycle.ts';
@@ -127,11 +128,11 @@ export class Replica {
   }
 
   /** A client takes one of its tokens back. */
-  async withdraw(credential: AppRoleCredential, address: string, token: string): Promise<void> {
+  async withdraw(credential: AppRoleCredential, address: string, token: string, trace: TokenTrace): Promise<void> {
     if (this.#process === undefined) throw new Error('nobody listens there');
     const { issued, who } = this.#process;
     const identity = await who.verifier.verify(credential, address);
-    await issued.withdrawal.run(identity, token, {});
+    await issued.withdrawal.run(identity, token, trace);
   }
 
   /** Entries of each memory that has a bound. */

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { PosternError } from '#broker/error.ts';
 import type { Trace } from '#broker/token/exchange.ts';
+import type { TokenTrace } from '#broker/token/introspection.ts';
+import { unaskedOf } from '#broker/vault-fault.ts';
 import { simulateSignatures } from './crypto.ts';
 import { Judge } from './judge.ts';
 import type { Ask, Violation } from './judge.ts';
@@ -94,6 +96,7 @@ class Simulation {
     timeline.after(last, () => this.#askEverybody());
     const over = (): boolean => this.#violation !== undefined || (timeline.now > last && this.#pending.size === 0);
     const steps = await timeline.run(last + LAST, over);
+    if (this.#violation === undefined) this.#judge.stored();
     if (this.#violation === undefined)
       for (const ask of this.#pending)
         if (ask.begun >= last) this.#judge.refused(ask, new PosternError('temporarily_unavailable', 'no answer within 10 s'));
@@ -160,6 +163,7 @@ class Simulation {
 
   #crash(replica: Replica, lasts: number): void {
     if (!replica.runs) return;
+    this.#judge.crashed(replica.process);
     replica.crash();
     // Whoever waited has no connection any more.
     for (const ask of this.#pending) if (ask.replica === replica.index) this.#pending.delete(ask);
@@ -210,9 +214,15 @@ class Simulation {
     const credential = this.#operators.credentials.find((one) => one.tenant === tenant && !one.ended);
     if (!replica.runs || token === undefined || credential === undefined) return;
     this.#judge.takesBack(tenant, token);
-    replica.withdraw(credential.secret, credential.address, token).then(
+    const { process } = replica;
+    const trace: TokenTrace = {};
+    replica.withdraw(credential.secret, credential.address, token, trace).then(
       () => this.#note(`${tenant} has taken ${nameOf(token)} back`),
-      (error: unknown) => this.#note(`${tenant} could not take ${nameOf(token)} back: ${String(error)}`),
+      (error: unknown) => {
+        this.#note(`${tenant} could not take ${nameOf(token)} back: ${String(error)}`);
+        // It came as far as the revocation, and no further.
+        if (trace.token !== undefined && trace.api === undefined && unaskedOf(error) !== undefined) this.#judge.owes(process, token);
+      },
     );
   }
 

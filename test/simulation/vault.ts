@@ -85,6 +85,11 @@ export class SimulatedVault {
     return this.#documents.get(path)?.data;
   }
 
+  /** All that lies below a path now. */
+  *all(prefix: string): Iterable<[path: string, data: Record<string, unknown>]> {
+    for (const [path, { data }] of this.#documents) if (data !== undefined && path.startsWith(prefix)) yield [path, data];
+  }
+
   /** Ends every token that brokers have logged in with. */
   revokeBrokers(): void {
     for (const [token, { tenant, root }] of this.#tokens) if (tenant === undefined && root !== true) this.#tokens.delete(token);

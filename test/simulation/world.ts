@@ -16,6 +16,9 @@ export interface Heard {
 
 type Lasting = Extract<Happening, { for: number }>;
 
+/** While one of these lasts Vault answers nothing. */
+const TOTAL: ReadonlySet<Fault> = new Set(['cut-vault', 'refuse-vault', 'vault-electing', 'vault-sealed', 'vault-frozen']);
+
 /** All that is outside the brokers: time, Vault, Auth0, the network, and what of it is broken now. */
 export class World {
   readonly timeline = new Timeline();
@@ -24,8 +27,8 @@ export class World {
   readonly plan: Plan;
   readonly #chances = new Map<string, Chance>();
   readonly #broken = new Set<Lasting>();
-  /** By replica, or for all: when Vault could last not be reached as it should, ms; Infinity: it can't now. */
-  readonly #troubled = new Map<number, number>();
+  /** By replica, the former first: when Vault could not be reached as it should, ms. */
+  readonly #troubles = new Map<number, { readonly from: number; readonly to: number }[]>();
   #lastHealed = -Infinity;
   readonly #heard = new Map<string, Heard>();
   /** Waiting for Vault to thaw. */
@@ -52,11 +55,12 @@ export class World {
 
   break(one: Lasting): void {
     this.#broken.add(one);
+    const trouble = { from: this.timeline.now, to: this.timeline.now + one.for };
+    for (const replica of this.#whom(one)) this.#troubles.set(replica, [...(this.#troubles.get(replica) ?? []), trouble]);
     this.timeline.after(one.for, () => {
       this.#broken.delete(one);
       this.#lastHealed = this.timeline.now;
       if (one.what === 'vault-frozen' && !this.broken('vault-frozen')) for (const go of this.#frozen.splice(0)) go();
-      for (const replica of this.#whom(one)) this.#troubled.set(replica, Math.max(this.#troubled.get(replica) ?? 0, this.timeline.now));
     });
   }
 
@@ -77,10 +81,17 @@ export class World {
     return this.much(what, replica) > 0;
   }
 
-  /** Since when a replica and Vault have reached each other as they should, ms; Infinity: they don't. */
-  wellSince(replica: number): number {
-    for (const one of this.#broken) if (this.#whom(one).includes(replica)) return Infinity;
-    return this.#troubled.get(replica) ?? 0;
+  /** When a replica could not reach Vault as it should, the former first. */
+  troublesOf(replica: number): readonly { readonly from: number; readonly to: number }[] {
+    return this.#troubles.get(replica) ?? [];
+  }
+
+  /** Since when nothing at all that a replica asks reaches Vault and comes back, ms; Infinity: some does. */
+  unreachedSince(replica: number): number {
+    let since = Infinity;
+    for (const one of this.#broken)
+      if (TOTAL.has(one.what) && (one.what.startsWith('vault') || one.replica === replica)) since = Math.min(since, one.at);
+    return since;
   }
 
   /** Whether anything is broken, or was since then. */
