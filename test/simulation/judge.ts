@@ -4,9 +4,10 @@ import type { Minted } from './auth0.ts';
 import { TENANT_CLAIM } from './auth0.ts';
 import { claimsOf } from './crypto.ts';
 import type { Issued } from './operators.ts';
+import type { Settings } from './plan.ts';
 import type { Commit } from './vault.ts';
 import { EPOCH } from './timeline.ts';
-import { LATEST } from './wire.ts';
+import { LATEST, STATE } from './wire.ts';
 import type { World } from './world.ts';
 
 /** Something that must never be. */
@@ -71,6 +72,11 @@ function ofTokens({ kind }: Ended): boolean {
   return kind === 'tokens' || kind === 'issued';
 }
 
+/** Seconds that are left at least of a token that is served. */
+function leastOf(life: number, { remaining }: Settings): number {
+  return Math.min(remaining, life / 2);
+}
+
 function apiOf(audience: string): string {
   return audience.replace(/^https:\/\/([^.]+)\..*$/, '$1');
 }
@@ -80,6 +86,8 @@ export class Judge {
   readonly #world: World;
   readonly #tell: (violation: Violation) => void;
   readonly #disabled = new Map<string, number>();
+  /** The same by Terraform's catalogue. */
+  readonly #shut = new Map<string, number>();
   readonly #ended: Ended[] = [];
   readonly #revoked = new Map<string, number>();
   /** Those that a client wanted to take back: who was asked obeys, though Vault was away and nothing says so. */
@@ -98,6 +106,8 @@ export class Judge {
   /** path -> when an operator took away what lay there last, ms. */
   readonly #cleared = new Map<string, number>();
   readonly #minted = new Map<string, { at: number; iat: number; exp: number; vain: boolean }>();
+  /** process -> while it may ask Auth0 for no token, ms. */
+  readonly #pauses = new Map<string, { readonly from: number; readonly until: number }>();
   /** process, credential and what it asked for -> what it was served last. */
   readonly #served = new Map<string, { readonly at: number; readonly iat: number; readonly exp: number }>();
   /** Taken back at a process that could not tell Vault at once: it has to obey all the same, and to tell Vault later. */
@@ -145,6 +155,7 @@ export class Judge {
   committed(commit: Commit): void {
     const { path, data } = commit;
     if (path === 'postern/state/epoch') this.#announced(data);
+    else if (path === 'postern/state/catalog') this.#catalogued(data);
     else if (path === 'postern/state/ended') this.#endedNow(data);
     else if (path === 'postern/state/revocations') this.#revokedNow(data);
     else if (path.startsWith('postern/tenants/')) this.#wrote(path.slice('postern/tenants/'.length), data);
@@ -162,6 +173,18 @@ export class Judge {
       if (one.change === 'enable') this.#disabled.delete(one.tenant);
       this.#grant(one.tenant, this.#written.get(one.tenant) ?? new Set());
     }
+  }
+
+  #catalogued(data: Record<string, unknown> | undefined): void {
+    const { disabled = [] } = (data ?? {}) as { disabled?: string[] };
+    for (const tenant of disabled) if (!this.#shut.has(tenant)) this.#shut.set(tenant, this.#now);
+    for (const tenant of this.#shut.keys()) if (!disabled.includes(tenant)) this.#shut.delete(tenant);
+    // Everybody is looked up anew.
+    for (const tenant of this.#granted.keys()) this.touch(tenant);
+  }
+
+  #isDisabled(tenant: string): boolean {
+    return this.#disabled.has(tenant) || this.#shut.has(tenant);
   }
 
   #wrote(tenant: string, data: Record<string, unknown> | undefined): void {
@@ -259,8 +282,23 @@ export class Judge {
 
   #isYoung(iat: number, exp: number): boolean {
     return (
-      this.#world.vault.now + this.#skew + 1_500 < (iat + Math.min(0.75 * (exp - iat), exp - iat - Math.min(60, (exp - iat) / 2))) * 1000
+      this.#world.vault.now + this.#skew + 1_500 <
+      (iat + Math.min(0.75 * (exp - iat), exp - iat - leastOf(exp - iat, this.#world.plan.settings))) * 1000
     );
+  }
+
+  /** Auth0 wants to be left alone. */
+  paused(process: string, ms: number): void {
+    this.#pauses.set(process, { from: this.#now, until: this.#now + ms });
+  }
+
+  /** A process asks Auth0 for a token. */
+  asksAuth0(process: string, replica: number): void {
+    const { from, until } = this.#pauses.get(process) ?? { from: Infinity, until: -Infinity };
+    // It may have looked before it heard, and waited since for what comes before a token.
+    const waits = this.#world.plan.happenings.some(({ what }) => what !== 'auth0-throttles' && what.includes('auth0'));
+    if (this.#now > from + 1_000 && this.#now < until && !waits && !this.#troubled(replica))
+      this.#tell({ rule: 'pause', text: `${process} asks Auth0 ${until - this.#now} ms before it may` });
   }
 
   /** Auth0 has made a token. */
@@ -303,8 +341,7 @@ export class Judge {
     // Two looks of which each had to wait: that which was under way, and the next.
     const within = ANNOUNCED_WITHIN + (late ? 2 * LATEST : 0);
     let due = known + within;
-    for (const { from, to } of this.#world.troublesOf(replica))
-      if (from < due) due = Math.max(due, to + RECOVERS_WITHIN + within);
+    for (const { from, to } of this.#world.troublesOf(replica)) if (from < due) due = Math.max(due, to + RECOVERS_WITHIN + within);
     return due;
   }
 
@@ -342,27 +379,31 @@ export class Judge {
     this.#served.set(nameOf(ask), { at: this.#now, iat: claims.iat, exp: claims.exp });
     // By a clock that is behind it has more.
     const left = claims.exp * 1000 - (EPOCH + begun);
-    if (left < Math.min(60, (claims.exp - claims.iat) / 2) * 1000 - this.#skew - 1_500) wrong('short', `${left} ms of its life were left`);
+    if (left < leastOf(claims.exp - claims.iat, this.#world.plan.settings) * 1000 - this.#skew - 1_500)
+      wrong('short', `${left} ms of its life were left`);
     const well = this.#world.plan.settings.skews.every((_, index) => !this.#troubled(index));
     const told = this.#owed.find((one) => one.token === token && one.at <= begun && (one.process === process || well));
     if (told !== undefined) wrong('owed', `it was taken back at ${told.process} ${this.#now - told.at} ms ago, while Vault was away`);
     if (claims.exp * 1000 <= this.#world.vault.now) wrong('past-end', `it ended ${this.#world.vault.now / 1000 - claims.exp} s ago`);
-    const since = this.#disabled.get(tenant);
-    if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
+    for (const since of [this.#disabled.get(tenant), this.#shut.get(tenant)])
+      if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
     const revoked = this.#revoked.get(createHash('sha256').update(token).digest('hex'));
     if (revoked !== undefined && this.#overdue(revoked, replica)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
-    const { destroyedAt, toldAt } = credential;
+    const { destroyedAt, toldAt, endsAt = Infinity } = credential;
+    if (begun > endsAt + this.#skew + 1_500) wrong('credential-past-end', `the credential ended ${this.#now - endsAt} ms ago`);
     if (toldAt !== undefined && this.#overdue(toldAt, replica))
       wrong('remembered', `the credential was destroyed, and that announced ${this.#now - toldAt} ms ago`);
     const heard = this.#world.heard(process);
     // While Vault doesn't answer there is more patience; one that refuses does answer.
-    const deaf = heard.refused > Math.max(heard.unanswered, begun - LOOKS);
-    if (deaf && begun > heard.announcements + STALE + LOOKS)
-      wrong('stale', `what is announced was read ${begun - heard.announcements} ms before it was asked for`);
+    const { grace, verifyTtl } = this.#world.plan.settings;
+    const deaf = grace === 0 || heard.refused > Math.max(heard.unanswered, begun - LOOKS);
+    const read = Math.min(...STATE.map((path) => heard.read.get(path) ?? -Infinity));
+    if (deaf && begun > read + STALE + LOOKS) wrong('stale', `what is announced was read ${begun - read} ms before it was asked for`);
     // Nobody was told: it is looked at when the request comes, and not again.
-    const remembered = destroyedAt === undefined ? Infinity : destroyedAt + this.#world.plan.settings.verifyTtl * 1000;
-    if (destroyedAt !== undefined && begun > remembered + ANNOUNCED_WITHIN && this.#overdue(remembered, replica) && !this.#troubled(replica))
-      wrong('remembered', `the credential was destroyed ${this.#now - destroyedAt} ms ago`);
+    const remembered = destroyedAt === undefined ? Infinity : destroyedAt + verifyTtl * 1000;
+    const isBridged = grace > 0 && (!this.#overdue(remembered, replica) || this.#troubled(replica));
+    if (begun > remembered + ANNOUNCED_WITHIN && !isBridged)
+      wrong('remembered', `the credential was destroyed ${this.#now - (destroyedAt ?? 0)} ms ago`);
     for (const one of this.#ended) {
       if (!this.#overdue(one.known, replica)) continue;
       if (one.kind === 'credential' && (one.id === id || one.id === roleId))
@@ -391,7 +432,12 @@ export class Judge {
       });
     if (!(error instanceof PosternError)) return told('fault');
     // One that was issued while its tenant was being deleted has ended with that, though whoever deletes hasn't come to it yet.
-    const good = !credential.ended && !this.#ended.some(({ kind, id }) => kind === 'credential' && id === credential.roleId);
+    const { endsAt = Infinity } = credential;
+    // Another's clock may be ahead.
+    const good =
+      !credential.ended &&
+      this.#now < endsAt - this.#skew - 1_500 &&
+      !this.#ended.some(({ kind, id }) => kind === 'credential' && id === credential.roleId);
     if (error.code === 'invalid_client' && good) return told('false-refusal');
     if (good && this.#isCalm(ask, begun)) told('unserved');
     if (good && this.#isBridged(ask)) told('outage');
@@ -404,13 +450,14 @@ export class Judge {
     const before = this.#served.get(nameOf(ask));
     return (
       before !== undefined &&
+      settings.grace > 0 &&
       // Else one is pushed out by another.
       settings.room > 2 &&
       // What was under way when it began has come to its end.
       this.#world.unreachedSince(ask.replica) + SETTLED_WITHIN / 2 < ask.begun &&
       // On what is announced nobody may go by then.
-      !happenings.some(({ what }) => what === 'vault-denies') &&
-      !this.#disabled.has(tenant) &&
+      !happenings.some(({ what }) => what.startsWith('vault-denies')) &&
+      !this.#isDisabled(tenant) &&
       !this.#hasChangedSince(tenant, before.at - SETTLED_WITHIN) &&
       this.#isYoung(before.iat, before.exp)
     );
@@ -422,7 +469,7 @@ export class Judge {
     return (
       !this.#world.brokenSince(begun - FORGOTTEN_WITHIN) &&
       !this.#hasChangedSince(tenant, begun - SETTLED_WITHIN) &&
-      !this.#disabled.has(tenant) &&
+      !this.#isDisabled(tenant) &&
       this.#tellsLives(replica) &&
       granted.size > 0 &&
       (scope === undefined || granted.has(scope))
@@ -466,8 +513,10 @@ export class Judge {
       if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number' || exp * 1000 <= this.#world.vault.now) continue;
       if (this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN)) continue;
       const ended = this.#ended.some((one) => ofTokens(one) && one.tenant === tenant && iat <= one.at);
-      const revoked = this.#revoked.has(createHash('sha256').update(token).digest('hex'));
-      if (ended || revoked || this.#disabled.has(tenant))
+      // What Vault was told of later is only served no more: nobody clears its place.
+      const later = this.#owed.some((one) => one.token === token);
+      const revoked = !later && this.#revoked.has(createHash('sha256').update(token).digest('hex'));
+      if (ended || revoked || this.#isDisabled(tenant))
         this.#tell({ rule: 'lies', text: `a token of ${tenant} lies at ${path}: ${ended ? 'ended' : revoked ? 'revoked' : 'disabled'}` });
     }
   }

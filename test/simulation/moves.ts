@@ -176,6 +176,135 @@ const tidied: Move = (scene) => {
   ];
 };
 
+/** The tokens in memory become due, and more is asked than before; somebody ends something meanwhile. */
+const renewed: Move = (scene) => {
+  const { chance, settings, begin } = scene;
+  const all = (part: number): Happening[] =>
+    Array.from({ length: 8 }, () => everywhere(scene, begin + part * settings.lifetime * 1_000, 0.3 * settings.lifetime * 1_000)).flat();
+  const act: Happening = {
+    at: begin + chance.whole(0.75 * settings.lifetime * 1_000, settings.lifetime * 1_000),
+    what: chance.oneOf(ENDS),
+    tenant: tenantOf(scene),
+  };
+  return [...everywhere(scene, begin, 2_000), ...all(0.75), ...(chance.maybe(0.5) ? [act] : [])];
+};
+
+type Fallen = Extract<Happening, { readonly for: number }>;
+
+/** Vault can't be reached, by one or by all. */
+function outage({ chance, ...scene }: Scene, at: number, lasts: number): Fallen {
+  const what = chance.oneOf(['cut-vault', 'cut-vault', 'refuse-vault', 'vault-sealed', 'vault-electing'] as const);
+  return fault(at, what, lasts, replicaOf({ chance, ...scene }), 1);
+}
+
+/** What was announced before an outage holds in it. */
+const known: Move = (scene) => {
+  const { chance } = scene;
+  const at = momentOf(scene);
+  const tenant = tenantOf(scene);
+  const away = outage(scene, at + chance.whole(2_500, 6_000), chance.whole(8_000, 15_000));
+  const act: Happening = chance.maybe(0.4) ? { at, what: 'destroy', tenant, told: true } : { at, what: chance.oneOf(ENDS), tenant };
+  const old = chance.maybe(0.5);
+  const during = placesOf(scene).flatMap((place) =>
+    Array.from({ length: 4 }, () =>
+      asks(away.at + chance.whole(0, 10_000), away.replica, place, place.tenant === tenant && old ? { old } : {}),
+    ),
+  );
+  return [...everywhere(scene, at - 1_500, 1_200), ...everywhere(scene, at - 1_500, 1_200), act, away, ...during];
+};
+
+/** Who was served is served on while Vault is away, or isn't: as it is set. */
+const bridged: Move = (scene) => {
+  const { chance, begin } = scene;
+  const at = begin + chance.whole(2_000, 4_000);
+  const long = chance.maybe(0.3);
+  const away = outage(scene, at, long ? STALE + chance.whole(15_000, 20_000) : chance.whole(9_000, 15_000));
+  const until = long ? STALE + 15_000 : 9_000;
+  const during = Array.from({ length: 6 }, () => everywhere(scene, at + (long ? STALE : 0), until - (long ? STALE : 0))).flat();
+  // Nobody is told.
+  const gone: Happening = { at: at + chance.whole(-500, 3_000), what: 'destroy', tenant: tenantOf(scene), told: false };
+  const old = replicasOf(scene).flatMap((replica) =>
+    asks(at + chance.whole(5_000, until), replica, { tenant: gone.tenant, api: 0 }, { old: true }),
+  );
+  return [
+    ...everywhere(scene, begin, 1_000),
+    ...everywhere(scene, begin + 1_000, 1_000),
+    away,
+    ...during,
+    ...(chance.maybe(0.3) ? [gone, ...old] : []),
+  ];
+};
+
+/** A token is taken back at a broker that can't reach Vault: it obeys, and tells the others when it can. */
+const owed: Move = (scene) => {
+  const { chance, begin } = scene;
+  const at = begin + chance.whole(2_000, 4_000);
+  const place = placeOf(scene);
+  const away = outage(scene, at, chance.whole(4_000, 8_000));
+  const after = (from: number, to: number): Happening[] =>
+    replicasOf(scene).map((replica) => asks(away.at + chance.whole(from, to), replica, place));
+  return [
+    ...everywhere(scene, at - 1_500, 1_200),
+    away,
+    { at: at + chance.whole(500, 3_000), what: 'withdraw', replica: away.replica, ...place },
+    ...after(3_000, 8_000),
+    ...after(3_000, 8_000),
+    ...after(away.for + 13_500, away.for + 18_000),
+  ];
+};
+
+/** One of what is announced can't be read, and all else can. */
+const deafToOne: Move = (scene) => {
+  const { chance } = scene;
+  const at = momentOf(scene);
+  const lasts = STALE + chance.whole(6_000, 12_000);
+  const during = Array.from({ length: 12 }, () => asks(at + chance.whole(STALE, lasts), replicaOf(scene), placeOf(scene)));
+  return [fault(at, 'vault-denies-one', lasts, 0, chance.between(0.01, 1)), ...during];
+};
+
+/** Terraform disables a tenant, and enables it again. */
+const shut: Move = (scene) => {
+  const { chance } = scene;
+  const at = momentOf(scene);
+  const tenant = tenantOf(scene);
+  return [
+    ...everywhere(scene, at - 1_500, 1_200),
+    { at, what: 'shut', tenant },
+    ...everywhere(scene, at, 4_000),
+    ...everywhere(scene, at + 2_000, 4_000),
+    { at: at + chance.whole(4_500, 9_000), what: 'open', tenant },
+  ];
+};
+
+/** A credential comes to an end that it has had from the beginning, in an outage perhaps. */
+const lent: Move = (scene) => {
+  const { chance, begin } = scene;
+  const at = begin + chance.whole(500, 2_000);
+  const place = placeOf(scene);
+  const seconds = chance.whole(4, 10);
+  const end = at + seconds * 1_000;
+  const asking = (from: number, to: number, old?: true): Happening[] =>
+    replicasOf(scene).flatMap((replica) =>
+      Array.from({ length: 4 }, () => asks(chance.whole(from, to), replica, place, old === undefined ? {} : { old })),
+    );
+  return [
+    { at, what: 'lend', tenant: place.tenant, seconds },
+    ...asking(at + 500, end - 500),
+    ...(chance.maybe(0.5) ? [outage(scene, end - chance.whole(500, 3_000), chance.whole(6_000, 12_000))] : []),
+    ...asking(end + 500, end + 8_000, true),
+  ];
+};
+
+/** What was thought of later. */
+const WIDER: readonly Move[] = [renewed, known, known, bridged, bridged, owed, deafToOne, shut, lent];
+
+/** For a seed that plays these, too. */
+export function widerOf(scene: Scene): readonly Happening[] {
+  const { chance } = scene;
+  const moves = Array.from({ length: chance.whole(1, 2) }, () => chance.oneOf(WIDER));
+  return moves.flatMap((move) => move(scene)).map((one) => ({ ...one, at: Math.max(scene.begin, one.at) }));
+}
+
 /** All that breaks nothing. */
 const CALM: readonly Move[] = [together, together, race, destroyed];
 const BROKEN: readonly Move[] = [together, lostLease, lostLease, destroyed, overtaken, overtaken, clockBack, storm, slowly];
@@ -235,6 +364,6 @@ function asks(
   return { at, what: 'ask', replica, tenant, api, narrow, times: 1, ...(old === true ? { old } : {}) };
 }
 
-function fault(at: number, what: Fault, lasts: number, replica: number, much: number): Extract<Happening, { readonly for: number }> {
+function fault(at: number, what: Fault, lasts: number, replica: number, much: number): Fallen {
   return { at, what, for: lasts, replica, much };
 }

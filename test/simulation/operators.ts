@@ -6,6 +6,7 @@ import { announce } from '#broker/operator/announcement.ts';
 import { checkAndSet } from '#broker/operator/check-and-set.ts';
 import { announceEndings } from '#broker/operator/ending.ts';
 import { VaultClient } from '#broker/vault/client.ts';
+import { EXPIRY_METADATA } from '#broker/vault/key-metadata.ts';
 import { UPSTREAM } from './auth0.ts';
 import { EPOCH } from './timeline.ts';
 import { SimulatedVault } from './vault.ts';
@@ -22,6 +23,8 @@ export interface Issued {
   readonly address: string;
   /** An operator is ending it, or has. */
   ended: boolean;
+  /** When it ends by itself, ms of the timeline. */
+  readonly endsAt?: number;
   /** When it was destroyed in Vault and nobody was told, ms of the timeline. */
   destroyedAt?: number;
   /** When brokers were told that something of its tenant had changed after that. */
@@ -44,6 +47,8 @@ export class Operators {
   readonly credentials: Issued[] = [];
   readonly #world: World;
   readonly #clock: Clock;
+  /** Whom Terraform's catalogue disables. */
+  readonly #shut = new Set<string>();
   /** Two people, who don't know of each other. */
   readonly #accesses: readonly VaultAccess[];
   #turn = 0;
@@ -89,18 +94,30 @@ export class Operators {
     }
   }
 
-  issue(tenant: string): void {
-    const { vault } = this.#world;
+  /** @param seconds after which it ends by itself */
+  issue(tenant: string, seconds?: number): void {
+    const { vault, timeline } = this.#world;
     const role = vault.roles.get(tenant);
     // Nobody hands out a credential of a tenant that isn't made yet.
     if (role === undefined || vault.peek(`postern/tenants/${tenant}`)?.['client_id'] !== role.roleId) return;
     const serial = ++this.#serial;
     const id = `cred_${serial.toString(16).padStart(24, '0')}`;
     const secretId = `secret-${serial}`;
-    role.secrets.set(secretId, { credential_id: id });
+    // By whole seconds, as it is written.
+    const endsAt = seconds === undefined ? undefined : (Math.floor(timeline.now / 1000) + seconds) * 1000;
+    role.secrets.set(secretId, {
+      credential_id: id,
+      ...(endsAt === undefined ? {} : { [EXPIRY_METADATA]: String((EPOCH + endsAt) / 1000) }),
+    });
     const secret = AppRoleCredential.of(role.roleId, secretId);
     if (secret === undefined) throw new Error('no credential');
-    this.credentials.push({ tenant, secret, id, roleId: role.roleId, address: `192.0.2.${serial % 250}`, ended: false });
+    const issued: Issued = { tenant, secret, id, roleId: role.roleId, address: `192.0.2.${serial % 250}`, ended: false };
+    if (endsAt === undefined) return void this.credentials.push(issued);
+    const lent: Issued = { ...issued, endsAt };
+    this.credentials.push(lent);
+    timeline.after(endsAt - timeline.now, () => (lent.ended = true));
+    // Vault tidies up by and by.
+    timeline.after(endsAt - timeline.now + 30_000, () => role.secrets.delete(secretId));
   }
 
   #newRole(tenant: string): void {
@@ -117,7 +134,7 @@ export class Operators {
 
   /** One operation. Who was interrupted, or refused for a while, repeats it until it is done. */
   async act(
-    what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear',
+    what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear' | 'shut' | 'open',
     tenant: string,
   ): Promise<void> {
     const access = this.#accesses[this.#turn++ % this.#accesses.length]!;
@@ -190,6 +207,13 @@ export class Operators {
         ];
       case 'widen':
         return [document(SCOPES), tell('changed')];
+      case 'shut':
+      case 'open': {
+        if (what === 'shut') this.#shut.add(tenant);
+        else this.#shut.delete(tenant);
+        const catalog = { digest: `written-${++this.#serial}`, disabled: [...this.#shut] };
+        return [() => access.call('write the catalogue', ({ documents, as }) => documents.write('state/catalog', catalog, undefined, as))];
+      }
       case 'end-tokens':
         return [() => announceEndings(access, now(), [{ kind: 'tokens', id: tenant, tenant, lives: LIVES }]), tell('changed'), clear];
       case 'recreate': {

@@ -1,5 +1,5 @@
 import { Chance } from './chance.ts';
-import { movesOf } from './moves.ts';
+import { movesOf, widerOf } from './moves.ts';
 
 /** What is the same for all of one simulation. */
 export interface Settings {
@@ -19,6 +19,10 @@ export interface Settings {
   readonly latency: number;
   /** Most entries of each memory. */
   readonly room: number;
+  /** A token is served with so much life left, or half of it where that is less, seconds. */
+  readonly remaining: number;
+  /** How long what is known is gone by beyond its time while Vault is away, seconds. */
+  readonly grace: number;
 }
 
 /** What somebody does, or what breaks, at one time (ms). Taking one out leaves the others as they are. */
@@ -34,8 +38,14 @@ export type Happening = { readonly at: number } & (
       readonly old?: boolean;
     }
   | {
-      readonly what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear';
+      readonly what: 'issue' | 'revoke' | 'disable' | 'enable' | 'recreate' | 'narrow' | 'widen' | 'end-tokens' | 'clear' | 'shut' | 'open';
       readonly tenant: number;
+    }
+  | {
+      /** A credential that has an end of its own. */
+      readonly what: 'lend';
+      readonly tenant: number;
+      readonly seconds: number;
     }
   | {
       readonly what: 'destroy';
@@ -69,7 +79,8 @@ export const FAULTS = [
   'auth0-errs',
   'auth0-hung',
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+/** Besides, only in a wider world: one of the documents that are announced can't be read; `much` says which. */
+export type Fault = (typeof FAULTS)[number] | 'vault-denies-one';
 
 export interface Plan {
   readonly seed: number;
@@ -86,12 +97,16 @@ export const BEGINNING = 3_000;
 export function planOf(seed: number): Plan {
   const chance = new Chance(seed, 'plan');
   const replicas = chance.whole(2, 3);
+  // One seed in ten plays what was thought of later, so that the others play what they did.
+  const wider = seed % 10 === 3 ? new Chance(seed, 'wider') : undefined;
   const skewed = chance.maybe(0.35);
   const settings: Settings = {
     replicas,
     tenants: chance.whole(2, 3),
     apis: chance.whole(1, 2),
     lifetime: chance.oneOf([40, 60, 120]),
+    remaining: wider === undefined ? 60 : 5,
+    grace: wider?.oneOf([0, 3_600, 3_600]) ?? 3_600,
     verifyTtl: chance.oneOf([2, 5, 30]),
     tenantTtl: chance.oneOf([10, 60, 600]),
     brokerTtl: chance.oneOf([20, 60, 600]),
@@ -157,6 +172,7 @@ export function planOf(seed: number): Plan {
     if (chance.maybe(0.1)) happenings.push({ at: near(), what: 'end-broker-tokens' });
   }
   happenings.push(...movesOf({ chance: new Chance(seed, 'moves'), settings, begin: BEGINNING, end }, broken));
+  if (wider !== undefined) happenings.push(...widerOf({ chance: wider, settings, begin: BEGINNING, end }));
   happenings.sort((one, other) => one.at - other.at);
   const healed = Math.max(end, ...happenings.map((one) => one.at + ('for' in one ? one.for : 0)));
   return { seed, settings, happenings, healed };

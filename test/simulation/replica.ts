@@ -23,8 +23,8 @@ import type { World } from './world.ts';
 const configs = new Map<string, Config>();
 
 /** As a broker's environment says it. */
-function configOf({ verifyTtl, room, lifetime }: Settings): Config {
-  const key = JSON.stringify([verifyTtl, room, lifetime]);
+function configOf({ verifyTtl, room, lifetime, remaining, grace }: Settings): Config {
+  const key = JSON.stringify([verifyTtl, room, lifetime, remaining, grace]);
   let config = configs.get(key);
   if (config === undefined) {
     config = readConfig({
@@ -35,6 +35,8 @@ function configOf({ verifyTtl, room, lifetime }: Settings): Config {
       POSTERN_AUTH0_ISSUER: ISSUER,
       POSTERN_TENANT_CLAIM: TENANT_CLAIM,
       POSTERN_VERIFY_TTL: String(verifyTtl),
+      POSTERN_MIN_REMAINING: String(remaining),
+      POSTERN_OUTAGE_GRACE: String(grace),
       POSTERN_CACHE_TOKENS: String(room),
       POSTERN_CACHE_CREDENTIALS: String(room),
       POSTERN_REVOCATIONS_PER_MINUTE: '1000',

@@ -76,6 +76,8 @@ class Simulation {
             );
             this.#judge.minted(process, minted, arrives);
           },
+          asks: () => this.#judge.asksAuth0(process, index),
+          paused: (ms) => this.#judge.paused(process, ms),
         })),
     );
   }
@@ -135,6 +137,8 @@ class Simulation {
         return;
       case 'end-broker-tokens':
         return vault.revokeBrokers();
+      case 'lend':
+        return this.#operators.issue(tenantName(one.tenant), one.seconds);
       case 'destroy': {
         const tenant = tenantName(one.tenant);
         this.#judge.touch(tenant);
@@ -148,7 +152,9 @@ class Simulation {
       case 'narrow':
       case 'widen':
       case 'end-tokens':
-      case 'clear': {
+      case 'clear':
+      case 'shut':
+      case 'open': {
         const tenant = tenantName(one.tenant);
         this.#judge.touch(tenant);
         void this.#operators.act(one.what, tenant).then(() => this.#judge.touch(tenant));
@@ -174,7 +180,8 @@ class Simulation {
   #credentialOf(tenant: string, gone: boolean): Issued | undefined {
     const chance = this.#world.chance('credentials');
     const all = this.#operators.credentials.filter((one) => one.tenant === tenant);
-    const last = all.filter(({ destroyedAt }) => destroyedAt !== undefined).sort((a, b) => a.destroyedAt! - b.destroyedAt!);
+    const endOf = ({ destroyedAt, endsAt = Infinity }: Issued): number => destroyedAt ?? endsAt;
+    const last = all.filter((one) => endOf(one) <= this.#world.timeline.now).sort((a, b) => endOf(a) - endOf(b));
     if (gone && last.length > 0) return last.at(-1);
     const old = chance.maybe(0.25);
     const good = all.filter((one) => !one.ended);

@@ -83,8 +83,8 @@ export class Wire implements VaultTransport {
       if (world.broken('vault-sealed')) return reply(503, { errors: ['Vault is sealed'] });
       if (chance.maybe(world.much('vault-throttles'))) return reply(429, { errors: ['request path: rate limit quota exceeded'] });
       if (chance.maybe(world.much('vault-errs') / 2)) return reply(500, { errors: ['internal error'] });
-      if (isState(path) && replica < world.plan.settings.replicas && world.broken('vault-denies'))
-        return reply(403, { errors: ['permission denied'] });
+      const denied = world.broken('vault-denies') || path === STATE[Math.ceil(world.much('vault-denies-one') * STATE.length) - 1];
+      if (isState(path) && replica < world.plan.settings.replicas && denied) return reply(403, { errors: ['permission denied'] });
       const lost = chance.maybe(world.much('vault-loses') / 2);
       // Vault stops in the middle of what nobody waits for any more.
       const half = (gone || lost) && method === 'DELETE' && chance.maybe(0.5);
@@ -107,11 +107,14 @@ export class Wire implements VaultTransport {
     const { world, name } = this.#ends;
     if (status === 0 || status >= 500) world.heard(name).unanswered = world.timeline.now;
     else if (status === 403 || status === 429) world.heard(name).refused = world.timeline.now;
-    else if (path.endsWith('state/epoch')) world.heard(name).announcements = asked;
+    else world.heard(name).read.set(path, asked);
   }
 }
 
-/** Whether it is of what brokers look at each second. */
+/** What brokers look at each second. */
+export const STATE = ['epoch', 'ended', 'departures', 'revocations', 'catalog'].map((name) => `postern/data/state/${name}`);
+
+/** Whether it is of that. */
 function isState(path: string): boolean {
   return path.startsWith('postern/data/state/');
 }
@@ -120,6 +123,10 @@ function isState(path: string): boolean {
 export interface Auth0Watch {
   /** A token was made for it. @param arrives whether the answer is on its way */
   minted(minted: Minted, arrives: boolean): void;
+  /** It asks for a token. */
+  asks(): void;
+  /** It hears that it may ask for none for so long, ms. */
+  paused(ms: number): void;
 }
 
 /** The way to Auth0, in place of `fetch`. */
@@ -131,9 +138,12 @@ export function fetchOver({ world, replica, name, lives }: Ends, watch: Auth0Wat
     const url = new URL(input instanceof Request ? input.url : input);
     const answered = Promise.withResolvers<Response>();
     init?.signal?.addEventListener('abort', () => answered.reject(init.signal?.reason as Error));
+    const isForToken = !url.pathname.endsWith('jwks.json');
+    if (isForToken) watch.asks();
     const reply = (status: number, body: object, headers: Record<string, string> = {}): void => {
       timeline.after(latency * (0.5 + chance.random()), () => {
         if (!lives() || world.broken('cut-auth0', replica)) return;
+        if (isForToken && status === 429) watch.paused(Number(headers['retry-after']) * 1_000);
         const date = new Date(world.vault.now).toUTCString();
         answered.resolve(new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', date, ...headers } }));
       });
@@ -141,7 +151,7 @@ export function fetchOver({ world, replica, name, lives }: Ends, watch: Auth0Wat
     const arrive = (): void => {
       if (chance.maybe(world.much('auth0-throttles'))) return reply(429, { error: 'too_many_requests' }, { 'retry-after': '2' });
       if (chance.maybe(world.much('auth0-errs'))) return reply(500, { error: 'server_error' });
-      if (url.pathname.endsWith('jwks.json')) return reply(200, auth0.keys);
+      if (!isForToken) return reply(200, auth0.keys);
       const minted = auth0.mint(new URLSearchParams(init?.body as URLSearchParams));
       if (minted === undefined) return reply(401, { error: 'access_denied', error_description: 'Unauthorized' });
       const hung = world.broken('auth0-hung');

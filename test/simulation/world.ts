@@ -6,8 +6,8 @@ import { SimulatedVault } from './vault.ts';
 
 /** What a process has heard of what is announced, ms; -Infinity: never. */
 export interface Heard {
-  /** When it asked last for the announcements, and had them. */
-  announcements: number;
+  /** By path: when it asked last for what is announced there, and had it. */
+  readonly read: Map<string, number>;
   /** When Vault last refused to tell something that is looked at with them. */
   refused: number;
   /** When there was no answer to that. */
@@ -49,7 +49,7 @@ export class World {
   /** Of a process, by its name. */
   heard(process: string): Heard {
     let heard = this.#heard.get(process);
-    if (heard === undefined) this.#heard.set(process, (heard = { announcements: -Infinity, refused: -Infinity, unanswered: -Infinity }));
+    if (heard === undefined) this.#heard.set(process, (heard = { read: new Map(), refused: -Infinity, unanswered: -Infinity }));
     return heard;
   }
 
