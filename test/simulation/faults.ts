@@ -38,7 +38,49 @@ export const faults: Mutants = {
       'the write of a token overwrites what came in between',
     ],
   ],
+  'broker/token/stored-lately.ts': [
+    [
+      'void-token-left',
+      'if (this.#stopped || this.#cancel',
+      'if (!this.#stopped || this.#cancel',
+      'a token that a broker stored though it had ended lies there for whoever reads the store',
+    ],
+  ],
+  'broker/token/document.ts': [
+    ['digest-not-compared', ' || found.grant !== grant.digest', '', 'what was stored for fewer scopes is served for all'],
+  ],
+  'broker/auth0/source.ts': [
+    [
+      'pause-unheeded',
+      'else this.#pausedUntil = Math.max(this.#pausedUntil, until);',
+      '',
+      'a broker goes on asking Auth0, which has asked for a pause',
+    ],
+  ],
+  'broker/credential/catalog-watch.ts': [
+    [
+      'catalogue-unheeded',
+      'return this.#disabled.has(tenant);',
+      'return false && this.#disabled.has(tenant);',
+      'whom Terraform disables is served',
+    ],
+  ],
+  'broker/credential/endings.ts': [
+    [
+      'issued-not-ended',
+      "return kind === 'tokens' || kind === 'issued';",
+      "return kind === 'tokens';",
+      'who was narrowed keeps the tokens of before',
+    ],
+    [
+      'ended-tidied-early',
+      'if (ending.until * 1000 >= now) continue;',
+      'if (ending.at * 1000 >= now) continue;',
+      'what has ended is tidied away while it matters',
+    ],
+  ],
   'broker/token/servable.ts': [
+    ['too-little-left', 'left >= floor * 1000 &&', 'left >= floor &&', 'a token is served that ends before it can be used'],
     ['served-past-end', '>= floor * 1000 && left > 0', '>= -30_000', 'a token is served after its end'],
     ['revocation-unheeded', 'revocations?.has(sha256) === true ||', '', 'a token that was taken back is served on'],
     [
@@ -82,6 +124,24 @@ export const faults: Mutants = {
       '    if (this.#stopped || this.#away) return;\n    // What was asked',
       'after an outage announcements are not read any more',
     ],
+    [
+      'one-of-all-counts',
+      'return Math.min(...this.#readAts);',
+      'return this.#readAts[0]!;',
+      'of what is announced one document alone is missed for good',
+    ],
+    [
+      'grace-forgotten',
+      'return this.#away ? Math.max(staleMs, graceMs) : staleMs;',
+      'return staleMs;',
+      'after a minute of an outage nobody is served, whatever is set',
+    ],
+    [
+      'change-not-counted',
+      '        this.#options.verified.forget(tenant);\n        generations.changed(tenant);',
+      '        this.#options.verified.forget(tenant);',
+      'a change that is heard of while a request waits does not count for it',
+    ],
     ['stale-is-fine', '    if (this.age > this.#patienceMs) {', '    if (this.age < -Infinity) {', 'who was disabled is served on a guess'],
   ],
   'broker/credential/verified-credentials.ts': [
@@ -102,6 +162,24 @@ export const faults: Mutants = {
       'this.#monotonic() - known.askedAt < this.#rememberMs && this.#isCurrent(known.identity)',
       '(this.#monotonic() - known.askedAt) / 20 < this.#rememberMs && this.#isCurrent(known.identity)',
       'a verification is remembered for longer than it may be',
+    ],
+    [
+      'outage-not-bridged',
+      'const inTime = graceMs > 0 &&',
+      'const inTime = graceMs < 0 &&',
+      'who was served is refused as soon as Vault is away',
+    ],
+    [
+      'forgotten-is-bridged',
+      'for (const [fingerprint, { identity }] of this.#verified.entries()) if (identity.tenant === tenant) this.#verified.delete(fingerprint);',
+      'for (const known of this.#verified.values()) if (known.identity.tenant === tenant) Object.assign(known, { askedAt: this.#monotonic() - this.#rememberMs });',
+      'a verification that an announcement took away is good again while Vault is away',
+    ],
+    [
+      'own-end-unheeded',
+      'return endsAt !== Infinity &&',
+      'return endsAt === 0 &&',
+      'a credential is good after an end that it has had from the beginning',
     ],
     [
       'stale-after-login-under-way',
@@ -136,6 +214,18 @@ export const faults: Mutants = {
     ],
   ],
   'broker/token/revocations.ts': [
+    [
+      'told-does-not-obey',
+      'if (unaskedOf(error) !== undefined) this.#owed.set(token.sha256, token);',
+      '',
+      'a token that was taken back while Vault was away is served on',
+    ],
+    [
+      'owed-never-told',
+      'if (this.#owed.size > 0 && !this.#settling) void this.#settle();',
+      '',
+      'after an outage nobody else hears which tokens were taken back in it',
+    ],
     [
       'refusal-undone-by-tidying',
       'if (hasEnded(exp, now)) those.delete(sha256);',

@@ -203,8 +203,8 @@ const known: Move = (scene) => {
   const at = momentOf(scene);
   const tenant = tenantOf(scene);
   const away = outage(scene, at + chance.whole(2_500, 6_000), chance.whole(8_000, 15_000));
-  const act: Happening = chance.maybe(0.4) ? { at, what: 'destroy', tenant, told: true } : { at, what: chance.oneOf(ENDS), tenant };
-  const old = chance.maybe(0.5);
+  const act: Happening = chance.maybe(0.6) ? { at, what: 'destroy', tenant, told: true } : { at, what: chance.oneOf(ENDS), tenant };
+  const old = chance.maybe(0.7);
   const during = placesOf(scene).flatMap((place) =>
     Array.from({ length: 4 }, () =>
       asks(away.at + chance.whole(0, 10_000), away.replica, place, place.tenant === tenant && old ? { old } : {}),

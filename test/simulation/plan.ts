@@ -112,7 +112,8 @@ export function planOf(seed: number): Plan {
     brokerTtl: chance.oneOf([20, 60, 600]),
     skews: Array.from({ length: replicas }, () => (skewed ? chance.whole(-16_000, 16_000) : 0)),
     latency: chance.oneOf([1, 5, 40]),
-    room: chance.oneOf([2, 100]),
+    // In an outage it matters what is remembered.
+    room: Math.max(chance.oneOf([2, 100]), wider === undefined ? 0 : 100),
   };
   const end = BEGINNING + chance.oneOf([6_000, 12_000, 30_000]);
   // A third is without faults: only there the strictest of what must hold can be asked for.
