@@ -67,7 +67,7 @@ export class VaultAccess {
     this.#way = this.#wayBy(options.client);
   }
 
-  /** By Vault's clock and ours it is so late for sure, by which Vault's documents forget; -Infinity until Vault's is known. ms since 1970 */
+  /** By Vault's clock and ours it is so late for sure: Vault's documents forget by it; -Infinity until Vault's is known. ms since 1970 */
   get earliest(): number {
     return this.#way.client.clock.earliest;
   }

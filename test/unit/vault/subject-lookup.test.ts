@@ -19,6 +19,8 @@ const jwtEntity = {
 };
 
 interface Vault {
+  /** ms by which our clock is behind Vault's. */
+  behind?: number;
   self?: unknown;
   entity?: unknown;
   /** Answers in place of Vault's to paths that end so. */
@@ -45,6 +47,7 @@ async function lookUp(vault: Vault): Promise<{ outcome: unknown; received: Loopb
     forwardAddress: vault.forwardAddress ?? false,
     ends: NO_ENDS,
     now: () => 1_000_000,
+    behind: () => vault.behind ?? 0,
   });
   const outcome = await subjects.lookUp(SUBJECT, '192.0.2.7').catch((error: unknown) => error);
   await client.close();
@@ -59,6 +62,8 @@ describe('what has ended by now', () => {
     expect((await lookUp({ self, entity: approleEntity })).outcome).toMatchObject({ code: 'invalid_request' });
     const alive = { ...self, meta: { ...self.meta, expires_at: '1001' } };
     expect((await lookUp({ self: alive, entity: approleEntity })).outcome).toMatchObject({ keyId: key.key_id, expiresAt: 1_001_000 });
+    // By Vault's clock, where this machine's is behind.
+    expect((await lookUp({ self: alive, entity: approleEntity, behind: 1_000 })).outcome).toMatchObject({ code: 'invalid_request' });
   });
 
   test('a batch token that was made for more than an hour is refused: nobody can revoke it', async () => {
