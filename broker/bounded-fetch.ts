@@ -11,7 +11,7 @@ export class TooLong extends TypeError {
 }
 
 /**
- * A fetch by which no answer takes more memory than it may: to read on where it is longer fails with {@link TooLong}, and its connection ends.
+ * A fetch by which no answer takes more memory than it may: to read on in one that is longer fails with {@link TooLong}, and ends it.
  * @param maxBytes of the body, as it is when it is decompressed
  * @param ask default: the global one
  */
