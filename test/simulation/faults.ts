@@ -79,6 +79,9 @@ export const faults: Mutants = {
       'what has ended is tidied away while it matters',
     ],
   ],
+  'broker/clock-difference.ts': [
+    ['behind-unheeded', 'return ms > 0 ? ms + 1_000 : 0;', 'return 0;', 'by a clock that is behind a token is served after its end'],
+  ],
   'broker/token/servable.ts': [
     ['too-little-left', 'left >= floor * 1000 &&', 'left >= floor &&', 'a token is served that ends before it can be used'],
     ['served-past-end', '>= floor * 1000 && left > 0', '>= -30_000', 'a token is served after its end'],
@@ -132,8 +135,8 @@ export const faults: Mutants = {
     ],
     [
       'grace-forgotten',
-      'return this.#away ? Math.max(staleMs, graceMs) : staleMs;',
-      'return staleMs;',
+      'if (this.#away) return longest;',
+      'if (this.#away) return staleMs;',
       'after a minute of an outage nobody is served, whatever is set',
     ],
     [
@@ -171,8 +174,10 @@ export const faults: Mutants = {
     ],
     [
       'forgotten-is-bridged',
-      'for (const [fingerprint, { identity }] of this.#verified.entries()) if (identity.tenant === tenant) this.#verified.delete(fingerprint);',
-      'for (const known of this.#verified.values()) if (known.identity.tenant === tenant) Object.assign(known, { askedAt: this.#monotonic() - this.#rememberMs });',
+      'for (const [fingerprint, { identity }] of this.#verified.entries()) ' +
+        'if (identity.tenant === tenant) this.#verified.delete(fingerprint);',
+      'for (const known of this.#verified.values()) ' +
+        'if (known.identity.tenant === tenant) Object.assign(known, { askedAt: this.#monotonic() - this.#rememberMs });',
       'a verification that an announcement took away is good again while Vault is away',
     ],
     [
