@@ -167,6 +167,15 @@ export const service = board({
           },
           { max: 1 },
         ),
+        graph(
+          {
+            title: 'Parts of Vault that answer',
+            what: '0 where one hangs while the rest answers: docs/outages.md#a-part-of-vault-hangs.',
+            unit: 'short',
+            queries: [{ expr: `min by (part) (${of('postern_vault_part_available')})`, legend: '{{part}}' }],
+          },
+          { max: 1 },
+        ),
         graph({
           title: 'How long their own Vault tokens live',
           what: 'They are renewed before their end. Where it falls towards 0, docs/alerts.md#posternvaulttokenends says what to do.',
