@@ -18,7 +18,7 @@ const REPORTS = { audience: 'https://reports.example.com' };
  * before has seen.
  */
 let house: House;
-const unseen = Array.from({ length: 48 }, (_, n) => `customer-${n}`);
+const unseen = Array.from({ length: 80 }, (_, n) => `customer-${n}`);
 beforeAll(async () => {
   house = await startHouse({ tenants: Object.fromEntries(unseen.map((tenant) => [tenant, { grants: TENANTS.acme.grants }])) });
 });
@@ -35,7 +35,11 @@ afterEach(async () => {
   await Promise.all(replicas.splice(0).map((replica) => replica.stop()));
 });
 
-const newTenant = (): string => unseen.pop()!;
+function newTenant(): string {
+  const tenant = unseen.pop();
+  if (tenant === undefined) throw new Error('all tenants of this house are taken: make more of them');
+  return tenant;
+}
 
 /** On a loaded machine Vault takes longer over it than any call may: it waits for its plugins' ends and starts. */
 const seal = (): Promise<void> => sealing(true, () => house.root.write('sys/seal'));
