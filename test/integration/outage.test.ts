@@ -451,9 +451,9 @@ describe('Auth0', () => {
     expect(await until(async () => (await exchange(second, customer, ORDERS)).status === 200, 10_000)).toBeGreaterThan(2000);
   });
 
-  test.skipIf(process.env['POSTERN_TEST_TOKEN_STORE'] === 'plugin')(
-    'has said nothing, and a pause of a year lies in the store: nobody is refused for it',
-    async () => {
+  // Nobody but the plugin writes into its own store.
+  if (process.env['POSTERN_TEST_TOKEN_STORE'] !== 'plugin')
+    test('has said nothing, and a pause of a year lies in the store: nobody is refused for it', async () => {
       const first = await startReplica();
       const tenant = newTenant();
       const customer = await house.issueSecret(tenant);
@@ -466,8 +466,7 @@ describe('Auth0', () => {
         expect((await exchange(replica, customer, REPORTS)).status).toBe(200);
         expect(await house.stored(tenant, 'reports')).toMatchObject({ grant, access_token: expect.any(String) });
       }
-    },
-  );
+    });
 
   test('hangs: the deadline ends the wait', async () => {
     const replica = await startReplica({ env: { POSTERN_AUTH0_TIMEOUT: '1' } });
