@@ -103,6 +103,8 @@ export class Judge {
   readonly #entitled = new Map<string, { fresh: boolean }[]>();
   /** path -> when its deletion was broken off last, ms. */
   readonly #halves = new Map<string, number>();
+  /** Places of tokens that were written while something was broken: who wrote one may not know that Vault did it after all. */
+  readonly #unanswered = new Set<string>();
   /** path -> when an operator took away what lay there last, ms. */
   readonly #cleared = new Map<string, number>();
   readonly #minted = new Map<string, { at: number; iat: number; exp: number; vain: boolean }>();
@@ -236,6 +238,8 @@ export class Judge {
 
   #stored({ path, before, data, by, half }: Commit): void {
     if (half) this.#halves.set(path, this.#now);
+    if (data?.['access_token'] !== undefined && this.#world.brokenSince(this.#now - SETTLED_WITHIN)) this.#unanswered.add(path);
+    else this.#unanswered.delete(path);
     if (by.startsWith('operator')) this.#cleared.set(path, this.#now);
     const [, tenant = '', api = ''] = path.split('/');
     const taken = (data ?? {})['lease'] as { holder: string; until: number; paused: boolean } | undefined;
@@ -511,7 +515,7 @@ export class Judge {
     for (const [path, { access_token: token, issued_at: iat, expires_at: exp }] of this.#world.vault.all('postern-tokens/')) {
       const [, tenant = ''] = path.split('/');
       if (typeof token !== 'string' || typeof iat !== 'number' || typeof exp !== 'number' || exp * 1000 <= this.#world.vault.now) continue;
-      if (this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN)) continue;
+      if (this.#unanswered.has(path) || this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN)) continue;
       const ended = this.#ended.some((one) => ofTokens(one) && one.tenant === tenant && iat <= one.at);
       // What Vault was told of later is only served no more: nobody clears its place.
       const later = this.#owed.some((one) => one.token === token);
