@@ -82,7 +82,8 @@ export function issuance(
   // What is signed by Vault's key is dated by Vault's clock; of what another issuer dated, the later clock counts.
   const own = sources.flatMap(({ issuer, keys }) => (keys === undefined ? [] : [issuer]));
   const nowOf = (ours: boolean): number => (ours ? client.clock.theirsAtLatest : client.clock.latest);
-  const tokenNow = (signedBy: string): number => nowOf(own.some((issuer) => signedBy.startsWith(`${issuer} `)));
+  const signers = own.map((issuer) => `${issuer} `);
+  const tokenNow = (signedBy: string): number => nowOf(signers.some((signer) => signedBy.startsWith(signer)));
   const storeNow = (): number => client.clock.theirs;
   const inPlugin = config.POSTERN_TOKEN_STORE === 'plugin';
   const store = new VaultTokens(
