@@ -86,5 +86,6 @@ function spend(counts: readonly Count[], allowance: Allowance): void {
 }
 
 function secondsLeft({ begunAt }: Count, { seconds }: Window, now: number): number {
-  return Math.max(1, Math.ceil((begunAt + seconds * 1000 - now) / 1000));
+  // What has passed is taken off last: a sum of fractions of a ms would be a hair too long, and so a second.
+  return Math.max(1, Math.ceil((seconds * 1000 - (now - begunAt)) / 1000));
 }

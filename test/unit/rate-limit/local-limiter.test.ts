@@ -57,6 +57,18 @@ describe('LocalLimiter', () => {
     expect(limiter.admit(acme).exhausted?.seconds).toBe(50);
   });
 
+  it('a window that begins is over in as long as it is, whatever fraction of a ms the clock shows', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 5_000_000 }), (microseconds) => {
+        const now = microseconds / 1_000;
+        const limiter = new LocalLimiter({ now: () => now });
+        const acme = [of({ per_second: 1, per_minute: 2, per_day: 2 })];
+        expect(limiter.admit(acme).fields.at(-1)).toBe('"tenant-second";r=0;t=1, "tenant-minute";r=1;t=60, "tenant-day";r=1;t=86400');
+        expect(limiter.admit(acme).exhausted?.seconds).toBe(1);
+      }),
+    );
+  });
+
   it('a burst goes beyond the second, within the minute and the day', () => {
     const { limiter, later } = limiterAt();
     const acme = [of({ per_second: 10, burst: 5, per_minute: 27 })];
