@@ -44,7 +44,8 @@ export async function checkPlace(folder: string, place: Place): Promise<void> {
   try {
     if (place.there !== true) await makeFolder(folder);
     await writeFile(probe, Buffer.alloc(4096), { flag: 'wx' });
-    await rm(probe);
+    // Another that begins at the same time may have swept it away.
+    await rm(probe, { force: true });
   } catch (error) {
     await rm(probe, { force: true }).catch(() => {});
     throw await unwritable(error, folder, place);
