@@ -79,15 +79,22 @@ export async function destroyTerraform(options: TerraformOptions): Promise<{ sec
 }
 
 /** A whole installation takes ten seconds, or a minute beside much else: what takes this long waits for something that won't come, ms. */
-const STUCK_MS = 150_000;
+const STUCK_MS = 100_000;
 /** How long Terraform has to tell what its providers ended with, ms. */
 const TOLD_MS = 5_000;
 
 /** Exit code of `plan -detailed-exitcode` when there is something to do. */
 const CHANGES = 2;
 
+interface Ran {
+  stdout: string;
+  exitCode: number | undefined;
+  /** Where it failed, Terraform's own words. */
+  said: string | undefined;
+}
+
 interface Terraform extends AsyncDisposable {
-  run(args: readonly string[]): Promise<{ stdout: string; exitCode: number | undefined }>;
+  run(args: readonly string[]): Promise<Ran>;
   /** Arguments of commands that take variables. */
   variables: readonly string[];
 }
@@ -125,7 +132,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     return typeof value === 'string' ? [[`TF_VAR_${name}`, value] as const] : [];
   });
 
-  let env: Record<string, string> = {
+  const env: Record<string, string> = {
     // Not TF_LOG, which would print requests with their tokens, nor anything else of TF_* and VAULT_*.
     ...cleanEnvironment(process.env),
     ...providers.env,
@@ -140,7 +147,7 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     // Programs that live for seconds: Go would spend an eighth of them on memory that their end frees.
     GOGC: '400',
   };
-  const run = async (args: readonly string[], attached?: Attached): Promise<{ stdout: string; exitCode: number | undefined }> => {
+  const once = async (args: readonly string[], attached?: Attached): Promise<Ran> => {
     const [command = ''] = args;
     // Terraform finishes the request it is in and writes its state before it stops. A second interrupt would make it drop that, and its
     // providers don't notice when it is killed.
@@ -149,20 +156,29 @@ async function prepare(options: TerraformOptions): Promise<Terraform> {
     const ending = setTimeout(() => attached?.end(), STUCK_MS);
     const late = setTimeout(() => stuck.abort(), STUCK_MS + TOLD_MS);
     const signal = AbortSignal.any([stuck.signal, ...(options.signal ? [options.signal] : [])]);
-    const result = await runGroup(program.path, [`-chdir=${folder}`, ...args], { env }, { signal, reaper });
+    const whole = { env: { ...env, ...attached?.env } };
+    const { failed, exitCode, ...result } = await runGroup(program.path, [`-chdir=${folder}`, ...args], whole, { signal, reaper });
     clearTimeout(ending);
     clearTimeout(late);
     options.signal?.throwIfAborted();
-    if (result.failed && !(command === 'plan' && result.exitCode === CHANGES)) {
-      const said = [...(attached?.crashes() ?? []), readable(result.stderr || (result.shortMessage ?? ''))];
-      throw new PosternError('misconfigured', `terraform ${command} failed.\n${said.join('\n')}`);
+    const said = readable(result.stderr || (result.shortMessage ?? ''));
+    return { stdout: result.stdout, exitCode, said: failed && !(command === 'plan' && exitCode === CHANGES) ? said : undefined };
+  };
+  const run = async (args: readonly string[], attached?: Attached): Promise<Ran> => {
+    let result = await once(args, attached);
+    const crashes = attached?.crashes() ?? [];
+    if (result.said !== undefined && crashes.length > 0) {
+      // Their fault, and not the configuration's: what an apply has begun the next one finishes.
+      options.report?.(`terraform ${args[0]}: ${crashes[0]}; once more, with providers that Terraform starts`);
+      result = await once(args);
     }
-    return { stdout: result.stdout, exitCode: result.exitCode };
+    if (result.said !== undefined)
+      throw new PosternError('misconfigured', `terraform ${args[0]} failed.\n${[...crashes, result.said].join('\n')}`);
+    return result;
   };
 
   await run(['init', '-no-color', '-reconfigure']);
   const attached = starting.use(await attachProviders(providers.parts, env, reaper));
-  env = { ...env, ...attached.env };
   const running = starting.move();
   return {
     run: (args) => run(args, attached),

@@ -42,7 +42,7 @@ describe('the order in which providers are looked for', () => {
     terraform(offline);
     for (const version of ['3.2.9', '4.8.0', '4.10.0', '6.0.0']) have('mirror', vault.source, version);
     have('mirror', auth0.source, '1.5.0');
-    have('cache/postern/providers', vault.source, '5.0.0');
+    have('cache/postern/providers-2', vault.source, '5.0.0');
     machine.env['POSTERN_PROVIDER_MIRROR'] = join(machine.root, 'mirror');
     const { parts, env } = await find();
     expect(parts.map(({ version, origin }) => [version, origin])).toEqual([
@@ -57,7 +57,7 @@ describe('the order in which providers are looked for', () => {
   it('takes from the cache what the explicit mirror lacks, and says so', async () => {
     terraform(offline);
     have('mirror', vault.source, '4.8.0');
-    have('cache/postern/providers', auth0.source, '1.1.0');
+    have('cache/postern/providers-2', auth0.source, '1.1.0');
     machine.env['POSTERN_PROVIDER_MIRROR'] = join(machine.root, 'mirror');
     const { parts, env } = await find();
     expect(parts.map(({ origin }) => origin)).toEqual(['environment', 'cache']);
@@ -82,7 +82,7 @@ describe('the order in which providers are looked for', () => {
       [vault.download, 'download'],
       [auth0.download, 'download'],
     ]);
-    expect(first.parts[0]?.path).toContain(join(machine.cache, 'providers', HOST, vault.source, vault.download));
+    expect(first.parts[0]?.path).toContain(join(machine.cache, 'providers-2', HOST, vault.source, vault.download));
     expect((await find()).parts.map(({ origin }) => origin)).toEqual(['cache', 'cache']);
     expect(readFileSync(join(machine.root, 'inits'), 'utf8')).toBe('init\ninit\n');
   });

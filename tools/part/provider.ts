@@ -10,6 +10,12 @@ import { firstOf, type Part, type Report, type Way } from './part.ts';
 import { withProgress } from './progress.ts';
 import { compareVersions, meets, type ProviderPin, versions } from './version.ts';
 
+/**
+ * In the cache. Not `providers`, as it was: the builds of Vault's provider there wait for themselves for ever, now and then, where a KV
+ * document and an identity are read at the same time (its `api` before 1.10).
+ */
+const MIRROR = 'providers-2';
+
 /** The first download in this process while it is under way, and why it failed: the next provider does not wait for the same again. */
 let first: Promise<string | undefined> | undefined;
 
@@ -34,13 +40,13 @@ export async function providersFor(
   // A failure must not leave a build running that nobody waits for.
   await Promise.allSettled(sought);
   const parts = await Promise.all(sought);
-  const mirrors = new Set(parts.map((part) => (part.origin === 'environment' ? (explicit as string) : join(cache, 'providers'))));
+  const mirrors = new Set(parts.map((part) => (part.origin === 'environment' ? (explicit as string) : join(cache, MIRROR))));
   return { parts, env: { TF_CLI_CONFIG_FILE: await configuration(cache, [...mirrors]), CHECKPOINT_DISABLE: '1' } };
 }
 
 function providerWays(pin: ProviderPin, terraform: Part, explicit: string | undefined, env: NodeJS.ProcessEnv, report: Report): Way[] {
   const cache = cacheDirectory(env);
-  const mirror = join(cache, 'providers');
+  const mirror = join(cache, MIRROR);
   const name = `provider ${pin.source}`;
   const inCache = () => inMirror(mirror, pin, 'cache');
   const keep = (get: () => Promise<Part | undefined>) =>
