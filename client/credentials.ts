@@ -41,8 +41,9 @@ export interface Target {
 export interface Credentials {
   /**
    * As the global `fetch`, with the token: paths are taken relative to the service. Where the service answers 401 to a token,
-   * the request is sent once more with a new one, if its body can be sent twice. Without a new one (Postern is away, or gave one
-   * for a 401 less than 30 s ago) the 401 is the answer, and the token at hand stays. A `signal` also ends the wait for a token.
+   * the request is sent once more with a new one, if its body can be sent twice. Without a new one (Postern is away, has the same
+   * still, or gave one for a 401 less than 30 s ago) the 401 is the answer, and the token at hand stays. A `signal` also ends the
+   * wait for a token.
    * @throws {TypeError} for an origin that is not the service's
    * @throws {CredentialsError} as `token()` does
    */
@@ -179,7 +180,8 @@ export function credentials(options: Target & Proof): Credentials {
     try {
       const fresh = await obtain();
       deniedUntil = performance.now() + DENIAL_MS;
-      return fresh.token;
+      // Postern keeps its tokens, too: the same one would be refused again, and a request that does something would be sent twice.
+      return fresh.token === denied ? undefined : fresh.token;
     } catch {
       return undefined;
     }
@@ -202,7 +204,8 @@ export function credentials(options: Target & Proof): Credentials {
       if (copy === undefined) return response;
       const fresh = await unlessAborted(request.signal, () => other);
       if (fresh === undefined) return response;
-      await response.body?.cancel();
+      // What breaks off in its body is a refusal still.
+      await response.body?.cancel().catch(() => {});
       return send(withToken(copy, fresh));
     },
   };
@@ -329,7 +332,7 @@ async function toldBy(raw: unknown): Promise<unknown> {
   if (response === undefined) return new CredentialsError(`Postern gives no answer that can be used: ${raw.message}`);
   const { status } = response;
   const body = raw instanceof oauth.ResponseBodyError ? raw.cause : await response.json().catch(() => ({}));
-  const { error, error_description } = body as { error?: unknown; error_description?: unknown };
+  const { error, error_description } = (body ?? {}) as { error?: unknown; error_description?: unknown };
   const code = worded(error);
   const description = worded(error_description);
   return new CredentialsError(

@@ -118,6 +118,23 @@ describe('credentials()', () => {
     expect(wire.asked).toHaveLength(1);
   });
 
+  it.each(['null', '7', '"why"', '[]', '{"error":null}', '', '<html>'])(
+    'a refusal whose body is %s is one, and is waited for',
+    async (body) => {
+      const headers = { 'Content-Type': 'application/json', 'Retry-After': '3' };
+      wire.refusals = [429, 503].map((status) => new Response(body, { status, headers }));
+      const token = orders().token();
+      await vi.advanceTimersByTimeAsync(6_500);
+      expect(await token).toBe('token-3');
+      for (const status of [302, 400, 401, 500]) {
+        wire.refusals = [new Response(body, { status, headers: { ...headers, 'Retry-After': '60' } })];
+        const client = orders();
+        for (let i = 0; i < 2; i++)
+          await expect(client.token()).rejects.toMatchObject({ name: 'CredentialsError', status, retryAfter: 60 });
+      }
+    },
+  );
+
   it.each([
     { told: '3600', headers: {}, seconds: 3600 },
     { told: 'more than an hour', headers: { 'Retry-After': '86400' }, seconds: 3600 },
@@ -378,6 +395,22 @@ describe('credentials()', () => {
     const body = new Blob(['x']).stream();
     expect((await orders().fetch('/v1', { method: 'POST', body, duplex: 'half' } as RequestInit)).status).toBe(401);
     expect(wire.sent).toHaveLength(3);
+  });
+
+  it('sends nothing twice with the token that was refused, which Postern may still have', async () => {
+    wire.more = { access_token: 'the-same' };
+    wire.service = () => new Response('why', { status: 401 });
+    const client = orders();
+    const denied = await client.fetch('/v1', { method: 'POST', body: 'pay' });
+    expect([denied.status, await denied.text(), wire.sent.length, wire.asked.length]).toEqual([401, 'why', 1, 2]);
+    for (let i = 0; i < 20; i++) await client.fetch('/v1');
+    expect(wire.asked).toHaveLength(2);
+  });
+
+  it('sends a request once more though the body of the 401 breaks off', async () => {
+    const broken = (): ReadableStream => new ReadableStream({ start: (body) => body.error(new TypeError('terminated')) });
+    wire.service = (token) => (token === 'token-1' ? new Response(broken(), { status: 401 }) : new Response('ok'));
+    expect(await (await orders().fetch('/v1')).text()).toBe('ok');
   });
 
   it.each([
