@@ -24,6 +24,7 @@ const MAX_PAGE = 16 * 1024 * 1024;
  * @throws {PosternError} invalid_request
  */
 export function createManagement(options: ManagementOptions): ManagementClient {
+  const ask = boundedFetch(MAX_PAGE);
   return new ManagementClient({
     domain: hostOf(options.domain),
     token: options.token,
@@ -32,7 +33,7 @@ export function createManagement(options: ManagementOptions): ManagementClient {
     telemetry: false,
     // A redirect would carry the token along.
     fetch: (input, init) =>
-      boundedFetch(MAX_PAGE)(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
+      ask(options.loopback === true && typeof input === 'string' ? input.replace(/^https:/, 'http:') : input, {
         ...init,
         redirect: 'error',
       }),

@@ -308,8 +308,7 @@ export class VaultClient {
       // A read or list of Vault's always has content: what has none, or isn't as Vault writes it, is somebody else's page.
       const reads = request.method === 'GET' || request.method === 'LIST';
       const vaults = isVaults(reply.statusCode, reply.body);
-      if (reply.statusCode < 300 && (!vaults || (reads && reply.body === undefined)))
-        throw new VaultFault('unavailable', "This answer is not Vault's: is VAULT_ADDR right?");
+      if (reply.statusCode < 300 && (!vaults || (reads && reply.body === undefined))) throw new VaultFault('unavailable', NOT_VAULTS);
       // node-vault keeps only status and body of an error answer.
       // KV v2 answers 404 with data for a deleted version, whose number a check-and-set write needs.
       if (vaults && reply.statusCode === 404 && request.method === 'GET' && (reply.body as VaultAnswer).data) reply.statusCode = 200;
@@ -402,7 +401,7 @@ function isSomebodyElses(status: number, body: unknown): boolean {
   return status >= 400 && status < 500 && !ANYBODYS.has(status) && !isVaults(status, body);
 }
 
-const NOT_VAULTS = "this answer is not Vault's: is VAULT_ADDR right?";
+const NOT_VAULTS = "This answer is not Vault's: is VAULT_ADDR right?";
 
 /** Of a 404 without `errors`: Vault has some with a warning or an error among the data. */
 function explanationOf(body: unknown): string {
