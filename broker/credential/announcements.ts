@@ -81,6 +81,8 @@ interface Look {
 
 /** Between two looks, ms. */
 export const LOOK_MS = 1_000;
+/** So late a look may begin before who comes waits for it, ms: with {@link LOOK_MS}, what is announced holds within 2 s. */
+const OVERSLEPT_MS = 1_000;
 
 /** Looks at the announcements, and at what else replicas share, each second; forgets the verifications of tenants that changed. */
 export class AnnouncementWatch {
@@ -107,6 +109,10 @@ export class AnnouncementWatch {
   /** When the latest announcement known was made, ms since 1970. */
   #latest = 0;
   readonly #cancels: ((() => void) | undefined)[] = [];
+  /** When the next look at each is due; Infinity while one is under way. ms of the monotonic clock. */
+  readonly #dueAts: number[];
+  readonly #underWay: Promise<void>[] = [];
+  #catchingUp: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: AnnouncementWatchOptions) {
@@ -116,6 +122,7 @@ export class AnnouncementWatch {
     const { reader, watched = [] } = options;
     this.#sources = [async () => this.#take(await reader.readAnnouncements()), ...watched.map((one) => () => one.look())];
     this.#readAts = this.#sources.map(() => -Infinity);
+    this.#dueAts = this.#sources.map(() => Infinity);
     this.#looks = this.#sources.map(() => ({ ended: 'refused', begun: -Infinity }));
   }
 
@@ -191,6 +198,26 @@ export class AnnouncementWatch {
     await Promise.all(this.#sources.map((_, at) => this.#watch(at)));
   }
 
+  /**
+   * Where this process stood still, frozen or without a processor, requests that came meanwhile are handled before the looks that are
+   * overdue, by what was known before: they must wait for this.
+   * @returns undefined where no look is overdue
+   */
+  catchUp(): Promise<void> | undefined {
+    if (this.#catchingUp !== undefined || this.#stopped) return this.#catchingUp;
+    const since = this.#clock.monotonic() - OVERSLEPT_MS;
+    if (!this.#dueAts.some((due) => due < since)) return undefined;
+    const looks = this.#sources.map(async (_, at) => {
+      // What is under way was asked before.
+      while (this.#dueAts[at] === Infinity && !this.#stopped) await this.#underWay[at];
+      if (this.#stopped) return;
+      this.#cancels[at]?.();
+      await this.#watch(at);
+    });
+    this.#catchingUp = Promise.all(looks).then(() => (this.#catchingUp = undefined));
+    return this.#catchingUp;
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const cancel of this.#cancels) cancel?.();
@@ -203,12 +230,15 @@ export class AnnouncementWatch {
 
   async #watch(at: number): Promise<void> {
     this.#cancels[at] = undefined;
-    await this.#lookAt(at);
+    this.#dueAts[at] = Infinity;
+    await (this.#underWay[at] = this.#lookAt(at));
     if (this.#stopped) return;
     // What was asked before Vault came back says nothing of now.
     const { begun, ended } = this.#looks[at]!;
     const late = ended === 'unanswered' && this.#backAt !== undefined && begun < this.#backAt;
-    this.#cancels[at] = this.#clock.after(late ? 0 : (this.#options.intervalMs ?? LOOK_MS), () => void this.#watch(at));
+    const pause = late ? 0 : (this.#options.intervalMs ?? LOOK_MS);
+    this.#dueAts[at] = this.#clock.monotonic() + pause;
+    this.#cancels[at] = this.#clock.after(pause, () => void this.#watch(at));
   }
 
   async #lookAt(at: number): Promise<void> {

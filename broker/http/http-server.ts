@@ -45,6 +45,8 @@ export interface HttpServerOptions {
   timeouts?: ListenerOptions['timeouts'];
   /** Requests wait for it, but for those of routes that answer early. It never rejects. */
   starting?: Promise<void>;
+  /** Likewise, where it gives one as a request is about to be handled. */
+  catchUp?: () => Promise<void> | undefined;
   /** Sheds requests while the event loop is behind. */
   lag?: Pick<Lag, 'stands' | 'sheds'> | undefined;
   /** Where requests wait whose route doesn't wait for a turn itself. Default: none waits. */
@@ -206,7 +208,8 @@ export class HttpServer {
   }
 
   #run(call: Call, route: Route): void | Promise<void> {
-    return this.#starting === undefined || route.early === true ? route.handle(call) : this.#starting.then(() => route.handle(call));
+    const until = route.early === true ? undefined : (this.#starting ?? this.#options.catchUp?.());
+    return until === undefined ? route.handle(call) : until.then(() => route.handle(call));
   }
 
   #waitTurn(call: Call, probes: boolean): void | Promise<void> {

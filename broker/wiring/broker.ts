@@ -147,6 +147,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     refusedAddresses: who.refusedAddresses,
     trustedProxies,
     shedding,
+    catchUp: () => announcements.catchUp(),
     starting: untilStarted(() => lacking().length === 0 || session.failed),
     more: self === undefined ? [] : [self.route],
   });

@@ -43,6 +43,7 @@ export interface HttpDoorOptions {
   readonly shedding: Shedding;
   /** See {@link HttpServerOptions}. */
   readonly starting: Promise<void>;
+  readonly catchUp: () => Promise<void> | undefined;
   readonly tracer: Tracer | undefined;
   /** Beside those of OAuth. */
   readonly more: readonly Route[];
@@ -97,6 +98,7 @@ export function httpDoor(config: Config, log: Logger, options: HttpDoorOptions):
     lag: shedding.lag,
     onShed: () => shedding.count('lag'),
     starting,
+    catchUp: options.catchUp,
     onUntrustedProxy: (address) =>
       log.warn(
         { address },

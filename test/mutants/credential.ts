@@ -213,6 +213,18 @@ export const credential: Mutants = {
   ],
   'broker/credential/announcements.ts': [
     [
+      'overslept',
+      'if (!this.#dueAts.some((due) => due < since)) return undefined;',
+      'return undefined;',
+      'a process that stood still serves by what it knew before',
+    ],
+    [
+      'old-look-is-enough',
+      'while (this.#dueAts[at] === Infinity && !this.#stopped) await this.#underWay[at];',
+      'if (this.#dueAts[at] === Infinity) return this.#underWay[at];',
+      'what was asked before a standstill counts as asked after it',
+    ],
+    [
       'one-holds-up-all',
       'await Promise.all(this.#sources.map((_, at) => this.#watch(at)));',
       'await this.look();\n    this.#cancels[0] = this.#clock.after(this.#options.intervalMs ?? LOOK_MS, () => void this.start());',

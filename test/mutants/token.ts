@@ -229,7 +229,7 @@ export const token: Mutants = {
       'nothing is learnt',
     ],
     [
-      'forgotten-by-own-clock',
+      'revoked-forgotten-by-own-clock',
       'const now = this.#earliest();',
       'const now = this.#clock.now();',
       'a clock that went ahead and came back makes revoked tokens good again',

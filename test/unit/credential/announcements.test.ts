@@ -465,6 +465,84 @@ describe('revoked tokens are looked at together with the epoch', () => {
   });
 });
 
+describe('a process that stood still', () => {
+  async function stage() {
+    const clock = new Clock();
+    const timers: { due: number; work: () => void }[] = [];
+    const says: { now: Promise<Announcements>; other: () => Promise<void>; asked: number } = {
+      now: Promise.resolve(epochOf(1)),
+      other: async () => {},
+      asked: 0,
+    };
+    const watch = new AnnouncementWatch({
+      now: clock.now,
+      monotonic: clock.monotonic,
+      after: (ms, work) => {
+        const timer = { due: clock.monotonic() + ms, work };
+        timers.push(timer);
+        return () => void timers.splice(timers.indexOf(timer), timers.includes(timer) ? 1 : 0);
+      },
+      reader: {
+        readAnnouncements: () => {
+          says.asked += 1;
+          return says.now;
+        },
+      },
+      watched: [{ look: () => says.other() }],
+      verified: { forget: () => {}, forgetAll: () => {} },
+      graceMs: 3_600_000,
+    });
+    await watch.start();
+    return { clock, timers, says, watch };
+  }
+
+  test('has who comes wait for the looks that are overdue, and looks each second after that', async () => {
+    const { clock, timers, says, watch } = await stage();
+    clock.advance(1_900);
+    expect(watch.catchUp()).toBeUndefined();
+    clock.advance(200);
+    says.now = Promise.resolve(epochOf(2, [[2, 'gone']], ['gone']));
+    const caughtUp = watch.catchUp();
+    expect(watch.catchUp()).toBe(caughtUp);
+    expect(watch.isDisabled('gone')).toBe(false);
+    await caughtUp;
+    expect([watch.isDisabled('gone'), says.asked, watch.catchUp()]).toEqual([true, 2, undefined]);
+    // One for each, not two.
+    expect(timers.map(({ due }) => due)).toEqual([3_100, 3_100]);
+    watch.stop();
+    clock.advance(10_000);
+    expect([watch.catchUp(), timers]).toEqual([undefined, []]);
+  });
+
+  test('waits for the look that was under way, whose answer may be old, and looks again', async () => {
+    const { clock, timers, says, watch } = await stage();
+    const old = deferred<Announcements>();
+    says.now = old.promise;
+    clock.advance(1_000);
+    for (const { work } of timers.splice(0)) work();
+    await sleep(1);
+    expect(says.asked).toBe(2);
+    clock.advance(8_000);
+    const caughtUp = watch.catchUp();
+    says.now = Promise.resolve(epochOf(2, [[2, 'gone']], ['gone']));
+    old.resolve(epochOf(1));
+    await caughtUp;
+    expect([watch.isDisabled('gone'), says.asked, timers.length]).toEqual([true, 3, 2]);
+  });
+
+  test('goes on by what it knows where Vault is away', async () => {
+    const { clock, says, watch } = await stage();
+    clock.advance(8_000);
+    const away = new PosternError('temporarily_unavailable', 'away', { unasked: 'unanswered' });
+    says.now = Promise.reject(away);
+    says.other = () => Promise.reject(away);
+    await watch.catchUp();
+    expect(watch.isDisabled('acme')).toBe(false);
+    clock.advance(900);
+    expect(watch.catchUp()).toBeUndefined();
+  });
+});
+
 describe('a restore of Vault', () => {
   const said = (epoch: number, tenant: string, change: 'disable' | 'enable' | 'changed' | 'replayed', at: number) => ({
     epoch,
