@@ -13,7 +13,9 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
+	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 )
 
@@ -28,7 +30,10 @@ func main() {
 		TokenURL:       strings.TrimRight(os.Getenv("POSTERN_ISSUER"), "/") + "/oauth/token",
 		EndpointParams: url.Values{"audience": {os.Getenv("POSTERN_AUDIENCE")}},
 	}
-	client := config.Client(context.Background())
+	// Go waits for ever where nothing else is said: once for the token, once for the service.
+	patient := &http.Client{Timeout: 10 * time.Second}
+	client := config.Client(context.WithValue(context.Background(), oauth2.HTTPClient, patient))
+	client.Timeout = 10 * time.Second
 
 	answer, err := client.Get(os.Args[1])
 	if err != nil {

@@ -20,12 +20,13 @@ def main() -> None:
         token_endpoint=os.environ["POSTERN_ISSUER"].rstrip("/") + "/oauth/token",
         grant_type="client_credentials",
         leeway=60,  # seconds before its end from which a token is renewed
+        default_timeout=10,  # seconds; none is said: for ever
     )
     # Auth0's parameter; Authlib sends it with the first token and with each renewal.
     session.metadata["audience"] = os.environ["POSTERN_AUDIENCE"]
     session.fetch_token(audience=os.environ["POSTERN_AUDIENCE"])
 
-    answer = session.get(sys.argv[1], timeout=10)
+    answer = session.get(sys.argv[1])
     answer.raise_for_status()
     print(answer.text)
 

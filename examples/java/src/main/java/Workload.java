@@ -5,6 +5,7 @@ import com.nimbusds.oauth2.sdk.TokenRequest;
 import com.nimbusds.oauth2.sdk.TokenResponse;
 import com.nimbusds.oauth2.sdk.auth.ClientSecretBasic;
 import com.nimbusds.oauth2.sdk.auth.Secret;
+import com.nimbusds.oauth2.sdk.http.HTTPRequest;
 import com.nimbusds.oauth2.sdk.id.ClientID;
 import com.nimbusds.oauth2.sdk.token.AccessToken;
 import java.net.URI;
@@ -39,7 +40,8 @@ public final class Workload {
             .timeout(Duration.ofSeconds(10))
             .header("Authorization", workload.token().toAuthorizationHeader())
             .build();
-    HttpResponse<String> answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+    HttpClient client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(10)).build();
+    HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
     if (answer.statusCode() != 200) {
       System.err.println(answer.statusCode() + ": " + answer.body());
       System.exit(1);
@@ -59,7 +61,10 @@ public final class Workload {
                 new ClientCredentialsGrant())
             .customParameter("audience", env("POSTERN_AUDIENCE"))
             .build();
-    TokenResponse response = TokenResponse.parse(request.toHTTPRequest().send());
+    HTTPRequest http = request.toHTTPRequest();
+    http.setConnectTimeout(10_000);
+    http.setReadTimeout(10_000);
+    TokenResponse response = TokenResponse.parse(http.send());
     if (!response.indicatesSuccess()) {
       TokenErrorResponse refusal = response.toErrorResponse();
       throw new IllegalStateException(refusal.getErrorObject().getCode() + ": " + refusal.getErrorObject().getDescription());
