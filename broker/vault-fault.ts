@@ -101,11 +101,9 @@ export class VaultFault extends OwnError {
     return this.isOfBadToken || this.isOfNoKeyVersion || this.isOfHalfDeleted;
   }
 
-  /** A 404 that speaks of no mount or no such path, or is not Vault's at all: a mount's name or VAULT_ADDR is wrong. */
+  /** A 404 that speaks of no mount or no such path: a mount's name is wrong. */
   get isOfNoMount(): boolean {
-    return (
-      this.reason === 'not_found' && /no handler for route|unsupported path|Invalid path for a versioned|is not Vault's/.test(this.message)
-    );
+    return this.reason === 'not_found' && /no handler for route|unsupported path|Invalid path for a versioned/.test(this.message);
   }
 
   /** undefined: Vault has judged, or it is a fault of ours. */

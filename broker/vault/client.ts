@@ -327,9 +327,10 @@ export class VaultClient {
     const { errors, retryAfter } = (body ?? {}) as { errors?: unknown; retryAfter?: unknown };
     const notVaults = isSomebodyElses(status, body);
     const messages = textsOf(errors);
-    const heard = status !== 404 ? messages : notVaults ? [NOT_VAULTS] : Array.isArray(errors) ? messages : [explanationOf(body)];
+    const heard = notVaults ? [NOT_VAULTS] : status !== 404 || Array.isArray(errors) ? messages : [explanationOf(body)];
     const said = scrub(heard.join('; '), [options.token, ...strings(json), ...strings(options.query)]);
-    const reason = notVaults && status !== 404 ? 'unavailable' : reasonOfStatus(status, messages);
+    // "Not there" above all: what was to be deleted is there still, and what is to be made may be.
+    const reason = notVaults ? 'unavailable' : reasonOfStatus(status, messages);
     const text = `Vault answered ${status} to ${path}${said ? `: ${said}` : ''}${reason === 'redirected' ? ' with a redirect, which is not followed: point VAULT_ADDR at the active node or a load balancer' : ''}`;
     const seconds = typeof retryAfter === 'string' ? Number.parseInt(retryAfter, 10) : Number.NaN;
     return new VaultFault(reason, text, {

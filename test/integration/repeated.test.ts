@@ -23,6 +23,7 @@ import { disableTenant, enableTenant } from '#broker/operator/tenant/disable.ts'
 import { revokeTokens } from '#broker/operator/tenant/revoke-tokens.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
 import { addTrust } from '#broker/operator/trust/add.ts';
+import { removeTrust } from '#broker/operator/trust/remove.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { DEPARTURES_PATH, ENDINGS_PATH } from '#broker/vault/endings.ts';
 import { rotationsPath } from '#broker/vault/key-ends.ts';
@@ -37,7 +38,7 @@ import { AUDIENCE, GITHUB, SUBJECT, issuerKey } from './trust.forgeries.ts';
 
 /*
  * What an operator did and Vault broke off, and the operator did again, ends as if nothing had broken off: at each of its writes in turn,
- * whether Vault did it and its answer was lost, or Vault refused it.
+ * whether Vault did it and its answer was lost, or somebody else answered in its place, a proxy that has lost it.
  */
 
 const pem = issuerKey.publicKey.export({ type: 'spki', format: 'pem' }).toString();
@@ -73,21 +74,22 @@ afterAll(async () => {
   await house?.stop();
 });
 
-const BROKEN = { refused: 'Vault refuses it', lost: "Vault's answer is lost" } as const;
+const BROKEN = { page: 'a page stands in its place', lost: "Vault's answer is lost" } as const;
 type Broken = keyof typeof BROKEN;
-const body = '{"errors":["internal error"]}';
-const refusal = `HTTP/1.1 500 Said\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+type What = 'writes' | 'calls';
+const body = '<html>default backend</html>';
+const page = `HTTP/1.1 404 Said\r\nContent-Type: text/html\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
 /**
  * Does it, and has its write of this number broken off; then does it again, if it failed.
  * @param at 0: none
  * @returns how many writes there were at the first time
  */
-async function doneTwice(work: () => Promise<unknown>, at: number, how: Broken): Promise<number> {
+async function doneTwice(work: () => Promise<unknown>, at: number, how: Broken, what: What): Promise<number> {
   let writes = 0;
-  const match = { test: (line: string) => !/^(GET|LIST) /.test(line) && (writes += 1) === at };
+  const match = { test: (line: string) => (what === 'calls' || !/^(GET|LIST) /.test(line)) && (writes += 1) === at };
   if (how === 'lost') relay.lose = match;
-  else relay.answer = { match, says: refusal };
+  else relay.answer = { match, says: page };
   const fault = await work().then(
     () => undefined,
     (error: unknown) => error as PosternError,
@@ -107,18 +109,22 @@ async function doneTwice(work: () => Promise<unknown>, at: number, how: Broken):
 /** Writes of what is tried, undisturbed. */
 let all = 0;
 
-/** Each write of `work` broken off in turn, in both ways, on what `stage` makes anew. */
-async function ofEach(stage: () => Promise<{ work: () => Promise<unknown>; end: () => Promise<unknown> }>, least: number): Promise<void> {
+/** Each write of `work`, or each call, broken off in turn, in both ways, on what `stage` makes anew. */
+async function ofEach(
+  stage: () => Promise<{ work: () => Promise<unknown>; end: () => Promise<unknown> }>,
+  least: number,
+  what: What = 'writes',
+): Promise<void> {
   all = 0;
   const undisturbed = await stage();
-  all = await doneTwice(undisturbed.work, 0, 'lost');
+  all = await doneTwice(undisturbed.work, 0, 'lost', what);
   expect(all).toBeGreaterThanOrEqual(least);
   const wanted = await undisturbed.end();
   for (const how of Object.keys(BROKEN) as Broken[])
     for (let at = 1; at <= all; at += 1) {
       const { work, end } = await stage();
-      await doneTwice(work, at, how);
-      expect(await end(), `write ${at} of ${all}: ${BROKEN[how]}`).toEqual(wanted);
+      await doneTwice(work, at, how, what);
+      expect(await end(), `${at} of ${all} ${what}: ${BROKEN[how]}`).toEqual(wanted);
     }
 }
 
@@ -159,9 +165,28 @@ test('a deletion that was broken off and is run again leaves what an undisturbed
   }, 15);
 });
 
+test('a trust whose removal was broken off and is repeated is none at Vault either', async () => {
+  const { root } = house;
+  const mount = trustMount('postern-trust', 'acme', GITHUB);
+  await createTenant(operator, 'acme', { grants: GRANTS }, { update: true, force: true }).catch(() =>
+    createTenant(operator, 'acme', { grants: GRANTS }, { force: true }),
+  );
+  await ofEach(
+    async () => {
+      await addTrust(operator, { tenant: 'acme', name: 'ci', issuer: GITHUB, audience: AUDIENCE, subject: SUBJECT });
+      return {
+        work: () => removeTrust(operator, 'acme', 'ci'),
+        end: async () => [await root.list(`${mount}/role`), (await walk('postern')).filter((path) => path.includes('/ci'))],
+      };
+    },
+    6,
+    'calls',
+  );
+});
+
 test('a name is not used anew before the deletion that was broken off is run to its end', async () => {
   await createTenant(operator, 'globex', { grants: GRANTS, publish: ['reports'] });
-  relay.answer = { match: /^DELETE \S+\/publications\//, says: refusal };
+  relay.answer = { match: /^DELETE \S+\/publications\//, says: page };
   await expect(deleteTenant(operator, 'globex')).rejects.toMatchObject({ code: 'temporarily_unavailable' });
   relay.answer = undefined;
   const again = () => createTenant(operator, 'globex', { grants: [] }, { force: true });

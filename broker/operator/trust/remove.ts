@@ -17,8 +17,10 @@ export interface TrustRemoval {
 /** Vault takes no token by it any more when this returns. @throws {PosternError} not_found */
 export async function removeTrust(access: VaultAccess, tenant: string, name: string): Promise<TrustRemoval> {
   const { clientId, data } = await findTrust(access, tenant, name);
-  await eraseTrust(access, tenant, clientId, name, data);
+  await endTrust(access, tenant, name, data);
+  // Before it is forgotten: whoever is interrupted finds it once more, and tells brokers.
   const { epoch } = await announce(access, tenant);
+  await forgetTrust(access, tenant, clientId, name, data);
   return { tenant, name, managed_by: viewOf(tenant, clientId, name, data).managed_by, epoch };
 }
 
@@ -33,20 +35,27 @@ export async function eraseTrusts(access: VaultAccess, tenant: string, clientId:
 }
 
 /** At Vault first, which decides; the document last, so that whoever is interrupted can go on. */
-export async function eraseTrust(
-  access: VaultAccess,
-  tenant: string,
-  clientId: string,
-  name: string,
-  data: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  const [issuer, audience] = [textOf(data['issuer']), textOf(data['audience'])];
-  await access.call(`remove the trust ${name} of ${tenant}`, async ({ client, documents, as }) => {
-    await client.delete(`${trustMount(access.mounts.trust, tenant, issuer)}/role/${name}`, as).catch((error: unknown) => {
+export async function eraseTrust(access: VaultAccess, tenant: string, clientId: string, name: string, data: Stored): Promise<void> {
+  await endTrust(access, tenant, name, data);
+  await forgetTrust(access, tenant, clientId, name, data);
+}
+
+type Stored = Readonly<Record<string, unknown>>;
+
+async function endTrust(access: VaultAccess, tenant: string, name: string, data: Stored): Promise<void> {
+  const role = `${trustMount(access.mounts.trust, tenant, textOf(data['issuer']))}/role/${name}`;
+  await access.call(`remove the trust ${name} of ${tenant}`, async ({ client, as }) => {
+    await client.delete(role, as).catch((error: unknown) => {
       // Terraform took the issuer away, and every role of it.
       if (!(error instanceof VaultFault && error.reason === 'not_found')) throw error;
     });
-    await documents.remove(`trust-index/${trustIndex(issuer, audience)}/${indexEntry(clientId, name)}`, as);
+  });
+}
+
+async function forgetTrust(access: VaultAccess, tenant: string, clientId: string, name: string, data: Stored): Promise<void> {
+  const index = trustIndex(textOf(data['issuer']), textOf(data['audience']));
+  await access.call(`remove the trust ${name} of ${tenant}`, async ({ documents, as }) => {
+    await documents.remove(`trust-index/${index}/${indexEntry(clientId, name)}`, as);
     await documents.remove(`trusts/${clientId}/${name}`, as);
   });
 }

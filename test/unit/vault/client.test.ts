@@ -658,8 +658,6 @@ describe('answers', () => {
       { data: null, warnings: ['Invalid path for a versioned K/V secrets engine. See the docs'] },
       'Invalid path',
     ],
-    ['a page of somebody else', 404, Buffer.from('<html>Not Found</html>'), "not Vault's: is VAULT_ADDR right?"],
-    ['no content', 404, Buffer.alloc(0), "not Vault's: is VAULT_ADDR right?"],
   ])('404 for %s is not an empty answer', async (_what, status, body, words) => {
     await using server = await startRaw(status, body);
     const client = clientOf(server.origin);
@@ -775,16 +773,27 @@ describe('answers', () => {
   });
 
   test.each([
-    ['JSON:API', { errors: [{ title: 'Not Found' }] }],
-    ['a text among objects', { errors: ['Not Found', {}] }],
-    ['data without an id', { data: { data: { epoch: 0 } } }],
-    ['warnings without an id', { warnings: ['gone'] }],
-  ])('a 404 of %s is not nothing stored, but somebody else’s', async (_what, body) => {
-    await using server = await startRaw(404, Buffer.from(JSON.stringify(body)));
+    ['a page', '<html>Not Found</html>'],
+    ['no content', ''],
+    ['JSON:API', '{"errors":[{"title":"Not Found"}]}'],
+    ['a text among objects', '{"errors":["Not Found",{}]}'],
+    ['data without an id', '{"data":{"data":{"epoch":0}}}'],
+    ['warnings without an id', '{"warnings":["gone"]}'],
+  ])('a 404 of %s is not "nothing is there": it is somebody else’s, as with no answer', async (_what, body) => {
+    await using server = await startRaw(404, Buffer.from(body));
     const client = clientOf(server.origin);
-    for (const call of [() => client.read('kv/data/x', { attempts: 1 }), () => client.list('kv/metadata/x', { attempts: 1 })])
-      expect(await faultOf(call)).toMatchObject({ notVaults: true, isEmpty: false, isOfNoMount: true, unasked: 'unanswered' });
-    await client.close();
+    const once = { attempts: 1 };
+    const calls = [
+      () => client.read('kv/data/x', once),
+      () => client.list('kv/metadata/x', once),
+      () => client.write('kv/data/x', {}, once),
+      () => client.delete('auth/approle/role/x', once),
+    ];
+    const faults = await Promise.all(calls.map(faultOf)).finally(() => client.close());
+    for (const fault of faults) {
+      expect(fault).toMatchObject({ reason: 'unavailable', notVaults: true, isEmpty: false, isOfNoMount: false, unasked: 'unanswered' });
+      expect(fault.message).toContain("not Vault's: is VAULT_ADDR right?");
+    }
   });
 
   test.each([400, 401, 403, 404, 405, 407, 408, 410, 421, 431, 451])('%i without a reason of Vault judges nothing', async (status) => {
