@@ -58,6 +58,8 @@ const REFRESH_PAUSE = 5_000;
 const POLL = 100;
 /** The same after another replica was faster: it may be done already. */
 const POLL_AFTER_CONFLICT = 20;
+/** After a fault of this machine's, or a quota of Vault's, which an operator may lift at any time, ms. */
+const LONGEST_PAUSE_HERE = 30_000;
 /** Between two attempts to write a token into a store that is away, ms. */
 const PLACE_AGAIN = 1_000;
 const PLACE_AGAIN_TIMES = 8;
@@ -425,13 +427,16 @@ export class TokenCache {
 
   /**
    * A source that names a pause is left alone by all replicas until then; else the next may try at once. A spent quota is no pause: an
-   * operator may give more at any time. Nor is a fault of this machine: it alone pauses.
+   * operator may give more at any time. Nor is a fault of this machine, or Vault's quota that one replica has met: it alone pauses.
    * @returns seconds
    */
   #pauseFor({ key }: AuthorizedGrant, error: unknown): number | undefined {
     if (!(error instanceof PosternError) || error.retryAfter === undefined || error.code === 'too_many_requests') return undefined;
-    if (!error.here) return Math.min(error.retryAfter, LONGEST_PAUSE / 1000);
-    this.#faults.set(key, { until: this.#monotonic() + error.retryAfter * 1000, error });
+    const { here, unasked, retryAfter } = error;
+    if (!here && unasked === undefined) return Math.min(retryAfter, LONGEST_PAUSE / 1000);
+    // Where Vault doesn't answer its breaker says so, to all.
+    if (here || unasked === 'throttled')
+      this.#faults.set(key, { until: this.#monotonic() + Math.min(retryAfter * 1000, LONGEST_PAUSE_HERE), error });
     return undefined;
   }
 }

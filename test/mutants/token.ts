@@ -72,7 +72,8 @@ export const token: Mutants = {
       'each replica asks Auth0 at once',
     ],
     ['paused-ignored', 'isPause(stored.lease, storeNow)', 'isPause(stored.lease, Infinity)', 'Auth0 is asked again though it said when'],
-    ['fault-pauses-all', 'if (!error.here) return Math.min(', 'return Math.min(', "one machine's wrong clock stops all"],
+    ['fault-pauses-all', '!here && unasked === undefined', 'unasked === undefined', "one machine's wrong clock stops all"],
+    ['vaults-quota-pauses-all', '!here && unasked === undefined', '!here', 'a quota of Vault that one replica has met stops all'],
     ['fault-asks-on', 'if (free) this.#requireFaultless(grant);', '', 'a machine whose clock is wrong asks Auth0 at every request'],
     ['placed-though-changed', 'if (obsolete) return;', '', 'a token for a tenant disabled meanwhile is stored a moment later'],
     [

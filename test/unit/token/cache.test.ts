@@ -668,6 +668,33 @@ describe('among replicas', () => {
     expect(asked).toHaveLength(2);
   });
 
+  test("a quota of Vault's that one replica has met pauses that one alone, and for half a minute at most", async () => {
+    const { asked, clock, replica, source, store } = stage();
+    const grant = await grantOf();
+    const { issue } = source;
+    const throttled = new PosternError('temporarily_unavailable', 'throttled', { retryAfter: 3_600, unasked: 'throttled' });
+    source.issue = () => Promise.reject(throttled);
+    const met = replica();
+    for (let i = 0; i < 3; i++) await expect(get(met, grant)).rejects.toMatchObject({ code: 'temporarily_unavailable' });
+    expect([asked.length, store.entries.get('acme/orders')?.lease]).toEqual([1, undefined]);
+    clock.advance(29_000);
+    await expect(get(met, grant)).rejects.toMatchObject({ retryAfter: 1 });
+    clock.advance(1_000);
+    expect(await codeOf(get(met, grant))).toBe('temporarily_unavailable');
+    expect(asked).toHaveLength(2);
+    source.issue = issue;
+    expect(await codeOf(get(replica(), grant))).toBe('ok');
+    expect(await codeOf(get(met, grant))).toBe('ok');
+  });
+
+  test('a Vault that does not answer pauses nobody: its breaker does', async () => {
+    const { asked, replica, source, store } = stage();
+    const grant = await grantOf();
+    source.issue = () => Promise.reject(new PosternError('temporarily_unavailable', 'away', { retryAfter: 10, unasked: 'unanswered' }));
+    for (let i = 0; i < 2; i++) expect(await codeOf(get(replica(), grant))).toBe('temporarily_unavailable');
+    expect([asked.length, store.entries.get('acme/orders')?.lease]).toEqual([2, undefined]);
+  });
+
   test('the source named a pause: every replica answers 503 at once, with what is left of it', async () => {
     const { asked, clock, replica, source } = stage();
     const grant = await grantOf();
