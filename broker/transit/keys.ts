@@ -65,7 +65,7 @@ export class TransitKeys implements KeySet {
   #upcoming: Promise<Versions> | undefined;
   /** When one was last begun for those who ask, by the monotonic clock, ms. */
   #askedAt = -Infinity;
-  /** When one for them has failed, by the monotonic clock, ms. */
+  /** When one has failed, by the monotonic clock, ms. */
   #failedAt = -Infinity;
   /** When it was last read unasked, by the monotonic clock, ms. */
   #lookedAt = -Infinity;
@@ -118,12 +118,18 @@ export class TransitKeys implements KeySet {
 
   has(kid: string): boolean {
     const versions = this.#versions;
+    if (versions === undefined || this.#clock.monotonic() - versions.readAt > this.#fresh) this.#behind(versions);
+    return versions === undefined || versions.kids.has(kid);
+  }
+
+  /** Reads them again, and nobody waits for it. */
+  #behind<T extends Versions | undefined>(versions: T): T {
     const now = this.#clock.monotonic();
-    if ((versions === undefined || now - versions.readAt > this.#fresh) && now - this.#lookedAt > UNASKED) {
+    if (now - this.#lookedAt > UNASKED) {
       this.#lookedAt = now;
       this.#read().catch((error: unknown) => this.#options.onError?.(error));
     }
-    return versions === undefined || versions.kids.has(kid);
+    return versions;
   }
 
   /** For how long they are gone by without another look, ms. */
@@ -134,6 +140,7 @@ export class TransitKeys implements KeySet {
   /** The next reader asks Vault again. */
   expire(): void {
     if (this.#versions) this.#versions = { ...this.#versions, readAt: -Infinity };
+    this.#failedAt = -Infinity;
   }
 
   #current(): Versions | Promise<Versions> {
@@ -142,11 +149,13 @@ export class TransitKeys implements KeySet {
     const age = this.#clock.monotonic() - versions.readAt;
     const fresh = this.#fresh;
     if (age <= fresh) return versions;
+    // Who signs or introspects doesn't wait for one that failed last time: old keys are better than none.
+    if (this.#failedAt > versions.readAt) return this.#behind(versions);
     if (age <= 2 * fresh) {
       this.#read().catch((error: unknown) => this.#options.onError?.(error));
       return versions;
     }
-    // Too old to hand out unseen, unless Vault is away: then old keys are better than none.
+    // Too old to hand out unseen, unless Vault is away.
     return this.#read().catch((error: unknown) => {
       this.#options.onError?.(error);
       return versions;
@@ -160,7 +169,6 @@ export class TransitKeys implements KeySet {
       this.#upcoming = undefined;
       this.#askedAt = this.#clock.monotonic();
       return this.#read().catch((error: unknown) => {
-        this.#failedAt = this.#clock.monotonic();
         this.#options.onError?.(error);
         throw error;
       });
@@ -184,8 +192,9 @@ export class TransitKeys implements KeySet {
   async #readNow(): Promise<Versions> {
     const { client, session, mount, key } = this.#options;
     const found = await session
-      .use((token) => client.read(`${mount}/keys/${key}`, { token }))
+      .use((token) => client.read(`${mount}/keys/${key}`, { token, part: 'signing' }))
       .catch((error: unknown) => {
+        this.#failedAt = this.#clock.monotonic();
         throw asUnavailable(error);
       });
     const parsed = answer.safeParse(found?.data);

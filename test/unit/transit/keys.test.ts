@@ -339,6 +339,39 @@ describe('reading', () => {
     expect(await versionOf(keys)).toBe(1);
   });
 
+  test('while Vault hangs who signs waits once, and Vault is asked once a second; answered, it counts at once', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.jwks();
+    const hangs = Promise.withResolvers<void>();
+    key.gate = hangs.promise;
+    key.clock.advance(3_600_000);
+    const first = versionOf(keys);
+    key.clock.advance(2_000);
+    hangs.reject(new VaultFault('timeout', 'late'));
+    expect(await first).toBe(1);
+    const { reads } = key;
+    // What is asked from now on is never answered.
+    key.gate = new Promise(() => {});
+    key.clock.advance(1_001);
+    for (let hit = 0; hit < 100; hit++) expect(await versionOf(keys)).toBe(1);
+    expect(key.reads - reads).toBe(1);
+  });
+
+  test('that could not be read is read by whoever comes next where a version was retired', async () => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.jwks();
+    key.fault = new VaultFault('unavailable', 'sealed');
+    key.clock.advance(3_600_000);
+    await keys.jwks();
+    key.fault = undefined;
+    key.rotate();
+    key.minEncryption = 2;
+    keys.expire();
+    expect(await versionOf(keys)).toBe(2);
+  });
+
   test('while Vault is away from the start: 503, then as if nothing was', async () => {
     const key = new TransitKey();
     const keys = key.replica();
