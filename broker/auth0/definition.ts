@@ -56,6 +56,7 @@ export const auth0 = {
       metered: true,
       calls: () => source.calls,
       available: () => source.available,
+      hasWithdrawn: (kid) => source.hasWithdrawn(kid),
       clock: source.clock,
       askTime: () => source.askTime(),
     };

@@ -116,6 +116,11 @@ export class Auth0Source implements TokenSource {
     return (await this.#credential(false)).clientId;
   }
 
+  /** Whether Auth0 has taken this key out of use: services take no token that it signed. */
+  hasWithdrawn(kid: string): boolean {
+    return this.#verifier.hasWithdrawn(kid);
+  }
+
   /** Has Auth0 tell its time, by a look at its keys, which no quota counts. @throws what a fetch throws */
   async askTime(): Promise<void> {
     const { issuer, timeoutMs = TIMEOUT, fetch: ask = fetch } = this.#options;

@@ -39,6 +39,11 @@ export class Auth0Verifier {
     return this.#auth0.ready();
   }
 
+  /** See {@link RemoteIssuer.hasWithdrawn}. */
+  hasWithdrawn(kid: string): boolean {
+    return this.#auth0.hasWithdrawn(kid);
+  }
+
   /**
    * @throws {PosternError} misconfigured for a token other than the one asked for; temporarily_unavailable when Auth0's keys
    *   can't be fetched

@@ -45,6 +45,12 @@ const MAX_AGE = 600_000;
 const KEPT = 3_600_000;
 /** An unknown kid makes the keys be fetched again, but at most so often, ms. */
 const COOLDOWN = 30_000;
+/** How old they may get before they are fetched again, and nobody waits, to see whether a key was taken out of use, ms. */
+const LOOK_AGAIN = 300_000;
+/** A key that is missing from the set for so long, at each look, is out of use, ms: caches on the way may show sets of before by turns. */
+const MISSING = 60_000;
+/** Keys that are remembered as having been in the set. */
+const MOST_KEYS = 1_000;
 /** Since the pause after a failed fetch, ms. */
 const JUST_FAILED = 5_000;
 /** RFC 9068 §2.1, and what Auth0 sets without that profile. */
@@ -62,6 +68,10 @@ export class RemoteIssuer {
   readonly #clock: Clock;
   #keys: Keys | undefined;
   #fetching: Promise<Keys> | undefined;
+  /** By kid, those that the set had: since when each is missing, ms of the monotonic clock, where it is. */
+  readonly #had = new Map<string, number | undefined>();
+  readonly #withdrawn = new Set<string>();
+  #isMissing = false;
   /** Each is taken over once. */
   readonly #taken = new WeakMap<CryptoKey, KeyObject>();
   #pausedUntil = -Infinity;
@@ -99,6 +109,31 @@ export class RemoteIssuer {
    */
   async ready(): Promise<void> {
     await this.#usable();
+  }
+
+  /**
+   * Whether the issuer has taken a key out of use that it once published: nobody verifies by it what it signed. Known within six minutes
+   * where it is asked, which nobody waits for; a set that can't be had takes none out of use.
+   */
+  hasWithdrawn(kid: string): boolean {
+    const now = this.#clock.monotonic();
+    const age = now - (this.#keys?.fetchedAt ?? -Infinity);
+    if (age > (this.#isMissing ? MISSING : LOOK_AGAIN) && this.#fetching === undefined && now >= this.#pausedUntil)
+      void this.#fetch().catch(() => {});
+    return this.#withdrawn.has(kid);
+  }
+
+  #note(kids: ReadonlySet<unknown>): void {
+    const now = this.#clock.monotonic();
+    for (const kid of kids)
+      if (typeof kid === 'string' && (this.#had.has(kid) || this.#had.size < MOST_KEYS)) this.#had.set(kid, undefined);
+    this.#isMissing = false;
+    for (const [kid, since] of this.#had) {
+      if (kids.has(kid)) this.#withdrawn.delete(kid);
+      else if (since === undefined) this.#had.set(kid, now);
+      else if (now - since >= MISSING) this.#withdrawn.add(kid);
+      if (!kids.has(kid) && !this.#withdrawn.has(kid)) this.#isMissing = true;
+    }
   }
 
   async #find(header: ProtectedHeaderParameters): Promise<KeyObject> {
@@ -150,6 +185,7 @@ export class RemoteIssuer {
         const find = createLocalJWKSet(set);
         // Whoever issues tokens has a key.
         if (set.keys.length > 0) {
+          this.#note(new Set(set.keys.map(({ kid }) => kid)));
           return (this.#keys = { find, fetchedAt: this.#clock.monotonic() });
         }
       } else await response.body?.cancel();

@@ -23,6 +23,8 @@ export interface ConfiguredSource {
   readonly judge: TokenJudge;
   /** The public keys of its tokens; for a source whose issuer is this broker, which then publishes them. */
   readonly keys?: KeySet;
+  /** Whether its issuer has taken the key of this kid out of use; undefined where {@link keys} say so. */
+  readonly hasWithdrawn?: (kid: string) => boolean;
   /** Requests for a token sent to its issuer since the start; undefined where Vault is the one that is asked. */
   readonly calls?: () => number;
   /** Whether its issuer is asked: not while it doesn't answer; undefined where Vault is the one that is asked. */

@@ -93,7 +93,7 @@ export function issuance(
   );
   const metered = new Set(sources.flatMap(({ name, metered }) => (metered ? [name] : [])));
   const asked = Object.fromEntries(sources.map(({ name, source }) => [name, timed(name, source, onIssue)]));
-  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources), tokenNow };
+  const servable = { revocations, endings, minRemaining: config.POSTERN_MIN_REMAINING, isRetired: retired(sources, log), tokenNow };
   const voids = new Servable(servable);
   const lately = new StoredLately({
     ...clock,
@@ -146,10 +146,21 @@ export function issuance(
   };
 }
 
-/** Whether a token of an issuer whose keys we publish names none of them any more. */
-function retired(sources: readonly ConfiguredSource[]): (signedBy: string) => boolean {
-  const own = sources.flatMap(({ issuer, keys }) => (keys?.has === undefined ? [] : [{ prefix: `${issuer} `, keys }]));
-  return (signedBy) => own.some(({ prefix, keys }) => signedBy.startsWith(prefix) && keys.has?.(signedBy.slice(prefix.length)) === false);
+/** Whether a token names a key that its issuer has taken out of use: no service takes it. */
+function retired(sources: readonly ConfiguredSource[], log: Logger): (signedBy: string) => boolean {
+  const told = new Set<string>();
+  const issuers = sources.flatMap(({ issuer, keys, hasWithdrawn }) => {
+    const isOut = keys?.has === undefined ? hasWithdrawn : (kid: string) => keys.has?.(kid) === false;
+    return isOut === undefined ? [] : [{ prefix: `${issuer} `, isOut }];
+  });
+  return (signedBy) => {
+    const out = issuers.some(({ prefix, isOut }) => signedBy.startsWith(prefix) && isOut(signedBy.slice(prefix.length)));
+    if (out && !told.has(signedBy)) {
+      told.add(signedBy);
+      log.warn({ key: signedBy }, 'the issuer has taken this key out of use: tokens that it signed are fetched anew');
+    }
+    return out;
+  };
 }
 
 /** Told of each token that was asked of a source, how long that took, ms, and how it ended; undefined: well. */

@@ -188,6 +188,8 @@ export const token: Mutants = {
     ],
   ],
   'broker/token/remote-issuer.ts': [
+    ['withdrawn-at-once', 'else if (now - since >= MISSING)', 'else if (true)', 'an older key set on the way throws good tokens away'],
+    ['never-withdrawn', 'return this.#withdrawn.has(kid);', 'return false;', "what a revoked key of Auth0's signed is served"],
     [
       'keys-kept-for-ever',
       'if (known === undefined || age >= KEPT) throw error;',

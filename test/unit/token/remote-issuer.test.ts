@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
 import type { RemoteIssuerOptions } from '#broker/token/remote-issuer.ts';
@@ -171,5 +172,50 @@ describe('the keys', () => {
     clock.advance(30_000);
     await expect(one.verify(await token(next))).rejects.toMatchObject(away);
     expect((await one.verify(await token(key))).claims).toBeDefined();
+  });
+});
+
+describe('a key', () => {
+  /** What is asked makes the keys be fetched, behind who asks. */
+  const look = async (of: RemoteIssuer, kid: string): Promise<boolean> => {
+    const { fetches } = of;
+    of.hasWithdrawn(kid);
+    if (of.fetches > fetches) await sleep(30);
+    return of.hasWithdrawn(kid);
+  };
+
+  test('that the set had and lacks for a minute, at two looks, is out of use; back in it, in use', async () => {
+    const auth0 = issuer();
+    expect(await look(auth0, key.kid)).toBe(false);
+    answer.keys = [next.jwk];
+    clock.advance(299_000);
+    expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 1]);
+    clock.advance(2_000);
+    expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 2]);
+    clock.advance(59_000);
+    expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 2]);
+    clock.advance(2_000);
+    expect([await look(auth0, key.kid), answer.asked]).toEqual([true, 3]);
+    expect([auth0.hasWithdrawn(next.kid), auth0.hasWithdrawn('never-there')]).toEqual([false, false]);
+    answer.keys = [key.jwk, next.jwk];
+    clock.advance(301_000);
+    expect(await look(auth0, key.kid)).toBe(false);
+  });
+
+  test('is in use where an older set is shown by turns, and where none can be had', async () => {
+    const auth0 = issuer();
+    await look(auth0, key.kid);
+    for (let turn = 0; turn < 6; turn++) {
+      answer.keys = turn % 2 === 0 ? [next.jwk] : [key.jwk];
+      clock.advance(301_000);
+      expect(await look(auth0, key.kid)).toBe(false);
+    }
+    for (const change of [{ status: 503 }, { keys: [] }, { text: '<html>' }]) {
+      Object.assign(answer, { status: 200, keys: [next.jwk], text: undefined }, change);
+      for (let minute = 0; minute < 10; minute++) {
+        clock.advance(60_000);
+        expect(await look(auth0, key.kid)).toBe(false);
+      }
+    }
   });
 });
