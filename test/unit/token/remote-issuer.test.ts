@@ -210,6 +210,16 @@ describe('a key', () => {
       clock.advance(301_000);
       expect(await look(auth0, key.kid)).toBe(false);
     }
+    // Twice in a row within a minute, an older set at one of the caches.
+    answer.keys = [next.jwk];
+    clock.advance(301_000);
+    await look(auth0, key.kid);
+    clock.advance(31_000);
+    await auth0.verify(await token(key)).catch(() => {});
+    expect(auth0.hasWithdrawn(key.kid)).toBe(false);
+    answer.keys = [key.jwk];
+    clock.advance(61_000);
+    expect(await look(auth0, key.kid)).toBe(false);
     for (const change of [{ status: 503 }, { keys: [] }, { text: '<html>' }]) {
       Object.assign(answer, { status: 200, keys: [next.jwk], text: undefined }, change);
       for (let minute = 0; minute < 10; minute++) {
