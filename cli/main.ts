@@ -3,22 +3,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { PosternError } from '#broker/error.ts';
 import { version } from '#broker/version.ts';
-import { Output, exitCodeOf } from './output.ts';
+import { Output, exitCodeOf, isNeeded } from './output.ts';
 import type { Terminal } from './output.ts';
 import { watchInterrupt } from './interrupt.ts';
 
 /** A command that was interrupted gets so long to leave things in order, ms: a revocation is announced first. */
 const GRACE_MS = 15_000;
 
-// `postern tenant list | head -1` closes our output early, which is not a fault.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    // A secret may have been issued whose only copy is lost: that must not go unseen.
-    if (stream === process.stdout) process.stderr.write(`error: the result can't be written (${error.code})\n`);
-    process.exit(1);
-  });
-}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A secret may have been issued whose only copy is lost: that must not go unseen, and its command leaves things in order.
+  if (isNeeded(process.stdout)) return;
+  // `postern tenant list | head -1` closes our output early, which is not a fault.
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`error: the result can't be written (${error.code})\n`);
+  process.exit(1);
+});
+// Who reads what is said beside the result may go away; what is being done is done to its end.
+process.stderr.on('error', () => {});
 
 /** Not at the top level: a script of a single executable can't wait there. */
 async function main(): Promise<void> {

@@ -18,6 +18,20 @@ export interface Terminal {
   readonly check?: (options: { login?: boolean | undefined }) => Promise<readonly Finding[]>;
 }
 
+/** Streams whose reader may not just go away. */
+const needed = new WeakSet<NodeJS.WriteStream>();
+
+/** Whether something stands on it that is shown once: then its command tells that nobody reads it. */
+export function isNeeded(stream: NodeJS.WriteStream): boolean {
+  return needed.has(stream);
+}
+
+function untaken({ code = 'closed' }: NodeJS.ErrnoException): PosternError {
+  return new PosternError('misconfigured', `What was to be shown once could not be written to stdout (${code})`, {
+    detail: 'Nobody has it. See that stdout is read to its end (a file, say), and run it again.',
+  });
+}
+
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 /** Results go to stdout and nothing else does; what is said to the person goes to stderr. */
@@ -69,10 +83,15 @@ export class Output {
     if (!this.#terminal.stdout.write(text)) await once(this.#terminal.stdout, 'drain');
   }
 
-  /** Resolves when all of the result has left this process. */
+  /**
+   * Resolves when all of the result, which is shown this once, has left this process.
+   * @throws {PosternError} misconfigured where nobody takes it
+   */
   taken(): Promise<void> {
+    const { stdout } = this.#terminal;
+    needed.add(stdout);
     return new Promise((resolve, reject) => {
-      this.#terminal.stdout.write('', (error) => (error ? reject(error) : resolve()));
+      stdout.write('', (error) => (error ? reject(untaken(error)) : resolve()));
     });
   }
 

@@ -13,9 +13,12 @@ const TIMEOUT_MS = 10_000;
 
 /** Without a token: for unwrapping, which needs none, and for the look at Vault's health. @throws {PosternError} invalid_request */
 export function vaultClient(options: GlobalOptions, env: Terminal['env']): VaultClient {
-  const url = URL.parse(options.vaultAddr);
-  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
-    throw new PosternError('invalid_request', 'The address of Vault must be an http or https URL', {
+  const address = options.vaultAddr.trim();
+  const url = URL.parse(address);
+  // A password or a token in it would be told with every error.
+  const more = url === null ? '' : `${url.username}${url.password}${url.search}${url.hash}`;
+  if (url === null || !['http:', 'https:'].includes(url.protocol) || more !== '') {
+    throw new PosternError('invalid_request', 'The address of Vault must be an http or https URL, without a user or a query', {
       detail: 'Set VAULT_ADDR or --vault-addr, e.g. https://vault.example.com:8200',
     });
   }
@@ -25,7 +28,7 @@ export function vaultClient(options: GlobalOptions, env: Terminal['env']): Vault
       detail: 'Set POSTERN_VAULT_PROXY or --vault-proxy, e.g. http://proxy.example.com:3128',
     });
   return new VaultClient({
-    address: options.vaultAddr.replace(/\/+$/, ''),
+    address: address.replace(/\/+$/, ''),
     namespace: options.namespace,
     tls: vaultTls(env, options.cacert),
     proxy: proxy?.href,

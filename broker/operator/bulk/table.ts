@@ -81,7 +81,7 @@ function readJson(text: string): Entry[] {
     const line = /line (\d+)/.exec(error instanceof Error ? error.message : '')?.[1];
     throw wrong(`The file is no JSON${line === undefined ? '' : `: line ${line}`}`, 'It is a list of tenants, or {"tenants": [...]}.');
   }
-  const list = Array.isArray(document) ? document : (document as { tenants?: unknown }).tenants;
+  const list = Array.isArray(document) ? document : (document as { tenants?: unknown } | null)?.tenants;
   if (!Array.isArray(list)) throw wrong('The file holds no list of tenants', 'It is a list of tenants, or {"tenants": [...]}.');
   return list.map((record: unknown, index) => {
     const at = index + 1;

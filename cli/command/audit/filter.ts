@@ -50,8 +50,11 @@ export function addFilters(command: Command): Command {
 /** An ISO time, or how long ago; ms since 1970. @throws InvalidArgumentError */
 export function timeOf(text: string): number {
   if (/^(\d{1,10}[smhdwy])+$/.test(text)) return Date.now() - seconds(text) * 1000;
-  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN;
-  if (Number.isFinite(at)) return at;
+  // Without a zone it would be this machine's time, and a day of no month another one.
+  const day = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d))?$/i.exec(text)?.[1];
+  const midnight = Date.parse(`${day}T00:00:00Z`);
+  const at = Date.parse(text);
+  if (!Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(`${day}T`) && !Number.isNaN(at)) return at;
   throw new InvalidArgumentError('It is a time such as 2026-11-29T08:00:00Z, or how long ago: 90s, 15m, 2h, 7d.');
 }
 

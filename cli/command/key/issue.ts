@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { PosternError } from '#broker/error.ts';
 import { DEFAULT_ENVIRONMENT, issueKey } from '#broker/operator/key/issue.ts';
+import { revokeKeys } from '#broker/operator/key/revoke.ts';
 import { showTenant } from '#broker/operator/tenant/view.ts';
 import { boundCidrsIfKnown } from '#broker/operator/tenant/bound-cidrs.ts';
 import type { Context } from '#cli/command/context.ts';
@@ -65,7 +66,12 @@ AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are set, Auth0 is asked whether its owner has 
           ...(owner === undefined ? {} : { owner }),
           ...(directory === undefined ? {} : { directory }),
         });
-        await show(output, issued, await boundCidrsIfKnown(access, tenant));
+        const bound = await boundCidrsIfKnown(access, tenant);
+        await show(output, issued, bound).catch(async (error: unknown) => {
+          await revokeKeys(access, { tenant, keys: [issued.key_id] });
+          output.warn(`${issued.key_id} is revoked again: nobody has seen it.`);
+          throw error;
+        });
         if (owner !== undefined && !asked)
           output.warn(
             'What its owner may do at Auth0 was not looked up, since AUTH0_DOMAIN and AUTH0_MGMT_TOKEN are not set: ' +

@@ -65,9 +65,11 @@ A wrapping token can be opened once, so the customer notices if somebody was fas
         if (issued.secret_id !== undefined && !output.json) {
           // Alone on stdout, so that it can go straight into a file or a secret store.
           output.result(undefined, issued.secret_id);
+          await output.taken();
           output.note(`\n${issuedText(output, issued, bound)}`);
         } else {
           output.result(issued, issuedText(output, issued, bound));
+          await output.taken();
         }
         if (issued.secret_id !== undefined)
           output.warn('the secret_id stands on stdout, unwrapped: keep it out of logs, shell history and chats.');

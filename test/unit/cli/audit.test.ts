@@ -46,10 +46,25 @@ describe('a line', () => {
 describe('a time', () => {
   test('is that of a clock, or so long ago', () => {
     expect(timeOf('2026-11-29T08:00:00Z')).toBe(1_795_939_200_000);
+    expect(timeOf('2026-11-29T09:00+01:00')).toBe(1_795_939_200_000);
+    expect(timeOf('2026-11-29')).toBe(Date.parse('2026-11-29T00:00:00Z'));
+    expect(timeOf('2028-02-29')).toBe(Date.parse('2028-02-29T00:00:00Z'));
     expect(Math.abs(timeOf('2h') - (Date.now() - 7_200_000))).toBeLessThan(1_000);
   });
 
-  test.each(['yesterday', '90', '', '2026', '1', '2026-13-01'])('%j is refused', (text) => {
+  test.each([
+    'yesterday',
+    '90',
+    '',
+    '2026',
+    '1',
+    '2026-13-01',
+    '2026-02-30',
+    '2026-02-29',
+    '2026-11-29T08:00:00',
+    '2026-11-29 (x)',
+    '2026-11-29T25:00Z',
+  ])('%j is refused', (text) => {
     expect(() => timeOf(text)).toThrow('such as');
   });
 });
