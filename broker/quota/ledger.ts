@@ -5,7 +5,7 @@ import { PosternError } from '#broker/error.ts';
 import { isFull } from '#broker/vault-fault.ts';
 import { LedgerPage } from './ledger-page.ts';
 import type { Counted, Meter } from './meter.ts';
-import { monthOf, secondsToNext } from './month.ts';
+import { monthOf, secondsToEndOf, spanOf } from './month.ts';
 import { formerPageOf, pageOf } from './page.ts';
 import type { QuotaPage, QuotaStore } from './page.ts';
 import { totalsOf } from './report.ts';
@@ -48,6 +48,8 @@ export function restBetweenLooks(entries: number, refreshMs: number = REFRESH_MS
   return Math.max(refreshMs, (entries / ENTRIES_A_SECOND) * 1_000);
 }
 
+/** For so long after a month's end its pages are kept, ms: what was asked of an issuer before it may be taken back. */
+const KEPT = 600_000;
 /** After a failed write nobody waits for the next ones for so long, ms. */
 const AWAY = 5_000;
 /** Pages that are written at once. */
@@ -69,6 +71,8 @@ export class QuotaLedger implements Meter {
   /** By API and tenant, not yet handed to a page. APIs are few: a map for each of 100,000 tenants takes 20 MB. */
   #exchanged = new Map<string, Map<string, number>>();
   #exchangedKinds = 0;
+  /** In which those were exchanged. */
+  #exchangedIn = { month: '', from: Infinity, to: -Infinity };
   #awayUntil = -Infinity;
   readonly #stopping = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
@@ -92,17 +96,21 @@ export class QuotaLedger implements Meter {
   admit(grant: AuthorizedGrant): void {
     const cap = this.#capOf(grant);
     if (cap === Infinity) return;
-    if (this.#pageOf(grant.tenant).fetchedBy(grant.tenant) + this.#formerly(grant.tenant) >= cap) throw this.#spent(grant, cap);
+    const { month } = this;
+    const { tenant } = grant;
+    if (this.#page(month, pageOf(tenant)).fetchedBy(tenant) + this.#formerly(month, tenant) >= cap) throw this.#spent(month, grant, cap);
   }
 
   async count(grant: AuthorizedGrant): Promise<Counted> {
     const { tenant, api } = grant;
     const cap = this.#capOf(grant);
-    const page = this.#pageOf(tenant);
+    // It may end while the page is read, and is that of the refusal all the same.
+    const { month } = this;
+    const page = this.#page(month, pageOf(tenant));
     const patience = performance.now() < this.#awayUntil ? 0 : (this.#options.patienceMs ?? 1_000);
     if (cap !== Infinity && formerPageOf(tenant) !== undefined && this.lookedAt === undefined)
       await Promise.race([this.#firstLook, sleep(patience, undefined, { ref: false })]);
-    if (!(await page.reserve(tenant, api, cap - this.#formerly(tenant), patience))) throw this.#spent(grant, cap);
+    if (!(await page.reserve(tenant, api, cap - this.#formerly(month, tenant), patience))) throw this.#spent(month, grant, cap);
     let isTakenBack = false;
     return {
       takeBack(): void {
@@ -114,6 +122,12 @@ export class QuotaLedger implements Meter {
 
   /** A client got one of these tokens where it would otherwise have asked the issuer itself. */
   exchanged({ tenant, api }: Pick<AuthorizedGrant, 'tenant' | 'api'>): void {
+    const now = this.#now();
+    if (now < this.#exchangedIn.from || now >= this.#exchangedIn.to) {
+      this.#handOver();
+      const month = monthOf(now);
+      this.#exchangedIn = { month, ...spanOf(month) };
+    }
     const tenants = this.#exchanged.get(api);
     const count = tenants?.get(tenant);
     if (count === undefined && this.#exchangedKinds++ >= MAX_EXCHANGED) return;
@@ -165,7 +179,9 @@ export class QuotaLedger implements Meter {
   async flush(): Promise<void> {
     const due = [...this.#pages].filter(([, page]) => page.hasUnwritten);
     await this.#each(due, ([, page]) => page.flush());
-    for (const [key, page] of this.#pages) if (!key.startsWith(this.month) && !page.hasUnwritten) this.#pages.delete(key);
+    const kept = monthOf(this.#now() - KEPT);
+    for (const [key, page] of this.#pages)
+      if (!key.startsWith(this.month) && !key.startsWith(kept) && !page.hasUnwritten) this.#pages.delete(key);
   }
 
   /** Reads what all replicas have counted this month. Never throws. */
@@ -196,34 +212,31 @@ export class QuotaLedger implements Meter {
     const exchanged = this.#exchanged;
     this.#exchanged = new Map();
     this.#exchangedKinds = 0;
+    const { month } = this.#exchangedIn;
     for (const [api, tenants] of exchanged)
-      for (const [tenant, count] of tenants) this.#pageOf(tenant).add('exchanged', tenant, api, count);
+      for (const [tenant, count] of tenants) this.#page(month, pageOf(tenant)).add('exchanged', tenant, api, count);
   }
 
   #capOf(grant: AuthorizedGrant): number {
     return this.#options.capOf?.(grant) ?? Infinity;
   }
 
-  #spent({ tenant }: AuthorizedGrant, cap: number): PosternError {
+  #spent(month: string, { tenant }: AuthorizedGrant, cap: number): PosternError {
     this.refused++;
     return new PosternError(
       'too_many_requests',
       `Client has used up its tokens of this month (${cap}); tokens that it was issued stay valid`,
       {
         detail: `${tenant} may have ${cap} new tokens of the issuer a month: see \`postern quota\``,
-        retryAfter: secondsToNext(this.#now()),
+        retryAfter: secondsToEndOf(month, this.#now()),
       },
     );
   }
 
-  /** Tokens that versions with fewer pages counted elsewhere, this month. */
-  #formerly(tenant: string): number {
+  /** Tokens that versions with fewer pages counted elsewhere. */
+  #formerly(month: string, tenant: string): number {
     const name = formerPageOf(tenant);
-    return name === undefined ? 0 : (this.#pages.get(`${this.month}/${name}`)?.fetchedBy(tenant) ?? 0);
-  }
-
-  #pageOf(tenant: string): LedgerPage {
-    return this.#page(this.month, pageOf(tenant));
+    return name === undefined ? 0 : (this.#pages.get(`${month}/${name}`)?.fetchedBy(tenant) ?? 0);
   }
 
   #page(month: string, name: string): LedgerPage {

@@ -12,9 +12,9 @@ export function spanOf(month: string): { readonly from: number; readonly to: num
   return { from: Date.UTC(year, number - 1), to: Date.UTC(year, number) };
 }
 
-/** @returns seconds to the next month, at least 1 */
-export function secondsToNext(now: number): number {
-  return Math.max(1, Math.ceil((spanOf(monthOf(now)).to - now) / 1000));
+/** @returns seconds to its end, at least 1 */
+export function secondsToEndOf(month: string, now: number): number {
+  return Math.max(1, Math.ceil((spanOf(month).to - now) / 1000));
 }
 
 /** Of a month less is too little to go by, ms. */

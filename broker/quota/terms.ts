@@ -31,8 +31,13 @@ export function canonicalQuota(quota: QuotaPart | null | undefined): { monthly: 
 /** @returns tokens a month; Infinity: as many as it likes, which a share is too where the application has no budget */
 export function capOf(quota: QuotaPart | null | undefined, { budget, tenant }: Pick<QuotaTerms, 'budget' | 'tenant'>): number {
   if (typeof quota?.monthly === 'number') return quota.monthly;
-  if (typeof quota?.share === 'number') return budget === null ? Infinity : Math.floor(budget * quota.share);
+  if (typeof quota?.share === 'number') return budget === null ? Infinity : partOf(budget, quota.share);
   return tenant ?? Infinity;
+}
+
+/** As people reckon: 29 % of 100 is 29, where the product of the two numbers is 28.999999999999996. */
+function partOf(budget: number, share: number): number {
+  return Math.floor(Number((budget * share).toFixed(6)));
 }
 
 /** From this part of a budget on it is told. */

@@ -55,7 +55,9 @@ export function tenantText(output: Output, tenant: TenantView, trusts?: readonly
       : [
           [
             'tokens of Auth0',
-            'monthly' in tenant.quota ? `at most ${tenant.quota.monthly} a month` : `${tenant.quota.share * 100} % of all`,
+            'monthly' in tenant.quota
+              ? `at most ${tenant.quota.monthly} a month`
+              : `${Number((tenant.quota.share * 100).toFixed(6))} % of all`,
           ] as const,
         ]),
     ...list('claim', claims),

@@ -56,6 +56,48 @@ describe('a token is counted', () => {
     expect([...store.documents.keys()].map((key) => key.slice(0, 7)).sort()).toEqual(['2026-11', '2026-12']);
   });
 
+  test('and taken back from its month where that has ended meanwhile', async () => {
+    let now = Date.UTC(2026, 11, 1) - 10;
+    const { store, ledger } = stage({ now: () => now });
+    const counted = await ledger.count(of('acme'));
+    now += 60_000;
+    await ledger.flush();
+    counted.takeBack();
+    await ledger.flush();
+    expect(store.documents.get(`2026-11/${pageOf('acme')}`)?.page.fetched['acme']?.['orders']).toBe(0);
+    now += 600_000;
+    await ledger.flush();
+    expect(ledger.unwritten).toBe(0);
+  });
+
+  test('refused by a month that ends meanwhile is told its end', async () => {
+    let now = Date.UTC(2026, 11, 1) - 10;
+    const { store, ledger } = stage({ now: () => now, capOf: () => 1 });
+    await ledger.count(of('acme'));
+    const { read } = store;
+    store.read = async (...which) => {
+      now = Date.UTC(2026, 11, 1) + 5;
+      return read.apply(store, which);
+    };
+    const late = stage({ now: () => now, capOf: () => 1 }, store).ledger;
+    await expect(late.count(of('acme'))).rejects.toMatchObject({ code: 'too_many_requests', retryAfter: 1 });
+    await late.count(of('acme'));
+  });
+
+  test('as exchanged in the month in which it was, whenever that is written, and though the clock is set back over its end', async () => {
+    let now = Date.UTC(2026, 11, 1) - 60_000;
+    const { store, ledger } = stage({ now: () => now });
+    for (let i = 0; i < 10; i++) ledger.exchanged(of('acme'));
+    now += 90_000;
+    for (let i = 0; i < 3; i++) ledger.exchanged(of('acme'));
+    now -= 60_000;
+    ledger.exchanged(of('acme'));
+    now += 60_000;
+    await ledger.stop();
+    const exchanged = (month: string): unknown => store.documents.get(`${month}/${pageOf('acme')}`)?.page.exchanged;
+    expect([exchanged('2026-11'), exchanged('2026-12')]).toEqual([{ acme: { orders: 11 } }, { acme: { orders: 3 } }]);
+  });
+
   test.each(['constructor', 'tostring', 'valueof', 'a'])('for a tenant of the name %s', async (tenant) => {
     const { store, ledger } = stage();
     await ledger.count(of(tenant, 'constructor'));

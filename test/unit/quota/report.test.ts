@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { forecastOf, monthOf, secondsToNext } from '#broker/quota/month.ts';
+import { forecastOf, monthOf, secondsToEndOf } from '#broker/quota/month.ts';
 import { reportOf, summaryOf } from '#broker/quota/report.ts';
 import { capOf, quotaTerms } from '#broker/quota/terms.ts';
 import type { QuotaReading } from '#broker/quota/terms.ts';
@@ -25,7 +25,9 @@ describe('a month', () => {
   test('is UTC', () => {
     expect(monthOf(Date.UTC(2026, 11, 1) - 1)).toBe('2026-11');
     expect(monthOf(Date.UTC(2027, 0, 1))).toBe('2027-01');
-    expect(secondsToNext(Date.UTC(2026, 11, 31, 23, 59, 59))).toBe(1);
+    expect(secondsToEndOf('2026-12', Date.UTC(2026, 11, 31, 23, 59, 59))).toBe(1);
+    expect(secondsToEndOf('2026-12', Date.UTC(2027, 0, 1, 0, 0, 1))).toBe(1);
+    expect(secondsToEndOf('2028-02', Date.UTC(2028, 1, 1))).toBe(29 * 86_400);
   });
 
   test('has a forecast from its second day on; one that is over has what it had', () => {
@@ -158,4 +160,10 @@ describe('what people should know is told once', () => {
     watch.heard('2026-11', 'issuer', undefined, reading({ remaining: 0, resets_at: MID + 90_000_000 }));
     expect(told).toHaveLength(3);
   });
+});
+
+test('a share is what people reckon, in whole and tenths of a per cent', () => {
+  for (const budget of [100, 1_000, 1_234, 5_000, 50_000, 10_000_000])
+    for (let tenths = 1; tenths <= 1_000; tenths++)
+      expect(capOf({ share: tenths / 10 / 100 }, { budget, tenant: null })).toBe(Math.floor((budget * tenths) / 1_000));
 });
