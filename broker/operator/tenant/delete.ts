@@ -34,7 +34,7 @@ export interface Deletion {
   epoch: number;
 }
 
-/** By so much may a token end later than the longest that was issued now: brokers hear of it within 2 s, and clocks differ by 30. Seconds. */
+/** By so much may a token end later than one issued now: brokers hear of it within 2 s, and clocks differ by 30. Seconds. */
 const STILL_ISSUED = 32;
 /** Most registered keys that are searched for those of one tenant; the one under its client_id is found anyway. */
 const MOST_SEARCHED = 2_000;

@@ -74,10 +74,10 @@ describe('a token is counted', () => {
     let now = Date.UTC(2026, 11, 1) - 10;
     const { store, ledger } = stage({ now: () => now, capOf: () => 1 });
     await ledger.count(of('acme'));
-    const { read } = store;
+    const read = store.read.bind(store);
     store.read = async (...which) => {
       now = Date.UTC(2026, 11, 1) + 5;
-      return read.apply(store, which);
+      return read(...which);
     };
     const late = stage({ now: () => now, capOf: () => 1 }, store).ledger;
     await expect(late.count(of('acme'))).rejects.toMatchObject({ code: 'too_many_requests', retryAfter: 1 });
