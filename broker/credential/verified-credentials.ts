@@ -6,6 +6,7 @@ import { RecentMap } from '#broker/recent-map.ts';
 import { unaskedOf } from '#broker/vault-fault.ts';
 import { FingerprintKey } from './approle.ts';
 import type { AppRoleCredential } from './approle.ts';
+import { Generations } from './generations.ts';
 import type { Identity } from './identity.ts';
 import { EndedCredential, knownBeforeOf } from './known-before.ts';
 import type { KnownBefore } from './known-before.ts';
@@ -106,8 +107,8 @@ export class VerifiedCredentials {
    */
   readonly #knownBefore: RecentMap<string, Past>;
   readonly #flights = new Map<string, Promise<Identity>>();
-  /** Counts up whenever something is forgotten, so that a login begun before is not remembered after. */
-  #generation = 0;
+  /** What was forgotten, so that a login begun before is not remembered after. */
+  readonly #forgotten = new Generations();
 
   constructor(options: LoginOptions) {
     this.#login = options.login;
@@ -199,18 +200,18 @@ export class VerifiedCredentials {
 
   /** Forgets one tenant's verifications: its next request asks Vault again. */
   forget(tenant: string): void {
-    this.#generation++;
+    this.#forgotten.changed(tenant);
     for (const [fingerprint, { identity }] of this.#verified.entries()) if (identity.tenant === tenant) this.#verified.delete(fingerprint);
   }
 
   /** Forgets those that this is true of. */
   forgetThose(gone: (identity: Identity) => boolean): void {
-    this.#generation++;
+    this.#forgotten.allChanged();
     for (const [fingerprint, { identity }] of this.#verified.entries()) if (gone(identity)) this.#verified.delete(fingerprint);
   }
 
   forgetAll(): void {
-    this.#generation++;
+    this.#forgotten.allChanged();
     this.#verified.clear();
   }
 
@@ -218,7 +219,7 @@ export class VerifiedCredentials {
     const refusedUntil = this.#refused.get(fingerprint);
     if (refusedUntil !== undefined && this.#monotonic() < refusedUntil) throw wrongCredential();
     // A flight that began before something was forgotten may carry an answer from before it.
-    const flightKey = `${this.#generation}\0${fingerprint}`;
+    const flightKey = `${this.#forgotten.now}\0${fingerprint}`;
     const flying = this.#flights.get(flightKey);
     if (flying) return flying;
     const flight = this.#ask(fingerprint, credential, address).finally(() => this.#flights.delete(flightKey));
@@ -227,7 +228,7 @@ export class VerifiedCredentials {
   }
 
   async #ask(fingerprint: string, credential: AppRoleCredential, address: string): Promise<Identity> {
-    const generation = this.#generation;
+    const { now: generation } = this.#forgotten;
     const begun = this.#monotonic();
     let askedAt = 0;
     const attempt = () => {
@@ -246,9 +247,8 @@ export class VerifiedCredentials {
       this.#onVerified?.(identity);
       this.#note(fingerprint, credential, identity, true);
       this.#refused.delete(fingerprint);
-      if (generation === this.#generation) {
-        this.#verified.set(fingerprint, { identity, askedAt });
-      }
+      // What is said of others meanwhile is no reason to ask once more, in an outage perhaps.
+      if (!this.#forgotten.since(identity.tenant, generation)) this.#verified.set(fingerprint, { identity, askedAt });
       return identity;
     } catch (error) {
       if (error instanceof EndedCredential) this.#note(fingerprint, credential, error.known, false);

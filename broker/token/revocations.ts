@@ -72,6 +72,7 @@ export class Revocations {
   readonly #earliest: () => number;
   readonly #revoked = new Map<string, RevokedToken>();
   #serial: number | undefined;
+  #heard = 0;
   #tidyAt = -Infinity;
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -100,6 +101,11 @@ export class Revocations {
   /** How many are remembered. */
   get size(): number {
     return this.#revoked.size + this.#owed.size;
+  }
+
+  /** How many were ever heard of. */
+  get heard(): number {
+    return this.#heard;
   }
 
   /** Learns what was revoked since the last look; at the first one, all. @throws {PosternError} temporarily_unavailable */
@@ -223,6 +229,7 @@ export class Revocations {
   #remember(one: RevokedToken): void {
     this.#owed.delete(one.sha256);
     const known = this.#revoked.get(one.sha256);
+    if (known === undefined) this.#heard++;
     // The archive does not know when it was.
     if (known === undefined || known.at < one.at) this.#revoked.set(one.sha256, one);
   }

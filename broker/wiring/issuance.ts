@@ -98,7 +98,7 @@ export function issuance(
   const lately = new StoredLately({
     ...clock,
     store,
-    changes: () => generations.now,
+    changes: () => generations.now + revocations.heard,
     isVoid: (tenant, token) => isDisabled(tenant) || voids.isRevoked(token, tenant),
     onError: (err) => vault.troubles.fails('a token that was ended meanwhile can not be taken out of the shared store', err),
   });

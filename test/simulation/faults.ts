@@ -188,8 +188,8 @@ export const faults: Mutants = {
     ],
     [
       'stale-after-login-under-way',
-      'if (generation === this.#generation) {',
-      'if (generation !== undefined) {',
+      'if (!this.#forgotten.since(identity.tenant, generation)) this.#verified.set(',
+      'this.#verified.set(',
       'a login that began before the credential ended is remembered after',
     ],
   ],

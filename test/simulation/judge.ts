@@ -400,7 +400,8 @@ export class Judge {
     const heard = this.#world.heard(process);
     // While Vault doesn't answer there is more patience; one that refuses does answer.
     const { grace, verifyTtl } = this.#world.plan.settings;
-    const deaf = grace === 0 || heard.refused > Math.max(heard.unanswered, begun - LOOKS);
+    // What was asked before it answered again may be unanswered still.
+    const deaf = grace === 0 || (heard.refused > begun - LOOKS && heard.unanswered < begun - LOOKS);
     const read = Math.min(...STATE.map((path) => heard.read.get(path) ?? -Infinity));
     if (deaf && begun > read + STALE + LOOKS) wrong('stale', `what is announced was read ${begun - read} ms before it was asked for`);
     // Nobody was told: it is looked at when the request comes, and not again.

@@ -264,6 +264,17 @@ describe('forgetting', () => {
     },
   );
 
+  test('what is said of another tenant during a login in flight is nothing to its answer: it is remembered', async () => {
+    const gate = deferred<Identity>();
+    const { login, verified } = stage({ answer: () => gate.promise });
+    const asked = verified.verify(GOOD, ADDRESS);
+    verified.forget('globex');
+    gate.resolve(identityOf());
+    const known = await asked;
+    expect(verified.verify(GOOD, ADDRESS)).toBe(known);
+    expect(login).toHaveBeenCalledTimes(1);
+  });
+
   test('an answer from before does not replace the memory of one from after', async () => {
     const gates = [deferred<Identity>(), deferred<Identity>()];
     let asked = 0;

@@ -38,6 +38,9 @@ describe('a revocation that Vault is away for', () => {
     await expect.poll(() => log.recent.map(({ sha256 }) => sha256)).toEqual([sha(1)]);
     await other.look();
     expect([revocations.has(sha(1)), other.has(sha(1)), revocations.size]).toEqual([true, true, 1]);
+    await other.look();
+    // Each is heard of once, so that what was stored lately is looked through again.
+    expect([revocations.heard, other.heard]).toEqual([1, 1]);
   });
 
   test('is written by the same call again, too, and once', async () => {
