@@ -246,6 +246,8 @@ export class VerifiedCredentials {
       const identity = this.#following(this.#verified.peek(fingerprint), answer);
       this.#onVerified?.(identity);
       this.#note(fingerprint, credential, identity, true);
+      // One that was asked later has been refused meanwhile.
+      if ((this.#refused.get(fingerprint) ?? -Infinity) - this.#refusalMs > askedAt) return identity;
       this.#refused.delete(fingerprint);
       // What is said of others meanwhile is no reason to ask once more, in an outage perhaps.
       if (!this.#forgotten.since(identity.tenant, generation)) this.#verified.set(fingerprint, { identity, askedAt });

@@ -275,6 +275,20 @@ describe('forgetting', () => {
     expect(login).toHaveBeenCalledTimes(1);
   });
 
+  test('an answer that comes after the refusal of a later question is not remembered', async () => {
+    const gate = deferred<Identity>();
+    let asked = 0;
+    const { clock, verified } = stage({ answer: () => (asked++ === 0 ? gate.promise : Promise.reject(wrongCredential())) });
+    const before = verified.verify(GOOD, ADDRESS);
+    await new Promise((begun) => setImmediate(begun));
+    verified.forget('globex');
+    clock.advance(10);
+    expect(await codeOf(() => verified.verify(GOOD, ADDRESS))).toBe('invalid_client');
+    gate.resolve(identityOf());
+    await before;
+    expect([await codeOf(() => verified.verify(GOOD, ADDRESS)), verified.size]).toEqual(['invalid_client', 0]);
+  });
+
   test('an answer from before does not replace the memory of one from after', async () => {
     const gates = [deferred<Identity>(), deferred<Identity>()];
     let asked = 0;
