@@ -238,7 +238,8 @@ export class AnnouncementWatch {
     const late = ended === 'unanswered' && this.#backAt !== undefined && begun < this.#backAt;
     const pause = late ? 0 : (this.#options.intervalMs ?? LOOK_MS);
     this.#dueAts[at] = this.#clock.monotonic() + pause;
-    this.#cancels[at] = this.#clock.after(pause, () => void this.#watch(at));
+    // One that begins too late is waited for by who comes meanwhile, too.
+    this.#cancels[at] = this.#clock.after(pause, () => void (this.catchUp() ?? this.#watch(at)));
   }
 
   async #lookAt(at: number): Promise<void> {

@@ -225,6 +225,12 @@ export const credential: Mutants = {
       'a process that stood still serves by what it knew before',
     ],
     [
+      'late-look-unwaited',
+      '() => void (this.catchUp() ?? this.#watch(at))',
+      '() => void this.#watch(at)',
+      'who comes while a look that began too late is under way is served by what was known before',
+    ],
+    [
       'old-look-is-enough',
       'while (this.#dueAts[at] === Infinity && !this.#stopped) await this.#underWay[at];',
       'if (this.#dueAts[at] === Infinity) return this.#underWay[at];',

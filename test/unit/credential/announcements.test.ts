@@ -135,9 +135,9 @@ describe('while announcements can not be read', () => {
     });
     await watch.start();
     away = true;
+    clock.advance(600_000);
     for (const due of timers.splice(0)) due();
     await vi.waitFor(() => expect(timers).toHaveLength(2));
-    clock.advance(600_000);
     expect(watch.isDisabled('acme')).toBe(false);
     away = false;
     other.late = deferred();
@@ -528,6 +528,19 @@ describe('a process that stood still', () => {
     old.resolve(epochOf(1));
     await caughtUp;
     expect([watch.isDisabled('gone'), says.asked, timers.length]).toEqual([true, 3, 2]);
+  });
+
+  test('has who comes wait for a look that has begun too late, as for one that has not begun', async () => {
+    const { clock, timers, says, watch } = await stage();
+    const late = deferred<Announcements>();
+    says.now = late.promise;
+    clock.advance(9_000);
+    for (const { work } of timers.splice(0)) work();
+    const caughtUp = watch.catchUp();
+    expect([caughtUp, says.asked]).toEqual([expect.any(Promise), 2]);
+    late.resolve(epochOf(2, [[2, 'gone']], ['gone']));
+    await caughtUp;
+    expect([watch.isDisabled('gone'), watch.catchUp(), timers.length, says.asked]).toEqual([true, undefined, 2, 2]);
   });
 
   test('goes on by what it knows where Vault is away', async () => {
