@@ -29,6 +29,10 @@ export class Auth0Judge implements TokenJudge {
     return this.#auth0.fetches;
   }
 
+  lacks(kid: string): boolean {
+    return this.#auth0.lacks(kid);
+  }
+
   async judge(accessToken: string): Promise<JWTPayload | undefined> {
     const { claims } = await this.#auth0.verify(accessToken);
     if (claims === undefined) return undefined;

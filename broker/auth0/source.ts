@@ -91,6 +91,7 @@ export class Auth0Source implements TokenSource {
       issuer: options.issuer,
       timeoutMs: options.timeoutMs ?? TIMEOUT,
       fetch: options.fetch,
+      onDate: (date, tookMs) => this.clock.observe(date, tookMs),
     });
   }
 
@@ -121,20 +122,9 @@ export class Auth0Source implements TokenSource {
     return this.#verifier.hasWithdrawn(kid);
   }
 
-  /** Has Auth0 tell its time, by a look at its keys, which no quota counts. @throws what a fetch throws */
-  async askTime(): Promise<void> {
-    const { issuer, timeoutMs = TIMEOUT, fetch: ask = fetch } = this.#options;
-    const deadline = new AbortController();
-    const cancel = this.#time.after(timeoutMs, () => deadline.abort());
-    const begun = this.#time.monotonic();
-    try {
-      const { headers, body } = await ask(new URL('.well-known/jwks.json', issuer), { redirect: 'manual', signal: deadline.signal });
-      // What a cache had (RFC 9111 §5.1) was dated when it got it.
-      if (!headers.has('age')) this.clock.observe(headers.get('date'), this.#time.monotonic() - begun);
-      await body?.cancel();
-    } finally {
-      cancel();
-    }
+  /** Has Auth0 tell its time, by a look at its keys, which no quota counts. @throws {PosternError} temporarily_unavailable */
+  askTime(): Promise<void> {
+    return this.#verifier.look();
   }
 
   async issue(grant: AuthorizedGrant): Promise<Token> {

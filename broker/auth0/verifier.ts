@@ -1,10 +1,9 @@
 import type { JWTPayload } from 'jose';
-import type { Clocks } from '#broker/clock.ts';
 import type { AuthorizedGrant } from '#broker/authorization/authorization.ts';
 import { PosternError } from '#broker/error.ts';
 import { CLOCK_TOLERANCE } from '#broker/token/issued-tokens.ts';
 import { RemoteIssuer } from '#broker/token/remote-issuer.ts';
-import type { TokenFault } from '#broker/token/remote-issuer.ts';
+import type { RemoteIssuerOptions, TokenFault } from '#broker/token/remote-issuer.ts';
 
 export interface VerifiedClaims {
   readonly iat: number;
@@ -13,11 +12,9 @@ export interface VerifiedClaims {
   readonly all: JWTPayload;
 }
 
-export interface Auth0VerifierOptions extends Clocks {
-  issuer: string;
+export interface Auth0VerifierOptions extends Omit<RemoteIssuerOptions, 'pauseMs'> {
   /** Of a fetch of the key set, ms. */
   timeoutMs: number;
-  fetch?: typeof fetch | undefined;
 }
 
 /** Checks a token from Auth0 before it is cached: signature, issuer, audience, application, and no more scopes than were granted. */
@@ -37,6 +34,11 @@ export class Auth0Verifier {
    */
   ready(): Promise<void> {
     return this.#auth0.ready();
+  }
+
+  /** See {@link RemoteIssuer.look}. */
+  look(): Promise<void> {
+    return this.#auth0.look();
   }
 
   /** See {@link RemoteIssuer.hasWithdrawn}. */

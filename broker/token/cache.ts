@@ -227,7 +227,9 @@ export class TokenCache {
   }
 
   #pause(grant: AuthorizedGrant, error: unknown): void {
-    const pause = error instanceof PosternError && error.retryAfter !== undefined ? Math.min(error.retryAfter * 1000, LONGEST_PAUSE) : 0;
+    const told = error instanceof PosternError ? error : undefined;
+    const longest = told?.here === true || told?.unasked !== undefined ? LONGEST_PAUSE_HERE : LONGEST_PAUSE;
+    const pause = Math.min((told?.retryAfter ?? 0) * 1000, longest);
     this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + this.#clock.random() * 0.2));
   }
 

@@ -37,6 +37,8 @@ export interface TokenJudge {
    * @throws {PosternError} temporarily_unavailable when the keys can't be had
    */
   judge(accessToken: string): Promise<JWTPayload | undefined>;
+  /** Whether the keys that its issuer publishes, as last seen here, lack the one of this kid; undefined where Vault has them. */
+  readonly lacks?: (kid: string) => boolean;
 }
 
 /** Longest token that is looked at, characters: the longest that a reply has carried are some 2,000. */
@@ -65,6 +67,12 @@ export class IssuedTokens {
     this.#judges = new Map(options.judges.map((judge) => [judge.issuer, judge]));
     this.#tenantClaim = options.tenantClaim;
     this.#now = options.now ?? Date.now;
+  }
+
+  /** Whether its issuer, where that is one of ours, doesn't publish the key that has signed it. @param signedBy as `Token.signedBy` */
+  lacksKey(signedBy: string): boolean {
+    const [issuer = '', kid = ''] = signedBy.split(' ', 2);
+    return this.#judges.get(issuer)?.lacks?.(kid) === true;
   }
 
   /** @throws {PosternError} temporarily_unavailable when its issuer's keys can't be had */

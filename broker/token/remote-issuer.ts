@@ -16,6 +16,8 @@ export interface RemoteIssuerOptions extends Clocks {
   fetch?: typeof fetch | undefined;
   /** Between a failed fetch and the next, ms: whoever presents token after token must not cause a fetch each. Default 5000. */
   pauseMs?: number;
+  /** Told of each answer's `Date`, and how long it took to come, ms; not of what a cache had, which was dated when it got that. */
+  onDate?: ((date: string | null, tookMs: number) => void) | undefined;
 }
 
 export interface Expectation {
@@ -35,8 +37,17 @@ export type Verdict =
 
 interface Keys {
   readonly find: ReturnType<typeof createLocalJWKSet>;
+  readonly kids: ReadonlySet<unknown>;
   /** ms of the monotonic clock. */
   readonly fetchedAt: number;
+}
+
+/** A key that a set had. ms of the monotonic clock, by the age of the sets. */
+interface Published {
+  /** As of then the newest set had it. */
+  seen: number;
+  /** As of then the oldest set since lacks it. */
+  missing: number | undefined;
 }
 
 /** How old the keys may get before they are fetched again, ms. */
@@ -47,12 +58,14 @@ const KEPT = 3_600_000;
 const COOLDOWN = 30_000;
 /** How old they may get before they are fetched again, and nobody waits, to see whether a key was taken out of use, ms. */
 const LOOK_AGAIN = 300_000;
-/** A key that is missing from the set for so long, at each look, is out of use, ms: caches on the way may show sets of before by turns. */
+/** A key that is missing from sets so far apart is out of use, ms: caches on the way may show sets of before by turns. */
 const MISSING = 60_000;
 /** Keys that are remembered as having been in the set. */
 const MOST_KEYS = 1_000;
 /** Since the pause after a failed fetch, ms. */
 const JUST_FAILED = 5_000;
+/** Seconds for which a cache has had what it answers (RFC 9111 §5.1). */
+const AGE = /^\d{1,9}$/;
 /** RFC 9068 §2.1, and what Auth0 sets without that profile. */
 const ACCESS_TOKEN_TYP = /^(application\/)?(at\+)?jwt$/i;
 
@@ -65,13 +78,14 @@ export class RemoteIssuer {
   readonly #timeoutMs: number;
   readonly #pauseMs: number;
   readonly #fetchFrom: typeof fetch;
+  readonly #onDate: RemoteIssuerOptions['onDate'];
   readonly #clock: Clock;
   #keys: Keys | undefined;
   #fetching: Promise<Keys> | undefined;
-  /** By kid, those that the set had: since when each is missing, ms of the monotonic clock, where it is. */
-  readonly #had = new Map<string, number | undefined>();
+  /** By kid. */
+  readonly #had = new Map<string, Published>();
   readonly #withdrawn = new Set<string>();
-  #isMissing = false;
+  #looksAgain = false;
   /** Each is taken over once. */
   readonly #taken = new WeakMap<CryptoKey, KeyObject>();
   #pausedUntil = -Infinity;
@@ -84,6 +98,7 @@ export class RemoteIssuer {
     this.#timeoutMs = options.timeoutMs ?? 5_000;
     this.#pauseMs = options.pauseMs ?? 5_000;
     this.#fetchFrom = boundedFetch(MAX_DOCUMENT, options.fetch);
+    this.#onDate = options.onDate;
     this.#clock = clockOf(options);
   }
 
@@ -118,22 +133,48 @@ export class RemoteIssuer {
   hasWithdrawn(kid: string): boolean {
     const now = this.#clock.monotonic();
     const age = now - (this.#keys?.fetchedAt ?? -Infinity);
-    if (age > (this.#isMissing ? MISSING : LOOK_AGAIN) && this.#fetching === undefined && now >= this.#pausedUntil)
-      void this.#fetch().catch(() => {});
+    if (age > LOOK_AGAIN && this.#fetching === undefined && now >= this.#pausedUntil) void this.#fetch().catch(() => {});
     return this.#withdrawn.has(kid);
   }
 
-  #note(kids: ReadonlySet<unknown>): void {
-    const now = this.#clock.monotonic();
-    for (const kid of kids)
-      if (typeof kid === 'string' && (this.#had.has(kid) || this.#had.size < MOST_KEYS)) this.#had.set(kid, undefined);
-    this.#isMissing = false;
-    for (const [kid, since] of this.#had) {
-      if (kids.has(kid)) this.#withdrawn.delete(kid);
-      else if (since === undefined) this.#had.set(kid, now);
-      else if (now - since >= MISSING) this.#withdrawn.add(kid);
-      if (!kids.has(kid) && !this.#withdrawn.has(kid)) this.#isMissing = true;
+  /** Whether the keys that came last, if any did, lack this one: what it signed can't be verified, which doesn't make it a forgery. */
+  lacks(kid: string): boolean {
+    return this.#keys?.kids.has(kid) === false;
+  }
+
+  /** Has the keys come again, whoever needs them. @throws {PosternError} temporarily_unavailable */
+  async look(): Promise<void> {
+    await this.#fetch();
+  }
+
+  /** @param asOf when the issuer said so, ms of the monotonic clock: of an older set nothing that a newer one has told is believed */
+  #note(kids: ReadonlySet<unknown>, asOf: number): void {
+    for (const kid of kids) {
+      if (typeof kid !== 'string') continue;
+      const known = this.#had.get(kid);
+      if (known === undefined && this.#had.size < MOST_KEYS) this.#had.set(kid, { seen: asOf, missing: undefined });
+      if (known === undefined || asOf < (known.missing ?? asOf)) continue;
+      Object.assign(known, { seen: Math.max(known.seen, asOf), missing: undefined });
+      this.#withdrawn.delete(kid);
     }
+    for (const [kid, known] of this.#had) {
+      if (kids.has(kid) || asOf <= known.seen) continue;
+      const { missing = asOf } = known;
+      known.missing = Math.min(missing, asOf);
+      if (asOf - missing >= MISSING) this.#withdrawn.add(kid);
+    }
+    this.#lookAgain();
+  }
+
+  /** Where a key is missing, to be sure: nobody may come who would ask. */
+  #lookAgain(): void {
+    const isMissing = (): boolean => [...this.#had].some(([kid, { missing }]) => missing !== undefined && !this.#withdrawn.has(kid));
+    if (this.#looksAgain || !isMissing()) return;
+    this.#looksAgain = true;
+    this.#clock.after(MISSING, () => {
+      this.#looksAgain = false;
+      if (isMissing()) void this.#fetch().catch(() => this.#lookAgain());
+    });
   }
 
   async #find(header: ProtectedHeaderParameters): Promise<KeyObject> {
@@ -178,15 +219,20 @@ export class RemoteIssuer {
     this.#doubtful = this.#clock.monotonic() - this.#pausedUntil < JUST_FAILED;
     const deadline = new AbortController();
     const cancel = this.#clock.after(this.#timeoutMs, () => deadline.abort());
+    const begun = this.#clock.monotonic();
     try {
       const response = await this.#fetchFrom(this.#url, { redirect: 'manual', signal: deadline.signal });
+      const age = response.headers.get('age');
+      if (age === null) this.#onDate?.(response.headers.get('date'), this.#clock.monotonic() - begun);
       if (response.status === 200) {
         const set = (await response.json()) as JSONWebKeySet;
         const find = createLocalJWKSet(set);
         // Whoever issues tokens has a key.
         if (set.keys.length > 0) {
-          this.#note(new Set(set.keys.map(({ kid }) => kid)));
-          return (this.#keys = { find, fetchedAt: this.#clock.monotonic() });
+          const kids = new Set(set.keys.map(({ kid }) => kid));
+          this.#keys = { find, kids, fetchedAt: this.#clock.monotonic() };
+          this.#note(kids, begun - (AGE.test(age ?? '') ? Number(age) * 1_000 : 0));
+          return this.#keys;
         }
       } else await response.body?.cancel();
     } catch {

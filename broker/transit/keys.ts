@@ -15,7 +15,10 @@ const answer = z.object({
   type: z.string(),
   min_decryption_version: z.number(),
   min_encryption_version: z.number(),
-  keys: z.record(z.string(), z.object({ creation_time: z.string(), public_key: z.string() })),
+  keys: z.record(
+    z.string(),
+    z.object({ creation_time: z.string().refine((time) => !Number.isNaN(Date.parse(time))), public_key: z.string() }),
+  ),
 });
 
 export interface KeyVersion {
@@ -185,7 +188,12 @@ export class TransitKeys implements KeySet {
   }
 
   #read(): Promise<Versions> {
-    this.#reading ??= this.#readNow().finally(() => (this.#reading = undefined));
+    this.#reading ??= this.#readNow()
+      .catch((error: unknown) => {
+        this.#failedAt = this.#clock.monotonic();
+        throw error;
+      })
+      .finally(() => (this.#reading = undefined));
     return this.#reading;
   }
 
@@ -194,19 +202,19 @@ export class TransitKeys implements KeySet {
     const found = await session
       .use((token) => client.read(`${mount}/keys/${key}`, { token, part: 'signing' }))
       .catch((error: unknown) => {
-        this.#failedAt = this.#clock.monotonic();
         throw asUnavailable(error);
       });
-    const parsed = answer.safeParse(found?.data);
-    if (!parsed.success || !parsed.data.type.startsWith('rsa-')) {
+    const noKey = (): never => {
       throw new PosternError('misconfigured', 'Service temporarily unavailable', {
         detail: `${mount}/keys/${key} in Vault is not an RSA key: run terraform apply`,
       });
-    }
+    };
+    const parsed = answer.safeParse(found?.data);
+    if (!parsed.success || !parsed.data.type.startsWith('rsa-')) return noKey();
     const { keys, min_encryption_version: minSigning } = parsed.data;
     const all = await Promise.all(
       Object.entries(keys).map(([version, { creation_time: created, public_key: pem }]) => this.#version(Number(version), created, pem)),
-    );
+    ).catch(noKey);
     const kids = new Set(all.map(({ kid }) => kid));
     this.#versions = { all: all.sort((a, b) => a.version - b.version), kids, minSigning, readAt: this.#clock.monotonic() };
     return this.#versions;

@@ -28,6 +28,7 @@ import { Kv } from '#broker/vault/kv.ts';
 import { EngineTokenPlaces } from '#broker/vault/plugin-tokens.ts';
 import { VaultTokens } from '#broker/vault/tokens.ts';
 import { VaultUpstream } from '#broker/vault/upstream-credential.ts';
+import { forgeryTold } from './forgery.ts';
 import { publishing } from './publishing.ts';
 import type { ConnectedVault } from './vault.ts';
 
@@ -111,13 +112,7 @@ export function issuance(
     ...clock,
     ...servable,
     isGenuine: (grant, token) => isGenuine(issued, grant, token),
-    onForgery: ({ tenant, api }, { sha256 }, future) =>
-      log.error(
-        { tenant, api, sha256 },
-        future
-          ? "what lies in the cache is dated in the future: the clock of the replica that made it, or of its issuer, is ahead of Vault's"
-          : 'what lies in the cache is not a token that was made for this tenant: it is served to nobody',
-      ),
+    onForgery: forgeryTold(issued, log),
     store,
     storeNow,
     sources: asked,

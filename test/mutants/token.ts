@@ -188,7 +188,19 @@ export const token: Mutants = {
     ],
   ],
   'broker/token/remote-issuer.ts': [
-    ['withdrawn-at-once', 'else if (now - since >= MISSING)', 'else if (true)', 'an older key set on the way throws good tokens away'],
+    ['withdrawn-at-once', 'if (asOf - missing >= MISSING)', 'if (true)', 'an older key set on the way throws good tokens away'],
+    [
+      'older-set-believed',
+      'if (kids.has(kid) || asOf <= known.seen) continue;',
+      'if (kids.has(kid)) continue;',
+      'a new key is thrown away by what a cache still shows',
+    ],
+    [
+      'second-look-left-out',
+      'if (this.#looksAgain || !isMissing()) return;',
+      'return;',
+      'where few ask, a withdrawn key is served for hours',
+    ],
     ['never-withdrawn', 'return this.#withdrawn.has(kid);', 'return false;', "what a revoked key of Auth0's signed is served"],
     [
       'keys-kept-for-ever',

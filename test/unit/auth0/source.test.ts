@@ -587,7 +587,7 @@ describe('its time', () => {
     ['not as a cache kept it', { age: '600' }, false],
   ])('is learnt from a look at its keys, %s', async (_how, headers, counts) => {
     const date = new Date(Date.now() - 600_000).toUTCString();
-    const looked = async (): Promise<Response> => new Response('{}', { headers: { date, ...headers } });
+    const looked = async (): Promise<Response> => Response.json({ keys: [foreign.jwk] }, { headers: { date, ...headers } });
     await using s = await stage({ fetch: looked });
     for (let times = 0; times < 2; times++) await s.source.askTime();
     expect(s.source.clock.ms < -590_000).toBe(counts);

@@ -668,6 +668,31 @@ describe('among replicas', () => {
     expect(asked).toHaveLength(2);
   });
 
+  test.each<[string, { here?: boolean; unasked?: 'throttled' }, number]>([
+    ["a quota of Vault's", { unasked: 'throttled' }, 36],
+    ["a fault of this machine's", { here: true }, 36],
+    ["its issuer's word", {}, 4_320],
+  ])('one token that was due, and failed to come by %s, is due again when that may be over', async (_why, cause, seconds) => {
+    const { asked, clock, replica, source } = stage({ lifetime: 86_400 });
+    const grant = await grantOf();
+    const only = replica();
+    await get(only, grant);
+    const { issue } = source;
+    source.issue = () => Promise.reject(new PosternError('temporarily_unavailable', 'later', { retryAfter: 3_600, ...cause }));
+    clock.advance(80_000_000);
+    const refreshed = async (): Promise<number> => {
+      expect((await get(only, grant)).from).toBe('memory');
+      await settle();
+      return asked.length;
+    };
+    expect(await refreshed()).toBe(2);
+    source.issue = issue;
+    clock.advance(seconds * 1000 - 2_000 - seconds * 200);
+    expect(await refreshed()).toBe(2);
+    clock.advance(2_000 + seconds * 200);
+    expect(await refreshed()).toBe(3);
+  });
+
   test("a quota of Vault's that one replica has met pauses that one alone, and for half a minute at most", async () => {
     const { asked, clock, replica, source, store } = stage();
     const grant = await grantOf();

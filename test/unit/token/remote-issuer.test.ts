@@ -14,14 +14,24 @@ let url: string;
 let key: Signer;
 let next: Signer;
 let clock: Clock;
-const answer = { status: 200, keys: [] as unknown[], text: undefined as string | undefined, silent: false, asked: 0 };
+const answer = {
+  status: 200,
+  keys: [] as unknown[],
+  text: undefined as string | undefined,
+  age: undefined as number | undefined,
+  silent: false,
+  asked: 0,
+};
 
 beforeAll(async () => {
   [key, next] = await Promise.all([signer(), signer()]);
   server = createServer((_request, response) => {
     answer.asked++;
     if (answer.silent) return;
-    response.writeHead(answer.status, { 'Content-Type': 'application/json' }).end(answer.text ?? JSON.stringify({ keys: answer.keys }));
+    const age = answer.age === undefined ? {} : { Age: answer.age };
+    response
+      .writeHead(answer.status, { 'Content-Type': 'application/json', ...age })
+      .end(answer.text ?? JSON.stringify({ keys: answer.keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
@@ -32,7 +42,7 @@ afterAll(() => {
 });
 beforeEach(() => {
   clock = new Clock();
-  Object.assign(answer, { status: 200, keys: [key.jwk], text: undefined, silent: false, asked: 0 });
+  Object.assign(answer, { status: 200, keys: [key.jwk], text: undefined, age: undefined, silent: false, asked: 0 });
 });
 
 const issuer = (options: Partial<RemoteIssuerOptions> = {}) =>
@@ -184,17 +194,33 @@ describe('a key', () => {
     return of.hasWithdrawn(kid);
   };
 
+  /** A look that nobody has asked for. */
+  const looking = (): { issuer: RemoteIssuer; later: () => Promise<void>; pending: () => number } => {
+    const waiting: (() => void)[] = [];
+    const after = (ms: number, work: () => void) => {
+      if (ms === 60_000) waiting.push(work);
+      return () => {};
+    };
+    const of = issuer({ after });
+    const later = async (): Promise<void> => {
+      clock.advance(60_000);
+      const { asked } = answer;
+      for (const work of waiting.splice(0)) work();
+      await sleep(30);
+      expect(answer.asked).toBe(asked + 1);
+    };
+    return { issuer: of, later, pending: () => waiting.length };
+  };
+
   test('that the set had and lacks for a minute, at two looks, is out of use; back in it, in use', async () => {
-    const auth0 = issuer();
+    const { issuer: auth0, later } = looking();
     expect(await look(auth0, key.kid)).toBe(false);
     answer.keys = [next.jwk];
     clock.advance(299_000);
     expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 1]);
     clock.advance(2_000);
     expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 2]);
-    clock.advance(59_000);
-    expect([await look(auth0, key.kid), answer.asked]).toEqual([false, 2]);
-    clock.advance(2_000);
+    await later();
     expect([await look(auth0, key.kid), answer.asked]).toEqual([true, 3]);
     expect([auth0.hasWithdrawn(next.kid), auth0.hasWithdrawn('never-there')]).toEqual([false, false]);
     answer.keys = [key.jwk, next.jwk];
@@ -227,5 +253,59 @@ describe('a key', () => {
         expect(await look(auth0, key.kid)).toBe(false);
       }
     }
+  });
+
+  test('that is missing is looked for again though nobody asks, also where that fails, and not any more when it is sure', async () => {
+    const { issuer: auth0, later, pending } = looking();
+    await auth0.ready();
+    expect(pending()).toBe(0);
+    answer.keys = [next.jwk];
+    clock.advance(3_600_000);
+    await look(auth0, key.kid);
+    expect(pending()).toBe(1);
+    answer.status = 503;
+    await later();
+    answer.status = 200;
+    expect(pending()).toBe(1);
+    await later();
+    const { asked } = answer;
+    expect([auth0.hasWithdrawn(key.kid), pending(), answer.asked]).toEqual([true, 0, asked]);
+  });
+
+  test('that is new is in use though a cache shows an older set, however often and long', async () => {
+    const { issuer: auth0, later } = looking();
+    answer.keys = [key.jwk, next.jwk];
+    await auth0.ready();
+    for (let age = 360; age < 960; age += 60) {
+      Object.assign(answer, { keys: [key.jwk], age });
+      clock.advance(age === 360 ? 301_000 : 60_000);
+      await auth0.look();
+      expect([auth0.hasWithdrawn(next.kid), auth0.lacks(next.kid)]).toEqual([false, true]);
+    }
+    // As of later than it was seen, twice.
+    Object.assign(answer, { age: 0 });
+    clock.advance(60_000);
+    await auth0.look();
+    await later();
+    expect(auth0.hasWithdrawn(next.kid)).toBe(true);
+  });
+
+  test('that is out of use stays that though a cache shows a set of before', async () => {
+    const auth0 = issuer();
+    await auth0.ready();
+    answer.keys = [next.jwk];
+    for (let minute = 0; minute < 2; minute++) {
+      clock.advance(60_000);
+      await auth0.look();
+    }
+    expect(auth0.hasWithdrawn(key.kid)).toBe(true);
+    Object.assign(answer, { keys: [key.jwk], age: 180 });
+    clock.advance(60_000);
+    await auth0.look();
+    expect(auth0.hasWithdrawn(key.kid)).toBe(true);
+    Object.assign(answer, { age: 1 });
+    clock.advance(60_000);
+    await auth0.look();
+    expect(auth0.hasWithdrawn(key.kid)).toBe(false);
   });
 });

@@ -358,6 +358,31 @@ describe('reading', () => {
     expect(key.reads - reads).toBe(1);
   });
 
+  test.each<[string, (key: TransitKey) => void]>([
+    ['is no RSA key', (key) => (key.type = 'aes256-gcm96')],
+    ['has a version that is no key', (key) => (key.keys['1']!.public_key = 'not a PEM')],
+    ['has a version of no time', (key) => (key.keys['1']!.creation_time = 'yesterday')],
+  ])('what %s leaves the known ones in use, and is read once a second, behind who asks', async (_what, spoil) => {
+    const key = new TransitKey();
+    const keys = key.replica();
+    await keys.jwks();
+    const known = structuredClone(key.keys);
+    spoil(key);
+    key.clock.advance(61_000);
+    await keys.signing();
+    const { reads } = key;
+    for (let asked = 0; asked < 100; asked++) {
+      expect(await versionOf(keys)).toBe(1);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(key.reads - reads).toBeLessThanOrEqual(1);
+    Object.assign(key, { type: 'rsa-2048', keys: known });
+    key.rotate();
+    key.clock.advance(1_001);
+    await keys.signing();
+    await expect.poll(() => keys.known).toBe(2);
+  });
+
   test('that could not be read is read by whoever comes next where a version was retired', async () => {
     const key = new TransitKey();
     const keys = key.replica();
