@@ -81,7 +81,9 @@ interface Look {
 
 /** Between two looks, ms. */
 export const LOOK_MS = 1_000;
-/** So late a look may begin before who comes waits for it, ms: with {@link LOOK_MS}, what is announced holds within 2 s. */
+/** How often the watch takes note of the time, ms. */
+const BEAT_MS = 250;
+/** Noted so long ago, ms, this process stood still: with {@link LOOK_MS}, what is announced holds within 2 s. */
 const OVERSLEPT_MS = 1_000;
 
 /** Looks at the announcements, and at what else replicas share, each second; forgets the verifications of tenants that changed. */
@@ -109,8 +111,9 @@ export class AnnouncementWatch {
   /** When the latest announcement known was made, ms since 1970. */
   #latest = 0;
   readonly #cancels: ((() => void) | undefined)[] = [];
-  /** When the next look at each is due; Infinity while one is under way. ms of the monotonic clock. */
-  readonly #dueAts: number[];
+  /** When the time was noted last, by the monotonic clock and by the wall clock, ms; never yet: Infinity. */
+  #beat = { monotonic: Infinity, wall: Infinity };
+  #cancelBeat: (() => void) | undefined;
   readonly #underWay: Promise<void>[] = [];
   #catchingUp: Promise<void> | undefined;
   #stopped = false;
@@ -122,7 +125,6 @@ export class AnnouncementWatch {
     const { reader, watched = [] } = options;
     this.#sources = [async () => this.#take(await reader.readAnnouncements()), ...watched.map((one) => () => one.look())];
     this.#readAts = this.#sources.map(() => -Infinity);
-    this.#dueAts = this.#sources.map(() => Infinity);
     this.#looks = this.#sources.map(() => ({ ended: 'refused', begun: -Infinity }));
   }
 
@@ -195,6 +197,8 @@ export class AnnouncementWatch {
 
   /** Looks once at each, then again every interval after that until {@link stop}. */
   async start(): Promise<void> {
+    this.#note();
+    this.#beatLater();
     await Promise.all(this.#sources.map((_, at) => this.#watch(at)));
   }
 
@@ -205,11 +209,13 @@ export class AnnouncementWatch {
    */
   catchUp(): Promise<void> | undefined {
     if (this.#catchingUp !== undefined || this.#stopped) return this.#catchingUp;
-    const since = this.#clock.monotonic() - OVERSLEPT_MS;
-    if (!this.#dueAts.some((due) => due < since)) return undefined;
+    // While a machine sleeps its monotonic clock stops, and its wall clock is set when it wakes.
+    const { monotonic, wall } = this.#beat;
+    if (this.#clock.monotonic() - monotonic <= OVERSLEPT_MS && this.#clock.now() - wall <= OVERSLEPT_MS) return undefined;
+    this.#note();
     const looks = this.#sources.map(async (_, at) => {
       // What is under way was asked before.
-      while (this.#dueAts[at] === Infinity && !this.#stopped) await this.#underWay[at];
+      while (this.#cancels[at] === undefined && !this.#stopped) await this.#underWay[at];
       if (this.#stopped) return;
       this.#cancels[at]?.();
       await this.#watch(at);
@@ -220,6 +226,7 @@ export class AnnouncementWatch {
 
   stop(): void {
     this.#stopped = true;
+    this.#cancelBeat?.();
     for (const cancel of this.#cancels) cancel?.();
   }
 
@@ -228,18 +235,32 @@ export class AnnouncementWatch {
     await Promise.all(this.#sources.map((_, at) => this.#lookAt(at)));
   }
 
+  #note(): void {
+    this.#beat = { monotonic: this.#clock.monotonic(), wall: this.#clock.now() };
+  }
+
+  /** It may come late itself: then who comes after it waits as well. */
+  #beatLater(): void {
+    this.#cancelBeat = this.#clock.after(BEAT_MS, () => {
+      void this.catchUp();
+      this.#note();
+      if (!this.#stopped) this.#beatLater();
+    });
+  }
+
   async #watch(at: number): Promise<void> {
     this.#cancels[at] = undefined;
-    this.#dueAts[at] = Infinity;
     await (this.#underWay[at] = this.#lookAt(at));
     if (this.#stopped) return;
     // What was asked before Vault came back says nothing of now.
     const { begun, ended } = this.#looks[at]!;
     const late = ended === 'unanswered' && this.#backAt !== undefined && begun < this.#backAt;
     const pause = late ? 0 : (this.#options.intervalMs ?? LOOK_MS);
-    this.#dueAts[at] = this.#clock.monotonic() + pause;
-    // One that begins too late is waited for by who comes meanwhile, too.
-    this.#cancels[at] = this.#clock.after(pause, () => void (this.catchUp() ?? this.#watch(at)));
+    // One that begins too late is waited for by who comes meanwhile, too. What is being caught up has done its part of this already.
+    this.#cancels[at] = this.#clock.after(pause, () => {
+      const caughtUp = this.#catchingUp === undefined ? this.catchUp() : undefined;
+      void (caughtUp ?? this.#watch(at));
+    });
   }
 
   async #lookAt(at: number): Promise<void> {

@@ -306,8 +306,8 @@ export class TokenCache {
         (old === undefined || stored.token.expiresAt > old.expiresAt)
       ) {
         const genuine = await this.#isGenuine(grant, stored.token);
-        // Revoked while it was being verified.
-        if (genuine && !this.#servable.isRevoked(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };
+        // Ended or revoked while it was being verified.
+        if (genuine && this.#servable.includes(stored.token, grant.tenant)) return { token: stored.token, from: 'store', grant };
         stored = { ...stored, token: undefined };
       }
       if (stored.lease !== undefined && isPause(stored.lease, storeNow)) {

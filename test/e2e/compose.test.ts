@@ -326,9 +326,12 @@ describe.runIf(able)('the deployment of deploy/compose', () => {
       while (!over) seen.push((await ask('/.well-known/jwks.json').catch(() => ({ status: 0 }))).status);
     })();
     await crash('broker');
+    // How many fit into that time is the machine's affair; one answer each of both brokers, at least, comes after it.
+    const since = seen.length;
+    await expect.poll(() => seen.length, { timeout: 30_000 }).toBeGreaterThan(since + 2);
     over = true;
     await asking;
-    expect(seen.length).toBeGreaterThan(5);
+    expect(since).toBeGreaterThan(0);
     expect([...new Set(seen)]).toEqual([200]);
   }, 60_000);
 

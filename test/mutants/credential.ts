@@ -220,20 +220,33 @@ export const credential: Mutants = {
   'broker/credential/announcements.ts': [
     [
       'overslept',
-      'if (!this.#dueAts.some((due) => due < since)) return undefined;',
+      'if (this.#clock.monotonic() - monotonic <= OVERSLEPT_MS && this.#clock.now() - wall <= OVERSLEPT_MS) return undefined;',
       'return undefined;',
       'a process that stood still serves by what it knew before',
     ],
     [
       'late-look-unwaited',
-      '() => void (this.catchUp() ?? this.#watch(at))',
-      '() => void this.#watch(at)',
+      'void (caughtUp ?? this.#watch(at));',
+      'void this.#watch(at);',
       'who comes while a look that began too late is under way is served by what was known before',
+    ],
+    ['machine-that-slept', ' && this.#clock.now() - wall <= OVERSLEPT_MS', '', 'a machine that slept serves by what it knew before'],
+    [
+      'late-beat-unnoticed',
+      'void this.catchUp();\n      this.#note();',
+      'this.#note();',
+      'a process that stood still, and noted the time first, serves by what it knew before',
+    ],
+    [
+      'look-lost-while-catching-up',
+      'this.#catchingUp === undefined ? this.catchUp() : undefined;',
+      'this.catchUp();',
+      'a look that falls due while all is caught up never comes again',
     ],
     [
       'old-look-is-enough',
-      'while (this.#dueAts[at] === Infinity && !this.#stopped) await this.#underWay[at];',
-      'if (this.#dueAts[at] === Infinity) return this.#underWay[at];',
+      'while (this.#cancels[at] === undefined && !this.#stopped) await this.#underWay[at];',
+      'if (this.#cancels[at] === undefined) return this.#underWay[at];',
       'what was asked before a standstill counts as asked after it',
     ],
     [

@@ -24,6 +24,12 @@ export const faults: Mutants = {
       'what one broker has fetched the others never see',
     ],
     [
+      'ended-while-verified',
+      'genuine && this.#servable.includes(stored.token, grant.tenant)',
+      'genuine',
+      'a token is served that ended while it was being verified',
+    ],
+    [
       'second-reading-missing',
       'stored = this.#unrevoked(await read(), grant);\n    }',
       '}',
@@ -120,6 +126,19 @@ export const faults: Mutants = {
     ],
   ],
   'broker/credential/announcements.ts': [
+    [
+      'standstill-unheeded',
+      'this.#clock.monotonic() - monotonic <= OVERSLEPT_MS && this.#clock.now() - wall <= OVERSLEPT_MS',
+      'true',
+      'a process that stood still serves by what it knew before',
+    ],
+    ['sleep-unheeded', ' && this.#clock.now() - wall <= OVERSLEPT_MS', '', 'a machine that slept serves by what it knew before'],
+    [
+      'look-lost-while-catching-up',
+      'this.#catchingUp === undefined ? this.catchUp() : undefined;',
+      'this.catchUp();',
+      'what is announced is never looked at again after a standstill',
+    ],
     ['disable-unheeded', 'this.#disabled = new Set(now.disabled);', 'this.#disabled = new Set();', 'a disabled tenant is served'],
     [
       'not-read-after-reconnect',

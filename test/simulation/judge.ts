@@ -311,7 +311,11 @@ export class Judge {
     const api = apiOf(audience);
     const lease = this.#entitled.get(`${process} ${tenant} ${api}`)?.shift();
     const calm = !this.#hasChangedSince(tenant, this.#now - SETTLED_WITHIN);
-    if (lease === undefined && calm)
+    // It had one when it fell asleep, it may be: what Auth0 gave it had ended when it woke.
+    const stoodStill = this.#world.plan.settings.skews.some((_, replica) =>
+      this.#world.stoodStillSince(replica, this.#now - SETTLED_WITHIN),
+    );
+    if (lease === undefined && calm && !stoodStill)
       this.#tell({ rule: 'unleased', text: `${process} asks Auth0 for ${tenant} at ${api} without a lease` });
     if (lease?.fresh === true && calm)
       this.#tell({ rule: 'needless', text: `${process} asks Auth0 for ${tenant} at ${api}, though a good token lay in the store` });
@@ -345,7 +349,10 @@ export class Judge {
     // Two looks of which each had to wait: that which was under way, and the next.
     const within = ANNOUNCED_WITHIN + (late ? 2 * LATEST : 0);
     let due = known + within;
-    for (const { from, to } of this.#world.troublesOf(replica)) if (from < due) due = Math.max(due, to + RECOVERS_WITHIN + within);
+    // One that stood still looks when it goes on: then Vault may be away.
+    const looks = Math.max(due, this.#world.goesOnAt(replica, known));
+    for (const { from, to } of this.#world.troublesOf(replica))
+      if (from < looks && to > known) due = Math.max(due, to + RECOVERS_WITHIN + within);
     return due;
   }
 
@@ -354,8 +361,9 @@ export class Judge {
     return this.#world.troublesOf(replica).some(({ to }) => this.#now <= to + RECOVERS_WITHIN + ANNOUNCED_WITHIN + 2 * LATEST);
   }
 
-  #overdue(known: number, replica: number): boolean {
-    return this.#now > this.#dueAt(known, replica);
+  /** @param begun of the request: what was under way as its replica stood still, it answers by what was so before */
+  #overdue(known: number, replica: number, begun: number): boolean {
+    return this.#now > this.#dueAt(known, replica) && !this.#world.stoodStillSince(replica, begun);
   }
 
   /** A client has a token. */
@@ -374,7 +382,7 @@ export class Judge {
       wrong('scope', `its scope is ${claims.scope}, asked for was ${scope}`);
     for (const one of scopes) {
       const times = this.#granted.get(tenant) ?? [];
-      if (!times.some((grant) => grant.scopes.has(one) && (grant.until === Infinity || !this.#overdue(grant.until, replica))))
+      if (!times.some((grant) => grant.scopes.has(one) && (grant.until === Infinity || !this.#overdue(grant.until, replica, begun))))
         wrong('narrowed', `it has ${one}, which the tenant was not granted any more`);
     }
     const granted = [...(this.#granted.get(tenant)?.at(-1)?.scopes ?? [])];
@@ -383,19 +391,21 @@ export class Judge {
     this.#served.set(nameOf(ask), { at: this.#now, iat: claims.iat, exp: claims.exp });
     // By a clock that is behind it has more.
     const left = claims.exp * 1000 - (EPOCH + begun);
-    if (left < leastOf(claims.exp - claims.iat, this.#world.plan.settings) * 1000 - this.#skew - 1_500)
-      wrong('short', `${left} ms of its life were left`);
+    const isShort = left < leastOf(claims.exp - claims.iat, this.#world.plan.settings) * 1000 - this.#skew - 1_500;
+    if (isShort && !this.#world.stoodStillSince(replica, begun)) wrong('short', `${left} ms of its life were left`);
     const well = this.#world.plan.settings.skews.every((_, index) => !this.#troubled(index));
     const told = this.#owed.find((one) => one.token === token && one.at <= begun && (one.process === process || well));
     if (told !== undefined) wrong('owed', `it was taken back at ${told.process} ${this.#now - told.at} ms ago, while Vault was away`);
-    if (claims.exp * 1000 <= this.#world.vault.now) wrong('past-end', `it ended ${this.#world.vault.now / 1000 - claims.exp} s ago`);
+    if (claims.exp * 1000 <= this.#world.vault.now && !this.#world.stoodStillSince(replica, begun))
+      wrong('past-end', `it ended ${this.#world.vault.now / 1000 - claims.exp} s ago`);
     for (const since of [this.#disabled.get(tenant), this.#shut.get(tenant)])
-      if (since !== undefined && this.#overdue(since, replica)) wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
+      if (since !== undefined && this.#overdue(since, replica, begun))
+        wrong('disabled', `it has been disabled for ${this.#now - since} ms`);
     const revoked = this.#revoked.get(createHash('sha256').update(token).digest('hex'));
-    if (revoked !== undefined && this.#overdue(revoked, replica)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
+    if (revoked !== undefined && this.#overdue(revoked, replica, begun)) wrong('revoked', `it was revoked ${this.#now - revoked} ms ago`);
     const { destroyedAt, toldAt, endsAt = Infinity } = credential;
     if (begun > endsAt + this.#skew + 1_500) wrong('credential-past-end', `the credential ended ${this.#now - endsAt} ms ago`);
-    if (toldAt !== undefined && this.#overdue(toldAt, replica))
+    if (toldAt !== undefined && this.#overdue(toldAt, replica, begun))
       wrong('remembered', `the credential was destroyed, and that announced ${this.#now - toldAt} ms ago`);
     const heard = this.#world.heard(process);
     // While Vault doesn't answer there is more patience; one that refuses does answer.
@@ -403,14 +413,17 @@ export class Judge {
     // What was asked before it answered again may be unanswered still.
     const deaf = grace === 0 || (heard.refused > begun - LOOKS && heard.unanswered < begun - LOOKS);
     const read = Math.min(...STATE.map((path) => heard.read.get(path) ?? -Infinity));
-    if (deaf && begun > read + STALE + LOOKS) wrong('stale', `what is announced was read ${begun - read} ms before it was asked for`);
+    // Ages are told by a clock that stops while the machine sleeps.
+    const slept = this.#world.sleptOf(replica);
+    if (deaf && begun > read + STALE + LOOKS + slept)
+      wrong('stale', `what is announced was read ${begun - read} ms before it was asked for`);
     // Nobody was told: it is looked at when the request comes, and not again.
-    const remembered = destroyedAt === undefined ? Infinity : destroyedAt + verifyTtl * 1000;
-    const isBridged = grace > 0 && (!this.#overdue(remembered, replica) || this.#troubled(replica));
+    const remembered = destroyedAt === undefined ? Infinity : destroyedAt + verifyTtl * 1000 + slept;
+    const isBridged = grace > 0 && (!this.#overdue(remembered, replica, begun) || this.#troubled(replica));
     if (begun > remembered + ANNOUNCED_WITHIN && !isBridged)
       wrong('remembered', `the credential was destroyed ${this.#now - (destroyedAt ?? 0)} ms ago`);
     for (const one of this.#ended) {
-      if (!this.#overdue(one.known, replica)) continue;
+      if (!this.#overdue(one.known, replica, begun)) continue;
       if (one.kind === 'credential' && (one.id === id || one.id === roleId))
         wrong('ended', `the credential ended ${this.#now - one.known} ms ago`);
       if (ofTokens(one) && one.tenant === tenant && claims.iat <= one.at)
@@ -501,7 +514,7 @@ export class Judge {
       this.#tellsLives(replica)
     )
       this.#tell({ rule: 'own-lease', text: `replica ${replica} waits for its own lease of ${credential.tenant} for ${audience}` });
-    if (this.#now - begun > ENDS_WITHIN)
+    if (this.#now - begun > ENDS_WITHIN && !this.#world.stoodStillSince(replica, begun))
       this.#tell({
         rule: 'endless',
         text: `a request of ${credential.tenant} for ${audience} at replica ${replica} has not ended after ${this.#now - begun} ms`,

@@ -305,6 +305,38 @@ export function widerOf(scene: Scene): readonly Happening[] {
   return moves.flatMap((move) => move(scene)).map((one) => ({ ...one, at: Math.max(scene.begin, one.at) }));
 }
 
+/** A process stands still while somebody ends something, and is asked in the moment in which it goes on. */
+export function stillOf(scene: Scene): readonly Happening[] {
+  const { chance, settings } = scene;
+  const at = momentOf(scene);
+  const lasts = chance.oneOf([chance.whole(1_000, 3_000), chance.whole(2_500, 20_000), chance.whole(2_500, 20_000), STALE + 15_000]);
+  const still = fault(at, chance.oneOf(['stands-still', 'stands-still', 'sleeps'] as const), lasts, replicaOf(scene), 1);
+  const over = at + lasts;
+  const tenant = tenantOf(scene);
+  // Too late for it to have heard, and early enough for it to have to know.
+  const ended = chance.whole(at, Math.max(at, over - 2_000));
+  const act: Happening = chance.maybe(0.5)
+    ? { at: ended, what: 'destroy', tenant, told: true }
+    : { at: ended, what: chance.oneOf(ENDS), tenant };
+  const asking = (from: number, to: number): Happening[] =>
+    placesOf(scene).map((place) =>
+      asks(chance.whole(from, to), still.replica, place, place.tenant === tenant && chance.maybe(0.7) ? { old: true } : {}),
+    );
+  return [
+    ...everywhere(scene, at - 1_500, 600),
+    // Whoever has a token is asked once more, so that it is remembered.
+    ...everywhere(scene, at - 800, 600),
+    still,
+    act,
+    ...asking(at, over),
+    ...asking(at, over),
+    // What it had asked before is answered now, by what was so before.
+    ...asking(over, over + 2 * settings.latency),
+    ...asking(over, over + 1_000),
+    ...asking(over, over + 3_000),
+  ].map((one) => ({ ...one, at: Math.max(scene.begin, one.at) }));
+}
+
 /** All that breaks nothing. */
 const CALM: readonly Move[] = [together, together, race, destroyed];
 const BROKEN: readonly Move[] = [together, lostLease, lostLease, destroyed, overtaken, overtaken, clockBack, storm, slowly];

@@ -1,5 +1,5 @@
 import { Chance } from './chance.ts';
-import { movesOf, widerOf } from './moves.ts';
+import { movesOf, stillOf, widerOf } from './moves.ts';
 
 /** What is the same for all of one simulation. */
 export interface Settings {
@@ -79,8 +79,11 @@ export const FAULTS = [
   'auth0-errs',
   'auth0-hung',
 ] as const;
-/** Besides, only in a wider world: one of the documents that are announced can't be read; `much` says which. */
-export type Fault = (typeof FAULTS)[number] | 'vault-denies-one';
+/**
+ * Besides, only in some worlds: one of the documents that are announced can't be read (`much` says which); a process is frozen, while time
+ * goes on; its machine sleeps, and only its wall clock knows of it.
+ */
+export type Fault = (typeof FAULTS)[number] | 'vault-denies-one' | 'stands-still' | 'sleeps';
 
 export interface Plan {
   readonly seed: number;
@@ -174,9 +177,13 @@ export function planOf(seed: number): Plan {
   }
   happenings.push(...movesOf({ chance: new Chance(seed, 'moves'), settings, begin: BEGINNING, end }, broken));
   if (wider !== undefined) happenings.push(...widerOf({ chance: wider, settings, begin: BEGINNING, end }));
-  happenings.sort((one, other) => one.at - other.at);
-  const healed = Math.max(end, ...happenings.map((one) => one.at + ('for' in one ? one.for : 0)));
-  return { seed, settings, happenings, healed };
+  if (seed % 10 === 7) happenings.push(...stillOf({ chance: new Chance(seed, 'still'), settings, begin: BEGINNING, end }));
+  const isAsleep = ({ at, replica }: { readonly at: number; readonly replica: number }): boolean =>
+    happenings.some((one) => one.what === 'sleeps' && one.replica === replica && one.at <= at && at <= one.at + one.for);
+  // Set back while its machine sleeps, and by as much, a clock would hide that it slept.
+  const sensible = happenings.filter((one) => one.what !== 'set-clock' || !isAsleep(one)).toSorted((one, other) => one.at - other.at);
+  const healed = Math.max(end, ...sensible.map((one) => one.at + ('for' in one ? one.for : 0)));
+  return { seed, settings, happenings: sensible, healed };
 }
 
 /** In words, for a history. */

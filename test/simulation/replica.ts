@@ -52,6 +52,8 @@ const silent = createLog('silent', { write: () => {} });
 interface Process {
   readonly issued: Issuance;
   readonly who: Verification;
+  /** As its server has each request wait for it. */
+  readonly catchUp: () => Promise<void> | undefined;
   alive: boolean;
 }
 
@@ -113,7 +115,7 @@ export class Replica {
       }
     };
     void load();
-    this.#process = Object.assign(state, { issued, who });
+    this.#process = Object.assign(state, { issued, who, catchUp: () => announcements.catchUp() });
   }
 
   /** It ends without a word. */
@@ -123,16 +125,18 @@ export class Replica {
   }
 
   /** As a door asks it. */
-  exchange(credential: AppRoleCredential, address: string, request: ExchangeRequest, trace: Trace): Promise<Served> {
+  async exchange(credential: AppRoleCredential, address: string, request: ExchangeRequest, trace: Trace): Promise<Served> {
     if (this.#process === undefined) throw new Error('nobody listens there');
-    const { exchange } = this.#process.issued;
-    return Promise.resolve().then(() => exchange.run(credential, request, address, trace));
+    const { issued, catchUp } = this.#process;
+    await catchUp();
+    return issued.exchange.run(credential, request, address, trace);
   }
 
   /** A client takes one of its tokens back. */
   async withdraw(credential: AppRoleCredential, address: string, token: string, trace: TokenTrace): Promise<void> {
     if (this.#process === undefined) throw new Error('nobody listens there');
-    const { issued, who } = this.#process;
+    const { issued, who, catchUp } = this.#process;
+    await catchUp();
     const identity = await who.verifier.verify(credential, address);
     await issued.withdrawal.run(identity, token, trace);
   }
@@ -146,18 +150,41 @@ export class Replica {
 function clockFor(world: World, replica: Replica, name: string, lives: () => boolean): Clock {
   const { timeline } = world;
   const chance = world.chance(`clock ${name}`);
-  const begun = timeline.now;
+  const awake = (): number => timeline.now - world.sleptOf(replica.index);
+  const begun = awake();
   let named = 0;
+  /** Timers go by the time that the machine was awake. */
+  const later = (ms: number, kind: 'timer' | 'behind', work: () => void): (() => void) => {
+    const due = awake() + timerOf(ms);
+    let over = false;
+    let take = (): void => {};
+    const wait = (rest: number): void => {
+      take = timeline.after(rest, () =>
+        world.whenRuns(replica.index, kind, () => {
+          if (over || !lives()) return;
+          const left = due - awake();
+          // A rest that is shorter comes of reckoning.
+          if (left >= 0.1) wait(timerOf(left));
+          else work();
+        }),
+      );
+    };
+    wait(timerOf(ms));
+    return () => {
+      over = true;
+      take();
+    };
+  };
   return {
     now: () => EPOCH + timeline.now + replica.skew,
-    monotonic: () => timeline.now - begun,
+    monotonic: () => awake() - begun,
     random: chance.random,
     uuid: () => `${name}/${++named}`,
-    after: (ms, work) => timeline.after(timerOf(ms), () => lives() && work()),
+    after: (ms, work) => later(ms, 'behind', work),
     sleep: (ms, { signal } = {}) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason as Error);
-        const take = timeline.after(timerOf(ms), () => lives() && resolve());
+        const take = later(ms, 'timer', resolve);
         signal?.addEventListener('abort', () => {
           take();
           reject(signal.reason as Error);

@@ -126,11 +126,13 @@ class Simulation {
         const credential = this.#credentialOf(tenantName(one.tenant), one.old === true);
         if (credential === undefined) return;
         for (let time = 0; time < one.times; time++)
-          this.#ask(one.replica, credential, audienceOf(one.api), one.narrow ? 'read' : undefined);
+          this.#world.whenRuns(one.replica, 'network', () =>
+            this.#ask(one.replica, credential, audienceOf(one.api), one.narrow ? 'read' : undefined),
+          );
         return;
       }
       case 'withdraw':
-        return this.#withdraw(one.replica, tenantName(one.tenant), audienceOf(one.api));
+        return this.#world.whenRuns(one.replica, 'network', () => this.#withdraw(one.replica, tenantName(one.tenant), audienceOf(one.api)));
       case 'set-clock':
         this.#world.disturb();
         this.#replicas[one.replica]!.skew += one.by;
@@ -173,7 +175,7 @@ class Simulation {
     replica.crash();
     // Whoever waited has no connection any more.
     for (const ask of this.#pending) if (ask.replica === replica.index) this.#pending.delete(ask);
-    this.#world.timeline.after(lasts, () => replica.start());
+    this.#world.timeline.after(lasts, () => this.#world.whenRuns(replica.index, 'network', () => replica.start()));
   }
 
   /** Mostly one that is good. @param gone the one that ended last, where there is one */

@@ -56,26 +56,32 @@ export class Wire implements VaultTransport {
     let gone = false;
     const late = timeline.after(TIMEOUT, () => {
       gone = true;
-      if (lives()) answered.reject(new VaultFault('timeout', 'Vault did not answer in time'));
+      world.whenRuns(replica, 'behind', () => {
+        if (lives()) answered.reject(new VaultFault('timeout', 'Vault did not answer in time'));
+      });
     });
     if (isState(path))
       answered.promise.then(
         (heard) => this.#hears(heard.statusCode, path, asked),
         () => this.#hears(0, path, asked),
       );
-    const broke = (): void => {
-      late();
-      if (lives()) answered.reject(new VaultFault('unreachable', 'Vault cannot be reached', { code: 'ECONNRESET' }));
-    };
+    const broke = (): void =>
+      world.whenRuns(replica, 'network', () => {
+        late();
+        if (lives()) answered.reject(new VaultFault('unreachable', 'Vault cannot be reached', { code: 'ECONNRESET' }));
+      });
     const travels = (): number => latency * (0.5 + chance.random());
     const reply = (status: number, body: unknown): void => {
       const date = new Date(vault.now).toUTCString();
       timeline.after(travels() + (chance.maybe(world.much('vault-late') / 2) ? chance.between(0.3, 1) * LATEST : 0), () => {
         // A lost packet is a time-out.
         if (!lives() || world.broken('cut-vault', replica)) return;
-        late();
-        this.clock.observe(date, clock.monotonic() - begun);
-        answered.resolve({ statusCode: status, body, request: { path }, retryAfter: status === 429 ? '1' : undefined });
+        world.whenRuns(replica, 'network', () => {
+          if (!lives()) return;
+          late();
+          this.clock.observe(date, clock.monotonic() - begun);
+          answered.resolve({ statusCode: status, body, request: { path }, retryAfter: status === 429 ? '1' : undefined });
+        });
       });
     };
     const arrive = (): void => {
@@ -143,9 +149,14 @@ export function fetchOver({ world, replica, name, lives }: Ends, watch: Auth0Wat
     const reply = (status: number, body: object, headers: Record<string, string> = {}): void => {
       timeline.after(latency * (0.5 + chance.random()), () => {
         if (!lives() || world.broken('cut-auth0', replica)) return;
-        if (isForToken && status === 429) watch.paused(Number(headers['retry-after']) * 1_000);
         const date = new Date(world.vault.now).toUTCString();
-        answered.resolve(new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', date, ...headers } }));
+        world.whenRuns(replica, 'network', () => {
+          if (!lives()) return;
+          if (isForToken && status === 429) watch.paused(Number(headers['retry-after']) * 1_000);
+          answered.resolve(
+            new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', date, ...headers } }),
+          );
+        });
       });
     };
     const arrive = (): void => {

@@ -114,9 +114,11 @@ describe('while announcements can not be read', () => {
     const watch = new AnnouncementWatch({
       now: clock.now,
       monotonic: clock.monotonic,
-      after: (_ms, work) => {
+      after: (ms, work) => {
+        // The note of the time is not what this is about.
+        if (ms === 250) return () => {};
         timers.push(work);
-        return () => void timers.splice(timers.indexOf(work), 1);
+        return () => void (timers.includes(work) && timers.splice(timers.indexOf(work), 1));
       },
       reader: { readAnnouncements: () => (away ? Promise.reject(unanswered) : Promise.resolve(epochOf(1))) },
       watched: [
@@ -136,7 +138,7 @@ describe('while announcements can not be read', () => {
     await watch.start();
     away = true;
     clock.advance(600_000);
-    for (const due of timers.splice(0)) due();
+    timers.shift()!();
     await vi.waitFor(() => expect(timers).toHaveLength(2));
     expect(watch.isDisabled('acme')).toBe(false);
     away = false;
@@ -469,6 +471,8 @@ describe('a process that stood still', () => {
   async function stage() {
     const clock = new Clock();
     const timers: { due: number; work: () => void }[] = [];
+    /** The watch's note of the time, four a second. */
+    const beat = { work: () => {}, on: false };
     const says: { now: Promise<Announcements>; other: () => Promise<void>; asked: number } = {
       now: Promise.resolve(epochOf(1)),
       other: async () => {},
@@ -478,6 +482,10 @@ describe('a process that stood still', () => {
       now: clock.now,
       monotonic: clock.monotonic,
       after: (ms, work) => {
+        if (ms === 250) {
+          Object.assign(beat, { work, on: true });
+          return () => Object.assign(beat, { on: false });
+        }
         const timer = { due: clock.monotonic() + ms, work };
         timers.push(timer);
         return () => void timers.splice(timers.indexOf(timer), timers.includes(timer) ? 1 : 0);
@@ -493,14 +501,24 @@ describe('a process that stood still', () => {
       graceMs: 3_600_000,
     });
     await watch.start();
-    return { clock, timers, says, watch };
+    const fire = () => {
+      for (const timer of timers.filter(({ due }) => due <= clock.monotonic())) {
+        if (!timers.includes(timer)) continue;
+        timers.splice(timers.indexOf(timer), 1);
+        timer.work();
+      }
+    };
+    return { beat, clock, fire, timers, says, watch };
   }
 
   test('has who comes wait for the looks that are overdue, and looks each second after that', async () => {
-    const { clock, timers, says, watch } = await stage();
-    clock.advance(1_900);
+    const { beat, clock, timers, says, watch } = await stage();
+    clock.advance(1_000);
     expect(watch.catchUp()).toBeUndefined();
-    clock.advance(200);
+    beat.work();
+    clock.advance(1_000);
+    expect(watch.catchUp()).toBeUndefined();
+    clock.advance(100);
     says.now = Promise.resolve(epochOf(2, [[2, 'gone']], ['gone']));
     const caughtUp = watch.catchUp();
     expect(watch.catchUp()).toBe(caughtUp);
@@ -511,15 +529,58 @@ describe('a process that stood still', () => {
     expect(timers.map(({ due }) => due)).toEqual([3_100, 3_100]);
     watch.stop();
     clock.advance(10_000);
-    expect([watch.catchUp(), timers]).toEqual([undefined, []]);
+    expect([watch.catchUp(), timers, beat.on]).toEqual([undefined, [], false]);
+  });
+
+  test('looks by itself where the note of the time itself comes late, and has who comes after it wait', async () => {
+    const { beat, clock, says, watch } = await stage();
+    clock.advance(9_000);
+    says.now = Promise.resolve(epochOf(2, [[2, 'gone']], ['gone']));
+    beat.work();
+    await watch.catchUp();
+    expect([watch.isDisabled('gone'), says.asked, watch.catchUp()]).toEqual([true, 2, undefined]);
+  });
+
+  test('does so too where its machine slept, whose monotonic clock stopped meanwhile', async () => {
+    const { clock, says, watch } = await stage();
+    clock.setBack(-9_000);
+    says.now = Promise.resolve(epochOf(2, [[2, 'gone']], ['gone']));
+    await watch.catchUp();
+    expect([watch.isDisabled('gone'), says.asked, watch.catchUp()]).toEqual([true, 2, undefined]);
+  });
+
+  test('and not where somebody set the wall clock back', async () => {
+    const { clock, watch } = await stage();
+    clock.setBack(3_600_000);
+    expect(watch.catchUp()).toBeUndefined();
+  });
+
+  test('looks on where a look falls due while all is being caught up', async () => {
+    const { beat, clock, fire, timers, says, watch } = await stage();
+    let looks = 0;
+    says.other = async () => void (looks += 1);
+    const old = deferred<Announcements>();
+    clock.advance(9_000);
+    says.now = old.promise;
+    const caughtUp = watch.catchUp();
+    await sleep(1);
+    expect([looks, timers.length]).toEqual([1, 1]);
+    beat.work();
+    clock.advance(1_000);
+    fire();
+    await sleep(1);
+    expect([looks, timers.length]).toEqual([2, 1]);
+    old.resolve(epochOf(2));
+    await caughtUp;
+    expect(timers).toHaveLength(2);
   });
 
   test('waits for the look that was under way, whose answer may be old, and looks again', async () => {
-    const { clock, timers, says, watch } = await stage();
+    const { clock, fire, timers, says, watch } = await stage();
     const old = deferred<Announcements>();
     says.now = old.promise;
     clock.advance(1_000);
-    for (const { work } of timers.splice(0)) work();
+    fire();
     await sleep(1);
     expect(says.asked).toBe(2);
     clock.advance(8_000);
@@ -531,11 +592,11 @@ describe('a process that stood still', () => {
   });
 
   test('has who comes wait for a look that has begun too late, as for one that has not begun', async () => {
-    const { clock, timers, says, watch } = await stage();
+    const { clock, fire, timers, says, watch } = await stage();
     const late = deferred<Announcements>();
     says.now = late.promise;
     clock.advance(9_000);
-    for (const { work } of timers.splice(0)) work();
+    fire();
     const caughtUp = watch.catchUp();
     expect([caughtUp, says.asked]).toEqual([expect.any(Promise), 2]);
     late.resolve(epochOf(2, [[2, 'gone']], ['gone']));

@@ -963,6 +963,17 @@ describe('a revoked token is served from nowhere', () => {
     expect((await served).token.sha256).not.toBe(token.sha256);
   });
 
+  test('nor one that ends while it is being verified', async () => {
+    const checking = deferred<boolean>();
+    const { cache, clock, replica } = stage({ lifetime: 60, isGenuine: () => checking.promise });
+    const { token } = await get(cache, await grantOf());
+    const served = get(replica(), await grantOf());
+    await settle();
+    clock.advance(61_000);
+    checking.resolve(true);
+    expect((await served).token.sha256).not.toBe(token.sha256);
+  });
+
   test('not from memory: the next one is fetched, once, and then served', async () => {
     const { asked, cache, revoked } = revocable();
     const grant = await grantOf();
