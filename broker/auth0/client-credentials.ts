@@ -53,6 +53,7 @@ export async function requestToken({
   const time = clockOf(clocks);
   const deadline = new AbortController();
   const cancel = time.after(timeoutMs, () => deadline.abort(new DOMException('late', 'TimeoutError')));
+  let answered: Response | undefined;
   configuration[oauth.customFetch] = async (url, init) => {
     const begun = time.monotonic();
     const response = await traced(
@@ -63,11 +64,17 @@ export async function requestToken({
     );
     clock?.observe(response.headers.get('date'), time.monotonic() - begun);
     onHeaders?.(response.headers);
-    return response;
+    // Read to its end here: what the library can't take is an answer then, and no failure on the way.
+    const body = response.body === null ? null : await response.arrayBuffer();
+    return (answered = new Response(body, response));
   };
   if (new URL(issuer).protocol === 'http:') oauth.allowInsecureRequests(configuration);
   try {
     return (await oauth.clientCredentialsGrant(configuration, parameters)).access_token;
+  } catch (error) {
+    // The library doesn't tell of every answer that it can't take whose it was.
+    if (answered === undefined || answerOf(error).response !== undefined) throw error;
+    throw Object.assign(new Error('an answer without a token', { cause: error }), { response: answered });
   } finally {
     cancel();
   }

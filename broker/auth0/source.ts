@@ -158,6 +158,7 @@ export class Auth0Source implements TokenSource {
     };
     return this.#request(wanted, grant).catch((error: unknown) => {
       if (!(error instanceof Unknown)) counted?.takeBack();
+      if (error instanceof Unknown && error.isAnswer) this.#refuse(grant.digest, error.told);
       throw error instanceof Unknown ? error.told : error;
     });
   }
@@ -260,6 +261,15 @@ export class Auth0Source implements TokenSource {
       else this.#pausedUntil = Math.max(this.#pausedUntil, until);
       return away('Auth0 answered 429', seconds);
     }
+    if (status !== undefined && status < 400) {
+      const told = new PosternError('misconfigured', 'Service temporarily unavailable', {
+        detail:
+          `Auth0 answered ${status} without a token that can be taken: ` + 'does something on the way (a proxy, a firewall) answer for it?',
+        retryAfter: 10,
+      });
+      // Whether Auth0 made a token, and counted it, nobody knows; the next would be no better.
+      return status < 300 ? new Unknown(told, true) : told;
+    }
     if (status !== undefined && status < 500) {
       const told = new PosternError('misconfigured', 'Service temporarily unavailable', {
         detail:
@@ -267,7 +277,7 @@ export class Auth0Source implements TokenSource {
           'these scopes (and this organization)? `postern doctor` checks it',
         retryAfter: 10,
       });
-      return status < 300 ? new Unknown(told) : told;
+      return told;
     }
     if (status !== undefined) return away(`Auth0 answered ${status}`, 2);
     const told = away(tooLong ? 'Auth0 answered at a length that no token has' : 'Auth0 cannot be reached or did not answer in time', 2);
@@ -286,10 +296,13 @@ class WrongUpstreamSecret extends Error {}
 /** Auth0 may have made a token that didn't arrive here. */
 class Unknown extends Error {
   readonly told: PosternError;
+  /** Something came, and is no token. */
+  readonly isAnswer: boolean;
 
-  constructor(told: PosternError) {
+  constructor(told: PosternError, isAnswer = false) {
     super(told.message);
     this.told = told;
+    this.isAnswer = isAnswer;
   }
 }
 
@@ -300,9 +313,15 @@ function away(detail: string, seconds: number): PosternError {
   });
 }
 
-/** Seconds to wait after a 429: Retry-After (seconds), else Auth0's X-RateLimit-Reset (Unix seconds), else 10; an hour at most. */
+/**
+ * Seconds to wait after a 429: Retry-After (seconds, or a date: RFC 9110 §10.2.3), else Auth0's X-RateLimit-Reset (Unix seconds), else 10;
+ * an hour at most.
+ */
 function waitOf(response: Response | undefined, nowMs: number): number {
-  const retryAfter = Number(response?.headers.get('retry-after') ?? Number.NaN);
+  const told = response?.headers.get('retry-after') ?? 'none';
+  // One that is over tells nothing where there is a reset.
+  const left = told.endsWith(' GMT') ? (Date.parse(told) - nowMs) / 1000 : Number.NaN;
+  const retryAfter = left > 0 ? left : Number(told);
   const reset = Number(response?.headers.get('x-ratelimit-reset') ?? Number.NaN) - nowMs / 1000;
   const seconds = Number.isFinite(retryAfter) ? retryAfter : Number.isFinite(reset) ? reset : 10;
   return Math.min(3600, Math.max(1, seconds));

@@ -233,6 +233,13 @@ export class TokenCache {
     this.#pauses.set(grant.key, this.#monotonic() + Math.max(pause, REFRESH_PAUSE) * (1 + this.#clock.random() * 0.2));
   }
 
+  /** One that is due as soon as it is issued (its iat is wrong, or this machine's clock) has no next one fetched with each request. */
+  #requireRest({ grant, token, from }: Served): void {
+    const now = this.#servable.now(token);
+    if (from !== 'source' || now < token.refreshAt) return;
+    this.#pauses.set(grant.key, this.#monotonic() + Math.max(REFRESH_PAUSE, (token.expiresAt * 1000 - now) / 2));
+  }
+
   /**
    * @param old a token that the answer must outlive
    * @param asked whether a client waits
@@ -256,6 +263,7 @@ export class TokenCache {
       });
     const served = this.#fly(flight, identity, old, early)
       .then((fresh) => {
+        this.#requireRest(fresh);
         if (old !== undefined) {
           this.refreshes.done++;
           told('refreshed', fresh);

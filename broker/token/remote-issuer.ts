@@ -114,7 +114,7 @@ export class RemoteIssuer {
       return typ === undefined || ACCESS_TOKEN_TYP.test(typ) ? { claims: payload } : { fault: 'type' };
     } catch (error) {
       if (error instanceof PosternError) throw error;
-      return faultOf(error) ?? this.#throwAway();
+      return faultOf(error) ?? this.#throwAway('hold one that cannot be used');
     }
   }
 
@@ -186,10 +186,13 @@ export class RemoteIssuer {
 
   async #published(header: ProtectedHeaderParameters): Promise<CryptoKey> {
     const { find, fetchedAt } = await this.#usable();
+    const age = this.#clock.monotonic() - fetchedAt;
     try {
       return await find(header);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || this.#clock.monotonic() - fetchedAt < COOLDOWN) throw error;
+      const isUnknown = error instanceof errors.JWKSNoMatchingKey;
+      // A key that is no key is the set's fault, which may be mended at any time.
+      if (faultOf(error) === undefined ? age < this.#pauseMs : !isUnknown || age < COOLDOWN) throw error;
       return (await this.#fetch()).find(header);
     }
   }
@@ -244,10 +247,10 @@ export class RemoteIssuer {
     return this.#throwAway();
   }
 
-  #throwAway(): never {
+  #throwAway(why = 'cannot be fetched'): never {
     const pause = Math.ceil((this.#pausedUntil - this.#clock.monotonic()) / 1000);
     throw new PosternError('temporarily_unavailable', 'The token issuer is not available', {
-      detail: `the keys of ${this.issuer} cannot be fetched`,
+      detail: `the keys of ${this.issuer} ${why}`,
       retryAfter: Math.max(2, pause),
     });
   }

@@ -7,6 +7,7 @@ import { PosternError } from '#broker/error.ts';
 import { isLoopback } from '#broker/loopback.ts';
 import { certificatesOf } from '#broker/pem.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
+import { ActiveNode } from './active-node.ts';
 import type { NodeVaultRequest, NodeVaultResponse } from './node-vault.ts';
 
 /** What Vault's own CLI lets its environment say about TLS. */
@@ -72,6 +73,7 @@ export class Transport implements VaultTransport {
   requests = 0;
   /** Vault's clock beside ours. */
   readonly clock = new ClockDifference();
+  readonly #activeNode = new ActiveNode();
   readonly #origin: string;
   readonly #timeoutMs: number;
   readonly #listTimeoutMs: number;
@@ -142,11 +144,17 @@ export class Transport implements VaultTransport {
         origin: this.#origin,
         path,
         method: options.method as 'GET',
-        headers: { ...options.headers, 'X-Vault-Request': 'true', ...(sent === null ? {} : { 'Content-Type': 'application/json' }) },
+        headers: {
+          ...options.headers,
+          ...this.#activeNode.headers,
+          'X-Vault-Request': 'true',
+          ...(sent === null ? {} : { 'Content-Type': 'application/json' }),
+        },
         body: sent,
         signal: options.signal ? AbortSignal.any([deadline.signal, options.signal]) : deadline.signal,
       });
-      const { date, 'retry-after': retryAfter } = reply.headers;
+      const { date, 'retry-after': retryAfter, 'x-vault-index': index } = reply.headers;
+      this.#activeNode.hear(index);
       const text = await reply.body.text();
       const body = parseJson(text);
       // A proxy that has lost Vault tells its own time.

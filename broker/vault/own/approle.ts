@@ -22,6 +22,8 @@ export class OwnAppRole implements OwnLogin {
   #unwrapped: { wrapping: string; secretId: string } | undefined;
   /** A wrapping token that Vault refused stays refused: it is not asked about again. */
   #spent: string | undefined;
+  /** Vault may have opened this one for us: its answer didn't arrive. */
+  #unanswered: string | undefined;
 
   constructor(client: VaultClient, given: Given) {
     this.#client = client;
@@ -87,8 +89,11 @@ export class OwnAppRole implements OwnLogin {
     }
     throw refused(
       'The wrapped secret_id of the broker cannot be unwrapped',
-      'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, ' +
-        'somebody else did: destroy that secret_id. Each restart needs one: other values of POSTERN_VAULT_AUTH need nobody at a restart.',
+      (this.#unanswered === wrapping
+        ? 'This broker unwrapped it itself, it seems: it asked Vault to, and no answer came. Issue a new one. '
+        : 'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, ' +
+          'somebody else did: destroy that secret_id. ') +
+        'Each restart needs one: other values of POSTERN_VAULT_AUTH need nobody at a restart.',
     );
   }
 
@@ -99,8 +104,9 @@ export class OwnAppRole implements OwnLogin {
       const value = answer.data?.['secret_id'];
       return typeof value === 'string' ? value : undefined;
     } catch (error) {
-      if (error instanceof VaultFault && !isRefusal(error)) throw error;
-      return undefined;
+      if (isRefusal(error) || !(error instanceof VaultFault)) return undefined;
+      if (!(error as VaultFault).isOfNothingDone) this.#unanswered = wrapping;
+      throw error;
     }
   }
 }

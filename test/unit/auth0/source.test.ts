@@ -179,6 +179,7 @@ describe('when Auth0 has enough', () => {
       { 'Retry-After': 'Wed, 21 Oct 2026 07:28:00 GMT', 'X-RateLimit-Reset': String(Math.ceil(Date.now() / 1000) + 90) },
       [60, 91],
     ],
+    ['a date in Retry-After', { 'Retry-After': new Date(Date.now() + 1_800_000).toUTCString() }, [1_700, 1_800]],
     ['nothing', {}, [10, 10]],
     ['nonsense', { 'Retry-After': 'soon', 'X-RateLimit-Reset': 'later' }, [10, 10]],
     ['a time that is over', { 'X-RateLimit-Reset': '1000' }, [1, 1]],
@@ -249,6 +250,47 @@ describe('when Auth0 fails', () => {
     expect(asked).toBeLessThan(20);
     await errorOf(s.issue);
     expect(s.auth0.exchanges).toHaveLength(asked);
+  });
+
+  test.each<[string, readonly [number, unknown, Record<string, string>?]]>([
+    ['an error', [200, { error: 'access_denied' }]],
+    ['nothing', [200, '']],
+    ['half of an answer', [200, '{"access_token":"a', { 'Content-Type': 'application/json' }]],
+    ['a page', [200, '<html>', { 'Content-Type': 'text/html' }]],
+    ['a life that is over', [200, { access_token: SECRET, token_type: 'Bearer', expires_in: -1 }]],
+    ['no life', [200, { access_token: SECRET, token_type: 'Bearer', expires_in: null }]],
+    ['no type', [200, { access_token: SECRET }]],
+    ['a scope that is a number', [200, { access_token: SECRET, token_type: 'Bearer', scope: 7 }]],
+    ['204', [204, '']],
+  ])('200 with %s is not paid for again at once, and told as what it is', async (_what, answer) => {
+    await using s = await stage();
+    s.auth0.override = () => [...answer];
+    const error = await errorOf(s.issue);
+    expect(error).toMatchObject({ code: 'misconfigured', detail: expect.stringContaining(`Auth0 answered ${answer[0]} without a token`) });
+    expect(error.detail).not.toContain(SECRET);
+    expect(s.source.available).toBe(true);
+    for (const [offset, asked] of [
+      [1_900, 1],
+      [2_100, 2],
+      [6_000, 2],
+      [6_200, 3],
+    ] as const) {
+      s.clock.offset = offset;
+      await errorOf(s.issue);
+      expect([offset, s.auth0.exchanges.length]).toEqual([offset, asked]);
+    }
+    s.auth0.override = undefined;
+    s.clock.offset = 15_000;
+    await s.issue();
+  });
+
+  test('an answer that breaks off is no answer', async () => {
+    await using s = await stage();
+    s.auth0.override = (_received, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).write('{"access_token":');
+      setTimeout(() => response.destroy(), 50);
+    };
+    expect(await errorOf(s.issue)).toMatchObject({ detail: expect.stringContaining('cannot be reached'), retryAfter: 2 });
   });
 
   test('silence ends at the deadline', async () => {

@@ -652,6 +652,25 @@ describe('among replicas', () => {
     expect(asked).toHaveLength(3);
   });
 
+  test.each([
+    ['its iat is wrong', 0],
+    ["this machine's clock is ahead", 3_000_000],
+  ])('one that is due as soon as it is issued is not fetched with each request (%s)', async (_why, ahead) => {
+    const { asked, cache, clock, source } = stage({ minRemaining: 0 });
+    const grant = await grantOf();
+    source.issue = async () => {
+      const seconds = Math.floor((clock.now() - ahead) / 1000);
+      return new Token(`due #${asked.length}`, grant.scope, ahead === 0 ? 0 : seconds, seconds + 3600, 0);
+    };
+    const until = clock.monotonic() + 600_000;
+    while (clock.monotonic() < until) {
+      await get(cache, grant);
+      await settle();
+      clock.advance(20_000);
+    }
+    expect(asked.length).toBeLessThan(ahead === 0 ? 3 : 6);
+  });
+
   test('one whose own clock is to blame for a refusal pauses alone', async () => {
     const { asked, replica, source, store } = stage();
     const grant = await grantOf();

@@ -128,6 +128,21 @@ describe('the keys', () => {
     expect(answer.asked).toBe(2);
   });
 
+  test('of which one is no key are fetched again when the pause is over, and told as that', async () => {
+    const remote = issuer();
+    const jwt = await token(key);
+    const { n: _n, ...broken } = key.jwk as Record<string, unknown>;
+    answer.keys = [broken];
+    await expect(remote.verify(jwt)).rejects.toMatchObject({ ...away, detail: `the keys of ${url} hold one that cannot be used` });
+    answer.keys = [key.jwk];
+    clock.advance(4_900);
+    await expect(remote.verify(jwt)).rejects.toMatchObject(away);
+    expect(answer.asked).toBe(1);
+    clock.advance(200);
+    expect((await remote.verify(jwt)).claims).toBeDefined();
+    expect(answer.asked).toBe(2);
+  });
+
   test('that fail to come are not left alone where no pause is wanted', async () => {
     const one = issuer({ pauseMs: 0 });
     answer.status = 503;

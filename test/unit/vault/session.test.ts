@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import type { PosternError } from '#broker/error.ts';
 import { VaultClient } from '#broker/vault/client.ts';
 import { VaultFault } from '#broker/vault-fault.ts';
 import { OwnAppRole } from '#broker/vault/own/approle.ts';
@@ -250,6 +251,20 @@ describe('a wrapped secret_id', () => {
     s.vault.wrapped = undefined;
     await expect(s.read()).rejects.toMatchObject({ code: 'misconfigured', detail: expect.stringContaining('somebody else did') });
     expect(s.logins()).toBe(0);
+  });
+
+  test('that Vault opened for this broker, whose answer was lost, is told as no theft', async () => {
+    await using s = await stage({ wrapped: true });
+    const { answer } = s.vault;
+    s.server.answer = async (request) => {
+      const answered = await answer(request);
+      return request.url.endsWith('/unwrap') ? [502, 'a gateway lost it'] : answered;
+    };
+    await expect(s.read()).rejects.toMatchObject({ reason: 'unavailable' });
+    s.server.answer = answer;
+    const error = await s.read().catch((one: unknown) => one as PosternError);
+    expect(error).toMatchObject({ code: 'misconfigured', detail: expect.stringContaining('This broker unwrapped it itself') });
+    expect((error as PosternError).detail).not.toContain('somebody else');
   });
 
   test('is not given up because Vault was sealed', async () => {
