@@ -105,7 +105,7 @@ function loginError(error: unknown, addressForwarded: boolean): unknown {
     if (addressForwarded) return new PosternError('access_denied', 'Client is not allowed from this address', { detail: error.message });
     return new PosternError('temporarily_unavailable', 'Service temporarily unavailable', {
       detail:
-        `${error.message}. If this stays: is user lockout off on the AppRole mount, and are CIDRs bound while ` +
+        `${error.message}. If this stays: is the AppRole mount there, is user lockout off on it, and are CIDRs bound while ` +
         `Vault does not see the client's address (POSTERN_FORWARD_CLIENT_ADDRESS)?`,
       retryAfter: 1,
     });

@@ -111,6 +111,7 @@ export async function startBroker(config: Config, log: Logger, audit: AuditLog):
     degraded: () => [...degradedBy(vault, announcements), ...clocks.theirs()],
     warnings: () => [
       ...announcements.warnings,
+      ...vault.errors.lately,
       ...clocks.warnings(),
       ...(issued.publisher?.warnings ?? []),
       ...(session.problem === undefined ? [] : [`the broker's own login: ${session.problem}`]),

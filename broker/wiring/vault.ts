@@ -12,12 +12,14 @@ import { ownLogin } from '#broker/vault/own/own-login.ts';
 import { VaultSession } from '#broker/vault/session.ts';
 import type { SessionEvent } from '#broker/vault/session.ts';
 import { Troubles } from './troubles.ts';
+import { VaultErrors } from './vault-errors.ts';
 import { VaultSilence } from './vault-silence.ts';
 
 /** Vault, and what the broker reads there with its own token, whoever asks. */
 export interface ConnectedVault {
   readonly client: VaultClient;
   readonly silence: VaultSilence;
+  readonly errors: VaultErrors;
   /** The broker's own login. */
   readonly session: VaultSession;
   readonly documents: Kv;
@@ -48,11 +50,13 @@ export function connectVault(
 ): ConnectedVault {
   const clock = clockOf(given);
   const silence = new VaultSilence();
+  const errors = new VaultErrors(clock.monotonic);
   const client = vaultClient(config, {
     ...clock,
     transport,
     onCall: (operation, ms, error) => {
       silence.observe(error);
+      errors.observe(operation, error);
       onCall?.(operation, ms, error);
     },
     onBreak: (open, part) => {
@@ -79,7 +83,18 @@ export function connectVault(
     onError: (err) => troubles.fails('the APIs could not be read again', err),
     onInvalid: (api, problem) => log.error({ api, problem }, 'this API is left out'),
   });
-  return { client, silence, session, documents, watched: new Kv(probing, config.POSTERN_KV_MOUNT), apis, troubles, clock, fetch: by };
+  return {
+    client,
+    silence,
+    errors,
+    session,
+    documents,
+    watched: new Kv(probing, config.POSTERN_KV_MOUNT),
+    apis,
+    troubles,
+    clock,
+    fetch: by,
+  };
 }
 
 function tellSession(log: Logger, { vaultAuth: { method }, POSTERN_VAULT_AUTH_GRACE: grace }: Config, event: SessionEvent): void {

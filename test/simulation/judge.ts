@@ -351,8 +351,7 @@ export class Judge {
     let due = known + within;
     // One that stood still looks when it goes on: then Vault may be away.
     const looks = Math.max(due, this.#world.goesOnAt(replica, known));
-    for (const { from, to } of this.#world.troublesOf(replica))
-      if (from < looks && to > known) due = Math.max(due, to + RECOVERS_WITHIN + within);
+    for (const { from, to } of this.#world.troublesOf(replica)) if (from < looks) due = Math.max(due, to + RECOVERS_WITHIN + within);
     return due;
   }
 
