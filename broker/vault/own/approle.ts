@@ -90,7 +90,7 @@ export class OwnAppRole implements OwnLogin {
     throw refused(
       'The wrapped secret_id of the broker cannot be unwrapped',
       (this.#unanswered === wrapping
-        ? 'This broker unwrapped it itself, it seems: it asked Vault to, and no answer came. Issue a new one. '
+        ? 'This broker unwrapped it itself, it seems: it asked Vault to, and no answer came. Issue a new one, and destroy that secret_id. '
         : 'The wrapping token was used before or has ended. Issue a new one. If nobody of yours unwrapped it, ' +
           'somebody else did: destroy that secret_id. ') +
         'Each restart needs one: other values of POSTERN_VAULT_AUTH need nobody at a restart.',
